@@ -1,0 +1,7 @@
+"""The scan compiler: one time step in plain PyTorch, run over all of time."""
+
+from bionets.scan import surrogate
+from bionets.scan.interface import dense_scan, scan
+from bionets.scan.projection import split_gates
+
+__all__ = ["dense_scan", "scan", "split_gates", "surrogate"]

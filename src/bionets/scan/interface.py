@@ -1,0 +1,117 @@
+"""The two public functions, `scan` and `dense_scan`, and the choice of a backend."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.scan.arguments import Arguments, read_arguments
+from bionets.scan.reference import reference_scan
+
+Tree = Any  # a tensor, or a (named) tuple of trees
+Step = Callable[..., tuple[Tree, Tree]]
+
+BACKENDS = ("auto", "reference", "numba", "triton")
+FAST_BACKEND = {"cpu": "numba", "cuda": "triton"}
+
+
+def scan(
+    step: Step,
+    x: Tree,
+    state: Tree,
+    params: Tree = (),
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    checkpoint_every: int = 1,
+    backend: str = "auto",
+) -> tuple[Tree, Tree]:
+    """Run an elementwise recurrence over all of time.
+
+        y[t], state[t + 1] = step(x[t], state[t], params)
+
+    Args:
+        step: `step(x, state, params) -> (y, new_state)`, one time step: pure, elementwise, torch operations only.
+            `y` is a tensor or a tuple of tensors, and may be one of the new states.
+        x: tensor or (named) tuple of tensors, each `[T, B, *N]`.
+        state: the initial state, tensor or (named) tuple of tensors `[B, *N]` (or broadcastable to it).
+        params: tensor or (named) tuple of tensors, each scalar or `[*N]` (or broadcastable to it).
+        lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
+        reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
+        checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
+        backend: "auto" (by device), "reference", "numba" (CPU) or "triton" (CUDA). A named backend never falls back;
+            "auto" warns once where it does.
+
+    Returns:
+        y, each tensor `[T, B, *N]` with the dtype of x; and the final state, `[B, *N]` with the dtype of the initial one.
+        Half precision is computed in float32; if any argument is float64, everything is.
+
+    Raises:
+        ValueError: shapes, lengths or an option do not fit.
+        TypeError: an argument or a result of the step is no tensor or (named) tuple of tensors.
+    """
+    arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
+    return _run((step,), arguments, backend)
+
+
+def dense_scan(
+    step: Step | tuple[Step, ...],
+    x: Tree,
+    state: Tree,
+    params: Tree,
+    weight: Tensor | tuple[Tensor, ...],
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    checkpoint_every: int = 1,
+    backend: str = "auto",
+) -> tuple[Tree, Tree]:
+    """Run a recurrence through a matrix over all of time.
+
+        recurrent = first(state[t]) @ weight.T
+        y[t], state[t + 1] = step(x[t], recurrent, state[t], params)
+
+    `first(state)` is the first tensor of the state, `[B, H]`, and `weight` is `[G * H, H]`. With G = 1 `recurrent` is
+    one tensor `[B, H]`; otherwise a tuple of G such tensors, one for each block of H rows of the weight. So the step
+    itself stays elementwise.
+
+    **Stages.** A step that needs the matrix product of something it has just computed is cut there, into a tuple of
+    steps with a tuple of weights. Stage k receives `recurrent = first(state) @ weight_k.T` of the state which the stage
+    before it returned (its structure may differ from stage to stage); stages before the last return `(None, state)`.
+    The last stage's state has the structure of the initial one and opens the next time step. A peephole LSTM:
+
+        def gates(x, recurrent, state, params):          # weight_hh, 4H x H: recurrent is four tensors
+            h, c, peep_f, peep_i = state
+            f, i = sigmoid(x.f + recurrent[0] + peep_f), sigmoid(x.i + recurrent[1] + peep_i)
+            return None, (f * c + i * tanh(x.g + recurrent[2]), x.o + recurrent[3])
+
+        def output(x, recurrent, state, params):         # weight_ch, 3H x H: the products of the new cell
+            c, o = state
+            h = sigmoid(o + recurrent[2]) * tanh(c)
+            return h, (h, c, recurrent[0], recurrent[1])
+
+        dense_scan((gates, output), x, (h, c, c @ weight_cf.T, c @ weight_ci.T), (), (weight_hh, weight_ch))
+
+    Args:
+        step: one step, or a tuple of stages.
+        x: as in `scan`, each tensor `[T, B, H]`.
+        state: as in `scan`, each tensor `[B, H]`.
+        params: as in `scan`.
+        weight: `[G * H, H]`, or one such matrix for each stage.
+
+    The other arguments, the results and the errors are those of `scan`.
+    """
+    stages = step if isinstance(step, tuple) else (step,)
+    weights = weight if isinstance(weight, tuple) else (weight,)
+    if len(stages) != len(weights):
+        raise ValueError(f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights")
+    arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every)
+    return _run(stages, arguments, backend)
+
+
+def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    with torch.autocast(arguments.device.type, enabled=False):
+        return reference_scan(stages, arguments)

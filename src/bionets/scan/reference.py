@@ -1,0 +1,74 @@
+"""The reference backend: the step in a Python loop, differentiated by autograd. The oracle of every other backend."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from bionets.scan.arguments import Arguments, flatten
+
+
+def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, Any]:
+    """Run the stages over all of time, one torch operation after the other. Any device, any number of derivatives."""
+    carry, shape = arguments.carry_dtype, arguments.state_shape
+    x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
+    params = pytree.tree_unflatten([leaf.to(carry) for leaf in arguments.params], arguments.params_tree)
+    weights = [weight.to(carry) for weight in arguments.weights]
+    state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
+    ys: list[list[Tensor]] = []
+    y_tree = None
+    for t in reversed(range(arguments.time)) if arguments.reverse else range(arguments.time):
+        x_now = pytree.tree_unflatten([leaf[t] for leaf in x], arguments.x_tree)
+        y, new_state, y_tree = one_step(stages, x_now, state, params, weights, arguments)
+        if arguments.lengths is not None:
+            active = (arguments.lengths > t).view(-1, *(1 for _ in arguments.shape))
+            y = [torch.where(active, leaf, torch.zeros_like(leaf)) for leaf in y]
+            new_state = [torch.where(active, new, old) for new, old in zip(new_state, state, strict=True)]
+        ys.append(y)
+        state = new_state
+    if y_tree is None:  # T = 0: the step tells how many outputs there are
+        with torch.no_grad():
+            x_zero = [leaf.new_zeros(leaf.shape[1:], dtype=carry) for leaf in arguments.x]
+            x_now = pytree.tree_unflatten(x_zero, arguments.x_tree)
+            y, _, y_tree = one_step(stages, x_now, state, params, weights, arguments)
+        outputs = [leaf.new_zeros((0, *shape)) for leaf in y]
+    else:
+        outputs = [torch.stack(leaves[::-1] if arguments.reverse else leaves) for leaves in zip(*ys, strict=True)]
+    outputs = [leaf.to(arguments.output_dtype) for leaf in outputs]
+    state = [leaf.to(final_dtype(initial, carry)) for leaf, initial in zip(state, arguments.state, strict=True)]
+    return pytree.tree_unflatten(outputs, y_tree), pytree.tree_unflatten(state, arguments.state_tree)
+
+
+def one_step(
+    stages: tuple[Any, ...],
+    x: Any,
+    state: list[Tensor],
+    params: Any,
+    weights: list[Tensor],
+    arguments: Arguments,
+) -> tuple[list[Tensor], list[Tensor], pytree.TreeSpec]:
+    """All stages of one time step: y, the new state, and the structure of y."""
+    carry, shape = arguments.carry_dtype, arguments.state_shape
+    tree = pytree.tree_unflatten(state, arguments.state_tree)
+    y: Any = None
+    for number, stage in enumerate(stages):
+        if weights:
+            products = (flatten(tree, "state")[0][0] @ weights[number].T).split(shape[-1] or 1, dim=-1)
+            y, tree = stage(x, products[0] if len(products) == 1 else products, tree, params)
+        else:
+            y, tree = stage(x, tree, params)
+    new_state, new_tree = flatten(tree, "the new state")
+    y_leaves, y_tree = flatten(y, "y")
+    if new_tree != arguments.state_tree:
+        raise ValueError(f"the step returned a state of another structure: {new_tree} instead of {arguments.state_tree}")
+    return (
+        [leaf.to(carry).expand(shape) for leaf in y_leaves],
+        [leaf.to(carry).expand(shape) for leaf in new_state],
+        y_tree,
+    )
+
+
+def final_dtype(initial: Tensor, carry: torch.dtype) -> torch.dtype:
+    """The final state keeps the dtype of the initial one, except that float64 anywhere makes everything float64."""
+    return initial.dtype if initial.is_floating_point() and carry == torch.float32 else carry

@@ -1,0 +1,1 @@
+"""Spike functions: the Heaviside step forward, a chosen gradient backward."""
