@@ -1,0 +1,10 @@
+"""Tasks: data with their loss and metrics. They know no model."""
+
+from .batches import Batches
+from .binary_addition import BinaryAddition
+from .copy_first_input import CopyFirstInput
+from .denoising import Denoising
+from .spec import Kind, TaskSpec
+from .task import Task
+
+__all__ = ["Batches", "BinaryAddition", "CopyFirstInput", "Denoising", "Kind", "Task", "TaskSpec"]

@@ -1,0 +1,104 @@
+"""Binary addition: read two numbers bit by bit, and write their sum."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+
+from .binary_numbers import add, draw_pairs_of_split
+from .checks import require_at_least
+from .metrics import BitAccuracy, SequenceAccuracy
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+
+class BinaryAddition(Task):
+    """Add two binary numbers whose lengths sum to L, lowest bit first.
+
+    x is ``[L + 1, B, 2]``, a bit of each number at each step; the target ``[L + 1, B, 1]`` holds the bits of their sum.
+    Each number ends in a leading 1 and is followed by zeros; the first one's length is uniform in 1 … L − 1. The loss
+    is the binary cross-entropy of the predicted logits.
+
+    Training is a curriculum: ``epochs_per_length`` epochs on each L from ``min_length`` to ``length`` (any further ones
+    on ``length``), with ``train_size`` fresh samples every epoch; without ``curriculum``, as many epochs, all on
+    ``length``. Validation is on ``length``, the test on ``test_size`` samples of every L from ``min_test_length`` to
+    ``test_length``. From L = `binary_numbers.SMALLEST_DISJOINT_LENGTH` on, no pair of numbers is in two of the three
+    splits; shorter ones are so few that all splits share them.
+
+    Source: the binary addition experiment of brc_pytorch (Janakarajan and Born), a port of Vecoven, Ernst and Drion,
+    "A bio-inspired bistable recurrent cell allows for long-lasting memory", PLoS ONE 2021.
+    """
+
+    spec = TaskSpec("sequence_to_sequence", input_size=2, output_size=1)
+
+    def __init__(
+        self,
+        length: int = 20,
+        min_length: int = 3,
+        test_length: int = 60,
+        min_test_length: int = 3,
+        epochs_per_length: int = 15,
+        train_size: int = 10_000,
+        val_size: int = 1_000,
+        test_size: int = 1_000,
+        batch_size: int = 200,
+        curriculum: bool = True,
+        seed: int = 0,
+    ) -> None:
+        require_at_least(2, min_length=min_length, min_test_length=min_test_length)
+        require_at_least(1, epochs_per_length=epochs_per_length)
+        require_at_least(min_length, length=length)
+        require_at_least(min_test_length, test_length=test_length)
+        super().__init__(
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=(length - min_length + 1) * epochs_per_length,
+            seed=seed,
+        )
+        self.length = length
+        self.min_length = min_length
+        self.epochs_per_length = epochs_per_length
+        self.curriculum = curriculum
+        self.test_names = [f"length_{tested}" for tested in range(min_test_length, test_length + 1)]
+
+    def length_of_epoch(self, epoch: int) -> int:
+        """The L that an epoch trains on."""
+        if not self.curriculum:
+            return self.length
+        return min(self.min_length + epoch // self.epochs_per_length, self.length)
+
+    def train_data(self, epoch: int) -> Data:
+        """Fresh samples of the epoch's length."""
+        return self._sums("train", self.length_of_epoch(epoch), self.train_size, epoch)
+
+    def val_data(self) -> Data:
+        """Samples of the curriculum's last length."""
+        return self._sums("val", self.length, self.val_size)
+
+    def test_data(self, name: str) -> Data:
+        """Samples of the length that ``name`` ends in."""
+        return self._sums("test", int(name.removeprefix("length_")), self.test_size)
+
+    def _sums(self, split: str, length: int, size: int, epoch: int = 0) -> Data:
+        pairs = draw_pairs_of_split(split, length, size, generator(self.seed, split, length, epoch))
+        return pairs.float(), add(pairs).unsqueeze(2).float()
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Binary cross-entropy of logits, a mean over all bits."""
+        return functional.binary_cross_entropy_with_logits(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy``, the share of sequences with every bit right, and ``bit_accuracy``, the share of bits."""
+        return MetricCollection({"accuracy": SequenceAccuracy(), "bit_accuracy": BitAccuracy()})
+
+    def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """The accuracy at the longest tested length, and its mean over all tested lengths."""
+        accuracies = [test_results[name]["accuracy"] for name in self.test_names]
+        return {
+            f"test/accuracy_{self.test_names[-1]}": accuracies[-1],
+            "test/accuracy_mean": sum(accuracies) / len(accuracies),
+        }

@@ -1,0 +1,162 @@
+"""What every task offers to whatever trains a model on it."""
+
+from collections.abc import Mapping
+
+import torch
+from lightning import LightningDataModule
+from torch import Generator, Tensor
+from torchmetrics import MetricCollection
+
+from .batches import Batches, batch_bounds
+from .checks import require_at_least
+from .seeding import generator
+from .spec import TaskSpec
+
+Data = tuple[Tensor, Tensor]
+"""A whole data set: x ``[T, N, input_size]``, and a target whose batch dimension is that of the prediction."""
+
+
+class Task(LightningDataModule):
+    """Data with their loss and metrics: all that a model must not know, behind one interface.
+
+    A task of your own sets ``spec`` and implements `draw`, `loss` and `metrics`::
+
+        class SumOfInputs(Task):
+            spec = TaskSpec("sequence_to_value", input_size=1, output_size=1)
+
+            def draw(self, split, size, generator):
+                x = torch.randn(50, size, 1, generator=generator)
+                return x, x.sum(0)
+
+            def loss(self, prediction, target):
+                return torch.nn.functional.mse_loss(prediction, target)
+
+            def metrics(self):
+                return MetricCollection({"mse": MeanSquaredError()})
+
+        task = SumOfInputs(train_size=10_000, val_size=1_000, test_size=1_000, batch_size=100, epochs=20)
+
+    Its training and validation sets are then drawn once, its test set when it is asked for. A task whose data change
+    with the epoch, are read from disk, or are tested under several conditions overrides `train_data`, `val_data`,
+    `test_data` and ``test_names`` instead of `draw`.
+
+    The data of an epoch are a function of the seed and the epoch alone, and the order of the rows too, so that a run
+    that was interrupted goes on with the same numbers. A Trainer must therefore ask for them anew every epoch:
+    ``Trainer(reload_dataloaders_every_n_epochs=1)``.
+
+    Attributes:
+        spec: what goes in and what comes out of a model.
+        monitor, mode: the logged value that chooses the best epoch, and whether the smallest ("min") or largest
+            ("max") is best.
+        epochs: the protocol's number of epochs.
+        stop_below: training ends once ``monitor`` falls below this value; None for never.
+        test_names: a name for each test set, in the order of `test_dataloader`.
+    """
+
+    spec: TaskSpec
+    monitor: str = "val/loss"
+    mode: str = "min"
+
+    def __init__(
+        self,
+        *,
+        train_size: int,
+        val_size: int,
+        test_size: int,
+        batch_size: int,
+        epochs: int,
+        stop_below: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        require_at_least(
+            1, train_size=train_size, val_size=val_size, test_size=test_size, batch_size=batch_size, epochs=epochs
+        )
+        require_at_least(0, seed=seed)
+        self.train_size = train_size
+        self.val_size = val_size
+        self.test_size = test_size
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.stop_below = stop_below
+        self.seed = seed
+        self.test_names = ["test"]
+        self._drawn_once: dict[str, Data] = {}
+
+    # What a task of your own implements
+
+    def draw(self, split: str, size: int, generator: Generator) -> Data:
+        """``size`` samples of ``split`` ("train", "val" or "test"), all random numbers taken from ``generator``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement draw, or train_data, val_data and test_data")
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The scalar to be minimised, of a batch's prediction (shaped as ``spec`` says) and target."""
+        raise NotImplementedError(f"{type(self).__name__} must implement loss")
+
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics, by the names under which they are logged, without prefix."""
+        raise NotImplementedError(f"{type(self).__name__} must implement metrics")
+
+    def train_data(self, epoch: int) -> Data:
+        """The training set of an epoch, as stored; `train_dataloader` shuffles it."""
+        return self._draw_once("train", self.train_size)
+
+    def val_data(self) -> Data:
+        """The validation set."""
+        return self._draw_once("val", self.val_size)
+
+    def test_data(self, name: str) -> Data:
+        """The test set called ``name`` in ``test_names``."""
+        return self.draw("test", self.test_size, generator(self.seed, "test", name))
+
+    def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """The few headline numbers of a test, from the metrics of each test set by name.
+
+        Here: all metrics of the only test set, as ``test/<metric>``.
+        """
+        return {f"test/{metric}": value for metric, value in test_results[self.test_names[0]].items()}
+
+    # What a Trainer asks for
+
+    @property
+    def train_batches_per_epoch(self) -> int:
+        """How many training steps an epoch takes."""
+        return len(batch_bounds(self.train_size, self.batch_size, self._world_size))
+
+    def train_dataloader(self) -> Batches:
+        """The training batches of the trainer's current epoch, or of epoch 0 without a trainer."""
+        if self.trainer is not None and self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
+            raise ValueError("give the Trainer reload_dataloaders_every_n_epochs=1: a task's data depend on the epoch")
+        return self.train_batches(0 if self.trainer is None else self.trainer.current_epoch)
+
+    def train_batches(self, epoch: int) -> Batches:
+        """The training batches of any epoch, a pure function of the task's arguments and the epoch."""
+        order = torch.randperm(self.train_size, generator=generator(self.seed, "order", epoch))
+        return self._batches(self.train_data(epoch), order)
+
+    def val_dataloader(self) -> Batches:
+        """The validation batches."""
+        return self._batches(self.val_data())
+
+    def test_dataloader(self) -> list[Batches]:
+        """The test batches, one entry for each of ``test_names``."""
+        return [self._batches(self.test_data(name)) for name in self.test_names]
+
+    def _batches(self, data: Data, order: Tensor | None = None) -> Batches:
+        target_dim = 1 if self.spec.kind == "sequence_to_sequence" else 0
+        return Batches(
+            data, (1, target_dim), self.batch_size, order=order, rank=self._rank, world_size=self._world_size
+        )
+
+    def _draw_once(self, split: str, size: int) -> Data:
+        if split not in self._drawn_once:
+            self._drawn_once[split] = self.draw(split, size, generator(self.seed, split))
+        return self._drawn_once[split]
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
