@@ -1,0 +1,65 @@
+"""What both bistable cells share: the update of the state, the layout of the parameters, their initial values."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.initialisation import chrono_bias_, xavier_blocks_
+from bionets.layers.recurrence import Initialisation, Parameters, required_bias
+
+__all__ = ["BISTABLE_BIAS", "bistable_initialisations", "bistable_update"]
+
+BISTABLE_BIAS = 1.0
+
+
+def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tensor:
+    """h' = c∘h + (1 − c)∘tanh(candidate + a∘h), with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021,
+    eqs. 5-8).
+
+    Undriven, h = 0 is the only fixed point while a < 1; at a = 1 it splits, and for a > 1 two stable ones lie at ±h*,
+    h* = tanh(a·h*).
+    """
+    a = 1 + torch.tanh(a)
+    c = torch.sigmoid(c)
+    return c * h + (1 - c) * torch.tanh(candidate + a * h)
+
+
+def bistable_initialisations(
+    paper2020: Callable[[Tensor], object], paper2021: Callable[[Tensor], object]
+) -> dict[str, Initialisation]:
+    """The initialisations of a bistable cell by name, given how each release of the paper fills `weight_hh`.
+
+    U is Xavier uniform, gate by gate, in all of them.
+
+    - `paper2020`, `paper2021`: biases 0. Every unit starts exactly on the pitchfork: a = 1 at h = 0.
+    - `bistable`: as `paper2020`, with b_a = 1: a = 1 + tanh(1) ≈ 1.76 at h = 0, so that every unit remembers a sign
+      from the first training step on.
+    - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1): c, the share of the state that is kept,
+      spreads the units' time constants over the task's length (Tallec & Ollivier 2018, eq. 16).
+    """
+
+    def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:
+        weight_ih, weight_hh, bias = (parameters[name] for name in ("weight_ih", "weight_hh", "bias"))
+        assert weight_ih is not None and weight_hh is not None
+        xavier_blocks_(weight_ih, 3)
+        fill(weight_hh)
+        if bias is not None:
+            nn.init.zeros_(bias)
+
+    def bistable(parameters: Parameters, chrono_steps: int | None) -> None:
+        bias_a, _ = required_bias(parameters, "bistable").chunk(2)
+        paper(parameters, paper2020)
+        bias_a.fill_(BISTABLE_BIAS)
+
+    def chrono(parameters: Parameters, chrono_steps: int | None) -> None:
+        _, bias_c = required_bias(parameters, "chrono").chunk(2)
+        paper(parameters, paper2020)
+        chrono_bias_(bias_c, chrono_steps)
+
+    return {
+        "paper2020": lambda parameters, chrono_steps: paper(parameters, paper2020),
+        "paper2021": lambda parameters, chrono_steps: paper(parameters, paper2021),
+        "bistable": bistable,
+        "chrono": chrono,
+    }

@@ -1,0 +1,38 @@
+"""Initial values of recurrent weights, gate block by gate block.
+
+A stacked matrix `[G·H, I]` holds one block per gate. Schemes that read a matrix's shape (Xavier, orthogonal) are
+applied to each block on its own: the stack's fan-out would be G times too large, and its blocks not orthogonal.
+"""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["chrono_bias_", "orthogonal_blocks_", "xavier_blocks_"]
+
+
+def xavier_blocks_(weight: Tensor, gates: int) -> None:
+    """Fill each of the `gates` blocks of rows from U(−l, l), l = sqrt(6 / (fan_in + fan_out)) of the block (Glorot &
+    Bengio 2010, eq. 16)."""
+    for block in weight.detach().chunk(gates):
+        nn.init.xavier_uniform_(block)
+
+
+def orthogonal_blocks_(weight: Tensor, gates: int) -> None:
+    """Make each of the `gates` square blocks of rows a random orthogonal matrix (Saxe et al. 2014)."""
+    for block in weight.detach().chunk(gates):
+        # The QR decomposition behind it has no half-precision form.
+        block.copy_(nn.init.orthogonal_(torch.empty_like(block, dtype=torch.promote_types(block.dtype, torch.float32))))
+
+
+def chrono_bias_(bias: Tensor, steps: int | None) -> None:
+    """Fill `bias` with log u, u ~ U(1, steps − 1): a gate σ(bias) then forgets over 1 to `steps` time steps (Tallec &
+    Ollivier 2018, eq. 16).
+
+    Raises ValueError unless `steps`, the longest dependency in time steps, is at least 2.
+    """
+    if steps is None or steps < 2:
+        raise ValueError(
+            f"initialisation='chrono' needs chrono_steps >= 2, the longest dependency in time steps; got {steps}"
+        )
+    with torch.no_grad():
+        bias.uniform_(1, max(steps - 1, 1)).log_()

@@ -1,0 +1,140 @@
+"""What a recurrent layer and its cell have in common: named parameters, their initial values, and a scan over time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Initialisation", "Parameters", "Recurrence", "RecurrentModule", "States", "gate_biases", "required_bias"]
+
+Parameters = Mapping[str, Tensor | None]
+"""The parameters of one direction of one layer by their names without suffix; `bias` is None without biases."""
+
+States = tuple[Tensor, ...]
+"""One tensor per state of the cell: `(h,)` for a GRU-like one, `(h, c)` for an LSTM."""
+
+Initialisation = Callable[[Parameters, int | None], None]
+"""Fills the parameters in place; the number is `chrono_steps`."""
+
+
+class OverTime(Protocol):
+    """The recurrence over all of time: `[T, B, input_size]` and states `[B, H]` to `[T, B, H]` and the last states.
+
+    The options `lengths`, `reverse` and `backend` go to `bionets.scan` as they are.
+    """
+
+    def __call__(self, x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]: ...
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """All in which one kind of recurrent layer differs from another.
+
+    states: names of the initial states, `("h0",)` or `("h0", "c0")`.
+    parameter_shapes: of (input_size, hidden_size): the shape of every parameter, by name.
+    over_time: the scan of the cell's step.
+    initialisations: by name; the first is the default.
+    """
+
+    states: tuple[str, ...]
+    parameter_shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
+    over_time: OverTime
+    initialisations: Mapping[str, Initialisation]
+
+
+def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
+    """The bias of each gate, `[H]`; scalar zeros without biases."""
+    bias, weight = parameters["bias"], parameters["weight_ih"]
+    assert weight is not None
+    return (weight.new_zeros(()),) * gates if bias is None else bias.unflatten(0, (gates, -1)).unbind()
+
+
+def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
+    """The bias, detached and set to zero, for an initialisation that lives in it; ValueError without one."""
+    bias = parameters["bias"]
+    if bias is None:
+        raise ValueError(f"initialisation={initialisation!r} sets the biases and needs bias=True")
+    return nn.init.zeros_(bias).detach()
+
+
+class RecurrentModule(nn.Module):
+    """Holds the parameters of a `Recurrence`, once for each of `_suffixes`."""
+
+    recurrence: ClassVar[Recurrence]
+    input_size: int
+    hidden_size: int
+    initialisation: str
+    chrono_steps: int | None
+    _suffixes: tuple[str, ...] = ()
+
+    def __init__(self, input_size: int, hidden_size: int, initialisation: str | None, chrono_steps: int | None) -> None:
+        super().__init__()
+        schemes = self.recurrence.initialisations
+        if initialisation is not None and initialisation not in schemes:
+            names = ", ".join(schemes)
+            raise ValueError(f"{self._get_name()}: unknown initialisation {initialisation!r}; choose one of {names}")
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.initialisation = initialisation or next(iter(schemes))
+        self.chrono_steps = chrono_steps
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew by the initialisation chosen at construction."""
+        for suffix in self._suffixes:
+            self.recurrence.initialisations[self.initialisation](self._named_parameters(suffix), self.chrono_steps)
+
+    def _add_parameters(self, input_size: int, suffix: str, bias: bool, **factory: Any) -> None:
+        self._suffixes += (suffix,)
+        for name, shape in self.recurrence.parameter_shapes(input_size, self.hidden_size).items():
+            absent = name == "bias" and not bias
+            self.register_parameter(name + suffix, None if absent else nn.Parameter(torch.empty(shape, **factory)))
+
+    def _named_parameters(self, suffix: str) -> Parameters:
+        names = self.recurrence.parameter_shapes(self.input_size, self.hidden_size)
+        return {name: getattr(self, name + suffix) for name in names}
+
+    def _check_input(self, x: Tensor, dimensions: tuple[int, ...]) -> None:
+        name, weight = self._get_name(), getattr(self, "weight_ih" + self._suffixes[0])
+        if x.dim() not in dimensions:
+            expected = " or ".join(f"{n}-D" for n in dimensions)
+            raise ValueError(f"{name}: expected input to be {expected}, got {x.dim()}-D of shape {tuple(x.shape)}")
+        if x.size(-1) != self.input_size:
+            raise ValueError(
+                f"{name}: the input's last dimension must be input_size={self.input_size}, got {x.size(-1)}"
+            )
+        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name}: input is {x.dtype} but the weights are {weight.dtype}; convert one with .to()")
+
+    def _states_of(self, given: Tensor | States | None, shape: tuple[int, ...]) -> States:
+        """The initial states, each checked to be of `shape`; zeros where none are given."""
+        names, weight = self.recurrence.states, getattr(self, "weight_ih" + self._suffixes[0])
+        if given is None:
+            return tuple(weight.new_zeros(shape) for _ in names)
+        states = (given,) if isinstance(given, Tensor) else tuple(given)
+        if len(states) != len(names):
+            raise ValueError(
+                f"{self._get_name()}: expected {len(names)} initial state(s) ({', '.join(names)}), got {len(states)}"
+            )
+        for name, state in zip(names, states, strict=True):
+            if tuple(state.shape) != shape:
+                raise ValueError(f"{self._get_name()}: expected {name} of shape {shape}, got {tuple(state.shape)}")
+        return states
+
+    def _as_given(self, states: States) -> Tensor | States:
+        """States as the user sees them: a tensor where there is one, else a tuple."""
+        return states[0] if len(self.recurrence.states) == 1 else states
+
+    def _extra_initialisation(self) -> str:
+        default = self.initialisation == next(iter(self.recurrence.initialisations))
+        return "" if default else f", initialisation={self.initialisation!r}"
+
+
+def positive_int(name: str, value: int) -> int:
+    """`value`, if it is an integer above zero; else TypeError or ValueError naming it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value <= 0:
+        raise ValueError(f"{name} must be greater than zero, got {value}")
+    return value
