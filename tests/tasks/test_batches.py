@@ -1,0 +1,100 @@
+"""Batches cut data sets into batches, and batches into the shares of processes."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bionets.tasks import Batches
+from bionets.tasks.batches import batch_bounds
+
+
+def numbered(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """x [2, rows, 1] and a target [rows, 1] that both hold each row's number."""
+    number = torch.arange(rows, dtype=torch.float32)
+    return number.view(1, rows, 1).expand(2, rows, 1), number.view(rows, 1)
+
+
+def test_batches_without_order_are_the_rows_as_stored() -> None:
+    batches = Batches(numbered(7), (1, 0), batch_size=3)
+    targets = [target.flatten().tolist() for _, target in batches]
+    assert targets == [[0, 1, 2], [3, 4, 5], [6]]
+    assert len(batches) == 3
+
+
+def test_x_and_target_keep_their_layout_and_stay_in_step() -> None:
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    for x, target in Batches(numbered(10), (1, 0), batch_size=5, order=order):
+        assert x.shape == (2, 5, 1)
+        assert x.is_contiguous()
+        assert target.shape == (5, 1)
+        assert torch.equal(x[0], target)
+        assert torch.equal(x[1], target)
+
+
+def test_batches_follow_the_order() -> None:
+    order = torch.tensor([3, 1, 0, 2])
+    batches = Batches(numbered(4), (1, 0), batch_size=2, order=order)
+    assert torch.cat([target for _, target in batches]).flatten().tolist() == order.tolist()
+
+
+def test_iterating_again_gives_the_same_batches() -> None:
+    batches = Batches(numbered(9), (1, 0), batch_size=2, order=torch.randperm(9))
+    first, second = list(batches), list(batches)
+    assert all(torch.equal(a, b) for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_drop_last_leaves_out_the_incomplete_batch() -> None:
+    assert [len(target) for _, target in Batches(numbered(7), (1, 0), batch_size=3, drop_last=True)] == [3, 3]
+    assert [len(target) for _, target in Batches(numbered(6), (1, 0), batch_size=3, drop_last=True)] == [3, 3]
+
+
+@given(
+    rows=st.integers(1, 40),
+    share=st.integers(1, 5),
+    world_size=st.integers(1, 4),
+    drop_last=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_shares_of_all_ranks_make_up_the_whole_batch(
+    rows: int, share: int, world_size: int, drop_last: bool, seed: int
+) -> None:
+    batch_size = share * world_size
+    if rows < (batch_size if drop_last else world_size):
+        return
+    data = numbered(rows)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    ranks = [
+        list(Batches(data, (1, 0), batch_size, order=order, drop_last=drop_last, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    bounds = batch_bounds(rows, batch_size, world_size, drop_last)
+    assert all(len(shares) == len(bounds) for shares in ranks)
+    for (start, stop), shares in zip(bounds, zip(*ranks, strict=True), strict=True):
+        sizes = [len(target) for _, target in shares]
+        assert min(sizes) >= 1
+        if stop - start == batch_size:
+            assert set(sizes) == {share}
+        assert torch.equal(torch.cat([target for _, target in shares]), data[1][order[start:stop]])
+        assert torch.equal(torch.cat([x for x, _ in shares], dim=1), data[0][:, order[start:stop]])
+    if not drop_last:
+        assert bounds[0][0] == 0
+        assert bounds[-1][1] == rows
+    assert all(before[1] == after[0] for before, after in pairwise(bounds))
+
+
+def test_a_batch_size_that_cannot_be_shared_equally_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^task\.batch_size must divide by the number of processes, 2.*got 5$"):
+        Batches(numbered(10), (1, 0), batch_size=5, world_size=2)
+
+
+def test_tensors_of_different_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"equally many rows, got \[4, 3\]"):
+        Batches((torch.zeros(2, 4, 1), torch.zeros(3, 1)), (1, 0), batch_size=2)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="a data set of 1 rows is too small"):
+        Batches(numbered(1), (1, 0), batch_size=2, world_size=2)
