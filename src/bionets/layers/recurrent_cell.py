@@ -30,20 +30,18 @@ class RecurrentCell(RecurrentModule):
         self._add_parameters(input_size, "", bias, device=device, dtype=dtype)
         self.reset_parameters()
 
-    def forward(self, input: Tensor, state: Tensor | States | None = None) -> Tensor | States:
+    def forward(self, x: Tensor, state: Tensor | States | None = None) -> Tensor | States:
         """One step from `state`; see the class for shapes.
 
         Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
         """
-        self._check_input(input, (1, 2))
-        batch = input.shape[:-1]
+        self._check_input(x, (1, 2))
+        batch = x.shape[:-1]
         states = self._states_of(state, (*batch, self.hidden_size))
         if not batch:
-            input, states = input.unsqueeze(0), tuple(state.unsqueeze(0) for state in states)
+            x, states = x.unsqueeze(0), tuple(state.unsqueeze(0) for state in states)
         # A scan of length one: no kernel would be faster than the step itself.
-        _, states = self.recurrence.over_time(
-            input.unsqueeze(0), states, self._named_parameters(""), backend="reference"
-        )
+        _, states = self.recurrence.over_time(x.unsqueeze(0), states, self._named_parameters(""), backend="reference")
         return self._as_given(states if batch else tuple(state.squeeze(0) for state in states))
 
     def extra_repr(self) -> str:

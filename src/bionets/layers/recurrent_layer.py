@@ -55,20 +55,20 @@ class RecurrentLayer(RecurrentModule):
         self.reset_parameters()
 
     def forward(
-        self, input: Tensor | PackedSequence, h0: Tensor | States | None = None
+        self, x: Tensor | PackedSequence, h0: Tensor | States | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor | States]:
         """Run over the whole sequence from the states `h0`; see the class for shapes.
 
         Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
         """
         output: Tensor | PackedSequence
-        if isinstance(input, PackedSequence):
-            self._check_input(input.data, (2,))
-            output, states = self._forward_packed(input, h0)
+        if isinstance(x, PackedSequence):
+            self._check_input(x.data, (2,))
+            output, states = self._forward_packed(x, h0)
         else:
-            self._check_input(input, (2, 3))
-            run = self._forward_batched if input.dim() == 3 else self._forward_unbatched
-            output, states = run(input, h0)
+            self._check_input(x, (2, 3))
+            run = self._forward_batched if x.dim() == 3 else self._forward_unbatched
+            output, states = run(x, h0)
         return output, self._as_given(states)
 
     def _forward_batched(self, x: Tensor, h0: Tensor | States | None) -> tuple[Tensor, States]:
