@@ -1,0 +1,1 @@
+"""What is read out of a trained model, and the figures of it."""

@@ -1,0 +1,79 @@
+"""From a config to the objects of a run. Every instantiate is here."""
+
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from lightning import Callback, Trainer
+
+from bionets.experiment.callbacks import Record, SeedEachEpoch, StopBelow
+from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
+from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.progress import ProgressBar
+from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.schemas import MODELS
+from bionets.models import Model
+from bionets.tasks import Task, TaskSpec
+
+
+def build_task(config: dict[str, Any]) -> Task:
+    return _instantiate(config["task"])
+
+
+def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
+    """The model that the config names, for this task; a pair that does not fit is a UserError that names the models which do."""
+    family = get_class(config["model"]["_target_"])
+    if spec.kind not in family.accepts:
+        fitting = [name for name, schema in MODELS.items() if name != "recurrent" and spec.kind in get_class(schema._target_).accepts]
+        raise UserError(
+            f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
+            + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
+        )
+    return _instantiate(config["model"], spec=spec, optimizer=_instantiate(config["optimizer"]))
+
+
+def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record: Record) -> Trainer:
+    """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's monitored value."""
+    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record, checkpointing(folder, task.monitor, task.mode)]
+    if task.stop_below is not None:
+        callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))
+    if config["callbacks"]["progress"]:
+        callbacks.append(ProgressBar(task.monitor))
+    return bare_trainer(config["trainer"], callbacks=callbacks, logger=False, reload_dataloaders_every_n_epochs=1)
+
+
+def bare_trainer(arguments: dict[str, Any], **more: Any) -> Trainer:
+    """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
+    try:
+        return Trainer(
+            **arguments,
+            plugins=[AtomicCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **more,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"the trainer cannot be built: {error}") from error
+
+
+def _instantiate(node: dict[str, Any], **arguments: Any) -> Any:
+    """Build what a config node's ``_target_`` names, with objects from elsewhere as arguments; what its constructor refuses is a UserError."""
+    try:
+        partial = instantiate({**node, "_partial_": True}, _convert_="all")
+        partial.keywords.pop("name", None)
+        return partial if node.get("_partial_") else partial(**arguments)
+    except InstantiationException as error:
+        raise UserError(f"{node['_target_']} cannot be built: {one_line(error)}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error
+
+
+def set_precision(matmul_precision: str) -> None:
+    try:
+        torch.set_float32_matmul_precision(matmul_precision)
+    except RuntimeError as error:
+        raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium") from error
+
+

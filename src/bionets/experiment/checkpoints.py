@@ -1,0 +1,62 @@
+"""Checkpoints that survive a crash while they are written, and that are never unpickled when they are read."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run_folder import RunFolder, write_atomically
+
+SIGNATURE = "bionets_checkpoint"
+FORMAT = 1
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save({**checkpoint, SIGNATURE: FORMAT}, content)
+        write_atomically(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return read_checkpoint(Path(path), map_location or "cpu")
+
+
+def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") -> dict[str, Any]:
+    """A checkpoint's content.
+
+    Raises:
+        UserError: the file is missing, truncated, or not one that bionets wrote. Nothing in it is ever executed.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} is missing: train the run first, or name another with checkpoint=last")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(f"checkpoint {path} is truncated or was not written by bionets: restore it, or delete the run's folder and train again") from error
+    if not isinstance(checkpoint, dict) or checkpoint.get(SIGNATURE) != FORMAT:
+        raise UserError(f"checkpoint {path} was not written by this version of bionets: name a run that train.py made")
+    return checkpoint
+
+
+def checkpointing(folder: RunFolder, monitor: str, mode: str) -> ModelCheckpoint:
+    """``best.ckpt`` by the task's monitored value, and ``last.ckpt`` after every epoch."""
+    return ModelCheckpoint(
+        dirpath=folder.checkpoints,
+        filename="best",
+        monitor=monitor,
+        mode=mode,
+        save_top_k=1,
+        save_last=True,
+        save_on_train_epoch_end=True,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+    )

@@ -1,0 +1,54 @@
+"""From Hydra's config to the plain, complete config that a run folder keeps."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run_folder import scientific_digest
+from bionets.tasks import Task
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved config, the words that the user typed for it, and the digest of its scientific part."""
+
+    values: dict[str, Any]
+    overrides: list[str]
+    digest: str
+
+
+def resolve(config: DictConfig) -> RunConfig:
+    """All interpolations filled in; the digest is the same for every seed."""
+    if config.seed < 0:
+        raise UserError(f"seed must be at least 0, got {config.seed}")
+    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    without_seed = config.copy()
+    without_seed.seed = 0
+    return RunConfig(_plain(config), overrides, scientific_digest(_plain(without_seed)))
+
+
+def with_protocol(config: RunConfig, task: Task) -> RunConfig:
+    """The config with the number of epochs that the task's protocol asks for, where the user gave none."""
+    trainer = config.values["trainer"]
+    if trainer["max_epochs"] is not None or trainer["max_steps"] != -1 or trainer["max_time"] is not None:
+        return config
+    return RunConfig({**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest)
+
+
+def refuse_ddp_in_multirun(config: RunConfig) -> None:
+    """Lightning starts ddp's other processes by running the command line again, which in a multirun would start the whole sweep again."""
+    if HydraConfig.initialized() and HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN":
+        if "ddp" in config.values["trainer"]["strategy"]:
+            raise UserError("ddp cannot run inside a multirun in one process: run the jobs one by one without -m, or drop accelerator=ddp")
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no value: give it on the command line, as in {missing[0]}=...")
+    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

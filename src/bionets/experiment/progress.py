@@ -1,0 +1,61 @@
+"""A progress bar over the whole of training: one bar in a terminal, one line now and then in a log file."""
+
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class ProgressBar(Callback):
+    """Epoch, loss, the task's monitored value, and the time that is left."""
+
+    def __init__(self, monitor: str, console: Console | None = None) -> None:
+        self.monitor = monitor
+        self.console = console or Console()
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self.total = int(trainer.estimated_stepping_batches)
+        self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=self.console
+            )
+            self.bar.start()
+            self.job = self.bar.add_task("training", total=self.total, completed=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+        if self.bar is not None:
+            self.bar.update(self.job, completed=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        value = trainer.callback_metrics.get(self.monitor)
+        description = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        if value is not None:
+            description += f"  {self.monitor} {float(value):.4f}"
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.job, description=description)
+        elif now - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            left = (now - self.started) / (trainer.global_step - self.first_step) * (self.total - trainer.global_step)
+            self.console.print(f"{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left", highlight=False)
+
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

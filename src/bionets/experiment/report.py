@@ -1,0 +1,47 @@
+"""What a run says when it ends: its results, the published figures beside them, where the pictures are, how to run it again."""
+
+import shlex
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bionets.experiment.published import published
+from bionets.experiment.run_folder import RunFolder
+
+
+def print_results(console: Console, config: dict[str, Any], result: dict[str, Any], folder: RunFolder, overrides: list[str]) -> None:
+    """A table of the headline numbers, and where to look next."""
+    print_metrics(console, config, result["metrics"])
+    trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s; best epoch {result['best_epoch']}"
+    lines = [("trained", trained), ("folder", str(folder.path))]
+    lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
+    lines += [("run again", command(overrides)), ("evaluate", f"python evaluate.py run={shlex.quote(str(folder.path))}")]
+    for label, text in lines:
+        console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
+    known = published(config)
+    table = Table(title=title_of(config))
+    table.add_column("metric")
+    table.add_column("ours", justify="right")
+    if known:
+        table.add_column("published", justify="right")
+    for name, value in metrics.items():
+        row = [name, f"{value:.4f}"]
+        if known:
+            row.append(f"{known[name].value:g}" if name in known else "")
+        table.add_row(*row)
+    console.print(table)
+    for source in {figure.source for name, figure in known.items() if name in metrics}:
+        console.print(f"published: {source}", highlight=False)
+
+
+def command(overrides: list[str]) -> str:
+    """The command that makes this run."""
+    return " ".join(["python train.py", *(shlex.quote(override) for override in overrides)])
+
+
+def title_of(config: dict[str, Any]) -> str:
+    return f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}"

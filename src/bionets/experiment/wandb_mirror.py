@@ -1,0 +1,65 @@
+"""W&B mirrors the run's folder: under an id that the folder minted, offline unless logged in, finished whatever happens."""
+
+import netrc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from bionets.experiment.run_folder import RunFolder
+
+
+@contextmanager
+def mirror(config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train") -> Iterator[WandbLogger | None]:
+    """A W&B logger for this run, or None where the config wants none. Runs are grouped by task, model and config: a group's runs differ in seed."""
+    settings = config["logger"]
+    if not settings["wandb"]:
+        yield None
+        return
+    group = f"{config['task']['name']}/{config['model']['name']}/{config['name']}-{digest}"
+    identity = folder.wandb_id()
+    wandb.setup(wandb.Settings(silent=True))
+    logger = WandbLogger(
+        name=f"{config['model']['name']} {config['task']['name']} seed {config['seed']}",
+        id=identity,
+        project=settings["project"],
+        entity=settings["entity"],
+        group=group,
+        job_type=job_type,
+        tags=[config["task"]["name"], config["model"]["name"], *settings["tags"]],
+        # W&B's own offline files keep neither group nor job type outside the config.
+        config={**config, "group": group, "job_type": job_type, "folder": str(folder.path)},
+        save_dir=folder.path,
+        mode=wandb_mode(settings["mode"]),
+        resume="allow",
+    )
+    failed = True
+    try:
+        yield logger
+        failed = False
+    finally:
+        wandb.finish(exit_code=int(failed))
+
+
+def wandb_mode(wanted: str) -> str:
+    """``auto``: what $WANDB_MODE says, else online where logged in, else offline."""
+    if wanted != "auto":
+        return wanted
+    return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+
+
+def logged_in() -> bool:
+    """Whether a W&B key is at hand, in the environment or in the netrc file that `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    file = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

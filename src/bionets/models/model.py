@@ -1,0 +1,90 @@
+"""What every model family shares: training, validation and test steps, written once against a task's interface."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, MetricCollection
+
+from bionets.tasks.spec import Kind, TaskSpec
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Model(LightningModule):
+    """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
+
+    A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the trainer's
+    datamodule), so neither knows the other's name.
+
+    Args:
+        spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
+        optimizer: called with the parameters, gives the optimizer. None will do for evaluation.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset()
+
+    def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
+        super().__init__()
+        if spec.kind not in self.accepts:
+            raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
+        self.spec = spec
+        self.optimizer = optimizer
+        self.test_results: dict[str, dict[str, float]] = {}
+
+    @property
+    def task(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
+        return self.optimizer(self.parameters())
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        x, target = batch
+        return self.task.loss(self(x), target)
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation_meters = self._meters(["validation"])
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        self._measure(self.validation_meters["validation"], batch)
+
+    def on_validation_epoch_end(self) -> None:
+        values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
+        self.log_dict(values, sync_dist=False)
+
+    def on_test_epoch_start(self) -> None:
+        self.test_meters = self._meters(self.task.test_names)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_index: int, dataloader_idx: int = 0) -> None:
+        self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Leave ``test_results``: test set -> metric -> value."""
+        self.test_results = {
+            test: {name: float(value) for name, value in meters.compute().items()}  # type: ignore[operator]
+            for test, meters in self.test_meters.items()
+        }
+
+    def _meters(self, sets: list[str]) -> dict[str, MetricCollection]:
+        # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.
+        def collection() -> MetricCollection:
+            metrics = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
+            metrics.add_metrics(dict(self.task.metrics().items()))
+            return metrics.to(self.device)
+
+        return {name: collection() for name in sets}
+
+    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, Tensor]) -> None:
+        x, target = batch
+        prediction = self(x)
+        loss = self.task.loss(prediction, target)
+        for name, metric in meters.items():
+            if name == "loss":
+                metric.update(loss, weight=x.shape[1])
+            else:
+                metric.update(prediction, target)

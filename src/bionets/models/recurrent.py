@@ -1,0 +1,67 @@
+"""Recurrent networks: layers with the interface of ``nn.GRU``, read out by a linear layer."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class RecurrentModel(Model):
+    """x ``[T, B, input_size]`` -> recurrent layers -> linear readout, at the last step or at every step as the task asks.
+
+    Args:
+        spec: the task's spec.
+        layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``.
+        hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
+        initialisation: the layer's initialisation by name; None leaves the layer's own default.
+        layer_arguments: whatever else the layer's constructor takes.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        layer: str,
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        initialisation: str | None = None,
+        layer_arguments: Mapping[str, Any] | None = None,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        for name, value in (("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if value < 1:
+                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        arguments = dict(layer_arguments or {})
+        if initialisation is not None:
+            arguments["initialisation"] = initialisation
+        self.recurrent = import_layer(layer)(
+            spec.input_size, hidden_size, num_layers=num_layers, dropout=dropout, bidirectional=bidirectional, **arguments
+        )
+        self.readout = nn.Linear(hidden_size * (2 if bidirectional else 1), spec.output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output, _ = self.recurrent(x)
+        if self.spec.kind == "sequence_to_value":
+            output = output[-1]
+        return self.readout(output)
+
+
+def import_layer(path: str) -> type[nn.Module]:
+    """The class that a dotted path names."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"model.layer={path} cannot be imported ({error}): write it as package.module.Class") from error

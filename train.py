@@ -1,0 +1,8 @@
+"""Train, test and draw a model on a task: python train.py model=nbrc task=binary_addition"""
+
+from pathlib import Path
+
+from bionets.experiment import command, train
+
+if __name__ == "__main__":
+    command(train, configs=Path(__file__).parent / "configs")
