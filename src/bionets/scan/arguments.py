@@ -56,7 +56,12 @@ def read_arguments(
     if not state_leaves:
         raise ValueError("state must hold at least one tensor [B, *N]")
     device = x_leaves[0].device
-    for name, leaves in (("x", x_leaves), ("state", state_leaves), ("params", params_leaves), ("weight", list(weights))):
+    for name, leaves in (
+        ("x", x_leaves),
+        ("state", state_leaves),
+        ("params", params_leaves),
+        ("weight", list(weights)),
+    ):
         for leaf in leaves:
             if leaf.device != device and leaf.dim() > 0:
                 raise ValueError(f"x is on {device} and {name} on {leaf.device}; move them to one device")
@@ -77,7 +82,12 @@ def read_arguments(
     for weight in weights:
         if len(shape) != 1:
             raise ValueError(f"dense_scan needs x [T, B, H] and state [B, H], got N = {shape}")
-        if weight.dim() != 2 or weight.shape[1] != shape[0] or weight.shape[0] % max(shape[0], 1) or not weight.shape[0]:
+        if (
+            weight.dim() != 2
+            or weight.shape[1] != shape[0]
+            or weight.shape[0] % max(shape[0], 1)
+            or not weight.shape[0]
+        ):
             raise ValueError(f"weight must be [G * H, H] with H = {shape[0]}, got {list(weight.shape)}")
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")

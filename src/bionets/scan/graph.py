@@ -135,7 +135,7 @@ class GraphBuilder:
                 return a
             case "neg", (a,) if self.nodes[a].op == "constant":
                 return self.constant(-self.nodes[a].value)
-            case ("add" | "mul"), (a, b) if a > b:  # commutative: one order, so that equal values are found
+            case (("add" | "mul"), (a, b)) if a > b:  # commutative: one order, so that equal values are found
                 inputs = (b, a)
         return self._add(Node(op, inputs))
 

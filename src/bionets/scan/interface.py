@@ -105,7 +105,9 @@ def dense_scan(
     stages = step if isinstance(step, tuple) else (step,)
     weights = weight if isinstance(weight, tuple) else (weight,)
     if len(stages) != len(weights):
-        raise ValueError(f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights")
+        raise ValueError(
+            f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
+        )
     arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every)
     return _run(stages, arguments, backend)
 

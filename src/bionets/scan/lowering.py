@@ -245,6 +245,11 @@ def _to_copy(b: GraphBuilder, a: Any, dtype: torch.dtype | None = None, **_: Any
     raise TypeError(f"conversion to {dtype} is not supported")
 
 
+@lowers("to")
+def _to(b: GraphBuilder, a: Any, *arguments: Any, dtype: torch.dtype | None = None, **_: Any) -> Any:
+    return _to_copy(b, a, next((arg for arg in arguments if isinstance(arg, torch.dtype)), dtype))
+
+
 @lowers("clone", "contiguous", "lift_fresh_copy")
 def _same(b: GraphBuilder, a: Any, **_: Any) -> Any:
     return a

@@ -61,7 +61,9 @@ def one_step(
     new_state, new_tree = flatten(tree, "the new state")
     y_leaves, y_tree = flatten(y, "y")
     if new_tree != arguments.state_tree:
-        raise ValueError(f"the step returned a state of another structure: {new_tree} instead of {arguments.state_tree}")
+        raise ValueError(
+            f"the step returned a state of another structure: {new_tree} instead of {arguments.state_tree}"
+        )
     return (
         [leaf.to(carry).expand(shape) for leaf in y_leaves],
         [leaf.to(carry).expand(shape) for leaf in new_state],

@@ -76,7 +76,9 @@ def gaussian(v: Tensor, sigma: float = 0.5) -> Tensor:
     return with_derivative(heaviside(v), v, _normal(v, sigma))
 
 
-def multi_gaussian(v: Tensor, sigma: float = 0.5, height: float = 0.15, scale: float = 6.0, gain: float = 0.5) -> Tensor:
+def multi_gaussian(
+    v: Tensor, sigma: float = 0.5, height: float = 0.15, scale: float = 6.0, gain: float = 0.5
+) -> Tensor:
     """Spike with derivative gain·[(1 + height)·N(v; 0, σ²) − height·N(v; σ, (scale·σ)²) − height·N(v; −σ, (scale·σ)²)].
 
     Slightly negative far from the threshold (Yin, Corradi & Bohté, 2021).

@@ -175,8 +175,11 @@ class _Watch(TorchDispatchMode):
 
         if func not in decomposition_table:
             return None
-        with self:
-            return decomposition_table[func](*args, **kwargs)
+        try:
+            with self:
+                return decomposition_table[func](*args, **kwargs)
+        except UnsupportedStepError:
+            return None
 
 
 def _at(builder: GraphBuilder) -> str:
