@@ -294,6 +294,14 @@ def test_dtype_and_device_follow_the_module(kind: type[nn.Module]) -> None:
     assert all(p.dtype == torch.bfloat16 for p in kind(INPUT, HIDDEN, dtype=torch.bfloat16).parameters())
 
 
+def test_autocast_keeps_the_state_in_float32(kind: type[nn.Module]) -> None:
+    layer, x = kind(INPUT, HIDDEN, backend="reference"), torch.randn(STEPS, BATCH, INPUT)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, h_n = layer(x)
+    assert all(state.dtype == torch.float32 for state in as_tuple(h_n))
+    torch.testing.assert_close(output.float(), layer(x)[0], rtol=0.05, atol=0.02)
+
+
 def test_torch_compile_traces_the_whole_layer(kind: type[nn.Module]) -> None:
     layer = make(kind, num_layers=2)
     x = torch.randn(3, 2, INPUT, dtype=torch.float64)
