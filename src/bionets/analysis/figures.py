@@ -1,4 +1,6 @@
-"""The figures of a run and of a comparison: loss curves with their moving average, accuracy by length. Files, never windows."""
+"""The figures of a run and of a comparison: loss curves with their moving average, accuracy by length. Files, never
+windows.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,9 @@ WINDOW, SHORT_WINDOW = 100, 20  # steps in a moving average; the short one for r
 
 
 def draw_run(directory: Path, title: str, series: Series, tests: Tests) -> list[Path]:
-    """All figures of one run, as png files in ``directory``: the losses, and accuracy by length where there are several lengths."""
+    """All figures of one run, as png files in ``directory``: the losses, and accuracy by length where there are
+    several lengths.
+    """
     files = []
     if "train/loss" in series:
         figure, axes = new_figure()
@@ -35,15 +39,19 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests) -> list[
     return files
 
 
-def draw_comparison(directory: Path, losses: Mapping[str, Sequence[Series]], tests: Mapping[str, Sequence[Tests]]) -> list[Path]:
-    """Training loss by step and accuracy by length for groups of runs: their means, in bands of one standard error (png and svg)."""
+def draw_comparison(
+    directory: Path, losses: Mapping[str, Sequence[Series]], tests: Mapping[str, Sequence[Tests]]
+) -> list[Path]:
+    """Training loss by step and accuracy by length for groups of runs: their means, in bands of one standard error
+    (png and svg).
+    """
     files = []
     figure, axes = new_figure()
     for label, runs in losses.items():
-        curves = [series["train/loss"] for series in runs if "train/loss" in series]
-        if curves:
-            window = window_for(min(len(values) for _, values in curves))
-            draw_band(axes, label, [(steps[window - 1 :], moving_average(values, window)) for steps, values in curves])
+        raw = [series["train/loss"] for series in runs if "train/loss" in series]
+        if raw:
+            window = window_for(min(len(values) for _, values in raw))
+            draw_band(axes, label, [(steps[window - 1 :], moving_average(values, window)) for steps, values in raw])
     axes.set_yscale("log")
     axes.set_xlabel("step")
     axes.set_ylabel("training loss, moving average")
@@ -77,7 +85,12 @@ def draw_losses(axes: Axes, series: Series) -> None:
     steps, losses = series["train/loss"]
     window = window_for(len(losses))
     axes.plot(steps, losses, color="0.8", linewidth=0.5, label="training loss, each step")
-    axes.plot(steps[window - 1 :], moving_average(losses, window), color="C0", label=f"training loss, mean over {window} steps")
+    axes.plot(
+        steps[window - 1 :],
+        moving_average(losses, window),
+        color="C0",
+        label=f"training loss, mean over {window} steps",
+    )
     if "val/loss" in series:
         axes.plot(*series["val/loss"], color="C1", label="validation loss")
     axes.set_yscale("log")
@@ -95,7 +108,9 @@ def label_accuracy_by_length(axes: Axes) -> None:
 def by_length(tests: Tests, metric: str) -> tuple[list[int], list[float]]:
     """The test sets named ``length_<n>`` as (lengths, values of the metric)."""
     pairs = [
-        (int(name.removeprefix("length_")), values[metric]) for name, values in tests.items() if name.startswith("length_") and metric in values
+        (int(name.removeprefix("length_")), values[metric])
+        for name, values in tests.items()
+        if name.startswith("length_") and metric in values
     ]
     return [length for length, _ in pairs], [value for _, value in pairs]
 

@@ -1,11 +1,12 @@
 """From a config to the objects of a run. Every instantiate is here."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from lightning import Callback, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bionets.experiment.callbacks import Record, SeedEachEpoch, StopBelow
 from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
@@ -14,6 +15,7 @@ from bionets.experiment.progress import ProgressBar
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.schemas import MODELS
 from bionets.models import Model
+from bionets.models.model import OptimizerFactory
 from bionets.tasks import Task, TaskSpec
 
 
@@ -22,19 +24,38 @@ def build_task(config: dict[str, Any]) -> Task:
 
 
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
-    """The model that the config names, for this task; a pair that does not fit is a UserError that names the models which do."""
-    family = get_class(config["model"]["_target_"])
-    if spec.kind not in family.accepts:
-        fitting = [name for name, schema in MODELS.items() if name != "recurrent" and spec.kind in get_class(schema._target_).accepts]
+    """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
+    which do.
+    """
+    if spec.kind not in family(config["model"]["_target_"]).accepts:
+        fitting = [name for name, schema in MODELS.items() if spec.kind in family(schema._target_).accepts]
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
-    return _instantiate(config["model"], spec=spec, optimizer=_instantiate(config["optimizer"]))
+    return _instantiate(config["model"], spec=spec, optimizer=build_optimizer(config))
+
+
+def family(target: str) -> type[Model]:
+    return cast(type[Model], get_class(target))
+
+
+def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
+    """The optimizer, still to be given its parameters; settings that it refuses are a UserError now, not when training
+    starts.
+    """
+    factory = _instantiate(config["optimizer"])
+    try:
+        factory([torch.nn.Parameter(torch.zeros(1))])
+    except ValueError as error:
+        raise UserError(f"the optimizer refuses its settings: {error}") from error
+    return factory
 
 
 def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record: Record) -> Trainer:
-    """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's monitored value."""
+    """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
+    monitored value.
+    """
     callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record, checkpointing(folder, task.monitor, task.mode)]
     if task.stop_below is not None:
         callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))
@@ -54,12 +75,19 @@ def bare_trainer(arguments: dict[str, Any], **more: Any) -> Trainer:
             num_sanity_val_steps=0,
             **more,
         )
-    except (ValueError, TypeError) as error:
-        raise UserError(f"the trainer cannot be built: {error}") from error
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        hint = (
+            "; choose accelerator=auto or accelerator=cpu"
+            if "backend" in str(error) or "accelerator" in str(error)
+            else ""
+        )
+        raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
 
 
 def _instantiate(node: dict[str, Any], **arguments: Any) -> Any:
-    """Build what a config node's ``_target_`` names, with objects from elsewhere as arguments; what its constructor refuses is a UserError."""
+    """Build what a config node's ``_target_`` names, with objects from elsewhere as arguments; what its constructor
+    refuses is a UserError.
+    """
     try:
         partial = instantiate({**node, "_partial_": True}, _convert_="all")
         partial.keywords.pop("name", None)
@@ -75,5 +103,3 @@ def set_precision(matmul_precision: str) -> None:
         torch.set_float32_matmul_precision(matmul_precision)
     except RuntimeError as error:
         raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium") from error
-
-

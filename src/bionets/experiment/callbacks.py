@@ -1,4 +1,6 @@
-"""What happens around a training loop: reproducible randomness, the record of the run, the guard against NaN, early success."""
+"""What happens around a training loop: reproducible randomness, the record of the run, the guard against NaN, early
+success.
+"""
 
 import math
 import time
@@ -20,7 +22,9 @@ class NonFiniteLoss(UserError):
 
 
 class SeedEachEpoch(Callback):
-    """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed run draws the same."""
+    """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed
+    run draws the same.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -30,10 +34,11 @@ class SeedEachEpoch(Callback):
 
 
 class Record(Callback):
-    """Writes ``metrics.csv`` (one row a value: step, epoch, name, value) and guards it: a loss that is not finite stops the run.
+    """Writes ``metrics.csv`` (one row a value: step, epoch, name, value) and guards it: a loss that is not finite
+    stops the run.
 
-    The rows of an epoch are written before its checkpoint; after a crash, the rows of epochs that the checkpoint does not know are cut off, so
-    a resumed run leaves the very file that a run without a stop would have left.
+    The rows of an epoch are written before its checkpoint; after a crash, the rows of epochs that the checkpoint does
+    not know are cut off, so a resumed run leaves the very file that a run without a stop would have left.
     """
 
     def __init__(self, file: Path) -> None:
@@ -64,7 +69,9 @@ class Record(Callback):
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.losses, self.checked = [], 0
 
-    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         self.losses.append((trainer.global_step - 1, outputs["loss"].detach()))
         if len(self.losses) - self.checked >= CHECK_EVERY:
             self._check_losses(trainer)
@@ -82,7 +89,9 @@ class Record(Callback):
         epoch, last_step = trainer.current_epoch, trainer.global_step - 1
         values = torch.stack([loss for _, loss in self.losses]).tolist() if self.losses else []
         rows: list[tuple[int, int, str, float]] = [
-            (step, epoch, "train/loss", value) for (step, _), value in zip(self.losses, values, strict=True) if step % every == 0
+            (step, epoch, "train/loss", value)
+            for (step, _), value in zip(self.losses, values, strict=True)
+            if step % every == 0
         ]
         summary = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         rows += [(last_step, epoch, name, value) for name, value in summary.items()]
@@ -104,12 +113,15 @@ class Record(Callback):
         last = trainer.checkpoint_callback.last_model_path  # type: ignore[union-attr]
         kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
         return NonFiniteLoss(
-            f"the {what} became {value} at step {step} (epoch {trainer.current_epoch}); {kept}; try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            f"the {what} became {value} at step {step} (epoch {trainer.current_epoch}); {kept}; "
+            "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
         )
 
 
 class StopBelow(Callback):
-    """Ends training once the monitored value is better than a threshold; remembers it, so that a resumed run does not train on."""
+    """Ends training once the monitored value is better than a threshold; remembers it, so that a resumed run does not
+    train on.
+    """
 
     def __init__(self, monitor: str, mode: str, threshold: float) -> None:
         self.monitor, self.mode, self.threshold = monitor, mode, threshold

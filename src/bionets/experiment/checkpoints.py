@@ -41,7 +41,10 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"checkpoint {path} is truncated or was not written by bionets: restore it, or delete the run's folder and train again") from error
+        raise UserError(
+            f"checkpoint {path} is truncated or was not written by bionets: "
+            "restore it, or delete the run's folder and train again"
+        ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get(SIGNATURE) != FORMAT:
         raise UserError(f"checkpoint {path} was not written by this version of bionets: name a run that train.py made")
     return checkpoint

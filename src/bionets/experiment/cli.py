@@ -1,4 +1,6 @@
-"""What the entry points have in common: compose the config, run, and end with one line where a user can mend what went wrong."""
+"""What the entry points have in common: compose the config, run, and end with one line where a user can mend what went
+wrong.
+"""
 
 import os
 import sys
@@ -20,7 +22,8 @@ INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 def command(function: Callable[[DictConfig], Any], configs: Path) -> NoReturn:
     """Run ``function`` on the config that its name and the command line compose, and exit.
 
-    Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
+    Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the
+    whole traceback instead.
     """
     debug = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself

@@ -47,7 +47,8 @@ class Row:
 def compare(hydra_config: DictConfig) -> list[Row]:
     """Group the complete runs under ``runs`` by a config key, print mean ± standard error, and draw the curves.
 
-    Writes ``table.csv``, ``table.md`` and the figures to ``output_dir``. Runs that failed or have not ended are named and left out.
+    Writes ``table.csv``, ``table.md`` and the figures to ``output_dir``. Runs that failed or have not ended are named
+    and left out.
     """
     console = Console()
     runs, unfinished = find(hydra_config.runs)
@@ -61,7 +62,10 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     for label, members in groups.items():
         seeds = sorted(member.config["seed"] for member in members)
         if len(set(seeds)) < len(seeds):
-            console.print(f"note: {label} holds several runs of one seed: group by more keys, as in by={hydra_config.by},model.num_layers")
+            console.print(
+                f"note: {label} holds several runs of one seed: "
+                f"group by more keys, as in by={hydra_config.by},model.num_layers"
+            )
     if len({tuple(sorted(member.config["seed"] for member in members)) for members in groups.values()}) > 1:
         console.print("note: the groups do not have the same seeds")
     for folder, status in unfinished:
@@ -75,8 +79,8 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 
 def find(pattern: str) -> tuple[list[Run], list[tuple[RunFolder, str]]]:
     """All runs in or below the folders that a glob names: the complete ones, and the others with their status."""
-    places = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
-    folders = sorted({file.parent for place in places for file in place.rglob("config.yaml")})
+    places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib globs only below a given folder
+    folders = sorted({file.parent for place in places for file in Path(place).rglob("config.yaml")})
     if not folders:
         raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
     complete, unfinished = [], []
@@ -89,7 +93,10 @@ def find(pattern: str) -> tuple[list[Run], list[tuple[RunFolder, str]]]:
         else:
             complete.append(Run(folder, folder.config(), result))
     if not complete:
-        raise UserError(f"no complete run in runs={pattern}: {len(unfinished)} failed or have not ended; start them again with the same command")
+        raise UserError(
+            f"no complete run in runs={pattern}: {len(unfinished)} failed or have not ended; "
+            "start them again with the same command"
+        )
     return complete, unfinished
 
 
@@ -106,7 +113,9 @@ def value_of(config: dict[str, Any], key: str) -> Any:
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
-            raise UserError(f"by={key} is not a key of a run's config.yaml: try by=model, by=task or by=model.num_layers")
+            raise UserError(
+                f"by={key} is not a key of a run's config.yaml: try by=model, by=task or by=model.num_layers"
+            )
         value = value[part]
     return value["name"] if isinstance(value, dict) and "name" in value else value
 
@@ -116,9 +125,22 @@ def summarise(label: str, members: Sequence[Run]) -> list[Row]:
     rows = []
     for metric in metrics:
         values = [member.result["metrics"][metric] for member in members if metric in member.result["metrics"]]
-        known = {run_published[metric].value for member in members if metric in (run_published := published(member.config))}
+        known = {
+            run_published[metric].value for member in members if metric in (run_published := published(member.config))
+        }
         mean, error = mean_and_error(values)
-        rows.append(Row(label, metric, len(values), mean, error, min(values), max(values), known.pop() if len(known) == 1 else None))
+        rows.append(
+            Row(
+                label,
+                metric,
+                len(values),
+                mean,
+                error,
+                min(values),
+                max(values),
+                known.pop() if len(known) == 1 else None,
+            )
+        )
     return rows
 
 
@@ -131,7 +153,16 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 def cells(row: Row) -> list[str]:
     error = "" if row.error is None else f"{row.error:.4f}"
     known = "" if row.published is None else f"{row.published:g}"
-    return [row.group, row.metric, str(row.n), f"{row.mean:.4f}", error, f"{row.lowest:.4f}", f"{row.highest:.4f}", known]
+    return [
+        row.group,
+        row.metric,
+        str(row.n),
+        f"{row.mean:.4f}",
+        error,
+        f"{row.lowest:.4f}",
+        f"{row.highest:.4f}",
+        known,
+    ]
 
 
 def header(by: str) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from bionets.experiment.errors import UserError
@@ -35,14 +36,20 @@ def with_protocol(config: RunConfig, task: Task) -> RunConfig:
     trainer = config.values["trainer"]
     if trainer["max_epochs"] is not None or trainer["max_steps"] != -1 or trainer["max_time"] is not None:
         return config
-    return RunConfig({**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest)
+    return RunConfig(
+        {**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest
+    )
 
 
 def refuse_ddp_in_multirun(config: RunConfig) -> None:
-    """Lightning starts ddp's other processes by running the command line again, which in a multirun would start the whole sweep again."""
-    if HydraConfig.initialized() and HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN":
-        if "ddp" in config.values["trainer"]["strategy"]:
-            raise UserError("ddp cannot run inside a multirun in one process: run the jobs one by one without -m, or drop accelerator=ddp")
+    """Lightning starts ddp's other processes by running the command line again, which in a multirun would start the
+    whole sweep again.
+    """
+    multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if multirun and "ddp" in config.values["trainer"]["strategy"]:
+        raise UserError(
+            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, or drop accelerator=ddp"
+        )
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

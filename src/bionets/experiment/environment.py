@@ -22,7 +22,9 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
     }
 
@@ -30,8 +32,8 @@ def describe() -> dict[str, Any]:
 def keep_large_buffers() -> None:
     """Let glibc's allocator keep the memory of large freed tensors instead of handing it back to the system.
 
-    Every training step asks for the same large buffers again; the page faults of fresh memory cost more than the arithmetic on it.
-    Does nothing where the allocator is another.
+    Every training step asks for the same large buffers again; the page faults of fresh memory cost more than the
+    arithmetic on it. Does nothing where the allocator is another.
     """
     if sys.platform != "linux":
         return
@@ -46,7 +48,9 @@ def keep_large_buffers() -> None:
 def _git(*arguments: str) -> str | None:
     try:
         here = Path(__file__).parent
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -1,23 +1,56 @@
 """Errors that a user can mend: one line each, no traceback."""
 
-from hydra.errors import HydraException
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+
 class UserError(Exception):
-    """Something that the user typed, or a file that the user named, is wrong; the message is one line that says what to do."""
+    """Something that the user typed, or a file that the user named, is wrong; the message is one line that says what
+    to do.
+    """
 
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, MisconfigurationException, OSError)
 
+# What Hydra and OmegaConf add for those who debug them.
+NOISE = (
+    "object_type=",
+    "reference_type=",
+    "Set the environment variable",
+    "Config search path",
+    "provider=",
+    "To append to your config",
+)
+
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, without what only helps to debug Hydra."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    noise = ("object_type=", "Set the environment variable HYDRA_FULL_ERROR", "reference_type=", "Config search path", "provider=")
-    kept = [line.replace("\t", " ") for line in lines if line and not line.startswith(noise)]
+    """The message of an error on one line; a misspelt key or choice gets the nearest right one."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
     cause = error.__cause__
-    if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException) and str(cause).splitlines()[0] not in str(error):
-        kept.append(one_line(cause))
-    return "; ".join(kept) or type(error).__name__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return (
+            one_line(cause)
+            if isinstance(cause, ConfigKeyError | ConfigAttributeError)
+            else f"{cause.full_key}: {_first_line(cause)}"
+        )
+    if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
+        known = [str(key) for key in error.parent_node]
+        return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
+    lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0]

@@ -15,7 +15,9 @@ from bionets.experiment.train import quieten
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
-    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, and keep them in ``evaluation-<checkpoint>.json``."""
+    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, and keep them in
+    ``evaluation-<checkpoint>.json``.
+    """
     folder = RunFolder.existing(hydra_config.run)
     checkpoint = hydra_config.checkpoint
     if checkpoint not in ("best", "last"):
@@ -29,16 +31,28 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     try:
         model.load_state_dict(saved["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"checkpoint {checkpoint} of {folder.path} does not fit the model in its config.yaml: restore one of the two") from error
+        raise UserError(
+            f"checkpoint {checkpoint} of {folder.path} does not fit the model in its config.yaml: "
+            "restore one of the two"
+        ) from error
     trainer = bare_trainer(
-        {"accelerator": hydra_config.accelerator, "devices": 1, "precision": config["trainer"]["precision"]}, logger=False, enable_checkpointing=False
+        {"accelerator": hydra_config.accelerator, "devices": 1, "precision": config["trainer"]["precision"]},
+        logger=False,
+        enable_checkpointing=False,
     )
     trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
-    result: dict[str, Any] = {"checkpoint": checkpoint, "epoch": saved["epoch"], "metrics": metrics, "tests": model.test_results}
+    result: dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "epoch": saved["epoch"],
+        "metrics": metrics,
+        "tests": model.test_results,
+    }
     file = folder.path / f"evaluation-{checkpoint}.json"
     write_atomically(file, json.dumps(result, indent=2) + "\n")
     console = Console()
     print_metrics(console, config, metrics)
-    console.print(f"{checkpoint} checkpoint, epoch {saved['epoch']}; every number: {file}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{checkpoint} checkpoint, epoch {saved['epoch']}; every number: {file}", highlight=False, soft_wrap=True
+    )
     return metrics

@@ -25,12 +25,19 @@ class ProgressBar(Callback):
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
         if self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=self.console
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
             )
             self.bar.start()
             self.job = self.bar.add_task("training", total=self.total, completed=trainer.global_step)
 
-    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
         if self.bar is not None:
             self.bar.update(self.job, completed=trainer.global_step)
 
@@ -47,7 +54,9 @@ class ProgressBar(Callback):
         elif now - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = now
             left = (now - self.started) / (trainer.global_step - self.first_step) * (self.total - trainer.global_step)
-            self.console.print(f"{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left", highlight=False)
+            self.console.print(
+                f"{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left", highlight=False
+            )
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._stop()

@@ -14,6 +14,16 @@ BRC_PYTORCH = "brc_pytorch, read off its figure, mean of 5 runs"
 BRC_PYTORCH_SINGLE = "brc_pytorch, read off its figure: training MSE near 5,400 steps"
 
 BINARY_ADDITION = {"nbrc": 0.995, "brc": 0.92, "gru": 0.59, "lstm": 0.48}
+BINARY_ADDITION_PROTOCOL = {
+    "name": "binary_addition",
+    "curriculum": True,
+    "min_length": 3,
+    "length": 20,
+    "epochs_per_length": 15,
+    "train_size": 10_000,
+}
+BINARY_ADDITION_EPOCHS = 18 * 15
+COPY_FIRST_INPUT_PROTOCOL = {"name": "copy_first_input", "train_size": 45_000, "batch_size": 100}
 COPY_FIRST_INPUT = {
     100: {"nbrc": 0.13, "brc": 0.30, "gru": 0.81, "lstm": 0.87},
     300: {"brc": 0.26, "nbrc": 0.38, "gru": 0.69, "lstm": 0.79},
@@ -22,10 +32,23 @@ COPY_FIRST_INPUT = {
 
 def published(config: dict[str, Any]) -> dict[str, Published]:
     """Metric -> published figure, for a run under the published protocol; empty where there is none."""
-    task, model = config["task"], config["model"]
+    task, model, epochs = config["task"], config["model"], config["trainer"]["max_epochs"] or 0
     name = model["name"]
-    if task["name"] == "binary_addition" and model["num_layers"] == 1 and name in BINARY_ADDITION and task["test_length"] >= 60:
+    if (
+        name in BINARY_ADDITION
+        and _is(task, BINARY_ADDITION_PROTOCOL)
+        and model["num_layers"] == 1
+        and epochs >= BINARY_ADDITION_EPOCHS
+    ):
         return {"test/accuracy_length_60": Published(BINARY_ADDITION[name], BRC_PYTORCH)}
-    if task["name"] == "copy_first_input" and task["length"] in COPY_FIRST_INPUT and name in COPY_FIRST_INPUT[task["length"]]:
+    if (
+        _is(task, COPY_FIRST_INPUT_PROTOCOL)
+        and model["num_layers"] == 2
+        and name in COPY_FIRST_INPUT.get(task["length"], {})
+    ):
         return {"train/loss_step_5400": Published(COPY_FIRST_INPUT[task["length"]][name], BRC_PYTORCH_SINGLE)}
     return {}
+
+
+def _is(task: dict[str, Any], protocol: dict[str, Any]) -> bool:
+    return all(task.get(key) == value for key, value in protocol.items())

@@ -1,4 +1,6 @@
-"""What a run says when it ends: its results, the published figures beside them, where the pictures are, how to run it again."""
+"""What a run says when it ends: its results, the published figures beside them, where the pictures are, how to run it
+again.
+"""
 
 import shlex
 from typing import Any
@@ -10,13 +12,19 @@ from bionets.experiment.published import published
 from bionets.experiment.run_folder import RunFolder
 
 
-def print_results(console: Console, config: dict[str, Any], result: dict[str, Any], folder: RunFolder, overrides: list[str]) -> None:
+def print_results(
+    console: Console, config: dict[str, Any], result: dict[str, Any], folder: RunFolder, overrides: list[str]
+) -> None:
     """A table of the headline numbers, and where to look next."""
     print_metrics(console, config, result["metrics"])
-    trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s; best epoch {result['best_epoch']}"
+    trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
+    trained += f"; best epoch {result['best_epoch']}"
     lines = [("trained", trained), ("folder", str(folder.path))]
     lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
-    lines += [("run again", command(overrides)), ("evaluate", f"python evaluate.py run={shlex.quote(str(folder.path))}")]
+    lines += [
+        ("run again", command_of(overrides)),
+        ("evaluate", f"python evaluate.py run={shlex.quote(str(folder.path))}"),
+    ]
     for label, text in lines:
         console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
 
@@ -38,7 +46,7 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
         console.print(f"published: {source}", highlight=False)
 
 
-def command(overrides: list[str]) -> str:
+def command_of(overrides: list[str]) -> str:
     """The command that makes this run."""
     return " ".join(["python train.py", *(shlex.quote(override) for override in overrides)])
 

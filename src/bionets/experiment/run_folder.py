@@ -16,12 +16,21 @@ import yaml
 from bionets.experiment.errors import UserError
 
 # Where and how a run is computed, not what: these do not name the run.
-MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "log_every_n_steps", "profiler", "detect_anomaly", "max_time")
+MACHINE = (
+    "accelerator",
+    "devices",
+    "strategy",
+    "num_nodes",
+    "log_every_n_steps",
+    "profiler",
+    "detect_anomaly",
+    "max_time",
+)
 SCIENTIFIC = ("model", "task", "optimizer", "trainer", "matmul_precision")
 
 
 class RunFolder:
-    """``<output_dir>/<task>/<model>/<name>-<hash>/seed-<n>/`` and the files in it. Nothing is written before ``open``."""
+    """``<output_dir>/<task>/<model>/<name>-<hash>/seed-<n>/`` and its files. Nothing is written before ``open``."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -40,14 +49,22 @@ class RunFolder:
     def of(cls, config: dict[str, Any], digest: str) -> "RunFolder":
         """The folder of a resolved config, whose scientific part has this digest."""
         root = Path(config["paths"]["output_dir"])
-        return cls(root / config["task"]["name"] / config["model"]["name"] / f"{config['name']}-{digest}" / f"seed-{config['seed']}")
+        return cls(
+            root
+            / config["task"]["name"]
+            / config["model"]["name"]
+            / f"{config['name']}-{digest}"
+            / f"seed-{config['seed']}"
+        )
 
     @classmethod
     def existing(cls, path: Path | str) -> "RunFolder":
         """The folder that a user named; anything but a run's folder is a UserError."""
         folder = cls(path)
         if not folder.config_file.is_file():
-            raise UserError(f"{path} is not a run's folder (it has no config.yaml): name the folder that train.py printed")
+            raise UserError(
+                f"{path} is not a run's folder (it has no config.yaml): name the folder that train.py printed"
+            )
         return folder
 
     def config(self) -> dict[str, Any]:
@@ -78,7 +95,9 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError(f"another process is training {self.path}: wait for it, or choose another seed or name") from error
+                raise UserError(
+                    f"another process is training {self.path}: wait for it, or choose another seed or name"
+                ) from error
             write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
             write_atomically(self.overrides_file, yaml.safe_dump(overrides))
             write_atomically(self.environment_file, json.dumps(environment, indent=2) + "\n")
@@ -120,4 +139,6 @@ def _read(path: Path, parse: Any) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: the folder is not a whole run") from error
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__}): restore it, or delete the folder and train again") from error
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__}): restore it, or delete the folder and train again"
+        ) from error

@@ -1,9 +1,11 @@
-"""The shape of every config: one dataclass per choice, so that a misspelt key or a wrong type fails at once with its full path.
+"""The shape of every config: one dataclass per choice, so that a misspelt key or a wrong type fails at once with its
+full path.
 
-Each file in ``configs/`` inherits its own schema (``/schema/<group>/<name>@_here_``); to add a model or a task of an existing family, a YAML
-file on that family's schema is enough.
+Each file in ``configs/`` inherits its own schema (``/schema/<group>/<name>@_here_``); to add a model or a task of an
+existing family, a YAML file on that family's schema is enough.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,9 @@ class RMSprop(Optimizer):
 
 @dataclass
 class Trainer:
-    """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says otherwise."""
+    """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says
+    otherwise.
+    """
 
     accelerator: str = "auto"
     devices: Any = "auto"
@@ -147,7 +151,7 @@ class Callbacks:
 
 @dataclass
 class Logger:
-    """Where a run is mirrored. ``mode``: auto (online where logged in, offline elsewhere), online, offline, disabled."""
+    """Where a run is mirrored. ``mode``: auto (online where logged in, else offline), online, offline, disabled."""
 
     wandb: bool = True
     project: str = "bionets"
@@ -194,8 +198,7 @@ class Compare:
     output_dir: str = "comparison"
 
 
-MODELS: dict[str, type] = {
-    "recurrent": RecurrentModel,
+MODELS: dict[str, type[RecurrentModel]] = {
     "brc": InitialisedRecurrentModel,
     "nbrc": InitialisedRecurrentModel,
     "peephole_lstm": InitialisedRecurrentModel,
@@ -208,12 +211,26 @@ OPTIMIZERS: dict[str, type] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmspro
 
 
 def register(configs: Path) -> None:
-    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called more than once."""
+    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called
+    more than once.
+    """
     store = ConfigStore.instance()
-    for group, schemas in (("model", MODELS), ("task", TASKS), ("optimizer", OPTIMIZERS)):
+    groups: dict[str, Mapping[str, type]] = {
+        "model": {"recurrent": RecurrentModel, **MODELS},  # "recurrent" is for cells of one's own
+        "task": TASKS,
+        "optimizer": OPTIMIZERS,
+    }
+    for group, schemas in groups.items():
         for name, schema in schemas.items():
             store.store(name=name, node=schema, group=f"schema/{group}")
-    single = (("train", Train), ("evaluate", Evaluate), ("compare", Compare), ("callbacks", Callbacks), ("logger", Logger), ("paths", Paths))
+    single = (
+        ("train", Train),
+        ("evaluate", Evaluate),
+        ("compare", Compare),
+        ("callbacks", Callbacks),
+        ("logger", Logger),
+        ("paths", Paths),
+    )
     for name, schema in single:
         store.store(name=name, node=schema, group="schema")
     OmegaConf.register_new_resolver("choices", lambda: choices(configs), replace=True)
@@ -222,4 +239,6 @@ def register(configs: Path) -> None:
 def choices(configs: Path) -> str:
     """What each config group offers, one line a group; for the help page."""
     groups = sorted(path for path in configs.iterdir() if path.is_dir() and path.name != "hydra")
-    return "\n".join(f"  {group.name:<12} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups)
+    return "\n".join(
+        f"  {group.name:<12} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups
+    )

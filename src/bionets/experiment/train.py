@@ -57,7 +57,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
         print_results(console, config, result, folder, run.overrides)
         return result["metrics"]
 
-    HydraConfig.instance().cfg = None  # else Lightning's ddp would look for the files of a Hydra run, which ours does not write
+    HydraConfig.instance().cfg = (
+        None  # else Lightning's ddp would look for the files of a Hydra run, which ours does not write
+    )
     record = Record(folder.metrics_file)
     trainer = build_trainer(config, task, folder, record)
     if not first:
@@ -117,12 +119,18 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:
-    """Training losses at the step where a published curve was read off, averaged over the steps before it as that curve was."""
+    """Training losses at the step where a published curve was read off, averaged over the steps before it as that
+    curve was.
+    """
     measured = {}
     for name in published(config):
         curve, _, step = name.partition("_step_")
         steps, values = series.get(curve, ([], []))
-        window = [value for at, value in zip(steps, values, strict=True) if int(step or 0) - MOVING_AVERAGE < at + 1 <= int(step or 0)]
+        window = [
+            value
+            for at, value in zip(steps, values, strict=True)
+            if int(step or 0) - MOVING_AVERAGE < at + 1 <= int(step or 0)
+        ]
         if step and steps and steps[-1] + 1 >= int(step) and window:
             measured[name] = sum(window) / len(window)
     return measured
@@ -137,7 +145,9 @@ def note_failure(folder: RunFolder, error: BaseException) -> None:
 
 def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]) -> None:
     """Headline numbers and figures to W&B."""
-    logger.experiment.summary.update({**result["metrics"], "parameters": result["parameters"], "wall_time": result["wall_time"]})
+    logger.experiment.summary.update(
+        {**result["metrics"], "parameters": result["parameters"], "wall_time": result["wall_time"]}
+    )
     figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
     if figures:
         logger.experiment.log(figures)

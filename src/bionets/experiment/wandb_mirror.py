@@ -1,4 +1,6 @@
-"""W&B mirrors the run's folder: under an id that the folder minted, offline unless logged in, finished whatever happens."""
+"""W&B mirrors the run's folder: under an id that the folder minted, offline unless logged in, finished whatever
+happens.
+"""
 
 import netrc
 import os
@@ -15,8 +17,12 @@ from bionets.experiment.run_folder import RunFolder
 
 
 @contextmanager
-def mirror(config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train") -> Iterator[WandbLogger | None]:
-    """A W&B logger for this run, or None where the config wants none. Runs are grouped by task, model and config: a group's runs differ in seed."""
+def mirror(
+    config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train"
+) -> Iterator[WandbLogger | None]:
+    """A W&B logger for this run, or None where the config wants none. Runs are grouped by task, model and config: a
+    group's runs differ in seed.
+    """
     settings = config["logger"]
     if not settings["wandb"]:
         yield None

@@ -16,8 +16,8 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 class Model(LightningModule):
     """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
 
-    A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the trainer's
-    datamodule), so neither knows the other's name.
+    A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the
+    trainer's datamodule), so neither knows the other's name.
 
     Args:
         spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
@@ -66,7 +66,7 @@ class Model(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Leave ``test_results``: test set -> metric -> value."""
         self.test_results = {
-            test: {name: float(value) for name, value in meters.compute().items()}  # type: ignore[operator]
+            test: {name: float(value) for name, value in meters.compute().items()}
             for test, meters in self.test_meters.items()
         }
 

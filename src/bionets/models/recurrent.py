@@ -11,7 +11,8 @@ from bionets.tasks.spec import Kind, TaskSpec
 
 
 class RecurrentModel(Model):
-    """x ``[T, B, input_size]`` -> recurrent layers -> linear readout, at the last step or at every step as the task asks.
+    """x ``[T, B, input_size]`` -> recurrent layers -> linear readout, at the last step or at every step as the task
+    asks.
 
     Args:
         spec: the task's spec.
@@ -47,7 +48,12 @@ class RecurrentModel(Model):
         if initialisation is not None:
             arguments["initialisation"] = initialisation
         self.recurrent = import_layer(layer)(
-            spec.input_size, hidden_size, num_layers=num_layers, dropout=dropout, bidirectional=bidirectional, **arguments
+            spec.input_size,
+            hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            **arguments,
         )
         self.readout = nn.Linear(hidden_size * (2 if bidirectional else 1), spec.output_size)
 
@@ -64,4 +70,6 @@ def import_layer(path: str) -> type[nn.Module]:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"model.layer={path} cannot be imported ({error}): write it as package.module.Class") from error
+        raise ValueError(
+            f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
+        ) from error

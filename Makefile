@@ -1,0 +1,49 @@
+# Everything here does its own set-up: `make train` or `make test` on a machine with only Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Images that are here already; nothing is downloaded then.
+export BIONETS_DATA ?= $(wildcard ../shared/data)
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-full lint type bench lock clean
+
+help: ## show this page
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "bionets needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $(READY)
+
+train: $(READY) ## train nBRC on binary addition: a few minutes on a laptop
+	$(BIN)/python train.py model=nbrc task=binary_addition
+
+test: $(READY) ## all tests but the slow ones
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-full: $(READY) ## all tests
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(READY) ## mypy
+	$(BIN)/mypy
+
+bench: $(READY) ## time the layers beside their peers
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## write requirements.lock anew from what is installed
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//; /^triton==/d'; sed -n '/^triton/p' requirements.lock; } > requirements.new
+	mv requirements.new requirements.lock
+
+clean: ## remove what was installed and built, never outputs/
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './outputs/*' -prune -exec rm -rf {} +
