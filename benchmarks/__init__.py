@@ -1,0 +1,1 @@
+"""Side-by-side timings of bionets, PyTorch and other libraries: `python -m benchmarks`."""

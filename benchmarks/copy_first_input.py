@@ -1,0 +1,94 @@
+"""One training step of copy-first-input: two recurrent layers of 100 units, linear readout of the last step, MSE, Adam.
+
+Every contestant is called as its users call it, on x `[T, B, 1]`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from benchmarks.floor import Product, Work
+from benchmarks.timing import Comparison, Contestant, Run
+from bionets.layers import BRC, NBRC
+
+LAYERS = 2
+OURS = {"BRC": BRC, "nBRC": NBRC}
+RECURRENT_GATES = {"BRC": 0, "nBRC": 2}
+SLOW = 500  # time steps above which one round of brc_pytorch is enough: its time is quadratic in T
+
+
+def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Comparison:
+    """`cell` (BRC or nBRC) of bionets and of brc_pytorch, the same step by step in PyTorch, nn.GRU and nn.LSTM."""
+
+    def contestant(name: str, network: Callable[[], nn.Module], **options: object) -> Contestant:
+        return Contestant(name, lambda: _training_step(network(), length, batch, hidden), **options)  # type: ignore[arg-type]
+
+    ours, rnn = OURS[cell], dict(input_size=1, hidden_size=hidden, num_layers=LAYERS)
+    recurrent_gates, slow = RECURRENT_GATES[cell], length > SLOW
+    return Comparison(
+        f"{cell.lower()}-{length}",
+        f"copy-first-input training step, {cell} {LAYERS}×{hidden}, B {batch}, T {length}",
+        _work(length, batch, hidden, 3, recurrent_gates, 1),
+        (
+            contestant(f"bionets {cell}", lambda: ours(**rnn)),
+            contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark="the same step in a loop"),
+            contestant(
+                f"brc_pytorch {cell}",
+                lambda: _brc_pytorch(cell, hidden),
+                remark="one round, without warm-up" if slow else "",
+                most_rounds=1 if slow else None,
+            ),
+            contestant("nn.GRU", lambda: nn.GRU(**rnn), work=_work(length, batch, hidden, 3, 3, 1)),
+            contestant("nn.LSTM", lambda: nn.LSTM(**rnn), work=_work(length, batch, hidden, 4, 4, 2)),
+        ),
+    )
+
+
+def _training_step(network: nn.Module, length: int, batch: int, hidden: int) -> Run:
+    torch.manual_seed(0)
+    x, readout = torch.randn(length, batch, 1), nn.Linear(hidden, 1)
+    optimizer = torch.optim.Adam([*network.parameters(), *readout.parameters()], lr=1e-3)
+
+    def run() -> None:
+        optimizer.zero_grad()
+        output, *_ = network(x)
+        nn.functional.mse_loss(readout(output[-1]), x[0]).backward()
+        optimizer.step()
+
+    return run
+
+
+def _brc_pytorch(cell: str, hidden: int) -> nn.Module:
+    from brc_pytorch import layers
+
+    kind = {"BRC": layers.BistableRecurrentCell, "nBRC": layers.NeuromodulatedBistableRecurrentCell}[cell]
+    cells = [kind(1, hidden)] + [kind(hidden, hidden) for _ in range(LAYERS - 1)]
+    return layers.MultiLayerBase(cell, cells, hidden, batch_first=False, return_sequences=True, device=torch.device("cpu"))
+
+
+def _work(length: int, batch: int, hidden: int, gates: int, recurrent_gates: int, states: int) -> Work:
+    """The least of one step. The loss reads the last step alone, so the upper layer's output has no gradient to read.
+
+    Products of the input and of the weight gradients are one each; those on the recurrent weight follow each other.
+    """
+    one, rows = 4 * length * batch * hidden, length * batch
+    moved = {
+        "forward, gate inputs read": LAYERS * gates * one,
+        "forward, states written (the output is one of them)": LAYERS * states * one,
+        "backward, gate inputs read": LAYERS * gates * one,
+        "backward, states read": LAYERS * states * one,
+        "backward, output gradients read": (LAYERS - 1) * one,
+        "backward, gate gradients written": LAYERS * gates * one,
+    }
+    products: list[Product] = []
+    for layer in range(LAYERS):
+        inputs = hidden if layer else 1
+        products += [Product(rows, inputs, gates * hidden), Product(gates * hidden, rows, inputs)]
+        if layer:
+            products.append(Product(rows, gates * hidden, inputs))
+        if recurrent_gates:
+            wide = recurrent_gates * hidden
+            products += [Product(batch, hidden, wide, length), Product(batch, wide, hidden, length)]
+            products.append(Product(wide, rows, hidden))
+    return Work(moved, tuple(products))

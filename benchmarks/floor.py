@@ -1,0 +1,80 @@
+"""The least time a piece of work can take: its bytes at the speed of a copy, its matrix products and random numbers alone."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+COPY_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Product:
+    """`[rows, inner] @ [inner, columns]`, `times` times in a row, each needing the one before it."""
+
+    rows: int
+    inner: int
+    columns: int
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Work:
+    """moved: what must be read and written, in bytes, by its description. drawn: the shape of each block of uniform
+    random numbers."""
+
+    moved: dict[str, int]
+    products: tuple[Product, ...] = ()
+    drawn: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass
+class Floor:
+    """The parts of a floor, in seconds."""
+
+    moved_bytes: int
+    moving: float
+    multiplying: float
+    drawing: float
+    counted: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        return self.moving + self.multiplying + self.drawing
+
+
+def measure_floor(work: Work, bytes_per_second: float, rounds: int) -> Floor:
+    """The floor of `work`, its products and random numbers timed now, in this process."""
+    moved = sum(work.moved.values())
+    multiplying = sum(_median(_multiply(product), rounds) for product in work.products)
+    drawing = sum(_median(lambda shape=shape: torch.rand(shape), rounds) for shape in work.drawn)
+    return Floor(moved, moved / bytes_per_second, multiplying, drawing, work.moved)
+
+
+def copy_bandwidth(rounds: int, size: int = COPY_BYTES) -> float:
+    """Bytes per second of `destination.copy_(source)`, read and written bytes both counted."""
+    source, destination = torch.ones(size // 4), torch.zeros(size // 4)
+    return 2 * size / _median(lambda: destination.copy_(source), rounds)
+
+
+def _multiply(product: Product) -> Callable[[], None]:
+    left, right = torch.randn(product.rows, product.inner), torch.randn(product.inner, product.columns)
+    result = torch.empty(product.rows, product.columns)
+
+    def run() -> None:
+        for _ in range(product.times):
+            torch.mm(left, right, out=result)
+
+    return run
+
+
+def _median(run: Callable[[], object], rounds: int) -> float:
+    run()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)

@@ -1,0 +1,210 @@
+"""Forward and backward of one spiking layer over `[T, B, N]`: traceTorch's LIB (a LIF neuron) and DSRLITS.
+
+Decays and thresholds are learnable, one per neuron, where the library has that. Every contestant takes x `[T, B, N]`,
+gives its output `[T, B, N]`, and the gradients of x and of all its parameters. Libraries that know one time step are
+called in a loop over `x.unbind(0)`, their fastest way.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks import cells
+from benchmarks.floor import Work
+from benchmarks.timing import Comparison, Contestant, Run
+from bionets.scan import scan
+
+Size = tuple[int, int, int]
+Layer = tuple[Callable[[Tensor], Tensor], Iterable[nn.Parameter]]
+
+BETA, ALPHA, GAMMA, THETA = 0.9, 0.5, 0.9, 1.0  # traceTorch's initial values
+
+
+def lif(quantiser: str, size: Size) -> Comparison:
+    """LIB with `round` against every library; with `bernoulli`, random like traceTorch's default, against traceTorch."""
+    draws = int(quantiser == "bernoulli")
+    contestants = [
+        _contestant(size, "bionets scan", lambda: _bionets_lib(quantiser, size, "auto")),
+        _contestant(size, "eager PyTorch", lambda: _bionets_lib(quantiser, size, "reference"), "the same step in a loop"),
+        _contestant(size, "tracetorch LIB", lambda: _tracetorch("LIB", quantiser, size)),
+    ]
+    if not draws:
+        contestants += [
+            _contestant(size, "snntorch Leaky", lambda: _snntorch(size)),
+            _contestant(
+                size, "spikingjelly LIFNode", lambda: _spikingjelly(False), "multi-step; decay and threshold fixed"
+            ),
+            _contestant(
+                size,
+                "spikingjelly ParametricLIFNode",
+                lambda: _spikingjelly(True),
+                "multi-step; one learnable decay, threshold fixed",
+            ),
+            _contestant(size, "norse LIFBoxCell", lambda: _norse(size)),
+        ]
+    title = f"LIF (LIB, quantiser {quantiser}) forward + backward, T {size[0]}, B {size[1]}, N {size[2]}"
+    return Comparison(f"lif-{quantiser}", title, _work(size, 1, draws), tuple(contestants))
+
+
+def dsrlits(quantiser: str, size: Size) -> Comparison:
+    """traceTorch's heaviest layer, with either quantiser."""
+    return Comparison(
+        f"dsrlits-{quantiser}",
+        f"DSRLITS (quantiser {quantiser}) forward + backward, T {size[0]}, B {size[1]}, N {size[2]}",
+        _work(size, 6, 2 * int(quantiser == "bernoulli")),
+        (
+            _contestant(size, "bionets scan", lambda: _bionets_dsrlits(quantiser, size, "auto")),
+            _contestant(
+                size, "eager PyTorch", lambda: _bionets_dsrlits(quantiser, size, "reference"), "the same step in a loop"
+            ),
+            _contestant(size, "tracetorch DSRLITS", lambda: _tracetorch("DSRLITS", quantiser, size)),
+        ),
+    )
+
+
+def _work(size: Size, states: int, draws: int) -> Work:
+    """Inputs and the states before each step are kept for the backward pass; random numbers are inputs, drawn alone."""
+    one = 4 * size[0] * size[1] * size[2]
+    moved = {
+        "forward, input read": one,
+        "forward, random numbers read": draws * one,
+        "forward, output written": one,
+        "forward, states saved": states * one,
+        "backward, input read": one,
+        "backward, random numbers read": draws * one,
+        "backward, states read": states * one,
+        "backward, output gradient read": one,
+        "backward, input gradient written": one,
+    }
+    return Work({what: count for what, count in moved.items() if count}, drawn=(size,) * draws)
+
+
+def _contestant(size: Size, name: str, layer: Callable[[], Layer], remark: str = "") -> Contestant:
+    def build() -> Run:
+        torch.manual_seed(0)
+        forward, parameters = layer()
+        leaves = [torch.randn(size, requires_grad=True), *parameters]
+        output_gradient = torch.randn(size)
+
+        def run() -> None:
+            for leaf in leaves:
+                leaf.grad = None
+            forward(leaves[0]).backward(output_gradient)
+
+        return run
+
+    return Contestant(name, build, remark)
+
+
+def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
+    beta, theta = _raw_decay(BETA, size), _raw_threshold(THETA, size)
+    step = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
+
+    def forward(x: Tensor) -> Tensor:
+        inputs = (x, torch.rand(size)) if quantiser == "bernoulli" else x
+        return scan(step, inputs, torch.zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
+
+    return forward, (beta, theta)
+
+
+def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
+    decays = [_pair(_raw_decay, value, size) for value in (ALPHA, BETA, GAMMA)]
+    theta = _pair(_raw_threshold, THETA, size)
+    scale, weight = _pair(_plain, 1.0, size), _pair(_plain, 0.0, size)
+    step: Any = {"round": cells.dsrlits_round, "bernoulli": cells.dsrlits_bernoulli}[quantiser]
+
+    def forward(x: Tensor) -> Tensor:
+        inputs = (x, torch.rand(size), torch.rand(size)) if quantiser == "bernoulli" else x
+        zeros = cells.Pair(torch.zeros(size[1:]), torch.zeros(size[1:]))
+        bound = [cells.Pair(*(raw.sigmoid() for raw in pair)) for pair in decays]
+        bound.append(cells.Pair(*(F.softplus(raw) for raw in theta)))
+        params = cells.DSRLITSParams(*bound, scale, weight)
+        return scan(step, inputs, cells.DSRLITSState(zeros, zeros, zeros), params, backend=backend)[0]
+
+    return forward, [raw for pair in (*decays, theta, scale, weight) for raw in pair]
+
+
+def _tracetorch(name: str, quantiser: str, size: Size) -> Layer:
+    from tracetorch import snn
+
+    layer = getattr(snn, name)(size[2], quant_fn=quantiser)
+
+    def forward(x: Tensor) -> Tensor:
+        layer.zero_states()
+        return _step_by_step(layer, x)
+
+    return forward, layer.parameters()
+
+
+def _snntorch(size: Size) -> Layer:
+    from snntorch import Leaky
+
+    layer = Leaky(
+        beta=torch.full(size[2:], BETA), threshold=torch.full(size[2:], THETA), learn_beta=True, learn_threshold=True
+    )
+
+    def forward(x: Tensor) -> Tensor:
+        mem, spikes = torch.zeros(size[1:]), []
+        for row in x.unbind(0):
+            spike, mem = layer(row, mem)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return forward, layer.parameters()
+
+
+def _spikingjelly(learnable: bool) -> Layer:
+    from spikingjelly.activation_based import neuron
+
+    tau = 1 / (1 - BETA)
+    options: dict[str, Any] = {"decay_input": False, "v_threshold": THETA, "v_reset": None, "step_mode": "m"}
+    layer = neuron.ParametricLIFNode(tau, **options) if learnable else neuron.LIFNode(tau, **options)
+
+    def forward(x: Tensor) -> Tensor:
+        layer.reset()
+        return layer(x)
+
+    return forward, layer.parameters()
+
+
+def _norse(size: Size) -> Layer:
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
+    from norse.torch.functional.reset import reset_subtract
+    from norse.torch.module.lif_box import LIFBoxCell
+
+    dt = 1e-3
+    rate = nn.Parameter(torch.full(size[2:], (1 - BETA) / dt))
+    theta = nn.Parameter(torch.full(size[2:], THETA))
+    layer = LIFBoxCell(LIFBoxParameters(tau_mem_inv=rate, v_th=theta, reset_method=reset_subtract), dt=dt)
+
+    def forward(x: Tensor) -> Tensor:
+        state, spikes = LIFBoxFeedForwardState(torch.zeros(size[1:])), []
+        for row in x.unbind(0):
+            spike, state = layer(row, state)
+            spikes.append(spike)
+        return torch.stack(spikes)
+
+    return forward, (rate, theta)
+
+
+def _step_by_step(layer: nn.Module, x: Tensor) -> Tensor:
+    return torch.stack([layer(row) for row in x.unbind(0)])
+
+
+def _raw_decay(value: float, size: Size) -> nn.Parameter:
+    return nn.Parameter(torch.full(size[2:], value).logit())
+
+
+def _raw_threshold(value: float, size: Size) -> nn.Parameter:
+    return nn.Parameter(torch.full(size[2:], value).expm1().log())
+
+
+def _plain(value: float, size: Size) -> nn.Parameter:
+    return nn.Parameter(torch.full(size[2:], value))
+
+
+def _pair(make: Callable[[float, Size], nn.Parameter], value: float, size: Size) -> cells.Pair:
+    return cells.Pair(make(value, size), make(value, size))
