@@ -1,5 +1,10 @@
 """The two public functions, `scan` and `dense_scan`, and the choice of a backend."""
 
+import functools
+import importlib.util
+import math
+import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +12,9 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
+from bionets.scan.compiled import compiled_scan
 from bionets.scan.reference import reference_scan
+from bionets.scan.trace import UnsupportedStepError
 
 Tree = Any  # a tensor, or a (named) tuple of trees
 Step = Callable[..., tuple[Tree, Tree]]
@@ -116,4 +123,31 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     with torch.autocast(arguments.device.type, enabled=False):
+        chosen = _choose(arguments, backend)
+        if chosen != "reference" and arguments.time and arguments.batch and math.prod(arguments.shape):
+            try:
+                return compiled_scan(stages, arguments, chosen)
+            except UnsupportedStepError as error:
+                if backend != "auto":
+                    raise
+                _warn_once(f"scan runs on the slow reference backend: {error}")
         return reference_scan(stages, arguments)
+
+
+def _choose(arguments: Arguments, backend: str) -> str:
+    device = arguments.device.type
+    if backend == "auto":
+        chosen = FAST_BACKEND.get(device, "reference")
+        if chosen == "triton" and importlib.util.find_spec("triton") is None:
+            _warn_once("scan runs on the slow reference backend: triton is not installed")
+            return "reference"
+        return chosen
+    needed = next((kind for kind, name in FAST_BACKEND.items() if name == backend), device)
+    if needed != device and not (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
+        raise ValueError(f"backend {backend!r} needs tensors on {needed}, got {device}; use backend='auto'")
+    return backend
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=4)

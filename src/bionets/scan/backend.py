@@ -1,0 +1,49 @@
+"""What a compiling backend is called with, and which histories of states the backward pass needs."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bionets.scan.program import Program
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call, flattened: x `[T, B, N]` (any strides but 1 for N), state `[B, N]` contiguous, params `[1]` or `[N]`."""
+
+    program: Program
+    x: list[Tensor]
+    state: list[Tensor]
+    params: list[Tensor]
+    weights: list[Tensor]
+    lengths: Tensor | None
+    reverse: bool
+    checkpoint_every: int
+
+    @property
+    def time(self) -> int:
+        return self.x[0].shape[0]
+
+    @property
+    def batch(self) -> int:
+        return self.x[0].shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.x[0].shape[2]
+
+    @property
+    def stored_steps(self) -> int:
+        """Steps of a history: the state after step t at index t; with checkpoints, after every K-th step walked."""
+        return self.time if self.checkpoint_every == 1 else max(0, (self.time - 1) // self.checkpoint_every)
+
+    def y_as_history(self) -> tuple[int | None, ...]:
+        """For each state the y that is its history. Not backwards with lengths, where y is zero and the state is not."""
+        same = self.program.y_of_state
+        if self.checkpoint_every > 1 or (self.reverse and self.lengths is not None):
+            return (None,) * len(same)
+        return same
+
+    def histories(self) -> list[int]:
+        """The states which need a history of their own."""
+        return [i for i, y in enumerate(self.y_as_history()) if y is None]

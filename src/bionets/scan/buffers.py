@@ -1,0 +1,52 @@
+"""Large tensors whose memory is used again once the last tensor on it is gone: fresh pages cost more than the arithmetic."""
+
+import threading
+import weakref
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SMALLEST = 1 << 20  # bytes; below, the system's allocator does not go back to the kernel
+KEPT = 1 << 30  # bytes kept for later at most
+
+_lock = threading.RLock()  # a finaliser may run at any allocation, also one made under the lock
+_free: dict[int, list[np.ndarray]] = {}
+_kept = 0
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """An uninitialised CPU tensor."""
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size < SMALLEST:
+        return torch.empty(shape, dtype=dtype, device="cpu")
+    size_class = -(-size // SMALLEST) * SMALLEST
+    array = _take(size_class)[:size].view(NUMPY[dtype]).reshape(shape)
+    return torch.from_numpy(array)
+
+
+def _take(size: int) -> np.ndarray:
+    global _kept
+    with _lock:
+        memory = _free[size].pop() if _free.get(size) else None
+        if memory is not None:
+            _kept -= size
+    if memory is None:
+        memory = np.empty(size, np.uint8)
+    handle = memory.view(_Handle)
+    weakref.finalize(handle, _give_back, memory).atexit = False
+    return handle
+
+
+def _give_back(memory: np.ndarray) -> None:
+    global _kept
+    with _lock:
+        if _kept + memory.nbytes <= KEPT:
+            _free.setdefault(memory.nbytes, []).append(memory)
+            _kept += memory.nbytes
+
+
+class _Handle(np.ndarray):
+    """What the tensors hold on to; its end gives the memory back."""

@@ -1,0 +1,185 @@
+"""The CPU backend: fills the table of a kernel with sizes and addresses, and runs it on all threads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.buffers import empty
+from bionets.scan.numba_compile import find_kernel
+from bionets.scan.numba_printer import Variant, shared_gradient
+from bionets.scan.numba_product import padded
+from bionets.scan.threads import run_parts, split
+
+CACHE_BYTES = (
+    512 * 1024
+)  # what the blocks that are walked together through time may take, about half a second-level cache
+SMALL = 1 << 14  # elements times steps below which a second thread does not pay
+
+
+def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """y `[T, B, N]`, the final state `[B, N]`, and the histories that backward needs beside y."""
+    program = call.program
+    y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
+    final = [torch.empty(call.batch, call.width, dtype=program.dtype) for _ in range(program.state)]
+    own = call.histories() if keep else []
+    histories = [empty((call.stored_steps, call.batch, call.width), program.dtype) for _ in own]
+    table = _table(call)
+    table |= {f"y{i}": leaf.data_ptr() for i, leaf in enumerate(y)}
+    table |= {f"final{i}": leaf.data_ptr() for i, leaf in enumerate(final)}
+    table |= {f"history{i}": 0 for i in range(program.state)}
+    table |= {f"history{i}": leaf.data_ptr() for i, leaf in zip(own, histories, strict=True)}
+    _run(call, Variant(backward=False, masked=call.lengths is not None), table)
+    return y, final, histories
+
+
+@dataclass
+class Gradients:
+    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
+
+    x: Tensor | None
+    state: list[Tensor]
+    params: list[Tensor]
+    weights: list[Tensor]
+
+
+def backward(
+    call: Call,
+    states: list[Tensor],
+    grad_y: list[Tensor | None],
+    grad_final: list[Tensor | None],
+    needs_x: tuple[bool, ...],
+    needs_params: tuple[bool, ...],
+) -> Gradients:
+    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
+    program, time, batch, width = call.program, call.time, call.batch, call.width
+    total, dtype = sum(needs_x), program.dtype
+    shared = shared_gradient(program, needs_x)
+    recompute = call.checkpoint_every > 1
+    grad_y = [None if leaf is None else _rows(leaf, dtype) for leaf in grad_y]
+    grad_final = [None if leaf is None else leaf.to(dtype).contiguous() for leaf in grad_final]
+    grad_x = empty((time, batch, total, width), dtype) if total else None
+    grad_state = [torch.empty(batch, width, dtype=dtype) for _ in range(program.state)]
+    sums = [torch.empty(batch, width, dtype=dtype) for needed in needs_params if needed]
+    blocks = [stage.blocks for stage in program.stages]
+    grad_recurrent = [empty((time, batch, n * width), dtype) if n and shared is None else None for n in blocks]
+    before = [empty((time, batch, width), dtype) if n and (k or recompute) else None for k, n in enumerate(blocks)]
+    transposed = [_pack(weight) for weight in call.weights]
+
+    table = _table(call)
+    for name, leaves in (("history", states), ("grad_initial", grad_state), ("transposed", transposed)):
+        table |= {f"{name}{i}": leaf.data_ptr() for i, leaf in enumerate(leaves)}
+    for name, optional in (
+        ("grad_y", grad_y),
+        ("grad_final", grad_final),
+        ("grad_recurrent", grad_recurrent),
+        ("before", before),
+    ):
+        table |= {f"{name}{i}": 0 if leaf is None else leaf.data_ptr() for i, leaf in enumerate(optional)}
+    for i, leaf in enumerate(grad_y):
+        table[f"grad_y{i}_time"], table[f"grad_y{i}_row"] = (0, 0) if leaf is None else leaf.stride()[:2]
+    wanted = [i for i, needed in enumerate(needs_params) if needed]
+    table |= {f"grad_params{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums, strict=True)}
+    table["grad_x"] = 0 if grad_x is None else grad_x.data_ptr()
+    table["back_row"] = padded(width, dtype.itemsize)
+    masked = call.lengths is not None
+    _run(call, Variant(True, masked, recompute, needs_x, needs_params), table)
+
+    params = [
+        total_sum.sum().view(1) if call.params[i].numel() == 1 and width != 1 else total_sum.sum(0)
+        for i, total_sum in zip(wanted, sums, strict=True)
+    ]
+    weights = []
+    for k, weight in enumerate(call.weights):
+        if shared is not None:
+            assert grad_x is not None
+            gradient = grad_x[:, :, shared : shared + blocks[k]].flatten(2)
+        else:
+            gradient = grad_recurrent[k]  # type: ignore[assignment]
+        weights.append(_weight_gradient(call, gradient, before[k], states[0], weight))
+    return Gradients(grad_x, grad_state, params, weights)
+
+
+def _weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor, weight: Tensor) -> Tensor:
+    """Sum over time of gradient[t].T @ state before t: one product, and one for the initial state."""
+    rows = gradient.shape[-1]
+    if call.time == 0:
+        return torch.zeros_like(weight)
+    if before is not None:
+        return gradient.reshape(-1, rows).T @ before.view(-1, call.width)
+    first = gradient[-1 if call.reverse else 0].T @ call.state[0]
+    later, earlier = (gradient[:-1], history[1:]) if call.reverse else (gradient[1:], history[:-1])
+    return first.addmm_(later.reshape(-1, rows).T, earlier.reshape(-1, call.width))
+
+
+def _table(call: Call) -> dict[str, int]:
+    """The fields that forward and backward share."""
+    table = {
+        "time": call.time,
+        "width": call.width,
+        "batch": call.batch,
+        "reverse": int(call.reverse),
+        "every": call.checkpoint_every,
+        "lengths": 0 if call.lengths is None else call.lengths.data_ptr(),
+    }
+    for i, leaf in enumerate(call.x):
+        table |= {f"x{i}": leaf.data_ptr(), f"x{i}_time": leaf.stride(0), f"x{i}_row": leaf.stride(1)}
+    for i, leaf in enumerate(call.params):
+        table |= {f"params{i}": leaf.data_ptr(), f"params{i}_step": int(leaf.numel() > 1)}
+    table |= {f"initial{i}": leaf.data_ptr() for i, leaf in enumerate(call.state)}
+    return table
+
+
+def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
+    kernel = find_kernel(call.program, variant)
+    size, width = call.program.dtype.itemsize, call.width
+    count = call.batch * width
+    packed = [_pack(weight.T) for weight in call.weights]
+    grain = width if packed else kernel.source.width
+    bounds = split(count, grain) if count * call.time > SMALL else [0, count]
+    largest = max(high - low for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    if not packed:
+        largest = min(largest, max(1, CACHE_BYTES // kernel.source.block_bytes) * kernel.source.width)
+    table["range"] = largest
+    rows = -(-largest // width)
+    offset = -(-largest // kernel.source.width) * kernel.source.block_bytes
+
+    def reserve(elements: int) -> int:
+        nonlocal offset
+        begin = offset
+        offset += -(-elements * size // 64) * 64
+        return begin
+
+    for k, matrix in enumerate(packed):
+        table[f"weight{k}"], table[f"recurrent{k}_row"] = matrix.data_ptr(), matrix.shape[1]
+        table[f"recurrent{k}"] = reserve(rows * matrix.shape[1])
+    if packed:
+        table["carry"] = reserve(rows * width)
+        table["back"] = reserve(rows * padded(width, size))
+    if variant.recompute:
+        table["tape"] = reserve(min(call.checkpoint_every, call.time) * call.program.state * largest)
+    words = np.array([table[name] for name in kernel.source.fields], np.int64)
+
+    def part(low: int, high: int) -> None:
+        if low < high:
+            work = np.empty(offset + 64, np.uint8)
+            address = work.ctypes.data
+            kernel.run(words.ctypes.data, low, high, address + -address % 64)
+
+    run_parts(part, bounds)
+
+
+def _pack(matrix: Tensor) -> Tensor:
+    """Contiguous, with the columns padded to whole vectors."""
+    rows, columns = matrix.shape
+    packed = matrix.new_zeros(rows, padded(columns, matrix.element_size()))
+    packed[:, :columns] = matrix
+    return packed
+
+
+def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:
+    """With rows that lie together in memory, and in the dtype of the program."""
+    leaf = leaf.to(dtype)
+    return leaf if leaf.stride(-1) == 1 or leaf.shape[-1] == 1 else leaf.contiguous()

@@ -1,0 +1,169 @@
+"""Reading and writing memory by address, for the printed kernels.
+
+A kernel works on blocks: WIDTH consecutive elements of the flattened [B, N], for which every quantity has its slot at a
+constant distance from the block's address. LLVM sees one base pointer and constant distances, hence no aliasing, and
+vectorises. Rows of the tensors outside are copied in and out, whatever their strides.
+"""
+
+import platform
+from typing import Any
+
+from llvmlite import ir
+from numba import float32, float64, int32, int64, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  # a block's element count is rounded up to whole vectors
+
+
+def _pointer(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
+
+
+def _access(number: Any, kind: Any) -> tuple[Any, Any]:
+    @intrinsic
+    def load(typing: Any, address: Any, index: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.load(_pointer(builder, *values, kind))
+
+        return number(int64, int64), emit
+
+    @intrinsic
+    def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            address, index, value = values
+            builder.store(value, _pointer(builder, address, index, kind))
+            return context.get_dummy_value()
+
+        return types.void(int64, int64, number), emit
+
+    return load, store
+
+
+load32, store32 = _access(float32, ir.FloatType())
+load64, store64 = _access(float64, ir.DoubleType())
+word, _ = _access(int64, ir.IntType(64))
+
+
+def _floating_point_mode(operation: str) -> Any:
+    """The x86 register that holds rounding and denormal modes; elsewhere these do nothing."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+
+    def call(builder: Any, slot: Any) -> None:
+        if x86:
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte])
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{operation}mxcsr")
+            builder.call(function, [builder.bitcast(slot, byte)])
+
+    return call
+
+
+_get_mode, _set_mode = _floating_point_mode("st"), _floating_point_mode("ld")
+
+
+@intrinsic
+def flush_denormals(typing: Any) -> Any:
+    """From here on denormal numbers are zero on this thread. Returns the mode before, for `restore_mode`."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.IntType(32)
+        slot = cgutils.alloca_once_value(builder, kind(0))
+        _get_mode(builder, slot)
+        before = builder.load(slot)
+        builder.store(builder.or_(before, kind(0x8040)), slot)
+        _set_mode(builder, slot)
+        return before
+
+    return int32(), emit
+
+
+@intrinsic
+def restore_mode(typing: Any, mode: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _set_mode(builder, cgutils.alloca_once_value(builder, values[0]))
+        return context.get_dummy_value()
+
+    return types.void(int32), emit
+
+
+def _copying(load: Any, store: Any, size: int) -> tuple[Any, ...]:
+    """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
+
+    @njit(error_model="numpy")
+    def load_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
+        if source == 0:
+            for i in range(count):
+                store(block, slot + i, 0.0)
+        elif row == width:
+            source += first * size
+            for i in range(count):
+                store(block, slot + i, load(source, i))
+        else:
+            batch = first // width
+            column = first - batch * width
+            done = 0
+            while done < count:
+                run = min(width - column, count - done)
+                start = source + (batch * row + column) * size
+                for i in range(run):
+                    store(block, slot + done + i, load(start, i))
+                done += run
+                batch += 1
+                column = 0
+
+    @njit(error_model="numpy")
+    def add_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
+        batch = first // width
+        column = first - batch * width
+        done = 0
+        while done < count:
+            run = min(width - column, count - done)
+            start = source + (batch * row + column) * size
+            for i in range(run):
+                store(block, slot + done + i, load(block, slot + done + i) + load(start, i))
+            done += run
+            batch += 1
+            column = 0
+
+    @njit(error_model="numpy")
+    def store_rows(block: int, slot: int, target: int, row: int, first: int, count: int, width: int) -> None:
+        if row == width:
+            target += first * size
+            for i in range(count):
+                store(target, i, load(block, slot + i))
+        else:
+            batch = first // width
+            column = first - batch * width
+            done = 0
+            while done < count:
+                run = min(width - column, count - done)
+                start = target + (batch * row + column) * size
+                for i in range(run):
+                    store(start, i, load(block, slot + done + i))
+                done += run
+                batch += 1
+                column = 0
+
+    @njit(error_model="numpy")
+    def load_params(block: int, slot: int, source: int, step: int, first: int, count: int, width: int) -> None:
+        column = first % width
+        for i in range(count):
+            store(block, slot + i, load(source, column * step))
+            column = column + 1 if column + 1 < width else 0
+
+    @njit(error_model="numpy")
+    def load_lengths(block: int, slot: int, source: int, first: int, count: int, width: int) -> None:
+        for i in range(count):
+            store(block, slot + i, float(word(source, (first + i) // width)))
+
+    @njit(error_model="numpy")
+    def fill(block: int, slot: int, count: int) -> None:
+        for i in range(count):
+            store(block, slot + i, 0.0)
+
+    return load_rows, add_rows, store_rows, load_params, load_lengths, fill
+
+
+load_rows32, add_rows32, store_rows32, load_params32, load_lengths32, fill32 = _copying(load32, store32, 4)
+load_rows64, add_rows64, store_rows64, load_params64, load_lengths64, fill64 = _copying(load64, store64, 8)

@@ -1,0 +1,460 @@
+"""Prints a program as the source of one Numba kernel, forward or backward, over all of time.
+
+The kernel runs on elements `low` to `high` of the flattened [B, N], which no other thread touches:
+
+    forward                                     backward
+    for each time step                          for each time step, last to first
+        for each stage                              for each stage: as forward, to have its inputs again
+            recurrent = product(state, weight)      for each stage, last to first
+            for each block                              for each block
+                copy in; stage; copy out                    copy in; vector-Jacobian product; copy out
+                                                        state gradient += product(recurrent gradient, weight)
+
+With checkpoints, the backward pass first runs forward again through the steps since the last stored state.
+Sizes and addresses come in a table of integers, one field each, so that one kernel serves every shape.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bionets.scan.graph import Graph
+from bionets.scan.program import Program
+
+BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
+
+_FUNCTIONS = {  # operation: the expression, where {F} is the type, {0} {1} {2} the inputs and {n} 32 or 64
+    "neg": "-{0}",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "pow": "math.pow({0}, {1})",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "both({0}, {1})",
+    "or": "either({0}, {1})",
+    "xor": "differ({0}, {1})",
+    "not": "differ({0}, True)",
+    "where": "select({0}, {1}, {2})",
+    "float": "select({0}, F(1), F(0))",
+    "maximum": "maximum({0}, {1})",
+    "minimum": "minimum({0}, {1})",
+    "abs": "absolute({0})",
+    "sign": "select({0} > F(0), F(1), select({0} < F(0), F(-1), F(0)))",
+    "sqrt": "square_root({0})",
+    "round": "round_even({0})",
+    "floor": "floor({0})",
+    "ceil": "ceil({0})",
+    "trunc": "trunc({0})",
+    "sin": "math.sin({0})",
+    "cos": "math.cos({0})",
+    "atan": "math.atan({0})",
+    "erf": "math.erf({0})",
+    **{name: f"{name}({{0}})" for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid")},
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is compiled in rather than looked up in the table."""
+
+    backward: bool
+    masked: bool = False  # lengths are given
+    recompute: bool = False  # checkpoint_every > 1
+    needs_x: tuple[bool, ...] = ()  # gradients wanted
+    needs_params: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A printed kernel: Python text, the fields of its table in order, the size of a block in elements and in bytes."""
+
+    text: str
+    fields: tuple[str, ...]
+    width: int
+    block_bytes: int
+
+
+def shared_gradient(program: Program, needs_x: tuple[bool, ...]) -> int | None:
+    """The number (among the wanted ones) of the x whose gradients are also those of `recurrent`, block after block.
+
+    So it is in every step that only adds products of input and state; the gradients are then written once.
+    """
+    stage = program.stages[0]
+    if len(program.stages) > 1 or not stage.blocks:
+        return None
+    outputs = stage.graph.outputs
+    wanted = [outputs[f"grad_x{i}"] for i, needed in enumerate(needs_x) if needed]
+    blocks = [outputs[f"grad_recurrent{i}"] for i in range(stage.blocks)]
+    starts = [i for i in range(len(wanted) - len(blocks) + 1) if wanted[i : i + len(blocks)] == blocks]
+    return starts[0] if starts else None
+
+
+def print_kernel(program: Program, variant: Variant) -> Source:
+    return _Printer(program, variant).print()
+
+
+class _Printer:
+    def __init__(self, program: Program, variant: Variant) -> None:
+        self.program, self.variant = program, variant
+        self.dense = bool(program.stages[0].blocks)
+        self.lines: list[str] = []  # of the kernel itself
+        self.functions: list[str] = []  # of the stages, which it calls
+        self.slots: dict[str, None] = {}  # ordered sets
+        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every"))
+        self.depth = 1
+
+    def print(self) -> Source:
+        with self.indented("for first in range(low, high, range_):"):
+            self.emit("last = min(first + range_, high)")
+            if self.variant.backward:
+                self.backward()
+            else:
+                self.forward()
+        size = 8 if "64" in str(self.program.dtype) else 4
+        width = 512
+        while width > 128 and len(self.slots) * width * size > BLOCK_BYTES:
+            width //= 2
+        n = 8 * size
+        names = (
+            "load",
+            "store",
+            "load_rows",
+            "add_rows",
+            "store_rows",
+            "load_params",
+            "load_lengths",
+            "fill",
+            "product",
+        )
+        functions = ("exp", "expm1", "tanh", "sigmoid", "log", "log1p")
+        header = [
+            "import math",
+            "from numpy import float32, float64",
+            "from numba import njit",
+            "from bionets.scan.numba_math import *",
+            "from bionets.scan.numba_memory import *",
+            "from bionets.scan.numba_product import product32, product64",
+            f"F = float{n}",
+            *(f"{name} = {name}{n}" for name in names),
+            *(f"{name} = {'narrow' if n == 32 else 'wide'}_{name}" for name in functions),
+            f"SIZE, WIDTH, BLOCK = {size}, {width}, {max(len(self.slots), 1) * width * size}",
+            *(f"at_{slot} = {number * width}" for number, slot in enumerate(self.slots)),
+        ]
+        names_of_fields = ["range_" if name == "range" else name for name in self.fields]
+        prologue = [f"    {name} = word(table, {number})" for number, name in enumerate(names_of_fields)]
+        body = ["def kernel(table, low, high, work):", "    mode = flush_denormals()", *prologue, *self.lines]
+        text = "\n".join([*header, "", *self.functions, "", *body, "    restore_mode(mode)", ""])
+        return Source(text, tuple(self.fields), width, max(len(self.slots), 1) * width * size)
+
+    # the two passes
+
+    def forward(self) -> None:
+        program = self.program
+        self.load_initial(with_state=True)
+        with self.indented("for s in range(time):"):
+            self.emit("t = time - 1 - s if reverse else s")
+            self.advance(outputs=True)
+            for i in range(program.state):
+                with self.indented(f"if {self.field(f'history{i}')} != 0 and (s + 1) % every == 0:"):
+                    self.emit("index = t if every == 1 else (s + 1) // every - 1")
+                    with self.blocks():
+                        self.rows("store", f"state0_{i}", f"history{i} + index * size_ * SIZE", "width")
+        with self.blocks():
+            for i in range(program.state):
+                self.rows("store", f"state0_{i}", self.field(f"final{i}"), "width")
+
+    def backward(self) -> None:
+        program, variant = self.program, self.variant
+        self.load_initial(with_state=False)
+        with self.blocks():
+            for i in range(program.state):
+                self.rows("load", f"grad0_{i}", self.field(f"grad_final{i}"), "width")
+            for i in self.wanted_params:
+                self.emit(f"fill(block, {self.slot(f'sum{i}')}, WIDTH)")
+        if not variant.recompute:
+            with self.indented("for s in range(time - 1, -1, -1):"):
+                self.emit("t = time - 1 - s if reverse else s")
+                self.emit("before = t + 1 if reverse else t - 1")
+                with self.blocks():
+                    for i in range(program.state):
+                        source = f"({self.field(f'initial{i}')} if s == 0 else {self.field(f'history{i}')} + before * size_ * SIZE)"
+                        self.rows("load", f"state0_{i}", source, "width")
+                self.retreat()
+        else:
+            with self.indented("for segment in range((time - 1) // every, -1, -1):"):
+                self.emit("begin, end = segment * every, min((segment + 1) * every, time)")
+                with self.blocks():
+                    for i in range(program.state):
+                        source = (
+                            f"({self.field(f'initial{i}')} if segment == 0 "
+                            f"else {self.field(f'history{i}')} + (segment - 1) * size_ * SIZE)"
+                        )
+                        self.rows("load", f"state0_{i}", source, "width")
+                with self.indented("for s in range(begin, end):"):
+                    self.emit("t = time - 1 - s if reverse else s")
+                    self.move_tape("store")
+                    with self.indented("if s + 1 < end:"):
+                        self.advance(outputs=False)
+                with self.indented("for s in range(end - 1, begin - 1, -1):"):
+                    self.emit("t = time - 1 - s if reverse else s")
+                    self.move_tape("load")
+                    self.retreat()
+        with self.blocks():
+            for i in range(program.state):
+                self.rows("store", f"grad0_{i}", self.field(f"grad_initial{i}"), "width")
+            for i in self.wanted_params:
+                self.rows("store", f"sum{i}", self.field(f"grad_params{i}"), "width")
+
+    # one time step
+
+    def advance(self, outputs: bool) -> None:
+        """All stages of one time step forward; the state ends where it began, in the slots of stage 0."""
+        last = len(self.program.stages) - 1
+        for k in range(last + 1):
+            self.advance_stage(k, outputs and k == last, into=0 if k == last else k + 1)
+
+    def advance_stage(self, k: int, outputs: bool, into: int) -> None:
+        stage = self.program.stages[k]
+        names = [f"new_state{i}" for i in range(stage.state_out)] + [
+            f"y{i}" for i in range(stage.outputs if outputs else 0)
+        ]
+        graph = stage.graph.select(names)
+        self.recurrent_product(k)
+        with self.blocks():
+            self.load_inputs(k, graph)
+            places = {f"new_state{i}": self.slot(f"state{into}_{i}") for i in range(stage.state_out)}
+            places |= {f"y{i}": self.slot(f"y{i}") for i in range(stage.outputs if outputs else 0)}
+            held = {name: (place if name.startswith("new_state") else "F(0)") for name, place in places.items()}
+            self.call(f"advance{k}_{int(outputs)}", k, graph, places, held if into == 0 else {})
+            for i in range(stage.outputs if outputs else 0):
+                self.rows("store", f"y{i}", f"{self.field(f'y{i}')} + t * size_ * SIZE", "width")
+
+    def retreat(self) -> None:
+        """One time step backward. The state before it lies in the slots of stage 0, the gradient after it in grad0."""
+        stages = self.program.stages
+        for k in range(len(stages) - 1):
+            self.advance_stage(k, outputs=False, into=k + 1)
+        if self.dense:
+            self.recurrent_product(len(stages) - 1)
+        seen_x: set[int] = set()
+        for k in range(len(stages) - 1, -1, -1):
+            self.retreat_stage(k, seen_x)
+        with self.blocks():
+            total = len(self.wanted_x)  # the gradients lie side by side, [T, B, total, N]
+            for position, i in enumerate(self.wanted_x):
+                target = f"{self.field('grad_x')} + (t * size_ * {total} + {position} * width) * SIZE"
+                self.rows("store", f"grad_x{i}", target, f"width * {total}")
+        if self.dense and self.shared is not None:
+            self.gradient_product(0)
+
+    def retreat_stage(self, k: int, seen_x: set[int]) -> None:
+        stage, last = self.program.stages[k], len(self.program.stages) - 1
+        outputs = [f"grad_state{i}" for i in range(stage.state_in)]
+        outputs += [f"grad_x{i}" for i in self.wanted_x]
+        outputs += [f"grad_params{i}" for i in self.wanted_params]
+        outputs += [f"grad_recurrent{i}" for i in range(stage.blocks)]
+        graph = stage.graph.select(outputs)
+        after = 0 if k == last else k + 1
+        with self.blocks():
+            self.load_inputs(k, graph)
+            for i in range(stage.outputs):
+                if f"grad_y{i}" in graph.inputs:
+                    base = self.field(f"grad_y{i}")
+                    source = f"({base} + t * {self.field(f'grad_y{i}_time')} * SIZE if {base} != 0 else 0)"
+                    self.rows("load", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
+            places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in range(stage.state_in)}
+            places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in self.wanted_x}
+            places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in self.wanted_params}
+            places |= {f"grad_recurrent{i}": self.slot(f"grad_recurrent{k}_{i}") for i in range(stage.blocks)}
+            held = dict.fromkeys(places, "F(0)")
+            if k == 0:
+                held |= {f"grad_state{i}": self.slot(f"grad0_{i}") for i in range(stage.state_in)}
+            add = {f"grad_params{i}" for i in self.wanted_params} | {f"grad_x{i}" for i in seen_x}
+            renamed = {f"grad_new_state{i}": self.slot(f"grad{after}_{i}") for i in range(stage.state_out)}
+            self.call(f"retreat{k}", k, graph, places, held, add, renamed)
+            if self.dense and self.shared is None:
+                for i in range(stage.blocks):
+                    row = f"width * {stage.blocks}"
+                    target = f"{self.field(f'grad_recurrent{k}')} + (t * size_ * {stage.blocks} + {i} * width) * SIZE"
+                    self.rows("store", f"grad_recurrent{k}_{i}", target, row)
+        seen_x.update(self.wanted_x)
+        if self.dense and self.shared is None:
+            self.gradient_product(k)
+
+    # pieces of a pass
+
+    def load_initial(self, with_state: bool) -> None:
+        self.emit(f"size_ = {self.field('batch')} * width")
+        with self.blocks():
+            if with_state:
+                for i in range(self.program.state):
+                    self.rows("load", f"state0_{i}", self.field(f"initial{i}"), "width")
+            for i in range(self.program.params):
+                where, step = self.field(f"params{i}"), self.field(f"params{i}_step")
+                self.emit(f"load_params(block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width)")
+            if self.variant.masked:
+                self.emit(f"load_lengths(block, {self.slot('length')}, {self.field('lengths')}, start, count, width)")
+
+    def load_inputs(self, k: int, graph: Graph) -> None:
+        for i in range(self.program.x):
+            if f"x{i}" in graph.inputs:
+                source = f"{self.field(f'x{i}')} + t * {self.field(f'x{i}_time')} * SIZE"
+                self.rows("load", f"x{i}", source, self.field(f"x{i}_row"))
+        for i in range(self.program.stages[k].blocks):
+            if f"recurrent{i}" in graph.inputs:
+                source = f"work + {self.field(f'recurrent{k}')} + {i} * width * SIZE"
+                self.local_rows("load", f"recurrent{k}_{i}", source, self.field(f"recurrent{k}_row"))
+
+    def recurrent_product(self, k: int) -> None:
+        """recurrent = first(state) @ weight.T, for the rows of this thread."""
+        if not self.dense:
+            return
+        first = f"work + {self.field('carry')}"
+        with self.blocks():
+            self.local_rows("store", f"state{k}_0", first, "width")
+            if self.variant.backward and self.needs_before(k):
+                self.rows("store", f"state{k}_0", f"{self.field(f'before{k}')} + t * size_ * SIZE", "width")
+        row = self.field(f"recurrent{k}_row")
+        self.emit(
+            f"product(work + {self.field(f'recurrent{k}')}, {row}, {first}, width, {self.field(f'weight{k}')}, {row}, "
+            "(last - first) // width, width)"
+        )
+
+    def gradient_product(self, k: int) -> None:
+        """gradient of first(state) += gradient of recurrent @ weight."""
+        blocks = self.program.stages[k].blocks
+        if self.shared is None:
+            base, row = f"grad_recurrent{k} + (t * size_ + first) * {blocks} * SIZE", f"width * {blocks}"
+        else:
+            total = len(self.wanted_x)
+            base, row = f"grad_x + ((t * size_ + first) * {total} + {self.shared} * width) * SIZE", f"width * {total}"
+        back, back_row = f"work + {self.field('back')}", self.field("back_row")
+        self.emit(
+            f"product({back}, {back_row}, {base}, {row}, {self.field(f'transposed{k}')}, {back_row}, "
+            f"(last - first) // width, width * {blocks})"
+        )
+        with self.blocks():
+            self.local_rows("add", f"grad{k}_0", back, back_row)
+
+    def move_tape(self, direction: str) -> None:
+        """The states of the steps since the last checkpoint, kept in the thread's own memory."""
+        with self.blocks():
+            for i in range(self.program.state):
+                where = f"work + {self.field('tape')} + ((s - begin) * {self.program.state} + {i}) * range_ * SIZE"
+                self.local_rows(direction, f"state0_{i}", where, "width")
+
+    def needs_before(self, k: int) -> bool:
+        return k > 0 or self.variant.recompute
+
+    # printing
+
+    @property
+    def wanted_x(self) -> list[int]:
+        return [i for i, needed in enumerate(self.variant.needs_x) if needed]
+
+    @property
+    def wanted_params(self) -> list[int]:
+        return [i for i, needed in enumerate(self.variant.needs_params) if needed]
+
+    @property
+    def shared(self) -> int | None:
+        return shared_gradient(self.program, self.variant.needs_x)
+
+    def emit(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    @contextlib.contextmanager
+    def indented(self, line: str) -> Iterator[None]:
+        self.emit(line)
+        self.depth += 1
+        before = len(self.lines)
+        yield
+        if len(self.lines) == before:
+            self.emit("pass")
+        self.depth -= 1
+
+    @contextlib.contextmanager
+    def blocks(self) -> Iterator[None]:
+        """A loop over the blocks of the range: `block` is its address, its elements are start to start + count."""
+        begin = len(self.lines)
+        with self.indented("for start in range(first, last, WIDTH):"):
+            self.emit("block = work + (start - first) // WIDTH * BLOCK")
+            self.emit("count = min(WIDTH, last - start)")
+            empty = len(self.lines)
+            yield
+        if len(self.lines) == empty:
+            del self.lines[begin:]
+
+    def slot(self, name: str) -> str:
+        """The constant that holds where the slot begins in a block."""
+        self.slots[name] = None
+        return f"at_{name}"
+
+    def field(self, name: str) -> str:
+        self.fields[name] = None
+        return name
+
+    def rows(self, action: str, slot: str, address: str, row: str) -> None:
+        """Move the block's elements between a slot and a tensor [B, N]."""
+        self.emit(f"{action}_rows(block, {self.slot(slot)}, {address}, {row}, start, count, width)")
+
+    def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
+        """The same for memory of this thread, which begins at the range's first row."""
+        self.emit(f"{action}_rows(block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
+
+    def call(
+        self,
+        name: str,
+        k: int,
+        graph: Graph,
+        places: dict[str, str],
+        held: dict[str, str],
+        add: set[str] = frozenset(),  # type: ignore[assignment]
+        renamed: dict[str, str] | None = None,
+    ) -> None:
+        """Print a function that evaluates a graph on one block, and call it.
+
+        places: the slot of each output. held: with lengths, what an output is past the end (a slot, or a constant).
+        add: outputs that are added to what is there. renamed: slots of inputs that are not the default ones.
+        """
+        masked = self.variant.masked and bool(held)
+        lines = [f"@njit(error_model='numpy')\ndef {name}(block, count, time):", "    for i in range(count):"]
+        if masked:
+            lines.append(f"        active = time < load(block, {self.slot('length')} + i)")
+        for number, node in enumerate(graph.nodes):
+            if node.op == "input":
+                slot = (renamed or {}).get(node.name) or self.slot(self.slot_of_input(k, node.name))
+                expression = f"load(block, {slot} + i)"
+            elif node.op == "constant":
+                special = {math.inf: "math.inf", -math.inf: "-math.inf"}
+                value = "math.nan" if math.isnan(node.value) else special.get(node.value, repr(node.value))
+                expression = f"F({value})"
+            else:
+                expression = _FUNCTIONS[node.op].format(*(f"v{j}" for j in node.inputs))
+            lines.append(f"        v{number} = {expression}")
+        kept = {slot: f"load(block, {slot} + i)" for slot in held.values() if slot != "F(0)"} if masked else {}
+        lines += [f"        kept_{slot} = {expression}" for slot, expression in kept.items()]
+        for output, number in graph.outputs.items():
+            value = f"v{number}"
+            if masked:
+                value = f"select(active, {value}, {held[output] if held[output] == 'F(0)' else 'kept_' + held[output]})"
+            if output in add:
+                value = f"load(block, {places[output]} + i) + {value}"
+            lines.append(f"        store(block, {places[output]} + i, {value})")
+        text = "\n".join(lines)
+        if text not in self.functions:
+            self.functions.append(text)
+        self.emit(f"{name}(block, (count + 15) // 16 * 16, F(t))")
+
+    def slot_of_input(self, k: int, name: str) -> str:
+        for role in ("state", "recurrent"):
+            if name.startswith(role):
+                return f"{role}{k}_{name.removeprefix(role)}"
+        return name
