@@ -1,0 +1,151 @@
+"""Elementwise functions for Triton kernels, from operations that the GPU and Triton's interpreter have alike.
+
+Each is exact to a few units in the last place, in float32 and float64, and right at zero, infinities and NaN.
+Polynomials cover the neighbourhood of zero, where the textbook form would cancel.
+"""
+
+import triton
+import triton.language as tl
+
+__all__ = ["atan", "exp", "expm1", "log1p", "maximum", "minimum", "power", "round_even"]
+__all__ += ["sigmoid", "sign", "tanh", "times", "times_transposed", "trunc"]
+
+
+@triton.jit
+def exp(x):
+    """2ⁿ·exp(r) with x = n·ln 2 + r: the GPU's own exp of a float32 loses digits as |x| grows."""
+    if x.dtype == tl.float64:
+        return tl.exp(x)
+    else:
+        middle = tl.abs(x) < 80.0
+        inner = tl.where(middle, x, 0.0)
+        n = tl.floor(inner * 1.4426950408889634 + 0.5)
+        r = (inner - n * 0.693145751953125) - n * 1.42860682030941723212e-6
+        return tl.where(middle, tl.exp2(n) * tl.exp(r), tl.exp(x))
+
+
+@triton.jit
+def expm1(x):
+    # Horner's scheme for the Taylor series; |x| < 0.35 leaves a remainder below one unit in the last place
+    small = tl.abs(x) < 0.35
+    inner = tl.where(small, x, 0.0)
+    series = inner * 0.0 + 1.0
+    if x.dtype == tl.float64:
+        for k in tl.static_range(16, 1, -1):
+            series = 1.0 + series * inner / k
+    else:
+        for k in tl.static_range(8, 1, -1):
+            series = 1.0 + series * inner * (1.0 / k)
+    return tl.where(small, inner * series, exp(x) - 1.0)
+
+
+@triton.jit
+def tanh(x):
+    e = expm1(-2.0 * tl.abs(x))
+    magnitude = -e / (2.0 + e)
+    return tl.where(x < 0, -magnitude, magnitude)
+
+
+@triton.jit
+def sigmoid(x):
+    return 1.0 / (1.0 + exp(-x))
+
+
+@triton.jit
+def log1p(x):
+    # 2·artanh(x / (2 + x)) near zero
+    small = tl.abs(x) < 0.4
+    inner = tl.where(small, x, 0.0)
+    ratio = inner / (2.0 + inner)
+    square = ratio * ratio
+    series = square * 0.0
+    if x.dtype == tl.float64:
+        for k in tl.static_range(25, 0, -2):
+            series = series * square + 1.0 / k
+    else:
+        for k in tl.static_range(13, 0, -2):
+            series = series * square + 1.0 / k
+    return tl.where(small, 2.0 * ratio * series, tl.log(1.0 + x))
+
+
+@triton.jit
+def atan(x):
+    # twice reduced: to [0, 1] by atan(a) = π/2 - atan(1/a), then to |z| <= tan(π/8)
+    a = tl.abs(x)
+    inverse = a > 1.0
+    b = tl.where(inverse, 1.0 / a, a)
+    shifted = b > 0.41421356237309503
+    z = tl.where(shifted, (b - 1.0) / (b + 1.0), b)
+    square = z * z
+    series = square * 0.0
+    if x.dtype == tl.float64:
+        for k in tl.static_range(41, 0, -4):
+            series = (series * square - 1.0 / (k + 2)) * square + 1.0 / k
+    else:
+        for k in tl.static_range(17, 0, -4):
+            series = (series * square - 1.0 / (k + 2)) * square + 1.0 / k
+    angle = z * series
+    angle = tl.where(shifted, 0.7853981633974483 + angle, angle)
+    angle = tl.where(inverse, 1.5707963267948966 - angle, angle)
+    return tl.where(x < 0, -angle, angle)
+
+
+@triton.jit
+def trunc(x):
+    return tl.where(x < 0, tl.ceil(x), tl.floor(x))
+
+
+@triton.jit
+def round_even(x):
+    down = tl.floor(x)
+    part = x - down
+    odd = down - 2.0 * tl.floor(down * 0.5) == 1.0
+    up = (part > 0.5) | ((part == 0.5) & odd)
+    return tl.where(up, down + 1.0, down)
+
+
+@triton.jit
+def sign(x):
+    return tl.where(x > 0, 1.0, 0.0).to(x.dtype) - tl.where(x < 0, 1.0, 0.0).to(x.dtype)
+
+
+@triton.jit
+def maximum(a, b):
+    return tl.where(a != a, a, tl.where(b != b, b, tl.where(a > b, a, b)))
+
+
+@triton.jit
+def minimum(a, b):
+    return tl.where(a != a, a, tl.where(b != b, b, tl.where(a < b, a, b)))
+
+
+@triton.jit
+def power(a, b):
+    """aᵇ as the C library has it, through float64."""
+    base, exponent = a.to(tl.float64), b.to(tl.float64)
+    magnitude = tl.exp(exponent * tl.log(tl.abs(base)))
+    whole = tl.floor(exponent) == exponent
+    odd = whole & (exponent - 2.0 * tl.floor(exponent * 0.5) == 1.0)
+    infinite = tl.abs(base) == float("inf")
+    negative = tl.where(odd, -magnitude, tl.where(whole | infinite, magnitude, float("nan")))
+    result = tl.where(base < 0, negative, magnitude)
+    one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
+    return tl.where(one, 1.0, result).to(a.dtype)
+
+
+@triton.jit
+def times(rows, weight, PRECISION: tl.constexpr):
+    """rows `[R, K]` times weight `[H, K]` transposed: `[R, H]`. One row: a plain sum in full precision."""
+    if rows.shape[0] == 1:
+        return tl.sum(weight * rows, 1)[None, :]
+    else:
+        return tl.dot(rows, tl.trans(weight), input_precision=PRECISION)
+
+
+@triton.jit
+def times_transposed(rows, weight, PRECISION: tl.constexpr):
+    """rows `[R, H]` times weight `[H, K]`: `[R, K]`."""
+    if rows.shape[0] == 1:
+        return tl.sum(weight * tl.trans(rows), 0)[None, :]
+    else:
+        return tl.dot(rows, weight, input_precision=PRECISION)
