@@ -1,7 +1,25 @@
-"""Recurrent layers and cells with the interface of `torch.nn`."""
+"""Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
 
 from bionets.layers.brc import BRC, BRCCell
 from bionets.layers.nbrc import NBRC, NBRCCell
 from bionets.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers.stateful import StatefulModule, detach_states, get_states, reset_states, set_states
+from bionets.layers.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
+from bionets.layers.unroll import unroll
 
-__all__ = ["BRC", "NBRC", "BRCCell", "NBRCCell", "PeepholeLSTM", "PeepholeLSTMCell"]
+__all__ = [
+    "BRC",
+    "NBRC",
+    "BRCCell",
+    "NBRCCell",
+    "PeepholeLSTM",
+    "PeepholeLSTMCell",
+    "RecurrentStigmergicMemory",
+    "StatefulModule",
+    "StigmergicMemory",
+    "detach_states",
+    "get_states",
+    "reset_states",
+    "set_states",
+    "unroll",
+]
