@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, unpack_sequence
 
 from bionets.layers import BRC, NBRC, PeepholeLSTM
 
@@ -237,16 +237,25 @@ def test_gradcheck(kind: type[nn.Module], options: dict[str, object]) -> None:
     assert torch.autograd.gradcheck(run, (x, *h0, *values), fast_mode=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_automatic_backend_agrees_with_reference(kind: type[nn.Module], dtype: torch.dtype) -> None:
-    reference = make(kind, num_layers=2, bidirectional=True).to(dtype)
-    automatic = make(kind, num_layers=2, bidirectional=True, backend="auto").to(dtype)
+@pytest.mark.parametrize(
+    ("dtype", "packed", "num_layers"),
+    [
+        (torch.float32, False, 1),
+        pytest.param(torch.float32, True, 2, marks=pytest.mark.slow),
+        pytest.param(torch.float64, True, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_automatic_backend_agrees_with_reference(
+    kind: type[nn.Module], dtype: torch.dtype, packed: bool, num_layers: int
+) -> None:
+    reference = make(kind, num_layers=num_layers, bidirectional=packed).to(dtype)
+    automatic = make(kind, num_layers=num_layers, bidirectional=packed, backend="auto").to(dtype)
     automatic.load_state_dict(reference.state_dict())
-    sequences = [torch.randn(n, INPUT, dtype=dtype) for n in (4, 6, 2)]
+    x = torch.randn(STEPS, BATCH, INPUT, dtype=dtype)
     results = []
     for layer in (reference, automatic):
-        output, h_n = layer(pack_sequence(sequences, enforce_sorted=False))
-        values = (output.data, *as_tuple(h_n))
+        output, h_n = layer(pack_padded_sequence(x, [2, 5, 3], enforce_sorted=False) if packed else x)
+        values = (output.data if packed else output, *as_tuple(h_n))
         results.append(values + gradients(values, tuple(layer.parameters())))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 

@@ -8,14 +8,11 @@ from torch import Tensor, nn
 from bionets.layers.initialisation import chrono_bias_, xavier_blocks_
 from bionets.layers.recurrence import Initialisation, Parameters, required_bias
 
-__all__ = ["BISTABLE_BIAS", "bistable_initialisations", "bistable_update"]
-
-BISTABLE_BIAS = 1.0
+__all__ = ["bistable_initialisations", "bistable_update"]
 
 
 def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tensor:
-    """h' = c∘h + (1 − c)∘tanh(candidate + a∘h), with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021,
-    eqs. 5-8).
+    """h' = c∘h + (1 − c)∘tanh(candidate + a∘h) with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021).
 
     Undriven, h = 0 is the only fixed point while a < 1; at a = 1 it splits, and for a > 1 two stable ones lie at ±h*,
     h* = tanh(a·h*).
@@ -33,10 +30,11 @@ def bistable_initialisations(
     U is Xavier uniform, gate by gate, in all of them.
 
     - `paper2020`, `paper2021`: biases 0. Every unit starts exactly on the pitchfork: a = 1 at h = 0.
-    - `bistable`: as `paper2020`, with b_a = 1: a = 1 + tanh(1) ≈ 1.76 at h = 0, so that every unit remembers a sign
-      from the first training step on.
+    - `bistable`: as `paper2020`, with b_a = 2 and b_c = −1. At h = 0, a = 1 + tanh(2) ≈ 1.96, so every unit remembers
+      a sign from the first training step on; b_a exceeds what w_a∘h = ±1 can take from it, so both states are deep.
+      From rest a state grows by c + (1 − c)∘a ≈ 1.7 per step: an input outweighs each of those after it by so much.
     - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1): c, the share of the state that is kept,
-      spreads the units' time constants over the task's length (Tallec & Ollivier 2018, eq. 16).
+      spreads the units' time constants over the task's length (Tallec & Ollivier 2018, chrono initialisation).
     """
 
     def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:
@@ -48,9 +46,10 @@ def bistable_initialisations(
             nn.init.zeros_(bias)
 
     def bistable(parameters: Parameters, chrono_steps: int | None) -> None:
-        bias_a, _ = required_bias(parameters, "bistable").chunk(2)
+        bias_a, bias_c = required_bias(parameters, "bistable").chunk(2)
         paper(parameters, paper2020)
-        bias_a.fill_(BISTABLE_BIAS)
+        bias_a.fill_(2.0)
+        bias_c.fill_(-1.0)
 
     def chrono(parameters: Parameters, chrono_steps: int | None) -> None:
         _, bias_c = required_bias(parameters, "chrono").chunk(2)

@@ -48,7 +48,7 @@ _BRC = Recurrence(
 
 
 class BRC(RecurrentLayer):
-    """Bistable recurrent cell over a sequence, with the interface of `torch.nn.GRU` (Vecoven et al. 2021, eqs. 5-7).
+    """Bistable recurrent cell over a sequence, with the interface of `torch.nn.GRU` (Vecoven et al. 2021).
 
     a = 1 + tanh(U_a x + w_a∘h + b_a), c = σ(U_c x + w_c∘h + b_c), h' = c∘h + (1 − c)∘tanh(U_h x + a∘h).
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bionets.scan.backend import Call
 from bionets.scan.buffers import empty
-from bionets.scan.numba_compile import find_kernel
-from bionets.scan.numba_printer import Variant, shared_gradient
+from bionets.scan.numba_compile import find_kernel, helper_address
+from bionets.scan.numba_printer import HELPERS, Variant, shared_gradient
 from bionets.scan.numba_product import padded
 from bionets.scan.threads import run_parts, split
 
@@ -160,6 +160,12 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
         table["back"] = reserve(rows * padded(width, size))
     if variant.recompute:
         table["tape"] = reserve(min(call.checkpoint_every, call.time) * call.program.state * largest)
+    used = {"load_rows", "store_rows", "load_params"} if call.params else {"load_rows", "store_rows"}
+    if call.lengths is not None:
+        used.add("load_lengths")
+    if packed:
+        used |= {"add_rows", "product"}
+    table |= {name: helper_address(name, 8 * size) if name in used else 0 for name in HELPERS}
     words = np.array([table[name] for name in kernel.source.fields], np.int64)
 
     def part(low: int, high: int) -> None:

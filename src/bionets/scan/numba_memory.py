@@ -9,7 +9,7 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, float64, int32, int64, njit, types
+from numba import float32, float64, int32, int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -87,10 +87,9 @@ def restore_mode(typing: Any, mode: Any) -> Any:
     return types.void(int32), emit
 
 
-def _copying(load: Any, store: Any, size: int) -> tuple[Any, ...]:
+def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
     """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
 
-    @njit(error_model="numpy")
     def load_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
         if source == 0:
             for i in range(count):
@@ -112,7 +111,6 @@ def _copying(load: Any, store: Any, size: int) -> tuple[Any, ...]:
                 batch += 1
                 column = 0
 
-    @njit(error_model="numpy")
     def add_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
         batch = first // width
         column = first - batch * width
@@ -126,7 +124,6 @@ def _copying(load: Any, store: Any, size: int) -> tuple[Any, ...]:
             batch += 1
             column = 0
 
-    @njit(error_model="numpy")
     def store_rows(block: int, slot: int, target: int, row: int, first: int, count: int, width: int) -> None:
         if row == width:
             target += first * size
@@ -145,25 +142,30 @@ def _copying(load: Any, store: Any, size: int) -> tuple[Any, ...]:
                 batch += 1
                 column = 0
 
-    @njit(error_model="numpy")
     def load_params(block: int, slot: int, source: int, step: int, first: int, count: int, width: int) -> None:
         column = first % width
         for i in range(count):
             store(block, slot + i, load(source, column * step))
             column = column + 1 if column + 1 < width else 0
 
-    @njit(error_model="numpy")
-    def load_lengths(block: int, slot: int, source: int, first: int, count: int, width: int) -> None:
+    def load_lengths(block: int, slot: int, source: int, _: int, first: int, count: int, width: int) -> None:
         for i in range(count):
             store(block, slot + i, float(word(source, (first + i) // width)))
 
-    @njit(error_model="numpy")
-    def fill(block: int, slot: int, count: int) -> None:
-        for i in range(count):
-            store(block, slot + i, 0.0)
-
-    return load_rows, add_rows, store_rows, load_params, load_lengths, fill
+    functions = (load_rows, add_rows, store_rows, load_params, load_lengths)
+    return {function.__name__: function for function in functions}
 
 
-load_rows32, add_rows32, store_rows32, load_params32, load_lengths32, fill32 = _copying(load32, store32, 4)
-load_rows64, add_rows64, store_rows64, load_params64, load_lengths64, fill64 = _copying(load64, store64, 8)
+helpers32, helpers64 = _copying(load32, store32, 4), _copying(load64, store64, 8)
+
+
+@intrinsic
+def invoke(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+    """Call the compiled helper at an address. So helpers are compiled once and not into every kernel."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 7)
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[int64] * 8), emit

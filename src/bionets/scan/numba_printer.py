@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from bionets.scan.graph import Graph
 from bionets.scan.program import Program
 
+HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
+
 BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
 
 _FUNCTIONS = {  # operation: the expression, where {F} is the type, {0} {1} {2} the inputs and {n} 32 or 64
@@ -107,7 +109,7 @@ class _Printer:
         self.lines: list[str] = []  # of the kernel itself
         self.functions: list[str] = []  # of the stages, which it calls
         self.slots: dict[str, None] = {}  # ordered sets
-        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every"))
+        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
         self.depth = 1
 
     def print(self) -> Source:
@@ -122,17 +124,7 @@ class _Printer:
         while width > 128 and len(self.slots) * width * size > BLOCK_BYTES:
             width //= 2
         n = 8 * size
-        names = (
-            "load",
-            "store",
-            "load_rows",
-            "add_rows",
-            "store_rows",
-            "load_params",
-            "load_lengths",
-            "fill",
-            "product",
-        )
+        names = ("load", "store")
         functions = ("exp", "expm1", "tanh", "sigmoid", "log", "log1p")
         header = [
             "import math",
@@ -140,7 +132,6 @@ class _Printer:
             "from numba import njit",
             "from bionets.scan.numba_math import *",
             "from bionets.scan.numba_memory import *",
-            "from bionets.scan.numba_product import product32, product64",
             f"F = float{n}",
             *(f"{name} = {name}{n}" for name in names),
             *(f"{name} = {'narrow' if n == 32 else 'wide'}_{name}" for name in functions),
@@ -177,7 +168,7 @@ class _Printer:
             for i in range(program.state):
                 self.rows("load", f"grad0_{i}", self.field(f"grad_final{i}"), "width")
             for i in self.wanted_params:
-                self.emit(f"fill(block, {self.slot(f'sum{i}')}, WIDTH)")
+                self.rows("load", f"sum{i}", "0", "width")
         if not variant.recompute:
             with self.indented("for s in range(time - 1, -1, -1):"):
                 self.emit("t = time - 1 - s if reverse else s")
@@ -298,9 +289,13 @@ class _Printer:
                     self.rows("load", f"state0_{i}", self.field(f"initial{i}"), "width")
             for i in range(self.program.params):
                 where, step = self.field(f"params{i}"), self.field(f"params{i}_step")
-                self.emit(f"load_params(block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width)")
+                self.emit(
+                    f"invoke(load_params, block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width)"
+                )
             if self.variant.masked:
-                self.emit(f"load_lengths(block, {self.slot('length')}, {self.field('lengths')}, start, count, width)")
+                self.emit(
+                    f"invoke(load_lengths, block, {self.slot('length')}, {self.field('lengths')}, 0, start, count, width)"
+                )
 
     def load_inputs(self, k: int, graph: Graph) -> None:
         for i in range(self.program.x):
@@ -323,7 +318,7 @@ class _Printer:
                 self.rows("store", f"state{k}_0", f"{self.field(f'before{k}')} + t * size_ * SIZE", "width")
         row = self.field(f"recurrent{k}_row")
         self.emit(
-            f"product(work + {self.field(f'recurrent{k}')}, {row}, {first}, width, {self.field(f'weight{k}')}, {row}, "
+            f"invoke(product, work + {self.field(f'recurrent{k}')}, {first}, width, {self.field(f'weight{k}')}, {row}, "
             "(last - first) // width, width)"
         )
 
@@ -337,7 +332,7 @@ class _Printer:
             base, row = f"grad_x + ((t * size_ + first) * {total} + {self.shared} * width) * SIZE", f"width * {total}"
         back, back_row = f"work + {self.field('back')}", self.field("back_row")
         self.emit(
-            f"product({back}, {back_row}, {base}, {row}, {self.field(f'transposed{k}')}, {back_row}, "
+            f"invoke(product, {back}, {base}, {row}, {self.field(f'transposed{k}')}, {back_row}, "
             f"(last - first) // width, width * {blocks})"
         )
         with self.blocks():
@@ -403,11 +398,11 @@ class _Printer:
 
     def rows(self, action: str, slot: str, address: str, row: str) -> None:
         """Move the block's elements between a slot and a tensor [B, N]."""
-        self.emit(f"{action}_rows(block, {self.slot(slot)}, {address}, {row}, start, count, width)")
+        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
 
     def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
         """The same for memory of this thread, which begins at the range's first row."""
-        self.emit(f"{action}_rows(block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
+        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
 
     def call(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import int64, njit, types
+from numba import int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -70,8 +70,8 @@ def _product(element: Any) -> Any:
     wide3, wide2, wide1 = (_tile(element, TILE_ROWS, vectors) for vectors in (3, 2, 1))
     thin3, thin2, thin1 = (_tile(element, 1, vectors) for vectors in (3, 2, 1))
 
-    @njit(error_model="numpy")
-    def product(out: int, out_row: int, a: int, a_row: int, packed: int, columns: int, rows: int, inner: int) -> None:
+    def product(out: int, a: int, a_row: int, packed: int, columns: int, rows: int, inner: int) -> None:
+        out_row = columns
         column = 0
         while column < columns:
             vectors = min(3, (columns - column) // lanes)

@@ -7,8 +7,25 @@ Polynomials cover the neighbourhood of zero, where the textbook form would cance
 import triton
 import triton.language as tl
 
-__all__ = ["atan", "exp", "expm1", "log1p", "maximum", "minimum", "power", "round_even"]
-__all__ += ["sigmoid", "sign", "tanh", "times", "times_transposed", "trunc"]
+__all__ = ["atan", "divide", "exp", "expm1", "log1p", "maximum", "minimum", "power", "round_even"]
+__all__ += ["sigmoid", "sign", "square_root", "tanh", "times", "times_transposed", "trunc"]
+
+
+@triton.jit
+def divide(a, b):
+    """a / b, rounded as IEEE wants it, so that thresholds fall on the same side as in eager torch."""
+    if a.dtype == tl.float64:
+        return a / b
+    else:
+        return tl.div_rn(a, b)
+
+
+@triton.jit
+def square_root(x):
+    if x.dtype == tl.float64:
+        return tl.sqrt(x)
+    else:
+        return tl.sqrt_rn(x)
 
 
 @triton.jit
