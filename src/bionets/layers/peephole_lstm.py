@@ -120,7 +120,7 @@ class PeepholeLSTM(RecurrentLayer):
 
     initialisation: `uniform` (default; all of it from U(−1/√H, 1/√H), as `nn.LSTM`), `glorot` (Xavier uniform U and P,
     orthogonal W, b_f = 1) or `chrono` (as `glorot`, with b_f = log u, b_i = −b_f, u ~ U(1, chrono_steps − 1); Tallec &
-    Ollivier 2018, eq. 16). backend: of `bionets.scan.dense_scan`.
+    Ollivier 2018). backend: of `bionets.scan.dense_scan`.
     """
 
     recurrence = _PEEPHOLE_LSTM
