@@ -35,4 +35,4 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
             f"initialisation='chrono' needs chrono_steps >= 2, the longest dependency in time steps; got {steps}"
         )
     with torch.no_grad():
-        bias.uniform_(1, max(steps - 1, 1)).log_()
+        bias.uniform_(1, steps - 1).log_()
