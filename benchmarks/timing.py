@@ -56,11 +56,14 @@ def compare(comparison: Comparison, rounds: int) -> list[Row]:
     """Build and warm up all contestants, then time them in turn for `rounds` rounds. One that fails is left out."""
     rows = [Row(contestant) for contestant in comparison.contestants]
     runs = [_attempt(row, partial(_prepare, row)) for row in rows]
+    gc.collect()
+    gc.freeze()  # what lives until the end need not be looked at before every timing
     for number in range(rounds):
         for row, run in zip(rows, runs, strict=True):
             allowed = number < (row.contestant.most_rounds or rounds)
             if run is not None and row.failure is None and allowed:
                 _attempt(row, partial(_clock, row, run))
+    gc.unfreeze()
     return rows
 
 
