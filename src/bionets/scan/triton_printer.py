@@ -90,8 +90,7 @@ class KernelPrinter:
         self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
 
     def source(self) -> Source:
-        constants = ("ROWS", "WIDTH", "PRECISION") if self.rows else ("BLOCK",)
-        constants = (*constants, "OFFSET", "STAGES")
+        constants = ("BLOCK", "OFFSET", "STAGES")
         head = self.tile()  # last, when all arguments are known
         counters = [name for name in COUNTERS if name in self.arguments]
         lines = [
@@ -105,8 +104,7 @@ class KernelPrinter:
             *(f"    {line}" for line in head),
             *self.lines,
         ]
-        shape = "(ROWS, WIDTH)" if self.rows else "(BLOCK,)"
-        text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
+        text = "\n".join(lines).replace("DTYPE", self.dtype) + "\n"
         return Source(text, tuple(self.arguments))
 
     def tile(self) -> list[str]:
@@ -114,10 +112,10 @@ class KernelPrinter:
         width, total = self.argument("width"), self.argument("total")
         if self.rows:
             lines = [
-                "row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]).to(OFFSET)",
-                "column = tl.arange(0, WIDTH)[None, :].to(OFFSET)",
+                "row = tl.program_id(0).to(OFFSET)",
+                "column = tl.arange(0, BLOCK).to(OFFSET)",
+                f"inside = column < {width}",
                 f"element = row * {width} + column",
-                f"inside = (column < {width}) & (element < {total})",
             ]
         else:
             lines = [
@@ -158,7 +156,7 @@ class KernelPrinter:
 
     def load(self, target: str, name: str) -> None:
         if name in self.variant.absent:
-            self.emit(f"{target} = tl.full(SHAPE, 0.0, DTYPE)")
+            self.emit(f"{target} = tl.full((BLOCK,), 0.0, DTYPE)")
         else:
             self.emit(f"{target} = tl.load({self.place(name)}, mask=inside, other=0.0).to(DTYPE)")
 
@@ -175,7 +173,7 @@ class KernelPrinter:
         for i in range(self.program.params):
             name = self.argument(f"params{i}")
             if name in self.variant.strided:  # one number for all
-                self.emit(f"v_{name} = tl.full(SHAPE, tl.load({name}).to(DTYPE), DTYPE)")
+                self.emit(f"v_{name} = tl.full((BLOCK,), tl.load({name}).to(DTYPE), DTYPE)")
             else:
                 self.emit(f"v_{name} = tl.load({name} + column + element * 0, mask=inside, other=0.0).to(DTYPE)")
 
@@ -196,7 +194,7 @@ class KernelPrinter:
                 continue
             if node.op == "constant":
                 value = repr(node.value) if math.isfinite(node.value) else f'float("{node.value}")'
-                expression = f"tl.full(SHAPE, {value}, DTYPE)"
+                expression = f"tl.full((BLOCK,), {value}, DTYPE)"
             elif node.op in OPERATIONS:
                 expression = OPERATIONS[node.op].format(*(variables[i] for i in node.inputs))
             else:
