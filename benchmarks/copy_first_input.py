@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.floor import Product, Work
-from benchmarks.timing import Comparison, Contestant, Run
+from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.layers import BRC, NBRC
 
 LAYERS = 2
@@ -34,7 +34,7 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Compari
         _work(length, batch, hidden, 3, recurrent_gates, 1),
         (
             contestant(f"bionets {cell}", lambda: ours(**rnn)),
-            contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark="the same step in a loop"),
+            contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark=LOOP),
             contestant(
                 f"brc_pytorch {cell}",
                 lambda: _brc_pytorch(cell, hidden),

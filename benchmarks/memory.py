@@ -1,8 +1,9 @@
 """Peak memory of a LIF layer's forward and backward, beyond inputs and outputs, in units of one state `[T, B, N]`.
 
 Each contestant has a process of its own: the high-water mark of its resident memory after one forward and backward,
-less what was resident before (the input, the output's gradient), less the output and the input's gradient. Kernels are
-compiled before, on a few numbers; glibc is told to hand freed buffers back at once, so that only live memory counts.
+less what was resident before (the input, the output's gradient), less the size of the output and of the input's
+gradient, whether or not both exist at the peak. Kernels are compiled before, on a few numbers; glibc is told to hand
+freed buffers back at once, so that only live memory counts.
 """
 
 import json

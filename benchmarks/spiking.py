@@ -14,13 +14,12 @@ from torch.nn import functional as F
 
 from benchmarks import cells
 from benchmarks.floor import Work
-from benchmarks.timing import Comparison, Contestant, Run
+from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.scan import scan
 
 Size = tuple[int, int, int]
 Layer = tuple[Callable[[Tensor], Tensor], Iterable[Tensor]]
 
-LOOP = "the same step in a loop"
 BETA, ALPHA, GAMMA, THETA = 0.9, 0.5, 0.9, 1.0  # traceTorch's initial values
 
 

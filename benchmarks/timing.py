@@ -14,6 +14,8 @@ from benchmarks.floor import Work
 Run = Callable[[], object]
 T = TypeVar("T")
 
+LOOP = "the same step in a loop: backend='reference'"  # a contestant's remark
+
 
 @dataclass(frozen=True)
 class Contestant:
