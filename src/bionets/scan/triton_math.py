@@ -149,11 +149,11 @@ def power(a, b):
 
 @triton.jit
 def times(row, weight):
-    """A row `[K]` times weight `[H, K]` transposed: `[H]`. Sums in float32 or float64; the weight stays where it lies."""
-    return tl.sum(weight * row[None, :], 1)
+    """A row `[1, K]` times weight `[H, K]` transposed: `[1, H]`, summed in the precision of both."""
+    return tl.sum(weight * row, 1)[None, :]
 
 
 @triton.jit
 def times_transposed(row, weight):
-    """A row `[H]` times weight `[H, K]`: `[K]`."""
-    return tl.sum(weight * row[:, None], 0)
+    """A row `[1, H]` times weight `[H, K]`: `[1, K]`. Only the row changes its layout: the weight stays where it is."""
+    return tl.sum(weight * tl.sum(row, 0)[:, None], 0)[None, :]

@@ -104,7 +104,8 @@ class KernelPrinter:
             *(f"    {line}" for line in head),
             *self.lines,
         ]
-        text = "\n".join(lines).replace("DTYPE", self.dtype) + "\n"
+        shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
+        text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
         return Source(text, tuple(self.arguments))
 
     def tile(self) -> list[str]:
@@ -113,7 +114,7 @@ class KernelPrinter:
         if self.rows:
             lines = [
                 "row = tl.program_id(0).to(OFFSET)",
-                "column = tl.arange(0, BLOCK).to(OFFSET)",
+                "column = tl.arange(0, BLOCK)[None, :].to(OFFSET)",
                 f"inside = column < {width}",
                 f"element = row * {width} + column",
             ]
@@ -156,7 +157,7 @@ class KernelPrinter:
 
     def load(self, target: str, name: str) -> None:
         if name in self.variant.absent:
-            self.emit(f"{target} = tl.full((BLOCK,), 0.0, DTYPE)")
+            self.emit(f"{target} = tl.full(SHAPE, 0.0, DTYPE)")
         else:
             self.emit(f"{target} = tl.load({self.place(name)}, mask=inside, other=0.0).to(DTYPE)")
 
@@ -173,7 +174,7 @@ class KernelPrinter:
         for i in range(self.program.params):
             name = self.argument(f"params{i}")
             if name in self.variant.strided:  # one number for all
-                self.emit(f"v_{name} = tl.full((BLOCK,), tl.load({name}).to(DTYPE), DTYPE)")
+                self.emit(f"v_{name} = tl.full(SHAPE, tl.load({name}).to(DTYPE), DTYPE)")
             else:
                 self.emit(f"v_{name} = tl.load({name} + column + element * 0, mask=inside, other=0.0).to(DTYPE)")
 
@@ -194,7 +195,7 @@ class KernelPrinter:
                 continue
             if node.op == "constant":
                 value = repr(node.value) if math.isfinite(node.value) else f'float("{node.value}")'
-                expression = f"tl.full((BLOCK,), {value}, DTYPE)"
+                expression = f"tl.full(SHAPE, {value}, DTYPE)"
             elif node.op in OPERATIONS:
                 expression = OPERATIONS[node.op].format(*(variables[i] for i in node.inputs))
             else:

@@ -47,11 +47,11 @@ class _ScanPrinter(KernelPrinter):
         """Each block of rows of a weight as one square tile [H, H], padded with zeros."""
         if not self.rows:
             return
-        self.emit("below, beside = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]")
-        self.emit(f"square = (below < {self.argument('width')}) & (beside < width)")
+        self.emit("below = tl.arange(0, BLOCK)[:, None]")
+        self.emit(f"square = (below < {self.argument('width')}) & (column < width)")
         for k, stage in enumerate(self.program.stages):
             for g in range(stage.blocks):
-                address = f"{self.argument(f'weight{k}')} + ({g} * width + below) * width + beside"
+                address = f"{self.argument(f'weight{k}')} + ({g} * width + below) * width + column"
                 self.emit(f"weight{k}_{g} = tl.load({address}, mask=square, other=0.0)")
 
     def product(self, k: int, first: str) -> dict[str, str]:
@@ -132,7 +132,7 @@ class _BackwardPrinter(_ScanPrinter):
         for i in self.states:
             self.load(f"grad{i}", f"grad_final{i}")
         for i in self.variant.wanted_params:
-            self.emit(f"sum{i} = tl.full((BLOCK,), 0.0, DTYPE)")
+            self.emit(f"sum{i} = tl.full(SHAPE, 0.0, DTYPE)")
         if self.variant.recompute:
             self.walk_chunks()
         else:
