@@ -4,12 +4,13 @@ Every contestant is called as its users call it, on x `[T, B, 1]`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from benchmarks.floor import Product, Work
-from benchmarks.timing import Comparison, Contestant, Run
+from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.layers import BRC, NBRC
 
 LAYERS = 2
@@ -21,10 +22,11 @@ SLOW = 500  # time steps above which one round of brc_pytorch is enough: its tim
 def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Comparison:
     """`cell` (BRC or nBRC) of bionets and of brc_pytorch, the same step by step in PyTorch, nn.GRU and nn.LSTM."""
 
-    def contestant(name: str, network: Callable[[], nn.Module], **options: object) -> Contestant:
-        return Contestant(name, lambda: _training_step(network(), length, batch, hidden), **options)  # type: ignore[arg-type]
+    def contestant(name: str, network: Callable[[], nn.Module], **options: Any) -> Contestant:
+        return Contestant(name, lambda: _training_step(network(), length, batch, hidden), **options)
 
-    ours, rnn = OURS[cell], dict(input_size=1, hidden_size=hidden, num_layers=LAYERS)
+    ours: type[nn.Module] = OURS[cell]
+    rnn: dict[str, Any] = {"input_size": 1, "hidden_size": hidden, "num_layers": LAYERS}
     recurrent_gates, slow = RECURRENT_GATES[cell], length > SLOW
     return Comparison(
         f"{cell.lower()}-{length}",
@@ -32,7 +34,7 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Compari
         _work(length, batch, hidden, 3, recurrent_gates, 1),
         (
             contestant(f"bionets {cell}", lambda: ours(**rnn)),
-            contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark="the same step in a loop"),
+            contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark=LOOP),
             contestant(
                 f"brc_pytorch {cell}",
                 lambda: _brc_pytorch(cell, hidden),
@@ -64,7 +66,8 @@ def _brc_pytorch(cell: str, hidden: int) -> nn.Module:
 
     kind = {"BRC": layers.BistableRecurrentCell, "nBRC": layers.NeuromodulatedBistableRecurrentCell}[cell]
     cells = [kind(1, hidden)] + [kind(hidden, hidden) for _ in range(LAYERS - 1)]
-    return layers.MultiLayerBase(cell, cells, hidden, batch_first=False, return_sequences=True, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    return layers.MultiLayerBase(cell, cells, hidden, batch_first=False, return_sequences=True, device=device)
 
 
 def _work(length: int, batch: int, hidden: int, gates: int, recurrent_gates: int, states: int) -> Work:

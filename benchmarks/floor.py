@@ -1,9 +1,10 @@
-"""The least time a piece of work can take: its bytes at the speed of a copy, its matrix products and random numbers alone."""
+"""The least time a piece of work can take: its bytes at the speed of a copy, its products and random numbers alone."""
 
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -49,7 +50,7 @@ def measure_floor(work: Work, bytes_per_second: float, rounds: int) -> Floor:
     """The floor of `work`, its products and random numbers timed now, in this process."""
     moved = sum(work.moved.values())
     multiplying = sum(_median(_multiply(product), rounds) for product in work.products)
-    drawing = sum(_median(lambda shape=shape: torch.rand(shape), rounds) for shape in work.drawn)
+    drawing = sum(_median(partial(torch.rand, shape), rounds) for shape in work.drawn)
     return Floor(moved, moved / bytes_per_second, multiplying, drawing, work.moved)
 
 

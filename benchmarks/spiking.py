@@ -14,21 +14,21 @@ from torch.nn import functional as F
 
 from benchmarks import cells
 from benchmarks.floor import Work
-from benchmarks.timing import Comparison, Contestant, Run
+from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.scan import scan
 
 Size = tuple[int, int, int]
-Layer = tuple[Callable[[Tensor], Tensor], Iterable[nn.Parameter]]
+Layer = tuple[Callable[[Tensor], Tensor], Iterable[Tensor]]
 
 BETA, ALPHA, GAMMA, THETA = 0.9, 0.5, 0.9, 1.0  # traceTorch's initial values
 
 
 def lif(quantiser: str, size: Size) -> Comparison:
-    """LIB with `round` against every library; with `bernoulli`, random like traceTorch's default, against traceTorch."""
+    """LIB: with `round` against every library, with `bernoulli`, traceTorch's default, against traceTorch."""
     draws = int(quantiser == "bernoulli")
     contestants = [
         _contestant(size, "bionets scan", lambda: _bionets_lib(quantiser, size, "auto")),
-        _contestant(size, "eager PyTorch", lambda: _bionets_lib(quantiser, size, "reference"), "the same step in a loop"),
+        _contestant(size, "eager PyTorch", lambda: _bionets_lib(quantiser, size, "reference"), LOOP),
         _contestant(size, "tracetorch LIB", lambda: _tracetorch("LIB", quantiser, size)),
     ]
     if not draws:
@@ -57,9 +57,7 @@ def dsrlits(quantiser: str, size: Size) -> Comparison:
         _work(size, 6, 2 * int(quantiser == "bernoulli")),
         (
             _contestant(size, "bionets scan", lambda: _bionets_dsrlits(quantiser, size, "auto")),
-            _contestant(
-                size, "eager PyTorch", lambda: _bionets_dsrlits(quantiser, size, "reference"), "the same step in a loop"
-            ),
+            _contestant(size, "eager PyTorch", lambda: _bionets_dsrlits(quantiser, size, "reference"), LOOP),
             _contestant(size, "tracetorch DSRLITS", lambda: _tracetorch("DSRLITS", quantiser, size)),
         ),
     )
@@ -101,7 +99,7 @@ def _contestant(size: Size, name: str, layer: Callable[[], Layer], remark: str =
 
 def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
     beta, theta = _raw_decay(BETA, size), _raw_threshold(THETA, size)
-    step = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
+    step: Any = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
 
     def forward(x: Tensor) -> Tensor:
         inputs = (x, torch.rand(size)) if quantiser == "bernoulli" else x
@@ -119,9 +117,9 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
     def forward(x: Tensor) -> Tensor:
         inputs = (x, torch.rand(size), torch.rand(size)) if quantiser == "bernoulli" else x
         zeros = cells.Pair(torch.zeros(size[1:]), torch.zeros(size[1:]))
-        bound = [cells.Pair(*(raw.sigmoid() for raw in pair)) for pair in decays]
-        bound.append(cells.Pair(*(F.softplus(raw) for raw in theta)))
-        params = cells.DSRLITSParams(*bound, scale, weight)
+        alpha, beta, gamma = (cells.Pair(raw.positive.sigmoid(), raw.negative.sigmoid()) for raw in decays)
+        thresholds = cells.Pair(F.softplus(theta.positive), F.softplus(theta.negative))
+        params = cells.DSRLITSParams(alpha, beta, gamma, thresholds, scale, weight)
         return scan(step, inputs, cells.DSRLITSState(zeros, zeros, zeros), params, backend=backend)[0]
 
     return forward, [raw for pair in (*decays, theta, scale, weight) for raw in pair]

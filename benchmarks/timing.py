@@ -1,4 +1,4 @@
-"""Contestants run in turn, round after round, so that a drift of the machine hits all alike; medians over the rounds."""
+"""Contestants run in turn, round after round, so that a drift of the machine hits all alike; medians of the rounds."""
 
 import gc
 import statistics
@@ -6,12 +6,15 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from benchmarks.floor import Work
 
 Run = Callable[[], object]
 T = TypeVar("T")
+
+LOOP = "the same step in a loop: backend='reference'"  # a contestant's remark
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,16 @@ class Row:
 def compare(comparison: Comparison, rounds: int) -> list[Row]:
     """Build and warm up all contestants, then time them in turn for `rounds` rounds. One that fails is left out."""
     rows = [Row(contestant) for contestant in comparison.contestants]
-    runs = [_attempt(row, lambda row=row: _prepare(row)) for row in rows]
+    runs = [_attempt(row, partial(_prepare, row)) for row in rows]
+    gc.collect()
+    gc.freeze()  # what lives until the end need not be looked at before every timing
     for number in range(rounds):
         for row, run in zip(rows, runs, strict=True):
             allowed = number < (row.contestant.most_rounds or rounds)
             if run is not None and row.failure is None and allowed:
-                _attempt(row, lambda row=row, run=run: row.seconds.append(seconds(run)))
+                _attempt(row, partial(_clock, row, run))
+    gc.unfreeze()
     return rows
-
-
-def seconds(run: Run) -> float:
-    """Wall time of one call."""
-    gc.collect()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def _prepare(row: Row) -> Run:
@@ -79,10 +77,19 @@ def _prepare(row: Row) -> Run:
     return run
 
 
+def _clock(row: Row, run: Run) -> None:
+    gc.collect()
+    start = time.perf_counter()
+    run()
+    row.seconds.append(time.perf_counter() - start)
+
+
 def _attempt(row: Row, action: Callable[[], T]) -> T | None:
     """What `action` returns; its warnings and its failure go into the row: no peer stops the benchmark."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
+        for of_no_interest in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", of_no_interest)
         try:
             return action()
         except Exception as error:

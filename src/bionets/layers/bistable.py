@@ -34,7 +34,7 @@ def bistable_initialisations(
       a sign from the first training step on; b_a exceeds what w_a∘h = ±1 can take from it, so both states are deep.
       From rest a state grows by c + (1 − c)∘a ≈ 1.7 per step: an input outweighs each of those after it by so much.
     - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1): c, the share of the state that is kept,
-      spreads the units' time constants over the task's length (Tallec & Ollivier 2018, chrono initialisation).
+      spreads the units' time constants over the task's length (Tallec & Ollivier 2018).
     """
 
     def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:

@@ -26,7 +26,7 @@ def orthogonal_blocks_(weight: Tensor, gates: int) -> None:
 
 def chrono_bias_(bias: Tensor, steps: int | None) -> None:
     """Fill `bias` with log u, u ~ U(1, steps − 1): a gate σ(bias) then forgets over 1 to `steps` time steps (Tallec &
-    Ollivier 2018, eq. 16).
+    Ollivier 2018).
 
     Raises ValueError unless `steps`, the longest dependency in time steps, is at least 2.
     """
@@ -35,4 +35,4 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
             f"initialisation='chrono' needs chrono_steps >= 2, the longest dependency in time steps; got {steps}"
         )
     with torch.no_grad():
-        bias.uniform_(1, max(steps - 1, 1)).log_()
+        bias.uniform_(1, steps - 1).log_()

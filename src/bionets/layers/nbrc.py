@@ -55,7 +55,7 @@ _NBRC = Recurrence(
 
 class NBRC(RecurrentLayer):
     """Recurrently neuromodulated bistable cell over a sequence, with the interface of `torch.nn.GRU` (Vecoven et al.
-    2021, eq. 8).
+    2021).
 
     a = 1 + tanh(U_a x + W_a h + b_a), c = σ(U_c x + W_c h + b_c), h' = c∘h + (1 − c)∘tanh(U_h x + a∘h).
 

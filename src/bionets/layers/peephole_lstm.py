@@ -70,10 +70,12 @@ def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any
 
 
 def _uniform(parameters: Parameters, chrono_steps: int | None) -> None:
-    hidden_size = _hidden_size(parameters)
+    weight_hh = parameters["weight_hh"]
+    assert weight_hh is not None
+    limit = weight_hh.size(1) ** -0.5
     for parameter in parameters.values():
         if parameter is not None:
-            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
+            nn.init.uniform_(parameter, -limit, limit)
 
 
 def _glorot(parameters: Parameters, chrono_steps: int | None) -> None:
@@ -92,12 +94,6 @@ def _chrono(parameters: Parameters, chrono_steps: int | None) -> None:
     _glorot(parameters, chrono_steps)
     chrono_bias_(bias_f, chrono_steps)
     bias_i.copy_(-bias_f)
-
-
-def _hidden_size(parameters: Parameters) -> int:
-    weight_hh = parameters["weight_hh"]
-    assert weight_hh is not None
-    return weight_hh.shape[1]
 
 
 _PEEPHOLE_LSTM = Recurrence(
@@ -120,7 +116,7 @@ class PeepholeLSTM(RecurrentLayer):
 
     initialisation: `uniform` (default; all of it from U(−1/√H, 1/√H), as `nn.LSTM`), `glorot` (Xavier uniform U and P,
     orthogonal W, b_f = 1) or `chrono` (as `glorot`, with b_f = log u, b_i = −b_f, u ~ U(1, chrono_steps − 1); Tallec &
-    Ollivier 2018, eq. 16). backend: of `bionets.scan.dense_scan`.
+    Ollivier 2018). backend: of `bionets.scan.dense_scan`.
     """
 
     recurrence = _PEEPHOLE_LSTM

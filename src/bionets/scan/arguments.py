@@ -128,10 +128,15 @@ def flatten(tree: Any, name: str) -> tuple[list[Tensor], pytree.TreeSpec]:
 
 
 def _broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
-    try:
-        return tuple(torch.broadcast_shapes(*shapes))
-    except RuntimeError:
-        raise ValueError(f"shapes of {name} do not broadcast: {', '.join(str(list(s)) for s in shapes)}") from None
+    """torch.broadcast_shapes, which at its first call would import sympy for the better part of a second."""
+    longest = max(map(len, shapes))
+    result = [1] * longest
+    for shape in shapes:
+        for axis, size in enumerate(shape, longest - len(shape)):
+            if size != 1 and result[axis] not in (1, size):
+                raise ValueError(f"shapes of {name} do not broadcast: {', '.join(str(list(s)) for s in shapes)}")
+            result[axis] = size if size != 1 else result[axis]
+    return tuple(result)
 
 
 def _read_lengths(lengths: Tensor, time: int, batch: int, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from bionets.scan.arguments import Arguments
 from bionets.scan.operator import scan_forward
-from bionets.scan.program import Program, find_program
+from bionets.scan.program import find_program
 from bionets.scan.reference import final_dtype
 
 

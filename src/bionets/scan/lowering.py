@@ -48,7 +48,25 @@ def _binary(op: str) -> Lowering:
     return lambda b, a, c: b(op, as_float(b, a), as_float(b, c))
 
 
-for _op in "neg abs sign sqrt exp expm1 log log1p sin cos tanh sigmoid atan erf floor ceil trunc".split():
+for _op in [
+    "neg",
+    "abs",
+    "sign",
+    "sqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "atan",
+    "erf",
+    "floor",
+    "ceil",
+    "trunc",
+]:
     LOWERINGS[_op] = _unary(_op)
 for _op in ("maximum", "minimum", *COMPARISONS):
     LOWERINGS[_op] = _binary(_op)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from bionets.scan.backend import Call
 from bionets.scan.buffers import empty
+from bionets.scan.native import padded
 from bionets.scan.numba_compile import find_kernel, helper_address
 from bionets.scan.numba_printer import HELPERS, Variant, shared_gradient
-from bionets.scan.numba_product import padded
 from bionets.scan.threads import run_parts, split
 
 CACHE_BYTES = (

@@ -1,21 +1,26 @@
-"""From a printed kernel to a function that runs without the interpreter's lock."""
+"""From a printed kernel to machine code that runs without the interpreter's lock, compiled once and kept on disk."""
 
+import ctypes
+import functools
+import hashlib
+import importlib.metadata
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numba
-from numba import int64, types
-
-from bionets.scan.numba_memory import helpers32, helpers64
+from bionets.scan import cache
+from bionets.scan.native import host, load_object
 from bionets.scan.numba_printer import Source, Variant, print_kernel
-from bionets.scan.numba_product import product32, product64
 from bionets.scan.program import Program
 
 _lock = threading.RLock()
 _kernels: dict[tuple[str, Variant], "Kernel"] = {}
-_helpers: dict[tuple[str, int], Any] = {}
+_helpers: dict[tuple[str, int], int] = {}
+
+KERNEL_TYPE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)  # releases the interpreter's lock
 
 
 @dataclass(frozen=True)
@@ -27,24 +32,72 @@ class Kernel:
 
 
 def find_kernel(program: Program, variant: Variant) -> Kernel:
-    key = (program.key, variant)
+    """The kernel of a program: from this process, from the disk, or compiled now."""
     with _lock:
-        if key not in _kernels:
+        kernel = _kernels.get((program.key, variant))
+        if kernel is None:
             source = print_kernel(program, variant)
-            names: dict[str, Any] = {}
-            exec(compile(source.text, "<scan kernel>", "exec"), names)
-            _kernels[key] = Kernel(_compile(names["kernel"], 4).ctypes, source)
-        return _kernels[key]
+            address = _address(source.text, lambda: _kernel_function(source.text), 4)
+            kernel = _kernels[program.key, variant] = Kernel(KERNEL_TYPE(address), source)
+        return kernel
 
 
 def helper_address(name: str, bits: int) -> int:
-    """The address of a helper, compiled when first asked for."""
+    """The address of a helper, which kernels call."""
     with _lock:
         if (name, bits) not in _helpers:
-            functions = {32: helpers32 | {"product": product32}, 64: helpers64 | {"product": product64}}
-            _helpers[name, bits] = _compile(functions[bits][name], 7)
-        return _helpers[name, bits].address
+            _helpers[name, bits] = _address(f"{name} {bits}", lambda: _helper_function(name, bits), 7)
+        return _helpers[name, bits]
 
 
-def _compile(function: Callable[..., None], arguments: int) -> Any:
-    return numba.cfunc(types.void(*[int64] * arguments), error_model="numpy")(function)
+def _address(text: str, function: Callable[[], Any], arguments: int) -> int:
+    key = hashlib.sha256(f"{_environment()}\n{text}".encode()).hexdigest()[:32]
+    stored = cache.read(key)
+    if stored is None:
+        symbol, code = _compile(function(), arguments)
+        cache.write(key, symbol.encode() + b"\n" + code)
+    else:
+        name, _, code = stored.partition(b"\n")
+        symbol = name.decode()
+    return load_object(code, symbol)
+
+
+@functools.cache
+def _environment() -> str:
+    """Everything but the kernel's own text that the machine code depends on."""
+    sources = b"".join(
+        (Path(__file__).parent / f"numba_{part}.py").read_bytes() for part in ("math", "memory", "product")
+    )
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")]
+    return "\n".join([*versions, host(), hashlib.sha256(sources).hexdigest()])
+
+
+def _kernel_function(text: str) -> Any:
+    names: dict[str, Any] = {}
+    exec(compile(text, "<scan kernel>", "exec"), names)
+    return names["kernel"]
+
+
+def _helper_function(name: str, bits: int) -> Any:
+    from bionets.scan.numba_memory import helpers32, helpers64
+    from bionets.scan.numba_product import product32, product64
+
+    return {32: helpers32 | {"product": product32}, 64: helpers64 | {"product": product64}}[bits][name]
+
+
+def _compile(function: Any, arguments: int) -> tuple[str, bytes]:
+    """The name and the object file of a function of integers, without result."""
+    import numba  # only here: code from the disk needs no compiler
+
+    signature = numba.types.void(*[numba.int64] * arguments)
+    compiled = numba.cfunc(signature, error_model="numpy")(function)
+    _, _, (code, _) = compiled._library.serialize_using_object_code()
+    return compiled._wrapper_name, code
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

@@ -25,6 +25,7 @@ from bionets.scan.program import Program
 HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
 
 BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
+GAP = 16  # elements between slots, so that they do not lie a power of two apart in the cache
 
 _FUNCTIONS = {  # operation: the expression, where {F} is the type, {0} {1} {2} the inputs and {n} 32 or 64
     "neg": "-{0}",
@@ -135,14 +136,14 @@ class _Printer:
             f"F = float{n}",
             *(f"{name} = {name}{n}" for name in names),
             *(f"{name} = {'narrow' if n == 32 else 'wide'}_{name}" for name in functions),
-            f"SIZE, WIDTH, BLOCK = {size}, {width}, {max(len(self.slots), 1) * width * size}",
-            *(f"at_{slot} = {number * width}" for number, slot in enumerate(self.slots)),
+            f"SIZE, WIDTH, BLOCK = {size}, {width}, {max(len(self.slots), 1) * (width + GAP) * size}",
+            *(f"at_{slot} = {number * (width + GAP)}" for number, slot in enumerate(self.slots)),
         ]
         names_of_fields = ["range_" if name == "range" else name for name in self.fields]
         prologue = [f"    {name} = word(table, {number})" for number, name in enumerate(names_of_fields)]
         body = ["def kernel(table, low, high, work):", "    mode = flush_denormals()", *prologue, *self.lines]
         text = "\n".join([*header, "", *self.functions, "", *body, "    restore_mode(mode)", ""])
-        return Source(text, tuple(self.fields), width, max(len(self.slots), 1) * width * size)
+        return Source(text, tuple(self.fields), width, max(len(self.slots), 1) * (width + GAP) * size)
 
     # the two passes
 

@@ -6,14 +6,15 @@ of rows × vectors whose sums stay in registers. Every thread computes its own r
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
+from bionets.scan.native import VECTOR_BYTES
+
 TILE_ROWS = 4
+WIDEST = 4 if VECTOR_BYTES == 64 else 3  # vectors of a tile, so that all its sums fit the registers
 _INT = ir.IntType(64)
 
 
@@ -67,33 +68,38 @@ def _tile(element: Any, rows: int, vectors: int) -> Any:
 def _product(element: Any) -> Any:
     size = 8 if element == ir.DoubleType() else 4
     lanes = VECTOR_BYTES // size
-    wide3, wide2, wide1 = (_tile(element, TILE_ROWS, vectors) for vectors in (3, 2, 1))
-    thin3, thin2, thin1 = (_tile(element, 1, vectors) for vectors in (3, 2, 1))
+    wide1, wide2, wide3, wide4 = (_tile(element, TILE_ROWS, vectors) for vectors in (1, 2, 3, 4))
+    thin1, thin2, thin3, thin4 = (_tile(element, 1, vectors) for vectors in (1, 2, 3, 4))
 
     def product(out: int, a: int, a_row: int, packed: int, columns: int, rows: int, inner: int) -> None:
-        out_row = columns
         column = 0
         while column < columns:
-            vectors = min(3, (columns - column) // lanes)
+            left = (columns - column) // lanes
+            panels = (left + WIDEST - 1) // WIDEST
+            vectors = (left + panels - 1) // panels  # panels of nearly equal width
             panel, target = packed + column * size, out + column * size
             row = 0
             while row < rows:
-                here, there = target + row * out_row * size, a + row * a_row * size
+                here, there = target + row * columns * size, a + row * a_row * size
                 if row + TILE_ROWS <= rows:
-                    if vectors == 3:
-                        wide3(here, out_row, there, a_row, panel, columns, inner)
+                    if vectors == 4:
+                        wide4(here, columns, there, a_row, panel, columns, inner)
+                    elif vectors == 3:
+                        wide3(here, columns, there, a_row, panel, columns, inner)
                     elif vectors == 2:
-                        wide2(here, out_row, there, a_row, panel, columns, inner)
+                        wide2(here, columns, there, a_row, panel, columns, inner)
                     else:
-                        wide1(here, out_row, there, a_row, panel, columns, inner)
+                        wide1(here, columns, there, a_row, panel, columns, inner)
                     row += TILE_ROWS
                 else:
-                    if vectors == 3:
-                        thin3(here, out_row, there, a_row, panel, columns, inner)
+                    if vectors == 4:
+                        thin4(here, columns, there, a_row, panel, columns, inner)
+                    elif vectors == 3:
+                        thin3(here, columns, there, a_row, panel, columns, inner)
                     elif vectors == 2:
-                        thin2(here, out_row, there, a_row, panel, columns, inner)
+                        thin2(here, columns, there, a_row, panel, columns, inner)
                     else:
-                        thin1(here, out_row, there, a_row, panel, columns, inner)
+                        thin1(here, columns, there, a_row, panel, columns, inner)
                     row += 1
             column += vectors * lanes
 
@@ -101,9 +107,3 @@ def _product(element: Any) -> Any:
 
 
 product32, product64 = _product(ir.FloatType()), _product(ir.DoubleType())
-
-
-def padded(columns: int, size: int) -> int:
-    """The number of columns rounded up to whole vectors of elements of `size` bytes."""
-    lanes = VECTOR_BYTES // size
-    return -(-columns // lanes) * lanes

@@ -21,8 +21,7 @@ def backend_module(name: str) -> Any:
     return importlib.import_module(MODULES[name])
 
 
-@torch.library.custom_op("bionets::scan", mutates_args=())
-def scan_forward(
+def _scan(
     x: Sequence[Tensor],
     state: Sequence[Tensor],
     params: Sequence[Tensor],
@@ -40,8 +39,7 @@ def scan_forward(
     return [*y, *final, *histories]
 
 
-@scan_forward.register_fake
-def _(
+def _fake_scan(
     x: Sequence[Tensor],
     state: Sequence[Tensor],
     params: Sequence[Tensor],
@@ -61,8 +59,7 @@ def _(
     return [*y, *final, *(x[0].new_empty((call.stored_steps, call.batch, call.width), dtype=dtype) for _ in own)]
 
 
-@torch.library.custom_op("bionets::scan_backward", mutates_args=())
-def scan_backward(
+def _scan_backward(
     grad_y: Sequence[Tensor | None],
     grad_final: Sequence[Tensor | None],
     states: Sequence[Tensor],
@@ -87,8 +84,7 @@ def scan_backward(
     return [*grad_x, *found.state, *found.params, *found.weights]
 
 
-@scan_backward.register_fake
-def _(
+def _fake_scan_backward(
     grad_y: Sequence[Tensor | None],
     grad_final: Sequence[Tensor | None],
     states: Sequence[Tensor],
@@ -126,6 +122,7 @@ def _call(
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     x, state, params, weights, lengths, program, reverse, every, backend, keep = inputs
+    ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
     call = _call(x, state, params, weights, lengths, program, reverse, every)
     count = call.program.y + call.program.state
     own = iter(output[count:])
@@ -165,11 +162,19 @@ def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     return ([next(grad_x) if needed else None for needed in needs_x], grad_state, grad_params, found, *(None,) * 6)
 
 
-scan_forward.register_autograd(_differentiate, setup_context=_remember)
-
-
 def _refuse(ctx: Any, *gradients: Any) -> None:
     raise RuntimeError("scan has no second derivative on compiled backends; use backend='reference'")
 
 
-scan_backward.register_autograd(_refuse)
+def _register(name: str, function: Any, fake: Any, derivative: Any, remember: Any = None) -> Any:
+    """An operator for all devices. (`torch.library.custom_op` would import torch.compile at the first call.)"""
+    torch.library.define(name, torch.library.infer_schema(function, mutates_args=()), tags=torch.Tag.pt2_compliant_tag)
+    torch.library.impl(name, "CompositeExplicitAutograd", function)
+    torch.library.register_fake(name, fake)
+    torch.library.register_autograd(name, derivative, setup_context=remember)
+    namespace, _, operator = name.partition("::")
+    return getattr(getattr(torch.ops, namespace), operator).default
+
+
+scan_forward = _register("bionets::scan", _scan, _fake_scan, _differentiate, _remember)
+scan_backward = _register("bionets::scan_backward", _scan_backward, _fake_scan_backward, _refuse)

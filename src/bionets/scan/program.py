@@ -107,7 +107,7 @@ def identify(value: Any) -> Hashable:
 
 def _identify(value: Any, seen: tuple[Any, ...]) -> Hashable:
     if isinstance(value, types.FunctionType):
-        if value.__module__ and value.__module__.partition(".")[0] == "torch" or value in seen:
+        if (value.__module__ and value.__module__.partition(".")[0] == "torch") or value in seen:
             return id(value)
         seen = (*seen, value)
         cells = tuple(_identify(cell.cell_contents, seen) for cell in value.__closure__ or ())

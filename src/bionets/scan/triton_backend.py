@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bionets.scan.backend import Call
 from bionets.scan.numba_printer import shared_gradient
-from bionets.scan.triton_kernels import find_kernel, launch_elements, launch_rows, row_tile
+from bionets.scan.triton_kernels import find_kernel, launch_elements, launch_rows
 from bionets.scan.triton_printer import Variant
 from bionets.scan.triton_scan_printer import print_backward, print_forward
 
@@ -211,7 +211,7 @@ class Table:
     def launch(self, kernel: Any) -> None:
         call = self.call
         if call.weights:
-            launch_rows(kernel, self.values, row_tile(call.program, call.width, call.batch), call.batch, self.wide)
+            launch_rows(kernel, self.values, call.program, self.wide)
         else:
             launch_elements(kernel, self.values, call.batch * call.width, self.wide)
 

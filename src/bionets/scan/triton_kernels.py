@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bionets.scan.program import Program
-from bionets.scan.triton_printer import Source, Variant
+from bionets.scan.triton_printer import Source
 
 STAGES = 4  # time steps whose loads are under way at once
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
 LANES = 128  # elements of a block that one warp takes
+WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
 
 _lock = threading.RLock()
 _kernels: dict[Any, "Kernel"] = {}
@@ -60,43 +62,21 @@ def launch_elements(kernel: Kernel, values: Mapping[str, Any], total: int, wide:
     _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, BLOCK=block)
 
 
-def launch_rows(kernel: Kernel, values: Mapping[str, Any], tile: "RowTile", batch: int, wide: bool) -> None:
-    """Run a kernel on whole rows."""
-    sizes = {"ROWS": tile.rows, "WIDTH": tile.width, "PRECISION": tile.precision}
-    _launch(kernel, values, -(-batch // tile.rows), tile.warps, wide, **sizes)
-
-
-@dataclass(frozen=True)
-class RowTile:
-    """The rows that one instance takes, their padded width, and how their matrix products are computed."""
-
-    rows: int
-    width: int
-    precision: str
-    warps: int
-
-
-def row_tile(program: Program, width: int, batch: int) -> RowTile:
-    """One row an instance while the device has room for all; then 16, on tensor cores.
-
-    float32 products are as exact as torch's own by default; `torch.set_float32_matmul_precision("high")` lets them be
-    TF32. A weight takes 64 registers of each thread at most, as far as there are threads.
-    """
-    padded = max(16, 1 << (width - 1).bit_length())
-    blocks = sum(stage.blocks for stage in program.stages)
-    warps = min(16, max(1, blocks * padded * padded // (32 * 64)))
-    if batch <= ENOUGH // 4 or program.dtype == torch.float64:
-        return RowTile(1, padded, "ieee", warps)
-    exact = torch.get_float32_matmul_precision() == "highest"
-    return RowTile(16, padded, "tf32x3" if exact else "tf32", max(4, warps))
+def launch_rows(kernel: Kernel, values: Mapping[str, Any], program: Program, wide: bool) -> None:
+    """Run a kernel on whole rows, one for each instance, padded to a power of two."""
+    total, width = values["total"], values["width"]
+    block = max(16, 1 << (width - 1).bit_length())
+    weights = sum(stage.blocks for stage in program.stages) * block * block
+    warps = min(16, max(1, weights // (32 * WEIGHTS)))
+    _launch(kernel, values, total // width, warps, wide, BLOCK=block)
 
 
 def _launch(kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, **sizes: Any) -> None:
-    import triton.language as tl
+    import triton.language as tl  # only where the backend is used
 
     arguments = {name: values[name] for name in kernel.source.arguments}
     offset = tl.int64 if wide else tl.int32
-    device = next(value.device for value in arguments.values() if isinstance(value, torch.Tensor))
+    device = next(value.device for value in arguments.values() if isinstance(value, Tensor))
     with torch.cuda.device(device if device.type == "cuda" else -1):
         kernel.function[(instances,)](
             **arguments, **sizes, OFFSET=offset, STAGES=STAGES, num_warps=warps, enable_fp_fusion=False

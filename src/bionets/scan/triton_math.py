@@ -16,16 +16,14 @@ def divide(a, b):
     """a / b, rounded as IEEE wants it, so that thresholds fall on the same side as in eager torch."""
     if a.dtype == tl.float64:
         return a / b
-    else:
-        return tl.div_rn(a, b)
+    return tl.div_rn(a, b)
 
 
 @triton.jit
 def square_root(x):
     if x.dtype == tl.float64:
         return tl.sqrt(x)
-    else:
-        return tl.sqrt_rn(x)
+    return tl.sqrt_rn(x)
 
 
 @triton.jit
@@ -33,12 +31,11 @@ def exp(x):
     """2ⁿ·exp(r) with x = n·ln 2 + r: the GPU's own exp of a float32 loses digits as |x| grows."""
     if x.dtype == tl.float64:
         return tl.exp(x)
-    else:
-        middle = tl.abs(x) < 80.0
-        inner = tl.where(middle, x, 0.0)
-        n = tl.floor(inner * 1.4426950408889634 + 0.5)
-        r = (inner - n * 0.693145751953125) - n * 1.42860682030941723212e-6
-        return tl.where(middle, tl.exp2(n) * tl.exp(r), tl.exp(x))
+    middle = tl.abs(x) < 80.0
+    inner = tl.where(middle, x, 0.0)
+    n = tl.floor(inner * 1.4426950408889634 + 0.5)
+    r = (inner - n * 0.693145751953125) - n * 1.42860682030941723212e-6
+    return tl.where(middle, tl.exp2(n) * tl.exp(r), tl.exp(x))
 
 
 @triton.jit
@@ -151,18 +148,12 @@ def power(a, b):
 
 
 @triton.jit
-def times(rows, weight, PRECISION: tl.constexpr):
-    """rows `[R, K]` times weight `[H, K]` transposed: `[R, H]`. One row: a plain sum in full precision."""
-    if rows.shape[0] == 1:
-        return tl.sum(weight * rows, 1)[None, :]
-    else:
-        return tl.dot(rows, tl.trans(weight), input_precision=PRECISION)
+def times(row, weight):
+    """A row `[1, K]` times weight `[H, K]` transposed: `[1, H]`, summed in the precision of both."""
+    return tl.sum(weight * row, 1)[None, :]
 
 
 @triton.jit
-def times_transposed(rows, weight, PRECISION: tl.constexpr):
-    """rows `[R, H]` times weight `[H, K]`: `[R, K]`."""
-    if rows.shape[0] == 1:
-        return tl.sum(weight * tl.trans(rows), 0)[None, :]
-    else:
-        return tl.dot(rows, weight, input_precision=PRECISION)
+def times_transposed(row, weight):
+    """A row `[1, H]` times weight `[H, K]`: `[1, K]`. Only the row changes its layout: the weight stays where it is."""
+    return tl.sum(weight * tl.sum(row, 0)[:, None], 0)[None, :]

@@ -90,8 +90,7 @@ class KernelPrinter:
         self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
 
     def source(self) -> Source:
-        constants = ("ROWS", "WIDTH", "PRECISION") if self.rows else ("BLOCK",)
-        constants = (*constants, "OFFSET", "STAGES")
+        constants = ("BLOCK", "OFFSET", "STAGES")
         head = self.tile()  # last, when all arguments are known
         counters = [name for name in COUNTERS if name in self.arguments]
         lines = [
@@ -105,7 +104,7 @@ class KernelPrinter:
             *(f"    {line}" for line in head),
             *self.lines,
         ]
-        shape = "(ROWS, WIDTH)" if self.rows else "(BLOCK,)"
+        shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
         text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
         return Source(text, tuple(self.arguments))
 
@@ -114,10 +113,10 @@ class KernelPrinter:
         width, total = self.argument("width"), self.argument("total")
         if self.rows:
             lines = [
-                "row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]).to(OFFSET)",
-                "column = tl.arange(0, WIDTH)[None, :].to(OFFSET)",
+                "row = tl.program_id(0).to(OFFSET)",
+                "column = tl.arange(0, BLOCK)[None, :].to(OFFSET)",
+                f"inside = column < {width}",
                 f"element = row * {width} + column",
-                f"inside = (column < {width}) & (element < {total})",
             ]
         else:
             lines = [

@@ -11,8 +11,8 @@ Each instance of the kernel owns a tile of the elements of [B, N] and carries it
         store y and history                             state gradient += recurrent gradient @ weight
                                                     store the gradient of x
 
-A tile is BLOCK elements of the flattened [B, N], whatever their row, or, with weights, ROWS whole rows; the weights then
-stay on chip. With checkpoints, the backward kernel first runs forward again through the steps since the last stored
+A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then stay
+in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through the steps since the last stored
 state, and keeps their states on a tape. All tensors are handed in as they lie at the step that is walked first: the
 kernel knows no direction of time, it adds `x0_time` to reach the next step and subtracts it to go back.
 """
@@ -47,11 +47,11 @@ class _ScanPrinter(KernelPrinter):
         """Each block of rows of a weight as one square tile [H, H], padded with zeros."""
         if not self.rows:
             return
-        self.emit("out_row = tl.arange(0, WIDTH)[:, None]")
-        self.emit(f"square = (out_row < {self.argument('width')}) & (column < width)")
+        self.emit("below = tl.arange(0, BLOCK)[:, None]")
+        self.emit(f"square = (below < {self.argument('width')}) & (column < width)")
         for k, stage in enumerate(self.program.stages):
             for g in range(stage.blocks):
-                address = f"{self.argument(f'weight{k}')} + ({g} * width + out_row) * width + column"
+                address = f"{self.argument(f'weight{k}')} + ({g} * width + below) * width + column"
                 self.emit(f"weight{k}_{g} = tl.load({address}, mask=square, other=0.0)")
 
     def product(self, k: int, first: str) -> dict[str, str]:
@@ -60,7 +60,7 @@ class _ScanPrinter(KernelPrinter):
         if blocks:
             self.emit(f"first{k} = tl.where(inside, {first}, 0.0)")
         for g in range(blocks):
-            self.emit(f"recurrent{k}_{g} = times(first{k}, weight{k}_{g}, PRECISION)")
+            self.emit(f"recurrent{k}_{g} = times(first{k}, weight{k}_{g})")
         return {f"recurrent{g}": f"recurrent{k}_{g}" for g in range(blocks)}
 
     def common_inputs(self) -> dict[str, str]:
@@ -241,7 +241,7 @@ class _BackwardPrinter(_ScanPrinter):
                 if variant.shared is None:
                     self.store(name, f"v_{name}")
                     moving.append(name)
-                self.emit(f"back{k}_{g} = {gradients[0]} + times_transposed(v_{name}, weight{k}_{g}, PRECISION)")
+                self.emit(f"back{k}_{g} = {gradients[0]} + times_transposed(v_{name}, weight{k}_{g})")
                 gradients[0] = f"back{k}_{g}"
         for i, terms in of_x.items():
             self.store(f"grad_x{i}", self.active(" + ".join(terms)))

@@ -1,0 +1,70 @@
+"""Seconds until a cell has run for the first time, forward and backward: compiled, and read from the disk cache.
+
+Every call has a process of its own and starts the clock once torch and bionets are imported.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks import cells
+from benchmarks.child import in_new_process
+from bionets.scan import scan, surrogate
+
+SIZE = (10, 4, 8)
+
+
+def first_calls(rounds: int) -> Iterator[tuple[str, float | None, float | None, str | None]]:
+    """Cell, median seconds with an empty cache and with a filled one, and why there are none."""
+    for cell in CELLS:
+        compiled, cached = [], []
+        try:
+            for _ in range(rounds):
+                with tempfile.TemporaryDirectory() as folder:
+                    compiled.append(in_new_process("benchmarks.first_call", cell, **_cache_in(folder)))
+                    cached.append(in_new_process("benchmarks.first_call", cell, **_cache_in(folder)))
+            yield cell, statistics.median(compiled), statistics.median(cached), None
+        except (RuntimeError, OSError, ValueError) as error:
+            yield cell, None, None, str(error)
+
+
+def _cache_in(folder: str) -> dict[str, str]:
+    return {"XDG_CACHE_HOME": folder}
+
+
+def adaptive_lif(
+    x: Tensor, state: tuple[Tensor, Tensor], params: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """v = α·v + x, spike where v ≥ 1 + a; v −= spike·(1 + a), a = ρ·a + spike."""
+    v, a = state
+    alpha, rho = params
+    v = alpha * v + x
+    spike = surrogate.arctan(v - 1 - a)
+    return spike, (v - spike * (1 + a), rho * a + spike)
+
+
+def _run_adaptive_lif() -> None:
+    decay = torch.full(SIZE[2:], 0.9, requires_grad=True)
+    zeros = torch.zeros(SIZE[1:])
+    scan(adaptive_lif, torch.randn(SIZE, requires_grad=True), (zeros, zeros), (decay, decay))[0].sum().backward()
+
+
+def _run_dsrlits() -> None:
+    zeros, half = torch.zeros(SIZE[1:]), torch.full(SIZE[2:], 0.5, requires_grad=True)
+    pair, params = cells.Pair(zeros, zeros), cells.DSRLITSParams(*[cells.Pair(half, half)] * 6)
+    x = torch.randn(SIZE, requires_grad=True)
+    scan(cells.dsrlits_round, x, cells.DSRLITSState(pair, pair, pair), params)[0].sum().backward()
+
+
+CELLS = {"adaptive LIF": _run_adaptive_lif, "DSRLITS": _run_dsrlits}
+
+if __name__ == "__main__":
+    start = time.perf_counter()
+    CELLS[sys.argv[1]]()
+    print(json.dumps(time.perf_counter() - start))

@@ -1,0 +1,93 @@
+"""What the project set out to reach, beside what was measured."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.results import Results, ratio
+
+Measure = Callable[[Results], float | None]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`measure` gives a number that should be at most `most`; None where it was not measured."""
+
+    what: str
+    most: float
+    unit: str
+    measure: Measure
+
+
+def reached(results: Results) -> Iterator[tuple[Goal, float]]:
+    """The goals of which this run has measured something."""
+    for goal in GOALS:
+        value = goal.measure(results)
+        if value is not None:
+            yield goal, value
+
+
+def _against(comparison: str, *peers: str) -> Measure:
+    """Our time over the fastest of the peers'."""
+
+    def measure(results: Results) -> float | None:
+        measured = results.comparisons.get(comparison)
+        if measured is None:
+            return None
+        rows = [measured.row(peer) for peer in peers]
+        times = [row.median for row in rows if row is not None and row.median is not None]
+        return ratio(measured.ours, min(times)) if times else None
+
+    return measure
+
+
+def _over_floor(comparison: str) -> Measure:
+    def measure(results: Results) -> float | None:
+        measured = results.comparisons.get(comparison)
+        return ratio(measured.ours, measured.floors[0].total) if measured else None
+
+    return measure
+
+
+def _over(longer: str, shorter: str) -> Measure:
+    def measure(results: Results) -> float | None:
+        one, other = results.comparisons.get(longer), results.comparisons.get(shorter)
+        return ratio(one.ours, other.ours) if one and other else None
+
+    return measure
+
+
+def _peak(results: Results) -> float | None:
+    return results.memory.get("bionets scan", (None, None))[0]
+
+
+def _first_call(position: int) -> Measure:
+    def measure(results: Results) -> float | None:
+        times = [call[position] for call in results.first_calls.values()]
+        return max((float(t) for t in times if t is not None), default=None)
+
+    return measure
+
+
+def _goals() -> Iterator[Goal]:
+    yield Goal("BRC, T 300: time over brc_pytorch's", 1 / 6, "×", _against("brc-300", "brc_pytorch"))
+    yield Goal("BRC, T 300: time over nn.GRU's", 1 / 4, "×", _against("brc-300", "nn.GRU"))
+    yield Goal("BRC, T 1000: time over brc_pytorch's", 1 / 45, "×", _against("brc-1000", "brc_pytorch"))
+    yield Goal("BRC, T 1000: time over nn.GRU's", 1 / 4, "×", _against("brc-1000", "nn.GRU"))
+    yield Goal("BRC, T 1000: time over its own at T 100", 12, "×", _over("brc-1000", "brc-100"))
+    yield Goal("nBRC, T 300: time over brc_pytorch's", 1 / 4.5, "×", _against("nbrc-300", "brc_pytorch"))
+    yield Goal("nBRC, T 300: time over nn.GRU's", 1 / 2, "×", _against("nbrc-300", "nn.GRU"))
+    for quantiser in ("round", "bernoulli"):
+        lif, dsrlits = f"lif-{quantiser}", f"dsrlits-{quantiser}"
+        yield Goal(f"LIF ({quantiser}): time over tracetorch's", 1 / 8, "×", _against(lif, "tracetorch"))
+        if quantiser == "round":
+            others = _against(lif, "snntorch", "spikingjelly", "norse")
+            yield Goal("LIF: time over the fastest of snntorch, spikingjelly, norse", 1 / 3.5, "×", others)
+        yield Goal(f"LIF ({quantiser}): time over the floor", 2, "×", _over_floor(lif))
+        yield Goal(f"DSRLITS ({quantiser}): time over tracetorch's", 1 / 8, "×", _against(dsrlits, "tracetorch"))
+        yield Goal(f"DSRLITS ({quantiser}): time over the floor", 4, "×", _over_floor(dsrlits))
+    yield Goal("LIF: peak memory beyond inputs and outputs", 1.2, "[T, B, N]", _peak)
+    yield Goal("first call of a new cell", 3, "s", _first_call(0))
+    yield Goal("first call in a new process, from the disk cache", 0.3, "s", _first_call(1))
+
+
+GOALS = tuple(_goals())

@@ -1,0 +1,75 @@
+"""All that one run of the benchmarks measured, and how it is written to a file."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.floor import Floor
+from benchmarks.timing import Comparison, Row
+
+
+@dataclass
+class Measured:
+    """One comparison: its rows, and each contestant's floor."""
+
+    comparison: Comparison
+    rows: list[Row]
+    floors: list[Floor]
+
+    def row(self, start: str) -> Row | None:
+        """The first contestant whose name starts so."""
+        return next((row for row in self.rows if row.contestant.name.startswith(start)), None)
+
+    @property
+    def ours(self) -> float | None:
+        return self.rows[0].median
+
+    def as_json(self) -> dict[str, Any]:
+        rows = []
+        for row, floor in zip(self.rows, self.floors, strict=True):
+            rows.append(
+                {
+                    "contestant": row.contestant.name,
+                    "median_s": row.median,
+                    "seconds": row.seconds,
+                    "times_ours": ratio(row.median, self.ours),
+                    "times_floor": ratio(row.median, floor.total),
+                    "floor_s": floor.total,
+                    "floor_moving_s": floor.moving,
+                    "floor_products_s": floor.multiplying,
+                    "floor_random_numbers_s": floor.drawing,
+                    "floor_bytes": floor.counted,
+                    "remark": row.contestant.remark,
+                    "warnings": row.warnings,
+                    "failure": row.failure,
+                }
+            )
+        return {"name": self.comparison.name, "title": self.comparison.title, "rows": rows}
+
+
+@dataclass
+class Results:
+    """memory: contestant -> peak in states, reason. first_calls: cell -> seconds compiled, from the cache, reason."""
+
+    environment: dict[str, Any]
+    bytes_per_second: float | None = None
+    comparisons: dict[str, Measured] = field(default_factory=dict)
+    memory: dict[str, tuple[float | None, str | None]] = field(default_factory=dict)
+    first_calls: dict[str, tuple[float | None, float | None, str | None]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "environment": self.environment,
+            "copy_bytes_per_second": self.bytes_per_second,
+            "comparisons": [measured.as_json() for measured in self.comparisons.values()],
+            "peak_memory": [
+                {"contestant": name, "states": peak, "failure": reason} for name, (peak, reason) in self.memory.items()
+            ],
+            "first_call": [
+                {"cell": cell, "compiled_s": compiled, "cached_s": cached, "failure": reason}
+                for cell, (compiled, cached, reason) in self.first_calls.items()
+            ],
+        }
+
+
+def ratio(value: float | None, unit: float | None) -> float | None:
+    return value / unit if value is not None and unit else None

@@ -1,0 +1,53 @@
+"""Machine code: what the host's CPU can do, and object files made callable. Needs llvmlite, but not Numba."""
+
+import ctypes
+import functools
+import threading
+
+import llvmlite.binding as llvm
+
+VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
+
+_lock = threading.Lock()
+_engines: list[llvm.ExecutionEngine] = []  # they own the code, which is never unloaded
+
+
+def padded(columns: int, size: int) -> int:
+    """The number of columns rounded up to whole vectors of elements of `size` bytes."""
+    lanes = VECTOR_BYTES // size
+    return -(-columns // lanes) * lanes
+
+
+def host() -> str:
+    """The CPU that compiled code is for."""
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
+def load_object(code: bytes, symbol: str) -> int:
+    """Load an object file into the process and return the address of one of its functions."""
+    with _lock:
+        _prepare()
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        address = engine.get_function_address(symbol)
+        if not address:
+            raise ValueError(f"the object file has no function {symbol}")
+        _engines.append(engine)
+        return int(address)
+
+
+@functools.cache
+def _prepare() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    # Numba's wrappers refer to these for errors, which our kernels cannot raise
+    for name, function in (
+        ("ensure", ctypes.pythonapi.PyGILState_Ensure),
+        ("release", ctypes.pythonapi.PyGILState_Release),
+    ):
+        llvm.add_symbol(f"numba_gil_{name}", ctypes.cast(function, ctypes.c_void_p).value)
+
+
+def _target_machine() -> llvm.TargetMachine:
+    return llvm.Target.from_default_triple().create_target_machine(jit=True)
