@@ -23,6 +23,14 @@ def build_task(config: dict[str, Any]) -> Task:
     return _instantiate(config["task"])
 
 
+def prepare_data(task: Task) -> None:
+    """Have the task's files on this machine, before anything is written; a damaged one is a UserError."""
+    try:
+        task.prepare_data()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
     which do.

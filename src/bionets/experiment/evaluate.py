@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from bionets.experiment.build import bare_trainer, build_model, build_task, set_precision
+from bionets.experiment.build import bare_trainer, build_model, build_task, prepare_data, set_precision
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.errors import UserError
 from bionets.experiment.report import print_metrics
@@ -27,6 +27,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     set_precision(config["matmul_precision"])
     task = build_task(config)
     model = build_model(config, task.spec)
+    prepare_data(task)
     saved = read_checkpoint(folder.best if checkpoint == "best" else folder.last)
     try:
         model.load_state_dict(saved["state_dict"])

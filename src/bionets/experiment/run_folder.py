@@ -25,6 +25,7 @@ MACHINE = (
     "profiler",
     "detect_anomaly",
     "max_time",
+    "data_dir",
 )
 SCIENTIFIC = ("model", "task", "optimizer", "trainer", "matmul_precision")
 
@@ -115,7 +116,8 @@ class RunFolder:
 def scientific_digest(config: dict[str, Any]) -> str:
     """Eight hex digits that name everything in a resolved config that can change the result, the seed apart."""
     science = {key: config[key] for key in SCIENTIFIC}
-    science["trainer"] = {key: value for key, value in science["trainer"].items() if key not in MACHINE}
+    for part in ("trainer", "task"):
+        science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
     canonical = json.dumps(science, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 

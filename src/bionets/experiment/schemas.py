@@ -36,6 +36,32 @@ class InitialisedRecurrentModel(RecurrentModel):
 
 
 @dataclass
+class StigmergicModel:
+    """A stigmergic memory, read out by a small feed-forward network."""
+
+    _target_: str = "bionets.models.StigmergicModel"
+    name: str = MISSING
+    memory_size: int = 15
+    recurrent: bool = True
+    hidden_layers: int = 1
+    hidden_size: int = 20
+    clamp_min: float | None = 0.0
+    clamp_max: float | None = 10.0
+    readout_size: int = 10
+    final_prelu: bool = True
+
+
+@dataclass
+class FeedForwardModel:
+    """Fully connected layers over a whole image, or over all steps of a sequence."""
+
+    _target_: str = "bionets.models.FeedForwardModel"
+    name: str = MISSING
+    hidden_sizes: list[int] = MISSING
+    dropout: float = 0.0
+
+
+@dataclass
 class Task:
     """What every task has: sizes of its three sets, and the seed of its data."""
 
@@ -46,12 +72,12 @@ class Task:
     val_size: int = MISSING
     test_size: int = MISSING
     batch_size: int = MISSING
-    length: int = MISSING
 
 
 @dataclass
 class CopyFirstInput(Task):
     _target_: str = "bionets.tasks.CopyFirstInput"
+    length: int = MISSING
     epochs: int = MISSING
     stop_below: float | None = None
 
@@ -59,6 +85,7 @@ class CopyFirstInput(Task):
 @dataclass
 class BinaryAddition(Task):
     _target_: str = "bionets.tasks.BinaryAddition"
+    length: int = MISSING
     min_length: int = MISSING
     test_length: int = MISSING
     min_test_length: int = MISSING
@@ -69,8 +96,31 @@ class BinaryAddition(Task):
 @dataclass
 class Denoising(Task):
     _target_: str = "bionets.tasks.Denoising"
+    length: int = MISSING
     forgetting_period: int = MISSING
     marked: int = MISSING
+    epochs: int = MISSING
+
+
+@dataclass
+class Augmentation:
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    flip: bool = False
+
+
+@dataclass
+class Images(Task):
+    _target_: str = "bionets.tasks.Images"
+    dataset: str = MISSING
+    data_dir: str = II("paths.data_dir")
+    read_as: str = "image"
+    permuted: bool = False
+    blank_steps: int = 0
+    threshold: float | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: str = "cross_entropy"
     epochs: int = MISSING
 
 
@@ -198,15 +248,25 @@ class Compare:
     output_dir: str = "comparison"
 
 
-MODELS: dict[str, type[RecurrentModel]] = {
+MODELS: dict[str, type] = {
     "brc": InitialisedRecurrentModel,
     "nbrc": InitialisedRecurrentModel,
     "peephole_lstm": InitialisedRecurrentModel,
     "gru": RecurrentModel,
     "lstm": RecurrentModel,
     "rnn": RecurrentModel,
+    "stigmergic": StigmergicModel,
+    "feed_forward": FeedForwardModel,
 }
-TASKS: dict[str, type] = {"copy_first_input": CopyFirstInput, "binary_addition": BinaryAddition, "denoising": Denoising}
+TASKS: dict[str, type] = {
+    "copy_first_input": CopyFirstInput,
+    "binary_addition": BinaryAddition,
+    "denoising": Denoising,
+    "mnist": Images,
+    "fashion_mnist": Images,
+    "kmnist": Images,
+    "qmnist": Images,
+}
 OPTIMIZERS: dict[str, type] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
 
 

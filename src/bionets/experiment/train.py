@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bionets.analysis.figures import draw_run
 from bionets.experiment import environment
-from bionets.experiment.build import build_model, build_task, build_trainer, set_precision
+from bionets.experiment.build import build_model, build_task, build_trainer, prepare_data, set_precision
 from bionets.experiment.callbacks import Record
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import refuse_ddp_in_multirun, resolve, with_protocol
@@ -57,6 +57,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
         print_results(console, config, result, folder, run.overrides)
         return result["metrics"]
 
+    prepare_data(task)
     HydraConfig.instance().cfg = (
         None  # else Lightning's ddp would look for the files of a Hydra run, which ours does not write
     )

@@ -1,6 +1,8 @@
 """Model families: LightningModules that know layers, and a task only through its spec."""
 
+from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
+from bionets.models.stigmergic import StigmergicModel
 
-__all__ = ["Model", "RecurrentModel"]
+__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel"]

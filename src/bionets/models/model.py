@@ -85,6 +85,6 @@ class Model(LightningModule):
         loss = self.task.loss(prediction, target)
         for name, metric in meters.items():
             if name == "loss":
-                metric.update(loss, weight=x.shape[1])
+                metric.update(loss, weight=x.shape[self.spec.batch_dims[0]])
             else:
                 metric.update(prediction, target)

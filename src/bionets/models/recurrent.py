@@ -26,7 +26,7 @@ class RecurrentModel(Model):
         ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.
     """
 
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence"})
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RecurrentModel(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)
-        if self.spec.kind == "sequence_to_value":
+        if self.spec.last_step_only:
             output = output[-1]
         return self.readout(output)
 

@@ -4,7 +4,8 @@ from .batches import Batches
 from .binary_addition import BinaryAddition
 from .copy_first_input import CopyFirstInput
 from .denoising import Denoising
+from .images import Images
 from .spec import Kind, TaskSpec
 from .task import Task
 
-__all__ = ["Batches", "BinaryAddition", "CopyFirstInput", "Denoising", "Kind", "Task", "TaskSpec"]
+__all__ = ["Batches", "BinaryAddition", "CopyFirstInput", "Denoising", "Images", "Kind", "Task", "TaskSpec"]

@@ -1,6 +1,6 @@
 """Batches cut out of tensors that hold a whole data set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -37,6 +37,7 @@ class Batches:
         order: a permutation of the rows, or None for the order in which they are stored.
         drop_last: leave out a last batch that is smaller than the others.
         rank, world_size: this process, and how many there are.
+        prepare: makes the number of a batch and its slices into what is handed out.
 
     Raises:
         ValueError: if the tensors differ in rows, ``batch_size`` does not divide by ``world_size``, or there are too
@@ -53,6 +54,7 @@ class Batches:
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        prepare: Callable[..., tuple[Tensor, ...]] | None = None,
     ) -> None:
         sizes = [tensor.shape[dim] for tensor, dim in zip(tensors, dims, strict=True)]
         if len(set(sizes)) != 1:
@@ -71,6 +73,7 @@ class Batches:
         self._rows_first = [tensor.movedim(dim, 0) for tensor, dim in zip(tensors, dims, strict=True)]
         self._dims = dims
         self._order = order
+        self._prepare = prepare
         self._shares = [
             (start + (stop - start) * rank // world_size, start + (stop - start) * (rank + 1) // world_size)
             for start, stop in batch_bounds(rows, batch_size, world_size, drop_last)
@@ -80,9 +83,10 @@ class Batches:
         return len(self._shares)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for start, stop in self._shares:
+        for number, (start, stop) in enumerate(self._shares):
             rows = slice(start, stop) if self._order is None else self._order[start:stop]
-            yield tuple(
+            batch = tuple(
                 tensor[rows].movedim(0, dim).contiguous()
                 for tensor, dim in zip(self._rows_first, self._dims, strict=True)
             )
+            yield batch if self._prepare is None else self._prepare(number, *batch)

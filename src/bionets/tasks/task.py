@@ -109,6 +109,18 @@ class Task(LightningDataModule):
         """The test set called ``name`` in ``test_names``."""
         return self.draw("test", self.test_size, generator(self.seed, "test", name))
 
+    @property
+    def stored_batch_dims(self) -> tuple[int, int]:
+        """The batch dimensions of x and target as `train_data` and its like give them."""
+        return self.spec.batch_dims
+
+    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
+        """A batch of the stored data, made into what the model sees; here, as it is.
+
+        ``random`` is there in training alone: what augments a batch takes its random numbers from it.
+        """
+        return x, target
+
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """The few headline numbers of a test, from the metrics of each test set by name.
 
@@ -132,7 +144,7 @@ class Task(LightningDataModule):
     def train_batches(self, epoch: int) -> Batches:
         """The training batches of any epoch, a pure function of the task's arguments and the epoch."""
         order = torch.randperm(self.train_size, generator=generator(self.seed, "order", epoch))
-        return self._batches(self.train_data(epoch), order)
+        return self._batches(self.train_data(epoch), order, epoch)
 
     def val_dataloader(self) -> Batches:
         """The validation batches."""
@@ -142,10 +154,19 @@ class Task(LightningDataModule):
         """The test batches, one entry for each of ``test_names``."""
         return [self._batches(self.test_data(name)) for name in self.test_names]
 
-    def _batches(self, data: Data, order: Tensor | None = None) -> Batches:
-        target_dim = 1 if self.spec.kind == "sequence_to_sequence" else 0
+    def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
+        def prepare(number: int, x: Tensor, target: Tensor) -> Data:
+            random = None if epoch is None else generator(self.seed, "prepare", epoch, number, self._rank)
+            return self.prepare(x, target, random)
+
         return Batches(
-            data, (1, target_dim), self.batch_size, order=order, rank=self._rank, world_size=self._world_size
+            data,
+            self.stored_batch_dims,
+            self.batch_size,
+            order=order,
+            rank=self._rank,
+            world_size=self._world_size,
+            prepare=prepare,
         )
 
     def _draw_once(self, split: str, size: int) -> Data:

@@ -1,0 +1,44 @@
+"""Feed-forward networks: everything at once, without a memory."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class FeedForwardModel(Model):
+    """All pixels of an image, or all steps of a sequence of fixed length, through fully connected layers with ReLUs.
+
+    Args:
+        spec: the task's spec.
+        hidden_sizes: units of each hidden layer; two of 300 on 784 pixels make 328,810 parameters.
+        dropout: share of hidden activations set to zero in training.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a size below one.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        hidden_sizes: Sequence[int] = (300, 300),
+        dropout: float = 0.0,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if any(size < 1 for size in hidden_sizes):
+            raise ValueError(f"model.hidden_sizes must be at least 1 each, got {list(hidden_sizes)}")
+        sizes = [spec.input_size * (spec.steps or 1), *hidden_sizes]
+        layers: list[nn.Module] = []
+        for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(size_in, size_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.output_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.movedim(self.spec.batch_dims[0], 0).flatten(1))

@@ -1,0 +1,59 @@
+"""Networks with a stigmergic memory, read out by a small feed-forward network."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class StigmergicModel(Model):
+    """x ``[T, B, input_size]`` -> stigmergic memory -> Linear, PReLU, Linear, PReLU, at the last step or at every step.
+
+    With the defaults and rows of 28 pixels this is the network SM-RNN of Galatolo, Cimino and Vaglini (ICPRAM 2019),
+    3,144 parameters.
+
+    Args:
+        spec: the task's spec.
+        memory_size: cells.
+        recurrent: whether the networks that mark and evaporate also see what is in the memory.
+        hidden_layers, hidden_size: of each of those two networks.
+        clamp_min, clamp_max: where the cells are held; None leaves a side open.
+        readout_size: units between memory and prediction.
+        final_prelu: whether a PReLU follows the last layer, as it does in the published network. Without it the
+            prediction is linear, as numbers and logits of any size and sign ask for.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a size that `StigmergicMemory` refuses.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        memory_size: int = 15,
+        recurrent: bool = True,
+        hidden_layers: int = 1,
+        hidden_size: int = 20,
+        clamp_min: float | None = 0.0,
+        clamp_max: float | None = 10.0,
+        readout_size: int = 10,
+        final_prelu: bool = True,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if readout_size < 1:
+            raise ValueError(f"model.readout_size must be at least 1, got {readout_size}")
+        layer = RecurrentStigmergicMemory if recurrent else StigmergicMemory
+        self.memory = layer(spec.input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max)
+        readout = [nn.Linear(memory_size, readout_size), nn.PReLU(), nn.Linear(readout_size, spec.output_size)]
+        self.readout = nn.Sequential(*readout, *([nn.PReLU()] if final_prelu else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        reset_states(self)
+        memories = unroll(self.memory, x)
+        return self.readout(self.memory.memory) if self.spec.last_step_only else unroll(self.readout, memories)

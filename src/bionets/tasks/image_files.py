@@ -1,0 +1,150 @@
+"""The files of MNIST, Fashion-MNIST, KMNIST and QMNIST: where they are published, and how they come to this machine."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+from torch import Tensor
+
+from .idx import read_idx
+
+TIMEOUT = 30  # seconds without a byte, after which the next mirror is tried
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A data set as it is published: mirrors that each hold all files, and every file's name and MD5.
+
+    The files are, in this order: training images, training labels, test images, test labels.
+    """
+
+    name: str
+    mirrors: tuple[str, ...]
+    files: dict[str, str]
+
+
+def _idx_files(*md5: str) -> dict[str, str]:
+    names = [f"{split}-{kind}.gz" for split in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    return dict(zip(names, md5, strict=True))
+
+
+MNIST = ImageFiles(
+    "mnist",
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "https://raw.githubusercontent.com/fgnt/mnist/master/",
+    ),
+    _idx_files(
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+)
+FASHION_MNIST = ImageFiles(
+    "fashion_mnist",
+    (
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+    _idx_files(
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+)
+KMNIST = ImageFiles(
+    "kmnist",
+    ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+    _idx_files(
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
+    ),
+)
+QMNIST = ImageFiles(
+    "qmnist",
+    (
+        "https://raw.githubusercontent.com/facebookresearch/qmnist/master/",
+        "https://github.com/facebookresearch/qmnist/raw/master/",
+    ),
+    {
+        "qmnist-train-images-idx3-ubyte.gz": "ed72d4157d28c017586c42bc6afe6370",
+        "qmnist-train-labels-idx2-int.gz": "0058f8dd561b90ffdd0f734c6a30e5e4",
+        "qmnist-test-images-idx3-ubyte.gz": "1394631089c404de565df7b7aeaf9412",
+        "qmnist-test-labels-idx2-int.gz": "5b5b05890a5e13444e108efe57b788aa",
+    },
+)
+IMAGE_FILES = {files.name: files for files in (MNIST, FASHION_MNIST, KMNIST, QMNIST)}
+
+
+def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path]:
+    """The paths of all files, in ``data_dir/<name>``, downloaded where they are missing.
+
+    A file that is there, gzipped or not, is taken as it is, and where all are, the network is not used. A download is
+    checked against the pinned checksum before it gets its name; many processes may ask at once, one of them downloads.
+
+    Raises:
+        ConnectionError: no mirror gave a file with the right checksum; the message names all that was tried.
+    """
+    folder = data_dir / files.name
+    if any(_present(folder, name) is None for name in files.files):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_one_process(folder / ".lock"):
+            for name, md5 in files.files.items():
+                if _present(folder, name) is None:
+                    _download(files, name, md5, folder, progress)
+    found = [_present(folder, name) for name in files.files]
+    return [path for path in found if path is not None]
+
+
+def read(files: ImageFiles, data_dir: Path, split: str) -> tuple[Tensor, Tensor]:
+    """The images ``[N, H, W]``, uint8, and labels ``[N]``, int64, of ``split`` ("train" or "test")."""
+    paths = fetch(files, data_dir)[:2] if split == "train" else fetch(files, data_dir)[2:]
+    images, labels = (read_idx(path) for path in paths)
+    labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST: the class, and six columns on where it comes from
+    if images.dim() != 3 or len(images) != len(labels):
+        raise ValueError(f"{paths[0]} holds {list(images.shape)} and {paths[1]} {list(labels.shape)}: they do not fit")
+    return images, labels.long()
+
+
+def _present(folder: Path, name: str) -> Path | None:
+    candidates = (folder / name, folder / name.removesuffix(".gz"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _download(files: ImageFiles, name: str, md5: str, folder: Path, progress: bool) -> None:
+    pooch.get_logger().setLevel("ERROR")
+    failures = []
+    for mirror in files.mirrors:
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
+            pooch.retrieve(mirror + name, f"md5:{md5}", fname=name, path=folder, downloader=downloader)
+            return
+        except (OSError, ValueError) as error:  # no connection, or another checksum
+            if isinstance(error, PermissionError):
+                raise
+            failures.append(f"{mirror}: {_first_words(error)}")
+    raise ConnectionError(
+        f"{name} of {files.name} could not be downloaded ({'; '.join(failures)}): "
+        f"put the files into {folder}, or name the folder above one that has them with paths.data_dir or BIONETS_DATA"
+    )
+
+
+def _first_words(error: Exception) -> str:
+    if isinstance(error, ValueError) and "hash" in str(error):
+        return "its checksum is wrong"
+    return f"{type(error).__name__} {' '.join(str(error).split())[:100]}".strip()
+
+
+@contextmanager
+def _only_one_process(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

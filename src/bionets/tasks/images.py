@@ -1,0 +1,163 @@
+"""Image classification: MNIST and its relatives, as images or read as sequences."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from . import image_files
+from .augmentation import augment
+from .checks import require_at_least
+from .image_files import IMAGE_FILES
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+ReadAs = Literal["image", "rows", "columns", "pixels"]
+LOSSES = ("cross_entropy", "squared_error")
+SIDE, CLASSES = 28, 10
+
+
+class Images(Task):
+    """Tell the ten classes of ``dataset`` apart: ``mnist``, ``fashion_mnist``, ``kmnist`` or ``qmnist``.
+
+    x holds pixels from 0 to 1 and the target ``[B]`` the class; ``read_as`` says how x is laid out:
+
+    - ``image``: ``[B, 1, 28, 28]``;
+    - ``rows``, ``columns``: ``[28 + blank_steps, B, 28]``, from the top or from the left;
+    - ``pixels``: ``[784 + blank_steps, B, 1]``, row by row.
+
+    ``permuted`` shuffles the pixels of all images by one fixed permutation; ``blank_steps`` zeros follow each sequence;
+    with ``threshold`` a pixel is 1 if above it and else 0. Training images are augmented batch by batch as
+    ``augmentation`` says (see `augmentation.augment`).
+
+    Training and validation images are the first ``train_size`` and the last ``val_size`` of the 60,000 training images in
+    a fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
+    are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
+
+    The loss is the ``cross_entropy`` of the scores or their ``squared_error`` from 1 for the class and 0 elsewhere.
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        dataset: str = "mnist",
+        data_dir: str | Path = "data",
+        read_as: ReadAs = "image",
+        permuted: bool = False,
+        blank_steps: int = 0,
+        threshold: float | None = None,
+        augmentation: Mapping[str, Any] | None = None,
+        loss: str = "cross_entropy",
+        train_size: int = 55_000,
+        val_size: int = 5_000,
+        test_size: int = 10_000,
+        batch_size: int = 128,
+        epochs: int = 20,
+        seed: int = 0,
+    ) -> None:
+        if dataset not in IMAGE_FILES:
+            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(IMAGE_FILES)}")
+        if read_as not in get_args(ReadAs):
+            raise ValueError(f"task.read_as={read_as} is unknown: choose {', '.join(get_args(ReadAs))}")
+        if loss not in LOSSES:
+            raise ValueError(f"task.loss={loss} is unknown: choose {', '.join(LOSSES)}")
+        require_at_least(0, blank_steps=blank_steps)
+        if blank_steps and read_as == "image":
+            raise ValueError("task.blank_steps follow a sequence: choose task.read_as=rows, columns or pixels")
+        super().__init__(
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.files = IMAGE_FILES[dataset]
+        self.data_dir = Path(data_dir)
+        self.read_as = read_as
+        self.permutation = torch.randperm(SIDE * SIDE, generator=generator("permutation")) if permuted else None
+        self.blank_steps = blank_steps
+        self.threshold = threshold
+        self.augmentation = {key: value for key, value in (augmentation or {}).items() if value}
+        self.loss_name = loss
+        self.spec = self._spec()
+        self._read_once: dict[str, Data] = {}
+
+    def _spec(self) -> TaskSpec:
+        if self.read_as == "image":
+            return TaskSpec("image_to_class", SIDE * SIDE, CLASSES, image_shape=(1, SIDE, SIDE))
+        steps, size = (SIDE * SIDE, 1) if self.read_as == "pixels" else (SIDE, SIDE)
+        return TaskSpec("sequence_to_class", size, CLASSES, steps=steps + self.blank_steps)
+
+    def prepare_data(self) -> None:
+        """Download what is missing, and see that the files are whole and hold as many images as asked for."""
+        self.train_data(0)
+        self.test_data(self.test_names[0])
+
+    def train_data(self, epoch: int) -> Data:
+        """uint8 images ``[train_size, 28, 28]`` and their classes, the same in every epoch."""
+        return self._split("train")
+
+    def val_data(self) -> Data:
+        """The images set apart from training."""
+        return self._split("val")
+
+    def test_data(self, name: str) -> Data:
+        """The first of the test images."""
+        images, labels = image_files.read(self.files, self.data_dir, "test")
+        if self.test_size > len(labels):
+            raise ValueError(f"task.test_size must be at most {len(labels)}, got {self.test_size}")
+        return images[: self.test_size], labels[: self.test_size]
+
+    def _split(self, split: str) -> Data:
+        if not self._read_once:
+            images, labels = image_files.read(self.files, self.data_dir, "train")
+            if self.train_size + self.val_size > len(labels):
+                raise ValueError(
+                    f"task.train_size + task.val_size must be at most {len(labels)}, "
+                    f"got {self.train_size} + {self.val_size}"
+                )
+            order = torch.randperm(len(labels), generator=generator("split"))
+            for each, part in (("train", order[: self.train_size]), ("val", order[-self.val_size :])):
+                self._read_once[each] = images[part], labels[part]
+        return self._read_once[split]
+
+    @property
+    def stored_batch_dims(self) -> tuple[int, int]:
+        return 0, 0
+
+    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
+        """uint8 images ``[B, 28, 28]`` to x as the model sees it."""
+        x = x.float().div_(255).unsqueeze(1)
+        if random is not None and self.augmentation:
+            x = augment(x, random, **self.augmentation)
+        if self.threshold is not None:
+            x = (x > self.threshold).float()
+        if self.permutation is not None:
+            x = x.flatten(1)[:, self.permutation].view_as(x)
+        if self.read_as == "image":
+            return x, target
+        sequence = {
+            "rows": lambda: x[:, 0].transpose(0, 1),
+            "columns": lambda: x[:, 0].permute(2, 0, 1),
+            "pixels": lambda: x.flatten(1).T.unsqueeze(2),
+        }[self.read_as]()
+        return functional.pad(sequence, (0, 0, 0, 0, 0, self.blank_steps)).contiguous(), target
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy or squared error, a mean over the batch (and classes)."""
+        if self.loss_name == "cross_entropy":
+            return functional.cross_entropy(prediction, target)
+        return functional.mse_loss(prediction, functional.one_hot(target, CLASSES).to(prediction))
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy``, the share of images whose class has the highest score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(CLASSES, average="micro")})
