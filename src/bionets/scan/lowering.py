@@ -14,6 +14,8 @@ from bionets.scan.graph import COMPARISONS, GraphBuilder, Value
 # they leave memory and value alone; a result that shares the address of its argument is the same node
 IGNORED = {"detach", "alias", "view", "expand", "view_as", "lift_fresh", "_unsafe_view", "squeeze", "unsqueeze"}
 IGNORED |= {"_assert_tensor_metadata"}
+# of their argument they take the shape, not the value
+SHAPE_ONLY = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
 
 Lowering = Callable[..., Any]
 LOWERINGS: dict[str, Lowering] = {}

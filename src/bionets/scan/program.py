@@ -31,13 +31,7 @@ class Program:
     state: int
     y: int
     y_tree: pytree.TreeSpec
-
-    @property
-    def y_of_state(self) -> tuple[int | None, ...]:
-        """For each state, the number of a y that is the very same value and so serves as its history, or None."""
-        outputs = self.stages[-1].graph.outputs
-        same = {outputs[f"y{i}"]: i for i in reversed(range(self.y))}
-        return tuple(same.get(outputs[f"new_state{i}"]) for i in range(self.state))
+    y_of_state: tuple[int | None, ...]  # for each state the number of a y that is the very same value, or None
 
 
 _programs_by_step: dict[Hashable, Program] = {}
@@ -72,6 +66,10 @@ def _find_program(
     return program
 
 
+# torch.compiler.assume_constant_result, without importing torch.compile
+_find_program._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def _trace_program(
     stages: tuple[Callable[..., Any], ...],
     blocks: tuple[int, ...],
@@ -94,7 +92,10 @@ def _trace_program(
     text = "\n".join([str(dtype), str(y_tree), *(f"{stage.blocks}\n{stage.graph}" for stage in traced)])
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     counts = (x_tree.num_leaves, params_tree.num_leaves, initial_tree.num_leaves, y_tree.num_leaves)
-    return Program(key, tuple(traced), dtype, *counts, y_tree)
+    outputs = traced[-1].graph.outputs
+    same = {outputs[f"y{i}"]: i for i in reversed(range(y_tree.num_leaves))}
+    y_of_state = tuple(same.get(outputs[f"new_state{i}"]) for i in range(initial_tree.num_leaves))
+    return Program(key, tuple(traced), dtype, *counts, y_tree, y_of_state)
 
 
 def identify(value: Any) -> Hashable:

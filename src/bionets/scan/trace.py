@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from bionets.scan.arguments import flatten
 from bionets.scan.graph import Graph, GraphBuilder, Value
-from bionets.scan.lowering import IGNORED, LOWERINGS
+from bionets.scan.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
 
 EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
 
@@ -77,13 +77,10 @@ def trace_stage(
         names = [f"grad_{builder.nodes[watch.number_of(leaf)].name}" for leaf in sources]
         found: tuple[Tensor | None, ...] = (None,) * len(sources)
         if differentiable:
+            # a scalar whose gradient with respect to each result is its grad_ input (grad_outputs would import sympy)
+            total = sum((results[name] * gradients[name]).sum() for name in differentiable)
             with watch:
-                found = torch.autograd.grad(
-                    [results[name] for name in differentiable],
-                    sources,
-                    [gradients[name].to(results[name].dtype).view_as(results[name]) for name in differentiable],
-                    allow_unused=True,
-                )
+                found = torch.autograd.grad(total, sources, allow_unused=True)
         for name, gradient in zip(names, found, strict=True):
             outputs[name] = builder.constant(0.0) if gradient is None else watch.float_of(gradient)
     graph = builder.finish(outputs)
@@ -156,7 +153,9 @@ class _Watch(TorchDispatchMode):
             return decomposed
         numbers: list[Any] = []
         if lowering is not None:
-            numbers = [self.number_of(arg) if isinstance(arg, Tensor) else arg for arg in args]
+            numbers = [
+                self.number_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args
+            ]
             kwargs = {key: self.number_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
         original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
         result = func(*args, **original)

@@ -1,0 +1,170 @@
+"""The CPU backend against the reference: cell × dtype × surrogate × options."""
+
+import pytest
+import torch
+
+from bionets.scan import dense_scan, scan
+
+from .cells import CELLS, OPTIONS, RAGGED, SURROGATES, assert_close, brc, nbrc, run_cell
+
+TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-10, torch.bfloat16: 2e-2, torch.float16: 3e-3}
+DTYPES = list(TOLERANCE)
+
+SMALL_WALK = [
+    *(("brc", torch.float32, option) for option in OPTIONS),
+    *(("lif", torch.float32, option) for option in ("plain", "checkpoints, lengths, reverse")),
+    *(("nbrc", torch.float32, option) for option in ("plain", "reverse", "checkpoints, lengths, reverse")),
+    *(("peephole_lstm", torch.float32, option) for option in ("plain", "checkpoints, lengths, reverse")),
+    *((name, torch.float32, "plain") for name in ("named", "recurrent_spiking", *SURROGATES)),
+    ("brc", torch.float64, "plain"),
+    ("nbrc", torch.float64, "plain"),
+    ("brc", torch.bfloat16, "plain"),
+    ("nbrc", torch.float16, "plain"),
+]
+WHOLE_WALK = [(name, dtype, option) for name in CELLS for dtype in DTYPES for option in OPTIONS]
+
+
+def walk(name: str, dtype: torch.dtype, option: str) -> None:
+    options = OPTIONS[option]
+    found = run_cell(name, "numba", dtype, **options)
+    assert_close(found, run_cell(name, "reference", dtype, **options), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(("name", "dtype", "option"), SMALL_WALK)
+def test_agrees_with_the_reference(name: str, dtype: torch.dtype, option: str) -> None:
+    walk(name, dtype, option)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "dtype", "option"), [case for case in WHOLE_WALK if case not in SMALL_WALK])
+def test_agrees_with_the_reference_everywhere(name: str, dtype: torch.dtype, option: str) -> None:
+    walk(name, dtype, option)
+
+
+@pytest.mark.parametrize("name", ["brc", "nbrc"])
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
+    from .cells import leaves_of
+
+    leaves = leaves_of(name, torch.float64)
+    call = CELLS[name].call
+    assert torch.autograd.gradcheck(lambda *each: call(*each, backend="numba"), leaves)
+
+
+@pytest.mark.parametrize("name", ["brc", "nbrc"])
+def test_same_input_gives_same_bits(name: str) -> None:
+    torch.manual_seed(0)
+    first, second = run_cell(name, "numba"), run_cell(name, "numba")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    x, h = torch.randn(40, 33, 3, 70), torch.randn(33, 70)
+    w = torch.randn(70)
+
+    def run() -> list[torch.Tensor]:
+        leaves = [leaf.clone().requires_grad_() for leaf in (x, h, w)]
+        y, _ = scan(brc, leaves[0].unbind(2), leaves[1], (leaves[2], leaves[2]), backend="numba")
+        return [y, *torch.autograd.grad(y.square().sum(), leaves)]
+
+    threads = torch.get_num_threads()
+    results = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        results.append(run())
+    torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("time", [0, 1])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_empty_and_single_steps(time: int, batch: int) -> None:
+    for run in (
+        lambda x, h, w, backend: scan(brc, x, h, (w[0], w[1]), backend=backend),
+        lambda x, h, w, backend: dense_scan(nbrc, x, h, (), w[:8], backend=backend),
+    ):
+        x = tuple(torch.randn(time, batch, 4) for _ in range(3))
+        h, w = torch.randn(batch, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
+        found, expected = run(x, h, w, "numba"), run(x, h, w, "reference")
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b)
+        assert found[0].shape == (time, batch, 4)
+        found[1].sum().backward()
+        assert h.grad is not None
+
+
+def test_strided_and_broadcast_inputs() -> None:
+    base = torch.randn(3, 4, 7, 6, 2)
+    x = (base[0].permute(1, 0, 2, 3)[..., 0], base[1, :, :, :, 1].transpose(0, 1), torch.randn(7, 1, 6))
+    h, wide, w = torch.zeros(()), torch.randn(1, requires_grad=True), torch.randn(6)
+    found = scan(brc, x, h, (wide, w), backend="numba")
+    expected = scan(brc, x, h, (wide, w), backend="reference")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    (gradient,), (other,) = (torch.autograd.grad(y.square().sum(), wide) for y in (found[0], expected[0]))
+    torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4)
+
+
+def test_nan_and_infinity_pass_through() -> None:
+    def step(x, v, params):  # type: ignore[no-untyped-def]
+        v = torch.relu(v + x).clamp(max=5)
+        y = torch.maximum(torch.tanh(x), torch.sigmoid(x)) + torch.exp(-x) + torch.minimum(v, x)
+        return (y, torch.where(x > 0, v, x), torch.log1p(x), torch.sign(x)), v
+
+    special = [float("nan"), float("inf"), float("-inf"), 0.0, -1.0, 1e-30, 88.8, -104.0, 1e30]
+    x = torch.tensor(special).expand(4, 2, -1)
+    found, expected = (scan(step, x, torch.zeros(2, 9), backend=backend) for backend in ("numba", "reference"))
+    torch.testing.assert_close(found, expected, equal_nan=True, rtol=1e-5, atol=1e-6)
+
+
+def test_infinity_beyond_the_end_of_a_sequence_touches_nothing() -> None:
+    x = torch.randn(9, 3, 3, 5)
+    for row, length in enumerate(RAGGED):
+        x[length:, row] = float("inf")
+    x.requires_grad_()
+    w = torch.ones(5, requires_grad=True)
+    y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend="numba")
+    gradients = torch.autograd.grad(y.sum() + h.sum(), (x, w))
+    assert all(torch.isfinite(leaf).all() for leaf in (y, h, *gradients))
+
+
+def test_a_long_decay_into_denormals_costs_no_time() -> None:
+    import time
+
+    def decay(x, v, params):  # type: ignore[no-untyped-def]
+        v = v * params + x
+        return v, v
+
+    x = torch.zeros(10_000, 1, 512)
+
+    def seconds(rate: float) -> float:
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            scan(decay, x, torch.ones(1, 512), torch.tensor(rate), backend="numba")
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    assert seconds(0.9) < 3 * seconds(1.0) + 1e-3
+
+
+def test_second_derivatives_are_refused_by_name() -> None:
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="numba")
+    (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="backend='reference'"):
+        gradient.sum().backward()
+
+
+def test_gradients_flow_only_where_they_are_wanted() -> None:
+    x = torch.randn(4, 2, 3)
+    with torch.no_grad():
+        y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="numba")
+    assert not y.requires_grad
+    h = torch.zeros(2, 3, requires_grad=True)
+    y, last = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, h, backend="numba")
+    torch.testing.assert_close(*(torch.autograd.grad(z.sum(), h, retain_graph=True)[0] for z in (y[-1], last)))
+
+
+def test_an_unknown_backend_is_named() -> None:
+    x = torch.randn(4, 2, 3)
+    with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+        scan(lambda x, h, p: (x, h), x, torch.zeros(2, 3), backend="cuda")
