@@ -52,6 +52,15 @@ class StigmergicModel:
 
 
 @dataclass
+class StigmergicPerceptronModel:
+    """Two layers of stigmergic perceptrons, read out over all of time."""
+
+    _target_: str = "bionets.models.StigmergicPerceptronModel"
+    name: str = MISSING
+    hidden_size: int = 10
+
+
+@dataclass
 class FeedForwardModel:
     """Fully connected layers over a whole image, or over all steps of a sequence."""
 
@@ -256,6 +265,7 @@ MODELS: dict[str, type] = {
     "lstm": RecurrentModel,
     "rnn": RecurrentModel,
     "stigmergic": StigmergicModel,
+    "stigmergic_perceptron": StigmergicPerceptronModel,
     "feed_forward": FeedForwardModel,
 }
 TASKS: dict[str, type] = {

@@ -5,6 +5,7 @@ from bionets.layers.nbrc import NBRC, NBRCCell
 from bionets.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
 from bionets.layers.stateful import StatefulModule, detach_states, get_states, reset_states, set_states
 from bionets.layers.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
+from bionets.layers.stigmergic_perceptron import StigmergicPerceptron
 from bionets.layers.unroll import unroll
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "RecurrentStigmergicMemory",
     "StatefulModule",
     "StigmergicMemory",
+    "StigmergicPerceptron",
     "detach_states",
     "get_states",
     "reset_states",

@@ -4,5 +4,6 @@ from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.stigmergic import StigmergicModel
+from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 
-__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel"]
+__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel", "StigmergicPerceptronModel"]

@@ -1,0 +1,43 @@
+"""Networks of stigmergic perceptrons, read out over all of time."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from bionets.layers import StigmergicPerceptron, reset_states, unroll
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class StigmergicPerceptronModel(Model):
+    """x ``[T, B, input_size]`` -> units with stigmergic thresholds -> units whose weights are stigmergic too -> Linear
+    over the outputs of all steps.
+
+    With the defaults and rows of 28 pixels these are the 3,470 parameters of the network S-NN of Galatolo, Cimino and
+    Vaglini (MIKE 2018); the scores are linear here, where that network ends in sigmoids.
+
+    Args:
+        spec: the task's spec.
+        hidden_size: units in each of the two layers.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a size below one.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_class"})
+
+    def __init__(self, spec: TaskSpec, hidden_size: int = 10, optimizer: OptimizerFactory | None = None) -> None:
+        super().__init__(spec, optimizer)
+        if hidden_size < 1:
+            raise ValueError(f"model.hidden_size must be at least 1, got {hidden_size}")
+        assert spec.steps is not None
+        self.units = nn.Sequential(
+            StigmergicPerceptron(spec.input_size, hidden_size),
+            StigmergicPerceptron(hidden_size, hidden_size, stigmergic_weights=True),
+        )
+        self.readout = nn.Linear(spec.steps * hidden_size, spec.output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        reset_states(self)
+        return self.readout(unroll(self.units, x).transpose(0, 1).flatten(1))
