@@ -21,6 +21,7 @@ from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import refuse_ddp_in_multirun, resolve, with_protocol
 from bionets.experiment.errors import one_line
 from bionets.experiment.metrics_file import Series, read_metrics
+from bionets.experiment.model_figures import draw_model
 from bionets.experiment.published import published
 from bionets.experiment.report import print_results, title_of
 from bionets.experiment.run_folder import RunFolder
@@ -81,6 +82,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
             result = summarise(config, model, task, folder, record.total_seconds)
             if config["callbacks"]["figures"]:
                 draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
+                draw_model(folder.figures, title_of(config), model, task)
             if logger:
                 mirror_result(logger, folder, result)
             folder.write_result(result)

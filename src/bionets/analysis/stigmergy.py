@@ -1,0 +1,50 @@
+"""What happens in a stigmergic memory: marks, ticks and cells over time."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from bionets.layers import StigmergicMemory
+
+__all__ = ["MemoryTrace", "draw_memory", "trace_memory"]
+
+
+class MemoryTrace(NamedTuple):
+    """All ``[T, K]`` of one sequence: what is deposited and taken away at each step, and the cells after it."""
+
+    marks: Tensor
+    ticks: Tensor
+    memory: Tensor
+
+
+@torch.no_grad()
+def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
+    """Run a layer over one sequence x ``[T, input_size]`` from its initial state, and write down what it does."""
+    memories, _ = layer.over_time(x)
+    before = torch.cat([*layer.initial_states(x[:1]), memories[:-1]])
+    return MemoryTrace(*layer.marks_and_ticks(x, before), memories)
+
+
+def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
+    """The input ``[T, input_size]``, marks, ticks and memory, side by side with time running downwards, as a png file."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    panels = figure.subplots(1, 4, sharey=True)
+    deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)
+    scales = {"input": 1.0, "marks": deposits, "ticks": deposits, "memory": None}
+    for axes, (name, highest), values in zip(panels, scales.items(), (x, *trace), strict=True):
+        picture = axes.imshow(values.cpu(), aspect="auto", interpolation="nearest", vmin=0, vmax=highest, cmap="magma")
+        figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
+        axes.set_title(name)
+        axes.set_xlabel("pixel" if name == "input" else "cell")
+    panels[0].set_ylabel("time step")
+    figure.suptitle(title)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
+    return file
