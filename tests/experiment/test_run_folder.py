@@ -65,9 +65,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.open({}, [], {}):
-        with pytest.raises(UserError, match="another process"), RunFolder(folder.path).open({}, [], {}):
-            pass
+    held, wanted = folder.open({}, [], {}), RunFolder(folder.path).open({}, [], {})
+    with held, pytest.raises(UserError, match="another process"), wanted:
+        pass
     with folder.open({}, [], {}):
         pass
 
