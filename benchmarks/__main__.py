@@ -74,10 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
         keep_large_buffers()
     torch.set_num_threads(options.threads)
     results, console = Results(_environment(options)), Console(width=None if sys.stdout.isatty() else 140)
-    measure(options, results, console)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
-    console.print(f"written to {options.output}")
+    try:
+        measure(options, results, console)
+    finally:  # also what was measured before Ctrl-C
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        console.print(f"written to {options.output}")
     return int(results.ours_failed())
 
 
