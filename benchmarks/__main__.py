@@ -74,11 +74,13 @@ def main(arguments: list[str] | None = None) -> int:
         keep_large_buffers()
     torch.set_num_threads(options.threads)
     results, console = Results(_environment(options)), Console(width=None if sys.stdout.isatty() else 140)
-    measure(options, results, console)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
-    console.print(f"written to {options.output}")
-    return int(any(measured.rows[0].failure for measured in results.comparisons.values()))
+    try:
+        measure(options, results, console)
+    finally:  # also what was measured before Ctrl-C
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        console.print(f"written to {options.output}")
+    return int(results.ours_failed())
 
 
 def _floors(comparison: Comparison, options: argparse.Namespace, results: Results) -> list[Floor]:
@@ -91,7 +93,7 @@ def _floors(comparison: Comparison, options: argparse.Namespace, results: Result
 
 
 def _wanted(name: str, only: list[str]) -> bool:
-    return not only or any(text in name for text in only)
+    return not only or any(name.startswith(text) for text in only)
 
 
 def _environment(options: argparse.Namespace) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help=f"what has TEXT in its name, repeatable: {names}"
+        "--only", action="append", default=[], metavar="TEXT", help=f"what begins with TEXT, repeatable: {names}"
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each contestant runs (default: 7)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")

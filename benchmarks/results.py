@@ -56,6 +56,13 @@ class Results:
     memory: dict[str, tuple[float | None, str | None]] = field(default_factory=dict)
     first_calls: dict[str, tuple[float | None, float | None, str | None]] = field(default_factory=dict)
 
+    def ours_failed(self) -> bool:
+        """Whether anything of bionets itself could not be measured."""
+        reasons = [measured.rows[0].failure for measured in self.comparisons.values()]
+        reasons += [reason for _, reason in list(self.memory.values())[:1]]
+        reasons += [reason for *_, reason in self.first_calls.values()]
+        return any(reasons)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "environment": self.environment,

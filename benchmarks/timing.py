@@ -32,7 +32,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first contestant is ours. `name` is what `--only` looks for."""
+    """The first contestant is ours. `name` is what `--only` chooses by."""
 
     name: str
     title: str

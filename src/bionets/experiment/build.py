@@ -107,7 +107,6 @@ def _instantiate(node: dict[str, Any], **arguments: Any) -> Any:
 
 
 def set_precision(matmul_precision: str) -> None:
-    try:
-        torch.set_float32_matmul_precision(matmul_precision)
-    except RuntimeError as error:
-        raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium") from error
+    if matmul_precision not in ("highest", "high", "medium"):
+        raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium")
+    torch.set_float32_matmul_precision(matmul_precision)

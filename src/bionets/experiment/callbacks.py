@@ -43,7 +43,7 @@ class Record(Callback):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.seconds = self.started = self.ended = 0.0
+        self.restored = self.seconds_before = self.started = self.ended = 0.0
         self.losses: list[tuple[int, Tensor]] = []
         self.checked = 0
 
@@ -51,18 +51,18 @@ class Record(Callback):
         return {"seconds": self.total_seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seconds = state["seconds"]
+        self.restored = state["seconds"]
 
     @property
     def total_seconds(self) -> float:
         """Training time, over all the times that the run was started."""
-        return self.seconds + (self.ended or time.monotonic()) - self.started
+        return self.seconds_before + (self.ended or time.monotonic()) - self.started
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self.ended = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
-        self.started, self.ended = time.monotonic(), 0.0
+        self.seconds_before, self.started, self.ended = self.restored, time.monotonic(), 0.0
         if trainer.is_global_zero:
             keep_epochs_before(self.file, trainer.current_epoch)
 

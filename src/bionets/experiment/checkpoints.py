@@ -40,7 +40,7 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
         raise UserError(f"checkpoint {path} is missing: train the run first, or name another with checkpoint=last")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise UserError(
             f"checkpoint {path} is truncated or was not written by bionets: "
             "restore it, or delete the run's folder and train again"

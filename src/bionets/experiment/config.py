@@ -1,6 +1,6 @@
 """From Hydra's config to the plain, complete config that a run folder keeps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,12 +23,24 @@ class RunConfig:
 
 def resolve(config: DictConfig) -> RunConfig:
     """All interpolations filled in; the digest is the same for every seed."""
+    refuse_unused(config)
     if config.seed < 0:
         raise UserError(f"seed must be at least 0, got {config.seed}")
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     without_seed = config.copy()
     without_seed.seed = 0
     return RunConfig(_plain(config), overrides, scientific_digest(_plain(without_seed)))
+
+
+def refuse_unused(config: DictConfig, path: str = "") -> None:
+    """A key that was added with ``+`` and that no schema knows would be silently ignored: a UserError instead."""
+    schema = OmegaConf.get_type(config)
+    known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(map(str, config))
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(f"nothing uses the key {path}{key}: leave it out, or add it to its schema")
+        if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
+            refuse_unused(node, f"{path}{key}.")
 
 
 def with_protocol(config: RunConfig, task: Task) -> RunConfig:
@@ -48,7 +60,8 @@ def refuse_ddp_in_multirun(config: RunConfig) -> None:
     multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if multirun and "ddp" in config.values["trainer"]["strategy"]:
         raise UserError(
-            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, or drop accelerator=ddp"
+            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, "
+            "or drop accelerator=ddp"
         )
 
 

@@ -29,28 +29,24 @@ NOISE = (
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line; a misspelt key or choice gets the nearest right one."""
+    """The message of an error on one line; a misspelt key or choice gets the nearest right ones."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
-    cause = error.__cause__
+    cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return (
-            one_line(cause)
-            if isinstance(cause, ConfigKeyError | ConfigAttributeError)
-            else f"{cause.full_key}: {_first_line(cause)}"
-        )
+        message = str(error).splitlines()[0]
+        place = message.partition(":")[0] + ": " if message.startswith("In '") else ""
+        return place + one_line(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
         known = [str(key) for key in error.parent_node]
         return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0]
+    near = get_close_matches(word, known, n=3)
+    return f", did you mean {' or '.join(near)}?" if near else ""

@@ -34,18 +34,12 @@ def published(config: dict[str, Any]) -> dict[str, Published]:
     """Metric -> published figure, for a run under the published protocol; empty where there is none."""
     task, model, epochs = config["task"], config["model"], config["trainer"]["max_epochs"] or 0
     name = model["name"]
-    if (
-        name in BINARY_ADDITION
-        and _is(task, BINARY_ADDITION_PROTOCOL)
-        and model["num_layers"] == 1
-        and epochs >= BINARY_ADDITION_EPOCHS
-    ):
+    size = (model.get("num_layers"), model.get("hidden_size"))
+    addition = _is(task, BINARY_ADDITION_PROTOCOL) and size == (1, 100) and epochs >= BINARY_ADDITION_EPOCHS
+    copying = _is(task, COPY_FIRST_INPUT_PROTOCOL) and size == (2, 100)
+    if addition and name in BINARY_ADDITION:
         return {"test/accuracy_length_60": Published(BINARY_ADDITION[name], BRC_PYTORCH)}
-    if (
-        _is(task, COPY_FIRST_INPUT_PROTOCOL)
-        and model["num_layers"] == 2
-        and name in COPY_FIRST_INPUT.get(task["length"], {})
-    ):
+    if copying and name in COPY_FIRST_INPUT.get(task["length"], {}):
         return {"train/loss_step_5400": Published(COPY_FIRST_INPUT[task["length"]][name], BRC_PYTORCH_SINGLE)}
     return {}
 

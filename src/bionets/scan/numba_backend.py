@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bionets.scan.backend import Call
 from bionets.scan.buffers import empty
-from bionets.scan.native import padded
-from bionets.scan.numba_compile import find_kernel, helper_address
+from bionets.scan.native import DEPTH, TILE_ROWS, padded
+from bionets.scan.numba_compile import find_kernel, helper_address, weight_product
 from bionets.scan.numba_printer import HELPERS, Variant, shared_gradient
 from bionets.scan.threads import run_parts, split
 
@@ -87,31 +87,57 @@ def backward(
     masked = call.lengths is not None
     _run(call, Variant(True, masked, recompute, needs_x, needs_params), table)
 
-    params = [
-        total_sum.sum().view(1) if call.params[i].numel() == 1 and width != 1 else total_sum.sum(0)
-        for i, total_sum in zip(wanted, sums, strict=True)
-    ]
+    params = [_sum(each, call.params[i]) for i, each in zip(wanted, sums, strict=True)]
     weights = []
-    for k, weight in enumerate(call.weights):
+    for k in range(len(call.weights)):
+        gradient = grad_recurrent[k]
         if shared is not None:
             assert grad_x is not None
-            gradient = grad_x[:, :, shared : shared + blocks[k]].flatten(2)
-        else:
-            gradient = grad_recurrent[k]  # type: ignore[assignment]
-        weights.append(_weight_gradient(call, gradient, before[k], states[0], weight))
+            gradient = grad_x[:, :, shared]  # the blocks of recurrent begin there, side by side in each row
+        assert gradient is not None
+        weights.append(_weight_gradient(call, k, gradient, before[k], states[0]))
     return Gradients(grad_x, grad_state, params, weights)
 
 
-def _weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor, weight: Tensor) -> Tensor:
-    """Sum over time of gradient[t].T @ state before t: one product, and one for the initial state."""
-    rows = gradient.shape[-1]
-    if call.time == 0:
-        return torch.zeros_like(weight)
+def _sum(sums: Tensor, param: Tensor) -> Tensor:
+    """Over the batch, in one order; for a scalar parameter over everything."""
+    total = sums.numpy().sum(axis=0, keepdims=True)
+    return torch.from_numpy(total.sum(axis=1) if param.numel() == 1 else total[0])
+
+
+def _weight_gradient(call: Call, k: int, gradient: Tensor, before: Tensor | None, history: Tensor) -> Tensor:
+    """Sum over time of gradient[t].T @ state before t. The state before t is `before`, or the history one step off."""
+    weight, width = call.weights[k], call.width
     if before is not None:
-        return gradient.reshape(-1, rows).T @ before.view(-1, call.width)
-    first = gradient[-1 if call.reverse else 0].T @ call.state[0]
-    later, earlier = (gradient[:-1], history[1:]) if call.reverse else (gradient[1:], history[:-1])
-    return first.addmm_(later.reshape(-1, rows).T, earlier.reshape(-1, call.width))
+        pairs = [(gradient, before)]
+    elif call.reverse:
+        pairs = [(gradient[-1:], call.state[0][None]), (gradient[:-1], history[1:])]
+    else:
+        pairs = [(gradient[:1], call.state[0][None]), (gradient[1:], history[:-1])]
+    size = weight.element_size()
+    columns = padded(width, size)
+    out = torch.zeros(weight.shape[0], columns, dtype=weight.dtype)
+    product = weight_product(8 * size)
+
+    def part(low: int, high: int) -> None:
+        packed = torch.zeros(DEPTH, columns, dtype=weight.dtype)
+        for a, b in pairs:
+            product(
+                out[low:].data_ptr(),
+                a.data_ptr() + low * size,
+                a.stride(1),
+                b.data_ptr(),
+                b.stride(1),
+                packed.data_ptr(),
+                columns,
+                high - low,
+                a.shape[0] * a.shape[1],
+                width,
+            )
+
+    large = weight.numel() * call.time * call.batch > SMALL
+    run_parts(part, split(weight.shape[0], TILE_ROWS) if large else [0, weight.shape[0]])
+    return out[:, :width].contiguous()
 
 
 def _table(call: Call) -> dict[str, int]:

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def find_kernel(program: Program, variant: Variant) -> Kernel:
         kernel = _kernels.get((program.key, variant))
         if kernel is None:
             source = print_kernel(program, variant)
-            address = _address(source.text, lambda: _kernel_function(source.text), 4)
+            address = _address(source.text, lambda: _kernel_function(source.text))
             kernel = _kernels[program.key, variant] = Kernel(KERNEL_TYPE(address), source)
         return kernel
 
@@ -46,15 +47,21 @@ def helper_address(name: str, bits: int) -> int:
     """The address of a helper, which kernels call."""
     with _lock:
         if (name, bits) not in _helpers:
-            _helpers[name, bits] = _address(f"{name} {bits}", lambda: _helper_function(name, bits), 7)
+            _helpers[name, bits] = _address(f"{name} {bits}", lambda: _helper_function(name, bits))
         return _helpers[name, bits]
 
 
-def _address(text: str, function: Callable[[], Any], arguments: int) -> int:
+@functools.cache
+def weight_product(bits: int) -> Callable[..., None]:
+    """The product of the weight gradient, called from here rather than from a kernel."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)(helper_address("weight_product", bits))
+
+
+def _address(text: str, function: Callable[[], Any]) -> int:
     key = hashlib.sha256(f"{_environment()}\n{text}".encode()).hexdigest()[:32]
     stored = cache.read(key)
     if stored is None:
-        symbol, code = _compile(function(), arguments)
+        symbol, code = _compile(function())
         cache.write(key, symbol.encode() + b"\n" + code)
     else:
         name, _, code = stored.partition(b"\n")
@@ -80,16 +87,16 @@ def _kernel_function(text: str) -> Any:
 
 def _helper_function(name: str, bits: int) -> Any:
     from bionets.scan.numba_memory import helpers32, helpers64
-    from bionets.scan.numba_product import product32, product64
+    from bionets.scan.numba_product import products32, products64
 
-    return {32: helpers32 | {"product": product32}, 64: helpers64 | {"product": product64}}[bits][name]
+    return {32: helpers32 | products32, 64: helpers64 | products64}[bits][name]
 
 
-def _compile(function: Any, arguments: int) -> tuple[str, bytes]:
+def _compile(function: Any) -> tuple[str, bytes]:
     """The name and the object file of a function of integers, without result."""
     import numba  # only here: code from the disk needs no compiler
 
-    signature = numba.types.void(*[numba.int64] * arguments)
+    signature = numba.types.void(*[numba.int64] * len(inspect.signature(function).parameters))
     compiled = numba.cfunc(signature, error_model="numpy")(function)
     _, _, (code, _) = compiled._library.serialize_using_object_code()
     return compiled._wrapper_name, code

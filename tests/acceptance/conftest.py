@@ -1,0 +1,94 @@
+"""Whole commands, as a user types them: in this process where that will do, in another where a signal is sent."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from bionets.experiment import command, compare, evaluate, train
+from bionets.experiment.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+ENTRY_POINTS = {"train": train, "evaluate": evaluate, "compare": compare}
+
+# A run of about a second that still has several epochs, two layers and dropout.
+SMALL = (
+    "model=brc",
+    "model.hidden_size=6",
+    "model.num_layers=2",
+    "model.dropout=0.3",
+    "task=binary_addition",
+    "task.length=5",
+    "task.epochs_per_length=2",
+    "task.train_size=400",
+    "task.val_size=100",
+    "task.test_size=50",
+    "task.test_length=6",
+    "callbacks=quiet",
+    "logger=none",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left on the terminal, and its exit code."""
+
+    code: int
+    out: str
+    error: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with no W&B account."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    return tmp_path
+
+
+@pytest.fixture
+def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """``cli("train", "model=brc", ...)``: an entry point in this process."""
+
+    def run(name: str, *arguments: str) -> Outcome:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        capfd.readouterr()
+        try:
+            command(ENTRY_POINTS[name], configs=ROOT / "configs")
+        except SystemExit as stopped:
+            code = stopped.code
+        captured = capfd.readouterr()
+        return Outcome(int(code or 0), captured.out, captured.err)
+
+    return run
+
+
+def start(name: str, *arguments: str, **options: object) -> "subprocess.Popen[str]":
+    """An entry point in a process of its own."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / f"{name}.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def the_run(folder: Path) -> RunFolder:
+    """The only run in or below a folder."""
+    (config,) = folder.rglob("config.yaml")
+    return RunFolder(config.parent)

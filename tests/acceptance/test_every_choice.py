@@ -1,0 +1,70 @@
+"""Every model on every task builds or refuses in one line; every experiment runs a few steps."""
+
+from pathlib import Path
+
+import pytest
+from tests.acceptance.conftest import ROOT, Command
+
+from bionets.experiment.schemas import MODELS, TASKS
+
+TINY = {
+    "copy_first_input": ["task.length=4"],
+    "binary_addition": ["task.length=4", "task.test_length=4", "task.epochs_per_length=1"],
+    "denoising": ["task.length=12", "task.forgetting_period=2"],
+}
+SHORT = (
+    "task.train_size=20",
+    "task.val_size=10",
+    "task.test_size=10",
+    "task.batch_size=10",
+    "trainer.max_epochs=1",
+    "callbacks=quiet",
+    "logger=none",
+)
+
+
+def test_every_config_file_has_a_schema_and_every_schema_a_file() -> None:
+    for group, schemas in (("model", MODELS), ("task", TASKS)):
+        assert {file.stem for file in (ROOT / "configs" / group).glob("*.yaml")} == set(schemas)
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> None:
+    outcome = cli("train", f"model={model}", f"task={task}", "model.hidden_size=4", *TINY[task], *SHORT)
+    if outcome.code == 0:
+        assert f"{model} on {task}" in outcome.out
+    else:
+        assert outcome.error.startswith(f"error: model={model} does not fit task={task}")
+        assert outcome.error.count("\n") == 1
+
+
+@pytest.mark.parametrize("experiment", sorted(file.stem for file in (ROOT / "configs" / "experiment").glob("*.yaml")))
+def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -> None:
+    task = next(name for name in TASKS if experiment.startswith(name))
+    small = (*TINY[task], *SHORT, "model.hidden_size=4", "seed=0")
+    outcome = cli("train", "-m", f"experiment={experiment}", *small)
+    assert outcome.code == 0, outcome.error
+    runs = list((workplace / "outputs").rglob("result.json"))
+    assert len(runs) == 4
+
+
+@pytest.mark.parametrize("optimizer", sorted(file.stem for file in (ROOT / "configs" / "optimizer").glob("*.yaml")))
+def test_every_optimizer_trains(cli: Command, optimizer: str) -> None:
+    outcome = cli("train", f"optimizer={optimizer}", "model=rnn", "task=copy_first_input", "task.length=3", *SHORT)
+    assert outcome.code == 0, outcome.error
+
+
+def test_a_layer_of_ones_own_trains_without_touching_the_package(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "my_cells.py").write_text("import torch\n\n\nclass MyGRU(torch.nn.GRU):\n    pass\n")
+    (workplace / "mine" / "model").mkdir(parents=True)
+    (workplace / "mine" / "model" / "mine.yaml").write_text(
+        "defaults: [/schema/model/recurrent@_here_, _self_]\nname: mine\nlayer: my_cells.MyGRU\nhidden_size: 4\n"
+    )
+    monkeypatch.syspath_prepend(workplace)
+    arguments = ("--config-dir", str(workplace / "mine"), "model=mine", "task=copy_first_input", "task.length=3")
+    outcome = cli("train", *arguments, *SHORT)
+    assert outcome.code == 0, outcome.error
+    assert "mine on copy_first_input" in outcome.out

@@ -1,0 +1,237 @@
+"""The main job: train, resume, evaluate, compare; the same bits from the same seed, whatever happens in between."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
+
+
+def lasting(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:
+    """What two equal runs have in common to the bit: metrics.csv, the result but its times, the best weights."""
+    run = the_run(folder)
+    result = run.result()
+    assert result is not None
+    del result["wall_time"]
+    return run.metrics_file.read_bytes(), result, torch.load(run.best, weights_only=True)["state_dict"]
+
+
+def assert_equal_runs(first: Path, second: Path) -> None:
+    metrics, result, weights = lasting(first)
+    other_metrics, other_result, other_weights = lasting(second)
+    assert metrics == other_metrics
+    assert result == other_result
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+
+
+def test_a_run_leaves_a_folder_with_everything(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "callbacks=default", "seed=0")
+    assert outcome.code == 0, outcome.error
+    folder = the_run(workplace / "outputs")
+    assert folder.path.parts[-4:-2] == ("binary_addition", "brc")
+    assert folder.path.name == "seed-0"
+    assert folder.config()["trainer"]["max_epochs"] == 6
+    assert "seed=0" in folder.overrides()
+    assert json.loads(folder.environment_file.read_text())["versions"]["torch"] == torch.__version__
+    result = folder.result()
+    assert result is not None
+    assert result["status"] == "complete"
+    assert result["steps"] == 12
+    assert set(result["tests"]) == {"length_3", "length_4", "length_5", "length_6"}
+    assert {file.name for file in folder.figures.iterdir()} == {"loss.png", "accuracy_by_length.png"}
+    for shown in ("test/accuracy_length_6", "python train.py", "python evaluate.py run=", "accuracy_by_length.png"):
+        assert shown in outcome.out
+    rows = folder.metrics_file.read_text().splitlines()
+    assert rows[0] == "step,epoch,name,value"
+    assert sum(",train/loss," in row for row in rows) == 12
+    assert sum(",val/accuracy," in row for row in rows) == 6
+
+
+def test_a_complete_run_is_not_run_again(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL)
+    folder = the_run(workplace / "outputs")
+    written = folder.result_file.stat().st_mtime_ns
+    outcome = cli("train", *SMALL)
+    assert outcome.code == 0
+    assert "complete already" in outcome.out
+    assert folder.result_file.stat().st_mtime_ns == written
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(cli: Command, workplace: Path) -> None:
+    for name in ("a", "b"):
+        assert cli("train", *SMALL, f"paths.output_dir={name}").code == 0
+    assert cli("train", *SMALL, "paths.output_dir=c", "seed=1").code == 0
+    assert_equal_runs(workplace / "a", workplace / "b")
+    assert lasting(workplace / "a")[0] != lasting(workplace / "c")[0]
+    assert the_run(workplace / "a").path.parent.name == the_run(workplace / "c").path.parent.name
+
+
+@pytest.mark.parametrize("number", [0, *[pytest.param(number, marks=pytest.mark.slow) for number in range(1, 6)]])
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(workplace: Path, cli: Command, number: int) -> None:
+    arguments = (*SMALL, "task.epochs_per_length=8")
+    assert cli("train", *arguments, "paths.output_dir=whole").code == 0
+    random.seed(number)
+    for _ in range(3):
+        process = start("train", *arguments, "paths.output_dir=killed", cwd=workplace)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(("training", "going on")):
+                break
+        time.sleep(random.uniform(0, 1.5))
+        process.kill()
+        process.wait()
+    outcome = cli("train", *arguments, "paths.output_dir=killed")
+    assert outcome.code == 0, outcome.error
+    assert_equal_runs(workplace / "whole", workplace / "killed")
+
+
+def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(workplace: Path, cli: Command) -> None:
+    arguments = (*SMALL, "task.epochs_per_length=200")
+    process = start("train", *arguments, cwd=workplace)
+    last = None
+    while process.poll() is None and last is None:
+        time.sleep(0.2)
+        last = next((workplace / "outputs").rglob("last.ckpt"), None)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert "the same command goes on" in out
+    assert "Traceback" not in out
+    again = start("train", *arguments, cwd=workplace)
+    assert again.stdout is not None
+    line = next(line for line in again.stdout if line.startswith(("training", "going on")))
+    again.kill()
+    again.wait()
+    assert line.startswith("going on after epoch")
+
+
+def test_two_processes_do_not_share_a_run(workplace: Path, cli: Command) -> None:
+    arguments = (*SMALL, "task.epochs_per_length=200")
+    process = start("train", *arguments, cwd=workplace)
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("training"))
+        outcome = cli("train", *arguments)
+        assert outcome.code == 1
+        assert "another process is training" in outcome.error
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_evaluate_recomputes_the_test_metrics_to_the_bit(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL)
+    folder = the_run(workplace / "outputs")
+    shutil.move(folder.path, workplace / "moved")
+    assert cli("evaluate", "run=moved").code == 0
+    evaluation = json.loads((workplace / "moved" / "evaluation-best.json").read_text())
+    result = json.loads((workplace / "moved" / "result.json").read_text())
+    assert evaluation["tests"] == result["tests"]
+    assert cli("evaluate", "run=moved", "checkpoint=last").code == 0
+
+
+def test_checkpoints_are_readable_with_weights_only(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL)
+    folder = the_run(workplace / "outputs")
+    for file in (folder.best, folder.last):
+        assert "state_dict" in torch.load(file, weights_only=True)
+    assert sorted(file.name for file in folder.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_sweep_and_its_comparison(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", "-m", *SMALL, "model=brc,gru", "model.num_layers=1", "model.dropout=0", "seed=0,1")
+    assert outcome.code == 0, outcome.error
+    outcome = cli("compare", "runs=outputs", "by=model")
+    assert outcome.code == 0, outcome.error
+    table = (workplace / "comparison" / "table.csv").read_text().splitlines()
+    assert table[0].startswith("model,metric,n,mean,standard error")
+    assert {row.split(",")[0] for row in table[1:]} == {"brc", "gru"}
+    assert all(row.split(",")[2] == "2" for row in table[1:])
+    for stem in ("loss", "accuracy_by_length"):
+        for kind in ("png", "svg"):
+            assert (workplace / "comparison" / f"{stem}.{kind}").stat().st_size > 1000
+
+
+def test_compare_says_which_runs_it_leaves_out(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL)
+    cli("train", *SMALL, "seed=1", "optimizer.lr=1e38", "optimizer=sgd", "name=wild")
+    outcome = cli("compare", "runs=outputs")
+    assert outcome.code == 0
+    assert "left out, failed" in outcome.out
+
+
+def test_one_failing_job_of_a_sweep_leaves_the_others_whole_and_the_exit_code_says_so(
+    cli: Command, workplace: Path
+) -> None:
+    outcome = cli("train", "-m", *SMALL, "task.length=-5,5")
+    assert outcome.code == 1
+    assert "task.length" in outcome.error
+    assert the_run(workplace / "outputs").complete()
+
+
+def test_two_processes_train_as_one(workplace: Path, cli: Command) -> None:
+    same = [word for word in SMALL if "dropout" not in word]
+    arguments = (*same, "accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "paths.output_dir=two")
+    process = start("train", *arguments, cwd=workplace)
+    out, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, out
+    assert cli("train", *same, "paths.output_dir=one").code == 0
+    one, two = lasting(workplace / "one"), lasting(workplace / "two")
+    assert all(torch.allclose(one[2][name], two[2][name], atol=1e-5) for name in one[2])
+    assert one[1]["tests"].keys() == two[1]["tests"].keys()
+
+
+def test_ddp_inside_a_multirun_is_refused_with_the_way_out(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", "-m", *SMALL, "accelerator=ddp", "seed=0,1")
+    assert outcome.code == 1
+    assert "without -m" in outcome.error
+
+
+def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
+    process = start("train", *SMALL, "logger=wandb", "logger.tags=[demo]", "callbacks=default", cwd=workplace)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    folder = the_run(workplace / "outputs")
+    (mirror,) = folder.path.rglob("*.wandb")
+    identity = json.loads(folder.wandb_file.read_text())["id"]
+    assert identity in mirror.name
+    shown = subprocess.run(
+        [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json", mirror],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    text = shown.stdout
+    result = folder.result()
+    assert result is not None
+    for word in (identity, "binary_addition/brc/run-", "train", "demo", "test/accuracy_length_6", "figures"):
+        assert word in text
+
+
+def test_the_help_page_shows_the_choices_and_three_commands(cli: Command) -> None:
+    outcome = cli("train", "--help")
+    assert outcome.code == 0
+    assert outcome.out.count("python train.py") >= 3
+    for folder in (ROOT / "configs").iterdir():
+        if folder.is_dir() and folder.name != "hydra":
+            assert f"\n  {folder.name}" in outcome.out
+    assert "schema" not in outcome.out
+    for name in ("evaluate", "compare"):
+        assert cli(name, "--help").code == 0
+
+
+def test_a_config_written_into_a_folder_trains_the_same_run_again(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL, "paths.output_dir=first")
+    overrides = yaml.safe_load(the_run(workplace / "first").overrides_file.read_text())
+    cli("train", *overrides, "paths.output_dir=second")
+    assert_equal_runs(workplace / "first", workplace / "second")

@@ -1,0 +1,36 @@
+"""Published figures stand beside runs under the published protocol, and beside no others."""
+
+from typing import Any
+
+import pytest
+
+from bionets.experiment.published import published
+
+ADDITION = {"name": "binary_addition", "curriculum": True, "min_length": 3, "length": 20, "epochs_per_length": 15}
+CONFIG: dict[str, Any] = {
+    "model": {"name": "nbrc", "num_layers": 1, "hidden_size": 100},
+    "task": {**ADDITION, "train_size": 10_000, "test_length": 60},
+    "trainer": {"max_epochs": 270},
+}
+
+
+def test_the_protocol_has_its_figure() -> None:
+    assert published(CONFIG)["test/accuracy_length_60"].value == 0.995
+    task = {"name": "copy_first_input", "length": 300, "train_size": 45_000, "batch_size": 100}
+    copy = {**CONFIG, "task": task, "model": {"name": "brc", "num_layers": 2, "hidden_size": 100}}
+    assert published(copy)["train/loss_step_5400"].value == 0.26
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("model", "num_layers", 2),
+        ("model", "hidden_size", 50),
+        ("model", "name", "rnn"),
+        ("task", "length", 10),
+        ("task", "train_size", 100),
+        ("trainer", "max_epochs", 3),
+    ],
+)
+def test_another_protocol_has_none(group: str, key: str, value: object) -> None:
+    assert published({**CONFIG, group: {**CONFIG[group], key: value}}) == {}

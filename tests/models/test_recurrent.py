@@ -1,0 +1,48 @@
+"""A recurrent model is its layer and a linear readout, at the last step or at every step."""
+
+import pytest
+import torch
+
+from bionets.layers import BRC
+from bionets.models import Model, RecurrentModel
+from bionets.tasks import TaskSpec
+
+LAST = TaskSpec("sequence_to_value", input_size=2, output_size=3)
+EVERY = TaskSpec("sequence_to_sequence", input_size=2, output_size=3)
+
+
+def model(spec: TaskSpec, **options: object) -> RecurrentModel:
+    return RecurrentModel(spec, layer="bionets.layers.BRC", hidden_size=5, **options)  # type: ignore[arg-type]
+
+
+def test_the_prediction_has_the_shape_that_the_spec_asks_for() -> None:
+    x = torch.randn(7, 4, 2)
+    assert model(LAST)(x).shape == (4, 3)
+    assert model(EVERY)(x).shape == (7, 4, 3)
+    assert model(EVERY, bidirectional=True)(x).shape == (7, 4, 3)
+
+
+def test_the_last_step_is_read_out_of_the_same_network() -> None:
+    last, every = model(LAST), model(EVERY)
+    every.load_state_dict(last.state_dict())
+    x = torch.randn(7, 4, 2)
+    assert torch.allclose(last(x), every(x)[-1], atol=1e-6)
+
+
+def test_the_layer_gets_its_arguments() -> None:
+    layer = model(LAST, num_layers=2, initialisation="chrono", layer_arguments={"chrono_steps": 9}).recurrent
+    assert isinstance(layer, BRC)
+    assert (layer.num_layers, layer.initialisation, layer.chrono_steps) == (2, "chrono", 9)
+
+
+def test_a_task_that_does_not_fit_is_refused() -> None:
+    class Picky(Model):
+        accepts = frozenset({"sequence_to_value"})
+
+    with pytest.raises(ValueError, match="does not fit a task of kind sequence_to_sequence"):
+        Picky(EVERY)
+
+
+def test_a_model_without_an_optimizer_cannot_be_trained() -> None:
+    with pytest.raises(ValueError, match="optimizer"):
+        model(LAST).configure_optimizers()
