@@ -1,0 +1,192 @@
+"""Downloads over HTTP on the loopback interface: what comes whole, and what must never get a file's name."""
+
+import gzip
+import multiprocessing
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+
+from bionets.tasks.idx import read_idx
+from bionets.tasks.image_files import IMAGE_FILES, fetch, read
+
+from . import idx_files
+
+
+class Mirror:
+    """A server of files; ``mode`` says what is wrong with it."""
+
+    def __init__(self, files: dict[str, bytes], mode: str = "whole") -> None:
+        self.requests: list[str] = []
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.lstrip("/")
+                mirror.requests.append(name)
+                if mode == "missing":
+                    self.send_error(404)
+                    return
+                content = files[name]
+                announced = len(content)
+                if mode == "wrong":
+                    content = bytes(reversed(content))
+                elif mode == "truncated":
+                    content = content[: announced // 2]
+                    announced = len(content)
+                elif mode == "cut":
+                    content = content[: announced // 2]
+                self.send_response(200)
+                self.send_header("Content-Length", str(announced))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def files() -> dict[str, bytes]:
+    return idx_files.contents()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Mirror]]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    mirrors: list[Mirror] = []
+
+    def start(files: dict[str, bytes], mode: str = "whole") -> Mirror:
+        mirrors.append(Mirror(files, mode))
+        return mirrors[-1]
+
+    yield start
+    for mirror in mirrors:
+        mirror.server.shutdown()
+        mirror.server.server_close()
+
+
+def dead_mirror() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/"
+
+
+def names_in(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()} - {".lock"}
+
+
+def test_files_come_whole(tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]) -> None:
+    published = idx_files.published_at(serve(files).url, files=files)
+    paths = fetch(published, tmp_path, progress=False)
+    assert [path.read_bytes() for path in paths] == list(files.values())
+    images, labels = read(published, tmp_path, "train")
+    assert images.shape == (60, 28, 28) and images.dtype == torch.uint8
+    assert labels.tolist() == [k % 10 for k in range(60)]
+    assert len(read(published, tmp_path, "test")[0]) == 30
+
+
+@pytest.mark.parametrize("mode", ["wrong", "truncated", "cut", "missing", "dead"])
+def test_the_next_mirror_is_tried_where_one_fails(
+    tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror], mode: str
+) -> None:
+    bad = dead_mirror() if mode == "dead" else serve(files, mode).url
+    published = idx_files.published_at(bad, serve(files).url, files=files)
+    assert [path.read_bytes() for path in fetch(published, tmp_path, progress=False)] == list(files.values())
+
+
+@pytest.mark.parametrize("mode", ["wrong", "truncated", "cut", "missing", "dead"])
+def test_where_all_mirrors_fail_nothing_is_left_and_the_message_says_what_to_do(
+    tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror], mode: str
+) -> None:
+    bad = dead_mirror() if mode == "dead" else serve(files, mode).url
+    published = idx_files.published_at(bad, files=files)
+    with pytest.raises(ConnectionError, match=f"{idx_files.NAMES[0]} of mnist.*{bad}.*BIONETS_DATA") as caught:
+        fetch(published, tmp_path, progress=False)
+    assert ("checksum" in str(caught.value)) == (mode in ("wrong", "truncated"))
+    assert "\n" not in str(caught.value)
+    assert names_in(tmp_path / "mnist") == set()
+
+
+def test_a_later_call_goes_on_with_what_is_missing(
+    tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]
+) -> None:
+    first, *rest = files
+    with pytest.raises(ConnectionError):
+        half = serve({first: files[first], **dict.fromkeys(rest, b"")})
+        fetch(idx_files.published_at(half.url, files=files), tmp_path, progress=False)
+    assert names_in(tmp_path / "mnist") == {first}
+    mirror = serve(files)
+    fetch(idx_files.published_at(mirror.url, files=files), tmp_path, progress=False)
+    assert mirror.requests == rest
+
+
+@pytest.mark.parametrize("unzipped", [False, True])
+def test_files_that_lie_there_need_no_network_and_no_checksum(
+    tmp_path: Path, files: dict[str, bytes], unzipped: bool
+) -> None:
+    published = idx_files.published_at(dead_mirror(), files=dict.fromkeys(files, b"other bytes"))
+    (tmp_path / "mnist").mkdir()
+    for name, content in files.items():
+        content = gzip.decompress(content) if unzipped else content
+        (tmp_path / "mnist" / (name.removesuffix(".gz") if unzipped else name)).write_bytes(content)
+    (tmp_path / "mnist").chmod(0o555)
+    images, _ = read(published, tmp_path, "train")
+    assert torch.equal(images, read_idx(fetch(published, tmp_path)[0]))
+
+
+def test_many_processes_at_once_download_once(
+    tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]
+) -> None:
+    mirror = serve(files)
+    published = idx_files.published_at(mirror.url, files=files)
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=fetch, args=(published, tmp_path, False)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert mirror.requests == list(files)
+    assert [(tmp_path / "mnist" / name).read_bytes() for name in files] == list(files.values())
+
+
+def test_qmnist_labels_are_their_first_column(tmp_path: Path) -> None:
+    rows = torch.arange(40, dtype=torch.int32).view(5, 8)
+    pictures = torch.zeros(5, 28, 28, dtype=torch.uint8)
+    (tmp_path / "qmnist").mkdir()
+    for name in IMAGE_FILES["qmnist"].files:
+        content = idx_files.idx(rows, 12) if "labels" in name else idx_files.idx(pictures)
+        (tmp_path / "qmnist" / name).write_bytes(gzip.compress(content))
+    assert read(IMAGE_FILES["qmnist"], tmp_path, "test")[1].tolist() == [0, 8, 16, 24, 32]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-100],
+        lambda content: gzip.compress(gzip.decompress(content)[:-1]),
+        lambda content: gzip.compress(gzip.decompress(content) + b"x"),
+        lambda content: b"<html>not found</html>",
+        lambda content: gzip.compress(b"\0\0\x08\x03"),
+        lambda content: b"",
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, files: dict[str, bytes], damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "images.gz"
+    path.write_bytes(damage(files[idx_files.NAMES[0]]))
+    with pytest.raises(ValueError, match=f"{path}.*delete it"):
+        read_idx(path)
+
+
+def test_the_published_checksums_are_all_different() -> None:
+    checksums = [md5 for files in IMAGE_FILES.values() for md5 in files.files.values()]
+    assert len(set(checksums)) == 16 and all(len(md5) == 32 for md5 in checksums)
+    assert all(len(files.mirrors) > 1 and all(m.endswith("/") for m in files.mirrors) for files in IMAGE_FILES.values())

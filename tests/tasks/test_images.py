@@ -1,0 +1,178 @@
+"""Image tasks: layouts, disjoint splits, purity in seed and epoch, augmentation, and what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bionets.tasks import Images
+from bionets.tasks.augmentation import augment
+
+from . import idx_files
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    idx_files.write(folder)
+    return folder
+
+
+def make(data_dir: Path, **keys: object) -> Images:
+    sizes = {"train_size": 40, "val_size": 15, "test_size": 30, "batch_size": 8, "epochs": 2}
+    return Images(**{"data_dir": data_dir, **sizes, **keys})
+
+
+def first_images(task: Images) -> Tensor:
+    """The pixels of the first validation batch, as stored, from 0 to 1."""
+    return task.val_data()[0][:8].float() / 255
+
+
+def test_an_image_is_read_as_it_is_or_as_a_sequence(data_dir: Path) -> None:
+    batches = {}
+    for read_as in ("image", "rows", "columns", "pixels"):
+        task = make(data_dir, read_as=read_as)
+        batches[read_as], target = next(iter(task.val_dataloader()))
+        assert target.shape == (8,) and target.dtype == torch.int64
+        sequence = task.spec.kind == "sequence_to_class"
+        assert sequence == (read_as != "image")
+        if sequence:
+            assert batches[read_as].shape == (task.spec.steps, 8, task.spec.input_size)
+        else:
+            assert batches[read_as].shape == (8, *task.spec.image_shape)
+    image = first_images(make(data_dir))
+    torch.testing.assert_close(batches["image"], image.unsqueeze(1))
+    for row, column in ((0, 27), (3, 5)):
+        assert torch.equal(batches["rows"][row, :, column], image[:, row, column])
+        assert torch.equal(batches["columns"][column, :, row], image[:, row, column])
+        assert torch.equal(batches["pixels"][28 * row + column, :, 0], image[:, row, column])
+
+
+def test_a_permutation_is_fixed_and_loses_nothing(data_dir: Path) -> None:
+    plain, _ = next(iter(make(data_dir, read_as="pixels").val_dataloader()))
+    permuted, _ = next(iter(make(data_dir, read_as="pixels", permuted=True, seed=1).val_dataloader()))
+    again, _ = next(iter(make(data_dir, read_as="pixels", permuted=True, seed=2).val_dataloader()))
+    assert torch.equal(permuted, again) and not torch.equal(permuted, plain)
+    torch.testing.assert_close(permuted.sort(0).values, plain.sort(0).values)
+
+
+def test_blank_steps_follow_the_sequence(data_dir: Path) -> None:
+    task = make(data_dir, read_as="rows", blank_steps=72)
+    x, _ = next(iter(task.val_dataloader()))
+    plain, _ = next(iter(make(data_dir, read_as="rows").val_dataloader()))
+    assert task.spec.steps == 100 and torch.equal(x[:28], plain) and x[28:].eq(0).all()
+
+
+def test_pixels_can_be_made_black_or_white(data_dir: Path) -> None:
+    task = make(data_dir, threshold=0.05)
+    x, _ = next(iter(task.val_dataloader()))
+    assert torch.equal(x[:, 0], (first_images(task) > 0.05).float())
+
+
+def test_splits_are_apart_and_the_same_for_every_seed(data_dir: Path) -> None:
+    task, other = make(data_dir, seed=0), make(data_dir, seed=1)
+    train, val, test = task.train_data(0)[0], task.val_data()[0], task.test_data("test")[0]
+    rows = torch.cat([train, val, test]).flatten(1)
+    assert len(rows.unique(dim=0)) == len(rows) == 85
+    assert torch.equal(train, other.train_data(3)[0]) and torch.equal(val, other.val_data()[0])
+
+
+def epoch_of(task: Images, epoch: int) -> Tensor:
+    return torch.cat([x for x, _ in task.train_batches(epoch)])
+
+
+@pytest.mark.parametrize("augmentation", [None, {"shift": 2, "rotation": 10, "scale": 0.1, "flip": True}])
+def test_an_epoch_is_a_function_of_seed_and_epoch_alone(data_dir: Path, augmentation: dict | None) -> None:
+    task = make(data_dir, augmentation=augmentation)
+    first = epoch_of(task, 3)
+    batches = task.train_batches(3)
+    assert torch.equal(torch.cat([x for x, _ in batches]), torch.cat([x for x, _ in batches]))
+    assert torch.equal(first, epoch_of(make(data_dir, augmentation=augmentation), 3))
+    assert not torch.equal(first, epoch_of(task, 4))
+    assert not torch.equal(first, epoch_of(make(data_dir, augmentation=augmentation, seed=1), 3))
+
+
+def test_only_training_images_are_augmented(data_dir: Path) -> None:
+    plain, augmented = make(data_dir), make(data_dir, augmentation={"shift": 3})
+    assert not torch.equal(epoch_of(plain, 0), epoch_of(augmented, 0))
+    for loader in ("val_dataloader", "test_dataloader"):
+        first, second = getattr(plain, loader)(), getattr(augmented, loader)()
+        pairs = zip(first, second, strict=True) if loader == "val_dataloader" else zip(*first, *second, strict=True)
+        assert all(torch.equal(x, y) for (x, _), (y, _) in pairs)
+
+
+def picture() -> Tensor:
+    image = torch.zeros(200, 1, 28, 28)
+    image[:, :, 10:16, 12:14] = 1.0
+    return image
+
+
+def centres(images: Tensor) -> tuple[Tensor, Tensor]:
+    mass = images.sum((1, 2, 3))
+    places = torch.arange(28.0)
+    return (images.sum((1, 3)) @ places) / mass, (images.sum((1, 2)) @ places) / mass
+
+
+def test_a_shift_moves_by_up_to_so_many_pixels() -> None:
+    moved = augment(picture(), torch.Generator().manual_seed(0), shift=3)
+    for found, before in zip(centres(moved), (12.5, 12.5), strict=True):
+        distance = found - before
+        assert distance.abs().max() <= 3.01 and distance.min() < -2.5 and distance.max() > 2.5
+
+
+def test_scale_rotation_and_flip_do_what_they_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+    area = augment(picture(), generator, scale=0.2).sum((1, 2, 3)) / 12
+    assert area.min() > 0.8**2 - 0.1 and area.max() < 1.2**2 + 0.1 and area.max() - area.min() > 0.5
+    turned = augment(picture(), generator, rotation=90)
+    height, width = (turned.amax(dim) > 0.5 for dim in ((1, 3), (1, 2)))
+    assert (width.sum(1) > height.sum(1)).any() and (height.sum(1) > width.sum(1)).any()
+    flipped = augment(picture(), generator, flip=True)
+    same = (flipped - picture()).abs().amax((1, 2, 3)) < 1e-4
+    mirrored = (flipped - picture().flip(3)).abs().amax((1, 2, 3)) < 1e-4
+    assert (same | mirrored).all() and 60 < mirrored.sum() < 140
+
+
+def test_the_losses(data_dir: Path) -> None:
+    prediction, target = torch.randn(8, 10), torch.arange(8)
+    expected = {
+        "cross_entropy": functional.nll_loss(prediction.log_softmax(1), target),
+        "squared_error": ((prediction - torch.eye(10)[target]) ** 2).mean(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(make(data_dir, loss=name).loss(prediction, target), value)
+    accuracy = make(data_dir).metrics()["accuracy"]
+    assert accuracy(torch.eye(10)[[0, 1, 2, 3]], torch.tensor([0, 1, 2, 9])) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"dataset": "minst"}, "task.dataset=minst"),
+        ({"read_as": "diagonals"}, "task.read_as=diagonals"),
+        ({"loss": "hinge"}, "task.loss=hinge"),
+        ({"blank_steps": -1, "read_as": "rows"}, "task.blank_steps"),
+        ({"blank_steps": 3}, "task.blank_steps follow a sequence"),
+    ],
+)
+def test_impossible_keys_are_refused(data_dir: Path, keys: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(data_dir, **keys)
+
+
+@pytest.mark.parametrize("keys", [{"train_size": 50}, {"test_size": 31}])
+def test_sizes_beyond_the_data_are_refused_when_the_data_are_prepared(data_dir: Path, keys: dict) -> None:
+    with pytest.raises(ValueError, match="must be at most"):
+        make(data_dir, **keys).prepare_data()
+
+
+@pytest.mark.skipif("BIONETS_DATA" not in os.environ, reason="needs real images in BIONETS_DATA")
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_real_images(dataset: str) -> None:
+    task = Images(dataset, os.environ["BIONETS_DATA"])
+    images, labels = task.train_data(0)
+    assert images.shape == (55_000, 28, 28) and labels.bincount().min() > 4_500
+    assert len(task.test_data("test")[0]) == 10_000
