@@ -33,6 +33,7 @@ class InitialisedRecurrentModel(RecurrentModel):
     """A recurrent layer whose initialisation has a name."""
 
     initialisation: str = MISSING
+    chrono_steps: int | None = None
 
 
 @dataclass
@@ -205,6 +206,7 @@ MODELS: dict[str, type[RecurrentModel]] = {
     "gru": RecurrentModel,
     "lstm": RecurrentModel,
     "rnn": RecurrentModel,
+    "recurrent": RecurrentModel,
 }
 TASKS: dict[str, type] = {"copy_first_input": CopyFirstInput, "binary_addition": BinaryAddition, "denoising": Denoising}
 OPTIMIZERS: dict[str, type] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
@@ -216,7 +218,7 @@ def register(configs: Path) -> None:
     """
     store = ConfigStore.instance()
     groups: dict[str, Mapping[str, type]] = {
-        "model": {"recurrent": RecurrentModel, **MODELS},  # "recurrent" is for cells of one's own
+        "model": MODELS,
         "task": TASKS,
         "optimizer": OPTIMIZERS,
     }
