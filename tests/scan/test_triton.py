@@ -1,4 +1,4 @@
-"""The CUDA backend without a GPU: its cases in Triton's interpreter, and every kind of kernel compiled ahead of time."""
+"""The CUDA backend without a GPU: its cases in Triton's interpreter, and each kind of kernel compiled ahead of time."""
 
 import importlib.util
 import os
@@ -44,18 +44,16 @@ def _run_cases(marker: str) -> None:
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
 
 
-Launch = tuple[triton_kernels.Kernel, dict[str, Any], int, bool, int]
+Launch = tuple[triton_kernels.Kernel, dict[str, Any], int, bool, int, int]
 
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
-    """What would be launched: kernel, arguments, warps, wide, block."""
+    """What would be launched: kernel, arguments, warps, wide, block, stages."""
     found: list[Launch] = []
 
-    def record(
-        kernel: triton_kernels.Kernel, values: dict[str, Any], instances: int, warps: int, wide: bool, block: int
-    ) -> None:
-        found.append((kernel, {name: values[name] for name in kernel.source.arguments}, warps, wide, block))
+    def record(kernel: triton_kernels.Kernel, values: dict[str, Any], instances: int, *sizes: Any) -> None:
+        found.append((kernel, {name: values[name] for name in kernel.source.arguments}, *sizes))
 
     monkeypatch.setattr(triton_kernels, "_launch", record)
     return found
@@ -126,8 +124,8 @@ def test_loads_of_later_steps_are_under_way_during_a_step(launches: list[Launch]
 @compiling
 def test_offsets_beyond_32_bits_compile(launches: list[Launch]) -> None:
     brc()
-    kernel, values, warps, _, block = launches[0]
-    compile_ahead((kernel, values, warps, True, block), 90)
+    kernel, values, warps, _, block, stages = launches[0]
+    compile_ahead((kernel, values, warps, True, block, stages), 90)
 
 
 def test_time_and_batch_are_not_compiled_in(launches: list[Launch]) -> None:
@@ -164,8 +162,8 @@ def compile_ahead(launch: Launch, architecture: int) -> Any:
     import triton.language as tl
     from triton.backends.compiler import GPUTarget
 
-    kernel, values, warps, wide, block = launch
-    constants = {"BLOCK": block, "OFFSET": tl.int64 if wide else tl.int32, "STAGES": triton_kernels.STAGES}
+    kernel, values, warps, wide, block, stages = launch
+    constants = {"BLOCK": block, "OFFSET": tl.int64 if wide else tl.int32, "STAGES": stages}
     types = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
     signature, constexprs, attributes = {}, {}, {}
     for number, name in enumerate(kernel.function.arg_names):

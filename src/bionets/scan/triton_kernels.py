@@ -14,7 +14,8 @@ from torch import Tensor
 from bionets.scan.program import Program
 from bionets.scan.triton_printer import Source
 
-STAGES = 4  # time steps whose loads are under way at once
+STAGES = (4, 8, 16)  # time steps whose loads are under way at once: the fewer elements, the more steps it takes
+IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidth times its latency
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
 LANES = 128  # elements of a block that one warp takes
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
@@ -64,7 +65,8 @@ def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> No
     total, block = values["total"], 32
     while block < 1024 and total > ENOUGH * block:
         block *= 2
-    _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, block)
+    stages = next((stages for stages in STAGES if stages * total >= IN_FLIGHT), STAGES[-1])
+    _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, block, stages)
 
 
 def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, wide: bool) -> None:
@@ -74,10 +76,12 @@ def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, w
     warps = 1
     while warps < 16 and 32 * warps * WEIGHTS < weight_blocks * block * block:
         warps *= 2
-    _launch(kernel, values, total // width, warps, wide, block)
+    _launch(kernel, values, total // width, warps, wide, block, STAGES[0])
 
 
-def _launch(kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, block: int) -> None:
+def _launch(
+    kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, block: int, stages: int
+) -> None:
     import triton.language as tl  # only where the backend is used
 
     arguments = {name: values[name] for name in kernel.source.arguments}
@@ -85,5 +89,5 @@ def _launch(kernel: Kernel, values: Mapping[str, Any], instances: int, warps: in
     device = next(value.device for value in arguments.values() if isinstance(value, Tensor))
     with torch.cuda.device(device if device.type == "cuda" else -1):
         kernel.function[(instances,)](
-            **arguments, BLOCK=block, OFFSET=offset, STAGES=STAGES, num_warps=warps, enable_fp_fusion=False
+            **arguments, BLOCK=block, OFFSET=offset, STAGES=stages, num_warps=warps, enable_fp_fusion=False
         )
