@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tests.acceptance.conftest import SMALL, Command, Outcome, start, the_run
 
 

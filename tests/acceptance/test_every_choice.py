@@ -1,17 +1,22 @@
 """Every model on every task builds or refuses in one line; every experiment runs a few steps."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import ROOT, Command
 
 from bionets.experiment.schemas import MODELS, TASKS
+from bionets.tasks.image_files import IMAGE_FILES
+from tests.acceptance.conftest import ROOT, Command
+from tests.tasks import idx_files
 
 TINY = {
     "copy_first_input": ["task.length=4"],
     "binary_addition": ["task.length=4", "task.test_length=4", "task.epochs_per_length=1"],
     "denoising": ["task.length=12", "task.forgetting_period=2"],
+    **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
 }
+EXPERIMENTS = {"copy_first_input": 4, "binary_addition": 4, "stigmergic_mnist": 5}  # and how many runs each makes
 SHORT = (
     "task.train_size=20",
     "task.val_size=10",
@@ -23,6 +28,16 @@ SHORT = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("data")
+    for name in IMAGE_FILES:
+        idx_files.write(folder, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIONETS_DATA", str(folder))
+        yield
+
+
 def test_every_config_file_has_a_schema_and_every_schema_a_file() -> None:
     for group, schemas in (("model", MODELS), ("task", TASKS)):
         assert {file.stem for file in (ROOT / "configs" / group).glob("*.yaml")} == set(schemas)
@@ -31,7 +46,8 @@ def test_every_config_file_has_a_schema_and_every_schema_a_file() -> None:
 @pytest.mark.parametrize("model", sorted(MODELS))
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> None:
-    outcome = cli("train", f"model={model}", f"task={task}", "model.hidden_size=4", *TINY[task], *SHORT)
+    own = ["model.layer=torch.nn.GRU"] if model == "recurrent" else []
+    outcome = cli("train", f"model={model}", *own, f"task={task}", "model.hidden_size=4", *TINY[task], *SHORT)
     if outcome.code == 0:
         assert f"{model} on {task}" in outcome.out
     else:
@@ -41,12 +57,12 @@ def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> No
 
 @pytest.mark.parametrize("experiment", sorted(file.stem for file in (ROOT / "configs" / "experiment").glob("*.yaml")))
 def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -> None:
-    task = next(name for name in TASKS if experiment.startswith(name))
+    task = next(name for name in TASKS if name in experiment)
     small = (*TINY[task], *SHORT, "model.hidden_size=4", "seed=0")
     outcome = cli("train", "-m", f"experiment={experiment}", *small)
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
-    assert len(runs) == 4
+    assert len(runs) == EXPERIMENTS[experiment]
 
 
 @pytest.mark.parametrize("optimizer", sorted(file.stem for file in (ROOT / "configs" / "optimizer").glob("*.yaml")))
@@ -55,16 +71,24 @@ def test_every_optimizer_trains(cli: Command, optimizer: str) -> None:
     assert outcome.code == 0, outcome.error
 
 
-def test_a_layer_of_ones_own_trains_without_touching_the_package(
-    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (workplace / "my_cells.py").write_text("import torch\n\n\nclass MyGRU(torch.nn.GRU):\n    pass\n")
+def test_the_cell_of_the_readme_trains(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    code = next(block.split("```")[0] for block in blocks if "my_cells.py" in block)
+    (workplace / "my_cells.py").write_text(code)
+    monkeypatch.syspath_prepend(workplace)
+    own = ("model=recurrent", "model.layer=my_cells.LeakyTanh", "model.name=leaky")
+    outcome = cli("train", *own, "task=copy_first_input", "task.length=3", *SHORT)
+    assert outcome.code == 0, outcome.error
+    assert "leaky on copy_first_input" in outcome.out
+
+
+def test_a_config_file_of_ones_own_needs_no_change_to_the_package(cli: Command, workplace: Path) -> None:
     (workplace / "mine" / "model").mkdir(parents=True)
     (workplace / "mine" / "model" / "mine.yaml").write_text(
-        "defaults: [/schema/model/recurrent@_here_, _self_]\nname: mine\nlayer: my_cells.MyGRU\nhidden_size: 4\n"
+        "defaults: [/schema/model/brc@_here_, _self_]\nname: mine\nlayer: bionets.layers.BRC\n"
+        "initialisation: bistable\nhidden_size: 4\n"
     )
-    monkeypatch.syspath_prepend(workplace)
-    arguments = ("--config-dir", str(workplace / "mine"), "model=mine", "task=copy_first_input", "task.length=3")
-    outcome = cli("train", *arguments, *SHORT)
+    own = ("--config-dir", str(workplace / "mine"), "model=mine")
+    outcome = cli("train", *own, "task=copy_first_input", "task.length=3", *SHORT)
     assert outcome.code == 0, outcome.error
     assert "mine on copy_first_input" in outcome.out

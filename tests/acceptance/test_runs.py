@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
 from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
 
 

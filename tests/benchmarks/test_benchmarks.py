@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
+from benchmarks import cells
 from benchmarks.__main__ import comparisons, main
 from benchmarks.floor import Floor, Work
 from benchmarks.goals import GOALS
 from benchmarks.results import Measured, Results
 from benchmarks.timing import Comparison, Contestant, Row, Run, compare
-from torch import Tensor
-
-from benchmarks import cells
 from bionets.scan import scan
 
 

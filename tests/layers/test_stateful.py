@@ -85,7 +85,7 @@ def test_states_can_be_taken_and_given_back(x: Tensor) -> None:
     assert torch.equal(net(x[1]), expected)
     set_states(net, {})
     assert get_states(net) == {}
-    with pytest.raises(ValueError, match="no state 0.memery"):
+    with pytest.raises(ValueError, match="no state 0[.]memery"):
         set_states(net, {"0.memery": states["0.memory"]})
 
 
@@ -172,7 +172,10 @@ def test_a_change_of_dtype_keeps_the_memory(x: Tensor) -> None:
     assert net(x[1].double()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))])
+@pytest.mark.parametrize(
+    "device",
+    ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
 def test_states_move_with_the_layer(x: Tensor, device: str) -> None:
     net = network()
     net(x[0])

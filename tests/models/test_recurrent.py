@@ -30,7 +30,7 @@ def test_the_last_step_is_read_out_of_the_same_network() -> None:
 
 
 def test_the_layer_gets_its_arguments() -> None:
-    layer = model(LAST, num_layers=2, initialisation="chrono", layer_arguments={"chrono_steps": 9}).recurrent
+    layer = model(LAST, num_layers=2, initialisation="chrono", chrono_steps=9).recurrent
     assert isinstance(layer, BRC)
     assert (layer.num_layers, layer.initialisation, layer.chrono_steps) == (2, "chrono", 9)
 

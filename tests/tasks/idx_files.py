@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bionets.tasks.image_files import ImageFiles
+from bionets.tasks.image_files import IMAGE_FILES, ImageFiles
 
 NAMES = [f"{split}-{kind}.gz" for split in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 
@@ -33,7 +33,7 @@ def contents(train: int = 60, test: int = 30) -> dict[str, bytes]:
 def write(data_dir: Path, name: str = "mnist", **sizes: int) -> None:
     """The four files where a task looks for them."""
     (data_dir / name).mkdir(parents=True)
-    for file, content in contents(**sizes).items():
+    for file, content in zip(IMAGE_FILES[name].files, contents(**sizes).values(), strict=True):
         (data_dir / name / file).write_bytes(content)
 
 

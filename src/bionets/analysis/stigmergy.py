@@ -28,7 +28,8 @@ class MemoryTrace(NamedTuple):
 def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
     """Run a layer over one sequence x ``[T, input_size]`` from its initial state, and write down what it does."""
     memories, _ = layer.over_time(x)
-    before = torch.cat([*layer.initial_states(x[:1]), memories[:-1]])
+    (start,) = layer.initial_states(x)
+    before = torch.cat([start.unsqueeze(0), memories[:-1]])
     return MemoryTrace(*layer.marks_and_ticks(x, before), memories)
 
 

@@ -31,7 +31,8 @@ def print_results(
 
 def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
     known = published(config)
-    table = Table(title=title_of(config))
+    console.print(f"[bold]{title_of(config)}[/]", highlight=False)
+    table = Table()
     table.add_column("metric")
     table.add_column("ours", justify="right")
     if known:

@@ -15,11 +15,18 @@ from omegaconf import II, MISSING, OmegaConf
 
 
 @dataclass
-class RecurrentModel:
+class Model:
+    """What every model has."""
+
+    _target_: str = MISSING
+    name: str = MISSING
+
+
+@dataclass
+class RecurrentModel(Model):
     """Any layer with the interface of ``nn.GRU``, read out by a linear layer."""
 
     _target_: str = "bionets.models.RecurrentModel"
-    name: str = MISSING
     layer: str = MISSING
     hidden_size: int = 100
     num_layers: int = 1
@@ -33,14 +40,14 @@ class InitialisedRecurrentModel(RecurrentModel):
     """A recurrent layer whose initialisation has a name."""
 
     initialisation: str = MISSING
+    chrono_steps: int | None = None
 
 
 @dataclass
-class StigmergicModel:
+class StigmergicModel(Model):
     """A stigmergic memory, read out by a small feed-forward network."""
 
     _target_: str = "bionets.models.StigmergicModel"
-    name: str = MISSING
     memory_size: int = 15
     recurrent: bool = True
     hidden_layers: int = 1
@@ -52,21 +59,20 @@ class StigmergicModel:
 
 
 @dataclass
-class StigmergicPerceptronModel:
+class StigmergicPerceptronModel(Model):
     """Two layers of stigmergic perceptrons, read out over all of time."""
 
     _target_: str = "bionets.models.StigmergicPerceptronModel"
-    name: str = MISSING
     hidden_size: int = 10
 
 
 @dataclass
-class FeedForwardModel:
+class FeedForwardModel(Model):
     """Fully connected layers over a whole image, or over all steps of a sequence."""
 
     _target_: str = "bionets.models.FeedForwardModel"
-    name: str = MISSING
-    hidden_sizes: list[int] = MISSING
+    hidden_size: int = 300
+    num_layers: int = 2
     dropout: float = 0.0
 
 
@@ -257,18 +263,19 @@ class Compare:
     output_dir: str = "comparison"
 
 
-MODELS: dict[str, type] = {
+MODELS: dict[str, type[Model]] = {
     "brc": InitialisedRecurrentModel,
     "nbrc": InitialisedRecurrentModel,
     "peephole_lstm": InitialisedRecurrentModel,
     "gru": RecurrentModel,
     "lstm": RecurrentModel,
     "rnn": RecurrentModel,
+    "recurrent": RecurrentModel,
     "stigmergic": StigmergicModel,
     "stigmergic_perceptron": StigmergicPerceptronModel,
     "feed_forward": FeedForwardModel,
 }
-TASKS: dict[str, type] = {
+TASKS: dict[str, type[Task]] = {
     "copy_first_input": CopyFirstInput,
     "binary_addition": BinaryAddition,
     "denoising": Denoising,
@@ -286,7 +293,7 @@ def register(configs: Path) -> None:
     """
     store = ConfigStore.instance()
     groups: dict[str, Mapping[str, type]] = {
-        "model": {"recurrent": RecurrentModel, **MODELS},  # "recurrent" is for cells of one's own
+        "model": MODELS,
         "task": TASKS,
         "optimizer": OPTIMIZERS,
     }

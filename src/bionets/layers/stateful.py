@@ -1,7 +1,7 @@
 """Layers that are written for one time step and keep their state between calls."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class StatefulModule(nn.Module):
     copied and pickled with the layer (without their graph), but are neither parameters nor in its ``state_dict``.
     """
 
-    state_names: ClassVar[tuple[str, ...]]
+    state_names: tuple[str, ...]
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,11 @@ def detach_states(model: nn.Module) -> None:
 
 def get_states(model: nn.Module) -> dict[str, Tensor]:
     """All kept states by ``path.name``, with their graph; layers that were not called since a reset have none."""
-    kept = {_join(path, name): getattr(module, name) for path, module in stateful_modules(model) for name in module.state_names}
+    kept = {
+        _join(path, name): getattr(module, name)
+        for path, module in stateful_modules(model)
+        for name in module.state_names
+    }
     return {name: state for name, state in kept.items() if state is not None}
 
 
@@ -140,7 +144,9 @@ def set_states(model: nn.Module, states: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: a name that is no state of the model.
     """
-    places = {_join(path, name): (module, name) for path, module in stateful_modules(model) for name in module.state_names}
+    places = {
+        _join(path, name): (module, name) for path, module in stateful_modules(model) for name in module.state_names
+    }
     if unknown := sorted(states.keys() - places.keys()):
         raise ValueError(f"the model has no state {unknown[0]}: it has {', '.join(places) or 'none'}")
     for key, (module, name) in places.items():

@@ -40,7 +40,6 @@ class StigmergicPerceptron(StatefulModule):
     MIKE 2018, there called simple and full layer.
     """
 
-    state_names = ("threshold", "weights")
     threshold: Tensor | None
     weights: Tensor | None
 
@@ -77,9 +76,7 @@ class StigmergicPerceptron(StatefulModule):
     def initial_states(self, x: Tensor) -> States:
         """The starting thresholds and weights, for every sequence the same."""
         starts = (self.threshold_start, self.weight)
-        return tuple(
-            start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False)
-        )
+        return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
 
     def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
         """x ``[T, *, input_size]`` to ``[T, *, output_size]`` and the last states. Pure; see `StatefulModule`."""

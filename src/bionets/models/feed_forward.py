@@ -1,6 +1,5 @@
 """Feed-forward networks: everything at once, without a memory."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -14,7 +13,8 @@ class FeedForwardModel(Model):
 
     Args:
         spec: the task's spec.
-        hidden_sizes: units of each hidden layer; two of 300 on 784 pixels make 328,810 parameters.
+        hidden_size, num_layers: units in a hidden layer, and how many of these there are; two of 300 units on 784
+            pixels make 328,810 parameters.
         dropout: share of hidden activations set to zero in training.
         optimizer: called with the parameters, gives the optimizer.
 
@@ -27,14 +27,16 @@ class FeedForwardModel(Model):
     def __init__(
         self,
         spec: TaskSpec,
-        hidden_sizes: Sequence[int] = (300, 300),
+        hidden_size: int = 300,
+        num_layers: int = 2,
         dropout: float = 0.0,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        if any(size < 1 for size in hidden_sizes):
-            raise ValueError(f"model.hidden_sizes must be at least 1 each, got {list(hidden_sizes)}")
-        sizes = [spec.input_size * (spec.steps or 1), *hidden_sizes]
+        for name, value in (("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if value < 1:
+                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        sizes = [spec.input_size * (spec.steps or 1)] + [hidden_size] * num_layers
         layers: list[nn.Module] = []
         for size_in, size_out in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Linear(size_in, size_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]

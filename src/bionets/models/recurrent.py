@@ -19,6 +19,7 @@ class RecurrentModel(Model):
         layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``.
         hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
         initialisation: the layer's initialisation by name; None leaves the layer's own default.
+        chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
         layer_arguments: whatever else the layer's constructor takes.
         optimizer: called with the parameters, gives the optimizer.
 
@@ -37,6 +38,7 @@ class RecurrentModel(Model):
         dropout: float = 0.0,
         bidirectional: bool = False,
         initialisation: str | None = None,
+        chrono_steps: int | None = None,
         layer_arguments: Mapping[str, Any] | None = None,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
@@ -46,7 +48,7 @@ class RecurrentModel(Model):
                 raise ValueError(f"model.{name} must be at least 1, got {value}")
         arguments = dict(layer_arguments or {})
         if initialisation is not None:
-            arguments["initialisation"] = initialisation
+            arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
         self.recurrent = import_layer(layer)(
             spec.input_size,
             hidden_size,

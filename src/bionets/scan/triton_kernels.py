@@ -14,7 +14,8 @@ from torch import Tensor
 from bionets.scan.program import Program
 from bionets.scan.triton_printer import Source
 
-STAGES = 4  # time steps whose loads are under way at once
+STAGES = (4, 8, 16)  # time steps whose loads are under way at once: the fewer elements, the more steps it takes
+IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidth times its latency
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
 LANES = 128  # elements of a block that one warp takes
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
@@ -54,24 +55,33 @@ def load_kernel(source: Source) -> Kernel:
     return Kernel(names["kernel"], source)
 
 
-def launch_elements(kernel: Kernel, values: Mapping[str, Any], total: int, wide: bool) -> None:
-    """Run a kernel on `total` elements in blocks."""
-    block = 32
+def padded(width: int) -> int:
+    """The next power of two, of which Triton's tiles are made."""
+    return max(16, 1 << (width - 1).bit_length())
+
+
+def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> None:
+    """Run a kernel on the elements of [B, N] in blocks."""
+    total, block = values["total"], 32
     while block < 1024 and total > ENOUGH * block:
         block *= 2
-    _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, BLOCK=block)
+    stages = next((stages for stages in STAGES if stages * total >= IN_FLIGHT), STAGES[-1])
+    _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, block, stages)
 
 
-def launch_rows(kernel: Kernel, values: Mapping[str, Any], program: Program, wide: bool) -> None:
-    """Run a kernel on whole rows, one for each instance, padded to a power of two."""
+def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, wide: bool) -> None:
+    """Run a kernel on whole rows, one for each instance, that keeps this many blocks [H, H] of weights."""
     total, width = values["total"], values["width"]
-    block = max(16, 1 << (width - 1).bit_length())
-    weights = sum(stage.blocks for stage in program.stages) * block * block
-    warps = min(16, max(1, weights // (32 * WEIGHTS)))
-    _launch(kernel, values, total // width, warps, wide, BLOCK=block)
+    block = padded(width)
+    warps = 1
+    while warps < 16 and 32 * warps * WEIGHTS < weight_blocks * block * block:
+        warps *= 2
+    _launch(kernel, values, total // width, warps, wide, block, STAGES[0])
 
 
-def _launch(kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, **sizes: Any) -> None:
+def _launch(
+    kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, block: int, stages: int
+) -> None:
     import triton.language as tl  # only where the backend is used
 
     arguments = {name: values[name] for name in kernel.source.arguments}
@@ -79,5 +89,5 @@ def _launch(kernel: Kernel, values: Mapping[str, Any], instances: int, warps: in
     device = next(value.device for value in arguments.values() if isinstance(value, Tensor))
     with torch.cuda.device(device if device.type == "cuda" else -1):
         kernel.function[(instances,)](
-            **arguments, **sizes, OFFSET=offset, STAGES=STAGES, num_warps=warps, enable_fp_fusion=False
+            **arguments, BLOCK=block, OFFSET=offset, STAGES=stages, num_warps=warps, enable_fp_fusion=False
         )

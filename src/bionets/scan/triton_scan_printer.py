@@ -11,10 +11,11 @@ Each instance of the kernel owns a tile of the elements of [B, N] and carries it
         store y and history                             state gradient += recurrent gradient @ weight
                                                     store the gradient of x
 
-A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then stay
-in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through the steps since the last stored
-state, and keeps their states on a tape. All tensors are handed in as they lie at the step that is walked first: the
-kernel knows no direction of time, it adds `x0_time` to reach the next step and subtracts it to go back.
+A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then
+stay in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through
+the steps since the last stored state, and keeps their states on a tape. All tensors are handed in as they lie at the
+step that is walked first: the kernel knows no direction of time, it adds `x0_time` to reach the next step and subtracts
+it to go back.
 """
 
 from bionets.scan.program import Program
@@ -197,7 +198,7 @@ class _BackwardPrinter(_ScanPrinter):
             self.store(f"tape{i}", f"state{i}")
 
     def retreat(self) -> None:
-        """One time step back: from the state before it and the variables `grad0`, `grad1` after it to those before it."""
+        """One time step back: from the state before it, and the gradients `grad0`... after it, to those before it."""
         variant, stages = self.variant, self.program.stages
         moving: list[str] = []
         state, inputs = [[f"state{i}" for i in self.states]], []

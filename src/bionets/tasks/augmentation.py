@@ -8,7 +8,13 @@ from torch.nn import functional
 
 
 def augment(
-    images: Tensor, random: Generator, *, shift: float = 0.0, rotation: float = 0.0, scale: float = 0.0, flip: bool = False
+    images: Tensor,
+    random: Generator,
+    *,
+    shift: float = 0.0,
+    rotation: float = 0.0,
+    scale: float = 0.0,
+    flip: bool = False,
 ) -> Tensor:
     """Each image ``[B, C, H, W]`` moved, turned and scaled by its own random amounts, uniform up to the given ones.
 

@@ -1,0 +1,75 @@
+"""What the backward pass on CUDA writes, and the gradients that come of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.numba_printer import shared_gradient
+
+
+@dataclass
+class Gradients:
+    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
+
+    x: Tensor | None
+    state: list[Tensor]
+    params: list[Tensor]
+    weights: list[Tensor]
+
+
+class Results:
+    """Memory for the backward pass. All sums over rows and over time are left to one reduction or product at the end.
+
+    x: `[T, B, X, N]`. state: `[B, N]`. sums: `[B, N]` by number of the parameter, summed over time. recurrent: for each
+    stage its blocks `[T, B, N]`, in the memory of x where the gradients are the same (`shared`). before: for each stage
+    the states that it multiplied, `[T, B, N]`, unless a history has them.
+    """
+
+    def __init__(self, call: Call, needs_x: tuple[bool, ...], needs_params: tuple[bool, ...]) -> None:
+        self.call, self.needs_x, self.needs_params = call, needs_x, needs_params
+        time, batch, width = call.time, call.batch, call.width
+        blocks = [stage.blocks for stage in call.program.stages]
+        self.shared = shared_gradient(call.program, needs_x)
+        self.x = self.empty(time, batch, sum(needs_x), width)
+        self.state = [self.empty(batch, width) for _ in call.state]
+        self.sums = {i: self.empty(batch, width) for i, needed in enumerate(needs_params) if needed}
+        self.before = [
+            self.empty(time, batch, width) if n and (k or call.checkpoint_every > 1) else None
+            for k, n in enumerate(blocks)
+        ]
+        if self.shared is None:
+            self._recurrent = [self.empty(time, batch, n, width) for n in blocks]
+        else:
+            self._recurrent = [self.x[:, :, self.shared : self.shared + blocks[0]]]
+        self.recurrent = [gradient.unbind(2) for gradient in self._recurrent]
+
+    def empty(self, *shape: int) -> Tensor:
+        return torch.empty(shape, dtype=self.call.program.dtype, device=self.call.x[0].device)
+
+    def x_by_number(self) -> dict[int, Tensor]:
+        """The wanted gradients of x, each `[T, B, N]`."""
+        wanted = [i for i, needed in enumerate(self.needs_x) if needed]
+        return dict(zip(wanted, self.x.unbind(2), strict=True))
+
+    def recurrent_rows(self, k: int, t: int) -> Tensor:
+        """The gradient of stage k's matrix product at one time, `[B, G * N]`."""
+        return self._recurrent[k][t].flatten(1)
+
+    def gradients(self, first_history: Tensor) -> Gradients:
+        params = [
+            total.sum().view(1) if self.call.params[i].numel() == 1 else total.sum(0) for i, total in self.sums.items()
+        ]
+        weights = [self._weight_gradient(k, first_history) for k in range(len(self.call.weights))]
+        return Gradients(self.x if any(self.needs_x) else None, self.state, params, weights)
+
+    def _weight_gradient(self, k: int, history: Tensor) -> Tensor:
+        """Sum over time of gradient[t].T @ (state before t), in one product; the initial state has one of its own."""
+        call, before, gradient = self.call, self.before[k], self._recurrent[k].flatten(2)
+        rows = gradient.shape[-1]
+        if before is not None:
+            return gradient.reshape(-1, rows).T @ before.view(-1, call.width)
+        first = gradient[-1 if call.reverse else 0].T @ call.state[0]
+        later, earlier = (gradient[:-1], history[1:]) if call.reverse else (gradient[1:], history[:-1])
+        return first.addmm_(later.reshape(-1, rows).T, earlier.reshape(-1, call.width))

@@ -1,0 +1,180 @@
+"""The CUDA backend without a GPU: its cases in Triton's interpreter, and each kind of kernel compiled ahead of time."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bionets.layers.brc import brc_step
+from bionets.layers.nbrc import nbrc_step
+from bionets.layers.peephole_lstm import peephole_memory_step, peephole_output_step
+from bionets.scan import triton_backend, triton_kernels, triton_printer
+from bionets.scan.arguments import read_arguments
+from bionets.scan.compiled import compiled_scan
+from bionets.scan.trace import UnsupportedStepError
+
+pytest.importorskip("triton", reason="the triton backend needs the package triton")
+compiling = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
+
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes that one kernel may take on each architecture
+
+
+def test_cases_in_the_interpreter() -> None:
+    _run_cases("not slow")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_cell_in_the_interpreter() -> None:
+    _run_cases("slow")
+
+
+def _run_cases(marker: str) -> None:
+    cases = str(Path(__file__).with_name("triton_cases.py"))
+    command = [sys.executable, "-m", "pytest", cases, "-q", "--no-header", "-p", "no:cacheprovider", "-m", marker]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
+
+
+Launch = tuple[triton_kernels.Kernel, dict[str, Any], int, bool, int, int]
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
+    """What would be launched: kernel, arguments, warps, wide, block, stages."""
+    found: list[Launch] = []
+
+    def record(kernel: triton_kernels.Kernel, values: dict[str, Any], instances: int, *sizes: Any) -> None:
+        found.append((kernel, {name: values[name] for name in kernel.source.arguments}, *sizes))
+
+    monkeypatch.setattr(triton_kernels, "_launch", record)
+    return found
+
+
+def tensor(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.zeros(shape, dtype=dtype, requires_grad=True)
+
+
+def train(
+    stages: tuple[Any, ...], x: Any, state: Any, params: Any, weights: tuple[Tensor, ...] = (), **options: Any
+) -> None:
+    """Forward and backward, as `scan` would call the backend."""
+    options = {"lengths": None, "reverse": False, "checkpoint_every": 1, **options}
+    y, _ = compiled_scan(stages, read_arguments(x, state, params, weights, **options), "triton")
+    y.sum().backward()
+
+
+def brc(time: int = 20, batch: int = 64, dtype: torch.dtype = torch.float32, **options: Any) -> None:
+    x = tensor(time, batch, 300, dtype=dtype).chunk(3, -1)
+    train((brc_step,), x, tensor(batch, 100), tuple(tensor(100) for _ in range(4)), **options)
+
+
+def nbrc(width: int = 128, **options: Any) -> None:
+    x = tensor(20, 64, 3 * width).chunk(3, -1)
+    params = (tensor(width), tensor(width))
+    train((nbrc_step,), x, tensor(64, width), params, (tensor(2 * width, width),), **options)
+
+
+def lstm(**options: Any) -> None:
+    x, states, params = (tuple(tensor(*shape) for _ in range(4)) for shape in ((20, 64, 64), (64, 64), (64,)))
+    train(
+        (peephole_memory_step, peephole_output_step), x, states, params, (tensor(256, 64), tensor(192, 64)), **options
+    )
+
+
+RAGGED = torch.arange(64) % 20
+HARDEST = {"lengths": RAGGED, "reverse": True, "checkpoint_every": 4}
+KINDS: dict[str, Callable[[], None]] = {
+    "elementwise": brc,
+    "elementwise with lengths and checkpoints": lambda: brc(**HARDEST),
+    "elementwise float64": lambda: brc(dtype=torch.float64),
+    "dense": nbrc,
+    "two stages with lengths and checkpoints": lambda: lstm(**HARDEST),
+    "loop over time": lambda: nbrc(width=272, lengths=RAGGED),
+}
+
+
+@compiling
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernels_compile_for_nvidia_gpus(kind: str, launches: list[Launch]) -> None:
+    KINDS[kind]()
+    kernels = {launch[0].source.text: launch for launch in launches}
+    assert len(kernels) >= 2
+    for launch in kernels.values():
+        for architecture, limit in SHARED_MEMORY.items():
+            compiled = compile_ahead(launch, architecture)
+            assert compiled.asm["cubin"]
+            assert compiled.metadata.shared <= limit
+
+
+@compiling
+def test_loads_of_later_steps_are_under_way_during_a_step(launches: list[Launch]) -> None:
+    brc()
+    assert all("cp.async" in compile_ahead(launch, 80).asm["ptx"] for launch in launches)
+
+
+@compiling
+def test_offsets_beyond_32_bits_compile(launches: list[Launch]) -> None:
+    brc()
+    kernel, values, warps, _, block, stages = launches[0]
+    compile_ahead((kernel, values, warps, True, block, stages), 90)
+
+
+def test_time_and_batch_are_not_compiled_in(launches: list[Launch]) -> None:
+    brc(time=20, batch=64)
+    brc(time=7, batch=11)
+    assert launches[0][0] is launches[2][0]
+    assert launches[1][0] is launches[3][0]
+
+
+def test_an_operation_that_cannot_be_printed_is_named(launches: list[Launch], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(triton_printer.OPERATIONS, "erf")
+
+    def step(x: Tensor, state: Tensor, params: Any) -> tuple[Tensor, Tensor]:
+        return torch.erf(x), state
+
+    with pytest.raises(UnsupportedStepError, match=r"erf.*test_triton.py, line \d+"):
+        train((step,), tensor(2, 1, 1), tensor(1, 1), ())
+
+
+def test_a_missing_triton_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="needs the package triton; install it or use backend='auto'"):
+        triton_kernels.load_kernel(triton_printer.Source("", ()))
+
+
+def test_wide_weights_loop_over_time() -> None:
+    assert [triton_kernels.padded(width) for width in (1, 16, 100, 128, 129)] == [16, 16, 128, 128, 256]
+    assert triton_backend.ON_CHIP == 4 * 128**2
+
+
+def compile_ahead(launch: Launch, architecture: int) -> Any:
+    """Compile a kernel as Triton would at this launch, for a GPU that need not be there."""
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+
+    kernel, values, warps, wide, block, stages = launch
+    constants = {"BLOCK": block, "OFFSET": tl.int64 if wide else tl.int32, "STAGES": stages}
+    types = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
+    signature, constexprs, attributes = {}, {}, {}
+    for number, name in enumerate(kernel.function.arg_names):
+        value = constants.get(name, values.get(name))
+        counter = name in triton_printer.COUNTERS
+        if name in constants or (not isinstance(value, Tensor) and value == 1 and not counter):
+            signature[name], constexprs[number,] = "constexpr", value
+        else:
+            signature[name] = types[value.dtype] if isinstance(value, Tensor) else "i32"
+            if isinstance(value, Tensor) or (value % 16 == 0 and not counter):
+                attributes[number,] = [["tt.divisibility", 16]]
+    source = triton.compiler.ASTSource(kernel.function, signature, constexprs, attributes)
+    options = {"num_warps": warps, "enable_fp_fusion": False}
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
