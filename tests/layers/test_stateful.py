@@ -85,7 +85,7 @@ def test_states_can_be_taken_and_given_back(x: Tensor) -> None:
     assert torch.equal(net(x[1]), expected)
     set_states(net, {})
     assert get_states(net) == {}
-    with pytest.raises(ValueError, match="no state 0[.]memery"):
+    with pytest.raises(ValueError, match=r"no state 0\.memery"):
         set_states(net, {"0.memery": states["0.memory"]})
 
 

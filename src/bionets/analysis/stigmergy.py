@@ -34,7 +34,7 @@ def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
 
 
 def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
-    """The input ``[T, input_size]``, marks, ticks and memory, side by side with time running downwards, as a png file."""
+    """The input ``[T, input_size]``, marks, ticks and memory side by side, time running downwards, as a png file."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     panels = figure.subplots(1, 4, sharey=True)
     deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)

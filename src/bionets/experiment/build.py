@@ -15,7 +15,7 @@ from bionets.experiment.progress import ProgressBar
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.schemas import MODELS
 from bionets.models import Model
-from bionets.models.model import OptimizerFactory
+from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.tasks import Task, TaskSpec
 
 
@@ -41,7 +41,9 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
-    return _instantiate(config["model"], spec=spec, optimizer=build_optimizer(config))
+    model: Model = _instantiate(config["model"], spec=spec, optimizer=build_optimizer(config))
+    model.schedule = build_schedule(config)
+    return model
 
 
 def family(target: str) -> type[Model]:
@@ -57,6 +59,18 @@ def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
         factory([torch.nn.Parameter(torch.zeros(1))])
     except ValueError as error:
         raise UserError(f"the optimizer refuses its settings: {error}") from error
+    return factory
+
+
+def build_schedule(config: dict[str, Any]) -> ScheduleFactory | None:
+    """The schedule, still to be given the optimizer and the number of steps; what it refuses is a UserError now."""
+    if config.get("schedule") is None:
+        return None
+    factory = _instantiate(config["schedule"])
+    try:
+        factory(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]), 1)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return factory
 
 

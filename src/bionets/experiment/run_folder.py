@@ -27,7 +27,7 @@ MACHINE = (
     "max_time",
     "data_dir",
 )
-SCIENTIFIC = ("model", "task", "optimizer", "trainer", "matmul_precision")
+SCIENTIFIC = ("model", "task", "optimizer", "schedule", "trainer", "matmul_precision")
 
 
 class RunFolder:
@@ -115,7 +115,7 @@ class RunFolder:
 
 def scientific_digest(config: dict[str, Any]) -> str:
     """Eight hex digits that name everything in a resolved config that can change the result, the seed apart."""
-    science = {key: config[key] for key in SCIENTIFIC}
+    science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
     for part in ("trainer", "task"):
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
     canonical = json.dumps(science, sort_keys=True, default=str)

@@ -175,6 +175,14 @@ class RMSprop(Optimizer):
 
 
 @dataclass
+class CosineSchedule:
+    _target_: str = "bionets.models.cosine_schedule"
+    _partial_: bool = True
+    warmup: float = 0.0
+    final: float = 0.0
+
+
+@dataclass
 class Trainer:
     """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says
     otherwise.
@@ -239,6 +247,7 @@ class Train:
     model: Any = MISSING
     task: Any = MISSING
     optimizer: Any = MISSING
+    schedule: Any = None
     trainer: Trainer = field(default_factory=Trainer)
     callbacks: Any = MISSING
     logger: Any = MISSING
@@ -296,6 +305,7 @@ def register(configs: Path) -> None:
         "model": MODELS,
         "task": TASKS,
         "optimizer": OPTIMIZERS,
+        "schedule": {"cosine": CosineSchedule},
     }
     for group, schemas in groups.items():
         for name, schema in schemas.items():

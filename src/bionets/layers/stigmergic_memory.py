@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,7 @@ class StigmergicMemory(StatefulModule):
     def _network(self) -> nn.Sequential:
         sizes = [self._net_input_size] + [self.hidden_size] * self.hidden_layers + [self.memory_size]
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+        for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), nn.PReLU()]
         return nn.Sequential(*layers[:-1], nn.ReLU())
 

@@ -3,7 +3,8 @@
 from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
+from bionets.models.schedule import cosine_schedule
 from bionets.models.stigmergic import StigmergicModel
 from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 
-__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel", "StigmergicPerceptronModel"]
+__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel", "StigmergicPerceptronModel", "cosine_schedule"]

@@ -1,5 +1,6 @@
 """Feed-forward networks: everything at once, without a memory."""
 
+from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class FeedForwardModel(Model):
                 raise ValueError(f"model.{name} must be at least 1, got {value}")
         sizes = [spec.input_size * (spec.steps or 1)] + [hidden_size] * num_layers
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+        for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
         self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.output_size))
 

@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from bionets.tasks.spec import Kind, TaskSpec
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+ScheduleFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 
 
 class Model(LightningModule):
@@ -22,6 +23,10 @@ class Model(LightningModule):
     Args:
         spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
         optimizer: called with the parameters, gives the optimizer. None will do for evaluation.
+
+    Attributes:
+        schedule: called with the optimizer and the number of training steps, gives what changes the learning rate after
+            each step; None for a constant one.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
@@ -32,16 +37,21 @@ class Model(LightningModule):
             raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
         self.spec = spec
         self.optimizer = optimizer
+        self.schedule: ScheduleFactory | None = None
         self.test_results: dict[str, dict[str, float]] = {}
 
     @property
     def task(self) -> Any:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> Any:
         if self.optimizer is None:
             raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
-        return self.optimizer(self.parameters())
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule is None:
+            return optimizer
+        schedule = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch

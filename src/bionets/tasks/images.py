@@ -36,9 +36,9 @@ class Images(Task):
     with ``threshold`` a pixel is 1 if above it and else 0. Training images are augmented batch by batch as
     ``augmentation`` says (see `augmentation.augment`).
 
-    Training and validation images are the first ``train_size`` and the last ``val_size`` of the 60,000 training images in
-    a fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
-    are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
+    Training and validation images are the first ``train_size`` and the last ``val_size`` of the 60,000 training images
+    in a fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The
+    files are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
 
     The loss is the ``cross_entropy`` of the scores or their ``squared_error`` from 1 for the class and 0 elsewhere.
     """
