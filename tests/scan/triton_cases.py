@@ -23,13 +23,13 @@ from .cells import CELLS, assert_close, run_cell
 from .cells import OPTIONS as CELL_OPTIONS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TIME, BATCH, WIDTH = 5, 3, 13  # more than one tile of 32 elements, the last one not full
-LENGTHS = torch.tensor([5, 0, 3], device=DEVICE)
+TIME, BATCH, WIDTH = 4, 3, 13  # more than one tile of 32 elements, the last one not full
+LENGTHS = torch.tensor([4, 0, 2], device=DEVICE)
 OPTIONS = [
     {"lengths": lengths, "reverse": reverse, "checkpoint_every": every}
     for lengths, reverse, every in itertools.product((None, LENGTHS), (False, True), (1, 2, 3))
 ]
-FEW_OPTIONS = [OPTIONS[0], OPTIONS[1], OPTIONS[3], OPTIONS[9], OPTIONS[11]]
+FEW_OPTIONS = [OPTIONS[0], OPTIONS[1], OPTIONS[9], OPTIONS[11]]
 Run = Callable[..., tuple[Any, Any]]
 
 
@@ -96,7 +96,7 @@ def lstm_leaves() -> list[Tensor]:
     return [*(normal(TIME, BATCH, WIDTH) for _ in range(4)), *states, *biases, *weights]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [OPTIONS[0], *OPTIONS[3:6], *OPTIONS[9:]], ids=str)
 def test_brc(options: dict[str, Any]) -> None:
     check_agreement(run_brc, brc_leaves(), **options)
 

@@ -1,5 +1,6 @@
 """What a scan is called with, flattened and checked once for all backends."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,12 +94,10 @@ def read_arguments(
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     floats = [leaf.dtype for leaf in (*x_leaves, *state_leaves, *params_leaves, *weights) if leaf.is_floating_point()]
     carry_dtype = torch.float64 if torch.float64 in floats else torch.float32
-    x_dtypes = [leaf.dtype for leaf in x_leaves if leaf.is_floating_point()]
+    x_dtypes = {leaf.dtype for leaf in x_leaves if leaf.is_floating_point()}
     output_dtype = carry_dtype
     if carry_dtype == torch.float32 and x_dtypes:
-        output_dtype = x_dtypes[0]
-        for dtype in x_dtypes:
-            output_dtype = torch.promote_types(output_dtype, dtype)
+        output_dtype = functools.reduce(torch.promote_types, x_dtypes)
     return Arguments(
         x_leaves,
         state_leaves,

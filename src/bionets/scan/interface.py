@@ -122,15 +122,15 @@ def dense_scan(
 def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    chosen = _choose(arguments, backend)
+    if chosen != "reference" and arguments.time and arguments.batch and math.prod(arguments.shape):
+        try:
+            return compiled_scan(stages, arguments, chosen)
+        except UnsupportedStepError as error:
+            if backend != "auto":
+                raise
+            _warn_once(f"scan runs on the slow reference backend: {error}")
     with torch.autocast(arguments.device.type, enabled=False):
-        chosen = _choose(arguments, backend)
-        if chosen != "reference" and arguments.time and arguments.batch and math.prod(arguments.shape):
-            try:
-                return compiled_scan(stages, arguments, chosen)
-            except UnsupportedStepError as error:
-                if backend != "auto":
-                    raise
-                _warn_once(f"scan runs on the slow reference backend: {error}")
         return reference_scan(stages, arguments)
 
 

@@ -234,6 +234,11 @@ def _threshold_backward(b: GraphBuilder, gradient: Any, a: Any, threshold: float
     return b("where", b("le", a, threshold), 0.0, gradient)
 
 
+@lowers("hardtanh_backward")
+def _hardtanh_backward(b: GraphBuilder, gradient: Any, a: Any, low: float, high: float) -> Any:
+    return b("where", b("or", b("le", a, low), b("ge", a, high)), 0.0, gradient)
+
+
 @lowers("leaky_relu")
 def _leaky_relu(b: GraphBuilder, a: Any, slope: float = 0.01) -> Any:
     return b("where", b("gt", a, 0.0), a, b("mul", a, slope))

@@ -35,7 +35,8 @@ def _scan(
 ) -> list[Tensor]:
     """y, the final state, and with `keep` the histories that the backward pass needs."""
     call = _call(x, state, params, weights, lengths, program, reverse, checkpoint_every)
-    y, final, histories = backend_module(backend).forward(call, keep)
+    with torch.autocast(x[0].device.type, enabled=False):
+        y, final, histories = backend_module(backend).forward(call, keep)
     return [*y, *final, *histories]
 
 
@@ -77,9 +78,10 @@ def _scan_backward(
 ) -> list[Tensor]:
     """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params and weights."""
     call = _call(x, state, params, weights, lengths, program, reverse, checkpoint_every)
-    found = backend_module(backend).backward(
-        call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params)
-    )
+    with torch.autocast(x[0].device.type, enabled=False):
+        found = backend_module(backend).backward(
+            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params)
+        )
     grad_x = [] if found.x is None else [found.x]
     return [*grad_x, *found.state, *found.params, *found.weights]
 

@@ -46,7 +46,7 @@ def program_of(key: str) -> Program:
 def find_program(stages: tuple[Callable[..., Any], ...], arguments: Arguments) -> Program:
     """The traced program of these stages. Raises UnsupportedStepError where one cannot be traced."""
     width = arguments.shape[0] if arguments.weights else 1
-    blocks = tuple(weight.shape[0] // width for weight in arguments.weights) or (0,)
+    blocks = tuple(len(weight.split(width)) for weight in arguments.weights) or (0,)
     trees = (arguments.x_tree, arguments.state_tree, arguments.params_tree)
     return _find_program(stages, blocks, trees, arguments.carry_dtype)
 

@@ -1,0 +1,118 @@
+"""Threads, processes, forks, and cache folders that cannot be trusted."""
+
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from bionets.scan import scan, split_gates
+
+from .cells import brc
+
+SCRIPT = """
+import sys, time, torch
+from bionets.scan import scan
+def step(x, h, params):
+    h = torch.tanh(h * params + x)
+    return h, h
+x = torch.linspace(-1, 1, 5 * 2 * 3).view(5, 2, 3).requires_grad_()
+start = time.perf_counter()
+y, _ = scan(step, x, torch.zeros(2, 3), torch.tensor(0.5), backend="numba")
+y.square().sum().backward()
+print(time.perf_counter() - start, "numba" in sys.modules)
+expected, _ = scan(step, x, torch.zeros(2, 3), torch.tensor(0.5), backend="reference")
+torch.testing.assert_close(y, expected)
+"""
+
+
+def start(cache: Path | str) -> subprocess.Popen[str]:
+    environment = os.environ | {"BIONETS_CACHE": str(cache)}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[float, bool]:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    seconds, compiled = output.split()
+    return float(seconds), compiled == "True"
+
+
+def test_cache_serves_the_next_process_and_survives_damage(tmp_path: Path) -> None:
+    together = [start(tmp_path), start(tmp_path)]  # two processes fill one folder
+    assert all(compiled for _, compiled in map(finish, together))
+    _, compiled = finish(start(tmp_path))
+    assert not compiled
+    for number, file in enumerate(sorted(tmp_path.iterdir())):
+        whole = file.read_bytes()
+        file.write_bytes([b"", whole[: len(whole) // 2], whole[:-9] + b"corrupted"][number % 3])
+    _, compiled = finish(start(tmp_path))
+    assert compiled
+    _, compiled = finish(start(tmp_path))
+    assert not compiled
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    for process in [start(blocked / "below"), start(locked)]:
+        finish(process)
+
+
+def gradient_of(seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(50, 20, 3 * 40, generator=generator, requires_grad=True)
+    w = torch.ones(40)
+    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="numba")
+    return torch.autograd.grad(y.square().sum(), x)[0]
+
+
+def test_many_threads_at_once() -> None:
+    expected = [gradient_of(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(gradient_of, [seed % 4 for seed in range(24)]))
+    assert all(torch.equal(gradient, expected[number % 4]) for number, gradient in enumerate(found))
+
+
+def _in_child(leaves: tuple[torch.Tensor, ...], queue: "multiprocessing.Queue[list[float]]") -> None:
+    x, w, cotangent = leaves
+    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="numba")
+    queue.put(torch.autograd.grad(y, x, cotangent)[0].flatten()[:10].tolist())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_children_compute_the_same() -> None:
+    """Only the scan uses threads in the child: torch's own OpenMP does not survive a fork."""
+    leaves = (torch.randn(50, 20, 120, requires_grad=True), torch.ones(40), torch.randn(50, 20, 40))
+    context = multiprocessing.get_context("fork")
+    queue: multiprocessing.Queue[list[float]] = context.Queue()
+    _in_child(leaves, queue)  # the parent's workers exist by now
+    expected = queue.get(timeout=60)
+    children = [context.Process(target=_in_child, args=(leaves, queue)) for _ in range(2)]
+    for child in children:
+        child.start()
+    results = [queue.get(timeout=60) for _ in children]
+    for child in children:
+        child.join()
+    assert results == [expected, expected]
+
+
+def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
+    x = torch.randn(100, 64, 64)
+    w = torch.ones(64)
+    kept = []
+    for _ in range(4):
+        y, _ = scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="numba")
+        kept.append((y[3, 2], y[3, 2].clone()))
+        del y
+    x = x + 1
+    scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="numba")
+    assert all(torch.equal(view, copy) for view, copy in kept)

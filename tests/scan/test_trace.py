@@ -1,0 +1,162 @@
+"""Tracing: what is found again, what is refused and how it is named, and the graph that printers receive."""
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bionets.scan import scan, surrogate
+from bionets.scan.arguments import read_arguments
+from bionets.scan.program import Program, find_program, identify
+
+from .cells import SURROGATES, brc
+
+X, STATE = torch.randn(4, 2, 3), torch.zeros(2, 3)
+
+
+def program(step: Any, x: Any = X, state: Any = STATE, params: Any = ()) -> Program:
+    return find_program((step,), read_arguments(x, state, params, (), None, False, 1))
+
+
+def test_forward_needs_no_derivative_and_backward_saves_no_gate() -> None:
+    graph = program(brc, (X, X, X), STATE, (torch.ones(3), torch.ones(3))).stages[0].graph
+    forward = graph.select(["y0", "new_state0"])
+    assert set(forward.inputs) == {"x0", "x1", "x2", "state0", "params0", "params1"}
+    backward = graph.select([name for name in graph.outputs if name.startswith("grad_")])
+    assert set(backward.inputs) == set(forward.inputs) | {"grad_y0", "grad_new_state0"}
+    assert forward.outputs["y0"] == forward.outputs["new_state0"]
+
+
+def test_equal_values_are_computed_once() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        return torch.tanh(x + h) * torch.tanh(h + x), h
+
+    nodes = program(step).stages[0].graph.select(["y0"]).nodes
+    assert sum(node.op == "tanh" for node in nodes) == 1
+
+
+def cumulative(x: Tensor, h: Tensor, params: Any) -> Any:
+    h = h + x
+    y = torch.cumsum(h, 0)
+    return y, h
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (cumulative, r"aten.cumsum is not supported in a step \(test_trace.py, line \d+: y = torch.cumsum\(h, 0\)\)"),
+        (lambda x, h, p: (x.sum(), h), "aten.sum is not supported"),
+        (lambda x, h, p: (x + torch.rand_like(x), h), "aten.rand_like is not supported"),
+        (lambda x, h, p: (x.to(torch.int32), h), "aten._to_copy"),
+        (lambda x, h, p: (x + X[0, 0, :2], h), "hand it in through params"),
+    ],
+)
+def test_what_cannot_be_compiled_is_named_with_its_line(step: Any, message: str) -> None:
+    with pytest.raises(NotImplementedError, match=message):
+        scan(step, X, STATE, backend="numba")
+
+
+def test_auto_falls_back_with_a_warning_that_says_why() -> None:
+    with pytest.warns(UserWarning, match="aten.cumsum"):
+        found = scan(cumulative, X, STATE)
+    torch.testing.assert_close(found, scan(cumulative, X, STATE, backend="reference"))
+
+
+def test_operations_beyond_the_table_are_decomposed() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        f = torch.nn.functional
+        h = f.silu(x) * f.elu(h) + f.gelu(x) + f.logsigmoid(h) + f.hardtanh(x) + f.mish(h) + f.softsign(x)
+        return h, h
+
+    x = X.clone().requires_grad_()
+    found, expected = (scan(step, x, STATE, backend=backend)[0] for backend in ("numba", "reference"))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    gradients = [torch.autograd.grad(y.sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def make_step(slope: float, function: Any = surrogate.sigmoid) -> Any:
+    return lambda x, h, params: (function(x + h, slope), h)
+
+
+def test_a_step_made_anew_is_the_same_step_and_another_constant_another() -> None:
+    assert identify(make_step(2.0)) == identify(make_step(2.0))
+    assert identify(make_step(2.0)) != identify(make_step(3.0))
+    assert identify(make_step(2.0)) != identify(make_step(2.0, surrogate.arctan))
+    assert identify(partial(brc, params=1)) == identify(partial(brc, params=1))
+    assert program(make_step(2.0)) is program(make_step(2.0))
+
+
+def test_a_helper_redefined_under_the_same_name_is_traced_again() -> None:
+    source = "def step(x, h, params):\n    return helper(x), h\n"
+    results = []
+    for factor in (2.0, 3.0):
+        names: dict[str, Any] = {}
+        exec(f"def helper(x):\n    return x * {factor}\n{source}", names)
+        results.append(scan(names["step"], X, STATE, backend="numba")[0])
+    torch.testing.assert_close(results, [X * 2, X * 3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((torch.zeros(3), STATE, ()), r"x must be \[T, B, \*N\], got \[3\]"),
+        ((X, torch.zeros(2, 4), ()), "do not broadcast"),
+        ((X, STATE, torch.zeros(4)), "do not broadcast"),
+        ((X, STATE, torch.zeros(2, 3)), r"params must be scalar or \[3\]"),
+        ((X, (), ()), "state must hold at least one tensor"),
+        (((), STATE, ()), "x must hold at least one tensor"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scan(lambda x, h, p: (x, h), *arguments)
+
+
+def test_other_misuse_is_named() -> None:
+    from bionets.scan import dense_scan
+
+    def step(x: Tensor, h: Tensor, p: Any) -> Any:
+        return x, h
+
+    with pytest.raises(TypeError, match="params must be a tensor"):
+        scan(step, X, STATE, 0.5)
+    with pytest.raises(ValueError, match="lengths must lie between 0 and T = 4"):
+        scan(step, X, STATE, lengths=torch.tensor([5, 1]))
+    with pytest.raises(ValueError, match="checkpoint_every"):
+        scan(step, X, STATE, checkpoint_every=0)
+    with pytest.raises(ValueError, match=r"weight must be \[G \* H, H\] with H = 3, got \[4, 3\]"):
+        dense_scan(step, X, STATE, (), torch.zeros(4, 3))
+    with pytest.raises(ValueError, match="one weight for each stage"):
+        dense_scan((step, step), X, STATE, (), torch.zeros(3, 3))
+    for backend in ("numba", "reference"):
+        with pytest.raises(ValueError, match="state of another structure"):
+            scan(lambda x, h, p: (x, (h, h)), X, STATE, backend=backend)
+
+
+@pytest.mark.parametrize("name", [name for name in SURROGATES if name != "straight_round"])
+def test_surrogates_step_at_zero_and_have_a_bump_around_it(name: str) -> None:
+    v = torch.linspace(-3, 3, 601, dtype=torch.float64, requires_grad=True)
+    spike = SURROGATES[name](v)
+    assert torch.equal(spike.detach(), (v >= 0).double())
+    (gradient,) = torch.autograd.grad(spike.sum(), v)
+    if name != "leaky":
+        assert gradient[300] == gradient.max() > 0
+        torch.testing.assert_close(gradient, gradient.flip(0))
+
+
+@pytest.mark.parametrize("name", ["fast_sigmoid", "arctan", "rectangle", "triangle", "gaussian", "sigmoid"])
+def test_surrogates_that_are_densities_integrate_to_one(name: str) -> None:
+    v = torch.linspace(-2000, 2000, 4_000_001, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(SURROGATES[name](v).sum(), v)
+    assert math.isclose(float(gradient.sum()) * 1e-3, 1, rel_tol=2e-3)
+
+
+def test_straight_bernoulli_fires_as_often_as_its_probability() -> None:
+    p = torch.full((100_000,), 0.3, requires_grad=True)
+    spike = surrogate.straight_bernoulli(p, torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
+    assert abs(float(spike.detach().mean()) - 0.3) < 0.01
+    assert torch.equal(torch.autograd.grad(spike.sum(), p)[0], torch.ones_like(p))
