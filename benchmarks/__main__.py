@@ -23,6 +23,7 @@ from benchmarks.floor import COPY_BYTES, Floor, copy_bandwidth, measure_floor
 from benchmarks.memory import peak_memory
 from benchmarks.results import Measured, Results
 from benchmarks.spiking import dsrlits, lif
+from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, compare
 from bionets.experiment.environment import describe, keep_large_buffers
 
@@ -42,6 +43,8 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
     for quantiser in ("round", "bernoulli"):
         yield lif(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
         yield dsrlits(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
+    for size in (2,) if quick else (32, 256):
+        yield stigmergic(size)
 
 
 def measure(options: argparse.Namespace, results: Results, console: Console) -> None:

@@ -85,6 +85,9 @@ def _goals() -> Iterator[Goal]:
         yield Goal(f"LIF ({quantiser}): time over the floor", 2, "×", _over_floor(lif))
         yield Goal(f"DSRLITS ({quantiser}): time over tracetorch's", 1 / 8, "×", _against(dsrlits, "tracetorch"))
         yield Goal(f"DSRLITS ({quantiser}): time over the floor", 4, "×", _over_floor(dsrlits))
+    for size in (32, 256):
+        peer = _against(f"stigmergic-{size}", "eager, as introduced")
+        yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", 1 / 5, "×", peer)
     yield Goal("LIF: peak memory beyond inputs and outputs", 1.2, "[T, B, N]", _peak)
     yield Goal("first call of a new cell", 3, "s", _first_call(0))
     yield Goal("first call in a new process, from the disk cache", 0.3, "s", _first_call(1))

@@ -13,6 +13,7 @@ from benchmarks.__main__ import comparisons, main
 from benchmarks.floor import Floor, Work
 from benchmarks.goals import GOALS
 from benchmarks.results import Measured, Results
+from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, Contestant, Row, Run, compare
 from bionets.scan import scan
 
@@ -142,3 +143,10 @@ def _published_dsrlits(x: Tensor, noise: Tensor, values: list[Tensor]) -> Tensor
 def _positive(value: Tensor) -> Tensor:
     """max(0, value), whose gradient at exactly 0 is 1."""
     return torch.where(value >= 0, value, torch.zeros_like(value))
+
+
+def test_the_stigmergic_contestants_compute_the_same() -> None:
+    trained = [[run() for _ in range(3)] for run in (contestant.build() for contestant in stigmergic(4).contestants)]
+    assert trained[0] == pytest.approx(trained[1], rel=1e-4)
+    assert trained[0] == pytest.approx(trained[2], rel=1e-4)
+    assert len(set(trained[0])) == 3
