@@ -104,6 +104,9 @@ class StigmergicMemory(StatefulModule):
         """x ``[T, *, input_size]`` and states ``([*, memory_size],)`` to all memories ``[T, *, memory_size]`` and the
         last. Pure; see `StatefulModule`."""
         (memory,) = self._checked(x, states)
+        if x.dim() == 3:
+            output, memory = self._scan(x, memory, backend)
+            return output, (memory,)
         shape = memory.shape
         x, memory = x.reshape(len(x), -1, self.input_size), memory.reshape(-1, self.memory_size)
         output, memory = self._scan(x, memory, backend)
@@ -179,19 +182,21 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         size = self.memory_size
         width = size if self.hidden_layers == 0 else max(size, self.hidden_size)
         (first_mark, *later_marks), (first_tick, *later_ticks) = linears(self.mark_net), linears(self.tick_net)
-        drives, merged = [], []
-        for first, recurrence in ((first_mark, self.mark_recurrence), (first_tick, self.tick_recurrence)):
-            from_x, from_memory = first.weight.split([self.input_size, size], dim=1)
-            bias = torch.addmv(first.bias, from_memory, recurrence.bias)
-            drives.append(pad(torch.cat([from_x, bias.unsqueeze(1)], 1), width, self.input_size + 1))
-            merged.append(pad(from_memory @ recurrence.weight, width, width))
-        weight_x, bias_x = torch.cat(drives).split([self.input_size, 1], dim=1)
-        drive = split_gates(F.linear(x, weight_x, bias_x.squeeze(1)), 2)
+        first = torch.stack([first_mark.weight, first_tick.weight])
+        from_x, from_memory = first.split([self.input_size, size], dim=2)
+        recurrences = (self.mark_recurrence, self.tick_recurrence)
+        merged = from_memory @ torch.stack([recurrence.weight for recurrence in recurrences])
+        bias = torch.stack([first_mark.bias, first_tick.bias]).unsqueeze(2)
+        bias = torch.baddbmm(
+            bias, from_memory, torch.stack([recurrence.bias for recurrence in recurrences]).unsqueeze(2)
+        )
+        weight_x, bias_x = pad(from_x, 2, width, self.input_size), pad(bias, 2, width, 1)
+        drive = split_gates(F.linear(x, weight_x.flatten(0, 1), bias_x.flatten()), 2)
         later = [*later_marks, *later_ticks]
         slopes = [*prelu_slopes(self.mark_net), *prelu_slopes(self.tick_net)]
         params = (*slopes, *(pad(linear.bias, width) for linear in later))
         stages = recurrent_stages(self.hidden_layers, self._clamp)
-        weights = (torch.cat(merged), *(pad(linear.weight, width, width) for linear in later))
+        weights = (pad(merged, 2, width, width).flatten(0, 1), *(pad(linear.weight, width, width) for linear in later))
         output, memory = dense_scan(stages, drive, pad(memory, len(memory), width), params, weights, backend=backend)
         return output[..., :size], memory[:, :size]
 

@@ -7,4 +7,11 @@ from bionets.models.schedule import cosine_schedule
 from bionets.models.stigmergic import StigmergicModel
 from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 
-__all__ = ["FeedForwardModel", "Model", "RecurrentModel", "StigmergicModel", "StigmergicPerceptronModel", "cosine_schedule"]
+__all__ = [
+    "FeedForwardModel",
+    "Model",
+    "RecurrentModel",
+    "StigmergicModel",
+    "StigmergicPerceptronModel",
+    "cosine_schedule",
+]
