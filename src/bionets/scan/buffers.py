@@ -1,4 +1,4 @@
-"""Large tensors whose memory is used again once the last tensor on it is gone: fresh pages cost more than the arithmetic."""
+"""Large tensors whose memory is used again once nobody looks at it: fresh pages cost more than the arithmetic."""
 
 import threading
 import weakref
