@@ -24,7 +24,7 @@ def host() -> str:
 
 
 def load_object(code: bytes, symbol: str) -> int:
-    """Load an object file into the process and return the address of one of its functions. Not for two threads at once."""
+    """Load an object file and return the address of one of its functions. Not for two threads at once."""
     _prepare()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
