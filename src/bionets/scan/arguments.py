@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 @dataclass
 class Arguments:
-    """The tensors of one call. `x` is `[T, B, *N]`, `state` `[B, *N]`, `params` scalar or `[*N]`, weights `[G * H, H]`."""
+    """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]`."""
 
     x: list[Tensor]
     state: list[Tensor]

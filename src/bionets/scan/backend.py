@@ -9,7 +9,7 @@ from bionets.scan.program import Program
 
 @dataclass(frozen=True)
 class Call:
-    """One call, flattened: x `[T, B, N]` (any strides but 1 for N), state `[B, N]` contiguous, params `[1]` or `[N]`."""
+    """One call, flattened: x `[T, B, N]` (stride 1 in N), state `[B, N]` contiguous, params `[1]` or `[N]`."""
 
     program: Program
     x: list[Tensor]
@@ -34,11 +34,11 @@ class Call:
 
     @property
     def stored_steps(self) -> int:
-        """Steps of a history: the state after step t at index t; with checkpoints, after every K-th step walked."""
+        """Steps of a history: the state after step t at index t; with checkpoints, after each K-th step walked."""
         return self.time if self.checkpoint_every == 1 else max(0, (self.time - 1) // self.checkpoint_every)
 
     def y_as_history(self) -> tuple[int | None, ...]:
-        """For each state the y that is its history. Not backwards with lengths, where y is zero and the state is not."""
+        """For each state the y that is its history. Not in reverse with lengths: there y is zero, the state not."""
         same = self.program.y_of_state
         if self.checkpoint_every > 1 or (self.reverse and self.lengths is not None):
             return (None,) * len(same)

@@ -1,5 +1,6 @@
-"""Large tensors whose memory is used again once the last tensor on it is gone: fresh pages cost more than the arithmetic."""
+"""Large tensors whose memory is used again once nobody looks at it: fresh pages cost more than the arithmetic."""
 
+import os
 import threading
 import weakref
 
@@ -50,3 +51,11 @@ def _give_back(memory: np.ndarray) -> None:
 
 class _Handle(np.ndarray):
     """What the tensors hold on to; its end gives the memory back."""
+
+
+def _new_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock)  # another thread may have held it

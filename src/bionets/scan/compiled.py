@@ -1,4 +1,4 @@
-"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], call the operator, and undo it."""
+"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], call the operator, undo it."""
 
 from typing import Any
 

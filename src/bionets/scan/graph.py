@@ -1,8 +1,9 @@
-"""The intermediate form: a flat graph of elementwise operations, which a backend prints as the body of a loop over time.
+"""The intermediate form: a flat graph of elementwise operations, which a backend prints as the body of a loop.
 
-What a printer receives is a `Graph`. It walks `graph.nodes` from first to last, once, and prints one assignment for each:
-a node's inputs are the numbers of earlier nodes, so the value of node 7 may be called `v7`. There is nothing else to
-know: no shapes (all values are one element), no dtypes but two (`is_bool`), no control flow, no dead nodes after `select`.
+What a printer receives is a `Graph`. It walks `graph.nodes` from first to last, once, and prints one assignment for
+each: a node's inputs are the numbers of earlier nodes, so the value of node 7 may be called `v7`. There is nothing else
+to know: no shapes (all values are one element), no dtypes but two (`is_bool`), no control flow, and after `select` no
+dead nodes.
 
 Operations (`Node.op`), with the semantics of eager torch, NaN and infinities included:
 
@@ -17,10 +18,10 @@ Operations (`Node.op`), with the semantics of eager torch, NaN and infinities in
     where                       (bool, float, float) in, one float out; the branch not chosen has no effect
     float                       bool in, 0.0 or 1.0 out
 
-Inputs and outputs of the graph of one stage are named by role and number: `x0`, `x1` (tensors of x), `recurrent0` (blocks
-of the matrix product), `state0`, `params0`; forward outputs are `y0` and `new_state0`. For the backward pass there are
-further inputs `grad_y0` and `grad_new_state0`, and outputs `grad_x0`, `grad_recurrent0`, `grad_state0`, `grad_params0`
-(the contribution of one element; a printer sums it over time, the wrapper over the batch).
+Inputs and outputs of the graph of one stage are named by role and number: `x0`, `x1` (tensors of x), `recurrent0`
+(blocks of the matrix product), `state0`, `params0`; forward outputs are `y0` and `new_state0`. For the backward pass
+there are further inputs `grad_y0` and `grad_new_state0`, and outputs `grad_x0`, `grad_recurrent0`, `grad_state0`,
+`grad_params0` (the contribution of one element; a printer sums it over time, the wrapper over the batch).
 """
 
 from collections.abc import Iterable, Mapping
@@ -76,28 +77,28 @@ class Graph:
 
     def __str__(self) -> str:
         """One line for each node; equal for equal graphs, so that it serves as a key."""
-        lines = [
-            f"{number} {node.op} {node.name}{' '.join(map(str, node.inputs))}{node.value.hex() if node.op == 'constant' else ''}"
-            for number, node in enumerate(self.nodes)
-        ]
+        lines = []
+        for number, node in enumerate(self.nodes):
+            detail = node.value.hex() if node.op == "constant" else node.name or " ".join(map(str, node.inputs))
+            lines.append(f"{number} {node.op} {detail}")
         return "\n".join([*lines, " ".join(f"{name}={number}" for name, number in self.outputs.items())])
 
 
 class GraphBuilder:
-    """Adds nodes to a graph; equal values become one node, and operations on constants that change nothing disappear."""
+    """Adds nodes to a graph; equal values become one node, and operations that change nothing disappear."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.source = ""
         self._known: dict[object, int] = {}
 
-    def input(self, name: str) -> int:
+    def input(self, name: str) -> "Value":
         return self._add(Node("input", name=name))
 
-    def constant(self, value: float) -> int:
+    def constant(self, value: float) -> "Value":
         return self._add(Node("constant", value=float(value)))
 
-    def __call__(self, op: str, *inputs: int | float | bool) -> int:
+    def __call__(self, op: str, *inputs: int | float | bool) -> "Value":
         """Add an operation; plain numbers become constants."""
         numbers = tuple(i if isinstance(i, Value) else self.constant(i) for i in inputs)
         return Value(self._simplify(op, numbers))

@@ -51,7 +51,7 @@ def scan(
             "auto" warns once where it does.
 
     Returns:
-        y, each tensor `[T, B, *N]` with the dtype of x; and the final state, `[B, *N]` with the dtype of the initial one.
+        y, each tensor `[T, B, *N]` with the dtype of x; the final state, `[B, *N]` with the dtype of the initial one.
         Half precision is computed in float32; if any argument is float64, everything is.
 
     Raises:

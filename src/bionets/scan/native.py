@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import threading
 
 import llvmlite.binding as llvm
 
@@ -10,7 +9,6 @@ VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
 TILE_ROWS = 4  # rows of a tile of a matrix product
 DEPTH = 256  # terms summed at a time in a weight gradient, so that its second factor stays in the cache
 
-_lock = threading.Lock()
 _engines: list[llvm.ExecutionEngine] = []  # they own the code, which is never unloaded
 
 
@@ -26,17 +24,16 @@ def host() -> str:
 
 
 def load_object(code: bytes, symbol: str) -> int:
-    """Load an object file into the process and return the address of one of its functions."""
-    with _lock:
-        _prepare()
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        address = engine.get_function_address(symbol)
-        if not address:
-            raise ValueError(f"the object file has no function {symbol}")
-        _engines.append(engine)
-        return int(address)
+    """Load an object file and return the address of one of its functions. Not for two threads at once."""
+    _prepare()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(symbol)
+    if not address:
+        raise ValueError(f"the object file has no function {symbol}")
+    _engines.append(engine)
+    return int(address)
 
 
 @functools.cache

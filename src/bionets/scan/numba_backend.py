@@ -1,5 +1,6 @@
 """The CPU backend: fills the table of a kernel with sizes and addresses, and runs it on all threads."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from bionets.scan.backend import Call
 from bionets.scan.buffers import empty
 from bionets.scan.native import DEPTH, TILE_ROWS, padded
 from bionets.scan.numba_compile import find_kernel, helper_address, weight_product
-from bionets.scan.numba_printer import HELPERS, Variant, shared_gradient
+from bionets.scan.numba_printer import Variant, shared_gradient
+from bionets.scan.numba_writer import HELPERS
 from bionets.scan.threads import run_parts, split
 
 CACHE_BYTES = (
@@ -165,7 +167,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     packed = [_pack(weight.T) for weight in call.weights]
     grain = width if packed else kernel.source.width
     bounds = split(count, grain) if count * call.time > SMALL else [0, count]
-    largest = max(high - low for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    largest = max(high - low for low, high in itertools.pairwise(bounds))
     if not packed:
         largest = min(largest, max(1, CACHE_BYTES // kernel.source.block_bytes) * kernel.source.width)
     table["range"] = largest

@@ -14,7 +14,8 @@ from typing import Any
 
 from bionets.scan import cache
 from bionets.scan.native import host, load_object
-from bionets.scan.numba_printer import Source, Variant, print_kernel
+from bionets.scan.numba_printer import Variant, print_kernel
+from bionets.scan.numba_writer import Source
 from bionets.scan.program import Program
 
 _lock = threading.RLock()
@@ -97,7 +98,7 @@ def _compile(function: Any) -> tuple[str, bytes]:
     import numba  # only here: code from the disk needs no compiler
 
     signature = numba.types.void(*[numba.int64] * len(inspect.signature(function).parameters))
-    compiled = numba.cfunc(signature, error_model="numpy")(function)
+    compiled: Any = numba.cfunc(signature, error_model="numpy")(function)
     _, _, (code, _) = compiled._library.serialize_using_object_code()
     return compiled._wrapper_name, code
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import float32, int32, njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
+
+intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 _options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True}
 

@@ -11,12 +11,14 @@ from typing import Any
 from llvmlite import ir
 from numba import float32, float64, int32, int64, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
+
+intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 LANES = 16  # a block's element count is rounded up to whole vectors
 
 
-def _pointer(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
@@ -24,7 +26,7 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     @intrinsic
     def load(typing: Any, address: Any, index: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return builder.load(_pointer(builder, *values, kind))
+            return builder.load(_pointer(builder, kind, *values))
 
         return number(int64, int64), emit
 
@@ -32,7 +34,7 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             address, index, value = values
-            builder.store(value, _pointer(builder, address, index, kind))
+            builder.store(value, _pointer(builder, kind, address, index))
             return context.get_dummy_value()
 
         return types.void(int64, int64, number), emit

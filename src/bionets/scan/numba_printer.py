@@ -14,53 +14,11 @@ With checkpoints, the backward pass first runs forward again through the steps s
 Sizes and addresses come in a table of integers, one field each, so that one kernel serves every shape.
 """
 
-import contextlib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
+from bionets.scan.numba_writer import Source, Writer
 from bionets.scan.program import Program
-
-HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
-
-BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
-GAP = 16  # elements between slots, so that they do not lie a power of two apart in the cache
-
-_FUNCTIONS = {  # operation: the expression, where {F} is the type, {0} {1} {2} the inputs and {n} 32 or 64
-    "neg": "-{0}",
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "pow": "math.pow({0}, {1})",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "and": "both({0}, {1})",
-    "or": "either({0}, {1})",
-    "xor": "differ({0}, {1})",
-    "not": "differ({0}, True)",
-    "where": "select({0}, {1}, {2})",
-    "float": "select({0}, F(1), F(0))",
-    "maximum": "maximum({0}, {1})",
-    "minimum": "minimum({0}, {1})",
-    "abs": "absolute({0})",
-    "sign": "select({0} > F(0), F(1), select({0} < F(0), F(-1), F(0)))",
-    "sqrt": "square_root({0})",
-    "round": "round_even({0})",
-    "floor": "floor({0})",
-    "ceil": "ceil({0})",
-    "trunc": "trunc({0})",
-    "sin": "math.sin({0})",
-    "cos": "math.cos({0})",
-    "atan": "math.atan({0})",
-    "erf": "math.erf({0})",
-    **{name: f"{name}({{0}})" for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid")},
-}
 
 
 @dataclass(frozen=True)
@@ -72,16 +30,6 @@ class Variant:
     recompute: bool = False  # checkpoint_every > 1
     needs_x: tuple[bool, ...] = ()  # gradients wanted
     needs_params: tuple[bool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Source:
-    """A printed kernel: Python text, the fields of its table in order, the size of a block in elements and in bytes."""
-
-    text: str
-    fields: tuple[str, ...]
-    width: int
-    block_bytes: int
 
 
 def shared_gradient(program: Program, needs_x: tuple[bool, ...]) -> int | None:
@@ -103,15 +51,11 @@ def print_kernel(program: Program, variant: Variant) -> Source:
     return _Printer(program, variant).print()
 
 
-class _Printer:
+class _Printer(Writer):
     def __init__(self, program: Program, variant: Variant) -> None:
+        super().__init__(str(program.dtype), variant.masked)
         self.program, self.variant = program, variant
         self.dense = bool(program.stages[0].blocks)
-        self.lines: list[str] = []  # of the kernel itself
-        self.functions: list[str] = []  # of the stages, which it calls
-        self.slots: dict[str, None] = {}  # ordered sets
-        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
-        self.depth = 1
 
     def print(self) -> Source:
         with self.indented("for first in range(low, high, range_):"):
@@ -120,30 +64,7 @@ class _Printer:
                 self.backward()
             else:
                 self.forward()
-        size = 8 if "64" in str(self.program.dtype) else 4
-        width = 512
-        while width > 128 and len(self.slots) * width * size > BLOCK_BYTES:
-            width //= 2
-        n = 8 * size
-        names = ("load", "store")
-        functions = ("exp", "expm1", "tanh", "sigmoid", "log", "log1p")
-        header = [
-            "import math",
-            "from numpy import float32, float64",
-            "from numba import njit",
-            "from bionets.scan.numba_math import *",
-            "from bionets.scan.numba_memory import *",
-            f"F = float{n}",
-            *(f"{name} = {name}{n}" for name in names),
-            *(f"{name} = {'narrow' if n == 32 else 'wide'}_{name}" for name in functions),
-            f"SIZE, WIDTH, BLOCK = {size}, {width}, {max(len(self.slots), 1) * (width + GAP) * size}",
-            *(f"at_{slot} = {number * (width + GAP)}" for number, slot in enumerate(self.slots)),
-        ]
-        names_of_fields = ["range_" if name == "range" else name for name in self.fields]
-        prologue = [f"    {name} = word(table, {number})" for number, name in enumerate(names_of_fields)]
-        body = ["def kernel(table, low, high, work):", "    mode = flush_denormals()", *prologue, *self.lines]
-        text = "\n".join([*header, "", *self.functions, "", *body, "    restore_mode(mode)", ""])
-        return Source(text, tuple(self.fields), width, max(len(self.slots), 1) * (width + GAP) * size)
+        return self.source()
 
     # the two passes
 
@@ -175,20 +96,13 @@ class _Printer:
                 self.emit("t = time - 1 - s if reverse else s")
                 self.emit("before = t + 1 if reverse else t - 1")
                 with self.blocks():
-                    for i in range(program.state):
-                        source = f"({self.field(f'initial{i}')} if s == 0 else {self.field(f'history{i}')} + before * size_ * SIZE)"
-                        self.rows("load", f"state0_{i}", source, "width")
+                    self.load_state("s == 0", "before")
                 self.retreat()
         else:
             with self.indented("for segment in range((time - 1) // every, -1, -1):"):
                 self.emit("begin, end = segment * every, min((segment + 1) * every, time)")
                 with self.blocks():
-                    for i in range(program.state):
-                        source = (
-                            f"({self.field(f'initial{i}')} if segment == 0 "
-                            f"else {self.field(f'history{i}')} + (segment - 1) * size_ * SIZE)"
-                        )
-                        self.rows("load", f"state0_{i}", source, "width")
+                    self.load_state("segment == 0", "(segment - 1)")
                 with self.indented("for s in range(begin, end):"):
                     self.emit("t = time - 1 - s if reverse else s")
                     self.move_tape("store")
@@ -294,9 +208,14 @@ class _Printer:
                     f"invoke(load_params, block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width)"
                 )
             if self.variant.masked:
-                self.emit(
-                    f"invoke(load_lengths, block, {self.slot('length')}, {self.field('lengths')}, 0, start, count, width)"
-                )
+                arguments = f"{self.slot('length')}, {self.field('lengths')}, 0, start, count, width"
+                self.emit(f"invoke(load_lengths, block, {arguments})")
+
+    def load_state(self, at_start: str, index: str) -> None:
+        for i in range(self.program.state):
+            initial, history = self.field(f"initial{i}"), self.field(f"history{i}")
+            source = f"({initial} if {at_start} else {history} + {index} * size_ * SIZE)"
+            self.rows("load", f"state0_{i}", source, "width")
 
     def load_inputs(self, k: int, graph: Graph) -> None:
         for i in range(self.program.x):
@@ -349,8 +268,6 @@ class _Printer:
     def needs_before(self, k: int) -> bool:
         return k > 0 or self.variant.recompute
 
-    # printing
-
     @property
     def wanted_x(self) -> list[int]:
         return [i for i, needed in enumerate(self.variant.needs_x) if needed]
@@ -362,95 +279,3 @@ class _Printer:
     @property
     def shared(self) -> int | None:
         return shared_gradient(self.program, self.variant.needs_x)
-
-    def emit(self, line: str) -> None:
-        self.lines.append("    " * self.depth + line)
-
-    @contextlib.contextmanager
-    def indented(self, line: str) -> Iterator[None]:
-        self.emit(line)
-        self.depth += 1
-        before = len(self.lines)
-        yield
-        if len(self.lines) == before:
-            self.emit("pass")
-        self.depth -= 1
-
-    @contextlib.contextmanager
-    def blocks(self) -> Iterator[None]:
-        """A loop over the blocks of the range: `block` is its address, its elements are start to start + count."""
-        begin = len(self.lines)
-        with self.indented("for start in range(first, last, WIDTH):"):
-            self.emit("block = work + (start - first) // WIDTH * BLOCK")
-            self.emit("count = min(WIDTH, last - start)")
-            empty = len(self.lines)
-            yield
-        if len(self.lines) == empty:
-            del self.lines[begin:]
-
-    def slot(self, name: str) -> str:
-        """The constant that holds where the slot begins in a block."""
-        self.slots[name] = None
-        return f"at_{name}"
-
-    def field(self, name: str) -> str:
-        self.fields[name] = None
-        return name
-
-    def rows(self, action: str, slot: str, address: str, row: str) -> None:
-        """Move the block's elements between a slot and a tensor [B, N]."""
-        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
-
-    def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
-        """The same for memory of this thread, which begins at the range's first row."""
-        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
-
-    def call(
-        self,
-        name: str,
-        k: int,
-        graph: Graph,
-        places: dict[str, str],
-        held: dict[str, str],
-        add: set[str] = frozenset(),  # type: ignore[assignment]
-        renamed: dict[str, str] | None = None,
-    ) -> None:
-        """Print a function that evaluates a graph on one block, and call it.
-
-        places: the slot of each output. held: with lengths, what an output is past the end (a slot, or a constant).
-        add: outputs that are added to what is there. renamed: slots of inputs that are not the default ones.
-        """
-        masked = self.variant.masked and bool(held)
-        lines = [f"@njit(error_model='numpy')\ndef {name}(block, count, time):", "    for i in range(count):"]
-        if masked:
-            lines.append(f"        active = time < load(block, {self.slot('length')} + i)")
-        for number, node in enumerate(graph.nodes):
-            if node.op == "input":
-                slot = (renamed or {}).get(node.name) or self.slot(self.slot_of_input(k, node.name))
-                expression = f"load(block, {slot} + i)"
-            elif node.op == "constant":
-                special = {math.inf: "math.inf", -math.inf: "-math.inf"}
-                value = "math.nan" if math.isnan(node.value) else special.get(node.value, repr(node.value))
-                expression = f"F({value})"
-            else:
-                expression = _FUNCTIONS[node.op].format(*(f"v{j}" for j in node.inputs))
-            lines.append(f"        v{number} = {expression}")
-        kept = {slot: f"load(block, {slot} + i)" for slot in held.values() if slot != "F(0)"} if masked else {}
-        lines += [f"        kept_{slot} = {expression}" for slot, expression in kept.items()]
-        for output, number in graph.outputs.items():
-            value = f"v{number}"
-            if masked:
-                value = f"select(active, {value}, {held[output] if held[output] == 'F(0)' else 'kept_' + held[output]})"
-            if output in add:
-                value = f"load(block, {places[output]} + i) + {value}"
-            lines.append(f"        store(block, {places[output]} + i, {value})")
-        text = "\n".join(lines)
-        if text not in self.functions:
-            self.functions.append(text)
-        self.emit(f"{name}(block, (count + 15) // 16 * 16, F(t))")
-
-    def slot_of_input(self, k: int, name: str) -> str:
-        for role in ("state", "recurrent"):
-            if name.startswith(role):
-                return f"{role}{k}_{name.removeprefix(role)}"
-        return name

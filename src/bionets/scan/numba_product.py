@@ -10,10 +10,12 @@ from typing import Any
 from llvmlite import ir
 from numba import int64, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 from bionets.scan.native import DEPTH, TILE_ROWS, VECTOR_BYTES
 from bionets.scan.numba_memory import load32, load64, store32, store64
+
+intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 WIDEST = 4 if VECTOR_BYTES == 64 else 3  # vectors of a tile, so that all its sums fit the registers
 _INT = ir.IntType(64)

@@ -30,7 +30,7 @@ class _ChosenDerivative(torch.autograd.Function):
         ctx.save_for_backward(inputs[2])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
         (derivative,) = ctx.saved_tensors
         return None, gradient * derivative, None
 
@@ -47,7 +47,7 @@ def sigmoid(v: Tensor, slope: float = 4.0) -> Tensor:
 
 
 def fast_sigmoid(v: Tensor, slope: float = 2.0) -> Tensor:
-    """Spike with the derivative of ½(1 + slope·v / (1 + slope·|v|)): slope / (2·(1 + slope·|v|)²). Its integral is 1."""
+    """Spike with the derivative of ½(1 + slope·v / (1 + slope·|v|)): slope / (2·(1 + slope·|v|)²)."""
     return with_derivative(heaviside(v), v, slope / 2 / (1 + slope * v.abs()) ** 2)
 
 
@@ -98,7 +98,7 @@ def straight_round(p: Tensor) -> Tensor:
 
 
 def straight_bernoulli(p: Tensor, noise: Tensor) -> Tensor:
-    """1 with probability p, for noise uniform in [0, 1): 1 where noise < p. The gradient passes straight through to p."""
+    """1 where noise < p, so with probability p for noise uniform in [0, 1). The gradient passes straight to p."""
     return with_derivative((noise < p).to(p.dtype), p, torch.ones_like(p))
 
 

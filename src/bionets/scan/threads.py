@@ -1,5 +1,6 @@
 """The worker threads that run kernels beside the calling thread. Kernels release the interpreter's lock."""
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ _workers: ThreadPoolExecutor | None = None
 
 def run_parts(function: Callable[[int, int], None], bounds: list[int]) -> None:
     """Call function(bounds[i], bounds[i + 1]) for all parts at once; the last one on the calling thread."""
-    parts = list(zip(bounds[:-1], bounds[1:], strict=True))
+    parts = list(itertools.pairwise(bounds))
     waiting = [_executor().submit(function, low, high) for low, high in parts[:-1]]
     function(*parts[-1])
     for future in waiting:

@@ -1,4 +1,4 @@
-"""Run one stage of a step on a few numbers, watch every operation of it and of its derivative, and write down the graph."""
+"""Run a stage of a step on two numbers, watch every operation of it and of its derivative, write down the graph."""
 
 import contextlib
 import linecache
@@ -44,7 +44,7 @@ def trace_stage(
     params_tree: pytree.TreeSpec,
     dtype: torch.dtype,
 ) -> tuple[Stage, pytree.TreeSpec | None, pytree.TreeSpec]:
-    """Trace `stage` and its vector-Jacobian product. Also returns the structures of y (None: no y) and of the new state.
+    """Trace `stage` and its vector-Jacobian product; also returns the structures of y (None: no y) and the new state.
 
     The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
     and with it the chosen gradient of any surrogate function.
@@ -78,7 +78,9 @@ def trace_stage(
         found: tuple[Tensor | None, ...] = (None,) * len(sources)
         if differentiable:
             # a scalar whose gradient with respect to each result is its grad_ input (grad_outputs would import sympy)
-            total = sum((results[name] * gradients[name]).sum() for name in differentiable)
+            total = torch.zeros((), dtype=dtype)
+            for name in differentiable:
+                total = total + (results[name] * gradients[name]).sum()
             with watch:
                 found = torch.autograd.grad(total, sources, allow_unused=True)
         for name, gradient in zip(names, found, strict=True):
@@ -123,14 +125,11 @@ class _Watch(TorchDispatchMode):
         return tensor
 
     def number_of(self, tensor: Tensor) -> Value:
-        try:
-            return self.values[tensor.data_ptr()]
-        except KeyError:
-            if tensor.numel() == 1 and not tensor.requires_grad:
-                return Value(self.builder.constant(float(tensor)))
-            raise UnsupportedStepError(
-                f"the step uses a tensor {list(tensor.shape)} from outside; hand it in through params{_at(self.builder)}"
-            ) from None
+        number = self.values.get(tensor.data_ptr())
+        if number is None:
+            what = f"the step uses a tensor from outside, {list(tensor.shape)}"
+            raise UnsupportedStepError(f"{what}; hand it in through params{_at(self.builder)}")
+        return number
 
     def float_of(self, tensor: Tensor) -> Value:
         if tensor.numel() not in (1, EXAMPLE):
@@ -145,6 +144,8 @@ class _Watch(TorchDispatchMode):
         mutates = func._schema.is_mutable
         if mutates and args[0].data_ptr() in self.inputs:
             raise UnsupportedStepError(f"aten.{name} changes an input of the step in place{_at(self.builder)}")
+        if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
+            self.values[args[0].data_ptr()] = self.builder.constant(float(args[0]))
         lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
         if lowering is None and name not in IGNORED:
             decomposed = self._decompose(func, args, kwargs)

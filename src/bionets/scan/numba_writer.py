@@ -1,0 +1,189 @@
+"""Writes the text of a Numba kernel: lines, loops over blocks, and graphs as functions of one block."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+
+from bionets.scan.graph import Graph
+
+HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
+BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
+GAP = 16  # elements between slots, so that they do not lie a power of two apart in the cache
+
+_FUNCTIONS = {  # operation: the expression, where {F} is the type, {0} {1} {2} the inputs and {n} 32 or 64
+    "neg": "-{0}",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "pow": "math.pow({0}, {1})",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "both({0}, {1})",
+    "or": "either({0}, {1})",
+    "xor": "differ({0}, {1})",
+    "not": "differ({0}, True)",
+    "where": "select({0}, {1}, {2})",
+    "float": "select({0}, F(1), F(0))",
+    "maximum": "maximum({0}, {1})",
+    "minimum": "minimum({0}, {1})",
+    "abs": "absolute({0})",
+    "sign": "select({0} > F(0), F(1), select({0} < F(0), F(-1), F(0)))",
+    "sqrt": "square_root({0})",
+    "round": "round_even({0})",
+    "floor": "floor({0})",
+    "ceil": "ceil({0})",
+    "trunc": "trunc({0})",
+    "sin": "math.sin({0})",
+    "cos": "math.cos({0})",
+    "atan": "math.atan({0})",
+    "erf": "math.erf({0})",
+    **{name: f"{name}({{0}})" for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid")},
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A printed kernel: Python text, the fields of its table in order, the size of a block in elements and in bytes."""
+
+    text: str
+    fields: tuple[str, ...]
+    width: int
+    block_bytes: int
+
+
+class Writer:
+    def __init__(self, dtype: str, masked: bool) -> None:
+        self.size = 8 if "64" in dtype else 4  # bytes of an element
+        self.masked = masked  # lengths are given
+        self.lines: list[str] = []  # of the kernel itself
+        self.functions: list[str] = []  # of the stages, which it calls
+        self.slots: dict[str, None] = {}  # ordered sets
+        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
+        self.depth = 1
+
+    def source(self) -> Source:
+        bits, width = 8 * self.size, 512
+        while width > 128 and len(self.slots) * width * self.size > BLOCK_BYTES:
+            width //= 2
+        block = len(self.slots) * (width + GAP) * self.size
+        math_names = ("exp", "expm1", "tanh", "sigmoid", "log", "log1p")
+        fields = ["range_" if name == "range" else name for name in self.fields]
+        lines = [
+            "import math",
+            "from numpy import float32, float64",
+            "from numba import njit",
+            "from bionets.scan.numba_math import *",
+            "from bionets.scan.numba_memory import *",
+            f"F, load, store = float{bits}, load{bits}, store{bits}",
+            *(f"{name} = {'narrow' if bits == 32 else 'wide'}_{name}" for name in math_names),
+            f"SIZE, WIDTH, BLOCK = {self.size}, {width}, {block}",
+            *(f"at_{slot} = {number * (width + GAP)}" for number, slot in enumerate(self.slots)),
+            "",
+            *self.functions,
+            "",
+            "def kernel(table, low, high, work):",
+            "    mode = flush_denormals()",
+            *(f"    {name} = word(table, {number})" for number, name in enumerate(fields)),
+            *self.lines,
+            "    restore_mode(mode)",
+            "",
+        ]
+        return Source("\n".join(lines), tuple(self.fields), width, block)
+
+    def emit(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    @contextlib.contextmanager
+    def indented(self, line: str) -> Iterator[None]:
+        self.emit(line)
+        self.depth += 1
+        before = len(self.lines)
+        yield
+        if len(self.lines) == before:
+            self.emit("pass")
+        self.depth -= 1
+
+    @contextlib.contextmanager
+    def blocks(self) -> Iterator[None]:
+        """A loop over the blocks of the range: `block` is its address, its elements are start to start + count."""
+        begin = len(self.lines)
+        with self.indented("for start in range(first, last, WIDTH):"):
+            self.emit("block = work + (start - first) // WIDTH * BLOCK")
+            self.emit("count = min(WIDTH, last - start)")
+            empty = len(self.lines)
+            yield
+        if len(self.lines) == empty:
+            del self.lines[begin:]
+
+    def slot(self, name: str) -> str:
+        """The constant that holds where the slot begins in a block."""
+        self.slots[name] = None
+        return f"at_{name}"
+
+    def field(self, name: str) -> str:
+        self.fields[name] = None
+        return name
+
+    def rows(self, action: str, slot: str, address: str, row: str) -> None:
+        """Move the block's elements between a slot and a tensor [B, N]."""
+        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
+
+    def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
+        """The same for memory of this thread, which begins at the range's first row."""
+        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
+
+    def call(
+        self,
+        name: str,
+        k: int,
+        graph: Graph,
+        places: dict[str, str],
+        held: dict[str, str],
+        add: Set[str] = frozenset(),
+        renamed: dict[str, str] | None = None,
+    ) -> None:
+        """Print a function that evaluates a graph on one block, and call it.
+
+        places: the slot of each output. held: with lengths, what an output is past the end (a slot, or a constant).
+        add: outputs that are added to what is there. renamed: slots of inputs that are not the default ones.
+        """
+        masked = self.masked and bool(held)
+        lines = [f"@njit(error_model='numpy')\ndef {name}(block, count, time):", "    for i in range(count):"]
+        if masked:
+            lines.append(f"        active = time < load(block, {self.slot('length')} + i)")
+        for number, node in enumerate(graph.nodes):
+            if node.op == "input":
+                slot = (renamed or {}).get(node.name) or self.slot(self.slot_of_input(k, node.name))
+                expression = f"load(block, {slot} + i)"
+            elif node.op == "constant":
+                special = {math.inf: "math.inf", -math.inf: "-math.inf"}
+                value = "math.nan" if math.isnan(node.value) else special.get(node.value, repr(node.value))
+                expression = f"F({value})"
+            else:
+                expression = _FUNCTIONS[node.op].format(*(f"v{j}" for j in node.inputs))
+            lines.append(f"        v{number} = {expression}")
+        kept = {slot: f"load(block, {slot} + i)" for slot in held.values() if slot != "F(0)"} if masked else {}
+        lines += [f"        kept_{slot} = {expression}" for slot, expression in kept.items()]
+        for output, number in graph.outputs.items():
+            value = f"v{number}"
+            if masked:
+                value = f"select(active, {value}, {held[output] if held[output] == 'F(0)' else 'kept_' + held[output]})"
+            if output in add:
+                value = f"load(block, {places[output]} + i) + {value}"
+            lines.append(f"        store(block, {places[output]} + i, {value})")
+        text = "\n".join(lines)
+        if text not in self.functions:
+            self.functions.append(text)
+        self.emit(f"{name}(block, (count + 15) // 16 * 16, F(t))")
+
+    def slot_of_input(self, k: int, name: str) -> str:
+        for role in ("state", "recurrent"):
+            if name.startswith(role):
+                return f"{role}{k}_{name.removeprefix(role)}"
+        return name
