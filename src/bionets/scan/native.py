@@ -1,6 +1,7 @@
 """Machine code: what the host's CPU can do, and object files made callable. Needs llvmlite, but not Numba."""
 
 import ctypes
+import ctypes.util
 import functools
 
 import llvmlite.binding as llvm
@@ -40,12 +41,20 @@ def load_object(code: bytes, symbol: str) -> int:
 def _prepare() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    # Numba's wrappers refer to these for errors, which our kernels cannot raise
+    # One symbol that cannot be resolved leaves all of them unresolved, without a word. So libm, which float64 kernels
+    # call, must be there, and what Numba's wrappers refer to for errors, which our kernels cannot raise.
+    llvm.load_library_permanently(ctypes.util.find_library("m") or "libm.so.6")
+    never_called = ctypes.pythonapi.PyErr_Clear
     for name, function in (
-        ("ensure", ctypes.pythonapi.PyGILState_Ensure),
-        ("release", ctypes.pythonapi.PyGILState_Release),
+        ("numba_gil_ensure", ctypes.pythonapi.PyGILState_Ensure),
+        ("numba_gil_release", ctypes.pythonapi.PyGILState_Release),
+        ("numba_unpickle", never_called),
+        ("numba_do_raise", never_called),
+        ("numba_runtime_build_excinfo_struct", never_called),
+        ("NRT_Free", never_called),
     ):
-        llvm.add_symbol(f"numba_gil_{name}", ctypes.cast(function, ctypes.c_void_p).value)
+        if llvm.address_of_symbol(name) is None:
+            llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
 
 
 def _target_machine() -> llvm.TargetMachine:
