@@ -1,5 +1,7 @@
 """The CPU backend against the reference: cell × dtype × surrogate × options."""
 
+import math
+
 import pytest
 import torch
 
@@ -168,3 +170,34 @@ def test_an_unknown_backend_is_named() -> None:
     x = torch.randn(4, 2, 3)
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         scan(lambda x, h, p: (x, h), x, torch.zeros(2, 3), backend="cuda")
+
+
+def test_checkpoints_stay_within_their_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    fences = []
+
+    def fenced(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        size = math.prod(shape)
+        memory = torch.full((size + 64,), 7.0, dtype=dtype)
+        fences.append(memory[size:])
+        return memory[:size].view(shape)
+
+    def step(x: torch.Tensor, h: torch.Tensor, params: tuple[()]) -> tuple[torch.Tensor, torch.Tensor]:
+        h = 0.5 * h + x
+        return 2 * h, h * h
+
+    monkeypatch.setattr("bionets.scan.numba_backend.empty", fenced)
+    x = torch.randn(4, 3, 5, requires_grad=True)
+    y, _ = scan(step, x, torch.zeros(3, 5), checkpoint_every=2, backend="numba")
+    y.sum().backward()
+    assert fences
+    assert all((fence == 7).all() for fence in fences)
+
+
+def test_parameters_may_be_strided() -> None:
+    def step(x: torch.Tensor, h: torch.Tensor, decay: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h = decay * h + x
+        return h, h
+
+    x, decay = torch.randn(4, 3, 5), torch.rand(10)[::2]
+    found, expected = (scan(step, x, torch.zeros(3, 5), decay, backend=name)[0] for name in ("numba", "reference"))
+    assert torch.allclose(found, expected)

@@ -78,7 +78,8 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record:
     """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
     monitored value.
     """
-    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record, checkpointing(folder, task.monitor, task.mode)]
+    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record]
+    callbacks += checkpointing(folder, task.monitor, task.mode)
     if task.stop_below is not None:
         callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))
     if config["callbacks"]["progress"]:

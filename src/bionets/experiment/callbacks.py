@@ -41,8 +41,8 @@ class Record(Callback):
     not know are cut off, so a resumed run leaves the very file that a run without a stop would have left.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, last_checkpoint: Path) -> None:
+        self.file, self.last_checkpoint = file, last_checkpoint
         self.restored = self.seconds_before = self.started = self.ended = 0.0
         self.losses: list[tuple[int, Tensor]] = []
         self.checked = 0
@@ -110,8 +110,8 @@ class Record(Callback):
             raise self._not_finite(trainer, "loss", float(loss), step)
 
     def _not_finite(self, trainer: Trainer, what: str, value: float, step: int) -> NonFiniteLoss:
-        last = trainer.checkpoint_callback.last_model_path  # type: ignore[union-attr]
-        kept = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+        last = self.last_checkpoint
+        kept = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
         return NonFiniteLoss(
             f"the {what} became {value} at step {step} (epoch {trainer.current_epoch}); {kept}; "
             "try a smaller optimizer.lr or trainer.gradient_clip_val=1"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import RunFolder, write_atomically
@@ -50,16 +50,9 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
     return checkpoint
 
 
-def checkpointing(folder: RunFolder, monitor: str, mode: str) -> ModelCheckpoint:
-    """``best.ckpt`` by the task's monitored value, and ``last.ckpt`` after every epoch."""
-    return ModelCheckpoint(
-        dirpath=folder.checkpoints,
-        filename="best",
-        monitor=monitor,
-        mode=mode,
-        save_top_k=1,
-        save_last=True,
-        save_on_train_epoch_end=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
+def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
+    """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch."""
+    common = {"dirpath": folder.checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
+    last = ModelCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
+    return [best, last]

@@ -62,7 +62,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     HydraConfig.instance().cfg = (
         None  # else Lightning's ddp would look for the files of a Hydra run, which ours does not write
     )
-    record = Record(folder.metrics_file)
+    record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, record)
     if not first:
         run_to_the_end(trainer, model, task, folder)

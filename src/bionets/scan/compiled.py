@@ -45,7 +45,7 @@ def _like_state(leaf: Tensor, arguments: Arguments) -> Tensor:
 
 def _flat_param(leaf: Tensor, arguments: Arguments) -> Tensor:
     leaf = leaf.to(device=arguments.device, dtype=arguments.carry_dtype)
-    return leaf.reshape(1) if leaf.numel() == 1 else leaf.expand(arguments.shape).reshape(-1)
+    return leaf.reshape(1) if leaf.numel() == 1 else leaf.expand(arguments.shape).reshape(-1).contiguous()
 
 
 def _unflatten(leaf: Tensor, arguments: Arguments) -> Tensor:

@@ -75,7 +75,9 @@ class _Printer(Writer):
             self.emit("t = time - 1 - s if reverse else s")
             self.advance(outputs=True)
             for i in range(program.state):
-                with self.indented(f"if {self.field(f'history{i}')} != 0 and (s + 1) % every == 0:"):
+                # With checkpoints, the state after the last step is no history: it is the final state.
+                due = "(every == 1 or ((s + 1) % every == 0 and s + 1 < time))"
+                with self.indented(f"if {self.field(f'history{i}')} != 0 and {due}:"):
                     self.emit("index = t if every == 1 else (s + 1) // every - 1")
                     with self.blocks():
                         self.rows("store", f"state0_{i}", f"history{i} + index * size_ * SIZE", "width")
