@@ -34,3 +34,20 @@ def test_the_protocol_has_its_figure() -> None:
 )
 def test_another_protocol_has_none(group: str, key: str, value: object) -> None:
     assert published({**CONFIG, group: {**CONFIG[group], key: value}}) == {}
+
+
+ROWS = {"name": "mnist", "read_as": "rows", "permuted": False, "threshold": 0.05, "batch_size": 20}
+STIGMERGIC: dict[str, Any] = {
+    "model": {"name": "stigmergic", "memory_size": 15, "recurrent": True, "hidden_layers": 1, "hidden_size": 20},
+    "task": ROWS,
+    "trainer": {"max_epochs": 10},
+}
+
+
+def test_the_stigmergic_protocol_has_its_figures() -> None:
+    assert published(STIGMERGIC)["test/accuracy"].value == 0.965
+    lstm = {**STIGMERGIC, "model": {"name": "lstm", "hidden_size": 10, "num_layers": 3}}
+    assert published(lstm)["test/accuracy"].value == 0.943
+    assert published({**lstm, "model": {"name": "lstm", "hidden_size": 100, "num_layers": 1}}) == {}
+    assert published({**STIGMERGIC, "task": {**ROWS, "threshold": None}}) == {}
+    assert published({**STIGMERGIC, "trainer": {"max_epochs": 20}}) == {}

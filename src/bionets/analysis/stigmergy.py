@@ -40,7 +40,7 @@ def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
     deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)
     scales = {"input": 1.0, "marks": deposits, "ticks": deposits, "memory": None}
     for axes, (name, highest), values in zip(panels, scales.items(), (x, *trace), strict=True):
-        picture = axes.imshow(values.cpu(), aspect="auto", interpolation="nearest", vmin=0, vmax=highest, cmap="magma")
+        picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", vmin=0, vmax=highest, cmap="magma")
         figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
         axes.set_title(name)
         axes.set_xlabel("pixel" if name == "input" else "cell")

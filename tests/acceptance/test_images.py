@@ -1,0 +1,68 @@
+"""A run on images, from the files to the figure of the memory; and what a user sees where the files are not right."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bionets.tasks import images
+from bionets.tasks.image_files import IMAGE_FILES
+from tests.acceptance.conftest import Command, Outcome, the_run
+from tests.tasks import idx_files
+
+SMALL = (
+    "model=stigmergic",
+    "task=mnist",
+    "task.read_as=rows",
+    "task.train_size=40",
+    "task.val_size=15",
+    "task.test_size=30",
+    "task.batch_size=10",
+    "trainer.max_epochs=2",
+    "logger=none",
+)
+
+
+def test_a_run_draws_its_memory_and_can_be_tested_again(cli: Command, workplace: Path) -> None:
+    idx_files.write(workplace / "data")
+    trained = cli("train", *SMALL, "schedule=cosine")
+    assert trained.code == 0, trained.error
+    folder = the_run(workplace)
+    assert folder.result()["parameters"] == 3144
+    assert (folder.figures / "memory.png").read_bytes().startswith(b"\x89PNG")
+    evaluated = cli("evaluate", f"run={folder.path}")
+    assert evaluated.code == 0, evaluated.error
+
+
+def test_the_folder_of_a_run_does_not_depend_on_where_the_images_are(cli: Command, workplace: Path) -> None:
+    for place in ("here", "there"):
+        idx_files.write(workplace / place)
+        assert cli("train", *SMALL, "callbacks=quiet", f"paths.data_dir={place}").code == 0
+    the_run(workplace)
+
+
+def refused(outcome: Outcome, workplace: Path, *words: str) -> None:
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
+    assert all(word in outcome.error for word in words)
+    assert not (workplace / "outputs").exists()
+
+
+def test_without_files_and_without_network_one_line_says_what_to_do(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = dataclasses.replace(IMAGE_FILES["mnist"], mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(images, "IMAGE_FILES", {"mnist": offline})
+    refused(cli("train", *SMALL), workplace, "could not be downloaded", "BIONETS_DATA")
+
+
+def test_a_damaged_file_is_one_line(cli: Command, workplace: Path) -> None:
+    idx_files.write(workplace / "data")
+    file = workplace / "data" / "mnist" / idx_files.NAMES[0]
+    file.write_bytes(file.read_bytes()[:-50])
+    refused(cli("train", *SMALL), workplace, str(file.name), "delete it")
+
+
+def test_more_images_than_there_are_is_one_line(cli: Command, workplace: Path) -> None:
+    idx_files.write(workplace / "data")
+    refused(cli("train", *SMALL, "task.train_size=50"), workplace, "task.train_size + task.val_size")
