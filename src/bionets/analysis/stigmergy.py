@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from bionets.layers import StigmergicMemory
@@ -42,6 +43,7 @@ def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
     for axes, (name, highest), values in zip(panels, scales.items(), (x, *trace), strict=True):
         picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", vmin=0, vmax=highest, cmap="magma")
         figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name)
         axes.set_xlabel("pixel" if name == "input" else "cell")
     panels[0].set_ylabel("time step")
