@@ -52,7 +52,11 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
 
 def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
     """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch."""
-    common = {"dirpath": folder.checkpoints, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    common: dict[str, Any] = {
+        "dirpath": folder.checkpoints,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
     best = ModelCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
     last = ModelCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
     return [best, last]
