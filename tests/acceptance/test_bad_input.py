@@ -40,6 +40,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("trainer.max_epochs=-5", ["max_epochs", "-5"]),
         ("trainer.epochs=5", ["trainer.epochs", "max_epochs"]),
         ("trainer.precision=12", ["12"]),
+        ("logger.mode=on", ["logger.mode=on", "offline"]),
+        ("logger.mode=online", ["wandb login"]),
         ("matmul_precision=low", ["matmul_precision=low", "highest"]),
         ("seed=-1", ["seed", "-1"]),
         ("seed=one", ["seed", "one"]),
