@@ -40,6 +40,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("trainer.max_epochs=-5", ["max_epochs", "-5"]),
         ("trainer.epochs=5", ["trainer.epochs", "max_epochs"]),
         ("trainer.precision=12", ["12"]),
+        ("logger.mode=on", ["logger.mode=on", "offline"]),
+        ("logger.mode=online", ["wandb login"]),
         ("matmul_precision=low", ["matmul_precision=low", "highest"]),
         ("seed=-1", ["seed", "-1"]),
         ("seed=one", ["seed", "one"]),
@@ -73,7 +75,7 @@ def test_a_pair_that_does_not_fit_names_the_models_that_do(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bionets.models.RecurrentModel.accepts", frozenset({"sequence_to_value"}))
-    refused(cli("train", *SMALL), "model=brc does not fit task=binary_addition", "no model here does")
+    refused(cli("train", *SMALL), "model=brc does not fit task=binary_addition", "choose model=stigmergic")
     assert list(workplace.iterdir()) == []
 
 

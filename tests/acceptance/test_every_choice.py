@@ -16,7 +16,8 @@ TINY = {
     "denoising": ["task.length=12", "task.forgetting_period=2"],
     **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
 }
-EXPERIMENTS = {"copy_first_input": 4, "binary_addition": 4, "stigmergic_mnist": 5, "stigmergic_mnist_best": 1}  # and how many runs each makes
+# and how many runs each makes
+EXPERIMENTS = {"copy_first_input": 4, "binary_addition": 4, "stigmergic_mnist": 5, "stigmergic_mnist_best": 1}
 SHORT = (
     "task.train_size=20",
     "task.val_size=10",

@@ -23,6 +23,11 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIONETS_DATA", "data")
+
+
 def test_a_run_draws_its_memory_and_can_be_tested_again(cli: Command, workplace: Path) -> None:
     idx_files.write(workplace / "data")
     trained = cli("train", *SMALL, "schedule=cosine")

@@ -31,5 +31,5 @@ def test_it_rises_first() -> None:
 
 
 def test_shares_lie_between_zero_and_one() -> None:
-    with pytest.raises(ValueError, match="schedule.warmup"):
+    with pytest.raises(ValueError, match=r"schedule\.warmup"):
         rates(3, warmup=2.0)

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from wandb.errors import Error as WandbError
 from yaml import YAMLError
 
 
@@ -15,7 +16,15 @@ class UserError(Exception):
     """
 
 
-MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, MisconfigurationException, OSError)
+MENDABLE = (
+    UserError,
+    HydraException,
+    OmegaConfBaseException,
+    YAMLError,
+    MisconfigurationException,
+    OSError,
+    WandbError,
+)
 
 # What Hydra and OmegaConf add for those who debug them.
 NOISE = (

@@ -25,7 +25,7 @@ from bionets.experiment.model_figures import draw_model
 from bionets.experiment.published import published
 from bionets.experiment.report import print_results, title_of
 from bionets.experiment.run_folder import RunFolder
-from bionets.experiment.wandb_mirror import mirror
+from bionets.experiment.wandb_mirror import mirror, wandb_mode
 from bionets.models import Model
 from bionets.tasks import Task
 
@@ -44,6 +44,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     quieten()
     environment.keep_large_buffers()
     set_precision(run.values["matmul_precision"])
+    wandb_mode(run.values["logger"]["mode"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
 
     task = build_task(run.values)
@@ -59,9 +60,8 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
         return result["metrics"]
 
     prepare_data(task)
-    HydraConfig.instance().cfg = (
-        None  # else Lightning's ddp would look for the files of a Hydra run, which ours does not write
-    )
+    # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
+    HydraConfig.instance().cfg = None
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, record)
     if not first:

@@ -13,7 +13,10 @@ from urllib.parse import urlparse
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
+from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import RunFolder
+
+MODES = ("online", "offline", "disabled")
 
 
 @contextmanager
@@ -53,7 +56,11 @@ def mirror(
 
 
 def wandb_mode(wanted: str) -> str:
-    """``auto``: what $WANDB_MODE says, else online where logged in, else offline."""
+    """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
+    if wanted not in ("auto", *MODES):
+        raise UserError(f"logger.mode={wanted} is unknown: choose auto, {', '.join(MODES)}, or logger=none")
+    if wanted == "online" and not logged_in():
+        raise UserError("logger.mode=online needs a W&B account: run `wandb login`, or leave logger.mode=auto")
     if wanted != "auto":
         return wanted
     return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")

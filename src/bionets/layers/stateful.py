@@ -101,8 +101,8 @@ class _GraphGuard(torch.autograd.Function):
         except RuntimeError:
             raise RuntimeError(
                 f"{ctx.name}: a second backward pass through a state kept from before the first: call "
-                "detach_states(model) after each backward pass to go on from the state, or reset_states(model) to start "
-                "anew"
+                "detach_states(model) after each backward pass to go on from the state, or reset_states(model) to "
+                "start anew"
             ) from None
         return (None, *gradients)
 

@@ -7,8 +7,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final: float = 0.0) -> LambdaLR:
-    """From 0 up to ``optimizer.lr`` in a straight line over the first share ``warmup`` of all ``steps``, then down to the
-    share ``final`` of it along half a cosine.
+    """From 0 up to the optimizer's rate in a straight line over the first share ``warmup`` of all ``steps``, then down
+    to the share ``final`` of it along half a cosine.
 
     Raises:
         ValueError: a share that does not lie between 0 and 1.
