@@ -41,7 +41,8 @@ def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
     deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)
     scales = {"input": 1.0, "marks": deposits, "ticks": deposits, "memory": None}
     for axes, (name, highest), values in zip(panels, scales.items(), (x, *trace), strict=True):
-        picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", vmin=0, vmax=highest, cmap="magma")
+        shades = {"vmin": 0, "vmax": highest, "cmap": "magma"} if name != "memory" else {"cmap": "magma"}
+        picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", **shades)
         figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name)
