@@ -55,6 +55,16 @@ def mirror(
         wandb.finish(exit_code=int(failed))
 
 
+def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]) -> None:
+    """Headline numbers and figures to W&B."""
+    logger.experiment.summary.update(
+        {**result["metrics"], "parameters": result["parameters"], "wall_time": result["wall_time"]}
+    )
+    figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
+    if figures:
+        logger.experiment.log(figures)
+
+
 def wandb_mode(wanted: str) -> str:
     """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
     if wanted not in ("auto", *MODES):
