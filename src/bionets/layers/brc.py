@@ -3,13 +3,12 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bionets.layers.bistable import bistable_initialisations, bistable_update
 from bionets.layers.recurrence import Parameters, Recurrence, States, gate_biases
 from bionets.layers.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent_layer import RecurrentLayer
-from bionets.scan import scan, split_gates
+from bionets.scan import project, scan, split_gates
 
 __all__ = ["BRC", "BRCCell", "brc_step"]
 
@@ -35,7 +34,7 @@ def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any
     weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
     assert weight_ih is not None and weight_hh is not None
     params = (*weight_hh.unflatten(0, (2, -1)).unbind(), *gate_biases(parameters, 2))
-    output, h = scan(brc_step, split_gates(F.linear(x, weight_ih), 3), states[0], params, **options)
+    output, h = scan(brc_step, split_gates(project(x, weight_ih), 3), states[0], params, **options)
     return output, (h,)
 
 

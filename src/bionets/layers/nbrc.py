@@ -4,14 +4,13 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from bionets.layers.bistable import bistable_initialisations, bistable_update
 from bionets.layers.initialisation import orthogonal_blocks_, xavier_blocks_
 from bionets.layers.recurrence import Parameters, Recurrence, States, gate_biases
 from bionets.layers.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent_layer import RecurrentLayer
-from bionets.scan import dense_scan, split_gates
+from bionets.scan import dense_scan, project, split_gates
 
 __all__ = ["NBRC", "NBRCCell", "nbrc_step"]
 
@@ -38,7 +37,7 @@ def _parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int,
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
     weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
     assert weight_ih is not None and weight_hh is not None
-    gates = split_gates(F.linear(x, weight_ih), 3)
+    gates = split_gates(project(x, weight_ih), 3)
     output, h = dense_scan(nbrc_step, gates, states[0], gate_biases(parameters, 2), weight_hh, **options)
     return output, (h,)
 

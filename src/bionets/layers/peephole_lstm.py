@@ -10,7 +10,7 @@ from bionets.layers.initialisation import chrono_bias_, orthogonal_blocks_, xavi
 from bionets.layers.recurrence import Parameters, Recurrence, States, gate_biases, required_bias
 from bionets.layers.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent_layer import RecurrentLayer
-from bionets.scan import dense_scan, split_gates
+from bionets.scan import dense_scan, project, split_gates
 
 __all__ = ["PeepholeLSTM", "PeepholeLSTMCell", "peephole_memory_step", "peephole_output_step"]
 
@@ -60,7 +60,7 @@ def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any
     p_f, p_i, _ = F.linear(c, weight_ch).chunk(3, dim=-1)
     output, (h, c, _, _) = dense_scan(
         (peephole_memory_step, peephole_output_step),
-        split_gates(F.linear(x, weight_ih), 4),
+        split_gates(project(x, weight_ih), 4),
         (h, c, p_f, p_i),
         gate_biases(parameters, 4),
         (weight_hh, weight_ch),

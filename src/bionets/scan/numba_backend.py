@@ -9,8 +9,9 @@ from torch import Tensor
 
 from bionets.scan.backend import Call
 from bionets.scan.buffers import empty
-from bionets.scan.native import DEPTH, TILE_ROWS, padded
-from bionets.scan.numba_compile import find_kernel, helper_address, weight_product
+from bionets.scan.native import padded
+from bionets.scan.numba_compile import find_kernel, helper_address
+from bionets.scan.numba_matrix import multiply_transposed, pack
 from bionets.scan.numba_printer import Variant, shared_gradient
 from bionets.scan.numba_writer import HELPERS
 from bionets.scan.threads import run_parts, split
@@ -68,7 +69,7 @@ def backward(
     blocks = [stage.blocks for stage in program.stages]
     grad_recurrent = [empty((time, batch, n * width), dtype) if n and shared is None else None for n in blocks]
     before = [empty((time, batch, width), dtype) if n and (k or recompute) else None for k, n in enumerate(blocks)]
-    transposed = [_pack(weight) for weight in call.weights]
+    transposed = [pack(weight) for weight in call.weights]
 
     table = _table(call)
     for name, leaves in (("history", states), ("grad_initial", grad_state), ("transposed", transposed)):
@@ -95,7 +96,8 @@ def backward(
         gradient = grad_recurrent[k]
         if shared is not None:
             assert grad_x is not None
-            gradient = grad_x[:, :, shared]  # the blocks of recurrent begin there, side by side in each row
+            begin, end = shared * width, (shared + blocks[k]) * width  # the blocks lie side by side in each row
+            gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
         weights.append(_weight_gradient(call, k, gradient, before[k], states[0]))
     return Gradients(grad_x, grad_state, params, weights)
@@ -109,37 +111,13 @@ def _sum(sums: Tensor, param: Tensor) -> Tensor:
 
 def _weight_gradient(call: Call, k: int, gradient: Tensor, before: Tensor | None, history: Tensor) -> Tensor:
     """Sum over time of gradient[t].T @ state before t. The state before t is `before`, or the history one step off."""
-    weight, width = call.weights[k], call.width
+    gradient, history = gradient.flatten(0, 1), history.flatten(0, 1)
+    one = call.batch  # rows of a step
     if before is not None:
-        pairs = [(gradient, before)]
-    elif call.reverse:
-        pairs = [(gradient[-1:], call.state[0][None]), (gradient[:-1], history[1:])]
-    else:
-        pairs = [(gradient[:1], call.state[0][None]), (gradient[1:], history[:-1])]
-    size = weight.element_size()
-    columns = padded(width, size)
-    out = torch.zeros(weight.shape[0], columns, dtype=weight.dtype)
-    product = weight_product(8 * size)
-
-    def part(low: int, high: int) -> None:
-        packed = torch.zeros(DEPTH, columns, dtype=weight.dtype)
-        for a, b in pairs:
-            product(
-                out[low:].data_ptr(),
-                a.data_ptr() + low * size,
-                a.stride(1),
-                b.data_ptr(),
-                b.stride(1),
-                packed.data_ptr(),
-                columns,
-                high - low,
-                a.shape[0] * a.shape[1],
-                width,
-            )
-
-    large = weight.numel() * call.time * call.batch > SMALL
-    run_parts(part, split(weight.shape[0], TILE_ROWS) if large else [0, weight.shape[0]])
-    return out[:, :width].contiguous()
+        return multiply_transposed((gradient, before.flatten(0, 1)))
+    if call.reverse:
+        return multiply_transposed((gradient[-one:], call.state[0]), (gradient[:-one], history[one:]))
+    return multiply_transposed((gradient[:one], call.state[0]), (gradient[one:], history[:-one]))
 
 
 def _table(call: Call) -> dict[str, int]:
@@ -164,7 +142,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     kernel = find_kernel(call.program, variant)
     size, width = call.program.dtype.itemsize, call.width
     count = call.batch * width
-    packed = [_pack(weight.T) for weight in call.weights]
+    packed = [pack(weight.T) for weight in call.weights]
     grain = width if packed else kernel.source.width
     bounds = split(count, grain) if count * call.time > SMALL else [0, count]
     largest = max(high - low for low, high in itertools.pairwise(bounds))
@@ -203,14 +181,6 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
             kernel.run(words.ctypes.data, low, high, address + -address % 64)
 
     run_parts(part, bounds)
-
-
-def _pack(matrix: Tensor) -> Tensor:
-    """Contiguous, with the columns padded to whole vectors."""
-    rows, columns = matrix.shape
-    packed = matrix.new_zeros(rows, padded(columns, matrix.element_size()))
-    packed[:, :columns] = matrix
-    return packed
 
 
 def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:

@@ -53,9 +53,9 @@ def helper_address(name: str, bits: int) -> int:
 
 
 @functools.cache
-def weight_product(bits: int) -> Callable[..., None]:
-    """The product of the weight gradient, called from here rather than from a kernel."""
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)(helper_address("weight_product", bits))
+def helper(name: str, bits: int, arguments: int) -> Callable[..., None]:
+    """A helper of so many integers, to be called from here rather than from a kernel."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(helper_address(name, bits))
 
 
 def _address(text: str, function: Callable[[], Any]) -> int:

@@ -18,6 +18,7 @@ from bionets.scan.numba_memory import load32, load64, store32, store64
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 WIDEST = 4 if VECTOR_BYTES == 64 else 3  # vectors of a tile, so that all its sums fit the registers
+ROWS = 128  # rows that meet all of the second factor before the next ones are read
 _INT = ir.IntType(64)
 
 
@@ -126,7 +127,9 @@ def _products(element: Any, load: Any, store: Any) -> dict[str, Callable[..., No
 
     def product(out: int, a: int, a_row: int, b: int, columns: int, rows: int, inner: int) -> None:
         """out[r, j] = sum over k of a[r, k] · b[k, j], with b and out `columns` wide."""
-        multiply(out, a, a_row, 1, b, columns, rows, inner)
+        for first in range(0, rows, ROWS):
+            here, there = out + first * columns * size, a + first * a_row * size
+            multiply(here, there, a_row, 1, b, columns, min(ROWS, rows - first), inner)
 
     def weight_product(
         out: int, a: int, a_row: int, b: int, b_row: int, packed: int, columns: int, rows: int, inner: int, width: int

@@ -1,0 +1,77 @@
+"""The projection of the input onto all gates, against torch's own."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from bionets.scan import project
+
+
+def _inputs(shape: tuple[int, ...], features: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(sum(shape) + features)
+    x = torch.randn(shape, generator=generator, dtype=dtype, requires_grad=True)
+    return x, torch.randn(features, shape[-1], generator=generator, dtype=dtype, requires_grad=True)
+
+
+def _gradients(function: object, x: Tensor, weight: Tensor, seed: Tensor) -> tuple[Tensor, ...]:
+    assert callable(function)
+    return torch.autograd.grad(function(x, weight), (x, weight), seed)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 90), st.sampled_from([torch.float32, torch.float64]))
+def test_values_and_gradients_are_those_of_linear(batch: int, inputs: int, features: int, dtype: torch.dtype) -> None:
+    time = 1 + (1 << 18) // (batch * inputs * features)  # large enough for the product of the scan
+    x, weight = _inputs((time, batch, inputs), features, dtype)
+    ours, theirs = project(x, weight), F.linear(x, weight)
+    torch.testing.assert_close(ours, theirs)
+    seed = torch.randn(theirs.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    for a, b in zip(_gradients(project, x, weight, seed), _gradients(F.linear, x, weight, seed), strict=True):
+        torch.testing.assert_close(a, b, **tolerance)
+
+
+def test_any_layout_and_a_frozen_weight() -> None:
+    x, weight = _inputs((64, 50, 30), 45, torch.float32)
+    across = x.detach().transpose(0, 1).requires_grad_()
+    out = project(across, weight.detach())
+    torch.testing.assert_close(out, F.linear(across, weight))
+    out.sum().backward()
+    torch.testing.assert_close(across.grad, weight.detach().sum(0).expand_as(across), rtol=1e-4, atol=1e-4)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    x, weight = _inputs((100, 31, 33), 99, torch.float32)
+    seed, results, threads = torch.ones(100, 31, 99), [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append((project(x, weight), *_gradients(project, x, weight, seed)))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_second_derivatives() -> None:
+    x, weight = _inputs((100, 31, 33), 99, torch.float64)
+    (first,) = torch.autograd.grad(project(x, weight).square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), weight)
+    (wanted,) = torch.autograd.grad(F.linear(x, weight).square().sum(), x, create_graph=True)
+    torch.testing.assert_close(second, torch.autograd.grad(wanted.sum(), weight)[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_in_its_row(value: float) -> None:
+    x, weight = _inputs((100, 31, 33), 99, torch.float32)
+    x.detach()[3, 4, 5] = value
+    torch.testing.assert_close(project(x, weight), F.linear(x, weight), equal_nan=True)
+
+
+def test_autocast_is_that_of_linear() -> None:
+    x, weight = _inputs((100, 31, 33), 99, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert project(x, weight).dtype == torch.bfloat16
