@@ -10,6 +10,7 @@ from torch import Tensor
 
 SMALLEST = 1 << 20  # bytes; below, the system's allocator does not go back to the kernel
 KEPT = 1 << 30  # bytes kept for later at most
+ALIGNMENT = 64  # bytes of a cache line, which no vector should straddle
 
 _lock = threading.RLock()  # a finaliser may run at any allocation, also one made under the lock
 _free: dict[int, list[np.ndarray]] = {}
@@ -35,7 +36,9 @@ def _take(size: int) -> np.ndarray:
         if memory is not None:
             _kept -= size
     if memory is None:
-        memory = np.empty(size, np.uint8)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        memory = memory[start : start + size]
     handle = memory.view(_Handle)
     weakref.finalize(handle, _give_back, memory).atexit = False
     return handle

@@ -77,10 +77,9 @@ class _Printer(Writer):
             for i in range(program.state):
                 # With checkpoints, the state after the last step is no history: it is the final state.
                 due = "(every == 1 or ((s + 1) % every == 0 and s + 1 < time))"
-                with self.indented(f"if {self.field(f'history{i}')} != 0 and {due}:"):
+                with self.blocks(), self.indented(f"if {self.field(f'history{i}')} != 0 and {due}:"):
                     self.emit("index = t if every == 1 else (s + 1) // every - 1")
-                    with self.blocks():
-                        self.rows("store", f"state0_{i}", f"history{i} + index * size_ * SIZE", "width")
+                    self.rows("store", f"state0_{i}", f"history{i} + index * size_ * SIZE", "width")
         with self.blocks():
             for i in range(program.state):
                 self.rows("store", f"state0_{i}", self.field(f"final{i}"), "width")

@@ -66,6 +66,7 @@ class Writer:
         self.slots: dict[str, None] = {}  # ordered sets
         self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
         self.depth = 1
+        self.loop_end = (0, 0)  # where the last loop over blocks ended: number of lines, depth
 
     def source(self) -> Source:
         bits, width = 8 * self.size, 512
@@ -111,15 +112,23 @@ class Writer:
 
     @contextlib.contextmanager
     def blocks(self) -> Iterator[None]:
-        """A loop over the blocks of the range: `block` is its address, its elements are start to start + count."""
-        begin = len(self.lines)
-        with self.indented("for start in range(first, last, WIDTH):"):
-            self.emit("block = work + (start - first) // WIDTH * BLOCK")
-            self.emit("count = min(WIDTH, last - start)")
-            empty = len(self.lines)
-            yield
+        """A loop over the blocks of the range: `block` is its address, its elements are start to start + count.
+
+        It goes on with a loop that has just ended: what blocks do is independent, and so each stays in the cache.
+        """
+        begin, goes_on = len(self.lines), self.loop_end == (len(self.lines), self.depth)
+        if not goes_on:
+            self.emit("for start in range(first, last, WIDTH):")
+            self.emit("    block = work + (start - first) // WIDTH * BLOCK")
+            self.emit("    count = min(WIDTH, last - start)")
+        empty = len(self.lines)
+        self.depth += 1
+        yield
+        self.depth -= 1
         if len(self.lines) == empty:
             del self.lines[begin:]
+        if len(self.lines) > empty or goes_on:
+            self.loop_end = (len(self.lines), self.depth)
 
     def slot(self, name: str) -> str:
         """The constant that holds where the slot begins in a block."""
