@@ -15,6 +15,7 @@ from numba.extending import intrinsic as _intrinsic
 
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
+LINE = 64  # bytes of a cache line
 LANES = 16  # a block's element count is rounded up to whole vectors
 
 
@@ -89,8 +90,23 @@ def restore_mode(typing: Any, mode: Any) -> Any:
     return types.void(int32), emit
 
 
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, which may be anything."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [builder.inttoptr(values[0], byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(int64), emit
+
+
 def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
     """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
+    line = LINE // size
 
     def load_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
         if source == 0:
@@ -98,15 +114,20 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
                 store(block, slot + i, 0.0)
         elif row == width:
             source += first * size
+            for i in range(0, count, line):
+                prefetch(source + (count + i) * size)  # of the block after this one
             for i in range(count):
                 store(block, slot + i, load(source, i))
         else:
             batch = first // width
             column = first - batch * width
+            ahead = count * row // width
             done = 0
             while done < count:
                 run = min(width - column, count - done)
                 start = source + (batch * row + column) * size
+                for i in range(0, run, line):
+                    prefetch(start + (ahead + i) * size)
                 for i in range(run):
                     store(block, slot + done + i, load(start, i))
                 done += run
