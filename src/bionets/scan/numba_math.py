@@ -1,6 +1,6 @@
 """Elementwise functions that LLVM vectorises: no branch, no call, no table.
 
-float32 versions are polynomials with bit tricks, within 2 units in the last place, right at infinities and NaN. float64
+float32 versions are polynomials with bit tricks, within 2.5 units in the last place, right at infinities and NaN. float64
 versions call the C library: slower and exact enough for gradcheck. Sums and products are never contracted, so that
 thresholds fall on the same side as in eager torch; only the polynomials use fused multiply-add explicitly.
 """
@@ -140,12 +140,9 @@ def _reduced(x: Any) -> Any:
     shifted = fma(x, _LOG2_E, _MAGIC)
     n = shifted - _MAGIC
     r = fma(-n, _LN2_LOW, fma(-n, _LN2_HIGH, x))
-    p = fma(r, _C7, _C6)
-    p = fma(r, p, _C5)
-    p = fma(r, p, _C4)
-    p = fma(r, p, _C3)
-    p = fma(r, p, _C2)
-    return subtract_bits(float_bits(shifted), _MAGIC_BITS), fma(r * r, p, r)
+    square = r * r  # pairs of terms, since a chain of them all would be waited for
+    p = fma(square, fma(square, fma(r, _C7, _C6), fma(r, _C5, _C4)), fma(r, _C3, _C2))
+    return subtract_bits(float_bits(shifted), _MAGIC_BITS), fma(square, p, r)
 
 
 @njit(**_options)
@@ -185,7 +182,9 @@ def narrow_tanh(x: Any) -> Any:
 
 @njit(**_options)
 def narrow_sigmoid(x: Any) -> Any:
-    return _ONE / (_ONE + narrow_exp(-x))
+    x = select(x > np.float32(87), np.float32(87), select(x < np.float32(-89), np.float32(-89), x))
+    n, p = _reduced(-x)
+    return _ONE / (_ONE + (_ONE + p) * _power_of_two(n))  # at -89 the power is infinite, and so the result 0
 
 
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
