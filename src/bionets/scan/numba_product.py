@@ -18,7 +18,7 @@ from bionets.scan.numba_memory import load32, load64, store32, store64
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 WIDEST = 4 if VECTOR_BYTES == 64 else 3  # vectors of a tile, so that all its sums fit the registers
-ROWS = 128  # rows that meet all of the second factor before the next ones are read
+ROWS = 120  # rows that meet all of the second factor before the next ones are read
 _INT = ir.IntType(64)
 
 
