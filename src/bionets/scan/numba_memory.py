@@ -9,7 +9,7 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, float64, int32, int64, types
+from numba import float32, float64, int32, int64, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
@@ -106,7 +106,12 @@ def prefetch(typing: Any, address: Any) -> Any:
 
 def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
     """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
-    line = LINE // size
+
+    @njit(error_model="numpy")
+    def expect(address: int, count: int) -> None:
+        """Have the block after this one brought near while this one is computed."""
+        for i in range(0, count * size, LINE):
+            prefetch(address + i)
 
     def load_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
         if source == 0:
@@ -114,8 +119,7 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
                 store(block, slot + i, 0.0)
         elif row == width:
             source += first * size
-            for i in range(0, count, line):
-                prefetch(source + (count + i) * size)  # of the block after this one
+            expect(source + count * size, count)
             for i in range(count):
                 store(block, slot + i, load(source, i))
         else:
@@ -126,8 +130,7 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
             while done < count:
                 run = min(width - column, count - done)
                 start = source + (batch * row + column) * size
-                for i in range(0, run, line):
-                    prefetch(start + (ahead + i) * size)
+                expect(start + ahead * size, run)
                 for i in range(run):
                     store(block, slot + done + i, load(start, i))
                 done += run
@@ -150,15 +153,18 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
     def store_rows(block: int, slot: int, target: int, row: int, first: int, count: int, width: int) -> None:
         if row == width:
             target += first * size
+            expect(target + count * size, count)
             for i in range(count):
                 store(target, i, load(block, slot + i))
         else:
             batch = first // width
             column = first - batch * width
+            ahead = count * row // width
             done = 0
             while done < count:
                 run = min(width - column, count - done)
                 start = target + (batch * row + column) * size
+                expect(start + ahead * size, run)
                 for i in range(run):
                     store(start, i, load(block, slot + done + i))
                 done += run
