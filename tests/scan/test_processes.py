@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bionets.scan import scan, split_gates
+from bionets.scan.threads import run_parts
 
 from .cells import brc
 
@@ -116,3 +117,17 @@ def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
     x = x + 1
     scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="numba")
     assert all(torch.equal(view, copy) for view, copy in kept)
+
+
+def test_every_part_runs_once_and_a_failure_on_any_thread_is_raised() -> None:
+    seen: list[tuple[int, int]] = []
+    run_parts(lambda low, high: seen.append((low, high)), [0, 3, 5, 9])
+    assert sorted(seen) == [(0, 3), (3, 5), (5, 9)]
+    for fails in (0, 3, 5):
+
+        def part(low: int, high: int, fails: int = fails) -> None:
+            if low == fails:
+                raise MemoryError("part")
+
+        with pytest.raises(MemoryError, match="part"):
+            run_parts(part, [0, 3, 5, 9])
