@@ -1,4 +1,4 @@
-"""What a compiling backend is called with, and which histories of states the backward pass needs."""
+"""What a compiling backend is called with, which histories its backward pass needs, and what that gives back."""
 
 from dataclasses import dataclass
 
@@ -47,3 +47,28 @@ class Call:
     def histories(self) -> list[int]:
         """The states which need a history of their own."""
         return [i for i, y in enumerate(self.y_as_history()) if y is None]
+
+
+@dataclass
+class Gradients:
+    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
+
+    x: Tensor | None
+    state: list[Tensor]
+    params: list[Tensor]
+    weights: list[Tensor]
+
+
+def shared_gradient(program: Program, needs_x: tuple[bool, ...]) -> int | None:
+    """The number (among the wanted ones) of the x whose gradients are also those of `recurrent`, block after block.
+
+    So it is in every step that only adds products of input and state; the gradients are then written once.
+    """
+    stage = program.stages[0]
+    if len(program.stages) > 1 or not stage.blocks:
+        return None
+    outputs = stage.graph.outputs
+    wanted = [outputs[f"grad_x{i}"] for i, needed in enumerate(needs_x) if needed]
+    blocks = [outputs[f"grad_recurrent{i}"] for i in range(stage.blocks)]
+    starts = [i for i in range(len(wanted) - len(blocks) + 1) if wanted[i : i + len(blocks)] == blocks]
+    return starts[0] if starts else None

@@ -1,18 +1,17 @@
 """The CPU backend: fills the table of a kernel with sizes and addresses, and runs it on all threads."""
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.backend import Call, Gradients, shared_gradient
 from bionets.scan.buffers import empty
 from bionets.scan.native import padded
 from bionets.scan.numba_compile import find_kernel, helper_address
 from bionets.scan.numba_matrix import multiply_transposed, pack
-from bionets.scan.numba_printer import Variant, shared_gradient
+from bionets.scan.numba_printer import Variant
 from bionets.scan.numba_writer import HELPERS
 from bionets.scan.threads import run_parts, split
 
@@ -36,16 +35,6 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     table |= {f"history{i}": leaf.data_ptr() for i, leaf in zip(own, histories, strict=True)}
     _run(call, Variant(backward=False, masked=call.lengths is not None), table)
     return y, final, histories
-
-
-@dataclass
-class Gradients:
-    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
-
-    x: Tensor | None
-    state: list[Tensor]
-    params: list[Tensor]
-    weights: list[Tensor]
 
 
 def backward(

@@ -16,6 +16,7 @@ Sizes and addresses come in a table of integers, one field each, so that one ker
 
 from dataclasses import dataclass
 
+from bionets.scan.backend import shared_gradient
 from bionets.scan.graph import Graph
 from bionets.scan.numba_writer import Source, Writer
 from bionets.scan.program import Program
@@ -30,21 +31,6 @@ class Variant:
     recompute: bool = False  # checkpoint_every > 1
     needs_x: tuple[bool, ...] = ()  # gradients wanted
     needs_params: tuple[bool, ...] = ()
-
-
-def shared_gradient(program: Program, needs_x: tuple[bool, ...]) -> int | None:
-    """The number (among the wanted ones) of the x whose gradients are also those of `recurrent`, block after block.
-
-    So it is in every step that only adds products of input and state; the gradients are then written once.
-    """
-    stage = program.stages[0]
-    if len(program.stages) > 1 or not stage.blocks:
-        return None
-    outputs = stage.graph.outputs
-    wanted = [outputs[f"grad_x{i}"] for i, needed in enumerate(needs_x) if needed]
-    blocks = [outputs[f"grad_recurrent{i}"] for i in range(stage.blocks)]
-    starts = [i for i in range(len(wanted) - len(blocks) + 1) if wanted[i : i + len(blocks)] == blocks]
-    return starts[0] if starts else None
 
 
 def print_kernel(program: Program, variant: Variant) -> Source:

@@ -7,10 +7,10 @@ recurrences loop over time, with a matrix product and a kernel for each stage (`
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.backend import Call, Gradients
 from bionets.scan.triton_kernels import Kernel, find_kernel, padded
 from bionets.scan.triton_loop import loop_backward, loop_forward
-from bionets.scan.triton_results import Gradients, Results
+from bionets.scan.triton_results import Results
 from bionets.scan.triton_scan_printer import print_backward, print_forward
 from bionets.scan.triton_table import Table
 

@@ -1,22 +1,9 @@
 """What the backward pass on CUDA writes, and the gradients that come of it."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
-from bionets.scan.numba_printer import shared_gradient
-
-
-@dataclass
-class Gradients:
-    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
-
-    x: Tensor | None
-    state: list[Tensor]
-    params: list[Tensor]
-    weights: list[Tensor]
+from bionets.scan.backend import Call, Gradients, shared_gradient
 
 
 class Results:
