@@ -64,7 +64,7 @@ def draw_comparison(
         for label, curves in several.items():
             draw_band(axes, label, curves)
         label_accuracy_by_length(axes)
-        axes.legend()
+        axes.legend(loc="lower left")
         files.append(save(figure, axes, directory / "accuracy_by_length", "mean ± standard error", ("png", "svg")))
     return files
 

@@ -150,34 +150,21 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), error
 
 
-def cells(row: Row) -> list[str]:
-    error = "" if row.error is None else f"{row.error:.4f}"
-    known = "" if row.published is None else f"{row.published:g}"
-    return [
-        row.group,
-        row.metric,
-        str(row.n),
-        f"{row.mean:.4f}",
-        error,
-        f"{row.lowest:.4f}",
-        f"{row.highest:.4f}",
-        known,
-    ]
-
-
-def header(by: str) -> list[str]:
-    return [by, "metric", "n", "mean", "standard error", "lowest", "highest", "published"]
-
-
 def print_table(console: Console, rows: Sequence[Row], by: str) -> None:
-    table = Table(*header(by))
+    table = Table(by, "metric", "n", "mean ± standard error", "published")
     previous = None
     for row in rows:
         if previous not in (None, row.group):
             table.add_section()
         previous = row.group
-        table.add_row(*cells(row))
+        error = "" if row.error is None else f" ± {row.error:.2g}"
+        known = "" if row.published is None else f"{row.published:g}"
+        table.add_row(row.group, row.metric, str(row.n), f"{row.mean:.4g}{error}", known)
     console.print(table)
+
+
+def header(by: str) -> list[str]:
+    return [by, "metric", "n", "mean", "standard error", "lowest", "highest", "published"]
 
 
 def as_csv(rows: Sequence[Row], by: str) -> str:
@@ -190,5 +177,9 @@ def as_csv(rows: Sequence[Row], by: str) -> str:
 
 
 def as_markdown(rows: Sequence[Row], by: str) -> str:
-    lines = [header(by), ["---"] * len(header(by)), *(cells(row) for row in rows)]
+    def cells(row: Row) -> list[str]:
+        numbers = (row.mean, row.error, row.lowest, row.highest, row.published)
+        return [row.group, row.metric, str(row.n), *("" if number is None else f"{number:.4g}" for number in numbers)]
+
+    lines = [header(by), ["---"] * len(header(by)), *map(cells, rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -38,7 +38,7 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
     if known:
         table.add_column("published", justify="right")
     for name, value in metrics.items():
-        row = [name, f"{value:.4f}"]
+        row = [name, f"{value:.4g}"]
         if known:
             row.append(f"{known[name].value:g}" if name in known else "")
         table.add_row(*row)
