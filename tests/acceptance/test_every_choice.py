@@ -17,7 +17,13 @@ TINY = {
     **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
 }
 # and how many runs each makes
-EXPERIMENTS = {"copy_first_input": 4, "binary_addition": 4, "stigmergic_mnist": 5, "stigmergic_mnist_best": 1}
+EXPERIMENTS = {
+    "copy_first_input_bistable": 4,
+    "copy_first_input": 4,
+    "binary_addition": 4,
+    "stigmergic_mnist": 5,
+    "stigmergic_mnist_best": 1,
+}
 SHORT = (
     "task.train_size=20",
     "task.val_size=10",
