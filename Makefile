@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Images that are here already; nothing is downloaded then.
-export BIONETS_DATA ?= $(wildcard ../shared/data)
+ifneq ($(wildcard ../shared/data),)
+export BIONETS_DATA ?= $(abspath ../shared/data)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help train test test-full lint type bench lock clean

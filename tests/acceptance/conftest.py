@@ -63,7 +63,7 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     def run(name: str, *arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capfd.readouterr()
         try:
             command(ENTRY_POINTS[name], configs=ROOT / "configs")

@@ -45,6 +45,10 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("matmul_precision=low", ["matmul_precision=low", "highest"]),
         ("seed=-1", ["seed", "-1"]),
         ("seed=one", ["seed", "one"]),
+        ("seed=5000000000", ["seed", "4294967295"]),
+        ("trainer.limit_val_batches=0", ["trainer.limit_val_batches", "0"]),
+        ("trainer.max_steps=1", ["trainer.max_steps=1", "epoch"]),
+        ("model.layer_arguments={batch_first:true}", ["batch_first"]),
         ("model=[brc", ["[brc"]),
         ("paths.output_dir=/proc/nowhere", ["/proc/nowhere"]),
     ],
@@ -123,6 +127,8 @@ def test_evaluating_what_is_no_run_is_one_line(cli: Command, workplace: Path) ->
     refused(cli("evaluate"), "run")
     refused(cli("evaluate", "run=nowhere"), "nowhere", "train.py")
     refused(cli("compare", "runs=nowhere"), "nowhere", "train.py")
+    (workplace / "config.yaml").write_text("lr: 1\n")
+    refused(cli("evaluate", "run=."), "config.yaml", "not written by bionets")
 
 
 class Trap:

@@ -192,7 +192,8 @@ def test_two_processes_train_as_one(workplace: Path, cli: Command) -> None:
 
 
 def test_ddp_inside_a_multirun_is_refused_with_the_way_out(cli: Command, workplace: Path) -> None:
-    outcome = cli("train", "-m", *SMALL, "accelerator=ddp", "seed=0,1")
+    two = ("trainer.accelerator=cpu", "trainer.devices=2")
+    outcome = cli("train", "-m", *SMALL, *two, "seed=0,1")
     assert outcome.code == 1
     assert "without -m" in outcome.error
 

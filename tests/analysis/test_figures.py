@@ -18,7 +18,7 @@ def test_a_moving_average_is_the_mean_of_each_window(values: list[float], window
 
 def test_a_band_is_one_standard_error_around_the_mean_over_what_all_runs_have() -> None:
     _, axes = new_figure()
-    draw_band(axes, "brc", [([1, 2, 3], [1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
+    draw_band(axes, "brc", [([0, 1, 2, 3], [9.0, 1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
     (line,) = axes.lines
     assert np.array_equal(line.get_xydata(), [[1, 2], [2, 4]])
     (band,) = axes.collections

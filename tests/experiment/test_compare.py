@@ -19,6 +19,7 @@ def make_run(root: Path, model: str, layers: int, seed: int, accuracy: float | N
     folder.mkdir(parents=True)
     trainer = {"max_epochs": 1}
     config = {"model": {"name": model, "num_layers": layers}, "task": {"name": "t"}, "trainer": trainer, "seed": seed}
+    config["name"] = "run"
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     if accuracy is not None:
         result = {"status": "complete", "metrics": {"test/accuracy": accuracy}, "tests": {}}

@@ -5,10 +5,6 @@ windows.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,8 +67,9 @@ def draw_comparison(
 
 def draw_band(axes: Axes, label: str, curves: Sequence[tuple[Sequence[int], Sequence[float] | Floats]]) -> None:
     """The mean of several curves over the x that all of them have, and a band of one standard error around it."""
-    shared = min((xs for xs, _ in curves), key=len)
-    values = np.array([ys[: len(shared)] for _, ys in curves], dtype=np.float64)
+    by_x = [dict(zip(xs, ys, strict=True)) for xs, ys in curves]
+    shared = sorted(set.intersection(*map(set, by_x)))
+    values = np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64)
     mean = values.mean(0)
     (line,) = axes.plot(shared, mean, label=f"{label} (n = {len(curves)})")
     if len(curves) > 1:

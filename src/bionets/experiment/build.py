@@ -78,6 +78,7 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record:
     """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
     monitored value.
     """
+    refuse_no_training(config["trainer"], task)
     callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record]
     callbacks += checkpointing(folder, task.monitor, task.mode)
     if task.stop_below is not None:
@@ -85,6 +86,32 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record:
     if config["callbacks"]["progress"]:
         callbacks.append(ProgressBar(task.monitor))
     return bare_trainer(config["trainer"], callbacks=callbacks, logger=False, reload_dataloaders_every_n_epochs=1)
+
+
+def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
+    """Settings under which no epoch is ever validated would leave no best epoch to test."""
+    for key in ("max_epochs", "limit_train_batches", "limit_val_batches"):
+        if arguments[key] is not None and arguments[key] <= 0:
+            raise UserError(f"trainer.{key} must be above 0, got {arguments[key]}: it leaves no epoch to choose from")
+    if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
+        raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
+    first = task.train_batches_per_epoch
+    if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
+        raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
+
+
+def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
+    """Several processes must share every batch evenly, and cannot be started from a multirun.
+
+    Lightning starts the others by running the command line again, which in a multirun would start the whole sweep.
+    """
+    if multirun and trainer.world_size > 1:
+        raise UserError(
+            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, "
+            "or drop accelerator=ddp and trainer.devices"
+        )
+    if task.batch_size % trainer.world_size:
+        raise UserError(f"task.batch_size={task.batch_size} must divide by the {trainer.world_size} processes")
 
 
 def bare_trainer(arguments: dict[str, Any], **more: Any) -> Trainer:

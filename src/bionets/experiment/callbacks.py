@@ -45,17 +45,19 @@ class Record(Callback):
         self.file, self.last_checkpoint = file, last_checkpoint
         self.restored = self.seconds_before = self.started = self.ended = 0.0
         self.losses: list[tuple[int, Tensor]] = []
-        self.checked = 0
+        self.checked, self.validated = 0, False
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.total_seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.restored = state["seconds"]
+        self.restored = self.seconds_before = state["seconds"]
 
     @property
     def total_seconds(self) -> float:
         """Training time, over all the times that the run was started."""
+        if not self.started:  # resumed when training was over already
+            return self.seconds_before
         return self.seconds_before + (self.ended or time.monotonic()) - self.started
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -67,7 +69,7 @@ class Record(Callback):
             keep_epochs_before(self.file, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        self.losses, self.checked = [], 0
+        self.losses, self.checked, self.validated = [], 0, False
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
@@ -77,8 +79,8 @@ class Record(Callback):
             self._check_losses(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
+        self._check_losses(trainer)
+        self.validated = True
         for name, value in trainer.callback_metrics.items():
             if name == "val/loss" and not math.isfinite(value):
                 raise self._not_finite(trainer, "validation loss", float(value), trainer.global_step - 1)
@@ -93,7 +95,8 @@ class Record(Callback):
             for (step, _), value in zip(self.losses, values, strict=True)
             if step % every == 0
         ]
-        summary = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        measured = trainer.callback_metrics.items() if self.validated else ()
+        summary = {name: float(value) for name, value in measured if name.startswith("val/")}
         rows += [(last_step, epoch, name, value) for name, value in summary.items()]
         if trainer.is_global_zero:
             append(self.file, rows)

@@ -50,6 +50,18 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
     return checkpoint
 
 
+class MovableCheckpoint(ModelCheckpoint):
+    """Knows its own files again after the run's folder was moved; Lightning's own would forget the best score."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
+
+
 def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
     """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch."""
     common: dict[str, Any] = {
@@ -57,6 +69,6 @@ def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
-    last = ModelCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
+    best = MovableCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
+    last = MovableCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
     return [best, last]

@@ -25,7 +25,8 @@ def command(function: Callable[[DictConfig], Any], configs: Path) -> NoReturn:
     Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the
     whole traceback instead.
     """
-    debug = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # The processes that ddp starts inherit what is set here, and are not meant.
+    debug = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself
     register(configs)
 

@@ -64,12 +64,13 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         if len(set(seeds)) < len(seeds):
             console.print(
                 f"note: {label} holds several runs of one seed: "
-                f"group by more keys, as in by={hydra_config.by},model.num_layers"
+                f"group by more keys, as in by={hydra_config.by},model.num_layers",
+                markup=False,
             )
     if len({tuple(sorted(member.config["seed"] for member in members)) for members in groups.values()}) > 1:
         console.print("note: the groups do not have the same seeds")
     for folder, status in unfinished:
-        console.print(f"note: left out, {status}: {folder.path}", highlight=False, soft_wrap=True)
+        console.print(f"note: left out, {status}: {folder.path}", highlight=False, markup=False, soft_wrap=True)
     losses = {label: [read_metrics(run.folder.metrics_file) for run in members] for label, members in groups.items()}
     tests = {label: [run.result["tests"] for run in members] for label, members in groups.items()}
     for file in draw_comparison(directory, losses, tests):

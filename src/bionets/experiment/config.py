@@ -24,8 +24,8 @@ class RunConfig:
 def resolve(config: DictConfig) -> RunConfig:
     """All interpolations filled in; the digest is the same for every seed."""
     refuse_unused(config)
-    if config.seed < 0:
-        raise UserError(f"seed must be at least 0, got {config.seed}")
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
     overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     without_seed = config.copy()
     without_seed.seed = 0
@@ -46,23 +46,15 @@ def refuse_unused(config: DictConfig, path: str = "") -> None:
 def with_protocol(config: RunConfig, task: Task) -> RunConfig:
     """The config with the number of epochs that the task's protocol asks for, where the user gave none."""
     trainer = config.values["trainer"]
-    if trainer["max_epochs"] is not None or trainer["max_steps"] != -1 or trainer["max_time"] is not None:
+    if trainer["max_epochs"] is not None:
         return config
     return RunConfig(
         {**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest
     )
 
 
-def refuse_ddp_in_multirun(config: RunConfig) -> None:
-    """Lightning starts ddp's other processes by running the command line again, which in a multirun would start the
-    whole sweep again.
-    """
-    multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if multirun and "ddp" in config.values["trainer"]["strategy"]:
-        raise UserError(
-            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, "
-            "or drop accelerator=ddp"
-        )
+def in_multirun() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         raise UserError(f"checkpoint={checkpoint} is unknown: choose best or last")
     quieten()
     config = folder.config()
+    if "data_dir" in config["task"]:
+        config["task"]["data_dir"] = hydra_config.data_dir  # the run may have been made on another machine
     set_precision(config["matmul_precision"])
     task = build_task(config)
     model = build_model(config, task.spec)

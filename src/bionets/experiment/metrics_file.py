@@ -1,6 +1,7 @@
 """``metrics.csv``: everything measured during training, one row a value."""
 
 import csv
+import os
 from pathlib import Path
 
 from bionets.experiment.run_folder import write_atomically
@@ -18,6 +19,8 @@ def append(file: Path, rows: list[tuple[int, int, str, float]]) -> None:
         if new:
             writer.writerow(COLUMNS)
         writer.writerows(rows)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 def keep_epochs_before(file: Path, epoch: int) -> None:

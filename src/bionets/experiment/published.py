@@ -45,8 +45,9 @@ def published(config: dict[str, Any]) -> dict[str, Published]:
     task, model, epochs = config["task"], config["model"], config["trainer"]["max_epochs"] or 0
     name = model["name"]
     size = (model.get("num_layers"), model.get("hidden_size"))
-    addition = _is(task, BINARY_ADDITION_PROTOCOL) and size == (1, 100) and epochs >= BINARY_ADDITION_EPOCHS
-    copying = _is(task, COPY_FIRST_INPUT_PROTOCOL) and size == (2, 100)
+    plain = not model.get("bidirectional") and model.get("initialisation") in (None, "paper2020")
+    addition = plain and _is(task, BINARY_ADDITION_PROTOCOL) and size == (1, 100) and epochs >= BINARY_ADDITION_EPOCHS
+    copying = plain and _is(task, COPY_FIRST_INPUT_PROTOCOL) and size == (2, 100)
     if addition and name in BINARY_ADDITION:
         return {"test/accuracy_length_60": Published(BINARY_ADDITION[name], BRC_PYTORCH)}
     if copying and name in COPY_FIRST_INPUT.get(task["length"], {}):

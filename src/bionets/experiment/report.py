@@ -31,14 +31,14 @@ def print_results(
 
 def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
     known = published(config)
-    console.print(f"[bold]{title_of(config)}[/]", highlight=False)
+    console.print(title_of(config), highlight=False, markup=False)
     table = Table()
     table.add_column("metric")
     table.add_column("ours", justify="right")
     if known:
         table.add_column("published", justify="right")
     for name, value in metrics.items():
-        row = [name, f"{value:.4g}"]
+        row = [name, f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
         if known:
             row.append(f"{known[name].value:g}" if name in known else "")
         table.add_row(*row)

@@ -16,17 +16,7 @@ import yaml
 from bionets.experiment.errors import UserError
 
 # Where and how a run is computed, not what: these do not name the run.
-MACHINE = (
-    "accelerator",
-    "devices",
-    "strategy",
-    "num_nodes",
-    "log_every_n_steps",
-    "profiler",
-    "detect_anomaly",
-    "max_time",
-    "data_dir",
-)
+MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
 SCIENTIFIC = ("model", "task", "optimizer", "schedule", "trainer", "matmul_precision")
 
 
@@ -69,7 +59,10 @@ class RunFolder:
         return folder
 
     def config(self) -> dict[str, Any]:
-        return _read(self.config_file, yaml.safe_load)
+        config = _read(self.config_file, yaml.safe_load)
+        if not isinstance(config, dict) or not {"name", "seed", "model", "task", "trainer"} <= config.keys():
+            raise UserError(f"{self.config_file} was not written by bionets: name a folder that train.py made")
+        return config
 
     def overrides(self) -> list[str]:
         return _read(self.overrides_file, yaml.safe_load) or []
@@ -99,6 +92,9 @@ class RunFolder:
                 raise UserError(
                     f"another process is training {self.path}: wait for it, or choose another seed or name"
                 ) from error
+            if self.complete():
+                raise UserError(f"another process has just completed {self.path}: the same command shows its results")
+            self.result_file.unlink(missing_ok=True)
             write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
             write_atomically(self.overrides_file, yaml.safe_dump(overrides))
             write_atomically(self.environment_file, json.dumps(environment, indent=2) + "\n")

@@ -261,6 +261,7 @@ class Evaluate:
     run: str = MISSING
     checkpoint: str = "best"
     accelerator: str = "auto"
+    data_dir: str = "${oc.env:BIONETS_DATA,data}"
 
 
 @dataclass

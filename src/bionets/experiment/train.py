@@ -11,10 +11,17 @@ from rich.console import Console
 
 from bionets.analysis.figures import draw_run
 from bionets.experiment import environment
-from bionets.experiment.build import build_model, build_task, build_trainer, prepare_data, set_precision
+from bionets.experiment.build import (
+    build_model,
+    build_task,
+    build_trainer,
+    prepare_data,
+    refuse_processes,
+    set_precision,
+)
 from bionets.experiment.callbacks import Record
 from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.config import refuse_ddp_in_multirun, resolve, with_protocol
+from bionets.experiment.config import in_multirun, resolve, with_protocol
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
 from bionets.experiment.report import print_results, title_of
@@ -31,7 +38,6 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     A run that is complete is not run again; one that stopped half-way goes on from its last checkpoint.
     """
     run = resolve(hydra_config)
-    refuse_ddp_in_multirun(run)
     console = Console()
     first = os.environ.get("LOCAL_RANK", "0") == "0"  # ddp runs this command once for every process
     quieten()
@@ -48,37 +54,39 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     if folder.complete():
         result = folder.result()
         assert result is not None
-        console.print(f"[bold]complete already[/]: {folder.path}", highlight=False, soft_wrap=True)
+        console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
         print_results(console, config, result, folder, run.overrides)
         return result["metrics"]
 
     prepare_data(task)
+    multirun = in_multirun()
     # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
     HydraConfig.instance().cfg = None
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, record)
+    refuse_processes(trainer, task, multirun)
     if not first:
         run_to_the_end(trainer, model, task, folder)
         return {}
     with folder.open(config, run.overrides, environment.describe()):
         start = f"going on after epoch {read_checkpoint(folder.last)['epoch']}" if folder.last.exists() else "training"
-        console.print(f"[bold]{start}[/]: {folder.path}", highlight=False, soft_wrap=True)
-        with mirror(config, folder, run.digest) as logger:
-            trainer.loggers = [logger] if logger else []
-            try:
+        console.print(f"{start}: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        try:
+            with mirror(config, folder, run.digest) as logger:
+                trainer.loggers = [logger] if logger else []
                 run_to_the_end(trainer, model, task, folder)
-            except BaseException as error:
-                note_failure(folder, error)
-                if isinstance(error, KeyboardInterrupt):
-                    console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
-                raise
-            result = summarise(config, model, task, folder, record.total_seconds)
-            if config["callbacks"]["figures"]:
-                draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
-                draw_model(folder.figures, title_of(config), model, task)
-            if logger:
-                mirror_result(logger, folder, result)
-            folder.write_result(result)
+                result = summarise(config, model, task, folder, record.total_seconds)
+                if config["callbacks"]["figures"]:
+                    draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
+                    draw_model(folder.figures, title_of(config), model, task)
+                if logger:
+                    mirror_result(logger, folder, result)
+                folder.write_result(result)
+        except BaseException as error:
+            note_failure(folder, error)
+            if isinstance(error, KeyboardInterrupt):
+                console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
+            raise
     print_results(console, config, result, folder, run.overrides)
     return result["metrics"]
 

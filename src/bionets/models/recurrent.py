@@ -47,6 +47,9 @@ class RecurrentModel(Model):
             if value < 1:
                 raise ValueError(f"model.{name} must be at least 1, got {value}")
         arguments = dict(layer_arguments or {})
+        for key in ("batch_first", "proj_size"):
+            if key in arguments:
+                raise ValueError(f"model.layer_arguments.{key} would change the shapes that the model counts on")
         if initialisation is not None:
             arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
         self.recurrent = import_layer(layer)(
