@@ -35,6 +35,7 @@ def assert_equal_runs(first: Path, second: Path) -> None:
 
 
 def test_a_run_leaves_a_folder_with_everything(cli: Command, workplace: Path) -> None:
+    started = time.monotonic()
     outcome = cli("train", *SMALL, "callbacks=default", "seed=0")
     assert outcome.code == 0, outcome.error
     folder = the_run(workplace / "outputs")
@@ -47,6 +48,7 @@ def test_a_run_leaves_a_folder_with_everything(cli: Command, workplace: Path) ->
     assert result is not None
     assert result["status"] == "complete"
     assert result["steps"] == 12
+    assert 0 < result["wall_time"] < time.monotonic() - started
     assert set(result["tests"]) == {"length_3", "length_4", "length_5", "length_6"}
     assert {file.name for file in folder.figures.iterdir()} == {"loss.png", "accuracy_by_length.png"}
     for shown in ("test/accuracy_length_6", "python train.py", "python evaluate.py run=", "accuracy_by_length.png"):

@@ -51,13 +51,13 @@ class Record(Callback):
         return {"seconds": self.total_seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.restored = self.seconds_before = state["seconds"]
+        self.restored = state["seconds"]  # also called when the best epoch is loaded to be tested
 
     @property
     def total_seconds(self) -> float:
         """Training time, over all the times that the run was started."""
         if not self.started:  # resumed when training was over already
-            return self.seconds_before
+            return self.restored
         return self.seconds_before + (self.ended or time.monotonic()) - self.started
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
