@@ -3,10 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
