@@ -1,0 +1,47 @@
+"""Every schema into Hydra's ConfigStore, and the choices that the config files offer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from .models import MODELS
+from .optimizers import OPTIMIZERS, CosineSchedule
+from .run import Callbacks, Compare, Evaluate, Logger, Paths, Train
+from .tasks import TASKS
+
+
+def register(configs: Path) -> None:
+    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called
+    more than once.
+    """
+    store = ConfigStore.instance()
+    groups: dict[str, Mapping[str, type]] = {
+        "model": MODELS,
+        "task": TASKS,
+        "optimizer": OPTIMIZERS,
+        "schedule": {"cosine": CosineSchedule},
+    }
+    for group, schemas in groups.items():
+        for name, schema in schemas.items():
+            store.store(name=name, node=schema, group=f"schema/{group}")
+    single = (
+        ("train", Train),
+        ("evaluate", Evaluate),
+        ("compare", Compare),
+        ("callbacks", Callbacks),
+        ("logger", Logger),
+        ("paths", Paths),
+    )
+    for name, schema in single:
+        store.store(name=name, node=schema, group="schema")
+    OmegaConf.register_new_resolver("choices", lambda: choices(configs), replace=True)
+
+
+def choices(configs: Path) -> str:
+    """What each config group offers, one line a group; for the help page."""
+    groups = sorted(path for path in configs.iterdir() if path.is_dir() and path.name != "hydra")
+    return "\n".join(
+        f"  {group.name:<12} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups
+    )

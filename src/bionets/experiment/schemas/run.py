@@ -1,0 +1,97 @@
+"""What surrounds model and task: the trainer, the loggers, the folders, and the commands themselves."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class Trainer:
+    """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says
+    otherwise.
+    """
+
+    accelerator: str = "auto"
+    devices: Any = "auto"
+    strategy: str = "auto"
+    num_nodes: int = 1
+    precision: str = "32-true"
+    max_epochs: int | None = None  # None: as many as the task's protocol says
+    min_epochs: int | None = None
+    max_steps: int = -1
+    min_steps: int | None = None
+    max_time: str | None = None
+    limit_train_batches: Any = None
+    limit_val_batches: Any = None
+    limit_test_batches: Any = None
+    overfit_batches: float = 0.0
+    check_val_every_n_epoch: int = 1
+    log_every_n_steps: int = 1  # how many steps apart the rows of train/loss in metrics.csv are
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: str | None = None
+    deterministic: bool | None = None
+    benchmark: bool | None = None
+    detect_anomaly: bool = False
+    sync_batchnorm: bool = False
+    profiler: str | None = None
+
+
+@dataclass
+class Callbacks:
+    """What happens around training."""
+
+    progress: bool = True
+    figures: bool = True
+
+
+@dataclass
+class Logger:
+    """Where a run is mirrored. ``mode``: auto (online where logged in, else offline), online, offline, disabled."""
+
+    wandb: bool = True
+    project: str = "bionets"
+    entity: str | None = None
+    mode: str = "auto"
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Paths:
+    output_dir: str = MISSING
+    data_dir: str = MISSING
+
+
+@dataclass
+class Train:
+    name: str = MISSING
+    seed: int = MISSING
+    matmul_precision: str = "highest"
+    model: Any = MISSING
+    task: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = None
+    trainer: Trainer = field(default_factory=Trainer)
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    paths: Any = MISSING
+
+
+@dataclass
+class Evaluate:
+    """What ``evaluate.py`` takes."""
+
+    run: str = MISSING
+    checkpoint: str = "best"
+    accelerator: str = "auto"
+    data_dir: str = "${oc.env:BIONETS_DATA,data}"
+
+
+@dataclass
+class Compare:
+    """What ``compare.py`` takes."""
+
+    runs: str = MISSING
+    by: str = "model"
+    output_dir: str = "comparison"

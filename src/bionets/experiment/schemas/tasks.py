@@ -1,0 +1,79 @@
+"""What each task can be told."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import II, MISSING
+
+
+@dataclass
+class Task:
+    """What every task has: sizes of its three sets, and the seed of its data."""
+
+    _target_: str = MISSING
+    name: str = MISSING
+    seed: int = II("seed")
+    train_size: int = MISSING
+    val_size: int = MISSING
+    test_size: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class CopyFirstInput(Task):
+    _target_: str = "bionets.tasks.CopyFirstInput"
+    length: int = MISSING
+    epochs: int = MISSING
+    stop_below: float | None = None
+
+
+@dataclass
+class BinaryAddition(Task):
+    _target_: str = "bionets.tasks.BinaryAddition"
+    length: int = MISSING
+    min_length: int = MISSING
+    test_length: int = MISSING
+    min_test_length: int = MISSING
+    epochs_per_length: int = MISSING
+    curriculum: bool = True
+
+
+@dataclass
+class Denoising(Task):
+    _target_: str = "bionets.tasks.Denoising"
+    length: int = MISSING
+    forgetting_period: int = MISSING
+    marked: int = MISSING
+    epochs: int = MISSING
+
+
+@dataclass
+class Augmentation:
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    flip: bool = False
+
+
+@dataclass
+class Images(Task):
+    _target_: str = "bionets.tasks.Images"
+    dataset: str = MISSING
+    data_dir: str = II("paths.data_dir")
+    read_as: str = "image"
+    permuted: bool = False
+    blank_steps: int = 0
+    threshold: float | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: str = "cross_entropy"
+    epochs: int = MISSING
+
+
+TASKS: dict[str, type[Task]] = {
+    "copy_first_input": CopyFirstInput,
+    "binary_addition": BinaryAddition,
+    "denoising": Denoising,
+    "mnist": Images,
+    "fashion_mnist": Images,
+    "kmnist": Images,
+    "qmnist": Images,
+}
