@@ -1,0 +1,74 @@
+"""Readouts and losses of spiking networks, beside their definitions in plain numbers."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from bionets.layers.spiking.losses import (
+    cross_entropy_each_step,
+    first_spike_cross_entropy,
+    soft_cross_entropy,
+    spike_rate_error,
+)
+from bionets.layers.spiking.readouts import READOUTS, first_spike_time
+
+SPIKES = torch.tensor([[0, 0, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0]]).view(4, 1, 4).double()
+
+
+def test_each_readout_is_what_its_name_says() -> None:
+    read = {name: readout(SPIKES)[0].tolist() for name, readout in READOUTS.items()}
+    assert read == {
+        "spike_count": [2, 1, 2, 0],
+        "spike_rate": [0.5, 0.25, 0.5, 0],
+        "first_spike": [-1, -3, 0, -4],
+        "mean_membrane": [0.5, 0.25, 0.5, 0],
+        "last_membrane": [0, 1, 0, 0],
+        "max_membrane": [1, 1, 1, 0],
+    }
+
+
+def test_the_first_spike_of_probabilities_is_its_expected_time() -> None:
+    p = torch.tensor([0.3, 0.6, 0.2], dtype=torch.float64, requires_grad=True)
+    expected = 0 * 0.3 + 1 * 0.7 * 0.6 + 2 * 0.7 * 0.4 * 0.2 + 3 * 0.7 * 0.4 * 0.8
+    assert first_spike_time(p.view(3, 1, 1)).item() == pytest.approx(expected)
+    assert torch.autograd.gradcheck(lambda p: first_spike_time(p.view(3, 1, 1)), p)
+
+
+def test_the_gradient_pulls_the_first_spike_forward_and_ignores_later_ones() -> None:
+    spikes = SPIKES.clone().requires_grad_()
+    first_spike_time(spikes).sum().backward()
+    assert spikes.grad[:, 0, 0].tolist() == [-1, -1, 0, 0]
+    assert (spikes.grad[:, 0, 3] < 0).all()  # a neuron that never spikes is pulled at every step
+    assert (spikes.grad[1:, 0, 2] == 0).all()  # it spiked at step 0: the others do not count
+
+
+def test_soft_cross_entropy_of_probabilities_is_that_of_their_scores() -> None:
+    scores, target = torch.randn(5, 4, dtype=torch.float64), torch.rand(5, 4, dtype=torch.float64).softmax(1)
+    expected = functional.cross_entropy(scores, target)
+    torch.testing.assert_close(soft_cross_entropy(scores.softmax(1), target), expected)
+
+
+def test_soft_cross_entropy_of_a_silent_neuron_is_finite_and_wakes_it() -> None:
+    rates = torch.zeros(1, 2, requires_grad=True)
+    loss = soft_cross_entropy(rates, torch.tensor([[1.0, 0.0]]))
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(1e-8), rel=1e-4)
+    assert rates.grad[0, 0] < 0 and torch.isfinite(rates.grad).all()
+
+
+def test_soft_cross_entropy_refuses_classes() -> None:
+    with pytest.raises(ValueError, match="must have one shape"):
+        soft_cross_entropy(torch.rand(3, 4), torch.zeros(3))
+
+
+def test_the_losses_over_time() -> None:
+    membrane, target = torch.randn(6, 5, 4), torch.tensor([0, 3, 1, 1, 2])
+    each = torch.stack([functional.cross_entropy(step, target) for step in membrane])
+    torch.testing.assert_close(cross_entropy_each_step(membrane, target), each.mean())
+    one = torch.tensor([2])
+    rates = torch.tensor([0.5, 0.25, 0.5, 0.0]) - torch.tensor([0.1, 0.1, 0.8, 0.1])
+    assert spike_rate_error(SPIKES, one).item() == pytest.approx(rates.square().mean().item())
+    times = torch.tensor([[-1.0, -3.0, 0.0, -4.0]], dtype=torch.float64)
+    torch.testing.assert_close(first_spike_cross_entropy(SPIKES, one), functional.cross_entropy(times, one))
