@@ -5,13 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-
-@dataclass
-class Model:
-    """What every model has."""
-
-    _target_: str = MISSING
-    name: str = MISSING
+from .model import Model
 
 
 @dataclass
