@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bionets.experiment import command, compare
+from bionets.experiment import command
 
 if __name__ == "__main__":
-    command(compare, configs=Path(__file__).parent / "configs")
+    command("compare", configs=Path(__file__).parent / "configs")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bionets.experiment import command, evaluate
+from bionets.experiment import command
 
 if __name__ == "__main__":
-    command(evaluate, configs=Path(__file__).parent / "configs")
+    command("evaluate", configs=Path(__file__).parent / "configs")

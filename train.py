@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bionets.experiment import command, train
+from bionets.experiment import command
 
 if __name__ == "__main__":
-    command(train, configs=Path(__file__).parent / "configs")
+    command("train", configs=Path(__file__).parent / "configs")

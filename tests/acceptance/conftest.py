@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from bionets.experiment import command, compare, evaluate, train
+from bionets.experiment import command
 from bionets.experiment.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
-ENTRY_POINTS = {"train": train, "evaluate": evaluate, "compare": compare}
 
 # A run of about a second that still has several epochs, two layers and dropout.
 SMALL = (
@@ -66,7 +65,7 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capfd.readouterr()
         try:
-            command(ENTRY_POINTS[name], configs=ROOT / "configs")
+            command(name, configs=ROOT / "configs")
         except SystemExit as stopped:
             code = stopped.code
         captured = capfd.readouterr()

@@ -1,10 +1,9 @@
-"""A run from config to result: schemas, build, run folder, train, evaluate, compare."""
+"""A run from config to result: schemas, build, run folder, train, evaluate, compare.
+
+Light to import: what needs PyTorch is imported by the command that needs it, once its config has been composed.
+"""
 
 from bionets.experiment.cli import command
-from bionets.experiment.compare import compare
 from bionets.experiment.errors import UserError
-from bionets.experiment.evaluate import evaluate
-from bionets.experiment.schemas import register
-from bionets.experiment.train import train
 
-__all__ = ["UserError", "command", "compare", "evaluate", "register", "train"]
+__all__ = ["UserError", "command"]

@@ -108,9 +108,12 @@ class Record(Callback):
     def _check_losses(self, trainer: Trainer) -> None:
         new = self.losses[self.checked :]
         self.checked = len(self.losses)
-        if new and not torch.isfinite(torch.stack([loss for _, loss in new])).all():
-            step, loss = next((step, loss) for step, loss in new if not torch.isfinite(loss))
-            raise self._not_finite(trainer, "loss", float(loss), step)
+        finite = not new or bool(torch.isfinite(torch.stack([loss for _, loss in new])).all())
+        if trainer.strategy.reduce_boolean_decision(finite, all=True):
+            return
+        # Of this process; where it was another's, its step lies among these too.
+        step, loss = next(((step, loss) for step, loss in new if not torch.isfinite(loss)), (new[0][0], math.nan))
+        raise self._not_finite(trainer, "loss", float(loss), step)
 
     def _not_finite(self, trainer: Trainer, what: str, value: float, step: int) -> NonFiniteLoss:
         last = self.last_checkpoint

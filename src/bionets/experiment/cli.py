@@ -4,7 +4,8 @@ wrong.
 
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,14 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bionets.experiment.errors import MENDABLE, one_line
+from bionets.experiment.errors import JobError, mendable, one_line
 from bionets.experiment.schemas import register
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
-def command(function: Callable[[DictConfig], Any], configs: Path) -> NoReturn:
-    """Run ``function`` on the config that its name and the command line compose, and exit.
+def command(name: str, configs: Path) -> NoReturn:
+    """Run ``bionets.experiment.<name>.<name>`` on the config that its name and the command line compose, and exit.
 
     Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the
     whole traceback instead.
@@ -31,28 +32,29 @@ def command(function: Callable[[DictConfig], Any], configs: Path) -> NoReturn:
     register(configs)
 
     def job(config: DictConfig) -> Any:
-        multirun = HydraConfig.get().mode == RunMode.MULTIRUN
+        alone = HydraConfig.get().mode != RunMode.MULTIRUN
         try:
-            return function(config)
-        except MENDABLE as error:
-            if debug:
-                raise
-            complain(error)
-            if multirun:  # the other jobs go on
-                raise
-            sys.exit(1)
+            # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
+            return getattr(import_module(f"bionets.experiment.{name}"), name)(config)
+        except Exception as error:
+            if alone:  # ends here, since Hydra would add lines of its own
+                give_up(error)
+            # One job of many: the others go on, perhaps in other processes, and the sweep names it at its end.
+            print(f"failed: {one_line(error)}", file=sys.stderr)
+            if debug or not mendable(error):
+                traceback.print_exception(error)
+            raise JobError(one_line(error)) from None
+
+    def give_up(error: Exception) -> NoReturn:
+        if debug or not mendable(error):
+            raise error
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
 
     try:
-        hydra.main(config_path=str(configs), config_name=function.__name__, version_base="1.3")(job)()
+        hydra.main(config_path=str(configs), config_name=name, version_base="1.3")(job)()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except MENDABLE as error:
-        if debug:
-            raise
-        complain(error)
-        sys.exit(1)
+    except Exception as error:
+        give_up(error)
     sys.exit(0)
-
-
-def complain(error: BaseException) -> None:
-    print(f"error: {one_line(error)}", file=sys.stderr)

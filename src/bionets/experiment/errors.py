@@ -1,12 +1,11 @@
 """Errors that a user can mend: one line each, no traceback."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
-from wandb.errors import Error as WandbError
 from yaml import YAMLError
 
 
@@ -16,15 +15,13 @@ class UserError(Exception):
     """
 
 
-MENDABLE = (
-    UserError,
-    HydraException,
-    OmegaConfBaseException,
-    YAMLError,
-    MisconfigurationException,
-    OSError,
-    WandbError,
-)
+class JobError(UserError):
+    """One job of a sweep failed; the others go on."""
+
+
+MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+# By name, since importing them costs seconds.
+FOREIGN = ("lightning.fabric.utilities.exceptions.MisconfigurationException", "wandb.errors.errors.Error")
 
 # What Hydra and OmegaConf add for those who debug them.
 NOISE = (
@@ -35,6 +32,23 @@ NOISE = (
     "provider=",
     "To append to your config",
 )
+
+
+def mendable(error: BaseException) -> bool:
+    """Whether an error is the user's to mend: one line will do, and a traceback would hide it."""
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN)
+
+
+@contextmanager
+def keyboard_interrupts() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit; in here it is a KeyboardInterrupt again."""
+    try:
+        yield
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stopped
+        raise
 
 
 def one_line(error: BaseException) -> str:

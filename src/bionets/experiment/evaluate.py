@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bionets.experiment.build import bare_trainer, build_model, build_task, prepare_data, set_precision
 from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, keyboard_interrupts
 from bionets.experiment.report import print_metrics
 from bionets.experiment.run_folder import RunFolder, write_atomically
 from bionets.experiment.train import quieten
@@ -43,7 +43,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         logger=False,
         enable_checkpointing=False,
     )
-    trainer.test(model, datamodule=task, verbose=False)
+    with keyboard_interrupts():
+        trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
     result: dict[str, Any] = {
         "checkpoint": checkpoint,

@@ -94,6 +94,8 @@ class RunFolder:
                 ) from error
             if self.complete():
                 raise UserError(f"another process has just completed {self.path}: the same command shows its results")
+            for left in self.path.rglob(".*.partial"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             self.result_file.unlink(missing_ok=True)
             write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
             write_atomically(self.overrides_file, yaml.safe_dump(overrides))

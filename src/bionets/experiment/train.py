@@ -1,8 +1,8 @@
 """The story of a run: from a config to a folder that holds everything."""
 
 import logging
-import os
 import warnings
+from contextlib import suppress
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
@@ -19,9 +19,10 @@ from bionets.experiment.build import (
     refuse_processes,
     set_precision,
 )
-from bionets.experiment.callbacks import Record
+from bionets.experiment.callbacks import NonFiniteLoss, Record
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import in_multirun, resolve, with_protocol
+from bionets.experiment.errors import keyboard_interrupts
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
 from bionets.experiment.report import print_results, title_of
@@ -39,7 +40,6 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     """
     run = resolve(hydra_config)
     console = Console()
-    first = os.environ.get("LOCAL_RANK", "0") == "0"  # ddp runs this command once for every process
     quieten()
     environment.keep_large_buffers()
     set_precision(run.values["matmul_precision"])
@@ -51,23 +51,25 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     run = with_protocol(run, task)
     config = run.values
     folder = RunFolder.of(config, run.digest)
-    if folder.complete():
-        result = folder.result()
-        assert result is not None
-        console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-        print_results(console, config, result, folder, run.overrides)
-        return result["metrics"]
-
-    prepare_data(task)
     multirun = in_multirun()
     # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
     HydraConfig.instance().cfg = None
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, record)
     refuse_processes(trainer, task, multirun)
-    if not first:
-        run_to_the_end(trainer, model, task, folder)
+    if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and speaks
+        with suppress(NonFiniteLoss):  # which it raises too
+            run_to_the_end(trainer, model, task, folder)
         return {}
+    if folder.complete():
+        result = folder.result()
+        assert result is not None
+        console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        if not multirun:
+            print_results(console, config, result, folder, run.overrides)
+        return result["metrics"]
+
+    prepare_data(task)
     with folder.open(config, run.overrides, environment.describe()):
         start = f"going on after epoch {read_checkpoint(folder.last)['epoch']}" if folder.last.exists() else "training"
         console.print(f"{start}: {folder.path}", highlight=False, markup=False, soft_wrap=True)
@@ -93,13 +95,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
 def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
     """Fit, from the last checkpoint where there is one, then test the best epoch."""
-    try:
+    with keyboard_interrupts():
         trainer.fit(model, datamodule=task, ckpt_path=folder.last if folder.last.exists() else None, weights_only=True)
         trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
-    except SystemExit as stopped:
-        if isinstance(stopped.__context__, KeyboardInterrupt):  # Lightning turns Ctrl-C into an exit
-            raise KeyboardInterrupt from stopped
-        raise
 
 
 def quieten() -> None:
