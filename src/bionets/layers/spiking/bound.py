@@ -1,0 +1,121 @@
+"""Parameters that are kept raw, so that any real number is a valid one, and read bound: decays and thresholds."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["BOUNDS", "Bound", "BoundParameters", "Value"]
+
+Value = float | Tensor
+
+
+class Bound(NamedTuple):
+    """A map from the reals onto the values that make sense, its inverse, and these values in words."""
+
+    forward: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+    learnable: Callable[[Tensor], Tensor]  # where a value can be reached, and left by gradient descent
+    fixed: Callable[[Tensor], Tensor]  # what a value may be that is not learned
+    words: str
+
+    def raw(self, value: Tensor) -> Tensor:
+        """The number whose bound value is ``value``, or next to it where no number near the inverse has it."""
+        raw = self.inverse(value.double()).to(value.dtype)
+        for direction in (-torch.inf, torch.inf):
+            near = raw
+            for _ in range(3):
+                near = torch.nextafter(near, torch.full_like(near, direction))
+                raw = torch.where((self.forward(near) == value) & (self.forward(raw) != value), near, raw)
+        return raw
+
+
+BOUNDS = {
+    "decay": Bound(
+        torch.sigmoid,
+        torch.logit,
+        lambda v: (v > 0) & (v < 1),
+        lambda v: (v >= 0) & (v <= 1),
+        "between 0 and 1 (0 and 1 themselves only with learn_{name}=False)",
+    ),
+    "threshold": Bound(
+        F.softplus,
+        lambda v: v + torch.log(-torch.expm1(-v)),
+        lambda v: (v > 0) & v.isfinite(),
+        lambda v: (v > 0) & v.isfinite(),
+        "greater than 0",
+    ),
+}
+
+
+class BoundParameters(nn.Module):
+    """A module with parameters for ``num_neurons`` neurons, each either free or bound.
+
+    A free parameter ``name`` is kept under its name. A bound one is kept as ``raw_name`` and reads as ``name``: a decay
+    is σ(raw), a threshold softplus(raw). Learned ones are parameters, others buffers; both are in the ``state_dict``.
+    """
+
+    num_neurons: int
+    bounds: dict[str, str | None]
+
+    def add_parameter(
+        self, name: str, value: Value, bound: str | None = None, *, rank: int = 1, learn: bool = True
+    ) -> None:
+        """Declare a parameter.
+
+        Args:
+            name: what it reads as.
+            value: a number, or a tensor with one value for each neuron.
+            bound: "decay" (0 to 1), "threshold" (positive), or None.
+            rank: 1 for a value of each neuron, 0 for one of the whole layer.
+            learn: whether it is learned.
+
+        Raises:
+            ValueError: a value outside the bound, or a tensor of another shape.
+        """
+        if bound is not None and bound not in BOUNDS:
+            raise ValueError(f"{self._get_name()}: bound must be one of {', '.join(BOUNDS)} or None, got {bound!r}")
+        values = self._spread(name, value, rank)
+        kept, key = values, name
+        if bound is not None:
+            rule = BOUNDS[bound]
+            if not bool((rule.learnable if learn else rule.fixed)(values).all()):
+                words = rule.words.format(name=name)
+                raise ValueError(f"{self._get_name()}: {name} must be {words}, got {value}")
+            kept, key = rule.raw(values), f"raw_{name}"
+        self.bounds[name] = bound
+        if learn:
+            self.register_parameter(key, nn.Parameter(kept))
+        else:
+            self.register_buffer(key, kept)
+
+    def _spread(self, name: str, value: Value, rank: int) -> Tensor:
+        if rank not in (0, 1):
+            raise ValueError(
+                f"{self._get_name()}: {name}_rank must be 0 (one per layer) or 1 (one per neuron), got {rank}"
+            )
+        shape = (self.num_neurons,) if rank else ()
+        given = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64).detach()
+        if not given.is_floating_point() or not isinstance(value, Tensor):
+            given = given.to(torch.get_default_dtype())
+        if given.numel() != 1 and tuple(given.shape) != shape:
+            raise ValueError(
+                f"{self._get_name()}: {name} must be a number or a tensor of shape {shape} for {name}_rank={rank} and "
+                f"num_neurons={self.num_neurons}, got a tensor of shape {tuple(given.shape)}"
+            )
+        return given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
+
+    def values(self) -> tuple[Tensor, ...]:
+        """The bound values in the order of declaration, each ``[num_neurons]`` or a scalar."""
+        return tuple(getattr(self, name) for name in self.bounds)
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        bound = self.__dict__.get("bounds", {}).get(name)
+        if bound is None or name in self._buffers:
+            return super().__getattr__(name)
+        return BOUNDS[bound].forward(super().__getattr__(f"raw_{name}"))  # type: ignore[arg-type]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.bounds})

@@ -1,0 +1,96 @@
+"""From the membrane to the spike: spike functions (how probable) and quantisers (whether), by name or as functions.
+
+A spike function maps v, the distance to the threshold, to a probability p; ``sigmoid4x`` is smooth, and every spike of
+`bionets.scan.surrogate` is hard: p is 0 or 1 with a surrogate gradient. A quantiser makes p into the output.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from bionets.scan import surrogate
+from bionets.scan.surrogate import straight_bernoulli, straight_round, with_derivative
+
+__all__ = ["QUANTISERS", "SPIKE_FUNCTIONS", "Firing", "QuantFn", "SpikeFn", "probabilistic", "sigmoid4x"]
+
+SpikeFn = Callable[[Tensor], Tensor]
+QuantFn = Callable[..., Tensor]  # of p, or of p and uniform noise
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+
+def sigmoid4x(v: Tensor) -> Tensor:
+    """σ(4v): smooth, ½ at the threshold, with slope 1 there."""
+    return torch.sigmoid(4 * v)
+
+
+def probabilistic(p: Tensor, noise: Tensor) -> Tensor:
+    """p·b with b = 1 where noise < p, so with probability p; p² on average, whose derivative 2p is the gradient."""
+    return with_derivative(p * (noise < p).to(p.dtype), p, 2 * p)
+
+
+def identity(p: Tensor) -> Tensor:
+    """p itself."""
+    return p
+
+
+HARD: dict[str, SpikeFn] = {
+    "sigmoid": surrogate.sigmoid,
+    "fast_sigmoid": surrogate.fast_sigmoid,
+    "super_spike": surrogate.super_spike,
+    "arctan": surrogate.arctan,
+    "triangle": surrogate.triangle,
+    "rectangle": surrogate.rectangle,
+    "gaussian": surrogate.gaussian,
+    "multi_gaussian": surrogate.multi_gaussian,
+    "leaky": surrogate.leaky,
+}
+SPIKE_FUNCTIONS: dict[str, SpikeFn] = {"sigmoid4x": sigmoid4x, **HARD}
+QUANTISERS: dict[str, QuantFn] = {
+    "bernoulli": straight_bernoulli,
+    "round": straight_round,
+    "probabilistic": probabilistic,
+    "identity": identity,
+}
+
+
+class Firing(NamedTuple):
+    """A spike function and a quantiser, ready for a step."""
+
+    spike_fn: SpikeFn
+    quant_fn: QuantFn
+    stochastic: bool  # whether the quantiser takes uniform noise beside p
+
+    @classmethod
+    def of(cls, spike_fn: str | SpikeFn, quant_fn: str | QuantFn) -> "Firing":
+        """From names or functions. After a hard spike function there is nothing left to quantise.
+
+        Raises:
+            ValueError: an unknown name.
+        """
+        spike = _find(SPIKE_FUNCTIONS, "spike_fn", spike_fn)
+        quant = _find(QUANTISERS, "quant_fn", quant_fn)
+        if _plain(spike) in HARD.values():
+            quant = identity
+        required = [p for p in inspect.signature(quant).parameters.values() if p.default is p.empty]
+        return cls(spike, quant, stochastic=len(required) == 2)
+
+    def __call__(self, v: Tensor, noise: Tensor | None) -> Tensor:
+        """The output for v, the distance to the threshold."""
+        p = self.spike_fn(v)
+        return self.quant_fn(p, noise) if self.stochastic else self.quant_fn(p)
+
+
+def _find(functions: Mapping[str, Function], argument: str, wanted: str | Function) -> Function:
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted not in functions:
+        raise ValueError(f"unknown {argument} {wanted!r}; choose one of {', '.join(functions)}, or give a function")
+    return functions[wanted]
+
+
+def _plain(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return function.func if isinstance(function, functools.partial) else function

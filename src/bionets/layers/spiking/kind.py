@@ -1,0 +1,80 @@
+"""The specification of a leaky integrator: which traces it has and how it fires. 28 of them have names."""
+
+from itertools import product
+from typing import NamedTuple
+
+__all__ = ["KINDS", "Declared", "Kind"]
+
+
+class Declared(NamedTuple):
+    """A constructor argument with its default and its bound."""
+
+    name: str
+    default: float
+    bound: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the layer reads by: the value, and what is kept where that differs."""
+        return (self.name,) if self.bound is None else (self.name, f"raw_{self.name}")
+
+
+class Kind(NamedTuple):
+    """One leaky integrator. The name has a letter for each trait: D, S, R, then LI, then B, T or TS."""
+
+    dual: bool = False
+    synaptic: bool = False
+    recurrent: bool = False
+    output: str = ""  # "": the membrane itself; "B" binary, "T" ternary, "TS" ternary scaled spikes
+
+    @property
+    def name(self) -> str:
+        return "D" * self.dual + "S" * self.synaptic + "R" * self.recurrent + "LI" + self.output
+
+    @property
+    def fires(self) -> bool:
+        return self.output != ""
+
+    @property
+    def ternary(self) -> bool:
+        return self.output in ("T", "TS")
+
+    @property
+    def scaled(self) -> bool:
+        return self.output == "TS"
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """The prefixes of the traces, and of what belongs to each."""
+        return ("pos_", "neg_") if self.dual else ("",)
+
+    @property
+    def polarities(self) -> tuple[str, ...]:
+        """The prefixes of the thresholds, and of what belongs to each."""
+        return ("pos_", "neg_") if self.ternary else ("",) if self.fires else ()
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        traces = ["syn"] * self.synaptic + ["rec"] * self.recurrent + ["mem"]
+        return tuple(sign + trace for trace in traces for sign in self.signs)
+
+    @property
+    def parameters(self) -> tuple[Declared, ...]:
+        wanted: list[tuple[str, float, str | None, tuple[str, ...]]] = [("beta", 0.9, "decay", self.signs)]
+        if self.synaptic:
+            wanted.append(("alpha", 0.5, "decay", self.signs))
+        if self.recurrent:
+            wanted.append(("gamma", 0.9, "decay", self.signs))
+            wanted.append(("rec_weight", 0.0, None, self.signs))
+        wanted.append(("threshold", 1.0, "threshold", self.polarities))
+        if self.scaled:
+            wanted.append(("scale", 1.0, None, self.polarities))
+        return tuple(Declared(sign + name, default, bound) for name, default, bound, signs in wanted for sign in signs)
+
+
+KINDS = tuple(
+    Kind(dual, synaptic, recurrent, output)
+    for output in ("", "B", "T", "TS")
+    for recurrent, synaptic, dual in product((False, True), repeat=3)
+    if output or not recurrent
+)

@@ -1,0 +1,50 @@
+"""Where the neurons lie in a tensor, and in which order a scan should walk it so that nothing is copied."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+__all__ = ["Layout"]
+
+
+class Layout(NamedTuple):
+    """How tensors ``[..., *shape]`` are laid before a scan, whose first axis must hold no parameters.
+
+    The axes of ``shape`` are permuted into the order in which they lie in memory (channels-last images stay so), and
+    where the neurons come first, an axis of size one comes before them.
+    """
+
+    order: tuple[int, ...]  # a permutation of the axes of shape
+    axis: int  # that of the neurons, after the permutation
+
+    @classmethod
+    def of(cls, x: Tensor, axis: int) -> "Layout":
+        """For a sequence x ``[T, *shape]`` with the neurons along ``shape[axis]``."""
+        rest = [n for n in range(1, x.dim() - 1) if x.shape[n + 1] > 1]
+        strides = [x.stride(n + 1) for n in rest]
+        order = list(range(x.dim() - 1))
+        if strides != sorted(strides, reverse=True):
+            order[1:] = sorted(order[1:], key=lambda n: -x.stride(n + 1))
+        return cls(tuple(order), order.index(axis))
+
+    def enter(self, tensor: Tensor, lead: int = 0) -> Tensor:
+        """``[..., *shape]`` as the scan wants it, a view; ``lead`` is the number of axes before ``shape``."""
+        if self._permutes:
+            tensor = tensor.permute(*range(lead), *(lead + n for n in self.order))
+        return tensor if self.axis else tensor.unsqueeze(lead)
+
+    def leave(self, tensor: Tensor, lead: int = 0) -> Tensor:
+        """Back from `enter`."""
+        tensor = tensor if self.axis else tensor.squeeze(lead)
+        if self._permutes:
+            back = sorted(range(len(self.order)), key=self.order.__getitem__)
+            tensor = tensor.permute(*range(lead), *(lead + n for n in back))
+        return tensor
+
+    def parameter(self, value: Tensor) -> Tensor:
+        """A value of each neuron, ``[num_neurons]``, to broadcast over what `enter` gives; a scalar as it is."""
+        return value.view(-1, *(1,) * (len(self.order) - 1 - self.axis)) if value.dim() else value
+
+    @property
+    def _permutes(self) -> bool:
+        return self.order != tuple(range(len(self.order)))

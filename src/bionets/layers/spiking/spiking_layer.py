@@ -1,0 +1,130 @@
+"""The base of every spiking layer: one neuron's time step in, a layer with parameters, states and a neuron axis out."""
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.layers.spiking.bound import BoundParameters
+from bionets.layers.spiking.layout import Layout
+from bionets.layers.spiking.noise import new_stream, uniform
+from bionets.layers.stateful import StatefulModule, States
+from bionets.scan import scan
+
+__all__ = ["Neuron", "SpikingLayer"]
+
+# neuron(x, state, params) -> (output, new states); state and params by name
+Neuron = Callable[[Any, Any, Any], tuple[Tensor, Any]]
+
+
+class SpikingLayer(BoundParameters, StatefulModule):
+    """A layer of neurons that are alike and talk to no other, written as one time step.
+
+    A subclass names its ``state_names``, declares its parameters (`add_parameter`), and writes ``neuron(x, state,
+    params) -> (output, new states)``: pure, elementwise torch operations, states and (bound) parameters by name. States
+    start at 0. With ``noises`` = n > 0, x is a tuple of the input and n tensors of uniform noise.
+
+    The layer takes one step's input of any shape whose axis ``dim`` has ``num_neurons`` entries (-1: features, -3: the
+    channels of images), and gives an output of the same shape. For states, whole sequences and the explicit form see
+    `StatefulModule` and `bionets.layers.unroll`. ``backend`` is that of `bionets.scan.scan`.
+
+    Noise: at the first call after a reset a layer draws one seed from torch's generator. The noise of a step depends on
+    that seed and the number of the step alone, so one pass, chunks and single steps meet the same; both are kept in the
+    state ``noise`` (int64, ``[2]``).
+    """
+
+    state_names: tuple[str, ...] = ()
+    noises = 0
+    neuron: Neuron
+
+    def __init__(self, num_neurons: int, dim: int = -1, *, backend: str = "auto") -> None:
+        if self.noises:
+            self.state_names = (*self.state_names, "noise")
+        super().__init__()
+        if not isinstance(num_neurons, int) or num_neurons < 1:
+            raise ValueError(
+                f"{self._get_name()}: num_neurons must be a whole number of at least 1, got {num_neurons!r}"
+            )
+        self.num_neurons = num_neurons
+        self.dim = dim
+        self.backend = backend
+        self.bounds = {}
+
+    def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+        """That of the input; the stream of noise is two numbers."""
+        return tuple((2,) if name == "noise" else tuple(input_shape) for name in self.state_names)
+
+    def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
+        """Zeros, and a new stream of noise, whose seed is drawn from ``generator`` (None: torch's own)."""
+        like = next((v for v in (*self.parameters(), *self.buffers()) if v.is_floating_point()), x)
+        shape = tuple(x.shape[1:])
+        return tuple(
+            new_stream(generator) if name == "noise" else like.new_zeros(shape, requires_grad=False, device=x.device)
+            for name in self.state_names
+        )
+
+    def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
+        """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
+        layout = Layout.of(x, self.neuron_axis(x.shape[1:]))
+        memory, noise, stream = self._with_noise(x, states)
+        inputs = tuple(layout.enter(each, 1) for each in (x, *noise))
+        y, memory = scan(
+            self.step_of_tuples(),
+            inputs if noise else inputs[0],
+            tuple(layout.enter(state) for state in memory),
+            tuple(layout.parameter(value) for value in self.values()),
+            backend=self.backend if backend == "auto" else backend,
+        )
+        y = layout.leave(y, 1)
+        if x.dtype.itemsize < y.dtype.itemsize and noise:  # the noise is float32 beside inputs in half precision
+            y = y.to(x.dtype)
+        return y, (*(layout.leave(state) for state in memory), *stream)
+
+    def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
+        """`over_time` for a single step: x and the output ``[B, ...]``."""
+        # By the same backend as whole sequences: a last bit's difference may decide about a spike.
+        y, states = self.over_time(x.unsqueeze(0), states)
+        return y.squeeze(0), states
+
+    def step_of_tuples(self) -> Callable[..., tuple[Tensor, States]]:
+        """The neuron as a step of `bionets.scan.scan`, with states and parameters as tuples in their order."""
+        states = tuple(name for name in self.state_names if name != "noise")
+        return partial(named_step, neuron=self.neuron, states=states, params_names=tuple(self.bounds))
+
+    def neuron_axis(self, input_shape: torch.Size) -> int:
+        """The axis ``dim`` of one step's input, counted from the front.
+
+        Raises:
+            ValueError: there is none, or it has not num_neurons entries.
+        """
+        axis = self.dim % len(input_shape) if -len(input_shape) <= self.dim < len(input_shape) else None
+        if axis is None or input_shape[axis] != self.num_neurons:
+            raise ValueError(
+                f"{self._get_name()}: one step's input must have num_neurons={self.num_neurons} entries along "
+                f"dim={self.dim}, got an input of shape {tuple(input_shape)}"
+            )
+        return axis
+
+    def _with_noise(self, x: Tensor, states: States | None) -> tuple[States, States, States]:
+        """The states without the stream of noise, the noise of these steps, and the stream after them."""
+        states = self.initial_states(x) if states is None else states
+        if not self.noises:
+            return states, (), ()
+        numbers, stream = uniform(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
+        return states[:-1], numbers.unbind(1), (stream,)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_neurons}, dim={self.dim}"
+
+
+def named_step(
+    x: Any, state: States, params: States, *, neuron: Neuron, states: tuple[str, ...], params_names: tuple[str, ...]
+) -> tuple[Tensor, States]:
+    """One step of a neuron that reads states and parameters by name."""
+    named_state = SimpleNamespace(**dict(zip(states, state, strict=True)))
+    named_params = SimpleNamespace(**dict(zip(params_names, params, strict=True)))
+    y, new = neuron(x, named_state, named_params)
+    return y, (new,) if isinstance(new, Tensor) else tuple(new)
