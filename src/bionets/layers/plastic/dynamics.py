@@ -1,0 +1,39 @@
+"""How a voltage, a trace or a threshold comes back to rest, and how much an input moves it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Dynamics", "ExponentialDynamics", "LinearDynamics"]
+
+Value = float | Tensor
+"""One value for all neurons, or a tensor with one for each."""
+
+
+@dataclass(frozen=True)
+class LinearDynamics:
+    """x ← rest + λ (x − rest) + α·input, with λ = ``decay`` and α = ``scale``, both for one step."""
+
+    decay: Value
+    scale: Value = 1.0
+
+    def coefficients(self) -> tuple[Value, Value]:
+        """(decay, gain) of x ← rest + decay·(x − rest) + gain·input."""
+        return self.decay, self.scale
+
+
+@dataclass(frozen=True)
+class ExponentialDynamics:
+    """x ← x + dt/τ (−(x − rest) + α·input), with τ = ``time_constant`` and α = ``scale``; τ and dt in the same unit."""
+
+    time_constant: Value
+    scale: Value = 1.0
+    dt: float = 1.0
+
+    def coefficients(self) -> tuple[Value, Value]:
+        """(decay, gain) of x ← rest + decay·(x − rest) + gain·input."""
+        rate = self.dt / self.time_constant
+        return 1 - rate, rate * self.scale
+
+
+Dynamics = LinearDynamics | ExponentialDynamics

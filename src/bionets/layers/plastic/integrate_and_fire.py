@@ -1,0 +1,153 @@
+"""Neurons that integrate their input and fire."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.dynamics import Dynamics, LinearDynamics, Value
+from bionets.layers.plastic.neuron import Neuron, Shape
+
+__all__ = ["IF", "LIF", "AdaptiveLIF", "TraceLIF"]
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire neurons:
+
+        v ← rest + decay·(v − rest) + gain·I        for neurons that are not refractory; the others keep their v
+        spike where v ≥ threshold; there v ← reset, and the next ``refractory`` steps are refractory
+
+    Linear dynamics: v ← rest + λ (v − rest) + α I. Exponential dynamics: v ← v + dt/τ (−(v − rest) + α I).
+
+    Every number may be a tensor of ``shape``, with a value for each neuron. ``reset`` is ``rest`` unless given. For
+    ``trace``, ``nearest_spike`` and ``record`` see `Neuron`; recordable are spikes, trace, voltage and threshold.
+
+    Called with the input current ``[B, *shape]``, the layer makes one step and returns its spikes, as bool.
+    """
+
+    recordable = ("spikes", "trace", "voltage", "threshold")
+
+    voltage: Tensor | None
+    waiting: Tensor | None
+    rest: Tensor
+    reset: Tensor
+    threshold: Tensor
+    voltage_decay: Tensor
+    voltage_gain: Tensor
+    refractory: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        dynamics: Dynamics,
+        *,
+        threshold: Value = 1.0,
+        rest: Value = 0.0,
+        reset: Value | None = None,
+        refractory: int | Tensor = 0,
+        trace: Dynamics | None = None,
+        nearest_spike: bool = False,
+        record: Iterable[str] = (),
+        state_names: tuple[str, ...] = (),
+    ) -> None:
+        names = ("voltage", "waiting", *state_names)
+        super().__init__(shape, trace=trace, nearest_spike=nearest_spike, record=record, state_names=names)
+        self._add_dynamics("voltage", dynamics)
+        self._add_values("threshold", threshold)
+        self._add_values("rest", rest)
+        self._add_values("reset", rest if reset is None else reset)
+        self._add_values("refractory", refractory, torch.int32)
+
+    def forward(self, current: Tensor, **_: Any) -> Tensor:
+        with torch.no_grad():
+            self.prepare(len(current), current.device)
+            self.integrate(current)
+        assert self.spikes is not None
+        return self.spikes
+
+    def integrate(self, current: Tensor) -> None:
+        """One step, from the kept states."""
+        assert self.voltage is not None and self.waiting is not None
+        ready = self.waiting == 0
+        moved = self.rest + self.voltage_decay * (self.voltage - self.rest) + self.voltage_gain * current
+        voltage = torch.where(ready, moved, self.voltage)
+        spikes = ready & (voltage >= self.present_threshold())
+        self.voltage = torch.where(spikes, self.reset, voltage)
+        self.waiting = torch.where(spikes, self.refractory, (self.waiting - 1).clamp_(min=0))
+        self.fire(spikes)
+
+    def present_threshold(self) -> Tensor:
+        """What v is compared with, to be broadcast to ``[B, *shape]``."""
+        return self.threshold
+
+    def recorded(self, name: str) -> Tensor:
+        if name == "threshold":
+            assert self.voltage is not None
+            return self.present_threshold().expand_as(self.voltage)
+        return super().recorded(name)
+
+    def _at_rest(self, name: str) -> Tensor:
+        if name == "voltage":
+            return self.rest
+        return torch.zeros_like(self.refractory) if name == "waiting" else super()._at_rest(name)
+
+
+class IF(LIF):
+    """Integrate-and-fire neurons, which do not leak: v ← v + α I with α = ``scale``. All else is as for `LIF`."""
+
+    def __init__(self, shape: Shape, *, scale: Value = 1.0, **options: Any) -> None:
+        super().__init__(shape, LinearDynamics(1.0, scale), **options)
+
+
+class TraceLIF(LIF):
+    """`LIF` with I = Σ over synapses of (weight·spike − presynaptic trace): what has driven a neuron of late drives it
+    less. In a `Network` the connections take their traces off.
+
+    Source: Paredes-Vallés, Scheper and de Croon, "Unsupervised learning of a hierarchical spiking neural network for
+    optical flow estimation", TPAMI 2020, eq. 5; PySNN calls it Fede.
+    """
+
+    subtracts_trace = True
+
+
+class AdaptiveLIF(LIF):
+    """`LIF` whose threshold follows its own spikes, as a trace does: θ = threshold + a, a ← decay·a + gain·spike.
+
+    homeostasis: a belongs to the neuron and not to the sample. It moves in training mode only, by the mean spike of the
+    batch; `reset` does not touch it; it is saved. Neurons that fire more than the others thus become harder to drive
+    (Diehl and Cook, 2015). Otherwise a is a state like the voltage, one for each sample.
+    """
+
+    adaptation: Tensor | None
+    adaptation_decay: Tensor
+    adaptation_gain: Tensor
+
+    def __init__(
+        self, shape: Shape, dynamics: Dynamics, adaptation: Dynamics, *, homeostasis: bool = False, **options: Any
+    ) -> None:
+        super().__init__(shape, dynamics, **options, state_names=() if homeostasis else ("adaptation",))
+        self.homeostasis = homeostasis
+        self._add_dynamics("adaptation", adaptation)
+        if homeostasis:
+            self._add_values("adaptation", 0.0)
+
+    @property
+    def adapts(self) -> bool:
+        return self.training or not self.homeostasis
+
+    def present_threshold(self) -> Tensor:
+        assert self.adaptation is not None
+        return self.threshold + self.adaptation
+
+    def fire(self, spikes: Tensor) -> None:
+        if self.adapts:
+            assert self.adaptation is not None
+            fired = spikes.to(self.threshold.dtype)
+            driven = fired.mean(0) if self.homeostasis else fired
+            moved = self.adaptation_decay * self.adaptation + self.adaptation_gain * driven
+            self.adaptation = self.adaptation.copy_(moved) if self.homeostasis else moved
+        super().fire(spikes)
+
+    def _at_rest(self, name: str) -> Tensor:
+        return torch.zeros_like(self.adaptation_decay) if name == "adaptation" else super()._at_rest(name)

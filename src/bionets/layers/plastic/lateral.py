@@ -1,0 +1,56 @@
+"""Connections between groups of equal size that need no matrix. Their weights are fixed."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.plastic.connection import Connection, Size
+
+__all__ = ["AllButOne", "OneToOne"]
+
+
+class LateralConnection(Connection):
+    """weight: one for all neurons, or a tensor ``[size]`` with one for each target neuron."""
+
+    def __init__(self, size: int, weight: float | Tensor, *, delay: int | Tensor = 0) -> None:
+        super().__init__(delay)
+        weights = torch.as_tensor(weight, dtype=torch.get_default_dtype())
+        if weights.dim() > 1 or (weights.dim() == 1 and len(weights) != size):
+            raise ValueError(
+                f"{self._get_name()}: weight must be a number or of shape ({size},), got {tuple(weights.shape)}"
+            )
+        self.weight = nn.Parameter(weights.expand(size).clone(), requires_grad=False)
+
+    def check(self, source: Size, target: Size) -> None:
+        if math.prod(source) != len(self.weight) or math.prod(target) != len(self.weight):
+            raise ValueError(f"{self._get_name()}({len(self.weight)}) does not fit between {source} and {target}")
+
+    def extra_repr(self) -> str:
+        return str(len(self.weight))
+
+    def current(self) -> Tensor:
+        assert self.pre_spikes is not None
+        return self.weight * self.gather(self.pre_spikes.flatten(1).to(self.weight.dtype))
+
+    def summed_trace(self) -> Tensor:
+        assert self.pre_trace is not None
+        return self.gather(self.pre_trace.flatten(1))
+
+    def gather(self, values: Tensor) -> Tensor:
+        """For each target neuron the sum of its sources' values ``[B, size]``."""
+        raise NotImplementedError
+
+
+class OneToOne(LateralConnection):
+    """The n-th neuron to the n-th: I_j = w_j s_j."""
+
+    def gather(self, values: Tensor) -> Tensor:
+        return values
+
+
+class AllButOne(LateralConnection):
+    """Every neuron to all but its own: I_j = w_j Σ_{i ≠ j} s_i, computed as w_j (Σ_i s_i − s_j)."""
+
+    def gather(self, values: Tensor) -> Tensor:
+        return values.sum(1, keepdim=True) - values

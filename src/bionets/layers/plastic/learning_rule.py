@@ -1,0 +1,124 @@
+"""What a learning rule is: from what the synapses of a connection have just seen to a change of their weights."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.neuron import Neuron
+from bionets.layers.plastic.weighted import WeightedConnection
+
+__all__ = ["LearningRule", "Synapses"]
+
+
+@dataclass
+class Synapses:
+    """The synapses of one connection at the end of one step.
+
+    Their layout is that of `WeightedConnection`: weights ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]``
+    where every synapse has its own delay), postsynaptic values ``[B, O, L]``; ``L`` is 1 for `Linear`.
+
+    state: what the rule wants to remember of this connection until the next `Network.reset`.
+    reward: of this step, ``[B]``; None where none was given.
+    """
+
+    connection: WeightedConnection
+    source: Neuron
+    target: Neuron
+    state: dict[str, Tensor]
+    reward: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        return self.connection.matrix
+
+    @property
+    def pre_spikes(self) -> Tensor:
+        """The spikes that arrive in this step, as 0 and 1."""
+        assert self.connection.pre_spikes is not None
+        return self.connection.arrived(self.connection.pre_spikes)
+
+    @property
+    def pre_trace(self) -> Tensor:
+        if self.connection.pre_trace is None:
+            raise ValueError(f"the rule needs a trace of the source: {self.source._get_name()}(..., trace=...)")
+        return self.connection.arrived(self.connection.pre_trace)
+
+    @property
+    def post_spikes(self) -> Tensor:
+        """The spikes that the target fires in this step, as 0 and 1."""
+        assert self.target.spikes is not None
+        return self._outputs(self.target.spikes)
+
+    @property
+    def post_trace(self) -> Tensor:
+        if self.target.trace is None:
+            raise ValueError(f"the rule needs a trace of the target: {self.target._get_name()}(..., trace=...)")
+        return self._outputs(self.target.trace)
+
+    def correlate(self, pre: Tensor, post: Tensor) -> Tensor:
+        """pre · post for each weight ``[R, O]``: summed over the places that share it, averaged over the batch."""
+        return torch.einsum("brol,bol->ro" if pre.dim() == 4 else "brl,bol->ro", pre, post) / len(post)
+
+    def correlate_each(self, pre: Tensor, post: Tensor) -> Tensor:
+        """`correlate` for each sample on its own, ``[B, R, O]``."""
+        return torch.einsum("brol,bol->bro" if pre.dim() == 4 else "brl,bol->bro", pre, post)
+
+    def _outputs(self, values: Tensor) -> Tensor:
+        return values.reshape(len(values), self.weight.shape[1], -1).to(self.weight.dtype)
+
+
+Connections = Iterable[WeightedConnection] | Iterable[Mapping[str, Any]]
+
+
+class LearningRule:
+    """A rule for groups of connections, each with its own options, as optimisers have groups of parameters:
+
+        Rule(connections, rate=0.01)
+        Rule([{"connections": first, "rate": 0.1}, {"connections": second}], rate=0.01)
+
+    A rule of one's own names its options in ``__init__`` and writes `change`.
+    """
+
+    groups: list[dict[str, Any]]
+    state: dict[WeightedConnection, dict[str, Tensor]]
+
+    def __init__(self, connections: Connections, **defaults: Any) -> None:
+        given = list(connections)
+        groups = given if given and isinstance(given[0], Mapping) else [{"connections": given}]
+        self.groups = [self._group(dict(group), defaults) for group in groups]
+        self.state = {connection: {} for connection, _ in self}
+        if not self.state:
+            raise ValueError(f"{type(self).__name__} got no connections")
+        if len(self.state) < len(list(self)):
+            raise ValueError(f"{type(self).__name__}: a connection stands in more than one group")
+
+    def change(self, synapses: Synapses, options: SimpleNamespace) -> Tensor | None:
+        """The change of the weights ``[R, O]`` at the end of a step, by the options of their group; None for none."""
+        raise NotImplementedError(f"{type(self).__name__} must implement change")
+
+    def __iter__(self) -> Iterator[tuple[WeightedConnection, SimpleNamespace]]:
+        """Every connection with the options of its group."""
+        for group in self.groups:
+            options = SimpleNamespace(**{name: value for name, value in group.items() if name != "connections"})
+            for connection in group["connections"]:
+                yield connection, options
+
+    def reset(self) -> None:
+        """Forget the past of all connections."""
+        for state in self.state.values():
+            state.clear()
+
+    def _group(self, group: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+        name = type(self).__name__
+        chosen = group.pop("connections", None)
+        members: Sequence[Any] = [chosen] if isinstance(chosen, WeightedConnection) else list(chosen or ())
+        for connection in members:
+            if not isinstance(connection, WeightedConnection):
+                raise TypeError(f"{name} changes Linear and Conv2d, not {type(connection).__name__}")
+        if unknown := sorted(group.keys() - defaults.keys()):
+            raise ValueError(f"{name} has no option {unknown[0]!r}; choose from {', '.join(defaults)}")
+        return {"connections": members, **defaults, **group}

@@ -1,0 +1,127 @@
+"""What all neurons have in common: a shape, spikes, a trace of them, and a recorded history."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.dynamics import Dynamics, Value
+from bionets.layers.recurrence import positive_int
+from bionets.layers.stateful import StatefulModule
+
+__all__ = ["Input", "Neuron"]
+
+Shape = int | tuple[int, ...]
+
+
+class Neuron(StatefulModule):
+    """A group of neurons ``[*shape]``; its states are ``[B, *shape]`` for whatever batch comes in.
+
+    trace: the dynamics of the spike trace, tr ← decay·tr + gain·spike; None keeps no trace.
+    nearest_spike: a spike sets the trace to ``gain`` instead of adding it, so that a rule sees the nearest spike only.
+    record: which of `recordable` to keep of every step, in `history`.
+    """
+
+    recordable: tuple[str, ...] = ("spikes", "trace")
+    subtracts_trace = False  # whether presynaptic traces are subtracted from the input (see TraceLIF)
+
+    spikes: Tensor | None
+    trace: Tensor | None
+    trace_decay: Tensor
+    trace_gain: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        trace: Dynamics | None = None,
+        nearest_spike: bool = False,
+        record: Iterable[str] = (),
+        state_names: tuple[str, ...] = (),
+    ) -> None:
+        self.state_names = ("spikes", *state_names) + (("trace",) if trace else ())
+        super().__init__()
+        self.shape = tuple(positive_int("shape", size) for size in ((shape,) if isinstance(shape, int) else shape))
+        self.nearest_spike = nearest_spike
+        self.record = tuple(record)
+        self._history: dict[str, list[Tensor]] = {}
+        if trace is None:
+            self.trace = None
+        else:
+            self._add_dynamics("trace", trace)
+        known = [name for name in self.recordable if name != "trace" or trace]
+        for name in self.record:
+            if name not in known:
+                raise ValueError(f"{self._get_name()} cannot record {name!r}; choose from {', '.join(known)}")
+
+    @property
+    def has_trace(self) -> bool:
+        return "trace" in self.state_names
+
+    @property
+    def history(self) -> dict[str, Tensor]:
+        """What was recorded since the last reset, each ``[T, B, *shape]``, as it was at the end of each step."""
+        return {name: torch.cat(parts) for name, parts in self._history.items()}
+
+    def extra_repr(self) -> str:
+        return str(self.shape)
+
+    def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+        return tuple((input_shape[0], *self.shape) for _ in self.state_names)
+
+    def prepare(self, batch: int, device: torch.device) -> None:
+        """Have states for a batch of this size: those that were kept, or those of neurons at rest.
+
+        Raises:
+            ValueError: the kept states are of a batch of another size.
+        """
+        if self._kept_states(torch.Size((batch, *self.shape))) is None:
+            self._history = {}
+            for name in self.state_names:
+                setattr(self, name, self._at_rest(name).to(device).expand(batch, *self.shape).clone())
+
+    def fire(self, spikes: Tensor) -> None:
+        """Take these spikes (bool, ``[B, *shape]``) as those of this step: keep them and move the trace."""
+        self.spikes = spikes
+        if self.has_trace:
+            assert self.trace is not None
+            faded = self.trace_decay * self.trace
+            bumped = self.trace_gain if self.nearest_spike else faded + self.trace_gain
+            self.trace = torch.where(spikes, bumped, faded)
+        self._end_of_step()
+
+    def recorded(self, name: str) -> Tensor:
+        """The present value of something recordable."""
+        value: Tensor = getattr(self, name)
+        return value
+
+    def append_history(self, name: str, steps: Tensor) -> None:
+        """Add steps ``[T, B, *shape]`` to the history."""
+        self._history.setdefault(name, []).append(steps)
+
+    def _end_of_step(self) -> None:
+        for name in self.record:
+            self.append_history(name, self.recorded(name).unsqueeze(0).clone())
+
+    def _at_rest(self, name: str) -> Tensor:
+        """The initial value of a state."""
+        return torch.zeros((), dtype=torch.bool) if name == "spikes" else torch.zeros_like(self.trace_decay)
+
+    def _add_dynamics(self, name: str, dynamics: Dynamics) -> None:
+        decay, gain = dynamics.coefficients()
+        self._add_values(f"{name}_decay", decay)
+        self._add_values(f"{name}_gain", gain)
+
+    def _add_values(self, name: str, value: Value, dtype: torch.dtype | None = None) -> None:
+        """A buffer with one value for each neuron."""
+        values = torch.as_tensor(value, dtype=dtype or torch.get_default_dtype())
+        try:
+            self.register_buffer(name, values.expand(self.shape).clone())
+        except RuntimeError:
+            raise ValueError(
+                f"{self._get_name()}: {name} of shape {tuple(values.shape)} does not fit neurons of shape {self.shape}"
+            ) from None
+
+
+class Input(Neuron):
+    """Neurons whose spikes come from outside."""

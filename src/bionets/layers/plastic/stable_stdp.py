@@ -1,0 +1,41 @@
+"""STDP whose weights come to rest between potentiation and depression by themselves."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
+
+__all__ = ["StableSTDP"]
+
+
+class StableSTDP(LearningRule):
+    """Stable multiplicative STDP, which PySNN calls Fede:
+
+        Δw = rate · [e^{−(w − w₀)} (e^t − a) − e^{w − w₀} (e^{1 − t} − a)]          mean over the batch
+
+    with t the presynaptic trace over the largest one of its sample (0 where there is none). Synapses with a large trace
+    grow, the others shrink, the less the further they are from w₀.
+
+    at_spikes: change the weights of those neurons only that spike in this step, as published; PySNN changes all. Where
+    places share weights (`Conv2d`), the mean over the places which count.
+
+    Source: Paredes-Vallés, Scheper and de Croon, 2020, eqs. 9 to 11.
+    """
+
+    def __init__(
+        self, connections: Connections, rate: float = 1e-4, centre: float = 0.5, a: float = 0.0, at_spikes: bool = False
+    ) -> None:
+        super().__init__(connections, rate=rate, centre=centre, a=a, at_spikes=at_spikes)
+
+    def change(self, synapses: Synapses, options: SimpleNamespace) -> Tensor:
+        trace, post = synapses.pre_trace, synapses.post_spikes
+        largest = trace.flatten(1).amax(1).reshape(-1, *(1,) * (trace.dim() - 1))
+        t = torch.where(largest > 0, trace / largest, 0.0)
+        counts = post if options.at_spikes else torch.ones_like(post)
+        counts = counts / counts.sum(2, keepdim=True).clamp(min=1)
+        distance = synapses.weight - options.centre
+        up = torch.exp(-distance) * synapses.correlate(torch.exp(t) - options.a, counts)
+        down = torch.exp(distance) * synapses.correlate(torch.exp(1 - t) - options.a, counts)
+        return options.rate * (up - down)

@@ -1,0 +1,84 @@
+"""Connections whose synapses have weights that learning rules change."""
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.plastic.connection import Connection
+
+__all__ = ["WeightedConnection"]
+
+Bounds = tuple[float, float]
+
+
+class WeightedConnection(Connection):
+    """A connection that a learning rule can change.
+
+    Rules see every such connection as synapses laid out by ``R`` rows (the inputs of one neuron), ``O`` outputs
+    (neurons, or channels, each with its own weights) and ``L`` places that share them (1 for `Linear`): weights
+    ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]`` where every synapse has its own delay), postsynaptic
+    values ``[B, O, L]``.
+
+    weight: the initial weights; None draws them uniformly between the bounds (0 and 1 where there is none).
+    bounds: the least and the largest weight; rules and `normalise` keep to it.
+    norm: what `normalise` scales the absolute weights of each neuron to sum up to.
+    """
+
+    weight: nn.Parameter
+
+    def __init__(
+        self, shape: tuple[int, ...], weight: Tensor | None, bounds: Bounds, norm: float | None, delay: int | Tensor
+    ) -> None:
+        super().__init__(delay)
+        low, high = bounds
+        if not low < high:
+            raise ValueError(f"{self._get_name()}: the lower bound must be below the upper one, got {bounds}")
+        if norm is not None and norm <= 0:
+            raise ValueError(f"{self._get_name()}: norm must be above zero, got {norm}")
+        if weight is None:
+            weight = torch.empty(shape).uniform_(low if math.isfinite(low) else 0, high if math.isfinite(high) else 1)
+        for name, values in (("weight", weight), ("delay", self.delay)):
+            if values is not None and tuple(values.shape) != shape and not (name == "delay" and values.dim() == 0):
+                raise ValueError(f"{self._get_name()}: {name} must be of shape {shape}, got {tuple(values.shape)}")
+        if weight.min() < low or weight.max() > high:
+            raise ValueError(f"{self._get_name()}: the initial weights must lie within the bounds {low} to {high}")
+        self.bounds = (float(low), float(high))
+        self.norm = norm
+        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+
+    @property
+    def matrix(self) -> Tensor:
+        """The weights as ``[R, O]``; a view."""
+        return self.as_matrix(self.weight.data)
+
+    @property
+    def delays_each_synapse(self) -> bool:
+        return self.delay is not None and self.delay.dim() > 0
+
+    @abstractmethod
+    def as_matrix(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, as ``[R, O]``."""
+
+    @abstractmethod
+    def rows(self, values: Tensor) -> Tensor:
+        """Values of the source's neurons ``[B, *source]`` as ``[B, R, L]``, in the dtype of the weights."""
+
+    def arrived(self, values: Tensor) -> Tensor:
+        """`pre_spikes` or `pre_trace` as ``[B, R, L]``, or ``[B, R, O, L]``, in the dtype of the weights."""
+        return values.to(self.weight.dtype) if self.delays_each_synapse else self.rows(values)
+
+    def lay_out(self, values: Tensor) -> Tensor:
+        return self.rows(values).unsqueeze(2).to(values.dtype) if self.delays_each_synapse else values
+
+    def change(self, difference: Tensor) -> None:
+        """Add a difference ``[R, O]`` to the weights, within the bounds."""
+        self.matrix.add_(difference).clamp_(*self.bounds)
+
+    def normalise(self) -> None:
+        """Scale the weights of each neuron so that their absolute values sum up to ``norm``, within the bounds."""
+        if self.norm is not None:
+            matrix = self.matrix
+            matrix.mul_(self.norm / matrix.abs().sum(0).clamp_(min=torch.finfo(matrix.dtype).tiny))
+            matrix.clamp_(*self.bounds)
