@@ -28,11 +28,11 @@ def choose(network: "Network", backend: str, device: torch.device) -> tuple[str,
         raise ValueError(f"unknown backend {backend!r}; choose auto, reference or numba")
     if backend == "auto" and device.type != "cpu":
         return "reference", reference.run
-    from bionets.layers.plastic import events  # only here: it brings Numba
+    from bionets.layers.plastic.events import run, why_not  # only here: it brings Numba
 
-    reason = events.why_not(network, device)
+    reason = why_not(network, device)
     if reason is None:
-        return "numba", events.run
+        return "numba", run
     if backend == "numba":
         raise ValueError(f"backend 'numba' cannot compute this network: {reason}")
     _warn_once(f"the network runs step by step on the slow reference backend: {reason}")

@@ -48,7 +48,7 @@ class Connection(StatefulModule):
         """The sum of `pre_trace` over the synapses of each target neuron, ``[B, ...]`` like the current."""
         raise NotImplementedError(f"{self._get_name()} must implement summed_trace")
 
-    def forward(self, source: Neuron) -> Tensor:
+    def forward(self, source: Neuron) -> Tensor:  # type: ignore[override]  # it joins groups, not layers in a row
         """Carry the source's spikes and trace for one step; returns the current that arrives.
 
         What has arrived at the synapses is kept for the learning rules as ``pre_spikes`` and ``pre_trace``.

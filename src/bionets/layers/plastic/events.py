@@ -33,6 +33,7 @@ CONNECTIONS: dict[type[Connection], int] = {
     AllButOne: kernel.ALL_BUT_ONE,
 }
 RULES = (PairSTDP, TripletSTDP)
+FIELDS = frozenset(kernel.GROUP.names or ())
 
 
 def why_not(network: "Network", device: torch.device) -> str | None:
@@ -75,7 +76,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
     tables = Tables(network, spikes)
     steps, batch, groups = tables.steps, tables.batch, tables.groups
-    widest, total = int(groups["size"].max()), int(groups["size"].sum())
+    widest, total = max(int(groups["size"].max()), kernel.BLOCK), int(groups["size"].sum())
     kernel.present(
         steps,
         batch,
@@ -87,7 +88,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
         np.empty(widest, tables.dtype),
         np.empty(total * batch, np.int32),
         np.empty((len(groups), batch), np.int32),
-        np.zeros((3 + batch) * widest, np.int32),
+        np.zeros(2 * (2 + batch) * widest, np.int32),
         np.empty(1, np.uint8),
     )
     for neurons, name, history in tables.histories:
@@ -140,7 +141,7 @@ class Tables:
         for name in neurons.state_names:  # the kernel writes to them, and somebody may have kept the present ones
             setattr(neurons, name, getattr(neurons, name).clone(memory_format=torch.contiguous_format))
         for name, value in neurons.named_buffers(recurse=False):
-            if value is not None and name in kernel.GROUP.names:
+            if value is not None and name in FIELDS:
                 row[name] = self._own(neurons, name)
         for name in neurons.record:
             history = self._recorded(neurons, torch.bool if name == "spikes" else self.torch_dtype)

@@ -10,12 +10,15 @@ from typing import Any
 import numba
 import numpy as np
 from numba.extending import intrinsic as _intrinsic
+from numba.np.numpy_support import carray as _carray
 
 from bionets.scan.numba_memory import flush_denormals, restore_mode
 
-intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
+intrinsic: Any = _intrinsic  # their type hints do not say what they do
+carray: Any = _carray
 
 LINEAR, ONE_TO_ONE, ALL_BUT_ONE = range(3)
+BLOCK = 64  # rows of weights that are changed together
 
 
 def _record(integers: str, floats: str = "") -> np.dtype[Any]:
@@ -54,7 +57,7 @@ def _pointer(typing: Any, address: Any, like: Any) -> Any:
 
 @numba.njit(inline="always")
 def _array(address: int, size: int, like: Any) -> Any:
-    return numba.carray(_pointer(address, like), (size,))
+    return carray(_pointer(address, like), (size,))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -75,7 +78,7 @@ def present(
     """Run all steps, in place on what the addresses point to.
 
     current: work, floats ``[largest group]``; delta: likewise. spiking ``[groups' sizes · B]`` and counts ``[G, B]``,
-    int32: who spikes, by sample. heads: work, int32 ``[2 · largest group + 2 · B · largest group]``. bits: a uint8.
+    int32: who spikes, by sample. heads: zeros, int32 ``[2 · (2 + B) · largest group]``. bits: a uint8.
     """
     mode = flush_denormals()
     for g in range(len(groups)):
@@ -273,138 +276,153 @@ def _learn(
 ) -> None:
     """The change of one connection's weights at the end of a step.
 
-    It walks over rows: those with a presynaptic spike as a whole, the others only at the targets that spike; none at
-    all where nobody spikes. Work: ``up`` and ``down``, the sums over the batch for one row.
+    It touches the rows of sources that spike and the columns of targets that spike. Work: ``up`` and ``down``, floats;
+    ``heads``, for `_index`.
     """
     pre, post = groups[connection.source], groups[connection.target]
-    width = up.itemsize
-    rows, columns = pre.size, post.size
-    sources, targets, widest = counts[connection.source], counts[connection.target], len(up)
-    head, following = heads[:widest], heads[2 * widest : 2 * widest + widest * batch]
-    unique, mark = heads[widest : 2 * widest], heads[2 * widest + widest * batch :]
-    x, y = _array(pre.trace, batch * rows, up), _array(post.trace, batch * columns, up)
+    rows, columns, widest = pre.size, post.size, len(up)
+    heads = heads.reshape((2, -1))
+    incoming = _index(pre, batch, widest, spiking, counts[connection.source], heads[0])
+    outgoing = _index(post, batch, widest, spiking, counts[connection.target], heads[1])
     slow_pre, slow_post = _array(rule.slow_pre, batch * rows, up), _array(rule.slow_post, batch * columns, up)
     if rule.slow_pre:
         _fade(slow_pre, rule.pre_decay)
         _fade(slow_post, rule.post_decay)
-    # The samples in which each row spikes, as lists: head[i], then following[...], each entry i + rows * sample.
-    for i in range(rows):
-        head[i] = -1
-    incoming = 0
-    for b in range(batch - 1, -1, -1):
-        for k in range(sources[b]):
-            i = spiking[pre.offset + rows * b + k]
-            following[i + rows * b] = head[i]
-            head[i] = i + rows * b
-            incoming += 1
-    outgoing = 0  # how many different targets spike
-    for b in range(batch):
-        for k in range(targets[b]):
-            j = spiking[post.offset + columns * b + k]
-            if mark[j] == 0:
-                mark[j] = 1
-                unique[outgoing] = j
-                outgoing += 1
-    for n in range(outgoing):
-        mark[unique[n]] = 0
     if incoming or outgoing:
-        for i in range(rows):
-            if head[i] >= 0 or outgoing:
-                weight = _array(connection.weight + i * columns * width, columns, up)
-                _row(
-                    rule,
-                    i,
-                    weight,
-                    rows,
-                    batch,
-                    post,
-                    x,
-                    y,
-                    slow_pre,
-                    slow_post,
-                    targets,
-                    spiking,
-                    head,
-                    following,
-                    unique[:outgoing],
-                    up,
-                    down,
-                )
+        weight = _array(connection.weight, rows * columns, up)
+        x, y = _array(pre.trace, batch * rows, up), _array(post.trace, batch * columns, up)
+        _change_columns(rule, rows, columns, batch, weight, x, slow_post, heads, incoming, outgoing, up)
+        _change_rows(rule, rows, columns, batch, weight, x, y, slow_pre, slow_post, heads, incoming, outgoing, up, down)
+    for n in range(incoming):
+        heads[0, heads[0, widest + n]] = 0
+    for n in range(outgoing):
+        heads[1, heads[1, widest + n]] = 0
     if rule.slow_pre:
-        _bump(slow_pre, pre, batch, spiking, sources, rule.nearest)
-        _bump(slow_post, post, batch, spiking, targets, rule.nearest)
+        _bump(slow_pre, pre, batch, spiking, counts[connection.source], rule.nearest)
+        _bump(slow_post, post, batch, spiking, counts[connection.target], rule.nearest)
 
 
 @numba.njit
-def _row(
+def _index(group: Any, batch: int, widest: int, spiking: Any, counts: Any, index: Any) -> Any:
+    """Who spikes in any sample; returns how many.
+
+    ``index[j]`` is 1 + j + size·b for the first sample b in which neuron j spikes, or 0; ``index[2·widest + e]``
+    likewise leads from j + size·b = e to the next sample. From ``index[widest]`` on stand the neurons that spike.
+    """
+    found = 0
+    for b in range(batch - 1, -1, -1):
+        begin = group.offset + group.size * b
+        for k in range(begin, begin + counts[b]):
+            j = spiking[k]
+            if index[j] == 0:
+                index[widest + found] = j
+                found += 1
+            index[2 * widest + j + group.size * b] = index[j]
+            index[j] = 1 + j + group.size * b
+    return found
+
+
+@numba.njit
+def _change_columns(
     rule: Any,
-    i: int,
-    weight: Any,
     rows: int,
+    columns: int,
     batch: int,
-    post: Any,
+    weight: Any,
+    x: Any,
+    slow_post: Any,
+    heads: Any,
+    incoming: int,
+    outgoing: int,
+    up: Any,
+) -> None:
+    """Targets that spike, at the sources that do not. A block of rows after the other, which stays in the cache."""
+    number, widest = up.dtype.type, len(up)
+    low, high, offset = number(rule.low), number(rule.high), number(rule.trace_target)
+    for begin in range(0, rows, BLOCK):
+        block = min(BLOCK, rows - begin)
+        for n in range(outgoing):
+            j = heads[1, widest + n]
+            for i in range(block):
+                up[i] = 0
+            event = heads[1, j]
+            while event:
+                rate = number(rule.potentiation)
+                if rule.slow_pre:
+                    rate += number(rule.triplet_potentiation) * slow_post[event - 1]
+                rate /= batch
+                seen = x[(event - 1) // columns * rows + begin :]
+                for i in range(block):
+                    up[i] += rate * (seen[i] - offset)
+                event = heads[1, 2 * widest + event - 1]
+            if rule.weight_dependence:
+                for i in range(block):
+                    up[i] *= _power(high - weight[(begin + i) * columns + j], rule.weight_dependence)
+            for i in range(block):
+                if incoming == 0 or heads[0, begin + i] == 0:
+                    k = (begin + i) * columns + j
+                    weight[k] = min(max(weight[k] + up[i], low), high)
+
+
+@numba.njit
+def _change_rows(
+    rule: Any,
+    rows: int,
+    columns: int,
+    batch: int,
+    weight: Any,
     x: Any,
     y: Any,
     slow_pre: Any,
     slow_post: Any,
-    targets: Any,
-    spiking: Any,
-    head: Any,
-    following: Any,
-    unique: Any,
+    heads: Any,
+    incoming: int,
+    outgoing: int,
     up: Any,
     down: Any,
 ) -> None:
-    """Change the weights of source ``i``."""
-    columns = post.size
-    number = up.dtype.type
-    low, high, share = number(rule.low), number(rule.high), number(1 / batch)
-    exponent = rule.weight_dependence
-    for n in range(len(unique)):
-        up[unique[n]] = 0
-    if len(unique):
-        for b in range(batch):
-            seen = x[rows * b + i] - number(rule.trace_target)
-            for k in range(targets[b]):
-                j = spiking[post.offset + columns * b + k]
-                rate = number(rule.potentiation)
-                if rule.slow_pre:
-                    rate += number(rule.triplet_potentiation) * slow_post[columns * b + j]
-                up[j] += rate * seen
-        for n in range(len(unique)):
-            j = unique[n]
-            up[j] *= share * (number(1) if exponent == 0 else number((high - weight[j]) ** exponent))
-    event = head[i]
-    if event >= 0:
+    """Sources that spike, at all targets."""
+    number, widest = up.dtype.type, len(up)
+    low, high, offset = number(rule.low), number(rule.high), number(rule.trace_target)
+    for m in range(incoming):
+        i = heads[0, widest + m]
+        row = weight[i * columns : i * columns + columns]
         for j in range(columns):
             down[j] = 0
-        while event >= 0:
-            b = event // rows
+        event = heads[0, i]
+        while event:
             rate = number(rule.depression)
             if rule.slow_pre:
-                rate += number(rule.triplet_depression) * slow_pre[event]
-            rate *= share
-            trace = y[columns * b : columns * b + columns]
+                rate += number(rule.triplet_depression) * slow_pre[event - 1]
+            rate /= batch
+            b = (event - 1) // rows
+            seen = y[b * columns : b * columns + columns]
             for j in range(columns):
-                down[j] += rate * trace[j]
-            event = following[event]
-        if exponent == 0:
+                down[j] -= rate * seen[j]
+            event = heads[0, 2 * widest + event - 1]
+        if rule.weight_dependence:
             for j in range(columns):
-                weight[j] -= down[j]
-        elif exponent == 1:
-            for j in range(columns):
-                weight[j] -= down[j] * (weight[j] - low)
-        else:
-            for j in range(columns):
-                weight[j] -= down[j] * number((weight[j] - low) ** exponent)
-        for n in range(len(unique)):
-            weight[unique[n]] += up[unique[n]]
+                down[j] *= _power(row[j] - low, rule.weight_dependence)
+        for n in range(outgoing):
+            j = heads[1, widest + n]
+            total = number(0)
+            event = heads[1, j]
+            while event:
+                rate = number(rule.potentiation)
+                if rule.slow_pre:
+                    rate += number(rule.triplet_potentiation) * slow_post[event - 1]
+                total += rate / batch * (x[(event - 1) // columns * rows + i] - offset)
+                event = heads[1, 2 * widest + event - 1]
+            down[j] += total * _power(high - row[j], rule.weight_dependence)
         for j in range(columns):
-            weight[j] = min(max(weight[j], low), high)
-    else:
-        for n in range(len(unique)):
-            j = unique[n]
-            weight[j] = min(max(weight[j] + up[j], low), high)
+            row[j] = min(max(row[j] + down[j], low), high)
+
+
+@numba.njit
+def _power(base: float, exponent: float) -> Any:
+    if exponent == 0:
+        return 1.0
+    return base if exponent == 1 else base**exponent
 
 
 @numba.njit

@@ -23,7 +23,8 @@ class LIF(Neuron):
     Every number may be a tensor of ``shape``, with a value for each neuron. ``reset`` is ``rest`` unless given. For
     ``trace``, ``nearest_spike`` and ``record`` see `Neuron`; recordable are spikes, trace, voltage and threshold.
 
-    Called with the input current ``[B, *shape]``, the layer makes one step and returns its spikes, as bool.
+    Called with the input current ``[B, *shape]``, the layer makes one step and returns its spikes, as bool; with
+    ``whole_sequence=True`` all steps of ``[T, B, *shape]``.
     """
 
     recordable = ("spikes", "trace", "voltage", "threshold")
@@ -59,15 +60,15 @@ class LIF(Neuron):
         self._add_values("reset", rest if reset is None else reset)
         self._add_values("refractory", refractory, torch.int32)
 
-    def forward(self, current: Tensor, **_: Any) -> Tensor:
+    def forward(self, x: Tensor, *, whole_sequence: bool = False) -> Tensor:
+        sequence = x if whole_sequence else x.unsqueeze(0)
         with torch.no_grad():
-            self.prepare(len(current), current.device)
-            self.integrate(current)
-        assert self.spikes is not None
-        return self.spikes
+            self.prepare(sequence.shape[1], x.device)
+            spikes = torch.stack([self.integrate(current) for current in sequence])
+        return spikes if whole_sequence else spikes[0]
 
-    def integrate(self, current: Tensor) -> None:
-        """One step, from the kept states."""
+    def integrate(self, current: Tensor) -> Tensor:
+        """The spikes of one step, from the kept states, which `prepare` made."""
         assert self.voltage is not None and self.waiting is not None
         ready = self.waiting == 0
         moved = self.rest + self.voltage_decay * (self.voltage - self.rest) + self.voltage_gain * current
@@ -76,6 +77,7 @@ class LIF(Neuron):
         self.voltage = torch.where(spikes, self.reset, voltage)
         self.waiting = torch.where(spikes, self.refractory, (self.waiting - 1).clamp_(min=0))
         self.fire(spikes)
+        return spikes
 
     def present_threshold(self) -> Tensor:
         """What v is compared with, to be broadcast to ``[B, *shape]``."""

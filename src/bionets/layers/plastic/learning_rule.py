@@ -87,7 +87,7 @@ class LearningRule:
     state: dict[WeightedConnection, dict[str, Tensor]]
 
     def __init__(self, connections: Connections, **defaults: Any) -> None:
-        given = list(connections)
+        given: list[Any] = list(connections)
         groups = given if given and isinstance(given[0], Mapping) else [{"connections": given}]
         self.groups = [self._group(dict(group), defaults) for group in groups]
         self.state = {connection: {} for connection, _ in self}

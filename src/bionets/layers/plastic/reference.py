@@ -27,9 +27,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
                 neurons.fire(spikes[name][t])
             else:
                 assert isinstance(neurons, LIF)
-                neurons.integrate(_current(network, name, neurons, batch))
-                assert neurons.spikes is not None
-                out[name][t] = neurons.spikes
+                out[name][t] = neurons.integrate(_current(network, name, neurons, batch))
         if network.training:
             _learn(network, None if rewards is None else rewards[t])
     return out

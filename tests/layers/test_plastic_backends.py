@@ -1,0 +1,182 @@
+"""The kernel that computes a whole presentation gives what the reference gives, for networks drawn at random."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bionets.layers.plastic import (
+    IF,
+    LIF,
+    AdaptiveLIF,
+    AllButOne,
+    ExponentialDynamics,
+    Input,
+    Linear,
+    LinearDynamics,
+    MaxPool2d,
+    Network,
+    OneToOne,
+    PairSTDP,
+    StableSTDP,
+    TraceLIF,
+    TripletSTDP,
+)
+
+EVERYTHING = ("spikes", "trace", "voltage", "threshold")
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor]:
+    """A network of two or three groups, and two presentations of the same batch."""
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    dtype = torch.float64
+
+    def between(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=generator, dtype=dtype)
+
+    def dynamics(*shape: int) -> LinearDynamics | ExponentialDynamics:
+        if draw(st.booleans()):
+            return LinearDynamics(between(0.3, 0.99, *shape), between(0.1, 1.5, *shape))
+        return ExponentialDynamics(between(1.0, 20.0, *shape), between(0.5, 3.0, *shape), dt=0.5)
+
+    def neurons(shape: tuple[int, ...]) -> LIF:
+        options = {
+            "threshold": between(0.2, 0.6, *shape),
+            "rest": between(-0.5, 0.0, *shape),
+            "reset": draw(st.sampled_from([None, -1.0])),
+            "refractory": torch.randint(0, 4, shape, generator=generator),
+            "trace": dynamics(*shape),
+            "nearest_spike": draw(st.booleans()),
+            "record": EVERYTHING,
+        }
+        kind = draw(st.sampled_from([IF, LIF, AdaptiveLIF, TraceLIF]))
+        if kind is IF:
+            return IF(shape, scale=between(0.3, 1.0, *shape), **options)
+        if kind is AdaptiveLIF:
+            homeostasis = draw(st.booleans())
+            return AdaptiveLIF(shape, dynamics(*shape), dynamics(*shape), homeostasis=homeostasis, **options)
+        return kind(shape, dynamics(*shape), **options)
+
+    def rule(learnt: list[Linear]) -> PairSTDP | TripletSTDP:
+        dependence = draw(st.sampled_from([0.0, 1.0, 0.3]))
+        if draw(st.booleans()):
+            target = draw(st.sampled_from([0.0, 0.3]))
+            return PairSTDP([{"connections": learnt, "potentiation": 0.2}], 0.1, 0.05, target, dependence)
+        nearest = draw(st.booleans())
+        return TripletSTDP(learnt, 0.1, 0.05, 0.08, 0.03, 0.9, 0.8, nearest_spike=nearest, weight_dependence=dependence)
+
+    size = draw(st.sampled_from([1, 5, 70]))
+    network = Network()
+    network.add("input", Input(6, trace=dynamics(6), nearest_spike=draw(st.booleans()), record=("spikes", "trace")))
+    network.add("hidden", neurons((size,)))
+    learnt = [network.connect("input", "hidden", Linear(6, size, weight=between(0, 1, 6, size)))]
+    if draw(st.booleans()):
+        network.connect("hidden", "hidden", AllButOne(size, between(-0.5, 0.0, size)))
+    if draw(st.booleans()):
+        network.add("output", neurons((size, 1)))
+        network.connect("hidden", "output", OneToOne(size, between(0.5, 1.0, size)))
+        back = Linear(size, size, weight=between(-0.5, 0.1, size, size), bounds=(-1.0, 1.0))
+        network.connect("output", "hidden", back)
+        learnt.append(
+            network.connect("input", "output", Linear(6, size, weight=between(0, 1, 6, size), bounds=(0.0, 1.2)))
+        )
+    network.to(dtype)
+    if draw(st.booleans()):
+        network.learn(rule(learnt))
+    network.train(draw(st.booleans()))
+    batch = draw(st.sampled_from([1, 3]))
+    first, second = (torch.rand((12, batch, 6), generator=generator) < 0.4 for _ in range(2))
+    return network, first, second
+
+
+def everything(network: Network) -> dict[str, Tensor]:
+    found = dict(network.named_buffers()) | dict(network.named_parameters())
+    for name, neurons in network.neurons.items():
+        found |= {f"{name} {what}": steps for what, steps in neurons.history.items()}
+    for k, rule in enumerate(network.rules):
+        for c, state in enumerate(rule.state.values()):
+            found |= {f"rule {k} connection {c} {name}": value for name, value in state.items()}
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks())
+def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor]) -> None:
+    network, first, second = drawn
+    other = copy.deepcopy(network)
+    for x in (first, second):  # the second goes on from the state that the first left
+        ours, theirs = network(x, backend="numba"), other(x, backend="reference")
+        assert (network.backend, other.backend) == ("numba", "reference")
+        assert ours.keys() == theirs.keys()
+        for name, spikes in ours.items():
+            torch.testing.assert_close(spikes, theirs[name])
+    ours, theirs = everything(network), everything(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-9, atol=1e-12, msg=lambda text, n=name: f"{n}: {text}")
+
+
+def small(**options: object) -> Network:
+    network = Network()
+    network.add("input", Input((1, 4, 4), trace=LinearDynamics(0.9)))
+    network.add("output", LIF(3, LinearDynamics(0.9), trace=LinearDynamics(0.9)))
+    network.connect("input", "output", Linear(16, 3, **options))
+    return network
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand((20, 2, 1, 4, 4), generator=torch.Generator().manual_seed(0)) < 0.5
+
+
+def test_float32_agrees_too(x: Tensor) -> None:
+    network = small(weight=torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
+    network.learn(PairSTDP([network.connections["input_output"]], 0.1, 0.1))
+    other = copy.deepcopy(network)
+    ours, theirs = network(x), other(x, backend="reference")
+    assert network.backend == "numba"
+    assert ours["output"].any()
+    assert torch.equal(ours["output"], theirs["output"])
+    torch.testing.assert_close(network.connections["input_output"].weight, other.connections["input_output"].weight)
+
+
+def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None:
+    delayed = small(delay=2)
+    with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has delays"):
+        delayed(x, backend="numba")
+    with pytest.warns(UserWarning, match="reference backend: 'input_output' has delays"):
+        delayed(x)
+    assert delayed.backend == "reference"
+
+    pooled = small()
+    pooled.add("pooled", IF((1, 2, 2)))
+    pooled.connect("input", "pooled", MaxPool2d(2))
+    with pytest.raises(ValueError, match="'input_pooled' is a connection of the kind MaxPool2d"):
+        pooled(x, backend="numba")
+
+    stable = small()
+    stable.learn(StableSTDP([stable.connections["input_output"]]))
+    with pytest.raises(ValueError, match="it learns by StableSTDP"):
+        stable(x, backend="numba")
+    stable.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stable(x)
+    assert stable.backend == "numba"
+
+    with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+        small()(x, backend="cuda")
+
+
+def test_a_kept_state_is_not_written_to(x: Tensor) -> None:
+    network = small()
+    network(x)
+    before = network.neurons["output"].voltage
+    copied = before.clone()
+    network(x)
+    assert torch.equal(before, copied)
