@@ -52,21 +52,6 @@ def test_unroll_goes_on_from_the_kept_states(x: Tensor) -> None:
     torch.testing.assert_close(torch.cat([unroll(net, x[:3]), unroll(net, x[3:])]), whole)
 
 
-def test_unroll_calls_a_container_of_ones_own_step_by_step(x: Tensor) -> None:
-    class Residual(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.memory = StigmergicMemory(3, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.memory(x)
-
-    net = nn.Sequential(Residual(), nn.Linear(3, 2))
-    expected = torch.stack([net(x_t) for x_t in x])
-    reset_states(net)
-    torch.testing.assert_close(unroll(net, x), expected)
-
-
 def test_reset_forgets(x: Tensor) -> None:
     net = network()
     first = net(x[0])

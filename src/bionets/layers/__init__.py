@@ -3,7 +3,15 @@
 from bionets.layers.brc import BRC, BRCCell
 from bionets.layers.nbrc import NBRC, NBRCCell
 from bionets.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
-from bionets.layers.stateful import StatefulModule, detach_states, get_states, reset_states, set_states
+from bionets.layers.stateful import (
+    StatefulModule,
+    detach_states,
+    get_states,
+    load_states,
+    reset_states,
+    save_states,
+    set_states,
+)
 from bionets.layers.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
 from bionets.layers.stigmergic_perceptron import StigmergicPerceptron
 from bionets.layers.unroll import unroll
@@ -21,7 +29,9 @@ __all__ = [
     "StigmergicPerceptron",
     "detach_states",
     "get_states",
+    "load_states",
     "reset_states",
+    "save_states",
     "set_states",
     "unroll",
 ]

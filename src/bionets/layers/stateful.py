@@ -1,12 +1,26 @@
 """Layers that are written for one time step and keep their state between calls."""
 
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-__all__ = ["StatefulModule", "detach_states", "get_states", "reset_states", "set_states", "stateful_modules"]
+from bionets.layers.find_modules import find_modules, join_path
+from bionets.layers.folding import current_folding
+
+__all__ = [
+    "StatefulModule",
+    "detach_states",
+    "get_states",
+    "load_states",
+    "reset_states",
+    "save_states",
+    "set_states",
+    "stateful_modules",
+]
 
 States = tuple[Tensor, ...]
 
@@ -58,24 +72,31 @@ class StatefulModule(nn.Module):
             ValueError: the kept states are of a batch of another size.
             RuntimeError: in the backward pass, if it goes through an old state whose graph is gone.
         """
-        sequence = x if whole_sequence else x.unsqueeze(0)
-        y, states = (self.over_time if whole_sequence else self.step)(x, self._kept_states(sequence.shape[1:]))
+        folding = current_folding()
+        if folding is not None and not whole_sequence:
+            return self.forward(folding.unfold(self, x), whole_sequence=True).flatten(0, 1)
+        kept = self._kept_states(x if whole_sequence else x.unsqueeze(0))
+        y, states = (self.over_time if whole_sequence else self.step)(x, kept)
         if torch.is_grad_enabled() and any(state.requires_grad for state in states):
             y, *states = _GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
             setattr(self, name, state)
         return y
 
-    def _kept_states(self, input_shape: torch.Size) -> States | None:
+    def _kept_states(self, x: Tensor) -> States | None:
+        """The kept states, to go on from with x ``[T, B, ...]``; None if there are none."""
         kept = tuple(getattr(self, name) for name in self.state_names)
-        if any(state is None for state in kept):
+        if all(state is None for state in kept):
             return None
-        for name, state, expected in zip(self.state_names, kept, self.state_shapes(input_shape), strict=True):
-            if tuple(state.shape) != expected:
+        for name, state, expected in zip(self.state_names, kept, self.state_shapes(x.shape[1:]), strict=True):
+            if state is not None and tuple(state.shape) != expected:
                 raise ValueError(
                     f"{self._get_name()}: the kept {name} has shape {tuple(state.shape)} but an input of shape "
-                    f"{tuple(input_shape)} needs {expected}: call reset_states(model) before a new batch"
+                    f"{tuple(x.shape[1:])} needs {expected}: call reset_states(model) before a new batch"
                 )
+        if any(state is None for state in kept):
+            initial = self.initial_states(x)
+            return tuple(old if state is None else state for state, old in zip(kept, initial, strict=True))
         return kept
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,21 +128,19 @@ class _GraphGuard(torch.autograd.Function):
         return (None, *gradients)
 
 
-def stateful_modules(model: nn.Module) -> Iterator[tuple[str, StatefulModule]]:
-    """Every layer of the model that keeps a state, with its path, as ``named_modules`` gives it."""
-    for path, module in model.named_modules():
-        if isinstance(module, StatefulModule):
-            yield path, module
+def stateful_modules(model: Any) -> Iterator[tuple[str, StatefulModule]]:
+    """Every layer of the model that keeps a state, with its path; see `find_modules`."""
+    return find_modules(model, StatefulModule)
 
 
-def reset_states(model: nn.Module) -> None:
+def reset_states(model: Any) -> None:
     """Forget: every stateful layer starts from its initial state at the next call."""
     for _, module in stateful_modules(model):
         for name in module.state_names:
             setattr(module, name, None)
 
 
-def detach_states(model: nn.Module) -> None:
+def detach_states(model: Any) -> None:
     """Keep all states, but cut them off from the graph: no gradient flows further back in time."""
     for _, module in stateful_modules(model):
         for name in module.state_names:
@@ -129,30 +148,44 @@ def detach_states(model: nn.Module) -> None:
             setattr(module, name, None if kept is None else kept.detach())
 
 
-def get_states(model: nn.Module) -> dict[str, Tensor]:
+def get_states(model: Any) -> dict[str, Tensor]:
     """All kept states by ``path.name``, with their graph; layers that were not called since a reset have none."""
-    kept = {
-        _join(path, name): getattr(module, name)
-        for path, module in stateful_modules(model)
-        for name in module.state_names
-    }
-    return {name: state for name, state in kept.items() if state is not None}
+    kept = {key: getattr(module, name) for key, (module, name) in _places(model).items()}
+    return {key: state for key, state in kept.items() if state is not None}
 
 
-def set_states(model: nn.Module, states: Mapping[str, Tensor]) -> None:
+def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
     """Go on from what `get_states` gave; layers that it does not name start from their initial state.
 
     Raises:
         ValueError: a name that is no state of the model.
     """
-    places = {
-        _join(path, name): (module, name) for path, module in stateful_modules(model) for name in module.state_names
-    }
+    places = _places(model)
     if unknown := sorted(states.keys() - places.keys()):
         raise ValueError(f"the model has no state {unknown[0]}: it has {', '.join(places) or 'none'}")
     for key, (module, name) in places.items():
         setattr(module, name, states.get(key))
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def save_states(model: Any, path: str | PathLike[str]) -> None:
+    """Write all kept states to a safetensors file."""
+    save_file({key: state.detach().clone().contiguous() for key, state in get_states(model).items()}, path)
+
+
+def load_states(model: Any, path: str | PathLike[str]) -> None:
+    """Go on from what `save_states` wrote, on the device of each layer. Raises as `set_states` does."""
+    places, states = _places(model), load_file(path)
+    set_states(
+        model, {key: state.to(_device(places[key][0])) if key in places else state for key, state in states.items()}
+    )
+
+
+def _places(model: Any) -> dict[str, tuple[StatefulModule, str]]:
+    """Where each state is kept: its layer and name, by ``path.name``."""
+    return {
+        join_path(path, name): (module, name) for path, module in stateful_modules(model) for name in module.state_names
+    }
+
+
+def _device(module: nn.Module) -> torch.device | None:
+    return next((tensor.device for tensor in (*module.parameters(), *module.buffers())), None)

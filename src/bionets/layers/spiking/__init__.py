@@ -1,6 +1,9 @@
 """Spiking layers: the 28 leaky integrators and their relatives, all one `scan` step each."""
 
+from bionets.layers.spiking.alif import ALIF
 from bionets.layers.spiking.firing import QUANTISERS, SPIKE_FUNCTIONS
+from bionets.layers.spiking.freeze import freeze, unfreeze
+from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.kind import KINDS, Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator, leaky_integrator
 from bionets.layers.spiking.leaky_integrators import (
@@ -34,9 +37,11 @@ from bionets.layers.spiking.leaky_integrators import (
     SRLITS,
 )
 from bionets.layers.spiking.noise import uniform
+from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
 __all__ = [
+    "ALIF",
     "DLI",
     "DLIB",
     "DLIT",
@@ -56,6 +61,7 @@ __all__ = [
     "LIB",
     "LIT",
     "LITS",
+    "PLIF",
     "QUANTISERS",
     "RLIB",
     "RLIT",
@@ -68,9 +74,12 @@ __all__ = [
     "SRLIB",
     "SRLIT",
     "SRLITS",
+    "FullyRecurrent",
     "Kind",
     "LeakyIntegrator",
     "SpikingLayer",
+    "freeze",
     "leaky_integrator",
+    "unfreeze",
     "uniform",
 ]

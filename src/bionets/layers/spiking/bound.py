@@ -1,7 +1,7 @@
 """Parameters that are kept raw, so that any real number is a valid one, and read bound: decays and thresholds."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,14 @@ BOUNDS = {
 }
 
 
+class Frozen(NamedTuple):
+    """What `freeze` put aside: the raw parameters, and the order in which all parameters and buffers were."""
+
+    raw: dict[str, Tensor]
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
 class BoundParameters(nn.Module):
     """A module with parameters for ``num_neurons`` neurons, each either free or bound.
 
@@ -59,6 +67,7 @@ class BoundParameters(nn.Module):
 
     num_neurons: int
     bounds: dict[str, str | None]
+    frozen: Frozen | None
 
     def add_parameter(
         self, name: str, value: Value, bound: str | None = None, *, rank: int = 1, learn: bool = True
@@ -110,6 +119,35 @@ class BoundParameters(nn.Module):
     def values(self) -> tuple[Tensor, ...]:
         """The bound values in the order of declaration, each ``[num_neurons]`` or a scalar."""
         return tuple(getattr(self, name) for name in self.bounds)
+
+    def freeze(self) -> None:
+        """Keep bound values as buffers in place of the raw ones; see `bionets.layers.spiking.freeze`."""
+        if self.frozen is not None:
+            return
+        values = {name: getattr(self, name).detach() for name, bound in self.bounds.items() if bound is not None}
+        raw = {f"raw_{name}": getattr(self, f"raw_{name}") for name in values}
+        self.frozen = Frozen(raw, tuple(self._parameters), tuple(self._buffers))
+        for name, value in values.items():
+            delattr(self, f"raw_{name}")
+            self.register_buffer(name, value)
+
+    def unfreeze(self) -> None:
+        """Undo `freeze`."""
+        if self.frozen is None:
+            return
+        raw, parameters, buffers = self.frozen
+        self._parameters = {key: raw.get(key, self._parameters.get(key)) for key in parameters}  # type: ignore[misc]
+        self._buffers = {key: raw.get(key, self._buffers.get(key)) for key in buffers}
+        self.frozen = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        if self.frozen is not None:  # what waits for unfreeze moves along
+            for raw in self.frozen.raw.values():
+                raw.data = fn(raw.data)
+                if raw.grad is not None:
+                    raw.grad.data = fn(raw.grad.data)
+        return self
 
     def __getattr__(self, name: str) -> Tensor | nn.Module:
         bound = self.__dict__.get("bounds", {}).get(name)

@@ -78,10 +78,9 @@ class Firing(NamedTuple):
         required = [p for p in inspect.signature(quant).parameters.values() if p.default is p.empty]
         return cls(spike, quant, stochastic=len(required) == 2)
 
-    def __call__(self, v: Tensor, noise: Tensor | None) -> Tensor:
-        """The output for v, the distance to the threshold."""
-        p = self.spike_fn(v)
-        return self.quant_fn(p, noise) if self.stochastic else self.quant_fn(p)
+    def __call__(self, v: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        """The output for v, the distance to the threshold; ``noise`` holds one tensor if it is stochastic."""
+        return self.quant_fn(self.spike_fn(v), *noise)
 
 
 def _find(functions: Mapping[str, Function], argument: str, wanted: str | Function) -> Function:

@@ -11,18 +11,15 @@ from bionets.layers.spiking.docstring import docstring
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.kind import Kind
 from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.stateful import States
 
 __all__ = ["LeakyIntegrator", "leaky_integrator", "leaky_integrator_step"]
 
 
 def leaky_integrator_step(
-    x: Any, state: Any, params: Any, *, kind: Kind, firing: Firing | None
+    x: Tensor, state: Any, params: Any, *, kind: Kind, firing: Firing | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """One step of a leaky integrator; the docstring of its class has the equations.
-
-    x: the input, or a tuple of the input and the noise of each polarity.
-    """
-    x, *noise = x if isinstance(x, tuple) else (x,)
+    """One step of a leaky integrator; the docstring of its class has the equations."""
     syn, rec, mem = {}, {}, {}
     if kind.synaptic:
         for sign in kind.signs:
@@ -38,7 +35,7 @@ def leaky_integrator_step(
             mem[sign] = mem[sign] + getattr(params, sign + "rec_weight") * part(recurrent, sign)
     y = total(mem)
     if firing is not None:
-        y, reset = fire(y, noise, params, kind, firing)
+        y, reset = fire(y, state.noise, params, kind, firing)
         mem = {sign: trace - reset / len(mem) for sign, trace in mem.items()}
     if kind.recurrent:  # the trace that the next step reads
         for sign in kind.signs:
@@ -47,14 +44,13 @@ def leaky_integrator_step(
     return y, [*syn.values(), *rec.values(), *mem.values()]
 
 
-def fire(mem: Tensor, noise: list[Tensor], params: Any, kind: Kind, firing: Firing) -> tuple[Tensor, Tensor]:
+def fire(mem: Tensor, noise: States, params: Any, kind: Kind, firing: Firing) -> tuple[Tensor, Tensor]:
     """The output for a membrane, and what the spikes take off it."""
-    draws: list[Tensor | None] = [*noise] or [None] * len(kind.polarities)
     if not kind.ternary:
-        spike = firing(mem - params.threshold, draws[0])
+        spike = firing(mem - params.threshold, noise[:1])
         return spike, spike * params.threshold
-    pos = firing(mem - params.pos_threshold, draws[0])
-    neg = firing(-params.neg_threshold - mem, draws[1])
+    pos = firing(mem - params.pos_threshold, noise[:1])
+    neg = firing(-params.neg_threshold - mem, noise[1:])
     reset = pos * params.pos_threshold - neg * params.neg_threshold
     return (pos * params.pos_scale - neg * params.neg_scale if kind.scaled else pos - neg), reset
 

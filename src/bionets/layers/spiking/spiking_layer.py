@@ -17,7 +17,7 @@ from bionets.scan import scan
 __all__ = ["Neuron", "SpikingLayer"]
 
 # neuron(x, state, params) -> (output, new states); state and params by name
-Neuron = Callable[[Any, Any, Any], tuple[Tensor, Any]]
+Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 
 
 class SpikingLayer(BoundParameters, StatefulModule):
@@ -25,7 +25,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
 
     A subclass names its ``state_names``, declares its parameters (`add_parameter`), and writes ``neuron(x, state,
     params) -> (output, new states)``: pure, elementwise torch operations, states and (bound) parameters by name. States
-    start at 0. With ``noises`` = n > 0, x is a tuple of the input and n tensors of uniform noise.
+    start at 0. With ``noises`` = n, ``state.noise`` holds n tensors of noise, uniform in [0, 1).
 
     The layer takes one step's input of any shape whose axis ``dim`` has ``num_neurons`` entries (-1: features, -3: the
     channels of images), and gives an output of the same shape. For states, whole sequences and the explicit form see
@@ -52,6 +52,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
         self.dim = dim
         self.backend = backend
         self.bounds = {}
+        self.frozen = None
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
         """That of the input; the stream of noise is two numbers."""
@@ -69,7 +70,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
     def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
         layout = Layout.of(x, self.neuron_axis(x.shape[1:]))
-        memory, noise, stream = self._with_noise(x, states)
+        memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
         inputs = tuple(layout.enter(each, 1) for each in (x, *noise))
         y, memory = scan(
             self.step_of_tuples(),
@@ -78,10 +79,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
             tuple(layout.parameter(value) for value in self.values()),
             backend=self.backend if backend == "auto" else backend,
         )
-        y = layout.leave(y, 1)
-        if x.dtype.itemsize < y.dtype.itemsize and noise:  # the noise is float32 beside inputs in half precision
-            y = y.to(x.dtype)
-        return y, (*(layout.leave(state) for state in memory), *stream)
+        return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
 
     def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
         """`over_time` for a single step: x and the output ``[B, ...]``."""
@@ -108,13 +106,16 @@ class SpikingLayer(BoundParameters, StatefulModule):
             )
         return axis
 
-    def _with_noise(self, x: Tensor, states: States | None) -> tuple[States, States, States]:
-        """The states without the stream of noise, the noise of these steps, and the stream after them."""
-        states = self.initial_states(x) if states is None else states
+    def with_noise(self, x: Tensor, states: States) -> tuple[States, States, States]:
+        """The states without the stream of noise, the noise of the steps x, and the stream after them."""
         if not self.noises:
             return states, (), ()
         numbers, stream = uniform(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
+
+    def in_dtype_of(self, x: Tensor, y: Tensor) -> Tensor:
+        """y as a scan of x alone would give it: the noise is float32 beside inputs in half precision."""
+        return y.to(x.dtype) if self.noises and x.is_floating_point() and y.dtype == torch.float32 else y
 
     def extra_repr(self) -> str:
         return f"{self.num_neurons}, dim={self.dim}"
@@ -124,7 +125,8 @@ def named_step(
     x: Any, state: States, params: States, *, neuron: Neuron, states: tuple[str, ...], params_names: tuple[str, ...]
 ) -> tuple[Tensor, States]:
     """One step of a neuron that reads states and parameters by name."""
-    named_state = SimpleNamespace(**dict(zip(states, state, strict=True)))
+    x, *noise = x if isinstance(x, tuple) else (x,)
+    named_state = SimpleNamespace(noise=tuple(noise), **dict(zip(states, state, strict=True)))
     named_params = SimpleNamespace(**dict(zip(params_names, params, strict=True)))
     y, new = neuron(x, named_state, named_params)
     return y, (new,) if isinstance(new, Tensor) else tuple(new)

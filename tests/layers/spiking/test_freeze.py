@@ -1,0 +1,73 @@
+"""Freezing and unfreezing: the numbers stay, the parameters come back."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import reset_states, unroll
+from bionets.layers.spiking import DSRLITS, LIB, FullyRecurrent, freeze, unfreeze
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    lib = LIB(4, learn_threshold=False, spike_fn="arctan", backend="reference")
+    dense = FullyRecurrent(DSRLITS(3, quant_fn="round", backend="reference"))
+    net = nn.Sequential(nn.Linear(3, 4), lib, nn.Linear(4, 3), dense)
+    net[1].raw_beta.requires_grad_(False)
+    return net
+
+
+def run(net: nn.Module, x: Tensor) -> Tensor:
+    reset_states(net)
+    return unroll(net, x)
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return 3 * torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_frozen_model_gives_the_same_numbers_without_raw_parameters(x: Tensor) -> None:
+    net = network()
+    expected, beta = run(net, x), net[1].beta
+    freeze(net)
+    freeze(net)
+    assert torch.equal(run(net, x), expected) and torch.equal(net[1].beta, beta) and not net[1].beta.requires_grad
+    assert not any("raw_" in name for name in net.state_dict()) and "1.beta" in net.state_dict()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(run(other, x), expected)
+        unfreeze(other)
+        assert torch.equal(run(other, x), expected) and list(other.state_dict()) == list(network().state_dict())
+
+
+def test_unfreeze_restores_training_exactly(x: Tensor) -> None:
+    net, never = network(), network()
+    optimisers = [torch.optim.Adam(each.parameters(), lr=0.1) for each in (net, never)]
+    before = {name: (parameter, parameter.requires_grad) for name, parameter in net.named_parameters()}
+    for number in range(3):
+        if number == 1:
+            freeze(net)
+            run(net, x)
+            unfreeze(net)
+        for each, optimiser in zip((net, never), optimisers, strict=True):
+            optimiser.zero_grad()
+            (run(each, x) - 1).square().sum().backward()
+            optimiser.step()
+    after = dict(net.named_parameters())
+    assert list(after) == list(before) and list(net.state_dict()) == list(never.state_dict())
+    for name, (parameter, learned) in before.items():
+        assert after[name] is parameter and parameter.requires_grad == learned
+    for mine, other in zip(net.state_dict().values(), never.state_dict().values(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_what_was_put_aside_moves_with_the_model(x: Tensor) -> None:
+    net = network()
+    freeze(net)
+    net.double()
+    unfreeze(net)
+    assert {value.dtype for value in net.state_dict().values()} == {torch.float64}
+    run(net, x.double())
