@@ -19,11 +19,12 @@ TINY = {
 # and how many runs each makes
 EXPERIMENTS = {
     "copy_first_input_bistable": 4,
-    "copy_first_input": 4,
-    "binary_addition": 4,
+    "copy_first_input_study": 4,
+    "binary_addition_study": 8,
     "stigmergic_mnist": 5,
     "stigmergic_mnist_best": 1,
 }
+STUDIES = {file.stem for file in (ROOT / "configs" / "study").glob("*.yaml")}
 SHORT = (
     "task.train_size=20",
     "task.val_size=10",
@@ -70,6 +71,15 @@ def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
     assert len(runs) == EXPERIMENTS[experiment]
+    if experiment in STUDIES:
+        outcome = cli("compare", f"study={experiment}")
+        assert outcome.code == 0, outcome.error
+        files = {file.name for file in (workplace / "comparison" / experiment).iterdir()}
+        assert files >= {"table.csv", "table.md", "table.tex", "bars.png", "bars.svg", "loss.svg"}
+
+
+def test_every_study_has_its_experiment() -> None:
+    assert set(EXPERIMENTS) > STUDIES
 
 
 @pytest.mark.parametrize("optimizer", sorted(file.stem for file in (ROOT / "configs" / "optimizer").glob("*.yaml")))

@@ -159,7 +159,7 @@ def test_a_sweep_and_its_comparison(cli: Command, workplace: Path) -> None:
     assert table[0].startswith("model,metric,n,mean,standard error")
     assert {row.split(",")[0] for row in table[1:]} == {"brc", "gru"}
     assert all(row.split(",")[2] == "2" for row in table[1:])
-    for stem in ("loss", "accuracy_by_length"):
+    for stem in ("loss", "val_loss", "val_accuracy", "accuracy_by_length", "bars"):
         for kind in ("png", "svg"):
             assert (workplace / "comparison" / f"{stem}.{kind}").stat().st_size > 1000
 

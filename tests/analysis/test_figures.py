@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bionets.analysis.figures import by_length, draw_band, draw_comparison, draw_run, moving_average, new_figure
+from bionets.analysis.figures import by_length, draw_run, moving_average
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=50), st.integers(1, 50))
@@ -14,17 +14,6 @@ def test_a_moving_average_is_the_mean_of_each_window(values: list[float], window
     window = min(window, len(values))
     naive = [sum(values[i : i + window]) / window for i in range(len(values) - window + 1)]
     assert np.allclose(moving_average(values, window), naive)
-
-
-def test_a_band_is_one_standard_error_around_the_mean_over_what_all_runs_have() -> None:
-    _, axes = new_figure()
-    draw_band(axes, "brc", [([0, 1, 2, 3], [9.0, 1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
-    (line,) = axes.lines
-    assert np.array_equal(line.get_xydata(), [[1, 2], [2, 4]])
-    (band,) = axes.collections
-    vertices = band.get_paths()[0].vertices
-    assert {tuple(point) for point in vertices} >= {(1, 1), (1, 3), (2, 2), (2, 6)}
-    assert line.get_label() == "brc (n = 2)"
 
 
 def test_lengths_are_read_off_the_names_of_the_test_sets() -> None:
@@ -35,11 +24,10 @@ def test_lengths_are_read_off_the_names_of_the_test_sets() -> None:
     assert by_length({"test": {"mse": 1.0}}, "accuracy") == ([], [])
 
 
-def test_a_run_and_a_comparison_are_drawn(tmp_path: Path) -> None:
+def test_a_run_is_drawn(tmp_path: Path) -> None:
     series = {"train/loss": ([0, 1, 2], [3.0, 2.0, 1.0]), "val/loss": ([2], [1.5])}
     tests = {"length_3": {"accuracy": 1.0}, "length_4": {"accuracy": 0.5}}
     files = draw_run(tmp_path / "run", "brc", series, tests)
-    files += draw_comparison(tmp_path / "all", {"brc": [series, series]}, {"brc": [tests, tests]})
-    assert [file.name for file in files] == ["loss.png", "accuracy_by_length.png"] * 2
+    assert [file.name for file in files] == ["loss.png", "accuracy_by_length.png"]
     for file in files:
         assert file.read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,4 @@
-"""The figures of a run and of a comparison: loss curves with their moving average, accuracy by length. Files, never
-windows.
-"""
+"""The figures of a run: loss curves with their moving average, accuracy by length. Files, never windows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 Tests = Mapping[str, Mapping[str, float]]
 
 WINDOW, SHORT_WINDOW = 100, 20  # steps in a moving average; the short one for runs of less than ten long windows
+LENGTHS, EVERY_BIT_RIGHT = "length of both numbers together, in bits", "sequences with every bit right"
 
 
 def draw_run(directory: Path, title: str, series: Series, tests: Tests) -> list[Path]:
@@ -33,48 +32,6 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests) -> list[
         label_accuracy_by_length(axes)
         files.append(save(figure, axes, directory / "accuracy_by_length", title))
     return files
-
-
-def draw_comparison(
-    directory: Path, losses: Mapping[str, Sequence[Series]], tests: Mapping[str, Sequence[Tests]]
-) -> list[Path]:
-    """Training loss by step and accuracy by length for groups of runs: their means, in bands of one standard error
-    (png and svg).
-    """
-    files = []
-    figure, axes = new_figure()
-    for label, runs in losses.items():
-        raw = [series["train/loss"] for series in runs if "train/loss" in series]
-        if raw:
-            window = window_for(min(len(values) for _, values in raw))
-            draw_band(axes, label, [(steps[window - 1 :], moving_average(values, window)) for steps, values in raw])
-    axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss, moving average")
-    axes.legend()
-    files.append(save(figure, axes, directory / "loss", "mean ± standard error", ("png", "svg")))
-    accuracies = {label: [by_length(run, "accuracy") for run in runs] for label, runs in tests.items()}
-    several = {label: curves for label, curves in accuracies.items() if all(len(lengths) > 1 for lengths, _ in curves)}
-    if several:
-        figure, axes = new_figure()
-        for label, curves in several.items():
-            draw_band(axes, label, curves)
-        label_accuracy_by_length(axes)
-        axes.legend(loc="lower left")
-        files.append(save(figure, axes, directory / "accuracy_by_length", "mean ± standard error", ("png", "svg")))
-    return files
-
-
-def draw_band(axes: Axes, label: str, curves: Sequence[tuple[Sequence[int], Sequence[float] | Floats]]) -> None:
-    """The mean of several curves over the x that all of them have, and a band of one standard error around it."""
-    by_x = [dict(zip(xs, ys, strict=True)) for xs, ys in curves]
-    shared = sorted(set.intersection(*map(set, by_x)))
-    values = np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64)
-    mean = values.mean(0)
-    (line,) = axes.plot(shared, mean, label=f"{label} (n = {len(curves)})")
-    if len(curves) > 1:
-        error = values.std(0, ddof=1) / np.sqrt(len(curves))
-        axes.fill_between(shared, mean - error, mean + error, color=line.get_color(), alpha=0.25, linewidth=0)
 
 
 def draw_losses(axes: Axes, series: Series) -> None:
@@ -98,8 +55,8 @@ def draw_losses(axes: Axes, series: Series) -> None:
 
 def label_accuracy_by_length(axes: Axes) -> None:
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("length of both numbers together, in bits")
-    axes.set_ylabel("sequences with every bit right")
+    axes.set_xlabel(LENGTHS)
+    axes.set_ylabel(EVERY_BIT_RIGHT)
 
 
 def by_length(tests: Tests, metric: str) -> tuple[list[int], list[float]]:
@@ -127,12 +84,10 @@ def new_figure() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def save(figure: Figure, axes: Axes, stem: Path, title: str, formats: Sequence[str] = ("png",)) -> Path:
-    """Write the figure in each format, and give the first file's path."""
+def save(figure: Figure, axes: Axes, stem: Path, title: str) -> Path:
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    files = [stem.with_suffix(f".{kind}") for kind in formats]
-    for file in files:
-        figure.savefig(file, dpi=150)
-    return files[0]
+    file = stem.with_suffix(".png")
+    figure.savefig(file, dpi=150)
+    return file

@@ -1,186 +1,100 @@
-"""Run folders side by side: a table of means with standard errors, and the curves behind it."""
+"""Many runs side by side: a table of means with standard errors, and the figures behind it."""
 
-import csv
-import glob
-import io
-import math
-import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
 
-from bionets.analysis.figures import draw_comparison
-from bionets.experiment.errors import UserError
-from bionets.experiment.metrics_file import read_metrics
-from bionets.experiment.published import published
-from bionets.experiment.run_folder import RunFolder, write_atomically
-
-
-@dataclass(frozen=True)
-class Run:
-    """A complete run, as its folder tells it."""
-
-    folder: RunFolder
-    config: dict[str, Any]
-    result: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One metric of one group of runs. ``error`` is the standard error of the mean, None for a single run."""
-
-    group: str
-    metric: str
-    n: int
-    mean: float
-    error: float | None
-    lowest: float
-    highest: float
-    published: float | None
+from bionets.experiment.comparison.figures import draw
+from bionets.experiment.comparison.groups import grouped, notes
+from bionets.experiment.comparison.runs import LeftOut, Run, matching, read_folders
+from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
+from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
+from bionets.experiment.errors import UserError, did_you_mean
+from bionets.experiment.run_folder import write_atomically
+from bionets.experiment.wandb_report import require_report, write_report
+from bionets.experiment.wandb_runs import read_project
+from bionets.experiment.wandb_sync import sync
 
 
 def compare(hydra_config: DictConfig) -> list[Row]:
-    """Group the complete runs under ``runs`` by a config key, print mean ± standard error, and draw the curves.
+    """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
 
-    Writes ``table.csv``, ``table.md`` and the figures to ``output_dir``. Runs that failed or have not ended are named
-    and left out.
+    Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Runs that failed or have not
+    ended are named and left out; what makes the groups less than comparable is said.
     """
+    config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     console = Console()
-    runs, unfinished = find(hydra_config.runs)
-    groups = grouped(runs, hydra_config.by)
-    rows = [row for label, members in groups.items() for row in summarise(label, members)]
-    directory = Path(hydra_config.output_dir)
+    refuse_unknown(config)
+    if config["wandb"] == "sync":
+        sync(config["runs"], console)
+        return []
+    if config["report"] == "wandb":
+        require_report()
+    runs, left_out = read_project(config["runs"]) if config["source"] == "wandb" else read_folders(config["runs"])
+    runs = chosen(runs, left_out, config)
+    by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
+    groups = grouped(runs, by)
+    metrics, absent = metrics_of(runs, config["metrics"])
+    rows = summarise(groups, metrics)
+
+    directory = Path(config["output_dir"])
     directory.mkdir(parents=True, exist_ok=True)
-    print_table(console, rows, hydra_config.by)
-    write_atomically(directory / "table.csv", as_csv(rows, hydra_config.by))
-    write_atomically(directory / "table.md", as_markdown(rows, hydra_config.by))
-    for label, members in groups.items():
-        seeds = sorted(member.config["seed"] for member in members)
-        if len(set(seeds)) < len(seeds):
-            console.print(
-                f"note: {label} holds several runs of one seed: "
-                f"group by more keys, as in by={hydra_config.by},model.num_layers",
-                markup=False,
-            )
-    if len({tuple(sorted(member.config["seed"] for member in members)) for members in groups.values()}) > 1:
-        console.print("note: the groups do not have the same seeds")
-    for folder, status in unfinished:
-        console.print(f"note: left out, {status}: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-    losses = {label: [read_metrics(run.folder.metrics_file) for run in members] for label, members in groups.items()}
-    tests = {label: [run.result["tests"] for run in members] for label, members in groups.items()}
-    for file in draw_comparison(directory, losses, tests):
-        console.print(f"figure {file}", highlight=False, soft_wrap=True)
+    print_table(console, rows, by)
+    write_atomically(directory / "table.csv", as_csv(rows, by))
+    write_atomically(directory / "table.md", as_markdown(rows, by))
+    write_atomically(directory / "table.tex", as_latex(rows, by))
+    said = [*absent, *notes(groups, by), *too_few_runs(groups)]
+    said += [f"left out, {run.reason}: {run.place}" for run in left_out]
+    for note in said:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    for file in draw(directory, groups, rows, by, config["curves"]):
+        console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)
+    if config["report"] == "wandb":
+        write_report(console, groups, rows, by)
     return rows
 
 
-def find(pattern: str) -> tuple[list[Run], list[tuple[RunFolder, str]]]:
-    """All runs in or below the folders that a glob names: the complete ones, and the others with their status."""
-    places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib globs only below a given folder
-    folders = sorted({file.parent for place in places for file in Path(place).rglob("config.yaml")})
-    if not folders:
-        raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
-    complete, unfinished = [], []
-    for folder in map(RunFolder, folders):
-        result = folder.result()
-        if result is None:
-            unfinished.append((folder, "not ended"))
-        elif result["status"] != "complete":
-            unfinished.append((folder, f"{result['status']} ({result['error']})"))
-        else:
-            complete.append(Run(folder, folder.config(), result))
-    if not complete:
+def refuse_unknown(config: dict[str, Any]) -> None:
+    if not isinstance(config["where"], dict | None):
+        raise UserError(f"where={config['where']} is not understood: say where={{task.length:300,model.num_layers:2}}")
+    for key, known in (("source", ("folders", "wandb")), ("report", (None, "wandb")), ("wandb", (None, "sync"))):
+        if config[key] not in known:
+            offered = " or ".join(f"{key}={'null' if choice is None else choice}" for choice in known)
+            raise UserError(f"{key}={config[key]} is unknown: choose {offered}")
+
+
+def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, Any]) -> list[Run]:
+    """The complete runs that ``where`` lets through; none at all is a UserError."""
+    if not runs:
         raise UserError(
-            f"no complete run in runs={pattern}: {len(unfinished)} failed or have not ended; "
+            f"no complete run in runs={config['runs']}: {len(left_out)} failed or have not ended; "
             "start them again with the same command"
         )
-    return complete, unfinished
+    found = matching(runs, config["where"] or {})
+    if not found:
+        raise UserError(f"none of the {len(runs)} complete runs in runs={config['runs']} has where={config['where']}")
+    return found
 
 
-def grouped(runs: Iterable[Run], by: str) -> dict[str, list[Run]]:
-    """Runs by the values of one or more config keys, separated by commas; ``model`` and ``task`` mean their names."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        label = ", ".join(str(value_of(run.config, key.strip())) for key in by.split(","))
-        groups.setdefault(label, []).append(run)
-    return groups
-
-
-def value_of(config: dict[str, Any], key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            raise UserError(
-                f"by={key} is not a key of a run's config.yaml: try by=model, by=task or by=model.num_layers"
-            )
-        value = value[part]
-    return value["name"] if isinstance(value, dict) and "name" in value else value
-
-
-def summarise(label: str, members: Sequence[Run]) -> list[Row]:
-    metrics = {metric: None for member in members for metric in member.result["metrics"]}
-    rows = []
-    for metric in metrics:
-        values = [member.result["metrics"][metric] for member in members if metric in member.result["metrics"]]
-        known = {
-            run_published[metric].value for member in members if metric in (run_published := published(member.config))
-        }
-        mean, error = mean_and_error(values)
-        rows.append(
-            Row(
-                label,
-                metric,
-                len(values),
-                mean,
-                error,
-                min(values),
-                max(values),
-                known.pop() if len(known) == 1 else None,
-            )
-        )
-    return rows
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and its standard error s/√n, None for one value."""
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    return statistics.fmean(values), error
-
-
-def print_table(console: Console, rows: Sequence[Row], by: str) -> None:
-    table = Table(by, "metric", "n", "mean ± standard error", "published")
-    previous = None
-    for row in rows:
-        if previous not in (None, row.group):
-            table.add_section()
-        previous = row.group
-        error = "" if row.error is None else f" ± {row.error:.2g}"
-        known = "" if row.published is None else f"{row.published:g}"
-        table.add_row(row.group, row.metric, str(row.n), f"{row.mean:.4g}{error}", known)
-    console.print(table)
-
-
-def header(by: str) -> list[str]:
-    return [by, "metric", "n", "mean", "standard error", "lowest", "highest", "published"]
-
-
-def as_csv(rows: Sequence[Row], by: str) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header(by))
-    for row in rows:
-        writer.writerow([row.group, row.metric, row.n, row.mean, row.error, row.lowest, row.highest, row.published])
-    return text.getvalue()
-
-
-def as_markdown(rows: Sequence[Row], by: str) -> str:
-    def cells(row: Row) -> list[str]:
-        numbers = (row.mean, row.error, row.lowest, row.highest, row.published)
-        return [row.group, row.metric, str(row.n), *("" if number is None else f"{number:.4g}" for number in numbers)]
-
-    lines = [header(by), ["---"] * len(header(by)), *map(cells, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def metrics_of(runs: Sequence[Run], wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The metrics that were asked for, else every headline number of the runs; and a note for each that no run has.
+    Where none is left, that is a UserError.
+    """
+    headline = list(dict.fromkeys(metric for run in runs for metric in run.metrics))
+    if wanted is None:
+        return headline, []
+    known = [*headline, *dict.fromkeys(name for run in runs for name in run.more)]
+    found = [metric for metric in wanted if any(run.value(metric) is not None for run in runs)]
+    absent = [
+        f"metrics={metric} is in no run: there are {', '.join(known)}, and <test set>/<metric>"
+        + did_you_mean(metric, known)
+        for metric in wanted
+        if metric not in found
+    ]
+    if not found:
+        raise UserError(absent[0] if absent else "metrics=[] leaves nothing to compare")
+    return found, absent

@@ -40,7 +40,7 @@ def mirror(
         entity=settings["entity"],
         group=group,
         job_type=job_type,
-        tags=[config["task"]["name"], config["model"]["name"], *settings["tags"]],
+        tags=list(dict.fromkeys([config["task"]["name"], config["model"]["name"], config["name"], *settings["tags"]])),
         # W&B's own offline files keep neither group nor job type outside the config.
         config={**config, "group": group, "job_type": job_type, "folder": str(folder.path)},
         save_dir=folder.path,
@@ -56,24 +56,56 @@ def mirror(
 
 
 def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]) -> None:
-    """Headline numbers and figures to W&B."""
-    logger.experiment.summary.update(
-        {**result["metrics"], "parameters": result["parameters"], "wall_time": result["wall_time"]}
+    """Headline numbers, test metrics and figures to W&B; whoever reads the run there finds what ``result.json`` says.
+
+    Tests under numbered conditions (``length_3``, ``length_4``, ...) are also a curve, ``tests/<metric>`` by
+    ``tests/length``.
+    """
+    run = logger.experiment
+    run.summary.update(
+        {
+            **result["metrics"],
+            "headline": list(result["metrics"]),
+            "tests": result["tests"],
+            "parameters": result["parameters"],
+            "wall_time": result["wall_time"],
+        }
     )
+    for row in curve_of_tests(result["tests"]):
+        condition, *measured = row
+        for name in measured:
+            run.define_metric(name, step_metric=condition, summary="none")
+        run.log(row)
     figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
     if figures:
-        logger.experiment.log(figures)
+        run.log(figures)
+
+
+def curve_of_tests(tests: dict[str, dict[str, float]]) -> list[dict[str, float]]:
+    """A row for each test set whose name ends in a number, in the tests' order: the number, then the metrics."""
+    rows = []
+    for name, metrics in tests.items():
+        condition, _, number = name.rpartition("_")
+        if condition and number.isdigit():
+            values = {f"tests/{metric}": value for metric, value in metrics.items()}
+            rows.append({f"tests/{condition}": float(number), **values})
+    return rows
 
 
 def wandb_mode(wanted: str) -> str:
     """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
     if wanted not in ("auto", *MODES):
         raise UserError(f"logger.mode={wanted} is unknown: choose auto, {', '.join(MODES)}, or logger=none")
-    if wanted == "online" and not logged_in():
-        raise UserError("logger.mode=online needs a W&B account: run `wandb login`, or leave logger.mode=auto")
+    if wanted == "online":
+        require_login("logger.mode=online", "or leave logger.mode=auto")
     if wanted != "auto":
         return wanted
     return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+
+
+def require_login(what: str, way_out: str) -> None:
+    if not logged_in():
+        raise UserError(f"{what} needs a W&B account: run `wandb login`, {way_out}")
 
 
 def logged_in() -> bool:

@@ -92,6 +92,12 @@ class Evaluate:
 class Compare:
     """What ``compare.py`` takes."""
 
-    runs: str = MISSING
-    by: str = "model"
+    runs: str = "outputs"
+    by: Any = "model"
+    where: Any = None
+    metrics: list[str] | None = None
+    curves: list[str] | None = None
     output_dir: str = "comparison"
+    source: str = "folders"
+    report: str | None = None
+    wandb: str | None = None

@@ -1,0 +1,93 @@
+"""From groups of runs to the figures of a comparison."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
+from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, window_for
+from bionets.experiment.errors import UserError, did_you_mean
+from bionets.experiment.metrics_file import Series
+
+from .groups import Group, panel_title
+from .runs import Run
+from .statistics import Row
+
+CURVES = ("train/loss", "val/loss", "val/accuracy")  # drawn where they are, when no others are asked for
+
+
+def draw(
+    directory: Path, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str], curves: Sequence[str] | None
+) -> list[Path]:
+    """Bars of every metric in the table, learning curves, and accuracy by length where there are several lengths."""
+    files = [_bars(directory, rows, by)]
+    series = {run.place: run.curves() for group in groups for run in group.runs}
+    for name in _chosen(series.values(), curves):
+        found = _collect(groups, by, partial(_curve, series, name))
+        file, label = directory / name.replace("/", "_").replace("train_", ""), name.replace("/", " ")
+        if name == "train/loss":
+            window = window_for(min(len(ys) for of in found.values() for runs in of.values() for _, ys in runs))
+            found = smoothed(found, window)
+            label = f"training loss, mean over {window} steps"
+        marks = _marks(groups, by, f"{name}_step_")
+        files.append(draw_curves(file, found, marks, x_label="step", y_label=label, log="loss" in name))
+    accuracies = _collect(groups, by, _accuracy_by_length)
+    if accuracies:
+        marks = _marks(groups, by, "test/accuracy_length_")
+        file = directory / "accuracy_by_length"
+        files.append(draw_curves(file, accuracies, marks, x_label=LENGTHS, y_label=EVERY_BIT_RIGHT, unit=True))
+    return files
+
+
+def _bars(directory: Path, rows: Sequence[Row], by: Sequence[str]) -> Path:
+    metrics: dict[str, tuple[dict[str, dict[str, tuple[float, ...]]], dict[str, dict[str, float]]]] = {}
+    for row in rows:
+        ours, known = metrics.setdefault(row.metric, ({}, {}))
+        panel = panel_title(row.group.panel, by)
+        ours.setdefault(panel, {})[row.group.label] = row.values
+        if row.published is not None:
+            known.setdefault(panel, {})[row.group.label] = row.published
+    return draw_bars(directory / "bars", metrics)
+
+
+def _chosen(series: Iterable[Series], wanted: Sequence[str] | None) -> list[str]:
+    there = list(dict.fromkeys(name for each in series for name in each))
+    if wanted is None:
+        return [name for name in CURVES if name in there]
+    for name in wanted:
+        if name not in there:
+            known = ", ".join(there) or "none"
+            raise UserError(f"curves={name} was not measured: there are {known}{did_you_mean(name, there)}")
+    return list(wanted)
+
+
+def _collect(
+    groups: Sequence[Group], by: Sequence[str], curve: Callable[[Run], Curve | None]
+) -> dict[str, dict[str, list[Curve]]]:
+    """The curves of all runs that have one, by panel and label."""
+    found: dict[str, dict[str, list[Curve]]] = {}
+    for group in groups:
+        curves = [each for run in group.runs if (each := curve(run)) is not None]
+        if curves:
+            found.setdefault(panel_title(group.panel, by), {})[group.label] = curves
+    return found
+
+
+def _curve(series: Mapping[str, Series], name: str, run: Run) -> Curve | None:
+    return series[run.place].get(name)
+
+
+def _accuracy_by_length(run: Run) -> Curve | None:
+    lengths, accuracies = by_length(run.tests, "accuracy")
+    return (lengths, accuracies) if len(lengths) > 1 else None
+
+
+def _marks(groups: Sequence[Group], by: Sequence[str], prefix: str) -> Marks:
+    """Published figures whose name ends in the x at which they were read off."""
+    marks: dict[str, dict[str, tuple[float, float]]] = {}
+    for group in groups:
+        for name, value in group.published.items():
+            if name.startswith(prefix):
+                point = (float(name.removeprefix(prefix)), value)
+                marks.setdefault(panel_title(group.panel, by), {})[group.label] = point
+    return marks

@@ -1,0 +1,139 @@
+"""Which runs stand for the same thing, and what a reader must know about how they were put together."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bionets.experiment.published import published
+from bionets.experiment.run_folder import MACHINE, SCIENTIFIC
+
+from .runs import Run, require_key, value_of
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with the same values of the ``by`` keys. The first value tells a group from its rivals; the others name the
+    panel in which they are compared.
+    """
+
+    values: tuple[str, ...]
+    runs: list[Run]
+
+    @property
+    def label(self) -> str:
+        return self.values[0]
+
+    @property
+    def panel(self) -> tuple[str, ...]:
+        return self.values[1:]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(run.seed for run in self.runs)
+
+    @property
+    def published(self) -> dict[str, float]:
+        """Metric -> the original's number, where all runs follow the published protocol."""
+        first, *others = [published(run.config) for run in self.runs]
+        return {name: known.value for name, known in first.items() if all(each.get(name) == known for each in others)}
+
+    def __str__(self) -> str:
+        return ", ".join(self.values)
+
+
+def grouped(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
+    """The runs by the values of one or more config keys, panel by panel; numbers are sorted as numbers."""
+    for key in by:
+        require_key(runs, key, "by")
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(value_of(run.config, key) for key in by), []).append(run)
+    found = [Group(values, members) for values, members in groups.items()]
+    return sorted(found, key=lambda group: [_natural(value) for value in (*group.panel, group.label)])
+
+
+def by_panel(groups: Sequence[Group]) -> dict[tuple[str, ...], list[Group]]:
+    """The groups that are compared with each other."""
+    panels: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        panels.setdefault(group.panel, []).append(group)
+    return panels
+
+
+def panel_title(panel: Sequence[str], by: Sequence[str]) -> str:
+    """``num_layers = 2`` for the panel ("2",) of by=[model,model.num_layers]."""
+    return ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in zip(by[1:], panel, strict=True))
+
+
+def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
+    """What makes the groups less than comparable, a line each: seeds that are missing or counted twice, settings that
+    differ within a group or, beyond what ``by`` names, between groups.
+    """
+    said = [*_unequal_seeds(groups)]
+    for group in groups:
+        differing = _differing([_settings(run) for run in group.runs])
+        if differing:
+            said.append(
+                f"{group} pools runs that differ in {_listed(differing)}: add a key to by=[{','.join(by)},...], "
+                "or choose with where={key:value}"
+            )
+        elif len(set(group.seeds)) < len(group.seeds):
+            said.append(f"{group} counts a seed more than once: {_short(group.seeds)}")
+    said += _between(groups, by)
+    return said
+
+
+def _unequal_seeds(groups: Sequence[Group]) -> Iterator[str]:
+    every = set().union(*(group.seeds for group in groups))
+    for group in groups:
+        missing = sorted(every - set(group.seeds))
+        if missing:
+            yield f"{group} has no complete run of seed {_short(missing)}, which others have"
+
+
+def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
+    """Settings that are one within every group of a panel, but not the same in all, and that no key of ``by`` holds."""
+    found: dict[str, str] = {}
+    for members in by_panel(groups).values():
+        settings = [_settings(group.runs[0]) for group in members]
+        for key in _differing(settings):
+            if not any(key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.") for name in by):
+                values = (f"{group} {each.get(key, '-')}" for group, each in zip(members, settings, strict=True))
+                found.setdefault(key, f"the groups also differ in {key}: {'; '.join(values)}")
+    yield from found.values()
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """What can change a result, the seeds apart, as dotted keys."""
+    science = {key: run.config[key] for key in SCIENTIFIC if run.config.get(key) is not None}
+    flat = dict(_flat(science))
+    return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in (*MACHINE, "seed")}
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(key for each in settings for key in each)
+    return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
+
+
+def _listed(keys: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
+
+
+def _short(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _natural(text: str) -> list[tuple[bool, float, str]]:
+    """A sort key under which model2 comes before model10 and 5 before 100."""
+    pieces = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(True, 0.0, piece) if index % 2 == 0 else (False, float(piece), "") for index, piece in enumerate(pieces)]

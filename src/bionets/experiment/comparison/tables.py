@@ -1,0 +1,156 @@
+"""The table of a comparison: in the terminal, with every number as CSV, and as a paper prints it (Markdown, LaTeX)."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .statistics import SIGNIFICANT, Row
+
+Cell = Callable[[Row], str]
+
+
+def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
+    """A table for each metric, the best mean of a panel in bold."""
+    for metric, of_metric in _by_metric(rows).items():
+        table = Table(title=metric, title_justify="left", title_style="bold")
+        for key in by:
+            table.add_column(key.rpartition(".")[2], no_wrap=True)
+        for name in ("n", "mean ± std. error", "best run", "p", "published"):
+            table.add_column(name, justify="right", no_wrap=True)
+        panel = of_metric[0].group.panel
+        for row in of_metric:
+            if row.group.panel != panel:
+                table.add_section()
+                panel = row.group.panel
+            mean = with_error(row.mean, row.error)
+            table.add_row(
+                *map(escape, row.group.values),
+                str(row.n),
+                f"[bold]{mean}[/bold]" if row.best else mean,
+                short(row.best_run),
+                "best" if row.best else _probability(row.p),
+                "" if row.published is None else short(row.published),
+            )
+        console.print(table)
+
+
+def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
+    """One line for every group and metric, all numbers in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*by, "metric", "n", "mean", "standard error", "lowest", "highest", "best", "p", "published"])
+    for row in rows:
+        numbers = (row.n, row.mean, row.error, min(row.values), max(row.values), row.best, row.p, row.published)
+        writer.writerow([*row.group.values, row.metric, *numbers])
+    return text.getvalue()
+
+
+def as_markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
+    """One line for every group, one column for every metric."""
+
+    def cell(row: Row) -> str:
+        text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
+        return f"**{text}**" if row.best else text
+
+    header, lines = paper_table(rows, by, cell)
+    table = [header, ["---"] * len(header), *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in table) + f"\n{_legend('**bold**', '*')}\n"
+
+
+def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
+    r"""The same table for a paper; it needs \usepackage{booktabs}."""
+
+    def cell(row: Row) -> str:
+        text = with_error(row.mean, row.error).replace(" ± ", r" \pm ")
+        return f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
+
+    header, lines = paper_table(rows, by, cell)
+    columns = "l" * len(by) + "r" * (len(header) - len(by))
+    panels = [row.group.panel for row in _by_group(rows)]
+    body = [r"\begin{tabular}{" + columns + "}", r"\toprule", _latex_line(map(_escaped, header)), r"\midrule"]
+    for index, line in enumerate(lines):
+        if index and panels[index] != panels[index - 1]:
+            body.append(r"\midrule")
+        keys, numbers = line[: len(by)], line[len(by) :]
+        body.append(_latex_line([*map(_escaped, keys), *numbers]))
+    body += [r"\bottomrule", r"\end{tabular}"]
+    return f"% {_legend('bold', '$^{*}$')}\n" + "\n".join(body) + "\n"
+
+
+def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[list[str], list[list[str]]]:
+    """Header and lines: the group, n, and each metric with the published number beside it where there is any."""
+    metrics = _by_metric(rows)
+    known = {metric for metric, of_metric in metrics.items() if any(row.published is not None for row in of_metric)}
+    header = [*(key.rpartition(".")[2] for key in by), "n"]
+    for metric in metrics:
+        header += [metric, "published"] if metric in known else [metric]
+    found = {(row.group.values, row.metric): row for row in rows}
+    lines = []
+    for first in _by_group(rows):
+        line = [*first.group.values, str(len(first.group.runs))]
+        for metric in metrics:
+            row = found.get((first.group.values, metric))
+            line.append("" if row is None else cell(row))
+            if metric in known:
+                line.append("" if row is None or row.published is None else short(row.published))
+        lines.append(line)
+    return header, lines
+
+
+def with_error(mean: float, error: float | None) -> str:
+    """``0.9286 ± 0.0098``: two digits of the standard error, and the mean to the same place; four digits of a mean
+    without one.
+    """
+    if error is None or not math.isfinite(error) or not math.isfinite(mean):
+        return short(mean)
+    if error == 0:
+        return f"{short(mean)} ± 0"
+    last = math.floor(math.log10(error)) - 1  # the power of ten of the last digit shown
+    if last < -6:
+        return f"{mean:.4g} ± {error:.2g}"
+    return f"{mean:.{max(0, -last)}f} ± {error:.{max(0, -last)}f}"
+
+
+def short(value: float) -> str:
+    """Four digits, and large numbers in full."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
+def _probability(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _legend(bold: str, star: str) -> str:
+    return (
+        f"Mean ± standard error over n runs; {bold}: best mean; {star}: worse than the best, p < {SIGNIFICANT:g} "
+        "(permutation test, Holm's correction)."
+    )
+
+
+def _by_metric(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.metric, []).append(row)
+    return found
+
+
+def _by_group(rows: Sequence[Row]) -> list[Row]:
+    """The first row of every group."""
+    return list({row.group.values: row for row in reversed(rows)}.values())[::-1]
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    for character in "\\&%$#_{}":
+        text = text.replace(character, {"\\": r"\textbackslash "}.get(character, f"\\{character}"))
+    return text

@@ -1,0 +1,87 @@
+"""The figures of a comparison say what they should: means in bands, published points, one colour for a label."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from bionets.analysis import comparison
+from bionets.analysis.comparison import MOST_POINTS, draw_band, draw_bars, draw_curves, smoothed
+from bionets.analysis.figures import moving_average, new_figure
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were saved, to look into."""
+    figures: list[Figure] = []
+    save = comparison._save
+
+    def keep(figure: Figure, *arguments: str) -> Path:
+        figures.append(figure)
+        return save(figure, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(comparison, "_save", keep)
+    return figures
+
+
+def colour_of(axes: Axes, label: str) -> str:
+    return next(to_hex(line.get_color()) for line in axes.lines if str(line.get_label()).startswith(label))
+
+
+def test_a_band_is_one_standard_error_around_the_mean_over_what_all_runs_have() -> None:
+    _, axes = new_figure()
+    draw_band(axes, "brc", [([0, 1, 2, 3], [9.0, 1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
+    (line,) = axes.lines
+    assert np.array_equal(line.get_xydata(), [[1, 2], [2, 4]])
+    (band,) = axes.collections
+    vertices = band.get_paths()[0].vertices
+    assert {tuple(point) for point in vertices} >= {(1, 1), (1, 3), (2, 2), (2, 6)}
+    assert line.get_label() == "brc (n = 2)"
+
+
+def test_long_curves_are_thinned(drawn: list[Figure]) -> None:
+    _, axes = new_figure()
+    draw_band(axes, "brc", [(range(13_500), np.zeros(13_500).tolist())])
+    assert MOST_POINTS <= len(axes.lines[0].get_xdata()) < 2 * MOST_POINTS
+
+
+def test_each_panel_has_its_curves_in_the_same_colours_and_the_published_points(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    curve = ([3, 60], [1.0, 0.5])
+    curves = {"num_layers = 1": {"brc": [curve, curve], "gru": [curve]}, "num_layers = 2": {"gru": [curve]}}
+    marks = {"num_layers = 1": {"gru": (60.0, 0.59)}}
+    file = draw_curves(tmp_path / "accuracy", curves, marks, x_label="length", y_label="accuracy", unit=True)
+    one, two = drawn[0].axes
+    assert [axes.get_title() for axes in (one, two)] == list(curves)
+    assert colour_of(one, "gru") == colour_of(two, "gru") != colour_of(one, "brc")
+    assert [60.0, 0.59] in [line.get_xydata()[0].tolist() for line in one.lines if len(line.get_xdata()) == 1]
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in file.with_suffix(".svg").read_text()
+
+
+def test_bars_are_means_with_a_dot_for_each_run(tmp_path: Path, drawn: list[Figure]) -> None:
+    metrics = {
+        "test/accuracy": ({"": {"brc": [0.5, 0.7], "gru": [0.4]}}, {"": {"brc": 0.92}}),
+        "val/loss": ({"": {"brc": [0.1, 0.1], "gru": [0.2]}}, {}),
+    }
+    draw_bars(tmp_path / "bars", metrics)
+    accuracy, loss = drawn[0].axes
+    assert [bar.get_height() for bar in accuracy.patches] == [pytest.approx(0.6), 0.4]
+    assert [label.get_text() for label in accuracy.get_xticklabels()] == ["brc\nn = 2", "gru\nn = 1"]
+    heights = [value for line in accuracy.lines if line.get_marker() == "." for value in line.get_ydata()]
+    assert heights == [0.5, 0.7, 0.4]
+    assert [line.get_ydata()[0] for line in accuracy.lines if line.get_marker() == "D"] == [0.92]
+    assert not [line for line in loss.lines if line.get_marker() == "D"]
+    assert re.search("published", drawn[0].get_suptitle())
+
+
+def test_smoothing_keeps_the_steps_at_which_windows_end() -> None:
+    xs, ys = [0, 10, 20, 30], [4.0, 2.0, 0.0, 2.0]
+    ((steps, values),) = smoothed({"": {"brc": [(xs, ys)]}}, 2)[""]["brc"]
+    assert (steps, values) == ([10, 20, 30], [3.0, 1.0, 1.0])
+    assert values == moving_average(ys, 2).tolist()

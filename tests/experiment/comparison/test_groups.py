@@ -1,0 +1,65 @@
+"""Groups are what their keys say, and what makes them less than comparable is said."""
+
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.comparison.groups import Group, grouped, notes, panel_title
+from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.errors import UserError
+from tests.experiment.run_folders import make_run
+
+
+def groups_in(folder: Path, *by: str) -> list[Group]:
+    return grouped(read_folders(str(folder))[0], by)
+
+
+def test_the_first_key_tells_groups_apart_and_the_others_make_panels(tmp_path: Path) -> None:
+    for model in ("gru", "brc"):
+        for layers in (10, 2):
+            make_run(tmp_path, model, layers=layers)
+    groups = groups_in(tmp_path, "model", "model.num_layers")
+    assert [group.values for group in groups] == [("brc", "2"), ("gru", "2"), ("brc", "10"), ("gru", "10")]
+    assert panel_title(groups[0].panel, ["model", "model.num_layers"]) == "num_layers = 2"
+    assert notes(groups, ["model", "model.num_layers"]) == []
+    with pytest.raises(UserError, match=r"by=model\.colour"):
+        groups_in(tmp_path, "model.colour")
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_path: Path) -> None:
+    make_run(tmp_path, layers=1)
+    make_run(tmp_path, layers=2, seed=1, lr=0.01)
+    (note,) = notes(groups_in(tmp_path, "model"), ["model"])
+    assert note.startswith("brc pools runs that differ in model.num_layers, optimizer.lr")
+
+
+def test_a_seed_counted_twice_is_said(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", seed=3)
+    make_run(tmp_path / "b", seed=3)
+    assert notes(groups_in(tmp_path, "model"), ["model"]) == ["brc counts a seed more than once: 3, 3"]
+
+
+def test_missing_seeds_are_said(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path, "brc", seed)
+    make_run(tmp_path, "gru", 1)
+    (note,) = notes(groups_in(tmp_path, "model"), ["model"])
+    assert note.startswith("gru has no complete run of seed 0, 2")
+
+
+def test_groups_that_differ_in_more_than_they_are_grouped_by_are_said(tmp_path: Path) -> None:
+    make_run(tmp_path, "brc", lr=0.01)
+    make_run(tmp_path, "gru", lr=0.001)
+    assert notes(groups_in(tmp_path, "model"), ["model"]) == [
+        "the groups also differ in optimizer.lr: brc 0.01; gru 0.001"
+    ]
+    assert notes(groups_in(tmp_path, "optimizer.lr"), ["optimizer.lr"]) == [
+        "the groups also differ in model.name: 0.001 gru; 0.01 brc"
+    ]
+
+
+def test_a_published_figure_stands_beside_groups_that_follow_its_protocol_whole(tmp_path: Path) -> None:
+    make_run(tmp_path, "nbrc", 0)
+    assert groups_in(tmp_path, "model")[0].published == {"test/accuracy_length_60": 0.995}
+    make_run(tmp_path, "nbrc", 1, layers=2)
+    assert groups_in(tmp_path, "model")[0].published == {}

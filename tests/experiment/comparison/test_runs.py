@@ -1,0 +1,71 @@
+"""Runs are read from their folders alone; what is no whole run is named and left out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.comparison.runs import matching, read_folders, value_of
+from bionets.experiment.errors import UserError
+from tests.experiment.run_folders import add_offline_wandb, config_of, make_run
+
+
+def test_every_folder_is_a_run_or_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    whole = make_run(tmp_path, seed=0, accuracy=0.9)
+    make_run(tmp_path, seed=1, accuracy=None)
+    failed, torn = make_run(tmp_path, seed=2), make_run(tmp_path, seed=3)
+    (failed / "result.json").write_text(json.dumps({"status": "failed", "error": "the loss became nan"}))
+    (torn / "result.json").write_text('{"status"')
+    runs, left_out = read_folders(str(tmp_path))
+    assert [run.place for run in runs] == [str(whole)]
+    reasons = {Path(run.place).name: run.reason for run in left_out}
+    assert reasons["seed-1"] == "not ended"
+    assert reasons["seed-2"] == "failed (the loss became nan)"
+    assert reasons["seed-3"].startswith("unreadable")
+
+
+def test_the_files_that_wandb_keeps_in_a_run_are_no_run(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    add_offline_wandb(folder, "abc12345")
+    runs, left_out = read_folders(str(tmp_path))
+    assert (len(runs), left_out) == (1, [])
+    assert runs[0].mirror is not None
+    assert runs[0].mirror.identity == "abc12345"
+
+
+def test_a_glob_names_folders_at_any_depth_and_each_counts_once(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path, seed=seed)
+    make_run(tmp_path, model="gru")
+    assert len(read_folders(f"{tmp_path}/br*")[0]) == 3
+    assert len(read_folders(f"{tmp_path}/**")[0]) == 4
+    with pytest.raises(UserError, match="no run's folder"):
+        read_folders(str(tmp_path / "elsewhere"))
+
+
+def test_a_run_tells_every_number_it_has(tmp_path: Path) -> None:
+    make_run(tmp_path, accuracy=0.8)
+    (run,) = read_folders(str(tmp_path))[0]
+    shown = [run.value(name) for name in ("test/accuracy_length_60", "parameters", "length_60/accuracy", "val/none")]
+    assert shown == [0.8, 20901, pytest.approx(0.04), None]
+    assert run.curves()["val/loss"] == ([29], [0.5])
+
+
+def test_runs_are_chosen_by_what_their_config_says(tmp_path: Path) -> None:
+    for layers in (1, 2):
+        make_run(tmp_path, layers=layers)
+    runs, _ = read_folders(str(tmp_path))
+    assert [run.config["model"]["num_layers"] for run in matching(runs, {"model.num_layers": 2})] == [2]
+    assert matching(runs, {"task.curriculum": False}) == []
+    with pytest.raises(UserError, match=r"where=model\.colour"):
+        matching(runs, {"model.colour": "red"})
+
+
+def test_model_and_task_mean_their_names() -> None:
+    config = config_of("nbrc")
+    assert [value_of(config, key) for key in ("model", "task", "task.length", "task.none")] == [
+        "nbrc",
+        "binary_addition",
+        "20",
+        "-",
+    ]

@@ -1,0 +1,136 @@
+"""Means, standard errors and probabilities, beside naive restatements of them."""
+
+import math
+from itertools import combinations, permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bionets.experiment.comparison.groups import Group, grouped
+from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.comparison.statistics import (
+    Row,
+    compare_with_best,
+    higher_is_better,
+    holm,
+    permutation_p,
+    smallest_p,
+    summarise,
+    too_few_runs,
+)
+from tests.experiment.run_folders import make_run
+
+probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+def row_of(values: list[float], metric: str = "test/accuracy") -> Row:
+    return Row(Group(("brc",), []), metric, tuple(values), False, None, None)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_the_standard_error_is_that_of_the_mean(values: list[float]) -> None:
+    row = row_of(values)
+    assert row.error is not None
+    assert math.isclose(row.mean, np.mean(values), abs_tol=1e-6)
+    assert math.isclose(row.error, np.std(values, ddof=1) / np.sqrt(len(values)), rel_tol=1e-6, abs_tol=1e-6)
+
+
+def test_a_single_run_has_no_standard_error() -> None:
+    assert (row_of([0.5]).mean, row_of([0.5]).error) == (0.5, None)
+
+
+def test_the_best_run_is_the_best_way_round() -> None:
+    assert row_of([0.1, 0.9], "test/accuracy").best_run == 0.9
+    assert row_of([0.1, 0.9], "train/loss_step_5400").best_run == 0.1
+    assert [higher_is_better(name) for name in ("test/mse", "parameters", "wall_time", "test/reward")] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (4, 5), (4, 4)])
+def test_the_permutation_test_counts_every_way_to_deal_the_numbers_out(n: int, m: int) -> None:
+    random = np.random.default_rng(n)
+    one, other = random.normal(0.8, 1, n), random.normal(0, 1, m)
+    together = np.concatenate([one, other])
+    observed = one.mean() - other.mean()
+    dealt = []
+    for chosen in combinations(range(n + m), n):
+        first = np.isin(np.arange(n + m), chosen)
+        dealt.append(together[first].mean() - together[~first].mean())
+    above, below = np.mean(np.array(dealt) >= observed - 1e-12), np.mean(np.array(dealt) <= observed + 1e-12)
+    assert permutation_p(list(one), list(other)) == pytest.approx(min(1, 2 * min(above, below)))
+
+
+def test_numbers_far_apart_give_the_smallest_possible_probability() -> None:
+    assert permutation_p([1, 1, 1, 1, 1], [0, 0, 0, 0, 0]) == pytest.approx(smallest_p(5, 5)) == pytest.approx(2 / 252)
+    assert permutation_p([1, 1, 1, 1], [1, 1, 1, 1]) == 1
+    assert permutation_p([1, 1], [0, 0]) == 1  # 2 / C(4, 2) is no evidence
+
+
+def test_many_runs_are_compared_by_arrangements_drawn_at_random_from_a_fixed_seed() -> None:
+    random = np.random.default_rng(0)
+    one, other = list(random.normal(0, 1, 15)), list(random.normal(0, 1, 15))
+    p = permutation_p(one, other)
+    assert p == permutation_p(one, other)
+    assert p > 0.05
+    assert permutation_p(one, [value + 5 for value in other]) < 0.001
+
+
+@given(probabilities)
+def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float]) -> None:
+    corrected = holm(p_values)
+    assert all(after >= before for before, after in zip(p_values, corrected, strict=True))
+    level, order = 0.05, sorted(range(len(p_values)), key=lambda index: p_values[index])
+    rejected = set()
+    for rank, index in enumerate(order):
+        if (len(p_values) - rank) * p_values[index] > level:
+            break
+        rejected.add(index)
+    assert {index for index, p in enumerate(corrected) if p <= level} == rejected
+
+
+@given(probabilities)
+def test_holm_does_not_depend_on_the_order(p_values: list[float]) -> None:
+    expected = sorted(holm(p_values))
+    for order in list(permutations(p_values))[:10]:
+        assert sorted(holm(list(order))) == pytest.approx(expected)
+
+
+def test_the_best_is_compared_with_each_and_every_pair_is_corrected_for() -> None:
+    values = {("a",): [0.9 + i / 100 for i in range(5)], ("b",): [0.1 + i / 100 for i in range(5)], ("c",): [0.5]}
+    best, p_values = compare_with_best(values, higher=True)
+    assert best == ("a",)
+    assert p_values == {("b",): pytest.approx(3 * 2 / 252)}  # three pairs; one run alone has no test
+    assert compare_with_best(values, higher=False)[0] == ("b",)
+
+
+def test_each_panel_has_its_best(tmp_path: Path) -> None:
+    for seed in range(4):
+        for layers, good, bad in ((1, "brc", "gru"), (2, "gru", "brc")):
+            make_run(tmp_path, good, seed, 0.9 + seed / 100, layers)
+            make_run(tmp_path, bad, seed, 0.5 + seed / 100, layers)
+    groups = grouped(read_folders(str(tmp_path))[0], ["model", "model.num_layers"])
+    rows = summarise(groups, ["test/accuracy_length_60", "val/loss"])
+    assert {(row.group.values, row.metric) for row in rows if row.best} == {
+        (values, metric)
+        for values in (("brc", "1"), ("gru", "2"))
+        for metric in ("test/accuracy_length_60", "val/loss")
+    }
+    assert all(row.worse_than_best and row.p == pytest.approx(2 / 70) for row in rows if not row.best)
+    assert [row.published for row in rows[:4]] == [0.92, None, 0.59, None]
+    assert too_few_runs(groups) == []
+
+
+def test_too_few_runs_are_said(tmp_path: Path) -> None:
+    for model in ("brc", "gru", "lstm"):
+        for seed in range(3):
+            make_run(tmp_path, model, seed)
+    groups = grouped(read_folders(str(tmp_path))[0], ["model"])
+    assert too_few_runs(groups) == ["too few runs for a significant difference: p can be 0.3 at the least"]
+    assert all(row.p is None for row in summarise(groups, ["val/loss"]))

@@ -1,0 +1,79 @@
+"""The same numbers in the terminal, as CSV, Markdown and LaTeX."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from bionets.experiment.comparison.groups import Group
+from bionets.experiment.comparison.statistics import Row
+from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table, with_error
+
+BY = ["model", "model.num_layers"]
+
+
+def row(
+    model: str, layers: str, values: tuple[float, ...], best: bool, p: float | None, published: float | None
+) -> Row:
+    return Row(Group((model, layers), [None] * len(values)), "test/accuracy_60", values, best, p, published)  # type: ignore[list-item]
+
+
+ROWS = [
+    row("brc", "1", (0.5, 0.6), False, 0.01, 0.92),
+    row("n_brc", "1", (0.99, 0.999), True, None, None),
+    row("brc", "2", (0.25,), False, None, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [
+        (0.92857, 0.00984, "0.9286 ± 0.0098"),
+        (0.614, 0.1915, "0.61 ± 0.19"),
+        (12.3456, 1.5, "12.3 ± 1.5"),
+        (20901.0, 0.0, "20901 ± 0"),
+        (1234.5, 67.0, "1234 ± 67"),
+        (8.2e-5, 2.3e-6, "8.2e-05 ± 2.3e-06"),
+        (8.2e-4, 2.3e-5, "0.000820 ± 0.000023"),
+        (12345.6, 789.0, "12346 ± 789"),
+        (0.5, None, "0.5"),
+    ],
+)
+def test_a_mean_has_as_many_digits_as_its_error_leaves(mean: float, error: float | None, text: str) -> None:
+    assert with_error(mean, error) == text
+
+
+def test_csv_holds_every_number_in_full() -> None:
+    first, second, third = csv.DictReader(io.StringIO(as_csv(ROWS, BY)))
+    assert (first["model"], first["model.num_layers"], first["n"]) == ("brc", "1", "2")
+    assert float(first["mean"]) == 0.55
+    assert float(first["standard error"]) == pytest.approx(0.05)
+    assert (first["lowest"], first["highest"], first["p"], first["published"]) == ("0.5", "0.6", "0.01", "0.92")
+    assert (second["best"], third["standard error"]) == ("True", "")
+
+
+def test_markdown_marks_the_best_and_what_is_worse() -> None:
+    lines = as_markdown(ROWS, BY).splitlines()
+    assert lines[0] == "| model | num_layers | n | test/accuracy_60 | published |"
+    assert lines[2] == "| brc | 1 | 2 | 0.550 ± 0.050 * | 0.92 |"
+    assert lines[3] == "| n_brc | 1 | 2 | **0.9945 ± 0.0045** |  |"
+    assert lines[4] == "| brc | 2 | 1 | 0.25 |  |"
+
+
+def test_latex_is_a_booktabs_table_with_a_rule_between_panels() -> None:
+    text = as_latex(ROWS, BY)
+    assert r"\begin{tabular}{llrrr}" in text
+    assert r"brc & 1 & 2 & $0.550 \pm 0.050^{*}$ & 0.92 \\" in text
+    assert r"n\_brc & 1 & 2 & $\mathbf{0.9945 \pm 0.0045}$ &  \\" in text
+    assert text.count(r"\midrule") == 2
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in body} == {4}
+
+
+def test_the_terminal_shows_them_in_eighty_columns() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_table(console, ROWS, BY)
+    text = console.export_text()
+    for shown in ("test/accuracy_60", "num_layers", "0.550 ± 0.050", "0.01", "best", "0.92", "published"):
+        assert shown in text
