@@ -28,7 +28,8 @@ from bionets.experiment.model_figures import draw_model
 from bionets.experiment.report import print_results, title_of
 from bionets.experiment.result import note_failure, summarise
 from bionets.experiment.run_folder import RunFolder
-from bionets.experiment.wandb_mirror import mirror, mirror_result, wandb_mode
+from bionets.experiment.wandb_login import wandb_mode
+from bionets.experiment.wandb_mirror import mirror, mirror_result
 from bionets.models import Model
 from bionets.tasks import Task
 

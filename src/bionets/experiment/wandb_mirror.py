@@ -2,21 +2,16 @@
 happens.
 """
 
-import netrc
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import RunFolder
-
-MODES = ("online", "offline", "disabled")
+from bionets.experiment.wandb_login import wandb_mode
+from bionets.experiment.wandb_panels import curve_of_tests
 
 
 @contextmanager
@@ -79,42 +74,3 @@ def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]
     figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
     if figures:
         run.log(figures)
-
-
-def curve_of_tests(tests: dict[str, dict[str, float]]) -> list[dict[str, float]]:
-    """A row for each test set whose name ends in a number, in the tests' order: the number, then the metrics."""
-    rows = []
-    for name, metrics in tests.items():
-        condition, _, number = name.rpartition("_")
-        if condition and number.isdigit():
-            values = {f"tests/{metric}": value for metric, value in metrics.items()}
-            rows.append({f"tests/{condition}": float(number), **values})
-    return rows
-
-
-def wandb_mode(wanted: str) -> str:
-    """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
-    if wanted not in ("auto", *MODES):
-        raise UserError(f"logger.mode={wanted} is unknown: choose auto, {', '.join(MODES)}, or logger=none")
-    if wanted == "online":
-        require_login("logger.mode=online", "or leave logger.mode=auto")
-    if wanted != "auto":
-        return wanted
-    return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-
-
-def require_login(what: str, way_out: str) -> None:
-    if not logged_in():
-        raise UserError(f"{what} needs a W&B account: run `wandb login`, {way_out}")
-
-
-def logged_in() -> bool:
-    """Whether a W&B key is at hand, in the environment or in the netrc file that `wandb login` writes."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    file = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    try:
-        return netrc.netrc(file).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -5,7 +5,6 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-import wandb
 from rich.console import Console
 
 from bionets.experiment.comparison.groups import Group, by_panel
@@ -13,9 +12,8 @@ from bionets.experiment.comparison.runs import Mirror
 from bionets.experiment.comparison.statistics import Row
 from bionets.experiment.comparison.tables import as_markdown
 from bionets.experiment.errors import UserError
-from bionets.experiment.wandb_mirror import curve_of_tests, require_login
-
-STEP = "trainer/global_step"
+from bionets.experiment.wandb_login import require_login
+from bionets.experiment.wandb_panels import STEP, curve_of_tests
 
 
 def require_report() -> None:
@@ -27,6 +25,8 @@ def require_report() -> None:
 
 def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]) -> None:
     """Save the report in the runs' project, and say where it is."""
+    import wandb  # slow, and seldom wanted
+
     entity, project = project_of(groups)
     report = build_report(entity or wandb.Api().default_entity, project, groups, rows, by)
     report.save()

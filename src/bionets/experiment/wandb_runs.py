@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import wandb
-from wandb.errors import Error as WandbError
-
 from bionets.experiment.comparison.runs import MORE, LeftOut, Mirror, Run
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.metrics_file import Series
-from bionets.experiment.wandb_mirror import require_login
+from bionets.experiment.wandb_login import require_login
+from bionets.experiment.wandb_panels import STEP
 
-STEP = "trainer/global_step"
 CURVES = ("train/", "val/")
 
 
@@ -20,6 +17,9 @@ def read_project(path: str) -> tuple[list[Run], list[LeftOut]]:
     A run's curves have one point an epoch there; its folder has every step.
     """
     require_login("source=wandb", "or leave source=folders")
+    import wandb  # slow, and seldom wanted
+    from wandb.errors import Error as WandbError
+
     try:
         read = [read_wandb_run(run) for run in wandb.Api().runs(path, lazy=False)]
     except (ValueError, WandbError) as error:

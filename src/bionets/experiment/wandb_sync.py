@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bionets.experiment.comparison.runs import run_folders
 from bionets.experiment.errors import UserError
-from bionets.experiment.wandb_mirror import logged_in
+from bionets.experiment.wandb_login import logged_in
 
 AT_ONCE = 200  # run folders on one command line
 

@@ -1,0 +1,38 @@
+"""Whether W&B can be reached under a name, and what that allows."""
+
+import netrc
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+from bionets.experiment.errors import UserError
+
+MODES = ("online", "offline", "disabled")
+
+
+def wandb_mode(wanted: str) -> str:
+    """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
+    if wanted not in ("auto", *MODES):
+        raise UserError(f"logger.mode={wanted} is unknown: choose auto, {', '.join(MODES)}, or logger=none")
+    if wanted == "online":
+        require_login("logger.mode=online", "or leave logger.mode=auto")
+    if wanted != "auto":
+        return wanted
+    return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+
+
+def require_login(what: str, way_out: str) -> None:
+    if not logged_in():
+        raise UserError(f"{what} needs a W&B account: run `wandb login`, {way_out}")
+
+
+def logged_in() -> bool:
+    """Whether a W&B key is at hand, in the environment or in the netrc file that `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    file = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

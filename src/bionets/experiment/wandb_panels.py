@@ -1,0 +1,14 @@
+"""The x axes of W&B's panels, for those who write them and those who read them."""
+
+STEP = "trainer/global_step"  # the name is Lightning's
+
+
+def curve_of_tests(tests: dict[str, dict[str, float]]) -> list[dict[str, float]]:
+    """A row for each test set whose name ends in a number, in the tests' order: the number, then the metrics."""
+    rows = []
+    for name, metrics in tests.items():
+        condition, _, number = name.rpartition("_")
+        if condition and number.isdigit():
+            values = {f"tests/{metric}": value for metric, value in metrics.items()}
+            rows.append({f"tests/{condition}": float(number), **values})
+    return rows
