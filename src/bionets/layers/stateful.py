@@ -75,29 +75,32 @@ class StatefulModule(nn.Module):
         folding = current_folding()
         if folding is not None and not whole_sequence:
             return self.forward(folding.unfold(self, x), whole_sequence=True).flatten(0, 1)
-        kept = self._kept_states(x if whole_sequence else x.unsqueeze(0))
-        y, states = (self.over_time if whole_sequence else self.step)(x, kept)
+        states = self._all_states(x if whole_sequence else x.unsqueeze(0))
+        y, states = (self.over_time if whole_sequence else self.step)(x, states)
         if torch.is_grad_enabled() and any(state.requires_grad for state in states):
             y, *states = _GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
             setattr(self, name, state)
         return y
 
-    def _kept_states(self, x: Tensor) -> States | None:
-        """The kept states, to go on from with x ``[T, B, ...]``; None if there are none."""
+    def _kept_states(self, input_shape: torch.Size) -> States | None:
+        """The kept states, if none is missing. Raises ValueError where one does not fit an input of this shape."""
         kept = tuple(getattr(self, name) for name in self.state_names)
-        if all(state is None for state in kept):
-            return None
-        for name, state, expected in zip(self.state_names, kept, self.state_shapes(x.shape[1:]), strict=True):
+        for name, state, expected in zip(self.state_names, kept, self.state_shapes(input_shape), strict=True):
             if state is not None and tuple(state.shape) != expected:
                 raise ValueError(
                     f"{self._get_name()}: the kept {name} has shape {tuple(state.shape)} but an input of shape "
-                    f"{tuple(x.shape[1:])} needs {expected}: call reset_states(model) before a new batch"
+                    f"{tuple(input_shape)} needs {expected}: call reset_states(model) before a new batch"
                 )
-        if any(state is None for state in kept):
-            initial = self.initial_states(x)
-            return tuple(old if state is None else state for state, old in zip(kept, initial, strict=True))
-        return kept
+        return None if any(state is None for state in kept) else kept
+
+    def _all_states(self, x: Tensor) -> States:
+        """The kept states for a sequence x ``[T, B, ...]``; in place of missing ones, the initial ones."""
+        kept = self._kept_states(x.shape[1:])
+        if kept is not None:
+            return kept
+        named = zip(self.state_names, self.initial_states(x), strict=True)
+        return tuple(start if getattr(self, name) is None else getattr(self, name) for name, start in named)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tensors inside a graph can be neither copied nor pickled.

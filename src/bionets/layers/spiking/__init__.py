@@ -1,6 +1,12 @@
 """Spiking layers: the 28 leaky integrators and their relatives, all one `scan` step each."""
 
 from bionets.layers.spiking.alif import ALIF
+from bionets.layers.spiking.decay import (
+    decay_from_half_life,
+    decay_from_time_steps,
+    half_life_from_decay,
+    time_steps_from_decay,
+)
 from bionets.layers.spiking.firing import QUANTISERS, SPIKE_FUNCTIONS
 from bionets.layers.spiking.freeze import freeze, unfreeze
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
@@ -78,8 +84,12 @@ __all__ = [
     "Kind",
     "LeakyIntegrator",
     "SpikingLayer",
+    "decay_from_half_life",
+    "decay_from_time_steps",
     "freeze",
+    "half_life_from_decay",
     "leaky_integrator",
+    "time_steps_from_decay",
     "unfreeze",
     "uniform",
 ]

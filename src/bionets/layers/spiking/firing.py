@@ -78,6 +78,12 @@ class Firing(NamedTuple):
         required = [p for p in inspect.signature(quant).parameters.values() if p.default is p.empty]
         return cls(spike, quant, stochastic=len(required) == 2)
 
+    @property
+    def hard(self) -> bool:
+        """Whether it is a plain threshold: 1 where v is positive, else 0."""
+        rounded = self.quant_fn is straight_round and self.spike_fn is sigmoid4x
+        return rounded or (self.quant_fn is identity and _plain(self.spike_fn) in HARD.values())
+
     def __call__(self, v: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
         """The output for v, the distance to the threshold; ``noise`` holds one tensor if it is stochastic."""
         return self.quant_fn(self.spike_fn(v), *noise)

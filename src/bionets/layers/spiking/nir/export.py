@@ -1,0 +1,200 @@
+"""A model of spiking and ordinary layers as a NIR graph."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from bionets.layers.spiking.fully_recurrent import FullyRecurrent
+from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
+from bionets.layers.spiking.nir.scale import Scale
+from bionets.layers.spiking.plif import PLIF
+from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.stateful import StatefulModule, get_states, set_states
+
+__all__ = ["to_nir"]
+
+Shape = tuple[int, ...]
+
+
+def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
+    """The NIR graph of a model: its layers are the nodes, sums (skip connections) are edges that meet.
+
+    Time constants are those of Euler's method with step dt: β = 1 − dt/τ. NIR's own reset goes to ``v_reset``, as that
+    of `PLIF`; that of the leaky integrators takes the threshold off, which the node's metadata says as ``reset:
+    subtract``. NIR spikes at v > θ, bionets at v >= θ.
+
+    Args:
+        model: a model of `LI`, `SLI`, `LIB`, `SLIB`, `PLIF` (hard spikes only), `FullyRecurrent` ones of these, linear,
+            convolution, flatten and average pooling layers, in any forward that torch.fx can trace.
+        sample: one step's input ``[B, ...]``, for the shapes.
+        dt: a time step in NIR's unit of time.
+
+    Raises:
+        ValueError: the model holds what NIR cannot say; the message names it.
+    """
+    model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
+    graph = _Tracer().trace(model)
+    shapes = _shapes(model, sample)
+    nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(sample.shape[1:]))}
+    edges: list[tuple[str, str]] = []
+    sources: dict[fx.Node, tuple[str, ...]] = {}  # the nodes whose outputs add up to a value
+    modules = dict(model.named_modules())
+    for step in graph.nodes:
+        if step.op == "placeholder":
+            if sources:
+                raise ValueError("NIR: the model must have one input")
+            sources[step] = ("input",)
+        elif step.op == "call_module":
+            module, name = modules[step.target], step.target or type(model).__name__
+            if isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
+                sources[step] = sources[step.args[0]]
+                continue
+            if name not in shapes or name in nodes:
+                raise ValueError(f"NIR: {name} must be called exactly once")
+            found, own = _convert(module, name, *shapes[name], dt)
+            nodes |= found
+            edges += [*((source, name) for source in sources[step.args[0]]), *own]
+            sources[step] = (name,)
+        elif step.op == "call_function" and step.target in (operator.add, torch.add) and len(step.kwargs) == 0:
+            sources[step] = tuple(source for argument in step.args for source in sources.get(argument, ()))
+            if len(set(sources[step])) < len(sources[step]) or len(step.args) != sum(a in sources for a in step.args):
+                raise ValueError(f"NIR cannot say {step.format_node()}: only different outputs add up")
+        elif step.op == "output":
+            if step.args[0] not in sources:
+                raise ValueError("NIR: the model must return one tensor")
+            with torch.no_grad():
+                nodes["output"] = nir.Output(np.array(shapes[""][1]))
+            edges += [(source, "output") for source in sources[step.args[0]]]
+        else:
+            raise ValueError(f"NIR cannot say {step.target} ({step.op}); it knows layers and sums")
+    return nir.NIRGraph(nodes, edges, metadata={"dt": dt})
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (StatefulModule, Scale)) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
+    """The shapes of one sample into and out of every module, by name."""
+    shapes: dict[str, tuple[Shape, Shape]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
+
+        return hook
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
+    states, training = get_states(model), model.training
+    try:
+        set_states(model, {})
+        model.eval()
+        with torch.no_grad():
+            model(sample)
+    finally:
+        model.train(training)
+        set_states(model, states)
+        for hook in hooks:
+            hook.remove()
+    return shapes
+
+
+def _convert(
+    module: nn.Module, name: str, before: Shape, after: Shape, dt: float
+) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]]]:
+    """The nodes of a module and the edges among them."""
+    if isinstance(module, FullyRecurrent):
+        node, back = _neuron(module.layer, name, before, dt), f"{name}.weight"
+        if len(before) != 1:
+            raise ValueError(f"NIR cannot say {name} ({module}): dense weights over images")
+        return {name: node, back: nir.Linear(_array(module.weight))}, [(name, back), (back, name)]
+    node = _neuron(module, name, before, dt) if isinstance(module, SpikingLayer) else _plain(module, name, before)
+    node.input_type, node.output_type = {"input": np.array(before)}, {"output": np.array(after)}
+    return {name: node}, []
+
+
+def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRNode:
+    """The primitive of a neuron, with its parameters spread over the shape of one sample."""
+    firing = getattr(layer.neuron, "keywords", {}).get("firing")
+    if isinstance(layer, LeakyIntegrator):
+        words = {"dual": "traces split by sign", "recurrent": "a trace of a layer's own output"}
+        lacking = next((what for trait, what in words.items() if getattr(layer.kind, trait)), None)
+        lacking = lacking or ("ternary spikes" if layer.kind.ternary else None)
+    else:
+        lacking = None if isinstance(layer, PLIF) else "such a neuron"
+    if lacking:
+        raise ValueError(f"NIR cannot say {name}, a {type(layer).__name__}: it has no word for {lacking}")
+    if firing is not None and not firing.hard:
+        raise ValueError(
+            f"NIR cannot say {name}, a {type(layer).__name__} with soft or random spikes: only hard thresholds, "
+            "such as spike_fn='arctan'"
+        )
+
+    axis = layer.neuron_axis(torch.Size((1, *shape))) - 1
+
+    def spread(parameter: str) -> np.ndarray:
+        value: Tensor = getattr(layer, parameter)
+        each = value.detach().double().expand(layer.num_neurons).view(-1, *(1,) * (len(shape) - 1 - axis))
+        return _array(each.expand(shape))
+
+    plif = isinstance(layer, PLIF)
+    fires, synaptic = firing is not None, not plif and layer.kind.synaptic  # type: ignore[union-attr]
+    with np.errstate(divide="ignore"):
+        tau = dt / (1 - spread("beta"))
+    endless = bool(np.isinf(tau).all())
+    if np.isinf(tau).any() and (plif or synaptic or not endless):
+        raise ValueError(f"NIR cannot say {name}, a {type(layer).__name__} with beta = 1")
+    one, zero = np.ones(shape), np.zeros(shape)
+    rest: dict[str, Any] = {"v_threshold": spread("threshold"), "v_reset": zero} if fires else {}
+    if fires and not plif:
+        rest["metadata"] = {"reset": "subtract"}
+    if endless:
+        return (nir.IF if fires else nir.I)(r=one / dt, **rest)
+    r = one if plif else tau / dt
+    if synaptic:
+        syn = {"tau_syn": dt / (1 - spread("alpha")), "w_in": one}
+        return (nir.CubaLIF if fires else nir.CubaLI)(tau_mem=tau, r=r, v_leak=zero, **syn, **rest)
+    return (nir.LIF if fires else nir.LI)(tau=tau, r=r, v_leak=zero, **rest)
+
+
+def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
+    refused = ValueError(f"NIR cannot say {name}, a {module}")
+    match module:
+        case nn.Linear():
+            weight = _array(module.weight)
+            return nir.Linear(weight) if module.bias is None else nir.Affine(weight, _array(module.bias))
+        case nn.Conv1d() | nn.Conv2d() if module.padding_mode == "zeros":
+            bias = np.zeros(module.out_channels, np.float32) if module.bias is None else _array(module.bias)
+            options: Any = (module.stride, module.padding, module.dilation)
+            one = isinstance(module, nn.Conv1d)
+            if one:
+                options = tuple(value[0] if isinstance(value, tuple) else value for value in options)
+            kind = nir.Conv1d if one else nir.Conv2d
+            return kind(shape[1] if one else shape[1:], _array(module.weight), *options, module.groups, bias)
+        case nn.Flatten() if module.start_dim > 0:
+            end = module.end_dim if module.end_dim < 0 else module.end_dim - 1
+            return nir.Flatten({"input": np.array(shape)}, module.start_dim - 1, end)
+        case nn.AvgPool2d() if not module.ceil_mode and module.divisor_override in (None, 1):
+            sizes = [np.array(_pair(value)) for value in (module.kernel_size, module.stride, module.padding)]
+            if module.divisor_override == 1:
+                return nir.SumPool2d(*sizes)
+            if module.count_include_pad or not np.any(sizes[2]):
+                return nir.AvgPool2d(*sizes)
+            raise refused
+        case Scale():
+            return nir.Scale(np.broadcast_to(_array(module.scale), shape))
+    raise refused
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return np.array(value.detach().cpu().numpy())

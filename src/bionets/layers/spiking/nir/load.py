@@ -1,0 +1,200 @@
+"""A NIR graph as a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.spiking.firing import SpikeFn
+from bionets.layers.spiking.fully_recurrent import FullyRecurrent
+from bionets.layers.spiking.leaky_integrators import LI, LIB, SLI, SLIB
+from bionets.layers.spiking.nir.scale import Scale
+from bionets.layers.spiking.plif import PLIF
+from bionets.layers.spiking.spiking_layer import SpikingLayer
+
+__all__ = ["NIRNet", "from_nir"]
+
+NEURONS = (nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.I, nir.IF)
+
+
+def from_nir(
+    graph: nir.NIRGraph, dt: float | None = None, *, reset: str | None = None, spike_fn: str | SpikeFn = "arctan"
+) -> "NIRNet":
+    """The model of a NIR graph, to be called for one time step or with `bionets.layers.unroll`.
+
+    Args:
+        graph: what ``nir.read(path)`` gives. Cycles must be a neuron's own: neuron, linear, the same neuron.
+        dt: a time step in NIR's unit of time; None takes the graph's metadata, or 1.
+        reset: "zero" or "subtract"; None takes each node's metadata, or "zero", which is what NIR means.
+        spike_fn: a hard spike function, with its surrogate gradient, for training on.
+
+    Raises:
+        ValueError: the graph holds what bionets cannot say; the message names the node.
+    """
+    if reset not in (None, "zero", "subtract"):
+        raise ValueError(f"reset must be zero or subtract, got {reset!r}")
+    step = float(graph.metadata.get("dt", 1.0) if dt is None else dt)
+    nodes, edges = dict(graph.nodes), list(graph.edges)
+    loops: dict[str, np.ndarray] = {}
+    for name, node in graph.nodes.items():
+        after, before = ({edge[to] for edge in edges if edge[1 - to] == name} for to in (1, 0))
+        if isinstance(node, nir.Linear) and after == before and len(after) == 1:
+            loops[after.pop()] = node.weight
+            edges = [edge for edge in edges if name not in edge]
+            del nodes[name]
+    layers: dict[str, nn.Module] = {}
+    for name, node in nodes.items():
+        if not isinstance(node, (nir.Input, nir.Output)):
+            layer = _layer(name, node, step, reset, spike_fn)
+            layers[name] = _connect(name, layer, loops[name]) if name in loops else layer
+    ends = ([name for name, node in nodes.items() if isinstance(node, kind)] for kind in (nir.Input, nir.Output))
+    return NIRNet(layers, edges, *ends)
+
+
+class NIRNet(nn.Module):
+    """Layers joined by edges; where several meet, their outputs add up. ``layers`` holds them by the names of the nodes
+    (with ``.`` as ``_``)."""
+
+    def __init__(
+        self, layers: dict[str, nn.Module], edges: list[tuple[str, str]], inputs: list[str], outputs: list[str]
+    ) -> None:
+        super().__init__()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError(f"NIR: a graph must have one input and one output, got {inputs} and {outputs}")
+        self.layers = nn.ModuleDict({_key(name): layer for name, layer in layers.items()})
+        self.input, self.output = inputs[0], outputs[0]
+        sources: dict[str, list[str]] = {name: [] for name in (*layers, self.output)}
+        for source, target in edges:
+            sources[target].append(source)
+        self.order: list[tuple[str, list[str]]] = []  # each node after those that it hears
+        done = {self.input}
+        while sources:
+            ready = [name for name, heard in sources.items() if done.issuperset(heard)]
+            if not ready:
+                raise ValueError(f"NIR: {', '.join(sources)} form a cycle; only a neuron's own linear one is possible")
+            self.order += [(name, sources.pop(name)) for name in ready]
+            done.update(ready)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = {self.input: x}
+        for name, heard in self.order:
+            first, *others = (values[source] for source in heard)
+            total = sum(others, start=first)
+            values[name] = total if name == self.output else self.layers[_key(name)](total)
+        return values[self.output]
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _connect(name: str, layer: nn.Module, weight: np.ndarray) -> nn.Module:
+    *before, neuron = layer if isinstance(layer, nn.Sequential) else (layer,)
+    if not isinstance(neuron, SpikingLayer) or before:
+        raise ValueError(f"NIR: {name} cannot be connected to itself; its input must have gain 1")
+    connected = FullyRecurrent(neuron)
+    with torch.no_grad():
+        connected.weight.copy_(_tensor(weight))
+    return connected
+
+
+def _layer(name: str, node: nir.NIRNode, dt: float, reset: str | None, spike_fn: str | SpikeFn) -> nn.Module:
+    if isinstance(node, NEURONS):
+        return _neuron(name, node, dt, reset, spike_fn)
+    match node:
+        case nir.Linear() | nir.Affine():
+            outputs, inputs = node.weight.shape
+            bias = getattr(node, "bias", None)
+            return _filled(nn.Linear(inputs, outputs, bias is not None), node.weight, bias)
+        case nir.Conv1d() | nir.Conv2d():
+            out, per_group, *kernel = node.weight.shape
+            options = {key: _plain(getattr(node, key)) for key in ("stride", "padding", "dilation", "groups")}
+            kind: Callable[..., nn.Module] = nn.Conv1d if isinstance(node, nir.Conv1d) else nn.Conv2d
+            return _filled(kind(per_group * options["groups"], out, tuple(kernel), **options), node.weight, node.bias)
+        case nir.Flatten():
+            start, end = int(node.start_dim), int(node.end_dim)
+            return nn.Flatten(start + 1 if start >= 0 else start, end + 1 if end >= 0 else end)
+        case nir.AvgPool2d() | nir.SumPool2d():
+            size, stride, padding = (_plain(value) for value in (node.kernel_size, node.stride, node.padding))
+            return nn.AvgPool2d(size, stride, padding, divisor_override=1 if isinstance(node, nir.SumPool2d) else None)
+        case nir.Scale():
+            return Scale(_tensor(node.scale))
+    raise ValueError(f"NIR: {name} is a {type(node).__name__}, which bionets cannot say")
+
+
+def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | SpikeFn) -> nn.Module:
+    """The layer, after a `Scale` where the node's input has another gain than the layer's."""
+    for rest in ("v_leak", "v_reset"):
+        if np.any(getattr(node, rest, 0)):
+            raise ValueError(f"NIR: {name} has {rest} other than 0, which bionets cannot say")
+    fires, synaptic = hasattr(node, "v_threshold"), hasattr(node, "tau_syn")
+    said = node.metadata.get("reset", "zero")
+    subtract = (reset or (said.decode() if isinstance(said, bytes) else said)) == "subtract"
+    tau = np.asarray(getattr(node, "tau_mem", getattr(node, "tau", np.inf)), np.float64)
+    beta, gain = 1 - dt / tau, np.asarray(node.r * (dt if np.isinf(tau).all() else dt / tau), np.float64)
+    values = {"beta": beta}
+    if synaptic:
+        values["alpha"] = 1 - dt / np.asarray(node.tau_syn, np.float64)
+        gain = gain * node.w_in
+    if fires:
+        values["threshold"] = node.v_threshold
+    if not fires:
+        kind: Callable[..., SpikingLayer] = SLI if synaptic else LI
+    elif subtract:
+        kind = SLIB if synaptic else LIB
+    elif synaptic or np.any(beta == 1):
+        raise ValueError(
+            f"NIR: {name} is a {type(node).__name__} that resets to 0, which bionets cannot say; "
+            "reset='subtract' reads it as one whose threshold is taken off"
+        )
+    else:
+        kind, gain = PLIF, gain / (1 - beta)
+    shape = np.shape(node.r)
+    values = {key: np.broadcast_to(value, shape) for key, value in values.items()}
+    layer = _placed(kind, values, shape, {"spike_fn": spike_fn} if fires else {})
+    if np.allclose(gain, 1, rtol=1e-9, atol=0):
+        return layer
+    return nn.Sequential(Scale(_tensor(np.broadcast_to(gain, shape))), layer)
+
+
+def _placed(
+    kind: Callable[..., SpikingLayer], values: dict[str, np.ndarray], shape: tuple[int, ...], firing: dict[str, Any]
+) -> nn.Module:
+    """The neurons along the only axis along which their values differ; with several, every element is a neuron."""
+    several = [axis for axis in range(len(shape)) if any(np.ptp(value, axis=axis).any() for value in values.values())]
+    if len(several) > 1:
+        flat = {key: value.reshape(-1) for key, value in values.items()}
+        return nn.Sequential(nn.Flatten(), _placed(kind, flat, (int(np.prod(shape)),), firing), nn.Unflatten(1, shape))
+    axis = several[0] if several else 0
+    index = tuple(slice(None) if each == axis else 0 for each in range(len(shape)))
+    options: dict[str, Any] = {}
+    for key, value in values.items():
+        options[key] = _tensor(value[index])
+        options[f"{key}_rank"] = 1
+        options[f"learn_{key}"] = bool((value < 1).all()) or key == "threshold"
+    return kind(shape[axis], dim=axis - len(shape), **options, **firing)
+
+
+def _filled(layer: nn.Module, weight: np.ndarray, bias: np.ndarray | None) -> nn.Module:
+    with torch.no_grad():
+        layer.get_parameter("weight").copy_(_tensor(weight))
+        if bias is not None:
+            layer.get_parameter("bias").copy_(_tensor(bias))
+    return layer
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, strings and tuples of what may be arrays or bytes."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    return int(array) if array.ndim == 0 else tuple(int(each) for each in array)
+
+
+def _tensor(value: np.ndarray) -> Tensor:
+    return torch.tensor(np.asarray(value), dtype=torch.get_default_dtype())

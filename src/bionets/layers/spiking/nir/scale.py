@@ -1,0 +1,17 @@
+"""A product with fixed or learned factors, one for each element."""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Scale"]
+
+
+class Scale(nn.Module):
+    """y = scale∘x, the factors ``scale`` of the shape of a sample (or broadcasting to it)."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.as_tensor(scale).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x
