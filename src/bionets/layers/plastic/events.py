@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bionets.layers.plastic import events_kernel as kernel
 from bionets.layers.plastic.connection import Connection
@@ -48,10 +48,16 @@ def why_not(network: "Network", device: torch.device) -> str | None:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if connection.delay is not None:
             return f"{name!r} has delays"
-    dtypes = {tensor.dtype for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()}
+    dtypes = _dtypes(network)
     if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
         return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
     return _why_not_learn(network) if network.training else None
+
+
+def _dtypes(network: "Network") -> set[torch.dtype]:
+    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
+    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
+    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
 
 
 def _why_not_learn(network: "Network") -> str | None:
@@ -101,8 +107,7 @@ class Tables:
 
     def __init__(self, network: "Network", spikes: dict[str, Tensor]) -> None:
         self.steps, self.batch = next(iter(spikes.values())).shape[:2]
-        floats = (tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point())
-        self.torch_dtype = next(floats).dtype
+        (self.torch_dtype,) = _dtypes(network)
         self.dtype = torch.empty(0, dtype=self.torch_dtype).numpy().dtype
         self.out: dict[str, Tensor] = {}
         self.histories: list[tuple[Neuron, str, Tensor]] = []
@@ -123,9 +128,8 @@ class Tables:
             row["first"] = len(self._places)
             for source, connection in network.inputs_of(name):
                 place = self._places[connection] = len(self._places)
-                self.connections[place]["kind"] = CONNECTIONS[type(connection)]
-                self.connections[place]["source"], self.connections[place]["target"] = numbers[source], numbers[neurons]
-                self.connections[place]["weight"] = self._own(connection, "weight")
+                weight = self._weight(connection)
+                self.connections[place] = (CONNECTIONS[type(connection)], numbers[source], numbers[neurons], weight)
             row["last"] = len(self._places)
         taught = [(rule, *each) for rule in network.rules for each in rule] if network.training else []
         self.plasticities = np.zeros(len(taught), kernel.PLASTICITY)
@@ -138,11 +142,12 @@ class Tables:
         row["has_trace"], row["nearest"] = neurons.has_trace, neurons.nearest_spike
         if isinstance(neurons, AdaptiveLIF):
             row["adapts"], row["shares_adaptation"] = neurons.adapts, neurons.homeostasis
-        for name in neurons.state_names:  # the kernel writes to them, and somebody may have kept the present ones
-            setattr(neurons, name, getattr(neurons, name).clone(memory_format=torch.contiguous_format))
-        for name, value in neurons.named_buffers(recurse=False):
+        for name, value in neurons._buffers.items():
             if value is not None and name in FIELDS:
-                row[name] = self._own(neurons, name)
+                if name in neurons.state_names:  # the kernel writes to it, and somebody may have kept the present one
+                    value = value.clone()
+                neurons._buffers[name] = value = value.contiguous()
+                row[name] = self._address(value)
         for name in neurons.record:
             history = self._recorded(neurons, torch.bool if name == "spikes" else self.torch_dtype)
             self.histories.append((neurons, name, history))
@@ -176,12 +181,11 @@ class Tables:
     def _recorded(self, neurons: Neuron, dtype: torch.dtype) -> Tensor:
         return torch.empty((self.steps, self.batch, *neurons.shape), dtype=dtype)
 
-    def _own(self, module: nn.Module, name: str) -> int:
-        """The address of a tensor of a module."""
-        value: Tensor = getattr(module, name)
-        if not value.is_contiguous():
-            value.data = value.data.contiguous()
-        return self._address(value)
+    def _weight(self, connection: Connection) -> int:
+        weight = connection._parameters["weight"]
+        assert weight is not None
+        weight.data = weight.data.contiguous()
+        return self._address(weight)
 
     def _address(self, tensor: Tensor) -> int:
         self._held.append(tensor)

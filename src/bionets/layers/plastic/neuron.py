@@ -77,8 +77,8 @@ class Neuron(StatefulModule):
         """
         if self._kept_states(torch.Size((batch, *self.shape))) is None:
             self._history = {}
-            for name in self.state_names:
-                setattr(self, name, self._at_rest(name).to(device).expand(batch, *self.shape).clone())
+            for name in self.state_names:  # setattr would cost more than a short presentation
+                self._buffers[name] = self._at_rest(name).to(device).expand(batch, *self.shape).clone()
 
     def fire(self, spikes: Tensor) -> None:
         """Take these spikes (bool, ``[B, *shape]``) as those of this step: keep them and move the trace."""
