@@ -57,7 +57,7 @@ class Connection(StatefulModule):
         if self.delay is None:
             self.pre_spikes, self.pre_trace = source.spikes, source.trace
         else:
-            self._advance(source, self.delay)
+            self._advance(source, self.lay_out_delay(self.delay))
         return self.current()
 
     def prepare(self, batch: int) -> None:
@@ -73,8 +73,12 @@ class Connection(StatefulModule):
         return None if self.delay is None or self.countdown is None else len(self.countdown)
 
     def lay_out(self, values: Tensor) -> Tensor:
-        """Values of the source's neurons ``[B, *source]`` brought to the layout of the delays, to be broadcast."""
+        """Values of the source's neurons ``[B, *source]`` in the layout of what is delayed, to be broadcast."""
         return values
+
+    def lay_out_delay(self, delay: Tensor) -> Tensor:
+        """The delays in that layout, without the batch."""
+        return delay
 
     def _advance(self, source: Neuron, delay: Tensor) -> None:
         assert source.spikes is not None

@@ -36,6 +36,11 @@ class Synapses:
         return self.connection.matrix
 
     @property
+    def exist(self) -> Tensor:
+        """1 for every synapse ``[1, R, L]``, 0 where a convolution's padding stands in the place of a neuron."""
+        return self.connection.rows(self.weight.new_ones(1, *self.source.shape))
+
+    @property
     def pre_spikes(self) -> Tensor:
         """The spikes that arrive in this step, as 0 and 1."""
         assert self.connection.pre_spikes is not None

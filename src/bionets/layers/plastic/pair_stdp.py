@@ -44,7 +44,9 @@ class PairSTDP(LearningRule):
         )
 
     def change(self, synapses: Synapses, options: SimpleNamespace) -> Tensor:
-        up = synapses.correlate(synapses.pre_trace - options.trace_target, synapses.post_spikes)
+        up = synapses.correlate(synapses.pre_trace, synapses.post_spikes)
+        if options.trace_target:
+            up -= options.trace_target * synapses.correlate(synapses.exist, synapses.post_spikes)
         down = synapses.correlate(synapses.pre_spikes, synapses.post_trace)
         to_high, to_low = dependence(synapses, options.weight_dependence)
         return options.potentiation * to_high * up - options.depression * to_low * down

@@ -30,12 +30,14 @@ class StableSTDP(LearningRule):
         super().__init__(connections, rate=rate, centre=centre, a=a, at_spikes=at_spikes)
 
     def change(self, synapses: Synapses, options: SimpleNamespace) -> Tensor:
-        trace, post = synapses.pre_trace, synapses.post_spikes
+        trace, exist = synapses.pre_trace, synapses.exist
         largest = trace.flatten(1).amax(1).reshape(-1, *(1,) * (trace.dim() - 1))
         t = torch.where(largest > 0, trace / largest, 0.0)
-        counts = post if options.at_spikes else torch.ones_like(post)
+        if t.dim() == 4:
+            exist = exist.unsqueeze(2)
+        counts = synapses.post_spikes if options.at_spikes else torch.ones_like(synapses.post_spikes)
         counts = counts / counts.sum(2, keepdim=True).clamp(min=1)
         distance = synapses.weight - options.centre
-        up = torch.exp(-distance) * synapses.correlate(torch.exp(t) - options.a, counts)
-        down = torch.exp(distance) * synapses.correlate(torch.exp(1 - t) - options.a, counts)
+        up = torch.exp(-distance) * synapses.correlate(exist * (torch.exp(t) - options.a), counts)
+        down = torch.exp(distance) * synapses.correlate(exist * (torch.exp(1 - t) - options.a), counts)
         return options.rate * (up - down)

@@ -72,6 +72,9 @@ class WeightedConnection(Connection):
     def lay_out(self, values: Tensor) -> Tensor:
         return self.rows(values).unsqueeze(2).to(values.dtype) if self.delays_each_synapse else values
 
+    def lay_out_delay(self, delay: Tensor) -> Tensor:
+        return self.as_matrix(delay).unsqueeze(2) if self.delays_each_synapse else delay
+
     def change(self, difference: Tensor) -> None:
         """Add a difference ``[R, O]`` to the weights, within the bounds."""
         self.matrix.add_(difference).clamp_(*self.bounds)
