@@ -1,0 +1,258 @@
+"""Networks know cycles, sum inputs, forget, move, and keep what they have learnt."""
+
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bionets.layers import get_states, reset_states, set_states
+from bionets.layers.plastic import (
+    IF,
+    LIF,
+    MSTDPET,
+    AdaptiveLIF,
+    AllButOne,
+    Conv2d,
+    Input,
+    Linear,
+    LinearDynamics,
+    MaxPool2d,
+    Network,
+    OneToOne,
+    PairSTDP,
+    TraceLIF,
+    TripletSTDP,
+)
+
+BACKENDS = ("reference", "numba")
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def diehl_and_cook(inputs: int = 20, size: int = 6) -> Network:
+    network = Network()
+    trace = LinearDynamics(0.95)
+    network.add("pixels", Input(inputs, trace=trace, nearest_spike=True))
+    options: dict[str, Any] = {"rest": -65.0, "reset": -60.0, "threshold": -52.0, "refractory": 5, "trace": trace}
+    adaptation = LinearDynamics(0.999, scale=0.05)
+    network.add("excitatory", AdaptiveLIF(size, LinearDynamics(0.99), adaptation, homeostasis=True, **options))
+    network.add("inhibitory", LIF(size, LinearDynamics(0.9), rest=-60.0, reset=-45.0, threshold=-40.0, refractory=2))
+    learnt = network.connect("pixels", "excitatory", Linear(inputs, size, norm=2.0 * size))
+    network.connect("excitatory", "inhibitory", OneToOne(size, 22.5))
+    network.connect("inhibitory", "excitatory", AllButOne(size, -17.5))
+    network.learn(PairSTDP([learnt], potentiation=1e-2, depression=1e-3))
+    return network
+
+
+def spikes(*shape: int, rate: float = 0.3) -> Tensor:
+    return torch.rand(shape) < rate
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_spikes_reach_later_groups_at_once_and_earlier_ones_a_step_later(backend: str) -> None:
+    network = Network()
+    for name, neurons in (("a", Input(1)), ("b", IF(1)), ("c", IF(1)), ("d", IF(1))):
+        network.add(name, neurons)
+    one = torch.ones(1, 1)
+    network.connect("a", "c", Linear(1, 1, weight=one))
+    network.connect("c", "b", Linear(1, 1, weight=one))  # back
+    network.connect("b", "d", Linear(1, 1, weight=one))
+    network.connect("d", "d", Linear(1, 1, weight=one))  # to itself: once on, it goes on
+    out = network(torch.tensor([0, 1, 0, 0, 0]).reshape(5, 1, 1), backend=backend)
+    assert {name: s.flatten().int().tolist() for name, s in out.items()} == {
+        "b": [0, 0, 1, 0, 0],
+        "c": [0, 1, 0, 0, 0],
+        "d": [0, 0, 1, 1, 1],
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_currents_of_all_connections_add_up(backend: str) -> None:
+    network = Network()
+    network.add("left", Input(2, trace=LinearDynamics(0.5)))
+    network.add("right", Input(3, trace=LinearDynamics(0.8)))
+    network.add("sum", LIF(2, LinearDynamics(0.0), threshold=100.0, record=["voltage"]))
+    network.add("difference", TraceLIF(2, LinearDynamics(0.0), threshold=100.0, record=["voltage"]))
+    weight, other = torch.rand(2, 2), torch.rand(3, 2)
+    for target in ("sum", "difference"):
+        network.connect("left", target, Linear(2, 2, weight=weight))
+        network.connect("right", target, Linear(3, 2, weight=other))
+    left, right = spikes(6, 2, 2), spikes(6, 2, 3)
+    network({"left": left, "right": right}, backend=backend)
+    expected = left.float() @ weight + right.float() @ other
+    torch.testing.assert_close(network.neurons["sum"].history["voltage"], expected)
+    seen, subtracted = [torch.zeros(2, 2), torch.zeros(2, 3)], []
+    for t in range(6):
+        seen = [0.5 * seen[0] + left[t], 0.8 * seen[1] + right[t]]
+        subtracted.append(seen[0].sum(1, keepdim=True) + seen[1].sum(1, keepdim=True))
+    torch.testing.assert_close(network.neurons["difference"].history["voltage"], expected - torch.stack(subtracted))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_presentation_is_all_its_steps(backend: str) -> None:
+    network, x = diehl_and_cook(), spikes(30, 2, 20)
+    other = copy.deepcopy(network)
+    whole = network(x, backend=backend)
+    steps = [other(step.unsqueeze(0), backend=backend) for step in x]
+    assert whole["excitatory"].any() and whole["inhibitory"].any()
+    for name, out in whole.items():
+        assert torch.equal(out, torch.cat([step[name] for step in steps]))
+    assert torch.equal(*(net.connections["pixels_excitatory"].weight for net in (network, other)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sample_does_not_depend_on_its_batch(backend: str) -> None:
+    network, x = diehl_and_cook().eval(), spikes(30, 3, 20)
+    together = network(x, backend=backend)
+    for b in range(3):
+        network.reset()
+        alone = network(x[:, b : b + 1], backend=backend)
+        for name, out in together.items():
+            assert torch.equal(out[:, b], alone[name][:, 0])
+
+
+def test_learning_happens_in_training_mode_only() -> None:
+    network, x = diehl_and_cook(), spikes(30, 1, 20)
+    before = copy.deepcopy(network.state_dict())
+    network.eval()(x)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    network.reset()
+    network.train()(x)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"connections.pixels_excitatory.weight", "neurons.excitatory.adaptation"}
+
+
+def test_reset_forgets_spikes_and_eligibility_but_not_what_was_learnt() -> None:
+    network, dynamics = diehl_and_cook(), LinearDynamics(0.9)
+    network.add("late", LIF(6, dynamics, trace=dynamics))
+    learnt = network.connect("pixels", "late", Linear(20, 6, delay=2))
+    rule = MSTDPET([learnt])
+    network.learn(rule)
+    network(spikes(20, 2, 20), backend="reference")
+    assert get_states(network) and rule.state[learnt]
+    weight = network.connections["pixels_excitatory"].weight.clone()
+    network.reset()
+    assert not get_states(network) and not rule.state[learnt]
+    assert torch.equal(network.connections["pixels_excitatory"].weight, weight)
+    network(spikes(20, 5, 20), backend="reference")  # any batch is fine now
+
+
+def test_it_goes_on_from_kept_states() -> None:
+    network, x = diehl_and_cook().eval(), spikes(30, 2, 20)
+    whole = network(x)["excitatory"]
+    network.reset()
+    network(x[:12])
+    kept = get_states(network)
+    reset_states(network)
+    set_states(network, kept)
+    assert torch.equal(network(x[12:])["excitatory"], whole[12:])
+
+
+def test_what_was_learnt_is_saved_without_pickles(tmp_path: Path) -> None:
+    network, x = diehl_and_cook(), spikes(30, 2, 20)
+    network(x)
+    save_file(network.state_dict(), tmp_path / "network.safetensors")
+    buffer = io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    buffer.seek(0)
+    for loaded in (load_file(tmp_path / "network.safetensors"), torch.load(buffer, weights_only=True)):
+        torch.manual_seed(5)
+        other = diehl_and_cook().eval()
+        other.load_state_dict(loaded)
+        network.eval().reset()
+        assert torch.equal(network(x)["excitatory"], other(x)["excitatory"])
+
+
+def test_it_moves_between_dtypes_and_devices_with_its_states() -> None:
+    network, dynamics = diehl_and_cook(), LinearDynamics(0.9)
+    network.add("more", LIF(6, dynamics, trace=dynamics))
+    network.learn(TripletSTDP([network.connect("pixels", "more", Linear(20, 6))]))
+    network(spikes(10, 2, 20))
+    network.double()
+    assert {s.dtype for s in get_states(network).values()} == {torch.float64, torch.bool, torch.int32}
+    assert {v.dtype for state in network.rules[1].state.values() for v in state.values()} == {torch.float64}
+    network(spikes(10, 2, 20))
+    network(spikes(10, 2, 20), backend="reference")
+    network.to("meta")
+    everything = [*network.parameters(), *network.buffers(), *network.rules[1].state.popitem()[1].values()]
+    assert {tensor.device.type for tensor in everything} == {"meta"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_the_gpu_it_gives_what_it_gives_on_the_cpu() -> None:
+    network, x = diehl_and_cook().double(), spikes(30, 2, 20)
+    other = copy.deepcopy(network).cuda()
+    ours, theirs = network(x), other(x.cuda())
+    assert other.backend == "reference" and theirs["excitatory"].is_cuda
+    assert torch.equal(ours["excitatory"], theirs["excitatory"].cpu())
+    torch.testing.assert_close(network.state_dict(), {name: v.cpu() for name, v in other.state_dict().items()})
+
+
+def test_convolutions_pools_and_matrices_in_a_row() -> None:
+    network, dynamics = Network(), LinearDynamics(0.9)
+    network.add("image", Input((1, 6, 6), trace=dynamics))
+    network.add("features", LIF((2, 4, 4), dynamics, trace=dynamics))
+    network.add("pooled", IF((2, 2, 2), trace=dynamics))
+    network.add("output", LIF(3, dynamics, trace=dynamics))
+    conv = network.connect("image", "features", Conv2d(1, 2, 3, norm=1.5))
+    network.connect("features", "pooled", MaxPool2d(2))
+    linear = network.connect("pooled", "output", Linear(8, 3, delay=1))
+    network.learn(PairSTDP([conv, linear]))
+    weight = conv.weight.clone()
+    with pytest.warns(UserWarning, match="reference backend"):
+        out = network(spikes(20, 2, 1, 6, 6))
+    assert {name: tuple(s.shape) for name, s in out.items()} == {
+        "features": (20, 2, 2, 4, 4),
+        "pooled": (20, 2, 2, 2, 2),
+        "output": (20, 2, 3),
+    }
+    windows = out["features"].reshape(20, 2, 2, 2, 2, 2, 2).permute(0, 1, 2, 3, 5, 4, 6).flatten(5).any(5)
+    assert torch.equal(out["pooled"], windows)
+    assert not torch.equal(conv.weight, weight)
+    network.normalise()
+    torch.testing.assert_close(conv.weight.sum((1, 2, 3)), torch.full((2,), 1.5))
+
+
+def test_no_gradient_anywhere() -> None:
+    network = diehl_and_cook()
+    out = network(spikes(10, 1, 20))
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not any(tensor.requires_grad for tensor in (*out.values(), *get_states(network).values()))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    network = diehl_and_cook()
+    with pytest.raises(ValueError, match="already has neurons called 'pixels'"):
+        network.add("pixels", Input(3))
+    with pytest.raises(ValueError, match="no neurons called 'output', only pixels, excitatory, inhibitory"):
+        network.connect("pixels", "output", Linear(20, 6))
+    with pytest.raises(ValueError, match="'pixels' is an Input"):
+        network.connect("excitatory", "pixels", Linear(6, 20))
+    with pytest.raises(ValueError, match="already has a connection called 'pixels_excitatory'"):
+        network.connect("pixels", "excitatory", Linear(20, 6))
+    network.connect("pixels", "excitatory", Linear(20, 6), name="second")
+    network.add("tracing", TraceLIF(6, LinearDynamics(0.9)))
+    with pytest.raises(ValueError, match="subtracts presynaptic traces, but 'inhibitory' has none"):
+        network.connect("inhibitory", "tracing", Linear(6, 6))
+    with pytest.raises(ValueError, match=r"'pixels': expected spikes of shape \[T, B, 20\], got \(30, 20\)"):
+        network(spikes(30, 20))
+    with pytest.raises(ValueError, match="spikes must be 0 or 1"):
+        network(torch.rand(30, 2, 20))
+    with pytest.raises(ValueError, match="spikes are given for pixel; the inputs are pixels"):
+        network({"pixel": spikes(30, 2, 20)})
+    network(spikes(3, 2, 20))
+    with pytest.raises(ValueError, match="Input: the kept spikes has shape"):
+        network(spikes(3, 1, 20))
+    network.add("more", Input(2))
+    with pytest.raises(ValueError, match=r"the network has 2 inputs \(pixels, more\)"):
+        network(spikes(3, 2, 20))
+    with pytest.raises(ValueError, match="need the same steps and batch"):
+        network({"pixels": spikes(3, 2, 20), "more": spikes(4, 2, 2)})
