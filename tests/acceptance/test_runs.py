@@ -4,8 +4,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,10 @@ import pytest
 import torch
 import yaml
 
+from bionets.experiment.comparison.runs import Run, read_folders
+from bionets.experiment.wandb_runs import read_wandb_run
 from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
+from tests.experiment.wandb_api import inspect, uploaded
 
 
 def lasting(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:
@@ -208,18 +209,17 @@ def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
     (mirror,) = folder.path.rglob("*.wandb")
     identity = json.loads(folder.wandb_file.read_text())["id"]
     assert identity in mirror.name
-    shown = subprocess.run(
-        [Path(sys.executable).parent / "wandb", "leet", "inspect", "--summary", "--json", mirror],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    text = shown.stdout
-    result = folder.result()
-    assert result is not None
-    for word in (identity, "binary_addition/brc/run-", "train", "demo", "test/accuracy_length_6", "figures"):
-        assert word in text
+    shown = inspect(mirror, "--summary")
+    for word in (identity, "binary_addition/brc/run-", '"job_type": "train"', "demo", "figures/loss"):
+        assert word in shown
+
+    # Sent to W&B and read there, it is the run that its folder tells.
+    ((here,), _) = read_folders(str(workplace / "outputs"))
+    there = read_wandb_run(uploaded(mirror))
+    assert isinstance(there, Run)
+    assert (there.metrics, there.tests, there.more) == (here.metrics, here.tests, here.more)
+    assert [there.config[key] for key in ("task", "seed")] == [here.config[key] for key in ("task", "seed")]
+    assert there.curves()["val/loss"] == here.curves()["val/loss"]
 
 
 def test_the_help_page_shows_the_choices_and_three_commands(cli: Command) -> None:

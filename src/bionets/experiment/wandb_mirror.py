@@ -26,6 +26,7 @@ def mirror(
         yield None
         return
     group = f"{config['task']['name']}/{config['model']['name']}/{config['name']}-{digest}"
+    experiment = [config["name"]] if config["name"] != "run" else []  # "run" is what a run without a name is called
     identity = folder.wandb_id()
     wandb.setup(wandb.Settings(silent=True))
     logger = WandbLogger(
@@ -35,7 +36,7 @@ def mirror(
         entity=settings["entity"],
         group=group,
         job_type=job_type,
-        tags=list(dict.fromkeys([config["task"]["name"], config["model"]["name"], config["name"], *settings["tags"]])),
+        tags=[config["task"]["name"], config["model"]["name"], *experiment, *settings["tags"]],
         # W&B's own offline files keep neither group nor job type outside the config.
         config={**config, "group": group, "job_type": job_type, "folder": str(folder.path)},
         save_dir=folder.path,
@@ -66,10 +67,10 @@ def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]
             "wall_time": result["wall_time"],
         }
     )
-    for row in curve_of_tests(result["tests"]):
-        condition, *measured = row
-        for name in measured:
-            run.define_metric(name, step_metric=condition, summary="none")
+    rows = curve_of_tests(result["tests"])
+    for name in list(rows[0])[1:] if rows else ():
+        run.define_metric(name, step_metric=next(iter(rows[0])), summary="none")
+    for row in rows:
         run.log(row)
     figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
     if figures:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bionets.experiment.comparison.groups import Group, by_panel
+from bionets.experiment.comparison.groups import Group, by_panel, panel_title
 from bionets.experiment.comparison.runs import Mirror
 from bionets.experiment.comparison.statistics import Row
 from bionets.experiment.comparison.tables import as_markdown
@@ -51,30 +51,30 @@ def build_report(
     headline numbers, each the mean of a group with its standard error.
     """
     wr: Any = importlib.import_module("wandb_workspaces.reports.v2")  # an extra, and not typed
+    runs = [run for group in groups for run in group.runs]
+    curves = sorted({name for run in runs for name in run.curves() if "loss" in name or "accuracy" in name})
+    tests = [row for run in runs for row in curve_of_tests(run.tests)[:1]]
+    lines = [(name, STEP) for name in curves]
+    lines += list(dict.fromkeys((name, next(iter(row))) for row in tests for name in list(row)[1:]))
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    curves = sorted({name for group in groups for run in group.runs for name in run.curves()})
-    rows_of_tests = [row for group in groups for run in group.runs for row in curve_of_tests(run.tests)[:1]]
-    lines = [(name, STEP) for name in curves if "loss" in name or "accuracy" in name]
-    lines += list(dict.fromkeys((name, next(iter(row))) for row in rows_of_tests for name in list(row)[1:]))
-    grouping = {"groupby": wr.Config(config_key(by[0])), "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
-    panels = [wr.LinePlot(title=name, x=x, y=[name], log_y="loss" in name, **grouping) for name, x in lines]
-    panels += [wr.BarPlot(title=metric, metrics=[metric], **grouping) for metric in metrics]
+    means = {"groupby": wr.Config(config_key(by[0])), "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
     grids = [
         wr.PanelGrid(
             runsets=[
                 wr.Runset(
                     entity=entity,
                     project=project,
-                    name=", ".join(panel) or "compared runs",
+                    name=panel_title(panel, by) or "compared runs",
                     filters=f"Metric('ID') in {[mirror.identity for mirror in _mirrors(members)]}",
                     groupby=[f"config.{config_key(key)}" for key in by],
                 )
             ],
-            panels=panels,
+            panels=[wr.LinePlot(title=name, x=x, y=[name], log_y="loss" in name, **means) for name, x in lines]
+            + [wr.BarPlot(title=metric, metrics=[metric], **means) for metric in metrics],
         )
         for panel, members in by_panel(groups).items()
     ]
-    title = f"{' and '.join(sorted({run.config['task']['name'] for group in groups for run in group.runs}))} by {by[0]}"
+    title = f"{' and '.join(sorted({run.config['task']['name'] for run in runs}))} by {by[0]}"
     return wr.Report(
         entity=entity,
         project=project,

@@ -48,11 +48,10 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
 
 
 def _curves(run: Any) -> Series:
-    series: Series = {}
+    found: dict[str, dict[int, float]] = {}
     for row in run.scan_history():
         for name, value in row.items():
             if name.startswith(CURVES) and value is not None and row.get(STEP) is not None:
-                steps, values = series.setdefault(name, ([], []))
-                steps.append(int(row[STEP]))
-                values.append(float(value))  # W&B gives "NaN" and "Infinity" as words
-    return series
+                # A value may be there twice, and W&B gives "NaN" and "Infinity" as words.
+                found.setdefault(name, {})[int(row[STEP])] = float(value)
+    return {name: (list(values), list(values.values())) for name, values in found.items()}
