@@ -39,7 +39,7 @@ def find_kernel(program: Program, variant: Variant) -> Kernel:
         kernel = _kernels.get((program.key, variant))
         if kernel is None:
             source = print_kernel(program, variant)
-            address = _address(source.text, lambda: _kernel_function(source.text))
+            address = _address(source.text, lambda: _function_of(source.text, "kernel"))
             kernel = _kernels[program.key, variant] = Kernel(KERNEL_TYPE(address), source)
         return kernel
 
@@ -50,6 +50,12 @@ def helper_address(name: str, bits: int) -> int:
         if (name, bits) not in _helpers:
             _helpers[name, bits] = _address(f"{name} {bits}", lambda: _helper_function(name, bits))
         return _helpers[name, bits]
+
+
+def compile_function(text: str, name: str) -> int:
+    """The address of a function of integers that is no kernel, given its source."""
+    with _lock:
+        return _address(text, lambda: _function_of(text, name))
 
 
 @functools.cache
@@ -79,10 +85,10 @@ def _environment() -> str:
     return "\n".join([*versions, host(), hashlib.sha256(sources).hexdigest()])
 
 
-def _kernel_function(text: str) -> Any:
+def _function_of(text: str, name: str) -> Any:
     names: dict[str, Any] = {}
     exec(compile(text, "<scan kernel>", "exec"), names)
-    return names["kernel"]
+    return names[name]
 
 
 def _helper_function(name: str, bits: int) -> Any:

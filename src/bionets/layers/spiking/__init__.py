@@ -42,7 +42,6 @@ from bionets.layers.spiking.leaky_integrators import (
     SRLIT,
     SRLITS,
 )
-from bionets.layers.spiking.noise import uniform
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
@@ -91,5 +90,4 @@ __all__ = [
     "leaky_integrator",
     "time_steps_from_decay",
     "unfreeze",
-    "uniform",
 ]

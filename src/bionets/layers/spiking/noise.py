@@ -1,16 +1,12 @@
 """Random numbers for stochastic spikes: a function of a seed, the time step and the place, so that one pass, chunks and
 single steps meet the same ones."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bionets.scan.buffers import empty
-from bionets.scan.threads import run_parts, split
+from bionets.scan.uniform import uniform
 
-__all__ = ["new_stream", "uniform"]
-
-SMALL = 1 << 14  # numbers below which a second thread does not pay
+__all__ = ["draw", "new_stream"]
 
 
 def new_stream(generator: torch.Generator | None = None) -> Tensor:
@@ -19,16 +15,16 @@ def new_stream(generator: torch.Generator | None = None) -> Tensor:
     return torch.stack([seed, torch.zeros_like(seed)])
 
 
-def uniform(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+def draw(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them.
 
     The numbers of a step depend on the seed, the number of the step and ``shape`` alone. On the CPU they come from the
-    counter-based generator Philox, on other devices from torch's own, so the devices differ.
+    scan's own generator, on other devices from torch's, so the devices differ.
     """
     seed, first = stream.tolist()
     after = torch.tensor([seed, first + time])
     if device.type == "cpu":
-        return _on_cpu(seed, first, (time, *shape)), after
+        return uniform(seed, first, (time, *shape)), after
     numbers = torch.empty((time, *shape), device=device)
     if device.type == "meta":
         return numbers, after
@@ -37,16 +33,3 @@ def uniform(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.dev
         generator.manual_seed((seed + step * 0x9E3779B97F4A7C15) % 2**63)
         out.uniform_(generator=generator)
     return numbers, after
-
-
-def _on_cpu(seed: int, first: int, shape: tuple[int, ...]) -> Tensor:
-    numbers = empty(shape, torch.float32)
-    rows = numbers.numpy()
-
-    def part(low: int, high: int) -> None:
-        for step in range(low, high):
-            generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, first + step]))
-            generator.random(out=rows[step], dtype=np.float32)
-
-    run_parts(part, split(shape[0], 1) if rows.size > SMALL else [0, shape[0]])
-    return numbers

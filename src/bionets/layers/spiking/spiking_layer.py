@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bionets.layers.spiking.bound import BoundParameters
 from bionets.layers.spiking.layout import Layout
-from bionets.layers.spiking.noise import new_stream, uniform
+from bionets.layers.spiking.noise import draw, new_stream
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import scan
 
@@ -110,7 +110,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
         """The states without the stream of noise, the noise of the steps x, and the stream after them."""
         if not self.noises:
             return states, (), ()
-        numbers, stream = uniform(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
+        numbers, stream = draw(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
 
     def in_dtype_of(self, x: Tensor, y: Tensor) -> Tensor:
