@@ -21,6 +21,9 @@ EXPERIMENTS = {
     "copy_first_input_bistable": 4,
     "copy_first_input_study": 4,
     "binary_addition_study": 8,
+    "spiking_fashion": 1,
+    "spiking_mnist": 1,
+    "spiking_mnist_gpu": 1,
     "stigmergic_mnist": 5,
     "stigmergic_mnist_best": 1,
 }
@@ -55,7 +58,8 @@ def test_every_config_file_has_a_schema_and_every_schema_a_file() -> None:
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> None:
     own = ["model.layer=torch.nn.GRU"] if model == "recurrent" else []
-    outcome = cli("train", f"model={model}", *own, f"task={task}", "model.hidden_size=4", *TINY[task], *SHORT)
+    sizes = [] if model == "spiking_conv" and task in IMAGE_FILES else TINY[task]
+    outcome = cli("train", f"model={model}", *own, f"task={task}", "model.hidden_size=4", *sizes, *SHORT)
     if outcome.code == 0:
         assert f"{model} on {task}" in outcome.out
     else:
@@ -65,9 +69,9 @@ def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> No
 
 @pytest.mark.parametrize("experiment", sorted(file.stem for file in (ROOT / "configs" / "experiment").glob("*.yaml")))
 def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -> None:
-    task = next(name for name in TASKS if name in experiment)
-    small = (*TINY[task], *SHORT, "model.hidden_size=4", "seed=0")
-    outcome = cli("train", "-m", f"experiment={experiment}", *small)
+    tiny = next((sizes for task, sizes in TINY.items() if task in experiment and task not in IMAGE_FILES), [])
+    tiny = ["model.channels=[3,4]"] if experiment.startswith("spiking") else tiny
+    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, "model.hidden_size=4", "seed=0")
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
     assert len(runs) == EXPERIMENTS[experiment]

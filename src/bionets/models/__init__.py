@@ -4,6 +4,9 @@ from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.schedule import cosine_schedule
+from bionets.models.spiking import SpikingModel
+from bionets.models.spiking_conv import SpikingConvModel
+from bionets.models.spiking_recurrent import SpikingRecurrentModel
 from bionets.models.stigmergic import StigmergicModel
 from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 
@@ -11,6 +14,9 @@ __all__ = [
     "FeedForwardModel",
     "Model",
     "RecurrentModel",
+    "SpikingConvModel",
+    "SpikingModel",
+    "SpikingRecurrentModel",
     "StigmergicModel",
     "StigmergicPerceptronModel",
     "cosine_schedule",

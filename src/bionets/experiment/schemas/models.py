@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from .model import Model
+from .spiking import SpikingConvModel, SpikingRecurrentModel
 
 
 @dataclass
@@ -73,4 +74,6 @@ MODELS: dict[str, type[Model]] = {
     "stigmergic": StigmergicModel,
     "stigmergic_perceptron": StigmergicPerceptronModel,
     "feed_forward": FeedForwardModel,
+    "spiking_conv": SpikingConvModel,
+    "spiking_recurrent": SpikingRecurrentModel,
 }

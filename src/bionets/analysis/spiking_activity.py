@@ -1,0 +1,168 @@
+"""What happens in a spiking network: the outputs and states of its layers at every step, and what they cost, as
+torchmetrics.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from bionets.layers import StatefulModule, get_states, reset_states, set_states
+from bionets.layers.spiking import FullyRecurrent, SpikingLayer
+
+__all__ = ["Activity", "SpikeRate", "SynapticOperations", "trace_activity"]
+
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FullyRecurrent)
+Run = Callable[[nn.Module, Tensor], Any]
+
+
+class Activity(NamedTuple):
+    """Of one layer over a sequence: what it gave ``[T, B, ...]``, and its states after each step by name, likewise."""
+
+    output: Tensor
+    states: dict[str, Tensor]
+
+
+@torch.no_grad()
+def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
+    """Run a network step by step over x ``[T, B, ...]`` from its initial states, and write down every stateful layer,
+    by its path. The states that the network has kept stay as they are.
+    """
+    layers = {path: module for path, module in network.named_modules() if isinstance(module, StatefulModule)}
+    outputs: dict[str, list[Tensor]] = {path: [] for path in layers}
+    states: dict[str, dict[str, list[Tensor]]] = {
+        path: {name: [] for name in layers[path].state_names} for path in layers
+    }
+    kept = get_states(network)
+    reset_states(network)
+
+    def watch(layer: StatefulModule, path: str) -> Any:
+        return layer.register_forward_hook(lambda _, inputs, output: outputs[path].append(output))
+
+    with hooks(watch(layer, path) for path, layer in layers.items()):
+        for step in x:
+            network(step)
+            for path, layer in layers.items():
+                for name in layer.state_names:
+                    states[path][name].append(getattr(layer, name))
+    set_states(network, kept)
+    return {
+        path: Activity(torch.stack(outputs[path]), {name: torch.stack(each) for name, each in states[path].items()})
+        for path in layers
+        if outputs[path]  # not the layer that a FullyRecurrent steps by itself
+    }
+
+
+def call(network: nn.Module, x: Tensor) -> Any:
+    return network(x)
+
+
+def fires(module: nn.Module) -> bool:
+    """Whether this is a layer of neurons that spike, as those with a threshold do."""
+    if isinstance(module, FullyRecurrent):
+        return fires(module.layer)
+    return isinstance(module, SpikingLayer) and "threshold" in module.bounds.values()
+
+
+class SpikeRate(Metric):
+    """The mean number of spikes of a neuron and time step, over all spiking layers of a network.
+
+    ``update(network, x)`` runs it by ``run(network, x)``: `unroll`, say, for a network written for one time step.
+    """
+
+    spikes: Tensor
+    places: Tensor
+
+    def __init__(self, run: Run = call) -> None:
+        super().__init__()
+        self.run = run
+        for name in ("spikes", "places"):
+            self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, x: Tensor) -> None:
+        def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+            self.spikes += output.count_nonzero()
+            self.places += output.numel()
+
+        spiking = (module for module in network.modules() if fires(module))
+        with hooks(module.register_forward_hook(count) for module in spiking):
+            self.run(network, x)
+
+    def compute(self) -> Tensor:
+        return (self.spikes / self.places).float()
+
+
+class SynapticOperations(Metric):
+    """What the synapses of a network compute for one sample, and the energy of it.
+
+    A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), that takes an
+    addition (an accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers are
+    counted, and what a `FullyRecurrent` layer sends to itself; at every time step at which they are computed: what does
+    not change with time is computed once. The default energies are those of 32-bit floating point numbers in 45 nm,
+    from Horowitz, ISSCC 2014, figure 1.1.9.
+
+    ``update(network, x)`` runs it by ``run(network, x)``, on as many samples as x has along ``batch_dim``.
+    """
+
+    accumulates: Tensor
+    multiplies: Tensor
+    samples: Tensor
+
+    def __init__(
+        self,
+        run: Run = call,
+        batch_dim: int = 0,
+        picojoules_per_accumulate: float = 0.9,
+        picojoules_per_multiply: float = 4.6,
+    ) -> None:
+        super().__init__()
+        self.run, self.batch_dim = run, batch_dim
+        self.picojoules = (picojoules_per_accumulate, picojoules_per_multiply)
+        for name in ("accumulates", "multiplies", "samples"):
+            self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, x: Tensor) -> None:
+        def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            sent = output if isinstance(layer, FullyRecurrent) else inputs[0]
+            operations = synaptic_operations(layer, sent)
+            if bool((sent.sign() == sent).all()):
+                self.accumulates += operations
+            else:
+                self.multiplies += operations
+
+        weighted = (module for module in network.modules() if isinstance(module, WEIGHTED))
+        with hooks(module.register_forward_hook(count) for module in weighted):
+            self.run(network, x)
+        self.samples += x.shape[self.batch_dim]
+
+    def compute(self) -> dict[str, Tensor]:
+        """``accumulates`` and ``multiplies`` of a sample, and ``nanojoules``."""
+        per_accumulate, per_multiply = self.picojoules
+        picojoules = per_accumulate * self.accumulates + per_multiply * self.multiplies
+        found = {"accumulates": self.accumulates, "multiplies": self.multiplies, "nanojoules": picojoules / 1000}
+        return {name: (value / self.samples).float() for name, value in found.items()}
+
+
+def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
+    """How many times a weight of the layer meets an input that is not 0."""
+    weight = layer.get_parameter("weight")
+    if isinstance(layer, nn.Linear | FullyRecurrent):
+        return x.count_nonzero() * len(weight)
+    met, ones = (x != 0).to(x.dtype), torch.ones_like(weight)
+    return layer._conv_forward(met, ones, None).sum(dtype=torch.float64)  # type: ignore[operator]
+
+
+@contextmanager
+def hooks(handles: Iterator[Any]) -> Iterator[None]:
+    """Hooks that are gone afterwards."""
+    registered = list(handles)
+    try:
+        yield
+    finally:
+        for handle in registered:
+            handle.remove()

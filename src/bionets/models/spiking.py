@@ -1,0 +1,115 @@
+"""What the spiking families share: encode, run the network over time, read out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import reset_states, unroll
+from bionets.layers.spiking import LI, SpikingLayer
+from bionets.layers.spiking.encoders import ENCODERS, delta
+from bionets.layers.spiking.readouts import READOUTS
+from bionets.models.model import Model, OptimizerFactory
+from bionets.models.recurrent import import_layer
+from bionets.tasks.spec import TaskSpec
+
+OWN_LAYERS = "bionets.layers.spiking"
+
+
+class SpikingModel(Model):
+    """x -> encoder -> ``network``, written for one time step and run over all of them -> readout.
+
+    Every call starts from fresh states, so nobody need think of resets. Each input (an image, or a step of a sequence)
+    is seen for ``time_steps`` steps of the network.
+
+    Args:
+        spec: the task's spec.
+        layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of one of your own with
+            the constructor ``layer(num_neurons, dim=...)``.
+        layer_arguments: whatever else its constructor takes.
+        time_steps: steps of the network for each input.
+        encoder, encoder_arguments: a name in `bionets.layers.spiking.encoders`, and what it takes besides x and steps.
+        readout: a name in `bionets.layers.spiking.readouts`. Those of spikes have the outputs spike too; those of
+            membranes read leaky integrators that do not.
+        output_arguments: of the last layer's constructor.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a name or a number that does not fit.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        layer: str,
+        layer_arguments: Mapping[str, Any] | None,
+        time_steps: int,
+        encoder: str,
+        encoder_arguments: Mapping[str, Any] | None,
+        readout: str,
+        output_arguments: Mapping[str, Any] | None,
+        optimizer: OptimizerFactory | None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        require_positive(time_steps=time_steps)
+        self.layer: type[Any] = import_layer(layer if "." in layer else f"{OWN_LAYERS}.{layer}")
+        self.layer_arguments = dict(layer_arguments or {})
+        self.time_steps = time_steps
+        self.encoder = choose("encoder", encoder, ENCODERS)
+        self.encoder_arguments = dict(encoder_arguments or {})
+        self.readout = choose("readout", readout, READOUTS)
+        self.output_layer: type[Any] = LI if readout.endswith("membrane") else self.layer
+        self.output_arguments = dict(output_arguments or {})
+        self._try_encoder()
+
+    def neurons(self, num_neurons: int, dim: int = -1) -> SpikingLayer:
+        """A layer of spiking neurons."""
+        return self.layer(num_neurons, dim=dim, **self.layer_arguments)
+
+    def outputs(self, size_in: int) -> list[nn.Module]:
+        """The last layer's weights and neurons."""
+        own = self.layer_arguments if self.output_layer is self.layer else {}
+        neurons = self.output_layer(self.spec.output_size, **{**own, **self.output_arguments})
+        return [nn.Linear(size_in, self.spec.output_size), neurons]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """What the network sees, ``[steps of the network, B, ...]``."""
+        if self.spec.image_shape is not None:
+            return self.encoder(x, self.time_steps, **self.encoder_arguments)
+        if self.encoder is delta:
+            return delta(x, **self.encoder_arguments).repeat_interleave(self.time_steps, 0)
+        if self.time_steps == 1 and self.encoder is ENCODERS["direct"]:
+            return x
+        return self.encoder(x, self.time_steps, **self.encoder_arguments).transpose(0, 1).flatten(0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        reset_states(self)
+        outputs = unroll(self.network, self.encode(x))
+        if self.spec.kind == "sequence_to_sequence":
+            outputs = outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1)
+        return self.readout(outputs)
+
+    def _try_encoder(self) -> None:
+        if self.encoder is delta and self.spec.image_shape is not None:
+            raise ValueError(
+                "model.encoder=delta needs a signal that changes with time: choose direct, rate or latency"
+            )
+        try:
+            self.encode(torch.zeros((1, 1, *(self.spec.image_shape or (self.spec.input_size,)))[-4:]))
+        except TypeError as error:
+            raise ValueError(f"model.encoder_arguments do not fit model.encoder: {error}") from error
+
+
+def choose(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
+    if chosen not in choices:
+        raise ValueError(f"model.{name}={chosen} is unknown: choose {', '.join(choices)}")
+    return choices[chosen]
+
+
+def require_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"model.{name} must be at least 1, got {value}")

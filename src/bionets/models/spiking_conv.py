@@ -1,0 +1,94 @@
+"""Convolutional spiking networks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bionets.models.model import OptimizerFactory
+from bionets.models.spiking import SpikingModel, choose, require_positive
+from bionets.tasks.spec import Kind, TaskSpec
+
+POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}
+
+
+class SpikingConvModel(SpikingModel):
+    """Image ``[B, C, H, W]`` -> blocks of convolution, pooling, normalisation and spiking neurons -> spiking neurons,
+    fully connected -> outputs.
+
+    All of it runs with the channels last in memory, which makes pooling many times faster on a CPU.
+
+    Args:
+        channels: of each block.
+        convolutions: of each block, each with its own neurons; the image is halved once.
+        kernel_size: odd; the convolutions keep the size of the image.
+        pool: ``max``, ``average`` or ``none``: halves the image in each block.
+        pool_spikes: whether spikes are pooled; otherwise what drives the neurons is, of which there are a quarter then.
+        batch_norm: whether what drives the neurons is normalised over batch and time.
+        hidden_size: spiking neurons between the blocks and the outputs; 0 for none.
+        dropout: share of spikes set to zero in training, before each fully connected layer.
+
+    The other arguments, and the errors: see `SpikingModel`.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        channels: Sequence[int] = (32, 64),
+        convolutions: int = 1,
+        kernel_size: int = 3,
+        pool: str = "max",
+        pool_spikes: bool = False,
+        batch_norm: bool = True,
+        hidden_size: int = 128,
+        dropout: float = 0.0,
+        layer: str = "LIB",
+        layer_arguments: Mapping[str, Any] | None = None,
+        time_steps: int = 4,
+        encoder: str = "direct",
+        encoder_arguments: Mapping[str, Any] | None = None,
+        readout: str = "mean_membrane",
+        output_arguments: Mapping[str, Any] | None = None,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(
+            spec, layer, layer_arguments, time_steps, encoder, encoder_arguments, readout, output_arguments, optimizer
+        )
+        assert spec.image_shape is not None
+        require_positive(convolutions=convolutions, **{f"channels[{n}]": each for n, each in enumerate(channels)})
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"model.kernel_size must be odd, got {kernel_size}")
+        if hidden_size < 0:
+            raise ValueError(f"model.hidden_size must be at least 0, got {hidden_size}")
+        pooling = choose("pool", pool, POOLS)
+        depth, *sides = spec.image_shape
+        modules: list[nn.Module] = []
+        for count in channels:
+            for number in range(convolutions):
+                halve = [pooling(2)] if pooling is not None and number == convolutions - 1 else []
+                modules += [nn.Conv2d(depth, count, kernel_size, padding=kernel_size // 2, bias=not batch_norm)]
+                modules += [] if pool_spikes else halve
+                modules += [nn.BatchNorm2d(count)] if batch_norm else []
+                modules += [self.neurons(count, dim=-3)]
+                modules += halve if pool_spikes else []
+                depth = count
+            sides = [side // 2 for side in sides] if pooling is not None else sides
+        if not all(sides):
+            raise ValueError(f"model.channels has {len(channels)} blocks, which halve the image to nothing: take fewer")
+        modules.append(nn.Flatten())
+        size = depth * sides[0] * sides[1]
+        if hidden_size:
+            modules += [nn.Dropout(dropout)] if dropout else []
+            modules += [nn.Linear(size, hidden_size, bias=not batch_norm)]
+            modules += [nn.BatchNorm1d(hidden_size)] if batch_norm else []
+            modules += [self.neurons(hidden_size)]
+            size = hidden_size
+        modules += [nn.Dropout(dropout)] if dropout else []
+        self.network = nn.Sequential(*modules, *self.outputs(size))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def encode(self, x: Tensor) -> Tensor:
+        return super().encode(x.contiguous(memory_format=torch.channels_last))

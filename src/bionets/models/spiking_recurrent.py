@@ -1,0 +1,57 @@
+"""Recurrent spiking networks."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import nn
+
+from bionets.layers.spiking import FullyRecurrent
+from bionets.models.model import OptimizerFactory
+from bionets.models.spiking import SpikingModel, require_positive
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class SpikingRecurrentModel(SpikingModel):
+    """x ``[T, B, input_size]`` -> layers of spiking neurons, each after a linear layer -> outputs, after the last step
+    or at every step as the task asks.
+
+    Args:
+        hidden_size, num_layers: neurons in a layer, and how many layers.
+        recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
+            (Layers with an R in their names hear themselves alone.)
+        dropout: share of spikes set to zero in training, between layers.
+
+    The other arguments, and the errors: see `SpikingModel`. A task that wants an answer at every step is answered from
+    the ``time_steps`` of that step.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        recurrent: bool = True,
+        dropout: float = 0.0,
+        layer: str = "LIB",
+        layer_arguments: Mapping[str, Any] | None = None,
+        time_steps: int = 1,
+        encoder: str = "direct",
+        encoder_arguments: Mapping[str, Any] | None = None,
+        readout: str = "last_membrane",
+        output_arguments: Mapping[str, Any] | None = None,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(
+            spec, layer, layer_arguments, time_steps, encoder, encoder_arguments, readout, output_arguments, optimizer
+        )
+        require_positive(hidden_size=hidden_size, num_layers=num_layers)
+        modules: list[nn.Module] = []
+        size = spec.input_size
+        for number in range(num_layers):
+            modules += [nn.Dropout(dropout)] if dropout and number else []
+            neurons = self.neurons(hidden_size)
+            modules += [nn.Linear(size, hidden_size), FullyRecurrent(neurons) if recurrent else neurons]
+            size = hidden_size
+        self.network = nn.Sequential(*modules, *self.outputs(size))

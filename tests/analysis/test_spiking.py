@@ -1,0 +1,122 @@
+"""What is written down of a spiking network is what it does; its operations are counted one by one; its figures are
+pictures."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, synaptic_operations, trace_activity
+from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
+from bionets.layers import get_states, reset_states, unroll
+from bionets.layers.spiking import DSLIT, LI, LIB, FullyRecurrent
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, 2, 3, padding=1)
+    nn.init.uniform_(convolution.weight, 0, 0.3)
+    return nn.Sequential(
+        convolution,
+        LIB(2, dim=-3, threshold=0.3, spike_fn="arctan"),
+        nn.Flatten(),
+        nn.Linear(32, 5),
+        DSLIT(5, pos_threshold=0.1, neg_threshold=0.1, quant_fn="round"),
+        nn.Linear(5, 3),
+        LI(3),
+    )
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(6, 4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_trace_holds_outputs_and_states_of_every_step_and_leaves_the_network_alone(x: Tensor) -> None:
+    net = network()
+    net(x[0])
+    kept = {name: state.clone() for name, state in get_states(net).items()}
+    activity = trace_activity(net, x)
+    assert set(activity) == {"1", "4", "6"}
+    torch.testing.assert_close(get_states(net), kept)
+    reset_states(net)
+    torch.testing.assert_close(activity["6"].output, unroll(net, x))
+    for path, each in activity.items():
+        for name, states in each.states.items():
+            torch.testing.assert_close(states[-1], getattr(net.get_submodule(path), name))
+    assert activity["1"].output.shape == (6, 4, 2, 4, 4) and activity["1"].output.any()
+
+
+def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> None:
+    net, metric = network(), SpikeRate(unroll)
+    outputs = [trace_activity(net, part)[path].output for part in (x[:, :3], x[:, 3:]) for path in ("1", "4")]
+    for part in (x[:, :3], x[:, 3:]):
+        reset_states(net)
+        metric.update(net, part)
+    spikes = sum(int((output != 0).sum()) for output in outputs)
+    assert 0 < spikes < sum(output.numel() for output in outputs)
+    assert metric.compute().item() == pytest.approx(spikes / sum(output.numel() for output in outputs))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(4, 3), nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Conv2d(2, 4, 2, groups=2)]
+)
+def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
+    """Changing one input changes as many outputs as it has synapses (with weights that no chance makes 0)."""
+    x = (torch.rand(1, *((4,) if isinstance(layer, nn.Linear) else (2, 5, 4))) < 0.4).float()
+    places = x.nonzero().tolist()
+    synapses = 0
+    for place in places:
+        changed = x.clone()
+        changed[tuple(place)] = 1.5
+        synapses += int((layer(changed) != layer(x)).sum())
+    assert synapses > 0 and synaptic_operations(layer, x).item() == synapses
+
+
+def test_spikes_cost_additions_and_numbers_cost_multiplications(x: Tensor) -> None:
+    net, metric = network(), SynapticOperations(unroll, batch_dim=1)
+    metric.update(net, x)
+    reset_states(net)
+    activity = trace_activity(net, x)
+    found = metric.compute()
+    assert found["multiplies"].item() == pytest.approx(6 * 2 * (3 * 4 - 2) ** 2)  # of each image: no pixel is 0
+    spikes = [5 * activity["1"].output.count_nonzero(), 3 * activity["4"].output.count_nonzero()]
+    assert found["accumulates"].item() == pytest.approx(float(sum(spikes)) / 4)
+    nanojoules = (0.9 * found["accumulates"] + 4.6 * found["multiplies"]) / 1000
+    torch.testing.assert_close(found["nanojoules"], nanojoules)
+
+
+def test_a_fully_recurrent_layer_is_one_layer_whose_spikes_go_to_all_its_neurons() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 5), FullyRecurrent(LIB(5, threshold=0.2, quant_fn="round")))
+    x, rate, operations = torch.ones(8, 2, 3), SpikeRate(unroll), SynapticOperations(unroll, batch_dim=1)
+    activity = trace_activity(net, x)
+    assert set(activity) == {"1"}
+    spikes = activity["1"].output.count_nonzero().item()
+    rate.update(net, x)
+    reset_states(net)
+    operations.update(net, x)
+    assert 0 < rate.compute().item() == pytest.approx(spikes / (8 * 2 * 5))
+    assert operations.compute()["accumulates"].item() == pytest.approx((5 * spikes + 8 * 2 * 3 * 5) / 2)
+
+
+def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:
+    still = x[:1].expand(6, *x.shape[1:])
+    counts = []
+    for seen in (still, still.contiguous()):
+        net, metric = network(), SynapticOperations(unroll, batch_dim=1)
+        metric.update(net, seen)
+        counts.append(metric.compute()["multiplies"].item())
+    assert counts[1] == 6 * counts[0]
+
+
+def test_figures_are_pictures_of_every_layer(x: Tensor, tmp_path: Path) -> None:
+    net = network()
+    activity = trace_activity(net, x)
+    files = [
+        draw_raster(tmp_path / "figures" / "raster.png", net, activity, "title"),
+        draw_membranes(tmp_path / "figures" / "membranes.png", net, activity, "title"),
+        draw_parameters(tmp_path / "figures" / "parameters.png", net, "title"),
+    ]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)

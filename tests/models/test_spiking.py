@@ -1,0 +1,120 @@
+"""The spiking families: what they are built of, that no answer depends on what was seen before, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from bionets.layers import reset_states
+from bionets.layers.spiking import LI, LIB, SRLIT
+from bionets.models import SpikingConvModel, SpikingRecurrentModel
+from bionets.tasks import TaskSpec
+
+IMAGE = TaskSpec("image_to_class", input_size=144, output_size=10, image_shape=(1, 12, 12))
+ROWS = TaskSpec("sequence_to_class", input_size=28, output_size=10, steps=28)
+VALUE = TaskSpec("sequence_to_value", input_size=1, output_size=1)
+BITS = TaskSpec("sequence_to_sequence", input_size=2, output_size=1)
+HARD = {"spike_fn": "arctan"}
+
+
+def conv(**arguments: object) -> SpikingConvModel:
+    torch.manual_seed(0)
+    return SpikingConvModel(IMAGE, **{"channels": (3, 4), "hidden_size": 5, "layer_arguments": HARD, **arguments})
+
+
+@pytest.mark.parametrize("pool_spikes", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_an_image_is_seen_for_some_steps_and_read_out(pool_spikes: bool, batch_norm: bool) -> None:
+    model = conv(pool_spikes=pool_spikes, batch_norm=batch_norm, time_steps=3).eval()
+    x = torch.rand(4, 1, 12, 12)
+    steps = torch.stack([model.network(x) for _ in range(3)])
+    torch.testing.assert_close(model(x), steps.mean(0), atol=1e-5, rtol=1e-5)
+    assert torch.equal(model(x[:2]), model(x)[:2])  # a batch of another size, without a thought of resets
+
+
+@pytest.mark.parametrize("encoder", ["direct", "rate", "latency"])
+@pytest.mark.parametrize("readout", ["mean_membrane", "last_membrane", "max_membrane", "spike_count", "first_spike"])
+def test_every_weight_of_every_way_to_see_and_to_read_gets_a_gradient(encoder: str, readout: str) -> None:
+    model = conv(encoder=encoder, readout=readout, time_steps=5)
+    assert isinstance(model.network[-1], LI if readout.endswith("membrane") else LIB)
+    prediction = model(torch.rand(6, 1, 12, 12))
+    assert prediction.shape == (6, 10)
+    nn.functional.cross_entropy(prediction, torch.arange(6)).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(module.weight.grad.any() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+
+
+@pytest.mark.parametrize(("pool", "size"), [("max", 3), ("average", 3), ("none", 12)])
+def test_pooling_halves_the_image_in_each_block(pool: str, size: int) -> None:
+    linear = next(module for module in conv(pool=pool).network if isinstance(module, nn.Linear))
+    assert linear.in_features == 4 * size * size
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("time_steps", [1, 3])
+def test_sequences_are_answered_after_the_last_step_or_at_every_step(recurrent: bool, time_steps: int) -> None:
+    for spec, x, shape in (
+        (ROWS, torch.rand(28, 3, 28), (3, 10)),
+        (VALUE, torch.randn(6, 3, 1), (3, 1)),
+        (BITS, torch.rand(6, 3, 2).round(), (6, 3, 1)),
+    ):
+        model = SpikingRecurrentModel(
+            spec, hidden_size=5, num_layers=2, recurrent=recurrent, time_steps=time_steps, layer_arguments=HARD
+        )
+        prediction = model(x)
+        assert prediction.shape == shape
+        assert torch.equal(model(x), prediction)
+
+
+def test_each_step_of_a_sequence_is_answered_from_its_own_time_steps() -> None:
+    model = SpikingRecurrentModel(BITS, hidden_size=5, time_steps=4, readout="mean_membrane", layer_arguments=HARD)
+    x = torch.rand(6, 3, 2)
+    answers = model(x)
+    reset_states(model)
+    each = torch.stack([model.network(step) for step in x for _ in range(4)])
+    torch.testing.assert_close(answers, each.view(6, 4, 3, 1).mean(1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["direct", "rate", "latency", "delta"])
+def test_every_encoder_of_a_sequence(encoder: str) -> None:
+    model = SpikingRecurrentModel(ROWS, hidden_size=4, encoder=encoder, time_steps=2, layer_arguments=HARD)
+    x = torch.rand(28, 3, 28)
+    seen = model.encode(x)
+    assert seen.shape == (56, 3, 28)
+    if encoder == "direct":
+        assert torch.equal(seen[::2], x) and torch.equal(seen[1::2], x)
+    assert model(x).shape == (3, 10)
+
+
+def test_layers_by_name_by_path_and_with_arguments() -> None:
+    model = SpikingRecurrentModel(
+        ROWS, hidden_size=4, recurrent=False, layer="SRLIT", layer_arguments={"alpha": 0.25, **HARD}
+    )
+    assert isinstance(model.network[1], SRLIT)
+    torch.testing.assert_close(model.network[1].alpha, torch.full((4,), 0.25))
+    path = SpikingRecurrentModel(ROWS, hidden_size=4, recurrent=False, layer="bionets.layers.spiking.SRLIT")
+    assert isinstance(path.network[1], SRLIT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoder": "delta"}, "needs a signal that changes"),
+        ({"encoder": "morse"}, "model.encoder=morse is unknown"),
+        ({"encoder": "latency", "encoder_arguments": {"tempo": 3}}, "model.encoder_arguments"),
+        ({"encoder": "latency", "encoder_arguments": {"threshold": 3.0}}, "threshold must lie"),
+        ({"readout": "tea_leaves"}, "model.readout=tea_leaves is unknown"),
+        ({"pool": "car"}, "model.pool=car is unknown"),
+        ({"kernel_size": 4}, "model.kernel_size must be odd"),
+        ({"channels": (3, 3, 3, 3)}, "halve the image to nothing"),
+        ({"channels": (3, 0)}, r"model.channels\[1\]"),
+        ({"time_steps": 0}, "model.time_steps must be at least 1"),
+        ({"layer": "LIX"}, "model.layer=bionets.layers.spiking.LIX cannot be imported"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        conv(**arguments)
+    with pytest.raises(ValueError, match="does not fit"):
+        SpikingConvModel(ROWS)
+    with pytest.raises(ValueError, match="does not fit"):
+        SpikingRecurrentModel(IMAGE)
