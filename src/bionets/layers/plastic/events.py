@@ -82,7 +82,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
     tables = Tables(network, spikes)
     steps, batch, groups = tables.steps, tables.batch, tables.groups
-    widest, total = max(int(groups["size"].max()), kernel.BLOCK), int(groups["size"].sum())
+    widest, total = int(groups["size"].max()), int(groups["size"].sum())
     kernel.present(
         steps,
         batch,
@@ -91,7 +91,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
         tables.connections,
         tables.plasticities,
         np.empty(widest, tables.dtype),
-        np.empty(widest, tables.dtype),
+        np.empty(widest * kernel.BLOCK, tables.dtype),
         np.empty(total * batch, np.int32),
         np.empty((len(groups), batch), np.int32),
         np.zeros(2 * (2 + batch) * widest, np.int32),

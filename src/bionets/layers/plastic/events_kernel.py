@@ -69,7 +69,7 @@ def present(
     connections: Any,
     plasticities: Any,
     current: Any,
-    delta: Any,
+    block: Any,
     spiking: Any,
     counts: Any,
     heads: Any,
@@ -77,8 +77,9 @@ def present(
 ) -> None:
     """Run all steps, in place on what the addresses point to.
 
-    current: work, floats ``[largest group]``; delta: likewise. spiking ``[groups' sizes · B]`` and counts ``[G, B]``,
-    int32: who spikes, by sample. heads: zeros, int32 ``[2 · (2 + B) · largest group]``. bits: a uint8.
+    The rest is work: current, floats ``[largest group]``; block, floats ``[BLOCK · largest group]``; spiking ``[groups'
+    sizes · B]`` and counts ``[G, B]``, int32, who spikes, by sample; heads, int32 zeros ``[2 · (2 + B) · largest
+    group]``; bits, a uint8.
     """
     mode = flush_denormals()
     for g in range(len(groups)):
@@ -101,7 +102,7 @@ def present(
             for p in range(len(plasticities)):
                 plasticity = plasticities[p]
                 c = connections[plasticity.connection]
-                _learn(plasticity, c, groups, batch, current, delta, spiking, counts, heads)
+                _learn(plasticity, c, groups, batch, block, current, spiking, counts, heads)
     restore_mode(mode)
 
 
@@ -148,8 +149,9 @@ def _sum_currents(
         elif n:
             weight = _array(connection.weight, size, current)
             if connection.kind == ALL_BUT_ONE:
+                total = current.dtype.type(n)
                 for j in range(size):
-                    current[j] += weight[j] * n
+                    current[j] += weight[j] * total
             sign = 1 if connection.kind == ONE_TO_ONE else -1
             for k in range(n):
                 j = spiking[begin + k]
@@ -276,11 +278,11 @@ def _learn(
 ) -> None:
     """The change of one connection's weights at the end of a step.
 
-    It touches the rows of sources that spike and the columns of targets that spike. Work: ``up`` and ``down``, floats;
-    ``heads``, for `_index`.
+    It touches the rows of sources that spike and the columns of targets that spike. Work: ``up`` for what a spike of a
+    target adds to a block of rows, ``down`` for what a spike of a source takes off its row, ``heads`` for `_index`.
     """
     pre, post = groups[connection.source], groups[connection.target]
-    rows, columns, widest = pre.size, post.size, len(up)
+    rows, columns, widest = pre.size, post.size, len(down)
     heads = heads.reshape((2, -1))
     incoming = _index(pre, batch, widest, spiking, counts[connection.source], heads[0])
     outgoing = _index(post, batch, widest, spiking, counts[connection.target], heads[1])
@@ -291,8 +293,7 @@ def _learn(
     if incoming or outgoing:
         weight = _array(connection.weight, rows * columns, up)
         x, y = _array(pre.trace, batch * rows, up), _array(post.trace, batch * columns, up)
-        _change_columns(rule, rows, columns, batch, weight, x, slow_post, heads, incoming, outgoing, up)
-        _change_rows(rule, rows, columns, batch, weight, x, y, slow_pre, slow_post, heads, incoming, outgoing, up, down)
+        _change(rule, rows, columns, batch, weight, x, y, slow_pre, slow_post, heads, incoming, outgoing, up, down)
     for n in range(incoming):
         heads[0, heads[0, widest + n]] = 0
     for n in range(outgoing):
@@ -323,49 +324,7 @@ def _index(group: Any, batch: int, widest: int, spiking: Any, counts: Any, index
 
 
 @numba.njit
-def _change_columns(
-    rule: Any,
-    rows: int,
-    columns: int,
-    batch: int,
-    weight: Any,
-    x: Any,
-    slow_post: Any,
-    heads: Any,
-    incoming: int,
-    outgoing: int,
-    up: Any,
-) -> None:
-    """Targets that spike, at the sources that do not. A block of rows after the other, which stays in the cache."""
-    number, widest = up.dtype.type, len(up)
-    low, high, offset = number(rule.low), number(rule.high), number(rule.trace_target)
-    for begin in range(0, rows, BLOCK):
-        block = min(BLOCK, rows - begin)
-        for n in range(outgoing):
-            j = heads[1, widest + n]
-            for i in range(block):
-                up[i] = 0
-            event = heads[1, j]
-            while event:
-                rate = number(rule.potentiation)
-                if rule.slow_pre:
-                    rate += number(rule.triplet_potentiation) * slow_post[event - 1]
-                rate /= batch
-                seen = x[(event - 1) // columns * rows + begin :]
-                for i in range(block):
-                    up[i] += rate * (seen[i] - offset)
-                event = heads[1, 2 * widest + event - 1]
-            if rule.weight_dependence:
-                for i in range(block):
-                    up[i] *= _power(high - weight[(begin + i) * columns + j], rule.weight_dependence)
-            for i in range(block):
-                if incoming == 0 or heads[0, begin + i] == 0:
-                    k = (begin + i) * columns + j
-                    weight[k] = min(max(weight[k] + up[i], low), high)
-
-
-@numba.njit
-def _change_rows(
+def _change(
     rule: Any,
     rows: int,
     columns: int,
@@ -381,41 +340,104 @@ def _change_rows(
     up: Any,
     down: Any,
 ) -> None:
-    """Sources that spike, at all targets."""
-    number, widest = up.dtype.type, len(up)
-    low, high, offset = number(rule.low), number(rule.high), number(rule.trace_target)
-    for m in range(incoming):
-        i = heads[0, widest + m]
-        row = weight[i * columns : i * columns + columns]
-        for j in range(columns):
-            down[j] = 0
-        event = heads[0, i]
+    """Add to the weights, a block of rows after the other; where no target spikes, to the rows of the sources alone."""
+    number, widest = up.dtype.type, len(down)
+    low, high = number(rule.low), number(rule.high)
+    if outgoing == 0:
+        for m in range(incoming):
+            i = heads[0, widest + m]
+            _punish(rule, rows, columns, batch, weight, y, slow_pre, heads[0], i, down)
+            for j in range(columns):
+                weight[i * columns + j] = min(max(weight[i * columns + j] + down[j], low), high)
+        return
+    targets = heads[1, widest : widest + outgoing]
+    for begin in range(0, rows, BLOCK):
+        block = min(BLOCK, rows - begin)
+        _reward(rule, rows, columns, batch, x, slow_post, heads[1], outgoing, begin, block, up)
+        for i in range(begin, begin + block):
+            row = weight[i * columns : i * columns + columns]
+            if rule.weight_dependence:
+                for n in range(outgoing):
+                    up[n * BLOCK + i - begin] *= _power(high - row[targets[n]], rule.weight_dependence)
+            if heads[0, i]:
+                _punish(rule, rows, columns, batch, weight, y, slow_pre, heads[0], i, down)
+                for n in range(outgoing):
+                    down[targets[n]] += up[n * BLOCK + i - begin]
+                for j in range(columns):
+                    row[j] = min(max(row[j] + down[j], low), high)
+            else:
+                for n in range(outgoing):
+                    j = targets[n]
+                    row[j] = min(max(row[j] + up[n * BLOCK + i - begin], low), high)
+
+
+@numba.njit
+def _reward(
+    rule: Any,
+    rows: int,
+    columns: int,
+    batch: int,
+    x: Any,
+    slow_post: Any,
+    index: Any,
+    outgoing: int,
+    begin: int,
+    block: int,
+    up: Any,
+) -> None:
+    """What the spike of each target adds to a block of rows, without the dependence on the weight."""
+    number, widest = up.dtype.type, len(index) // (2 + batch)
+    offset, share = number(rule.trace_target), number(1 / batch)
+    for n in range(outgoing):
+        total = up[n * BLOCK : n * BLOCK + block]
+        for i in range(block):
+            total[i] = 0
+        event = index[index[widest + n]]
         while event:
-            rate = number(rule.depression)
+            rate = number(rule.potentiation)
             if rule.slow_pre:
-                rate += number(rule.triplet_depression) * slow_pre[event - 1]
-            rate /= batch
-            b = (event - 1) // rows
-            seen = y[b * columns : b * columns + columns]
-            for j in range(columns):
-                down[j] -= rate * seen[j]
-            event = heads[0, 2 * widest + event - 1]
-        if rule.weight_dependence:
-            for j in range(columns):
-                down[j] *= _power(row[j] - low, rule.weight_dependence)
-        for n in range(outgoing):
-            j = heads[1, widest + n]
-            total = number(0)
-            event = heads[1, j]
-            while event:
-                rate = number(rule.potentiation)
-                if rule.slow_pre:
-                    rate += number(rule.triplet_potentiation) * slow_post[event - 1]
-                total += rate / batch * (x[(event - 1) // columns * rows + i] - offset)
-                event = heads[1, 2 * widest + event - 1]
-            down[j] += total * _power(high - row[j], rule.weight_dependence)
+                rate += number(rule.triplet_potentiation) * slow_post[event - 1]
+            rate *= share
+            first = (event - 1) // columns * rows + begin
+            seen = x[first : first + block]
+            for i in range(block):
+                total[i] += rate * (seen[i] - offset)
+            event = index[2 * widest + event - 1]
+
+
+@numba.njit
+def _punish(
+    rule: Any,
+    rows: int,
+    columns: int,
+    batch: int,
+    weight: Any,
+    y: Any,
+    slow_pre: Any,
+    index: Any,
+    i: int,
+    down: Any,
+) -> None:
+    """What the spikes of source ``i`` add, below zero, to all its weights."""
+    number, widest = down.dtype.type, len(down)
+    share = number(1 / batch)
+    for j in range(columns):
+        down[j] = 0
+    event = index[i]
+    while event:
+        rate = number(rule.depression)
+        if rule.slow_pre:
+            rate += number(rule.triplet_depression) * slow_pre[event - 1]
+        rate *= share
+        first = (event - 1) // rows * columns
+        seen = y[first : first + columns]
         for j in range(columns):
-            row[j] = min(max(row[j] + down[j], low), high)
+            down[j] -= rate * seen[j]
+        event = index[2 * widest + event - 1]
+    if rule.weight_dependence:
+        low = number(rule.low)
+        for j in range(columns):
+            down[j] *= _power(weight[i * columns + j] - low, rule.weight_dependence)
 
 
 @numba.njit
