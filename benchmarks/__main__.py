@@ -21,6 +21,7 @@ from benchmarks.copy_first_input import copy_first_input
 from benchmarks.first_call import first_calls
 from benchmarks.floor import COPY_BYTES, Floor, copy_bandwidth, measure_floor
 from benchmarks.memory import peak_memory
+from benchmarks.plastic import presentation
 from benchmarks.results import Measured, Results
 from benchmarks.spiking import dsrlits, lif
 from benchmarks.stigmergic import stigmergic
@@ -45,6 +46,8 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         yield dsrlits(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
     for size in (2,) if quick else (32, 256):
         yield stigmergic(size)
+    for batch in (1, 2) if quick else (1, 32):
+        yield presentation(batch, *((8, 5) if quick else (400, 350)))
 
 
 def measure(options: argparse.Namespace, results: Results, console: Console) -> None:

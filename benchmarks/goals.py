@@ -88,6 +88,9 @@ def _goals() -> Iterator[Goal]:
     for size in (32, 256):
         peer = _against(f"stigmergic-{size}", "eager, as introduced")
         yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", 1 / 5, "×", peer)
+    for batch, most in ((1, 1 / 2), (32, 1.0)):
+        products = _against(f"plastic-{batch}", "two addmm_ a step")
+        yield Goal(f"784 → 400 with STDP, B {batch}: time over two addmm_ a step", most, "×", products)
     yield Goal("LIF: peak memory beyond inputs and outputs", 1.2, "[T, B, N]", _peak)
     yield Goal("first call of a new cell", 3, "s", _first_call(0))
     yield Goal("first call in a new process, from the disk cache", 0.3, "s", _first_call(1))
