@@ -183,6 +183,17 @@ def test_values_are_numbers_or_tensors_and_read_as_given() -> None:
                                        "pos_scale", "neg_scale"}  # fmt: skip
 
 
+def test_values_can_be_set_in_place() -> None:
+    layer = CLASSES["RLIB"](3)
+    raw, weight = layer.raw_beta, layer.rec_weight
+    layer.beta, layer.rec_weight, layer.threshold = 0.5, torch.tensor([1.0, 2.0, 3.0]), 0.25
+    assert layer.raw_beta is raw and layer.rec_weight is weight and raw.requires_grad
+    assert layer.beta.tolist() == [0.5] * 3 and weight.tolist() == [1.0, 2.0, 3.0] and layer.threshold[0] == 0.25
+    with pytest.raises(ValueError, match="beta must be between 0 and 1"):
+        layer.beta = 1.5
+    assert layer.beta.tolist() == [0.5] * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -224,8 +235,9 @@ def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
     y = unroll(layer, x)
     reset_states(layer)
     torch.manual_seed(0)
-    assert y.dtype == dtype and get_states(layer).values() != []
-    assert torch.equal(y.float(), unroll(layer, x.float()))
+    assert y.dtype == dtype and torch.equal(y.float(), unroll(layer, x.float()))
+    reset_states(layer.to(dtype))
+    assert unroll(layer, x).dtype == dtype and get_states(layer)["pos_mem"].dtype == torch.float32
 
 
 def test_the_stub_for_editors_says_what_the_classes_are() -> None:

@@ -86,35 +86,33 @@ class BoundParameters(nn.Module):
         """
         if bound is not None and bound not in BOUNDS:
             raise ValueError(f"{self._get_name()}: bound must be one of {', '.join(BOUNDS)} or None, got {bound!r}")
-        values = self._spread(name, value, rank)
-        kept, key = values, name
-        if bound is not None:
-            rule = BOUNDS[bound]
-            if not bool((rule.learnable if learn else rule.fixed)(values).all()):
-                words = rule.words.format(name=name)
-                raise ValueError(f"{self._get_name()}: {name} must be {words}, got {value}")
-            kept, key = rule.raw(values), f"raw_{name}"
+        if rank not in (0, 1):
+            raise ValueError(
+                f"{self._get_name()}: {name}_rank must be 0 (one per layer) or 1 (one per neuron), got {rank}"
+            )
+        shape = (self.num_neurons,) if rank else ()
+        kept, key = self._to_keep(name, value, bound, shape, learn), name if bound is None else f"raw_{name}"
         self.bounds[name] = bound
         if learn:
             self.register_parameter(key, nn.Parameter(kept))
         else:
             self.register_buffer(key, kept)
 
-    def _spread(self, name: str, value: Value, rank: int) -> Tensor:
-        if rank not in (0, 1):
-            raise ValueError(
-                f"{self._get_name()}: {name}_rank must be 0 (one per layer) or 1 (one per neuron), got {rank}"
-            )
-        shape = (self.num_neurons,) if rank else ()
-        given = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64).detach()
-        if not given.is_floating_point() or not isinstance(value, Tensor):
-            given = given.to(torch.get_default_dtype())
+    def _to_keep(self, name: str, value: Value, bound: str | None, shape: tuple[int, ...], learn: bool) -> Tensor:
+        """A value as it is kept: raw, and of this shape."""
+        given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
         if given.numel() != 1 and tuple(given.shape) != shape:
             raise ValueError(
-                f"{self._get_name()}: {name} must be a number or a tensor of shape {shape} for {name}_rank={rank} and "
-                f"num_neurons={self.num_neurons}, got a tensor of shape {tuple(given.shape)}"
+                f"{self._get_name()}: {name} must be a number or a tensor of shape {shape} for {name}_rank={len(shape)}"
+                f" and num_neurons={self.num_neurons}, got a tensor of shape {tuple(given.shape)}"
             )
-        return given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
+        values = given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
+        if bound is None:
+            return values
+        rule = BOUNDS[bound]
+        if not bool((rule.learnable if learn else rule.fixed)(values).all()):
+            raise ValueError(f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {value}")
+        return rule.raw(values)
 
     def values(self) -> tuple[Tensor, ...]:
         """The bound values in the order of declaration, each ``[num_neurons]`` or a scalar."""
@@ -154,6 +152,17 @@ class BoundParameters(nn.Module):
         if bound is None or name in self._buffers:
             return super().__getattr__(name)
         return BOUNDS[bound].forward(super().__getattr__(f"raw_{name}"))  # type: ignore[arg-type]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``layer.beta = 0.5`` sets the values of a parameter in place, bound or free, under the rules of its bound."""
+        bounds = self.__dict__.get("bounds", {})
+        if name not in bounds or isinstance(value, nn.Parameter) or name in self._buffers:
+            super().__setattr__(name, value)
+            return
+        kept: Tensor = getattr(self, name if bounds[name] is None else f"raw_{name}")
+        new = self._to_keep(name, value, bounds[name], tuple(kept.shape), isinstance(kept, nn.Parameter))
+        with torch.no_grad():
+            kept.copy_(new)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.bounds})

@@ -60,12 +60,10 @@ class SpikingLayer(BoundParameters, StatefulModule):
 
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
         """Zeros, and a new stream of noise, whose seed is drawn from ``generator`` (None: torch's own)."""
-        like = next((v for v in (*self.parameters(), *self.buffers()) if v.is_floating_point()), x)
-        shape = tuple(x.shape[1:])
-        return tuple(
-            new_stream(generator) if name == "noise" else like.new_zeros(shape, requires_grad=False, device=x.device)
-            for name in self.state_names
-        )
+        like = next((value for value in self.values() if value.is_floating_point()), x)
+        dtype = torch.promote_types(like.dtype, torch.float32)  # states are carried in float32 by half precision, too
+        zeros = [torch.zeros(x.shape[1:], dtype=dtype, device=x.device) for name in self.state_names if name != "noise"]
+        return (*zeros, new_stream(generator)) if self.noises else tuple(zeros)
 
     def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
