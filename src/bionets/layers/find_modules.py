@@ -1,6 +1,6 @@
 """Modules of one kind wherever they are: in modules, lists, tuples and dicts, in any depth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from torch import nn
@@ -9,20 +9,16 @@ __all__ = ["find_modules", "join_path"]
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
+_HOLDERS = (nn.Module, list, tuple, dict)
+_TORCH_OWN = frozenset(vars(nn.Module()))
 
-def find_modules(
-    root: Any, kind: type[Kind], path: str = "", seen: set[int] | None = None
-) -> Iterator[tuple[str, Kind]]:
-    """Every module of this kind with its path, each once: first those that torch knows, as ``named_modules`` does, then
-    those in plain lists, tuples and dicts."""
-    seen = set() if seen is None else seen
-    if id(root) in seen:
-        return
-    seen.add(id(root))
-    if isinstance(root, kind):
-        yield path, root
-    for name, inner in _inside(root):
-        yield from find_modules(inner, kind, join_path(path, name), seen)
+
+def find_modules(root: Any, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
+    """Every module of this kind in ``root`` with its path, each once.
+
+    Those that torch knows come first, by the paths of ``named_modules``; then those in a module's other attributes.
+    """
+    return _find(root, kind, "", set())
 
 
 def join_path(path: str, name: str) -> str:
@@ -30,16 +26,18 @@ def join_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _inside(root: Any) -> Iterator[tuple[str, Any]]:
+def _find(root: Any, kind: type[Kind], path: str, seen: set[int]) -> Iterator[tuple[str, Kind]]:
+    if id(root) in seen:
+        return
+    seen.add(id(root))
+    if isinstance(root, kind):
+        yield path, root
+    for name, inner in _inside(root):
+        if isinstance(inner, _HOLDERS):
+            yield from _find(inner, kind, join_path(path, str(name)), seen)
+
+
+def _inside(root: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(root, nn.Module):
-        yield from root._modules.items()
-        for name, value in vars(root).items():
-            if name not in _TORCH_OWN and isinstance(value, (nn.Module, list, tuple, dict)):
-                yield name, value
-    elif isinstance(root, dict):
-        yield from ((str(name), value) for name, value in root.items())
-    elif isinstance(root, (list, tuple)):
-        yield from ((str(number), value) for number, value in enumerate(root))
-
-
-_TORCH_OWN = frozenset(vars(nn.Module()))
+        return [*root._modules.items(), *(each for each in vars(root).items() if each[0] not in _TORCH_OWN)]
+    return root.items() if isinstance(root, dict) else enumerate(root)
