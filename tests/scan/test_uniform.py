@@ -1,5 +1,9 @@
 """Random numbers against Philox written in Python's own integers, and as a stream."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -41,6 +45,22 @@ def test_a_stream_goes_on_where_it_was_left_whatever_the_number_of_threads() -> 
     finally:
         torch.set_num_threads(threads)
     assert uniform(3, 0, (0, 5)).shape == (0, 5) and uniform(3, 0, (2, 0)).shape == (2, 0)
+
+
+INTERPRETED = """
+import torch
+from bionets.scan import triton_uniform, uniform
+expected = uniform.uniform(1 << 62, (1 << 32) - 1, (2, 2050))
+found = torch.empty_like(expected)
+triton_uniform.fill(found, 1 << 62, (1 << 32) - 1, uniform.LANE, uniform.ROUNDS)
+assert torch.equal(found, expected)
+"""
+
+
+def test_a_gpu_draws_the_same() -> None:
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, check=True)
 
 
 def test_numbers_are_uniform_and_do_not_repeat() -> None:

@@ -6,6 +6,8 @@ et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; 7 rounds are the
 
 import ctypes
 import functools
+import importlib.util
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,15 +24,28 @@ ROUNDS = 7
 MULTIPLIERS, KEY_STEPS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
 LANE = 512  # counters of a tile; each gives four numbers, LANE apart: constant distances, so that LLVM vectorises
 TILE = 4 * LANE
+GRAIN = 8  # tiles below which a second thread does not pay
 
 
-def uniform(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
-    """Numbers in [0, 1), float32 ``[steps, *]`` on the CPU: multiples of 2⁻²⁴, for the steps from ``first_step`` on.
+def uniform(seed: int, first_step: int, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+    """Numbers in [0, 1), float32 ``[steps, *]``: multiples of 2⁻²⁴, for the steps from ``first_step`` on.
 
-    Those of a step depend on the seed (63 bits), on the number of the step and on their place in it alone.
+    Those of a step depend on the seed (63 bits), on the number of the step and on their place in it alone: they are the
+    same on every device.
     """
+    device = torch.device(device)
+    if device.type == "meta" or not math.prod(shape):
+        return torch.empty(shape, device=device)
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return _on_cpu(seed, first_step, shape).to(device)
+    numbers = torch.empty(shape, device=device)
+    importlib.import_module("bionets.scan.triton_uniform").fill(numbers.flatten(1), seed, first_step, LANE, ROUNDS)
+    return numbers
+
+
+def _on_cpu(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
     numbers = empty(shape, torch.float32)
-    size = numbers[0].numel() if shape[0] else 0
+    size = numbers[0].numel()
     tiles = -(-size // TILE)  # of a step
 
     def part(low: int, high: int) -> None:
@@ -40,8 +55,7 @@ def uniform(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
             place = numbers.data_ptr() + 4 * step * size
             _fill()(place, scratch.ctypes.data, size, begin, end, seed, first_step + step)
 
-    if numbers.numel():
-        run_parts(part, split(shape[0] * tiles, 8))
+    run_parts(part, split(shape[0] * tiles, GRAIN))
     return numbers
 
 

@@ -16,20 +16,6 @@ def new_stream(generator: torch.Generator | None = None) -> Tensor:
 
 
 def draw(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them.
-
-    The numbers of a step depend on the seed, the number of the step and ``shape`` alone. On the CPU they come from the
-    scan's own generator, on other devices from torch's, so the devices differ.
-    """
+    """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them."""
     seed, first = stream.tolist()
-    after = torch.tensor([seed, first + time])
-    if device.type == "cpu":
-        return uniform(seed, first, (time, *shape)), after
-    numbers = torch.empty((time, *shape), device=device)
-    if device.type == "meta":
-        return numbers, after
-    generator = torch.Generator(device)
-    for step, out in enumerate(numbers, first):
-        generator.manual_seed((seed + step * 0x9E3779B97F4A7C15) % 2**63)
-        out.uniform_(generator=generator)
-    return numbers, after
+    return uniform(seed, first, (time, *shape), device), torch.tensor([seed, first + time])
