@@ -1,16 +1,16 @@
-"""From a config to the objects of a run. Every instantiate is here."""
+"""From a config to the objects of a run."""
 
 from typing import Any, cast
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from bionets.experiment.callbacks import Record, SeedEachEpoch, StopBelow
+from bionets.experiment.callbacks import SeedEachEpoch, StopBelow
 from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
-from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.errors import UserError
+from bionets.experiment.instantiate import instantiate_node
 from bionets.experiment.progress import ProgressBar
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.schemas import MODELS
@@ -20,7 +20,7 @@ from bionets.tasks import Task, TaskSpec
 
 
 def build_task(config: dict[str, Any]) -> Task:
-    return _instantiate(config["task"])
+    return instantiate_node(config["task"])
 
 
 def prepare_data(task: Task) -> None:
@@ -41,7 +41,7 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
-    model: Model = _instantiate(config["model"], spec=spec, optimizer=build_optimizer(config))
+    model: Model = instantiate_node(config["model"], spec=spec, optimizer=build_optimizer(config))
     model.schedule = build_schedule(config)
     return model
 
@@ -54,7 +54,7 @@ def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
     """The optimizer, still to be given its parameters; settings that it refuses are a UserError now, not when training
     starts.
     """
-    factory = _instantiate(config["optimizer"])
+    factory = instantiate_node(config["optimizer"])
     try:
         factory([torch.nn.Parameter(torch.zeros(1))])
     except ValueError as error:
@@ -66,7 +66,7 @@ def build_schedule(config: dict[str, Any]) -> ScheduleFactory | None:
     """The schedule, still to be given the optimizer and the number of steps; what it refuses is a UserError now."""
     if config.get("schedule") is None:
         return None
-    factory = _instantiate(config["schedule"])
+    factory = instantiate_node(config["schedule"])
     try:
         factory(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]), 1)
     except ValueError as error:
@@ -74,12 +74,12 @@ def build_schedule(config: dict[str, Any]) -> ScheduleFactory | None:
     return factory
 
 
-def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, record: Record) -> Trainer:
+def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:
     """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
     monitored value.
     """
     refuse_no_training(config["trainer"], task)
-    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), record]
+    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), *records]
     callbacks += checkpointing(folder, task.monitor, task.mode)
     if task.stop_below is not None:
         callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))
@@ -132,20 +132,6 @@ def bare_trainer(arguments: dict[str, Any], **more: Any) -> Trainer:
             else ""
         )
         raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
-
-
-def _instantiate(node: dict[str, Any], **arguments: Any) -> Any:
-    """Build what a config node's ``_target_`` names, with objects from elsewhere as arguments; what its constructor
-    refuses is a UserError.
-    """
-    try:
-        partial = instantiate({**node, "_partial_": True}, _convert_="all")
-        partial.keywords.pop("name", None)
-        return partial if node.get("_partial_") else partial(**arguments)
-    except InstantiationException as error:
-        raise UserError(f"{node['_target_']} cannot be built: {one_line(error)}") from error
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from error
 
 
 def set_precision(matmul_precision: str) -> None:

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bionets.experiment.errors import JobError, mendable, one_line
+from bionets.experiment.errors import Busy, JobError, mendable, one_line
 from bionets.experiment.schemas import register
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
@@ -39,6 +39,8 @@ def command(name: str, configs: Path) -> NoReturn:
         except Exception as error:
             if alone:  # ends here, since Hydra would add lines of its own
                 give_up(error)
+            if isinstance(error, Busy):  # the sweep knows what to do
+                raise
             # One job of many: the others go on, perhaps in other processes, and the sweep names it at its end.
             print(f"failed: {one_line(error)}", file=sys.stderr)
             if debug or not mendable(error):

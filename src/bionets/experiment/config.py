@@ -1,7 +1,7 @@
 """From Hydra's config to the plain, complete config that a run folder keeps."""
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -9,7 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import scientific_digest
-from bionets.tasks import Task
+
+if TYPE_CHECKING:
+    from bionets.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ def resolve(config: DictConfig) -> RunConfig:
     refuse_unused(config)
     if not 0 <= config.seed < 2**32:
         raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
-    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     without_seed = config.copy()
     without_seed.seed = 0
-    return RunConfig(_plain(config), overrides, scientific_digest(_plain(without_seed)))
+    return RunConfig(_plain(config), for_one_run(typed), scientific_digest(_plain(without_seed)))
+
+
+def for_one_run(words: list[str]) -> list[str]:
+    """Without what only many runs need."""
+    return [word for word in words if not word.startswith(("sweep=", "launcher="))]
 
 
 def refuse_unused(config: DictConfig, path: str = "") -> None:
@@ -43,7 +50,7 @@ def refuse_unused(config: DictConfig, path: str = "") -> None:
             refuse_unused(node, f"{path}{key}.")
 
 
-def with_protocol(config: RunConfig, task: Task) -> RunConfig:
+def with_protocol(config: RunConfig, task: "Task") -> RunConfig:
     """The config with the number of epochs that the task's protocol asks for, where the user gave none."""
     trainer = config.values["trainer"]
     if trainer["max_epochs"] is not None:

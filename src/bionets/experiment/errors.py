@@ -19,6 +19,14 @@ class JobError(UserError):
     """One job of a sweep failed; the others go on."""
 
 
+class Busy(UserError):
+    """Another process is at the same run just now."""
+
+
+class Pruned(Exception):
+    """A trial does worse than others did by then; the search goes on without it."""
+
+
 MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
 # By name, since importing them costs seconds.
 FOREIGN = ("lightning.fabric.utilities.exceptions.MisconfigurationException", "wandb.errors.errors.Error")

@@ -13,9 +13,18 @@ from bionets.experiment.run_folder import RunFolder
 
 
 def print_results(
-    console: Console, config: dict[str, Any], result: dict[str, Any], folder: RunFolder, overrides: list[str]
+    console: Console,
+    config: dict[str, Any],
+    result: dict[str, Any],
+    folder: RunFolder,
+    overrides: list[str],
+    brief: bool = False,
 ) -> None:
-    """A table of the headline numbers, and where to look next."""
+    """A table of the headline numbers, and where to look next; where it is one run of many, ``brief``, a line."""
+    if brief:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+        console.print(f"{title_of(config)}: {numbers}", highlight=False, markup=False, soft_wrap=True)
+        return
     print_metrics(console, config, result["metrics"])
     trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
     trained += f"; best epoch {result['best_epoch']}"

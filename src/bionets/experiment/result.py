@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.errors import one_line
+from bionets.experiment.errors import Pruned, one_line
 from bionets.experiment.metrics_file import Series, read_metrics
 from bionets.experiment.published import published
 from bionets.experiment.run_folder import RunFolder
@@ -52,6 +52,7 @@ def measured_like_published(config: dict[str, Any], series: Series) -> dict[str,
 
 def note_failure(folder: RunFolder, error: BaseException) -> None:
     """Say in ``result.json`` why the run ended, where the disk still lets us."""
-    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    ends = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
+    status = next((status for kind, status in ends.items() if isinstance(error, kind)), "failed")
     with contextlib.suppress(OSError):
         folder.write_result({"status": status, "error": one_line(error) or type(error).__name__})

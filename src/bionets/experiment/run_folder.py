@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import Busy, UserError
 
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
@@ -89,11 +89,11 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError(
+                raise Busy(
                     f"another process is training {self.path}: wait for it, or choose another seed or name"
                 ) from error
             if self.complete():
-                raise UserError(f"another process has just completed {self.path}: the same command shows its results")
+                raise Busy(f"another process has just completed {self.path}: the same command shows its results")
             for left in self.path.rglob(".*.partial"):  # by a process that was killed while it wrote
                 left.unlink(missing_ok=True)
             self.result_file.unlink(missing_ok=True)

@@ -22,12 +22,13 @@ from bionets.experiment.build import (
 from bionets.experiment.callbacks import NonFiniteLoss, Record
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import in_multirun, resolve, with_protocol
-from bionets.experiment.errors import keyboard_interrupts
+from bionets.experiment.errors import Pruned, keyboard_interrupts
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
 from bionets.experiment.report import print_results, title_of
 from bionets.experiment.result import note_failure, summarise
 from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.sweep.trial import begin_trial
 from bionets.experiment.wandb_login import wandb_mode
 from bionets.experiment.wandb_mirror import mirror, mirror_result
 from bionets.models import Model
@@ -56,7 +57,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
     HydraConfig.instance().cfg = None
     record = Record(folder.metrics_file, folder.last)
-    trainer = build_trainer(config, task, folder, record)
+    trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
     if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and speaks
         with suppress(NonFiniteLoss):  # which it raises too
@@ -66,8 +67,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
         result = folder.result()
         assert result is not None
         console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
-        if not multirun:
-            print_results(console, config, result, folder, run.overrides)
+        print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
     prepare_data(task)
@@ -85,12 +85,16 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
                 if logger:
                     mirror_result(logger, folder, result)
                 folder.write_result(result)
+        except Pruned as pruned:
+            note_failure(folder, pruned)
+            console.print(f"pruned: {pruned}", highlight=False)
+            return {}
         except BaseException as error:
             note_failure(folder, error)
             if isinstance(error, KeyboardInterrupt):
                 console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
             raise
-    print_results(console, config, result, folder, run.overrides)
+    print_results(console, config, result, folder, run.overrides, brief=multirun)
     return result["metrics"]
 
 

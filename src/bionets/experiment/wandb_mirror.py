@@ -9,6 +9,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
+from bionets.experiment.errors import Pruned
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.wandb_login import wandb_mode
 from bionets.experiment.wandb_panels import curve_of_tests
@@ -47,6 +48,9 @@ def mirror(
     try:
         yield logger
         failed = False
+    except Pruned:
+        failed = False
+        raise
     finally:
         wandb.finish(exit_code=int(failed))
 

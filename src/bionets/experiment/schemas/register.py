@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from .models import MODELS
 from .optimizers import OPTIMIZERS, CosineSchedule
 from .run import Callbacks, Compare, Evaluate, Logger, Paths, Train
+from .sweeps import SWEEPS
 from .tasks import TASKS
 
 
@@ -36,6 +37,8 @@ def register(configs: Path) -> None:
     )
     for name, schema in single:
         store.store(name=name, node=schema, group="schema")
+    for name, schema in SWEEPS.items():
+        store.store(name=name, node=schema, group="hydra/sweeper", provider="bionets")
     OmegaConf.register_new_resolver("choices", lambda: choices(configs), replace=True)
 
 

@@ -1,0 +1,1 @@
+"""Many runs from one command: grids and searches, in one process or many."""

@@ -1,0 +1,48 @@
+"""Every combination of the values that the command line and ``sweep=`` list."""
+
+import sys
+from collections.abc import Mapping
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from bionets.experiment.errors import Busy, JobError, one_line
+from bionets.experiment.sweep.launching import Jobs
+from bionets.experiment.sweep.space import Space
+
+
+class GridSweeper(Sweeper):
+    """All combinations, through the launcher. A job that fails stops no other and is named at the end.
+
+    Runs that are complete are not run again, so the same command goes on with a sweep that was stopped.
+    """
+
+    def __init__(self, params: Mapping[str, str]) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.jobs = Jobs(task_function, hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        space = Space.of(self.params, arguments, self.jobs.hydra_context.config_loader)
+        jobs = space.grid()
+        for overrides in jobs:  # a misspelt word is found before the first of them runs
+            self.jobs.compose(overrides)
+        results = self.jobs.launch(jobs)
+        errors = {
+            " ".join(space.varied(job)): result._return_value
+            for job, result in zip(jobs, results, strict=True)
+            if result.status != JobStatus.COMPLETED
+        }
+        for varied, error in errors.items():
+            print(f"{'left out' if isinstance(error, Busy) else 'failed'}: {varied}: {why(error)}", file=sys.stderr)
+        failed = [error for error in errors.values() if not isinstance(error, Busy)]
+        if failed:
+            raise JobError(f"{len(failed)} of {len(jobs)} jobs failed: the same command starts them again")
+        return results
+
+
+def why(error: object) -> str:
+    return one_line(error) if isinstance(error, BaseException) else "it did not end"

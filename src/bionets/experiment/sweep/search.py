@@ -1,0 +1,143 @@
+"""A search by Optuna: which trials there are is the study's to say, who runs them the launcher's."""
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.console import Console
+
+from bionets.experiment.config import for_one_run, resolve
+from bionets.experiment.errors import JobError, UserError
+from bionets.experiment.report import command_of
+from bionets.experiment.run_folder import write_atomically
+from bionets.experiment.sweep.launching import Jobs, jobs_at_once, kind
+from bionets.experiment.sweep.space import Space
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from bionets.experiment.sweep.study import Study
+
+
+class SearchSweeper(Sweeper):
+    """Trials until the study has ``n_trials``, taken by ``n_jobs`` workers that the launcher starts.
+
+    The study is named after all that is searched, so the same command goes on with it: in turn after a stop, or at the
+    same time, as one more worker.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, str],
+        sampler: DictConfig,
+        pruner: DictConfig | None,
+        n_trials: int,
+        n_jobs: int | None,
+        seed: int,
+        storage: str | None,
+        study_name: str | None,
+    ) -> None:
+        if find_spec("optuna") is None:
+            raise UserError("a search needs Optuna, which is not installed: pip install 'bionets[sweep]'")
+        self.params, self.sampler, self.pruner = params, sampler, pruner
+        self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
+        self.storage, self.study_name = storage, study_name
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.jobs = Jobs(task_function, hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        from bionets.experiment.sweep.study import Settings, Study  # with Optuna, which grids do without
+        from bionets.experiment.sweep.worker import Worker
+
+        space = Space.of(self.params, arguments, self.jobs.hydra_context.config_loader)
+        if not space.swept:
+            raise UserError(
+                "there is nothing to search: "
+                "name values, as in 'optimizer.lr=tag(log,interval(1e-4,1e-1))' model=brc,gru"
+            )
+        some = space.overrides({key: first_of(one) for key, one in space.distributions().items()})
+        config = self.jobs.compose(some)
+        with open_dict(config):
+            del config["hydra"]
+        folder = Path(config.paths.output_dir) / "sweeps" / (self.study_name or name_of(config, space, self.sampler))
+        settings = Settings(folder, plain(self.sampler), plain(self.pruner), self.n_trials, self.seed, self.storage)
+        worker = Worker(self.jobs, settings, space)
+        for result in self.jobs.launch([some] * self.workers(), worker):
+            if result.status != JobStatus.COMPLETED:
+                _ = result.return_value  # raises what ended the worker
+        study = Study.existing(settings)
+        write_atomically(folder / "trials.csv", as_csv(study.trials(), list(space.swept)))
+        report(Console(), study, space)
+
+    def workers(self) -> int:
+        """How many processes take trials."""
+        launcher = kind(self.jobs.config.hydra.launcher)
+        if launcher == "BasicLauncher" and (self.n_jobs or 1) > 1:
+            raise UserError(
+                "launcher=basic is one process: add launcher=joblib, or start the same command several times"
+            )
+        if launcher == "SlurmLauncher" and self.n_jobs is None:
+            raise UserError("say how many jobs in SLURM take trials, as in hydra.sweeper.n_jobs=8")
+        return min(self.n_jobs or jobs_at_once(self.jobs.config.hydra.launcher), self.n_trials)
+
+
+def first_of(distribution: Any) -> Any:
+    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
+
+
+def name_of(config: DictConfig, space: Space, sampler: DictConfig) -> str:
+    """A study's name: readable words, and a hash of all that its trials share and of what they differ in."""
+    run = resolve(config)
+    what = json.dumps([run.digest, config.seed, space.words(), plain(sampler)], sort_keys=True)
+    words = [config.task.name, *({} if "model" in space.swept else {config.model.name}), config.name]
+    return "-".join([*words, hashlib.sha256(what.encode()).hexdigest()[:8]])
+
+
+def plain(node: DictConfig | None) -> Any:
+    return None if node is None else OmegaConf.to_container(node, resolve=True)
+
+
+def as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
+    """A line for each trial: what it tried, what came of it, and where its run is."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "state", "value", *keys, "folder", "error"])
+    for trial in trials:
+        told = [trial.user_attrs.get("folder"), trial.user_attrs.get("error")]
+        values = [trial.params.get(key) for key in keys]
+        writer.writerow([trial.number, trial.state.name.lower(), trial.value, *values, *told])
+    return text.getvalue()
+
+
+def report(console: Console, study: "Study", space: Space) -> None:
+    """The best trial and how to run it again; a failed trial is an error, after all others are done."""
+    trials = study.trials()
+    states = Counter(trial.state.name.lower() for trial in trials)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    lines = [("study", str(study.settings.folder)), ("trials", f"{counts}; every one: trials.csv")]
+    if best := study.best():
+        lines += [
+            ("best", f"{best.value:.6g} in trial {best.number}"),
+            ("folder", best.user_attrs["folder"]),
+            ("run again", command_of(for_one_run(space.overrides(best.params)))),
+        ]
+    for label, text in lines:
+        console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
+    failed = [trial for trial in trials if "error" in trial.user_attrs]
+    if failed:
+        for trial in failed:
+            values = " ".join(f"{key}={value}" for key, value in trial.params.items())
+            print(f"failed: {values}: {trial.user_attrs['error']}", file=sys.stderr)
+        raise JobError(f"{len(failed)} of {len(trials)} trials failed")

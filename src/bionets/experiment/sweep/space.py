@@ -1,0 +1,92 @@
+"""What a sweep varies, in Hydra's own words, and what it leaves alone.
+
+``key=a,b`` and ``key=choice(a,b)`` are choices, ``key=range(1,9,2)`` and ``key=interval(0.1,1)`` are numbers,
+``key=int(interval(1,64))`` are whole ones, and ``key=tag(log,interval(1e-4,1e-1))`` are spread evenly over their
+logarithms.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from bionets.experiment.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True)
+class Space:
+    """The overrides that all jobs of a sweep share, and those that differ."""
+
+    fixed: list[str]
+    swept: dict[str, Override]
+
+    @classmethod
+    def of(cls, params: Mapping[str, str], arguments: Sequence[str], config_loader: ConfigLoader) -> "Space":
+        """From the config's ``hydra.sweeper.params`` and the command line, which has the last word on each key."""
+        parser = OverridesParser.create(config_loader=config_loader)
+        words = [f"{key}={value}" for key, value in params.items()]
+        overrides = {one.get_key_element(): one for one in parser.parse_overrides([*words, *arguments])}
+        swept = {key: one for key, one in overrides.items() if one.is_sweep_override()}
+        fixed = [_as_word(key, one) for key, one in overrides.items() if key not in swept]
+        return cls(fixed, swept)
+
+    def words(self) -> list[str]:
+        """What is swept, as it was typed."""
+        return [f"{key}={override.get_value_string()}" for key, override in self.swept.items()]
+
+    def grid(self) -> list[list[str]]:
+        """The overrides of each job of the grid, the last key varying fastest."""
+        for key, override in self.swept.items():
+            if not override.is_discrete_sweep():
+                raise UserError(
+                    f"{key}={override.get_value_string()} has no end of values: "
+                    f"list some ({key}=1,2,3), or search with sweep=random, tpe or cmaes"
+                )
+        choices = [[f"{key}={value}" for value in one.sweep_string_iterator()] for key, one in self.swept.items()]
+        return [[*self.fixed, *combination] for combination in product(*choices)]
+
+    def varied(self, job: list[str]) -> list[str]:
+        """What sets a job of the grid apart from the others."""
+        return job[len(self.fixed) :] or job
+
+    def distributions(self) -> dict[str, "BaseDistribution"]:
+        """The same for Optuna. A choice is the word that follows ``key=``."""
+        return {key: _distribution(key, override) for key, override in self.swept.items()}
+
+    def overrides(self, values: Mapping[str, Any]) -> list[str]:
+        """The overrides of a job that has these values of what is swept."""
+        return [*self.fixed, *(f"{key}={values[key]}" for key in self.swept)]
+
+
+def _as_word(key: str, override: Override) -> str:
+    return key if override.is_delete() else f"{key}={override.get_value_element_as_str()}"
+
+
+def _distribution(key: str, override: Override) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    sweep = override.value()
+    try:
+        if isinstance(sweep, IntervalSweep):
+            log = "log" in sweep.tags
+            assert sweep.start is not None
+            assert sweep.end is not None
+            if isinstance(sweep.start, int) and isinstance(sweep.end, int):
+                return IntDistribution(sweep.start, sweep.end, log=log)
+            return FloatDistribution(sweep.start, sweep.end, log=log)
+        if isinstance(sweep, RangeSweep):
+            values = [float(value) for value in sweep.range()]
+            low, high, step = min(values), max(values), abs(float(sweep.step))
+            if all(value.is_integer() for value in (*values, step)):
+                return IntDistribution(int(low), int(high), log="log" in sweep.tags, step=int(step))
+            return FloatDistribution(low, high, step=step)
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    except ValueError as error:
+        raise UserError(f"{key}={override.get_value_string()} cannot be searched: {error}") from error

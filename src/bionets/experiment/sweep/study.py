@@ -1,0 +1,193 @@
+"""One Optuna study that any number of processes work on, and that outlives each of them.
+
+Its folder holds the study's database (where no server is named) and a lock for every trial that is under way. A lock is
+the system's: it ends with the process, however that ends. So a trial that the database calls running, and that nobody
+holds, was left behind, and whoever asks next goes on with it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from bionets.experiment.errors import Pruned, UserError
+from bionets.experiment.instantiate import instantiate_node
+from bionets.experiment.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+SECONDS_TO_WAIT = 100  # for a database that another process writes
+DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a search is told: see ``configs/sweep/tpe.yaml``."""
+
+    folder: Path
+    sampler: dict[str, Any]
+    pruner: dict[str, Any] | None
+    n_trials: int
+    seed: int
+    storage: str | None
+
+
+class Study:
+    """The study in a folder, made where there is none yet. ``mode`` says whether the smallest ("min") or the largest
+    ("max") value is best.
+
+    Raises:
+        UserError: the storage cannot be reached, or knows a study of this name that lives in another folder.
+    """
+
+    def __init__(self, settings: Settings, mode: str | None) -> None:
+        quieten()
+        self.settings = settings
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        self.locks = settings.folder / "locks"
+        self.locks.mkdir(exist_ok=True)
+        with self._alone():
+            self._study = self._open(mode)
+
+    @classmethod
+    def existing(cls, settings: Settings) -> "Study":
+        """The study that workers made."""
+        return cls(settings, None)
+
+    @property
+    def mode(self) -> str:
+        return "min" if self._study.direction == StudyDirection.MINIMIZE else "max"
+
+    def _open(self, mode: str | None) -> optuna.Study:
+        identity = self.settings.folder / "identity"
+        if not identity.exists():
+            write_atomically(identity, secrets.token_hex(8))
+        url = self.settings.storage or f"sqlite:///{self.settings.folder / 'study.db'}"
+        arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT}} if url.startswith("sqlite") else {}
+        pruner = self.settings.pruner
+        try:
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+            if mode is not None:
+                with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):
+                    optuna.create_study(
+                        storage=storage, study_name=self.settings.folder.name, direction=DIRECTIONS[mode]
+                    )
+            study = optuna.load_study(
+                storage=storage,
+                study_name=self.settings.folder.name,
+                pruner=instantiate_node(pruner) if pruner else optuna.pruners.NopPruner(),
+            )
+        except Exception as error:  # of the database's own library, whichever it is
+            raise UserError(f"the study's storage {url} cannot be used: {error}") from error
+        home = study.user_attrs.get("home")
+        if home is None:
+            study.set_user_attr("home", identity.read_text())
+        elif home != identity.read_text():
+            raise UserError(
+                f"{url} knows a study {study.study_name} whose folder is elsewhere: "
+                "give all its workers the same paths.output_dir, or this one another hydra.sweeper.study_name"
+            )
+        return study
+
+    def next(self, distributions: "dict[str, BaseDistribution]") -> "StudyTrial | None":
+        """A trial that was left behind, or else a new one; None when there are ``n_trials``."""
+        with self._alone():
+            trials = self.trials()
+            running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
+            left = ((number, lock) for number in running if (lock := self._hold(number)))
+            number, lock = next(left, (None, None))
+            if number is None or lock is None:
+                if sum(trial.state != TrialState.WAITING for trial in trials) >= self.settings.n_trials:
+                    return None
+                self._seed(len(trials))
+                number = self._study.ask().number
+                lock = self._hold(number)
+                assert lock is not None
+            self._seed(number)
+            trial = optuna.Trial(self._study, self.trials()[number]._trial_id)
+            for name, distribution in distributions.items():
+                trial._suggest(name, distribution)
+            return StudyTrial(self._study, trial, self.mode, lock)
+
+    def _seed(self, number: int) -> None:
+        """A sampler whose random numbers are the trial's own: workers do not draw the same, and a search that was
+        stopped draws what it would have drawn.
+        """
+        digest = hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()
+        self._study.sampler = instantiate_node(self.settings.sampler, seed=int.from_bytes(digest[:4], "little"))
+
+    def trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def best(self) -> FrozenTrial | None:
+        """The best of the complete trials."""
+        return self._study.best_trial if any(one.state == TrialState.COMPLETE for one in self.trials()) else None
+
+    def _hold(self, number: int) -> IO[str] | None:
+        lock = (self.locks / str(number)).open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        return lock
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process asks for a trial meanwhile."""
+        with (self.settings.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+class StudyTrial:
+    """One trial, held by this process; its values are those of the study's samplers."""
+
+    def __init__(self, study: optuna.Study, trial: optuna.Trial, mode: str, lock: IO[str]) -> None:
+        self._study, self._trial, self._lock = study, trial, lock
+        self.mode, self.number, self.values = mode, trial.number, trial.params
+        self.monitor: str | None = None
+        self.pruned = False
+
+    def begin(self, folder: Path, monitor: str) -> None:
+        self._trial.set_user_attr("folder", str(folder))
+        self.monitor = monitor
+
+    def report(self, value: float, epoch: int) -> None:
+        with warnings.catch_warnings(action="ignore"):  # an epoch that is trained again after a stop says the same
+            self._trial.report(value, epoch)
+        if self._trial.should_prune():
+            self.pruned = True
+            raise Pruned(f"others were better by epoch {epoch}")
+
+    def complete(self, value: float) -> None:
+        self._tell(TrialState.COMPLETE, value)
+
+    def prune(self) -> None:
+        self._tell(TrialState.PRUNED)
+
+    def fail(self, error: str) -> None:
+        self._trial.set_user_attr("error", error)
+        self._tell(TrialState.FAIL)
+
+    def _tell(self, state: TrialState, value: float | None = None) -> None:
+        self._study.tell(self.number, value, state)
+        Path(self._lock.name).unlink(missing_ok=True)
+        self._lock.close()
+
+
+def quieten() -> None:
+    """Silence what Optuna says of its own workings."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

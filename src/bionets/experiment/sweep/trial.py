@@ -1,0 +1,67 @@
+"""What a run knows of the search that it is a trial of: where to report, and when to give up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Protocol
+
+from lightning import Callback, LightningModule, Trainer
+
+from bionets.experiment.errors import UserError
+from bionets.tasks import Task
+
+
+class Trial(Protocol):
+    """One trial of a search, as its run sees it."""
+
+    mode: str  # "min" or "max": what the search looks for
+
+    def begin(self, folder: Path, monitor: str) -> None:
+        """The trial's run lives in this folder, and is judged by this value."""
+
+    def report(self, value: float, epoch: int) -> None:
+        """Tell the monitored value of an epoch.
+
+        Raises:
+            Pruned: the trial is not worth another epoch.
+        """
+
+
+_current: ContextVar[Trial | None] = ContextVar("trial", default=None)
+
+
+@contextmanager
+def running(trial: Trial) -> Iterator[None]:
+    """In here, runs are this trial's."""
+    token = _current.set(trial)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def begin_trial(folder: Path, task: Task) -> list[Callback]:
+    """Make the run in this folder the current trial's, where there is one; the callback that reports for it."""
+    trial = _current.get()
+    if trial is None:
+        return []
+    if task.mode != trial.mode:
+        raise UserError(
+            f"this task's {task.monitor} is best where it is {task.mode}imal, but the search looks for the "
+            f"{trial.mode}imum: search tasks of one kind at a time"
+        )
+    trial.begin(folder, task.monitor)
+    return [ReportTrial(trial, task.monitor)]
+
+
+class ReportTrial(Callback):
+    """Reports the monitored value after every validated epoch."""
+
+    def __init__(self, trial: Trial, monitor: str) -> None:
+        self.trial, self.monitor = trial, monitor
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None:
+            self.trial.report(float(value), trainer.current_epoch)

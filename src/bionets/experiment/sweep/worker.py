@@ -1,0 +1,59 @@
+"""A process that takes one trial of a study after the other, until there are none left."""
+
+import math
+import time
+from typing import Any, cast
+
+from hydra.core.utils import JobReturn, JobStatus, run_job
+from hydra.utils import get_class
+from omegaconf import DictConfig, open_dict
+
+from bionets.experiment.errors import Busy, one_line
+from bionets.experiment.sweep.launching import Jobs
+from bionets.experiment.sweep.space import Space
+from bionets.experiment.sweep.study import Settings, Study, StudyTrial
+
+SECONDS_BETWEEN_TRIES = 1.0
+
+
+class Worker:
+    """What the launcher starts in place of a run. Workers wait for nobody: each asks the study for its next trial."""
+
+    def __init__(self, jobs: Jobs, settings: Settings, space: Space) -> None:
+        self.jobs, self.settings, self.space = jobs, settings, space
+
+    def __call__(self, config: DictConfig) -> None:
+        from bionets.experiment.sweep.trial import running  # with PyTorch, which the launching process does without
+
+        study = Study(self.settings, mode=cast(Any, get_class(config.task["_target_"])).mode)
+        distributions = self.space.distributions()
+        while (trial := study.next(distributions)) is not None:
+            with running(trial):
+                self._finish(trial, self._run(trial))
+
+    def _run(self, trial: StudyTrial) -> JobReturn:
+        config = self.jobs.compose(self.space.overrides(trial.values))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = trial.number
+        while True:
+            result = run_job(
+                hydra_context=self.jobs.hydra_context,
+                task_function=self.jobs.job,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+            if not isinstance(result._return_value, Busy):
+                return result
+            time.sleep(SECONDS_BETWEEN_TRIES)  # another trial has the same values and will leave us its result
+
+    def _finish(self, trial: StudyTrial, result: JobReturn) -> None:
+        if trial.pruned:
+            trial.prune()
+        elif result.status != JobStatus.COMPLETED:
+            error: Any = result._return_value
+            trial.fail(one_line(error))
+        elif math.isfinite(value := result.return_value.get(trial.monitor, math.nan)):
+            trial.complete(value)
+        else:
+            trial.fail(f"its {trial.monitor} is {value}")
