@@ -1,5 +1,6 @@
 """Whole commands, as a user types them: in this process where that will do, in another where a signal is sent."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
             command(name, configs=ROOT / "configs")
         except SystemExit as stopped:
             code = stopped.code
+        for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
+            logging.root.removeHandler(handler)  # Hydra's, bound to this test's stdout
         captured = capfd.readouterr()
         return Outcome(int(code or 0), captured.out, captured.err)
 

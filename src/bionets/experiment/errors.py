@@ -63,6 +63,8 @@ def one_line(error: BaseException) -> str:
     """The message of an error on one line; a misspelt key or choice gets the nearest right ones."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        if group == "hydra/launcher":
+            return f"launcher={choice} needs a package that is not installed: pip install 'bionets[launchers]'"
         return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
     cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):

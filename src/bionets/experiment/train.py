@@ -23,6 +23,7 @@ from bionets.experiment.callbacks import NonFiniteLoss, Record
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import in_multirun, resolve, with_protocol
 from bionets.experiment.errors import Pruned, keyboard_interrupts
+from bionets.experiment.isolation import isolated
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
 from bionets.experiment.report import print_results, title_of
@@ -35,6 +36,7 @@ from bionets.models import Model
 from bionets.tasks import Task
 
 
+@isolated()
 def train(hydra_config: DictConfig) -> dict[str, float]:
     """Train, test and draw the run that a config describes, and return its headline metrics.
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from shutil import which
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -49,6 +50,8 @@ class Jobs:
         """Run the job, or another in its place, on each list of overrides, with the launcher that the config names; one
         result each, in order.
         """
+        if kind(self.config.hydra.launcher) == "SlurmLauncher" and not which("srun"):
+            raise UserError("launcher=submitit_slurm needs SLURM, and there is no srun here: start it on a login node")
         at_once = min(jobs_at_once(self.config.hydra.launcher), len(jobs))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=SharingCores(job or self.job, at_once), config=self.config

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.utils import JobStatus
 from hydra.plugins.sweeper import Sweeper
@@ -76,7 +76,7 @@ class SearchSweeper(Sweeper):
         worker = Worker(self.jobs, settings, space)
         for result in self.jobs.launch([some] * self.workers(), worker):
             if result.status != JobStatus.COMPLETED:
-                _ = result.return_value  # raises what ended the worker
+                raise cast(Exception, result._return_value)  # what ended the worker
         study = Study.existing(settings)
         write_atomically(folder / "trials.csv", as_csv(study.trials(), list(space.swept)))
         report(Console(), study, space)

@@ -1,0 +1,158 @@
+"""Sweeps as a user types them: they survive, repeat nothing, and say what failed."""
+
+import csv
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.run_folder import RunFolder
+from tests.acceptance.conftest import SMALL, Command, start, the_run
+
+LEARNING_RATES = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
+TINY = (*SMALL, "model=gru", "model.num_layers=1", "model.dropout=0")
+
+
+def table(workplace: Path) -> list[dict[str, str]]:
+    (file,) = workplace.rglob("trials.csv")
+    return list(csv.DictReader(file.open()))
+
+
+def test_a_search_names_its_failures_and_the_same_command_repeats_nothing(cli: Command, workplace: Path) -> None:
+    command = ("train", "-m", *TINY, "sweep=tpe", LEARNING_RATES, "task.length=5,-5")
+    outcome = cli(*command, "hydra.sweeper.n_trials=4", "hydra.sweeper.seed=1")
+    assert outcome.code == 1
+    first = table(workplace)
+    failed = [trial for trial in first if trial["state"] == "fail"]
+    assert [trial["task.length"] for trial in first] == ["-5" if trial in failed else "5" for trial in first]
+    assert 0 < len(failed) < 4
+    assert outcome.error.splitlines()[-1] == f"error: {len(failed)} of 4 trials failed"
+    for trial in failed:
+        assert f"task.length=-5 optimizer.lr={trial['optimizer.lr']}: task.length must be" in outcome.error
+    written = {file: file.stat().st_mtime_ns for file in workplace.rglob("result.json")}
+    assert len(written) == 4 - len(failed)
+
+    again = cli(*command, "hydra.sweeper.n_trials=5", "hydra.sweeper.seed=1", "callbacks.figures=false")
+    assert table(workplace)[:4] == first
+    assert len(table(workplace)) == 5
+    assert all(file.stat().st_mtime_ns == at for file, at in written.items())
+    best = min((trial for trial in table(workplace) if trial["value"]), key=lambda trial: float(trial["value"]))
+    result = json.loads((workplace / best["folder"] / "result.json").read_text())
+    assert result["metrics"]["val/loss"] == float(best["value"])
+    assert f"in trial {best['trial']}" in again.out
+
+
+def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, workplace: Path) -> None:
+    study = (
+        "train",
+        "-m",
+        *TINY,
+        "sweep=tpe",
+        "hydra.sweeper.study_name=mine",
+        "hydra.sweeper.pruner.n_startup_trials=2",
+    )
+    assert cli(*study, "optimizer.lr=interval(0.09,0.1)", "hydra.sweeper.n_trials=2").code == 0
+    outcome = cli(*study, "optimizer.lr=interval(1e-9,1e-8)", "hydra.sweeper.n_trials=3")
+    assert outcome.code == 0, outcome.error
+    pruned = [trial for trial in table(workplace) if trial["state"] == "pruned"]
+    assert pruned
+    folder = RunFolder(workplace / pruned[0]["folder"])
+    result = folder.result()
+    assert result is not None
+    assert result["status"] == "pruned"
+    assert "better by epoch" in result["error"]
+    alone = cli("train", *folder.overrides())  # asked for by itself, it is trained to its end
+    assert alone.code == 0, alone.error
+    assert folder.complete()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sweep=tpe"], "there is nothing to search"),
+        ([LEARNING_RATES], "sweep=random, tpe or cmaes"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.n_jobs=2"], "launcher=joblib"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.storage=nowhere"], "storage nowhere"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.trials=3"], "hydra.sweeper.trials"),
+        (["sweep=tpe", "optimizer.lr=interval(2,1)"], "optimizer.lr=interval(2,1)"),
+        (["seed=0,1", "model=gruu,brc"], "did you mean gru"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_line(cli: Command, workplace: Path, words: list[str], message: str) -> None:
+    outcome = cli("train", "-m", *SMALL, *words)
+    assert outcome.code == 1
+    assert message in outcome.error
+    assert outcome.error.startswith("error: ")
+    assert outcome.error.count("\n") == 1
+
+
+def test_a_run_that_another_process_has_is_left_to_it(cli: Command, workplace: Path) -> None:
+    assert cli("train", *TINY, "seed=0").code == 0
+    folder = the_run(workplace / "outputs")
+    result = folder.result_file.read_text()
+    folder.result_file.unlink()
+    with folder.open(folder.config(), [], {}):
+        outcome = cli("train", "-m", *TINY, "seed=0,1")
+    assert outcome.code == 0
+    assert "left out: seed=0: another process is training" in outcome.error
+    folder.result_file.write_text(result)
+    assert len(list((workplace / "outputs").rglob("result.json"))) == 2
+
+
+def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Path) -> None:
+    jobs = ("seed=1,0", "logger=wandb", "logger.mode=offline", "trainer.deterministic=true")
+    outcome = cli("train", "-m", *SMALL, *jobs, "paths.output_dir=both")
+    assert outcome.code == 0, outcome.error
+    alone = start("train", *SMALL, "seed=0", "trainer.deterministic=true", "paths.output_dir=alone", cwd=workplace)
+    out, _ = alone.communicate(timeout=180)
+    assert alone.returncode == 0, out
+    (second,) = (RunFolder(path) for path in (workplace / "both").rglob("seed-0"))
+    first = the_run(workplace / "alone")
+    assert second.metrics_file.read_bytes() == first.metrics_file.read_bytes()
+    ours, theirs = second.result(), first.result()
+    assert ours is not None
+    assert theirs is not None
+    assert ours["tests"] == theirs["tests"]
+    mirrors = list((workplace / "both").rglob("*.wandb"))
+    assert len(mirrors) == 2
+    assert len({mirror.name for mirror in mirrors}) == 2
+
+
+@pytest.mark.parametrize(
+    ("trials", "kills"), [(5, 2), pytest.param(200, 10, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
+)
+def test_a_search_killed_at_any_moment_ends_as_if_it_had_not_been(workplace: Path, trials: int, kills: int) -> None:
+    one_second = ("task.epochs_per_length=20", "task.length=4", "task.test_length=4")
+    command = ("train", "-m", *TINY, *one_second, "sweep=random", LEARNING_RATES, f"hydra.sweeper.n_trials={trials}")
+    random.seed(trials)
+    for _ in range(kills):
+        process = start(*command, cwd=workplace)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(("training", "going on")):
+                break
+        time.sleep(random.uniform(0, 1.5 * trials / kills))
+        process.kill()
+        process.communicate()
+    process = start(*command, cwd=workplace)
+    out, _ = process.communicate(timeout=7000)
+    assert process.returncode == 0, out
+
+    told = table(workplace)
+    assert [int(trial["trial"]) for trial in told] == list(range(trials))
+    assert {trial["state"] for trial in told} == {"complete"}
+    folders = [RunFolder(workplace / trial["folder"]) for trial in told]
+    results = [folder.result() for folder in folders]
+    values = [result["metrics"]["val/loss"] for result in results if result is not None]
+    assert values == [float(trial["value"]) for trial in told]
+    assert f"{min(values):.6g} in trial {values.index(min(values))}" in out
+
+    assert {config.parent for config in workplace.rglob("config.yaml")} == {folder.path for folder in folders}
+    assert len({folder.path for folder in folders}) == trials
+    assert list(workplace.rglob("*.partial")) == []
+    rows = {len(folder.metrics_file.read_text().splitlines()) for folder in folders}
+    assert rows == {1 + 40 * (2 + 3)}  # a header; in each of 40 epochs two steps, and three values on validation data
+    files = {"config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "result.json", "checkpoints", ".lock"}
+    assert all({file.name for file in folder.path.iterdir()} == files for folder in folders)

@@ -1,0 +1,74 @@
+"""Hydra's own words for what is swept, as a grid and as Optuna's distributions."""
+
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.sweep.space import Space
+
+
+def space(*words: str, **params: str) -> Space:
+    return Space.of(params, words, config_loader=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("word", "distribution"),
+    [
+        ("k=interval(0.1,1)", FloatDistribution(0.1, 1.0)),
+        ("k=interval(1,8)", FloatDistribution(1.0, 8.0)),
+        ("k=tag(log,interval(1e-4,1e-2))", FloatDistribution(1e-4, 1e-2, log=True)),
+        ("k=int(interval(1,8))", IntDistribution(1, 8)),
+        ("k=tag(log,int(interval(1,64)))", IntDistribution(1, 64, log=True)),
+        ("k=range(1,10,2)", IntDistribution(1, 9, step=2)),
+        ("k=range(10,1,-3)", IntDistribution(4, 10, step=3)),
+        ("k=tag(log,range(1,5))", IntDistribution(1, 4, log=True)),
+        ("k=range(0.1,0.5,0.1)", FloatDistribution(0.1, 0.4, step=0.1)),
+        ("k=a,b", CategoricalDistribution(["a", "b"])),
+        ("k=1,null", CategoricalDistribution(["1", "null"])),
+        ("k=choice(1,[2,3])", CategoricalDistribution(["1", "[2,3]"])),
+    ],
+)
+def test_a_word_is_a_distribution(word: str, distribution: Any) -> None:
+    assert space(word).distributions() == {"k": distribution}
+
+
+def test_what_cannot_be_searched_names_the_word() -> None:
+    with pytest.raises(UserError, match=r"k=tag\(log,interval\(0,1\)\)"):
+        space("k=tag(log,interval(0,1))").distributions()
+
+
+def test_an_interval_is_no_grid() -> None:
+    with pytest.raises(UserError, match="sweep=random"):
+        space("k=interval(0,1)").grid()
+
+
+def test_a_grid_is_all_combinations_and_the_command_line_has_the_last_word() -> None:
+    both = space("model=b,c", "lr=0.1", "task=x", seed="0,1", model="a,b", task="x,y")
+    assert both.fixed == ["task=x", "lr=0.1"]
+    assert both.grid() == [
+        ["task=x", "lr=0.1", f"seed={seed}", f"model={model}"] for seed in (0, 1) for model in ("b", "c")
+    ]
+    assert both.varied(both.grid()[0]) == ["seed=0", "model=b"]
+    assert space("lr=0.1").grid() == [["lr=0.1"]]
+
+
+@given(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["plain", "with space", "a=b", "it's", '"quoted"', "[1, 2]", "{a: 1}", "null", "1e-3", "a\\,b"]),
+)
+def test_the_overrides_of_a_trial_say_its_values(number: float, text: str) -> None:
+    parser = OverridesParser.create()
+    quoted = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    searched = space("number=interval(0,1)", f"text={quoted},other", "fixed=1")
+    distribution = searched.distributions()["text"]
+    assert isinstance(distribution, CategoricalDistribution)
+    choice = distribution.choices[0]
+    fixed, first, second = searched.overrides({"number": number, "text": choice})
+    assert fixed == "fixed=1"
+    assert parser.parse_override(first).value() == number
+    assert parser.parse_override(second).value() == parser.parse_override(f"text={quoted}").value()
