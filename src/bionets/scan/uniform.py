@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from bionets.scan.buffers import empty
-from bionets.scan.numba_compile import compile_function
 from bionets.scan.threads import run_parts, split
 
 __all__ = ["uniform"]
@@ -61,6 +60,8 @@ def _on_cpu(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
 
 @functools.cache
 def _fill() -> Callable[..., None]:
+    from bionets.scan.numba_compile import compile_function  # only here: a GPU needs no compiler for the CPU
+
     text = _TEMPLATE.format(rounds="".join(map(_round, range(ROUNDS))), lane=LANE, tile=TILE, tile_bytes=4 * TILE)
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(compile_function(text, "fill"))
 

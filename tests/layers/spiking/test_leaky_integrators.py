@@ -85,6 +85,16 @@ def test_compiled_and_reference_agree(name: str, quant: str, dtype: torch.dtype,
     assert_compiled_and_reference_agree(name, quant, dtype, tolerance)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("name", "quant"), [("LI", ""), ("DSRLITS", "bernoulli"), ("SRLIB", "probabilistic")])
+def test_a_gpu_agrees_noise_and_all(name: str, quant: str) -> None:
+    layer, x = layer_of(name, quant, torch.float32, backend="auto"), inputs(torch.float32)
+    states = layer.initial_states(x, generator=torch.Generator().manual_seed(7))
+    expected = layer.over_time(x, states)[0]
+    y = layer.cuda().over_time(x.cuda(), tuple(state.cuda() for state in states))[0]
+    torch.testing.assert_close(y.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("name", "quant"), VARIANTS)
 def test_step_by_step_in_chunks_and_in_one_pass_are_equal(name: str, quant: str) -> None:
     layer, x = layer_of(name, quant), inputs()
