@@ -37,6 +37,7 @@ class StatefulModule(nn.Module):
     """
 
     state_names: tuple[str, ...]
+    step_backend = "reference"  # of single steps: no kernel would be faster than the step itself
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,8 +57,7 @@ class StatefulModule(nn.Module):
 
     def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
         """`over_time` for a single step: x and the output ``[B, ...]``."""
-        # A scan of length one: no kernel would be faster than the step itself.
-        y, states = self.over_time(x.unsqueeze(0), states, backend="reference")
+        y, states = self.over_time(x.unsqueeze(0), states, backend=self.step_backend)
         return y.squeeze(0), states
 
     def initial_states(self, x: Tensor) -> States:

@@ -1,5 +1,6 @@
 """Every neuron of a layer hears all others: any spiking layer, with dense weights from its output to its input."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ class FullyRecurrent(StatefulModule):
         layer: any `SpikingLayer`; FullyRecurrent(LIB(64)).
     """
 
+    step_backend = SpikingLayer.step_backend
     output: Tensor | None
 
     def __init__(self, layer: SpikingLayer) -> None:
@@ -48,15 +50,14 @@ class FullyRecurrent(StatefulModule):
         axis = self.layer.neuron_axis(x.shape[1:])
         memory, noise, stream = self.layer.with_noise(x, self.initial_states(x) if states is None else states)
 
-        def enter(tensor: Tensor, lead: int) -> Tensor:  # [..., rows, num_neurons]
-            return (
-                tensor.movedim(lead + axis, -1).flatten(lead, -2) if tensor.dim() > lead + 1 else tensor.unsqueeze(lead)
-            )
+        batch = x.movedim(1 + axis, -1).shape[1:-1]  # every axis but that of the neurons
 
-        rest = x.movedim(1 + axis, -1).shape[1:-1]
+        def enter(tensor: Tensor, lead: int) -> Tensor:
+            flat = (*tensor.shape[:lead], math.prod(batch), self.layer.num_neurons)
+            return tensor.movedim(lead + axis, -1).reshape(flat)
 
         def leave(tensor: Tensor, lead: int) -> Tensor:
-            return tensor.unflatten(lead, rest).movedim(-1, lead + axis) if rest else tensor.squeeze(lead)
+            return tensor.unflatten(lead, (*batch, 1)).squeeze(-2).movedim(-1, lead + axis)
 
         inputs = tuple(enter(each, 1) for each in (x, *noise))
         y, memory = dense_scan(
@@ -68,11 +69,6 @@ class FullyRecurrent(StatefulModule):
             backend=self.layer.backend if backend == "auto" else backend,
         )
         return self.layer.in_dtype_of(x, leave(y, 1)), (*(leave(state, 0) for state in memory), *stream)
-
-    def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
-        """`over_time` for a single step: x and the output ``[B, ...]``."""
-        y, states = self.over_time(x.unsqueeze(0), states)
-        return y.squeeze(0), states
 
 
 def recurrent_step(

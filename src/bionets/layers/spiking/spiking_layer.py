@@ -37,6 +37,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
     """
 
     state_names: tuple[str, ...] = ()
+    step_backend = "auto"  # that of whole sequences: the last bit may decide about a spike
     noises = 0
     neuron: Neuron
 
@@ -78,12 +79,6 @@ class SpikingLayer(BoundParameters, StatefulModule):
             backend=self.backend if backend == "auto" else backend,
         )
         return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
-
-    def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
-        """`over_time` for a single step: x and the output ``[B, ...]``."""
-        # By the same backend as whole sequences: a last bit's difference may decide about a spike.
-        y, states = self.over_time(x.unsqueeze(0), states)
-        return y.squeeze(0), states
 
     def step_of_tuples(self) -> Callable[..., tuple[Tensor, States]]:
         """The neuron as a step of `bionets.scan.scan`, with states and parameters as tuples in their order."""
