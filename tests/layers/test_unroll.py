@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import StigmergicMemory, get_states, reset_states, unroll
+from bionets.layers import StatefulModule, StigmergicMemory, get_states, reset_states, unroll
 from bionets.layers.spiking import LIB
 
 
@@ -76,6 +76,50 @@ def test_a_layer_called_twice_in_a_step_is_named(x: Tensor) -> None:
         unroll(Twice(), x)
     torch.stack([Twice()(step) for step in x])
     unroll(memory(4), x)  # the failed pass has left nothing behind
+
+
+def test_a_model_that_unrolls_itself_is_named(x: Tensor) -> None:
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(4, 4), memory(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return unroll(self.net, x)
+
+    with pytest.raises(RuntimeError, match=r"unroll within unroll.*model\(x\)"):
+        unroll(Whole(), x)
+
+
+def test_a_stateful_layer_may_step_another(x: Tensor) -> None:
+    class Outer(StatefulModule):
+        state_names = ("inner",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = memory(4)
+
+        def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+            return (tuple(input_shape),)
+
+        def over_time(self, x: Tensor, states: Any = None, *, backend: str = "auto") -> Any:
+            self.layer.mem = states[0]
+            y = torch.stack([self.layer(step) for step in x])
+            return y, (self.layer.mem,)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.outer = Outer()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.outer(x)
+
+    x = x.repeat(2, 7, 1).abs()  # B is a multiple of T, so that no shape tells them apart
+    model = Model()
+    expected = torch.stack([model(step) for step in x])
+    reset_states(model)
+    assert torch.equal(unroll(model, x), expected)
 
 
 class Mixed(nn.Module):

@@ -48,9 +48,9 @@ def current_folding() -> Folding | None:
 
 
 @contextmanager
-def folding(time: int) -> Iterator[None]:
-    """Stateful layers called herein take T·B samples of ``time`` steps."""
-    token = _current.set(Folding(time))
+def folding(time: int | None) -> Iterator[None]:
+    """Stateful layers called herein take T·B samples of ``time`` steps; with None, ordinary calls."""
+    token = _current.set(None if time is None else Folding(time))
     try:
         yield
     finally:

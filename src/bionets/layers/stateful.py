@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bionets.layers.find_modules import find_modules, join_path
-from bionets.layers.folding import current_folding
+from bionets.layers.folding import current_folding, folding
 
 __all__ = [
     "StatefulModule",
@@ -72,9 +72,11 @@ class StatefulModule(nn.Module):
             ValueError: the kept states are of a batch of another size.
             RuntimeError: in the backward pass, if it goes through an old state whose graph is gone.
         """
-        folding = current_folding()
-        if folding is not None and not whole_sequence:
-            return self.forward(folding.unfold(self, x), whole_sequence=True).flatten(0, 1)
+        fold = current_folding()
+        if fold is not None and not whole_sequence:
+            x = fold.unfold(self, x)
+            with folding(None):  # what the layer may call itself
+                return self.forward(x, whole_sequence=True).flatten(0, 1)
         states = self._all_states(x if whole_sequence else x.unsqueeze(0))
         y, states = (self.over_time if whole_sequence else self.step)(x, states)
         if torch.is_grad_enabled() and any(state.requires_grad for state in states):

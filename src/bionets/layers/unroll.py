@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from bionets.layers.folding import folding
+from bionets.layers.folding import current_folding, folding
 from bionets.layers.stateful import StatefulModule
 
 __all__ = ["unroll"]
@@ -36,9 +36,13 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
         What the model returns, every tensor as ``[T, B, ...]``.
 
     Raises:
-        RuntimeError: a stateful layer is called twice.
+        RuntimeError: a stateful layer is called twice, or the model unrolls a sequence itself.
         ValueError: a result is not one for each of the T·B samples.
     """
+    if current_folding() is not None:
+        raise RuntimeError(
+            "unroll within unroll: the model's forward unrolls a sequence itself, so call it as it is, model(x)"
+        )
     if isinstance(model, StatefulModule):
         return model(x, whole_sequence=True)
     if type(model).forward is nn.Sequential.forward:
