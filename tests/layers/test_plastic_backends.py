@@ -12,10 +12,13 @@ from torch import Tensor
 from bionets.layers.plastic import (
     IF,
     LIF,
+    MSTDP,
+    MSTDPET,
     AdaptiveLIF,
     AllButOne,
     ExponentialDynamics,
     Input,
+    LearningRule,
     Linear,
     LinearDynamics,
     MaxPool2d,
@@ -31,8 +34,8 @@ EVERYTHING = ("spikes", "trace", "voltage", "threshold")
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor]:
-    """A network of two or three groups, and two presentations of the same batch."""
+def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor, Tensor | None]:
+    """A network of two or three groups, two presentations of the same batch, and rewards."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     dtype = torch.float64
 
@@ -62,26 +65,38 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor]:
             return AdaptiveLIF(shape, dynamics(*shape), dynamics(*shape), homeostasis=homeostasis, **options)
         return kind(shape, dynamics(*shape), **options)
 
-    def rule(learnt: list[Linear]) -> PairSTDP | TripletSTDP:
+    def rule(learnt: list[Linear]) -> LearningRule:
+        kind = draw(st.sampled_from([PairSTDP, TripletSTDP, MSTDP, MSTDPET]))
+        if kind is MSTDP:
+            return MSTDP(learnt, 0.1, 0.8, 0.5)
+        if kind is MSTDPET:
+            decay = draw(st.sampled_from([0.05, 0.9]))  # the small one is multiplied out within the twelve steps
+            return MSTDPET([{"connections": learnt, "rate": 0.1}], 0.2, draw(st.sampled_from([0.0, 0.8])), 0.5, decay)
         dependence = draw(st.sampled_from([0.0, 1.0, 0.3]))
-        if draw(st.booleans()):
+        if kind is PairSTDP:
             target = draw(st.sampled_from([0.0, 0.3]))
             return PairSTDP([{"connections": learnt, "potentiation": 0.2}], 0.1, 0.05, target, dependence)
         nearest = draw(st.booleans())
         return TripletSTDP(learnt, 0.1, 0.05, 0.08, 0.03, 0.9, 0.8, nearest_spike=nearest, weight_dependence=dependence)
 
+    def delay() -> int:
+        return draw(st.sampled_from([0, 0, 1, 3]))
+
     size = draw(st.sampled_from([1, 5, 70]))
     network = Network()
     network.add("input", Input(6, trace=dynamics(6), nearest_spike=draw(st.booleans()), record=("spikes", "trace")))
     network.add("hidden", neurons((size,)))
-    learnt = [network.connect("input", "hidden", Linear(6, size, weight=between(0, 1, 6, size)))]
+    learnt = [network.connect("input", "hidden", Linear(6, size, weight=between(0, 1, 6, size), delay=delay()))]
     if draw(st.booleans()):
-        network.connect("hidden", "hidden", AllButOne(size, between(-0.5, 0.0, size)))
+        late = torch.randint(0, 4, (size,), generator=generator) if draw(st.booleans()) else 0
+        network.connect("hidden", "hidden", AllButOne(size, between(-0.5, 0.0, size), delay=late))
     if draw(st.booleans()):
         network.add("output", neurons((size, 1)))
         network.connect("hidden", "output", OneToOne(size, between(0.5, 1.0, size)))
-        back = Linear(size, size, weight=between(-0.5, 0.1, size, size), bounds=(-1.0, 1.0))
+        back = Linear(size, size, weight=between(-0.5, 0.1, size, size), bounds=(-1.0, 1.0), delay=delay())
         network.connect("output", "hidden", back)
+        if draw(st.booleans()):
+            learnt.append(back)
         learnt.append(
             network.connect("input", "output", Linear(6, size, weight=between(0, 1, 6, size), bounds=(0.0, 1.2)))
         )
@@ -91,7 +106,8 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor]:
     network.train(draw(st.booleans()))
     batch = draw(st.sampled_from([1, 3]))
     first, second = (torch.rand((12, batch, 6), generator=generator) < 0.4 for _ in range(2))
-    return network, first, second
+    rewards = draw(st.sampled_from([None, torch.randn(12, batch, generator=generator, dtype=dtype)]))
+    return network, first, second, rewards
 
 
 def everything(network: Network) -> dict[str, Tensor]:
@@ -106,11 +122,13 @@ def everything(network: Network) -> dict[str, Tensor]:
 
 @settings(max_examples=60, deadline=None)
 @given(networks())
-def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor]) -> None:
-    network, first, second = drawn
+def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
+    network, first, second, rewards = drawn
     other = copy.deepcopy(network)
     for x in (first, second):  # the second goes on from the state that the first left
-        ours, theirs = network(x, backend="numba"), other(x, backend="reference")
+        ours, theirs = network(x, rewards, backend="numba"), other(x, rewards, backend="reference")
+        network.reinforce(0.5)
+        other.reinforce(0.5)
         assert (network.backend, other.backend) == ("numba", "reference")
         assert ours.keys() == theirs.keys()
         for name, spikes in ours.items():
@@ -146,10 +164,10 @@ def test_float32_agrees_too(x: Tensor) -> None:
 
 
 def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None:
-    delayed = small(delay=2)
-    with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has delays"):
+    delayed = small(delay=torch.arange(48).reshape(16, 3) % 3)
+    with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has a delay for each synapse"):
         delayed(x, backend="numba")
-    with pytest.warns(UserWarning, match="reference backend: 'input_output' has delays"):
+    with pytest.warns(UserWarning, match="reference backend: 'input_output' has a delay for each synapse"):
         delayed(x)
     assert delayed.backend == "reference"
 

@@ -1,0 +1,233 @@
+"""Learning in the kernel: what spikes and rewards change, connection by connection, at the end of a step."""
+
+from typing import Any, NamedTuple
+
+import numba
+
+from bionets.layers.plastic.events.memory import BLOCK, array
+
+SMALLEST_SCALE = 1e-10  # of an eligibility, before it is multiplied out
+
+
+class Synapses(NamedTuple):
+    """A connection that learns, and what is on both sides of it."""
+
+    rows: Any
+    columns: Any
+    batch: Any
+    weight: Any
+    x: Any
+    y: Any
+    slow_pre: Any
+    slow_post: Any
+
+
+@numba.njit
+def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: int, rewards: Any, work: Any) -> None:
+    """The change of one connection's weights at the end of a step."""
+    pre, post, like = groups[connection.source], groups[connection.target], work.current
+    sources, targets = work.counts[connection.source], work.counts[connection.target]
+    rows, columns = pre.size, post.size
+    synapses = Synapses(
+        rows,
+        columns,
+        batch,
+        array(connection.weight, rows * columns, like),
+        array(pre.trace, batch * rows, like),
+        array(post.trace, batch * columns, like),
+        array(rule.slow_pre, batch * rows, like),
+        array(rule.slow_post, batch * columns, like),
+    )
+    if rule.eligibility:
+        if rule.decay or len(rewards) or t == steps - 1:  # without memory only what is rewarded counts
+            _remember(rule, synapses, pre, post, sources, targets, t == steps - 1, work)
+        if len(rewards):
+            _reinforce(rule, synapses, rewards[t], like)
+        return
+    if rule.slow_pre:
+        _fade(synapses.slow_pre, rule.pre_decay)
+        _fade(synapses.slow_post, rule.post_decay)
+    incoming = _index(pre, batch, sources, work, work.heads[0])
+    outgoing = _index(post, batch, targets, work, work.heads[1])
+    if incoming or outgoing:
+        _change(rule, synapses, incoming, outgoing, work)
+    for n in range(incoming):
+        work.heads[0, work.heads[0, len(like) + n]] = 0
+    for n in range(outgoing):
+        work.heads[1, work.heads[1, len(like) + n]] = 0
+    if rule.slow_pre:
+        _bump(synapses.slow_pre, pre, batch, work.spiking, sources, rule.nearest)
+        _bump(synapses.slow_post, post, batch, work.spiking, targets, rule.nearest)
+
+
+@numba.njit
+def _index(group: Any, batch: int, counts: Any, work: Any, index: Any) -> Any:
+    """Who spikes in any sample; returns how many.
+
+    With L the size of the largest group, ``index[j]`` is 1 + j + size·b for the first sample b in which neuron j
+    spikes, or 0; ``index[2 L + e]`` likewise leads from e = j + size·b to the next sample. From ``index[L]`` on stand
+    the neurons that spike.
+    """
+    found, largest = 0, len(work.current)
+    for b in range(batch - 1, -1, -1):
+        begin = group.offset + group.size * b
+        for k in range(begin, begin + counts[b]):
+            j = work.spiking[k]
+            if index[j] == 0:
+                index[largest + found] = j
+                found += 1
+            index[2 * largest + j + group.size * b] = index[j]
+            index[j] = 1 + j + group.size * b
+    return found
+
+
+@numba.njit
+def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -> None:
+    """Add to the weights, a block of rows after the other; where no target spikes, to the rows of the sources alone."""
+    down, up, heads = work.current, work.block, work.heads
+    number, rows, columns, weight = down.dtype.type, synapses.rows, synapses.columns, synapses.weight
+    low, high = number(rule.low), number(rule.high)
+    if outgoing == 0:
+        for m in range(incoming):
+            i = heads[0, len(down) + m]
+            _punish(rule, synapses, i, work)
+            row = weight[i * columns : i * columns + columns]
+            for j in range(columns):
+                row[j] = min(max(row[j] + down[j], low), high)
+        return
+    targets = heads[1, len(down) : len(down) + outgoing]
+    for begin in range(0, rows, BLOCK):
+        block = min(BLOCK, rows - begin)
+        _reward(rule, synapses, outgoing, begin, block, work)
+        for i in range(begin, begin + block):
+            row = weight[i * columns : i * columns + columns]
+            if rule.weight_dependence:
+                for n in range(outgoing):
+                    up[n * BLOCK + i - begin] *= _power(high - row[targets[n]], rule.weight_dependence)
+            if heads[0, i]:
+                _punish(rule, synapses, i, work)
+                for n in range(outgoing):
+                    down[targets[n]] += up[n * BLOCK + i - begin]
+                for j in range(columns):
+                    row[j] = min(max(row[j] + down[j], low), high)
+            else:
+                for n in range(outgoing):
+                    j = targets[n]
+                    row[j] = min(max(row[j] + up[n * BLOCK + i - begin], low), high)
+
+
+@numba.njit
+def _reward(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, work: Any) -> None:
+    """What the spike of each target adds to a block of rows, without the dependence on the weight."""
+    index, number, largest = work.heads[1], work.current.dtype.type, len(work.current)
+    offset, share = number(rule.trace_target), number(1 / synapses.batch)
+    for n in range(outgoing):
+        total = work.block[n * BLOCK : n * BLOCK + block]
+        for i in range(block):
+            total[i] = 0
+        event = index[index[largest + n]]
+        while event:
+            rate = number(rule.potentiation)
+            if rule.slow_pre:
+                rate += number(rule.triplet_potentiation) * synapses.slow_post[event - 1]
+            rate *= share
+            first = (event - 1) // synapses.columns * synapses.rows + begin
+            seen = synapses.x[first : first + block]
+            for i in range(block):
+                total[i] += rate * (seen[i] - offset)
+            event = index[2 * largest + event - 1]
+
+
+@numba.njit
+def _punish(rule: Any, synapses: Any, i: int, work: Any) -> None:
+    """What the spikes of source ``i`` add, below zero, to all its weights."""
+    index, down, columns = work.heads[0], work.current, synapses.columns
+    number = down.dtype.type
+    share = number(1 / synapses.batch)
+    for j in range(columns):
+        down[j] = 0
+    event = index[i]
+    while event:
+        rate = number(rule.depression)
+        if rule.slow_pre:
+            rate += number(rule.triplet_depression) * synapses.slow_pre[event - 1]
+        rate *= share
+        first = (event - 1) // synapses.rows * columns
+        seen = synapses.y[first : first + columns]
+        for j in range(columns):
+            down[j] -= rate * seen[j]
+        event = index[2 * len(down) + event - 1]
+    if rule.weight_dependence:
+        low = number(rule.low)
+        for j in range(columns):
+            down[j] *= _power(synapses.weight[i * columns + j] - low, rule.weight_dependence)
+
+
+@numba.njit
+def _power(base: float, exponent: float) -> Any:
+    if exponent == 0:
+        return 1.0
+    return base if exponent == 1 else base**exponent
+
+
+@numba.njit
+def _fade(trace: Any, decay: float) -> None:
+    factor = trace.dtype.type(decay)
+    for k in range(len(trace)):
+        trace[k] *= factor
+
+
+@numba.njit
+def _bump(trace: Any, group: Any, batch: int, spiking: Any, counts: Any, nearest: bool) -> None:
+    for b in range(batch):
+        for k in range(counts[b]):
+            j = group.size * b + spiking[group.offset + group.size * b + k]
+            trace[j] = 1 if nearest else trace[j] + 1
+
+
+@numba.njit
+def _remember(rule: Any, synapses: Any, pre: Any, post: Any, sources: Any, targets: Any, last: bool, work: Any) -> None:
+    """e ← decay·e + this step's pairs. The decay is one of ``scale`` and not of all synapses."""
+    rows, columns, number = synapses.rows, synapses.columns, work.current.dtype.type
+    eligibility = array(rule.eligibility, synapses.batch * rows * columns, work.current)
+    rule.scale *= rule.decay
+    if rule.scale < SMALLEST_SCALE:
+        _fade(eligibility, rule.scale)
+        rule.scale = 1.0
+    up, down = number(rule.potentiation / rule.scale), number(rule.depression / rule.scale)
+    for b in range(synapses.batch):
+        one = eligibility[b * rows * columns : (b + 1) * rows * columns]
+        if up:
+            begin = post.offset + columns * b
+            for i in range(rows if targets[b] else 0):
+                seen = up * synapses.x[b * rows + i]
+                for k in range(begin, begin + targets[b]):
+                    one[i * columns + work.spiking[k]] += seen
+        if down:
+            seen_row = synapses.y[b * columns : (b + 1) * columns]
+            for k in range(pre.offset + rows * b, pre.offset + rows * b + sources[b]):
+                i = work.spiking[k]
+                row = one[i * columns : (i + 1) * columns]
+                for j in range(columns):
+                    row[j] -= down * seen_row[j]
+    if last:
+        _fade(eligibility, rule.scale)
+        rule.scale = 1.0
+
+
+@numba.njit
+def _reinforce(rule: Any, synapses: Any, rewards: Any, like: Any) -> None:
+    """Δw = rate · mean over the batch of reward · e."""
+    size, number = synapses.rows * synapses.columns, like.dtype.type
+    eligibility = array(rule.eligibility, synapses.batch * size, like)
+    weight, low, high = synapses.weight, number(rule.low), number(rule.high)
+    for begin in range(0, size, BLOCK):
+        end = min(begin + BLOCK, size)
+        for b in range(synapses.batch):
+            rate = number(rule.rate * rule.scale / synapses.batch * rewards[b])
+            if rate:
+                one = eligibility[b * size : (b + 1) * size]
+                for k in range(begin, end):
+                    weight[k] += rate * one[k]
+        for k in range(begin, end):
+            weight[k] = min(max(weight[k], low), high)

@@ -1,0 +1,220 @@
+"""A network as tables of addresses for the kernel that computes a whole presentation at once.
+
+It takes all kinds of neurons in this package; `Linear`, `OneToOne` and `AllButOne` connections in any graph, with a
+delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
+"""
+
+import math
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.connection import Connection
+from bionets.layers.plastic.events import memory
+from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF, TraceLIF
+from bionets.layers.plastic.lateral import AllButOne, OneToOne
+from bionets.layers.plastic.learning_rule import LearningRule
+from bionets.layers.plastic.linear import Linear
+from bionets.layers.plastic.neuron import Input, Neuron
+from bionets.layers.plastic.pair_stdp import PairSTDP, check_dependence
+from bionets.layers.plastic.reward_modulated import MSTDP, MSTDPET
+from bionets.layers.plastic.triplet_stdp import TripletSTDP
+from bionets.layers.plastic.weighted import WeightedConnection
+
+if TYPE_CHECKING:
+    from bionets.layers.plastic.network import Network
+
+NEURONS = (Input, IF, LIF, AdaptiveLIF, TraceLIF)
+CONNECTIONS: dict[type[Connection], int] = {
+    Linear: memory.LINEAR,
+    OneToOne: memory.ONE_TO_ONE,
+    AllButOne: memory.ALL_BUT_ONE,
+}
+RULES = (PairSTDP, TripletSTDP, MSTDP, MSTDPET)
+FIELDS = frozenset(memory.GROUP.names or ())
+
+
+def why_not(network: "Network", device: torch.device) -> str | None:
+    """What of this network the kernel cannot compute; None if it can compute all."""
+    if device.type != "cpu":
+        return f"it lies on {device.type}"
+    for name, neurons in network.neurons.items():
+        if type(neurons) not in NEURONS:
+            return f"{name!r} are neurons of a kind of their own, {type(neurons).__name__}"
+    for name, connection in network.connections.items():
+        if type(connection) not in CONNECTIONS:
+            return f"{name!r} is a connection of the kind {type(connection).__name__}"
+        if isinstance(connection, WeightedConnection) and connection.delays_each_synapse:
+            return f"{name!r} has a delay for each synapse"
+    dtypes = _dtypes(network)
+    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
+        return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
+    taught: set[Connection] = set()
+    for rule in network.rules if network.training else []:
+        if type(rule) not in RULES:
+            return f"it learns by {type(rule).__name__}"
+        for connection, _ in rule:
+            if connection in taught:
+                return "a connection learns by more than one rule"
+            taught.add(connection)
+    return None
+
+
+def _dtypes(network: "Network") -> set[torch.dtype]:
+    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
+    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
+    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
+
+
+def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
+    """The spikes ``[T, B, *shape]`` of every group that is no input."""
+    from bionets.layers.plastic.events.kernel import present
+
+    tables = Tables(network, spikes)
+    steps, batch, groups, dtype = tables.steps, tables.batch, tables.groups, tables.dtype
+    largest, total = int(groups["size"].max()), int(groups["size"].sum())
+    work = memory.Work(
+        current=np.empty(largest, dtype),
+        block=np.empty(largest * memory.BLOCK, dtype),
+        spiking=np.empty(total * batch, np.int32),
+        counts=np.zeros((len(groups), batch), np.int32),
+        heads=np.zeros((2, (2 + batch) * largest), np.int32),
+        bits=np.empty(1, np.uint8),
+    )
+    given = np.empty((0, batch), dtype) if rewards is None else rewards.to(tables.torch_dtype).contiguous().numpy()
+    present(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
+    for neurons, name, history in tables.histories:
+        neurons.append_history(name, history)
+    return tables.out
+
+
+class Tables:
+    """The arguments of the kernel. Lives as long as the kernel runs, since it holds what the addresses point to."""
+
+    def __init__(self, network: "Network", spikes: dict[str, Tensor]) -> None:
+        self.steps, self.batch = next(iter(spikes.values())).shape[:2]
+        (self.torch_dtype,) = _dtypes(network)
+        self.dtype = torch.empty(0, dtype=self.torch_dtype).numpy().dtype
+        self.out: dict[str, Tensor] = {}
+        self.histories: list[tuple[Neuron, str, Tensor]] = []
+        self._held: list[Tensor] = []
+        self._places: dict[Connection, int] = {}
+        self._numbers = {neurons: g for g, neurons in enumerate(network.neurons.values())}
+        taught = [(rule, *each) for rule in network.rules for each in rule] if network.training else []
+        learning = {connection for _, connection, _ in taught}
+        carried = [name for name, c in network.connections.items() if self._is_carried(network, name, c in learning)]
+        self.groups = np.zeros(len(network.neurons) + len(carried), memory.GROUP)
+        self.connections = np.zeros(len(network.connections), memory.CONNECTION)
+        self.plasticities = np.zeros(len(taught), memory.PLASTICITY)
+        for (name, neurons), row in zip(network.neurons.items(), self.groups, strict=False):
+            self._group(row, neurons)
+            if name in spikes:
+                row["x"] = self._address(spikes[name].contiguous())
+            else:
+                self.out[name] = self._recorded(neurons, torch.bool)
+                row["out"] = self._address(self.out[name])
+            row["first"] = len(self._places)
+            for source, connection in network.inputs_of(name):
+                self._connection(connection, self._numbers[source], self._numbers[neurons])
+            row["last"] = len(self._places)
+        for g, name in enumerate(carried, start=len(network.neurons)):
+            connection = network.connections[name]
+            self._carried(self.groups[g], connection, network.neurons[network.paths[name][0]])
+            place = self.connections[self._places[connection]]
+            place["source"], place["carries"] = g, True
+        self.groups["offset"] = self.batch * (self.groups["size"].cumsum() - self.groups["size"])
+        for plasticity, (rule, connection, options) in zip(self.plasticities, taught, strict=True):
+            self._plasticity(plasticity, rule, connection, options, network.ends_of(connection))
+
+    def _is_carried(self, network: "Network", name: str, learns: bool) -> bool:
+        """Whether what arrives differs from what the source now is, when it is needed."""
+        source, target = (self._numbers[network.neurons[end]] for end in network.paths[name])
+        return network.connections[name].delay is not None or (learns and source >= target)
+
+    def _group(self, row: Any, neurons: Neuron) -> None:
+        row["size"] = math.prod(neurons.shape)
+        row["is_input"], row["subtracts_trace"] = isinstance(neurons, Input), neurons.subtracts_trace
+        row["has_trace"], row["nearest"] = neurons.has_trace, neurons.nearest_spike
+        if isinstance(neurons, AdaptiveLIF):
+            row["adapts"], row["shares_adaptation"] = neurons.adapts, neurons.homeostasis
+        for name, value in neurons._buffers.items():
+            if value is not None and name in FIELDS:
+                if name in neurons.state_names:  # the kernel writes to it, and somebody may have kept the present one
+                    value = value.clone()
+                neurons._buffers[name] = value = value.contiguous()
+                row[name] = self._address(value)
+        for name in neurons.record:
+            history = self._recorded(neurons, torch.bool if name == "spikes" else self.torch_dtype)
+            self.histories.append((neurons, name, history))
+            row[f"{name}_history"] = self._address(history)
+
+    def _connection(self, connection: Connection, source: int, target: int) -> None:
+        weight = connection._parameters["weight"]
+        assert weight is not None
+        weight.data = weight.data.contiguous()
+        place = self._places[connection] = len(self._places)
+        self.connections[place] = (CONNECTIONS[type(connection)], source, target, self._address(weight), False)
+
+    def _carried(self, row: Any, connection: Connection, source: Neuron) -> None:
+        """What a connection carries, as a group of its own."""
+        shape = (self.batch, *source.shape)
+        row["size"], row["origin"] = math.prod(source.shape), self._numbers[source]
+        row["spikes"] = self._address(torch.empty(shape, dtype=torch.bool))
+        row["has_trace"], row["nearest"] = source.has_trace, source.nearest_spike
+        if source.has_trace:
+            for name in ("trace_decay", "trace_gain"):
+                row[name] = self._address(getattr(source, name).contiguous())
+        if connection.delay is None:
+            row["trace"] = self._address(torch.empty(shape, dtype=self.torch_dtype))
+            return
+        row["delay"] = self._address(connection.delay.expand(source.shape).contiguous())
+        for name, dtype in (("countdown", torch.int32), ("trace", self.torch_dtype)):
+            if name == "countdown" or source.has_trace:
+                kept = connection._buffers[name]
+                state = torch.zeros(shape, dtype=dtype) if kept is None else kept.clone().contiguous()
+                connection._buffers[name] = state
+                row[name] = self._address(state)
+
+    def _plasticity(
+        self,
+        row: Any,
+        rule: LearningRule,
+        connection: WeightedConnection,
+        options: SimpleNamespace,
+        ends: tuple[Neuron, Neuron],
+    ) -> None:
+        for end, neurons in zip(("source", "target"), ends, strict=True):
+            if not neurons.has_trace:
+                raise ValueError(f"the rule needs a trace of the {end}: {neurons._get_name()}(..., trace=...)")
+        check_dependence(connection, getattr(options, "weight_dependence", 0.0))
+        row["connection"], row["scale"] = self._places[connection], 1.0
+        row["low"], row["high"] = connection.bounds
+        for name, value in vars(options).items():
+            row["nearest" if name == "nearest_spike" else name] = value
+        rows, columns = connection.weight.shape
+        if isinstance(rule, TripletSTDP):
+            row["slow_pre"] = self._memory(rule, connection, "slow_pre", (self.batch, rows, 1))
+            row["slow_post"] = self._memory(rule, connection, "slow_post", (self.batch, columns, 1))
+        elif isinstance(rule, MSTDPET):
+            row["eligibility"] = self._memory(rule, connection, "eligibility", (self.batch, rows, columns))
+
+    def _memory(self, rule: LearningRule, connection: WeightedConnection, name: str, shape: tuple[int, ...]) -> int:
+        """The address of something that a rule remembers of a connection."""
+        state = rule.state[connection]
+        kept = state.get(name, torch.zeros(shape, dtype=self.torch_dtype))
+        if tuple(kept.shape) != shape:
+            raise ValueError(
+                f"{name} of {type(rule).__name__} is of {len(kept)} samples, not {self.batch}: call reset()"
+            )
+        state[name] = kept.clone(memory_format=torch.contiguous_format)
+        return self._address(state[name])
+
+    def _recorded(self, neurons: Neuron, dtype: torch.dtype) -> Tensor:
+        return torch.empty((self.steps, self.batch, *neurons.shape), dtype=dtype)
+
+    def _address(self, tensor: Tensor) -> int:
+        self._held.append(tensor)
+        return tensor.data_ptr()
