@@ -71,3 +71,14 @@ def test_what_was_put_aside_moves_with_the_model(x: Tensor) -> None:
     unfreeze(net)
     assert {value.dtype for value in net.state_dict().values()} == {torch.float64}
     run(net, x.double())
+
+
+def test_values_of_the_other_kind_are_refused_with_what_to_call() -> None:
+    net, frozen = network(), network()
+    freeze(frozen)
+    with pytest.raises(RuntimeError, match=r"values of 1 are.*call freeze\(model\) first"):
+        net.load_state_dict(frozen.state_dict())
+    with pytest.raises(RuntimeError, match=r"values of 3\.layer are.*call unfreeze\(model\) first"):
+        frozen.load_state_dict(net.state_dict())
+    freeze(net)
+    net.load_state_dict(frozen.state_dict())

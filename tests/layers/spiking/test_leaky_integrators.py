@@ -8,6 +8,8 @@ import random
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bionets.layers import get_states, reset_states, unroll
@@ -110,6 +112,23 @@ def test_step_by_step_in_chunks_and_in_one_pass_are_equal(name: str, quant: str)
     for other in results[1:]:
         assert torch.equal(other[0], results[0][0])
         torch.testing.assert_close(other[1:], results[0][1:])
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_shape_any_axis_and_any_chunks_are_one_pass_over_plain_features(data: st.DataObject) -> None:
+    name, quant = data.draw(st.sampled_from([each for each in VARIANTS if each[1] in ("", "round", "identity")]))
+    others = data.draw(st.lists(st.integers(1, 3), max_size=3))
+    axis = data.draw(st.integers(0, len(others)))
+    dim = data.draw(st.sampled_from([axis, axis - len(others) - 1]))
+    lengths = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    x = 2 * torch.randn(sum(lengths), *others, N, dtype=torch.float64)
+    moved = x.movedim(-1, axis + 1)  # lies in memory in another order than it is indexed
+    moved = moved.contiguous() if data.draw(st.booleans()) else moved
+    expected = layer_of(name, quant).over_time(x.flatten(1, -2) if others else x.unsqueeze(1))[0].reshape(x.shape)
+    layer = layer_of(name, quant, dim=dim)
+    found = torch.cat([unroll(layer, piece) for piece in moved.split(lengths)])
+    torch.testing.assert_close(found, expected.movedim(-1, axis + 1))
 
 
 @pytest.mark.parametrize("name", ["LI", "LIB", "DSRLITS"])

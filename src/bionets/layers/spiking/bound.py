@@ -147,6 +147,18 @@ class BoundParameters(nn.Module):
                     raw.grad.data = fn(raw.grad.data)
         return self
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        kept, bound = ("raw_", "") if self.frozen is None else ("", "raw_")
+        names = [name for name, rule in self.bounds.items() if rule is not None]
+        if any(f"{prefix}{bound}{name}" in state_dict and f"{prefix}{kept}{name}" not in state_dict for name in names):
+            call = "freeze" if self.frozen is None else "unfreeze"
+            errors: list[str] = arguments[-1]
+            errors.append(
+                f"the values of {prefix.removesuffix('.')} are those of a model after {call}: call {call}(model) first"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def __getattr__(self, name: str) -> Tensor | nn.Module:
         bound = self.__dict__.get("bounds", {}).get(name)
         if bound is None or name in self._buffers:
