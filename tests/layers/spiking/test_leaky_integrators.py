@@ -213,11 +213,16 @@ def test_values_are_numbers_or_tensors_and_read_as_given() -> None:
 
 
 def test_values_can_be_set_in_place() -> None:
-    layer = CLASSES["RLIB"](3)
+    layer = CLASSES["RLIB"](3, learn_gamma=False)
+    layer.gamma = 0.75
+    assert layer.gamma.tolist() == [0.75] * 3 and not layer.gamma.requires_grad
     raw, weight = layer.raw_beta, layer.rec_weight
     layer.beta, layer.rec_weight, layer.threshold = 0.5, torch.tensor([1.0, 2.0, 3.0]), 0.25
     assert layer.raw_beta is raw and layer.rec_weight is weight and raw.requires_grad
     assert layer.beta.tolist() == [0.5] * 3 and weight.tolist() == [1.0, 2.0, 3.0] and layer.threshold[0] == 0.25
+    scaled = CLASSES["LITS"](3, learn_pos_scale=False)
+    scaled.pos_scale = 2.0
+    assert dict(scaled.named_buffers())["pos_scale"].tolist() == [2.0] * 3
     with pytest.raises(ValueError, match="beta must be between 0 and 1"):
         layer.beta = 1.5
     assert layer.beta.tolist() == [0.5] * 3

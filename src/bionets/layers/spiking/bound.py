@@ -168,7 +168,7 @@ class BoundParameters(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, bound or free, under the rules of its bound."""
         bounds = self.__dict__.get("bounds", {})
-        if name not in bounds or isinstance(value, nn.Parameter) or name in self._buffers:
+        if name not in bounds or isinstance(value, nn.Parameter) or (self.frozen is not None and bounds[name]):
             super().__setattr__(name, value)
             return
         kept: Tensor = getattr(self, name if bounds[name] is None else f"raw_{name}")
