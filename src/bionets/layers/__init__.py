@@ -3,6 +3,8 @@
 from bionets.layers.brc import BRC, BRCCell
 from bionets.layers.nbrc import NBRC, NBRCCell
 from bionets.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers.spatial import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
+from bionets.layers.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,
@@ -24,14 +26,21 @@ __all__ = [
     "PeepholeLSTM",
     "PeepholeLSTMCell",
     "RecurrentStigmergicMemory",
+    "SpatialConv2d",
+    "SpatialLayer",
+    "SpatialLinear",
     "StatefulModule",
     "StigmergicMemory",
     "StigmergicPerceptron",
     "detach_states",
     "get_states",
     "load_states",
+    "proximity_cost",
     "reset_states",
     "save_states",
     "set_states",
+    "spatial_cost",
+    "spatial_layers",
+    "transport_cost",
     "unroll",
 ]
