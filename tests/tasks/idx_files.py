@@ -19,12 +19,12 @@ def idx(array: Tensor, code: int = 8) -> bytes:
     return header + array.numpy().astype({8: ">u1", 12: ">i4"}[code]).tobytes()
 
 
-def contents(train: int = 60, test: int = 30) -> dict[str, bytes]:
-    """The four files of random 28 × 28 images and labels."""
+def contents(train: int = 60, test: int = 30, side: int = 28) -> dict[str, bytes]:
+    """The four files of random square images and labels."""
     generator = torch.Generator().manual_seed(0)
     made = {}
     for (images, labels), size in zip((NAMES[:2], NAMES[2:]), (train, test), strict=True):
-        pictures = torch.randint(0, 256, (size, 28, 28), dtype=torch.uint8, generator=generator)
+        pictures = torch.randint(0, 256, (size, side, side), dtype=torch.uint8, generator=generator)
         made[images] = gzip.compress(idx(pictures), mtime=0)
         made[labels] = gzip.compress(idx(torch.arange(size, dtype=torch.uint8) % 10), mtime=0)
     return made

@@ -4,6 +4,7 @@ from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.schedule import cosine_schedule
+from bionets.models.spatial import SpatialConvModel, SpatialLinearModel, SpatialModel
 from bionets.models.spiking import SpikingModel
 from bionets.models.spiking_conv import SpikingConvModel
 from bionets.models.spiking_recurrent import SpikingRecurrentModel
@@ -14,6 +15,9 @@ __all__ = [
     "FeedForwardModel",
     "Model",
     "RecurrentModel",
+    "SpatialConvModel",
+    "SpatialLinearModel",
+    "SpatialModel",
     "SpikingConvModel",
     "SpikingModel",
     "SpikingRecurrentModel",

@@ -1,0 +1,165 @@
+"""Networks of neurons that have a place: fully connected, or convolutional."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
+from bionets.layers.spatial_costs import POWERS, Norm, SpatialCosts, check_where, mean_costs
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+
+class SpatialModel(Model):
+    """A network with spatial layers, whose places cost something while it is trained.
+
+    The loss of training is task loss + proximity · proximity cost + transport · transport cost (see `mean_costs`).
+    ``val/loss`` is the task's alone; both costs, not weighted, are logged as ``val/proximity`` and ``val/transport``.
+
+    Args:
+        spec: the task's spec.
+        network: from images to scores.
+        where: which of its spatial layers carry the costs, counted from 0; None for all.
+        proximity, transport: the weights of the two costs; 0 for none.
+        norm: of the connections' weights, ``l1`` or ``l2``.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, a negative weight, ``where`` beyond the layers.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        network: nn.Sequential,
+        where: Sequence[int] | None = None,
+        proximity: float = 0.0,
+        transport: float = 0.0,
+        norm: Norm = "l2",
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if norm not in POWERS:
+            raise ValueError(f"model.norm={norm} is unknown: choose {' or '.join(POWERS)}")
+        for name, weight in (("proximity", proximity), ("transport", transport)):
+            if weight < 0:
+                raise ValueError(f"model.{name} must not be negative, got {weight}")
+        try:
+            self.where = None if where is None else check_where(where, len(spatial_layers(network)))
+        except ValueError as error:
+            raise ValueError(f"model.{error}") from error
+        self.network = network
+        self.proximity, self.transport, self.norm = proximity, transport, norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+    def costs(self) -> SpatialCosts:
+        """Both costs of the network as it is, not weighted."""
+        return mean_costs(self.network, self.norm, self.where)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        loss = super().training_step(batch, batch_index)
+        if not (self.proximity or self.transport):
+            return loss
+        costs = self.costs()
+        return loss + self.proximity * costs.proximity + self.transport * costs.transport
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        with torch.no_grad():
+            costs = self.costs()
+        self.log_dict({f"val/{name}": value for name, value in costs._asdict().items()}, sync_dist=False)
+
+
+class SpatialLinearModel(SpatialModel):
+    """All pixels at once -> fully connected spatial layers, the last of which gives the scores.
+
+    Args:
+        hidden_sizes: neurons of each hidden layer.
+        activation: the name of a class in `torch.nn`, after each hidden layer.
+        dim: in how many dimensions the neurons lie.
+        others: see `SpatialModel`.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        hidden_sizes: Sequence[int] = (100, 100),
+        activation: str = "ReLU",
+        where: Sequence[int] | None = None,
+        proximity: float = 0.0,
+        transport: float = 0.0,
+        norm: Norm = "l2",
+        dim: int = 2,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        require_positive("hidden_sizes", hidden_sizes)
+        require_positive("dim", [dim])
+        layers: list[nn.Module] = [nn.Flatten()]
+        for size_in, size_out in pairwise([spec.input_size, *hidden_sizes]):
+            layers += [SpatialLinear(size_in, size_out, dim=dim), make_activation(activation)]
+        network = nn.Sequential(*layers, SpatialLinear(hidden_sizes[-1], spec.output_size, dim=dim))
+        super().__init__(spec, network, where, proximity, transport, norm, optimizer)
+
+
+class SpatialConvModel(SpatialModel):
+    """Spatial convolutions, each of which halves the sides of the image -> one spatial linear layer, the scores.
+
+    Args:
+        channels: of each convolution.
+        kernel_size: of all convolutions, an odd number.
+        activation: the name of a class in `torch.nn`, after each convolution.
+        dim: in how many dimensions the channels lie.
+        others: see `SpatialModel`.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        channels: Sequence[int] = (32, 64),
+        kernel_size: int = 3,
+        activation: str = "ReLU",
+        where: Sequence[int] | None = None,
+        proximity: float = 0.0,
+        transport: float = 0.0,
+        norm: Norm = "l2",
+        dim: int = 2,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        require_positive("channels", channels)
+        require_positive("dim", [dim])
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"model.kernel_size must be odd and at least 1, got {kernel_size}")
+        if spec.image_shape is None:
+            raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
+        channels_in, height, width = spec.image_shape
+        layers: list[nn.Module] = []
+        for size_in, size_out in pairwise([channels_in, *channels]):
+            convolution = SpatialConv2d(size_in, size_out, kernel_size, stride=2, padding=kernel_size // 2, dim=dim)
+            layers += [convolution, make_activation(activation)]
+            height, width = (height + 1) // 2, (width + 1) // 2
+        scores = SpatialLinear(channels[-1] * height * width, spec.output_size, dim=dim)
+        network = nn.Sequential(*layers, nn.Flatten(), scores)
+        super().__init__(spec, network, where, proximity, transport, norm, optimizer)
+
+
+def make_activation(name: str) -> nn.Module:
+    """An activation of `torch.nn` by the name of its class."""
+    kind = getattr(nn.modules.activation, name, None)
+    try:
+        if isinstance(kind, type) and issubclass(kind, nn.Module):
+            return kind()
+    except TypeError:  # it cannot do without arguments
+        pass
+    raise ValueError(f"model.activation={name} is no activation of torch.nn: write ReLU, Tanh, GELU, ...")
+
+
+def require_positive(key: str, sizes: Sequence[int]) -> None:
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"model.{key} must be at least 1, got {list(sizes)}")

@@ -1,0 +1,230 @@
+"""Several image classifications at once, for one network: each in its turn, side by side, or one over the other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+
+from . import image_files
+from .batches import Batches
+from .checks import require_at_least
+from .image_files import IMAGE_FILES
+from .images import SIDE
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
+
+Presentation = Literal["sequential", "concatenate", "mix"]
+Sampling = Literal["random", "task"]
+
+
+class MultiImage(Task):
+    """Tell the classes of each of ``datasets`` apart; every one of them is a task of its own.
+
+    ``presentation`` says what a network sees:
+
+    - ``sequential``: one image of one task, ``[B, 1, 28, 28]``;
+    - ``concatenate``: an image of each task, as channels, ``[B, tasks, 28, 28]``;
+    - ``mix``: the sum of an image of each task, ``[B, 1, 28, 28]``.
+
+    The prediction ``[B, labels · tasks]`` is read as ``[B, labels, tasks]``, so unit u belongs to task u mod tasks. The
+    target ``[B, tasks]`` holds a label for each task, -1 for one that is not shown; labels are taken modulo ``labels``.
+
+    ``train_size``, ``val_size`` and ``test_size`` are images of each task. A data set with fewer than the longest has
+    is repeated, the rest drawn at random, up to ``train_size`` and ``test_size``; validation images never repeat. The
+    images that meet in one input are paired anew in every epoch.
+
+    With ``sampling=task`` an epoch shows one task alone: ``epochs_per_task`` epochs of the first, then as many of the
+    next, and again from the first after the last. None for one round in all ``epochs``, as continual learning has it.
+
+    The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; that of the others is
+    the mean over tasks of the cross-entropy over each task's units.
+
+    Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        datasets: Sequence[str] = ("mnist", "fashion_mnist"),
+        data_dir: str | Path = "data",
+        presentation: Presentation = "sequential",
+        sampling: Sampling = "random",
+        epochs_per_task: int | None = None,
+        labels: int = 10,
+        train_size: int = 55_000,
+        val_size: int = 5_000,
+        test_size: int = 10_000,
+        batch_size: int = 256,
+        epochs: int = 50,
+        seed: int = 0,
+    ) -> None:
+        for name in datasets:
+            if name not in IMAGE_FILES:
+                raise ValueError(f"task.datasets names {name}, which is unknown: choose {', '.join(IMAGE_FILES)}")
+        if not datasets or len(set(datasets)) < len(datasets):
+            raise ValueError(f"task.datasets must name some data sets, each once, got {list(datasets)}")
+        for key, value, kind in (("presentation", presentation, Presentation), ("sampling", sampling, Sampling)):
+            if value not in get_args(kind):
+                raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(get_args(kind))}")
+        if sampling == "task" and presentation != "sequential":
+            raise ValueError("task.sampling=task shows one task at a time: choose task.presentation=sequential")
+        require_at_least(2, labels=labels)
+        require_at_least(1, train_size=train_size, epochs=epochs)
+        tasks = len(datasets)
+        self.epochs_per_task = -(-epochs // tasks) if epochs_per_task is None else epochs_per_task
+        require_at_least(1, epochs_per_task=self.epochs_per_task)
+        self.shown_one_by_one = presentation == "sequential"
+        super().__init__(
+            train_size=train_size * tasks if self.shown_one_by_one and sampling == "random" else train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.images_per_task = train_size
+        self.datasets = tuple(datasets)
+        self.data_dir = Path(data_dir)
+        self.presentation = presentation
+        self.sampling = sampling
+        self.labels = labels
+        channels = tasks if presentation == "concatenate" else 1
+        shape = (channels, SIDE, SIDE)
+        self.spec = TaskSpec("image_to_class", channels * SIDE * SIDE, labels * tasks, image_shape=shape)
+        self._read_once: dict[str, list[Data]] = {}
+
+    def prepare_data(self) -> None:
+        """Download what is missing, and see that the files are whole, of one shape, and hold as many images as asked
+        for.
+        """
+        self._sets("train")
+        self._sets("test")
+
+    def task_of_epoch(self, epoch: int) -> int | None:
+        """The task that an epoch shows alone, None where it shows all."""
+        return (epoch // self.epochs_per_task) % len(self.datasets) if self.sampling == "task" else None
+
+    def train_data(self, epoch: int) -> Data:
+        """uint8 images ``[N, images in an input, 28, 28]`` and labels ``[N, tasks]``, paired as the epoch has them."""
+        sets = self._sets("train")
+        alone = self.task_of_epoch(epoch)
+        if alone is not None:
+            return self._shown([(alone, *sets[alone])])
+        if self.shown_one_by_one:
+            return self._shown([(task, *data) for task, data in enumerate(sets)])
+        orders = [
+            torch.randperm(self.images_per_task, generator=generator(self.seed, "pairs", epoch, name))
+            for name in self.datasets
+        ]
+        return self._shown(
+            [(task, x[rows], y[rows]) for task, ((x, y), rows) in enumerate(zip(sets, orders, strict=True))]
+        )
+
+    def val_data(self) -> Data:
+        """The images set apart from training."""
+        return self._shown([(task, *data) for task, data in enumerate(self._sets("val"))])
+
+    def test_data(self, name: str) -> Data:
+        """The first of the test images."""
+        return self._shown([(task, *data) for task, data in enumerate(self._sets("test"))])
+
+    def alone(self, task: int, split: str = "test") -> Batches:
+        """Batches in which the images of one task are shown, and of no other: a blank image stands for each of
+        those.
+        """
+        x, target = self._shown([(task, *self._sets(split)[task])])
+        if not self.shown_one_by_one:
+            blank = x.new_zeros(len(x), len(self.datasets), *x.shape[2:])
+            blank[:, task] = x[:, 0]
+            x = blank
+        return self._batches((x, target))
+
+    @property
+    def stored_batch_dims(self) -> tuple[int, int]:
+        return 0, 0
+
+    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
+        """uint8 images ``[B, images in an input, 28, 28]`` to x as the model sees it."""
+        x = x.float().div_(255)
+        return (x.sum(1, keepdim=True) if self.presentation == "mix" else x), target
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch, and over tasks where all are shown at once."""
+        if not self.shown_one_by_one:
+            return functional.cross_entropy(by_task(prediction, len(self.datasets)), target)
+        return functional.cross_entropy(prediction, unit_of(target))
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy_<data set>``, each task's share of images whose label has the highest score among the task's own
+        units; ``accuracy``, of ``sequential`` the share of images whose unit has the highest score of all, of the
+        others the mean over tasks.
+        """
+        own = {f"accuracy_{name}": TaskAccuracy(task) for task, name in enumerate(self.datasets)}
+        overall = UnitAccuracy() if self.shown_one_by_one else TaskAccuracy()
+        # Groups would take two tasks for one whose first batches happen to have equally many right.
+        return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
+
+    def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Data:
+        """(task, images, labels) as inputs and targets: rows of one task each, or of all tasks at once."""
+        targets = []
+        for task, _, labels in sets:
+            target = labels.new_full((len(labels), len(self.datasets)), NOT_SHOWN)
+            target[:, task] = labels
+            targets.append(target)
+        if self.shown_one_by_one:
+            return torch.cat([images for _, images, _ in sets]).unsqueeze(1), torch.cat(targets)
+        return torch.stack([images for _, images, _ in sets], 1), torch.stack(targets).amax(0)
+
+    def _sets(self, split: str) -> list[Data]:
+        """Images ``[N, 28, 28]`` and labels ``[N]`` of every task, equally many of each."""
+        if split not in self._read_once:
+            read = [image_files.read(IMAGE_FILES[name], self.data_dir, _file_of(split)) for name in self.datasets]
+            self._require_one_shape([images for images, _ in read])
+            if split == "test":
+                pools = [torch.arange(len(labels)) for _, labels in read]
+                self._read_once["test"] = self._taken(read, pools, self.test_size, "test")
+            else:
+                orders = [torch.randperm(len(labels), generator=generator("split")) for _, labels in read]
+                if any(self.val_size >= len(order) for order in orders):
+                    raise ValueError(f"task.val_size={self.val_size} leaves no images of some data set to train on")
+                val = [order[-self.val_size :] for order in orders]
+                train = [order[: -self.val_size] for order in orders]
+                self._read_once["train"] = self._taken(read, train, self.images_per_task, "train")
+                self._read_once["val"] = self._taken(read, val, self.val_size, "val")
+        return self._read_once[split]
+
+    def _taken(self, read: Sequence[Data], pools: Sequence[Tensor], size: int, split: str) -> list[Data]:
+        longest = max(map(len, pools))
+        if size > longest:
+            raise ValueError(f"task.{split}_size must be at most {longest}, the images of the longest set, got {size}")
+        taken = []
+        for (images, labels), pool, name in zip(read, pools, self.datasets, strict=True):
+            rows = pool[resampled(len(pool), size, generator("resample", split, name))]
+            taken.append((images[rows], labels[rows] % self.labels))
+        return taken
+
+    def _require_one_shape(self, images: Sequence[Tensor]) -> None:
+        shapes = [" × ".join(map(str, each.shape[1:])) for each in images]
+        if set(shapes) != {f"{SIDE} × {SIDE}"}:
+            found = ", ".join(f"{name} {shape}" for name, shape in zip(self.datasets, shapes, strict=True))
+            raise ValueError(f"task.datasets must all hold images of {SIDE} × {SIDE} pixels, got {found}")
+
+
+def resampled(available: int, size: int, random: Generator) -> Tensor:
+    """``size`` rows of so many as there are: the first ones, or all of them as often as they fit and some more."""
+    if size <= available:
+        return torch.arange(size)
+    whole = torch.arange(available).repeat(size // available)
+    return torch.cat([whole, torch.randperm(available, generator=random)[: size % available]])
+
+
+def _file_of(split: str) -> str:
+    return "test" if split == "test" else "train"

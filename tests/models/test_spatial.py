@@ -1,0 +1,95 @@
+"""Spatial models: shapes, what is minimised and what is logged, and what is refused."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import SpatialLayer, spatial_cost, spatial_layers
+from bionets.models import SpatialConvModel, SpatialLinearModel
+from bionets.models.spatial import SpatialModel
+from bionets.tasks import TaskSpec
+
+IMAGE = TaskSpec("image_to_class", input_size=2 * 49, output_size=20, image_shape=(2, 7, 7))
+ROWS = TaskSpec("sequence_to_class", input_size=28, output_size=10, steps=28)
+SMALL = {SpatialLinearModel: {"hidden_sizes": [6, 5]}, SpatialConvModel: {"channels": [3, 4]}}
+
+
+def build(kind: type[SpatialModel], **keys: object) -> SpatialModel:
+    return kind(IMAGE, **{**SMALL[kind], **keys})
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_prediction_has_a_score_for_each_unit_and_every_layer_is_spatial(kind: type[SpatialModel]) -> None:
+    model = build(kind, dim=3)
+    assert model(torch.rand(8, 2, 7, 7)).shape == (8, 20)
+    layers = spatial_layers(model)
+    assert [len(layer.positions) for layer in layers] == [*next(iter(SMALL[kind].values())), 20]
+    assert {layer.positions.shape[1] for layer in layers} == {3}
+    with_weights = [module for module in model.modules() if hasattr(module, "weight")]
+    assert all(isinstance(module, SpatialLayer) for module in with_weights)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (2.0, 0.0), (2.0, 3.0)])
+def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(
+    kind: type[SpatialModel], weights: tuple[float, float]
+) -> None:
+    proximity, transport = weights
+    model = build(kind, proximity=proximity, transport=transport, norm="l1", where=[1, 2])
+    batch = torch.rand(8, 2, 7, 7), torch.randint(20, (8,))
+    model._trainer = SimpleNamespace(datamodule=SimpleNamespace(loss=nn.functional.cross_entropy))
+    expected = nn.functional.cross_entropy(model(batch[0]), batch[1])
+    expected = expected + spatial_cost(model, proximity, transport, "l1", [1, 2])
+    loss = model.training_step(batch, 0)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    first, second, third = spatial_layers(model)
+    assert (second.positions.grad is not None) == (proximity > 0)
+    assert (first.positions.grad is not None and bool(first.positions.grad.any())) == (transport > 0)
+    assert third.weight.grad is not None
+
+
+def test_both_costs_are_logged_apart_and_not_weighted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(SpatialLinearModel, proximity=5.0, transport=5.0)
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
+    model.validation_meters = {"validation": SimpleNamespace(compute=lambda: {"loss": torch.tensor(1.0)})}
+    model.on_validation_epoch_end()
+    assert logged.keys() == {"val/loss", "val/proximity", "val/transport"} and logged["val/loss"] == 1
+    assert logged["val/proximity"] + logged["val/transport"] == spatial_cost(model, 1, 1)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"where": [0, 3]}, "model.where=.*layer 3"),
+        ({"norm": "l3"}, "model.norm=l3"),
+        ({"proximity": -1.0}, "model.proximity"),
+        ({"transport": -1.0}, "model.transport"),
+        ({"activation": "Relu"}, "model.activation=Relu"),
+        ({"activation": "MultiheadAttention"}, "model.activation=MultiheadAttention"),
+        ({"dim": 0}, "model.dim"),
+    ],
+)
+def test_impossible_keys_are_refused(kind: type[SpatialModel], keys: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(kind, **keys)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SpatialLinearModel(ROWS), "does not fit"),
+        (lambda: SpatialConvModel(ROWS), "does not fit"),
+        (lambda: SpatialLinearModel(IMAGE, hidden_sizes=[]), "model.hidden_sizes"),
+        (lambda: SpatialLinearModel(IMAGE, hidden_sizes=[4, 0]), "model.hidden_sizes"),
+        (lambda: SpatialConvModel(IMAGE, channels=[0]), "model.channels"),
+        (lambda: SpatialConvModel(IMAGE, kernel_size=2), "model.kernel_size"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
