@@ -11,6 +11,7 @@ from bionets.experiment.callbacks import SeedEachEpoch, StopBelow
 from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.errors import UserError
 from bionets.experiment.instantiate import instantiate_node
+from bionets.experiment.positions_file import RecordPositions
 from bionets.experiment.progress import ProgressBar
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.schemas import MODELS
@@ -79,7 +80,7 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     monitored value.
     """
     refuse_no_training(config["trainer"], task)
-    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), *records]
+    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), *records, RecordPositions(folder.positions_file)]
     callbacks += checkpointing(folder, task.monitor, task.mode)
     if task.stop_below is not None:
         callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))

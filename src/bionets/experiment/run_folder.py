@@ -29,6 +29,7 @@ class RunFolder:
         self.overrides_file = self.path / "overrides.yaml"
         self.environment_file = self.path / "environment.json"
         self.metrics_file = self.path / "metrics.csv"
+        self.positions_file = self.path / "positions.npz"
         self.result_file = self.path / "result.json"
         self.wandb_file = self.path / "wandb.json"
         self.checkpoints = self.path / "checkpoints"

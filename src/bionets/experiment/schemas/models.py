@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from .model import Model
+from .spatial import SPATIAL_MODELS
 from .spiking import SpikingConvModel, SpikingRecurrentModel
 
 
@@ -76,4 +77,5 @@ MODELS: dict[str, type[Model]] = {
     "feed_forward": FeedForwardModel,
     "spiking_conv": SpikingConvModel,
     "spiking_recurrent": SpikingRecurrentModel,
+    **SPATIAL_MODELS,
 }

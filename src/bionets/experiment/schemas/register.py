@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from .models import MODELS
 from .optimizers import OPTIMIZERS, CosineSchedule
-from .run import Callbacks, Compare, Evaluate, Logger, Paths, Train
+from .run import Analyse, Callbacks, Compare, Evaluate, Logger, Paths, Train
 from .sweeps import SWEEPS
 from .tasks import TASKS
 
@@ -31,6 +31,7 @@ def register(configs: Path) -> None:
         ("train", Train),
         ("evaluate", Evaluate),
         ("compare", Compare),
+        ("analyse", Analyse),
         ("callbacks", Callbacks),
         ("logger", Logger),
         ("paths", Paths),

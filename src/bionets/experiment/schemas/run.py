@@ -101,3 +101,19 @@ class Compare:
     source: str = "folders"
     report: str | None = None
     wandb: str | None = None
+
+
+@dataclass
+class Analyse:
+    """What ``analyse.py`` takes."""
+
+    run: str | None = None
+    runs: str | None = None
+    steps: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    reduction: str = "mean"
+    film: bool = True
+    checkpoint: str = "best"
+    seed: int = 0
+    output_dir: str = "analysis"
+    data_dir: str = MISSING

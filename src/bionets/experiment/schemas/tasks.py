@@ -68,6 +68,20 @@ class Images(Task):
     epochs: int = MISSING
 
 
+@dataclass
+class MultiImage(Task):
+    """Several sets of images at once."""
+
+    _target_: str = "bionets.tasks.MultiImage"
+    datasets: list[str] = MISSING
+    data_dir: str = II("paths.data_dir")
+    presentation: str = "sequential"
+    sampling: str = "random"
+    epochs_per_task: int | None = None
+    labels: int = 10
+    epochs: int = MISSING
+
+
 TASKS: dict[str, type[Task]] = {
     "copy_first_input": CopyFirstInput,
     "binary_addition": BinaryAddition,
@@ -76,4 +90,5 @@ TASKS: dict[str, type[Task]] = {
     "fashion_mnist": Images,
     "kmnist": Images,
     "qmnist": Images,
+    "multi_image": MultiImage,
 }

@@ -1,0 +1,165 @@
+"""Pictures of a spatial network: where its neurons are, whose they are, what connects them, and how they got there."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bionets.analysis.subnetworks import Split, owners
+from bionets.layers import SpatialLayer, spatial_layers
+from bionets.layers.spatial_costs import connections
+
+__all__ = ["draw_activations", "draw_film", "draw_positions"]
+
+COLOURS = [f"C{i}" for i in range(10)]
+CONNECTIONS = 300  # drawn of each layer, the strongest
+FRAMES_PER_SECOND = 8
+
+
+def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence[str], title: str) -> Path:
+    """A panel for each layer: its neurons, coloured by the task that they belong to, and the strongest connections
+    that enter them from the layer before, whose neurons are hollow. A connection between neurons of one task has the
+    task's colour, any other is black.
+    """
+    layers, task_of = spatial_layers(network), [each.numpy() for each in owners(masks)]
+    figure, panels = _panels(len(layers))
+    for i, (axes, layer) in enumerate(zip(panels, layers, strict=True)):
+        if i > 0:
+            _draw_connections(axes, layers[i - 1], layer, task_of[i - 1], task_of[i])
+            _scatter(axes, _plane(layers[i - 1]), task_of[i - 1], hollow=True)
+        _scatter(axes, _plane(layer), task_of[i])
+        axes.set_title(_name_of(i, len(layers)))
+    _square(panels, [_plane(layer) for layer in layers])
+    _legend(figure, names, title)
+    return _save(figure, file)
+
+
+def draw_activations(
+    file: Path, network: nn.Module, activations: Sequence[Tensor], names: Sequence[str], title: str
+) -> Path:
+    """A row for each task, a panel for each layer: the neurons in their places, the darker the more strongly the task
+    drives them.
+    """
+    layers = spatial_layers(network)
+    figure = Figure(figsize=(3.6 * len(layers), 3.4 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), len(layers), squeeze=False, sharex=True, sharey=True)
+    for i, layer in enumerate(layers):
+        strongest = float(activations[i].max()) or 1.0
+        for task, name in enumerate(names):
+            axes = grid[task, i]
+            picture = axes.scatter(
+                *_plane(layer).T, c=activations[i][task].numpy(), s=30, cmap="magma_r", vmin=0, vmax=strongest
+            )
+            axes.set_title(f"{_name_of(i, len(layers))}, {name}", fontsize="medium")
+        figure.colorbar(picture, ax=list(grid[:, i]), location="bottom", shrink=0.8)
+    _square(list(grid.flat), [_plane(layer) for layer in layers])
+    figure.suptitle(title)
+    return _save(figure, file)
+
+
+def draw_film(
+    file: Path, positions: Mapping[str, NDArray[Any]], masks: Split, names: Sequence[str], title: str
+) -> Path:
+    """A film (gif) of the positions during training, coloured by the task to which a neuron belongs in the end.
+
+    Args:
+        positions: ``epoch`` ``[E]``, and ``layer_<i>`` ``[E, N, dim]`` of every layer.
+    """
+    moves = [_in_plane(positions[f"layer_{i}"]) for i in range(len(masks))]
+    task_of = [each.numpy() for each in owners(masks)]
+    figure, panels = _panels(len(moves), size=2.8)
+    dots = [_scatter(axes, move[0], task, size=16) for axes, move, task in zip(panels, moves, task_of, strict=True)]
+    for i, axes in enumerate(panels):
+        axes.set_title(_name_of(i, len(moves)), fontsize="medium")
+    _square(panels, [move.reshape(-1, 2) for move in moves])
+    _legend(figure, names, "")
+    heading = figure.suptitle(title)
+
+    def show(frame: int) -> list[Any]:
+        for dot, move in zip(dots, moves, strict=True):
+            dot.set_offsets(move[frame])
+        heading.set_text(f"{title}, epoch {positions['epoch'][frame]}")
+        return [*dots, heading]
+
+    frames = [*range(len(positions["epoch"])), *[len(positions["epoch"]) - 1] * FRAMES_PER_SECOND]  # rests at the end
+    file.parent.mkdir(parents=True, exist_ok=True)
+    FuncAnimation(figure, show, frames=frames).save(file, writer=PillowWriter(fps=FRAMES_PER_SECOND), dpi=80)
+    return file
+
+
+def _panels(layers: int, size: float = 4.2) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(size * layers, size * 1.15), layout="constrained")
+    return figure, list(figure.subplots(1, layers, squeeze=False, sharex=True, sharey=True)[0])
+
+
+def _scatter(axes: Axes, places: NDArray[Any], task_of: NDArray[Any], hollow: bool = False, size: float = 30) -> Any:
+    colours = [to_rgba(COLOURS[task % len(COLOURS)]) for task in task_of]
+    if hollow:
+        return axes.scatter(
+            places[:, 0], places[:, 1], s=size / 2, facecolors="white", edgecolors=colours, linewidths=0.8, zorder=2
+        )
+    return axes.scatter(places[:, 0], places[:, 1], s=size, c=colours, edgecolors="white", linewidths=0.4, zorder=3)
+
+
+def _draw_connections(
+    axes: Axes, before: SpatialLayer, layer: SpatialLayer, task_before: NDArray[Any], task_of: NDArray[Any]
+) -> None:
+    strengths = connections(layer.weight.detach().cpu().abs(), len(before.positions)).sum(2)
+    strongest = strengths.flatten().topk(min(CONNECTIONS, strengths.numel()))
+    most = float(strongest.values[0]) or 1.0
+    rows, columns = np.unravel_index(strongest.indices.numpy(), strengths.shape)
+    start, end = _plane(before), _plane(layer)
+    lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
+    colours = [
+        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else "black", alpha=alpha)
+        for i, j, alpha in zip(rows, columns, (0.7 * strongest.values / most).tolist(), strict=True)
+    ]
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.8, zorder=1))
+
+
+def _plane(layer: SpatialLayer) -> NDArray[Any]:
+    return _in_plane(layer.positions.detach().cpu().float().numpy())
+
+
+def _in_plane(positions: NDArray[Any]) -> NDArray[Any]:
+    """The first two coordinates; a single one lies on a line."""
+    if positions.shape[-1] == 1:
+        return np.concatenate([positions, np.zeros_like(positions)], -1)
+    return positions[..., :2]
+
+
+def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
+    """The same square in all panels, around all of these places."""
+    everything = np.concatenate(places)
+    middle = (everything.max(0) + everything.min(0)) / 2
+    half = float((everything.max(0) - everything.min(0)).max()) / 2 * 1.06 or 1.0
+    for axes in panels:
+        axes.set_xlim(middle[0] - half, middle[0] + half)
+        axes.set_ylim(middle[1] - half, middle[1] + half)
+        axes.set_aspect("equal")
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, names: Sequence[str], title: str) -> None:
+    for task, name in enumerate(names):
+        figure.axes[0].scatter([], [], c=COLOURS[task % len(COLOURS)], s=30, label=name)
+    figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    figure.suptitle(title)
+
+
+def _name_of(layer: int, layers: int) -> str:
+    return "outputs" if layer == layers - 1 else f"layer {layer}"
+
+
+def _save(figure: Figure, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
+    return file

@@ -1,0 +1,73 @@
+"""What the subnetworks of a split can do: every one on every task, and how well positions tell the tasks apart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from sklearn.metrics import silhouette_score
+from torch import Tensor, nn
+
+from bionets.analysis.subnetworks import Split, owners, subnetwork
+from bionets.layers import spatial_layers
+
+__all__ = ["Score", "accuracies", "cluster_score", "score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one subnetwork reaches on one task.
+
+    ``accuracy`` is reached through the subnetwork's own outputs: those of another task are cut, so this is chance
+    there. ``through_outputs`` is reached where the outputs of the scored task are left to read the subnetwork's hidden
+    neurons: how much of the task these know. ``retention`` is accuracy / accuracy of the whole network.
+    """
+
+    subnetwork: str
+    task: str
+    accuracy: float
+    retention: float
+    through_outputs: float
+
+
+def score(
+    network: nn.Module, masks: Split, batches: Iterable[tuple[Tensor, Tensor]], names: Sequence[str]
+) -> list[Score]:
+    """Every subnetwork of a split on every task; ``names`` are the tasks'. See `accuracies` for batches."""
+    batches = list(batches)
+    whole = accuracies(network, batches, len(names))
+    scores = []
+    for kept, name in enumerate(names):
+        own = accuracies(subnetwork(network, masks, kept), batches, len(names))
+        read = accuracies(subnetwork(network, masks, kept, all_outputs=True), batches, len(names))
+        scores += [Score(name, names[t], own[t], own[t] / whole[t], read[t]) for t in range(len(names))]
+    return scores
+
+
+@torch.no_grad()
+def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tasks: int) -> list[float]:
+    """For each task, the share of images whose label has the highest score among the task's own outputs.
+
+    Args:
+        batches: (x, target) with targets ``[B, tasks]``, -1 where a task is not shown; predictions are read as
+            ``[B, labels, tasks]``.
+    """
+    training, device = network.training, next(network.parameters()).device
+    network.eval()
+    right, shown = torch.zeros(tasks), torch.zeros(tasks)
+    for x, target in batches:
+        chosen = network(x.to(device)).unflatten(1, (-1, tasks)).argmax(1).cpu()
+        right += (chosen == target).sum(0)
+        shown += (target >= 0).sum(0)
+    network.train(training)
+    return (right / shown).tolist()
+
+
+def cluster_score(network: nn.Module, masks: Split) -> float:
+    """How well the positions of all neurons, outputs too, tell tasks apart: the mean silhouette, from -1 to 1, of the
+    clusters that a split makes of them. NaN where all neurons belong to one task.
+    """
+    labels = torch.cat(owners(masks)).numpy()
+    positions = torch.cat([layer.positions.detach().cpu() for layer in spatial_layers(network)]).numpy()
+    if len(set(labels.tolist())) < 2:
+        return float("nan")
+    return float(silhouette_score(positions, labels))
