@@ -50,6 +50,6 @@ def test_every_package_has_its_arrows() -> None:
     assert not (ROOT / "src" / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("entry", ["train.py", "evaluate.py", "compare.py"])
+@pytest.mark.parametrize("entry", ["train.py", "evaluate.py", "compare.py", "analyse.py"])
 def test_entry_points_are_short(entry: str) -> None:
     assert len((ROOT / entry).read_text().splitlines()) < 60

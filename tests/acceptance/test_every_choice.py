@@ -11,11 +11,13 @@ from tests.acceptance.conftest import ROOT, Command
 from tests.tasks import idx_files
 
 TINY = {
+    "multi_image": ["task.labels=3"],
     "copy_first_input": ["task.length=4"],
     "binary_addition": ["task.length=4", "task.test_length=4", "task.epochs_per_length=1"],
     "denoising": ["task.length=12", "task.forgetting_period=2"],
     **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
 }
+SMALL_MODELS = {"spatial_linear": ["model.hidden_sizes=[4,4]"], "spatial_conv": ["model.channels=[2,2]"]}
 # and how many runs each makes
 EXPERIMENTS = {
     "copy_first_input_bistable": 4,
@@ -26,6 +28,7 @@ EXPERIMENTS = {
     "spiking_mnist_gpu": 1,
     "stigmergic_mnist": 5,
     "stigmergic_mnist_best": 1,
+    "spatial_split": 6,
 }
 STUDIES = {file.stem for file in (ROOT / "configs" / "study").glob("*.yaml")}
 SHORT = (
@@ -59,7 +62,8 @@ def test_every_config_file_has_a_schema_and_every_schema_a_file() -> None:
 def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> None:
     own = ["model.layer=torch.nn.GRU"] if model == "recurrent" else []
     sizes = [] if model == "spiking_conv" and task in IMAGE_FILES else TINY[task]
-    outcome = cli("train", f"model={model}", *own, f"task={task}", "model.hidden_size=4", *sizes, *SHORT)
+    small = SMALL_MODELS.get(model, ["model.hidden_size=4"])
+    outcome = cli("train", f"model={model}", *own, f"task={task}", *small, *sizes, *SHORT)
     if outcome.code == 0:
         assert f"{model} on {task}" in outcome.out
     else:
@@ -71,7 +75,8 @@ def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> No
 def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -> None:
     tiny = next((sizes for task, sizes in TINY.items() if task in experiment and task not in IMAGE_FILES), [])
     tiny = ["model.channels=[3,4]"] if experiment.startswith("spiking") else tiny
-    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, "model.hidden_size=4", "seed=0")
+    size = SMALL_MODELS["spatial_linear"] if experiment.startswith("spatial") else ["model.hidden_size=4"]
+    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, *size, "seed=0")
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
     assert len(runs) == EXPERIMENTS[experiment]
