@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
@@ -83,15 +83,15 @@ def draw_film(
     _legend(figure, names, "")
     heading = figure.suptitle(title)
 
-    def show(frame: int) -> list[Any]:
-        for dot, move in zip(dots, moves, strict=True):
-            dot.set_offsets(move[frame])
-        heading.set_text(f"{title}, epoch {positions['epoch'][frame]}")
-        return [*dots, heading]
-
-    frames = [*range(len(positions["epoch"])), *[len(positions["epoch"]) - 1] * FRAMES_PER_SECOND]  # rests at the end
+    frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # rests at the end
     file.parent.mkdir(parents=True, exist_ok=True)
-    FuncAnimation(figure, show, frames=frames).save(file, writer=PillowWriter(fps=FRAMES_PER_SECOND), dpi=80)
+    writer = PillowWriter(fps=FRAMES_PER_SECOND)
+    with writer.saving(figure, str(file), dpi=80):
+        for frame in frames:
+            for dot, move in zip(dots, moves, strict=True):
+                dot.set_offsets(move[frame])
+            heading.set_text(f"{title}, epoch {positions['epoch'][frame]}")
+            writer.grab_frame()
     return file
 
 

@@ -36,7 +36,7 @@ def analyse(hydra_config: DictConfig) -> None:
     else:
         files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
     for file in files:
-        console.print(f"{file.suffix.removeprefix('.'):>11}  {file}", highlight=False, markup=False, soft_wrap=True)
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
 
 def analyse_run(console: Console, run: SpatialRun, steps: Sequence[str], methods: list[str], film: bool) -> list[Path]:
@@ -59,14 +59,21 @@ def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score
     console.print(run.title, highlight=False, markup=False)
     reached = ", ".join(f"{name} {value:.4f}" for name, value in zip(run.names, run.accuracies, strict=True))
     console.print(f"accuracy of the whole network: {reached}", highlight=False)
-    table = Table("method", "silhouette", "subnetwork", "task", "accuracy", "retention", "through its outputs")
+    table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), "silhouette")
     for method, each in scores.items():
         table.add_section()
-        for i, row in enumerate(each):
-            first = [method, f"{run.cluster_score(method):.3f}"] if i == 0 else ["", ""]
-            numbers = (f"{row.accuracy:.4f}", f"{row.retention:.1%}", f"{row.through_outputs:.4f}")
-            table.add_row(*first, row.subnetwork, row.task, *numbers)
+        for i, name in enumerate(run.names):
+            row = [score for score in each if score.subnetwork == name]
+            cells = [cell_of(score) for score in row]
+            table.add_row(method if i == 0 else "", name, *cells, f"{run.cluster_score(method):.3f}" if i == 0 else "")
     console.print(table)
+
+
+def cell_of(score: Score) -> str:
+    """Of the own task, what is kept of its accuracy; of another, what its outputs can still read."""
+    if score.subnetwork == score.task:
+        return f"{score.accuracy:.4f} ({score.retention:.1%})"
+    return f"{score.accuracy:.4f} (read {score.through_outputs:.4f})"
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Sequence[str]) -> None:

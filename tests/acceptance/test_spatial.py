@@ -1,0 +1,124 @@
+"""From training a spatial network on two tasks to what each of its neurons is for; and what is refused."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+
+from bionets.experiment.positions_file import read_positions
+from tests.acceptance.conftest import Command, Outcome, the_run
+from tests.tasks import idx_files
+
+SMALL = (
+    "task.train_size=40",
+    "task.val_size=10",
+    "task.test_size=30",
+    "task.batch_size=10",
+    "trainer.max_epochs=3",
+    "callbacks=quiet",
+    "logger=none",
+)
+SPATIAL = ("model=spatial_linear", "model.hidden_sizes=[5,4]", "model.proximity=1", "model.transport=1")
+
+
+@pytest.fixture(autouse=True)
+def images(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mnist", "fashion_mnist"):
+        idx_files.write(workplace / "data", name)
+    monkeypatch.setenv("BIONETS_DATA", "data")
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1, outcome.error
+    assert all(word in outcome.error for word in words), outcome.error
+
+
+def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> None:
+    trained = cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.presentation=concatenate")
+    assert trained.code == 0, trained.error
+    folder = the_run(workplace / "outputs")
+    positions = read_positions(folder.positions_file)
+    assert positions["epoch"].tolist() == [0, 1, 2, 3] and positions["layer_1"].shape == (4, 4, 2)
+    assert (positions["layer_1"][0] != positions["layer_1"][1]).all()
+
+    outcome = cli("analyse", f"run={folder.path}", "reduction=variance")
+    assert outcome.code == 0, outcome.error
+    analysis = folder.path / "analysis"
+    with np.load(analysis / "activations-variance.npz", allow_pickle=False) as recorded:
+        assert recorded["tasks"].tolist() == ["mnist", "fashion_mnist"] and recorded["layer_0"].shape == (2, 5)
+    with (analysis / "scores.csv").open() as file:
+        scores = list(csv.DictReader(file))
+    assert len(scores) == 5 * 4 and {row["method"] for row in scores} >= {"greedy", "clusters"}
+    with (analysis / "neurons.csv").open() as file:
+        neurons = list(csv.DictReader(file))
+    assert len(neurons) == 5 + 4 + 20
+    assert [float(neurons[-1][axis]) for axis in "xy"] == pytest.approx(positions["layer_2"][-1][-1].tolist())
+    weights = safetensors.torch.load_file(analysis / "split-greedy" / "mnist.safetensors")
+    assert weights["5.weight"].shape == (20, 4) and weights["5.weight"][1::2].eq(0).all()
+    assert (analysis / "positions.gif").read_bytes().startswith(b"GIF89a")
+    assert not [file for file in analysis.rglob("*") if file.suffix in (".pt", ".pkl", ".ckpt")]
+
+    study = cli("analyse", "runs=outputs", "methods=[greedy,rescale]", "output_dir=study")
+    assert study.code == 0, study.error
+    assert (workplace / "study" / "splits.md").read_text().count("\n") == 4
+    assert (workplace / "study" / "splits.png").read_bytes().startswith(b"\x89PNG")
+
+    refused(cli("analyse"), "run=", "runs=")
+    refused(cli("analyse", "run=nowhere"), "nowhere", "train.py")
+    refused(cli("analyse", "runs=nowhere"), "nowhere", "train.py")
+    refused(cli("analyse", f"run={folder.path}", "methods=[greediest]"), "greediest", "rescale")
+    refused(cli("analyse", f"run={folder.path}", "steps=[plots]"), "plots", "score")
+    refused(cli("analyse", f"run={folder.path}", "reduction=median"), "median", "variance")
+    refused(cli("analyse", f"run={folder.path}", "checkpoint=first"), "first", "last")
+    folder.positions_file.write_bytes(b"no archive")
+    refused(cli("analyse", f"run={folder.path}", "steps=[plot]", "methods=[greedy]"), "positions.npz")
+
+
+def test_a_run_of_another_family_or_of_one_task_is_one_line(cli: Command, workplace: Path) -> None:
+    assert cli("train", *SMALL, "model=feed_forward", "model.hidden_size=4", "task=multi_image").code == 0
+    refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "model=feed_forward", "spatial_linear")
+    shutil.rmtree(workplace / "outputs")
+    assert cli("train", *SMALL, *SPATIAL, "task=mnist").code == 0
+    refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "task=mnist", "multi_image")
+
+
+def test_a_resumed_run_leaves_the_same_positions(cli: Command, workplace: Path) -> None:
+    arguments = (*SMALL, *SPATIAL, "task=multi_image")
+    assert cli("train", *arguments, "paths.output_dir=whole").code == 0
+    assert cli("train", *arguments, "paths.output_dir=stopped").code == 0
+    whole, stopped = the_run(workplace / "whole"), the_run(workplace / "stopped")
+    # As if it had been killed after the second epoch's checkpoint, or within the third epoch.
+    again = cli("train", *arguments, "paths.output_dir=stopped", "trainer.max_epochs=2", "name=two")
+    assert again.code == 0
+    two = the_run(next((workplace / "stopped").rglob("two-*")))
+    shutil.copy(two.last, stopped.last)
+    stopped.result_file.unlink()
+    outcome = cli("train", *arguments, "paths.output_dir=stopped")
+    assert outcome.code == 0 and "going on after epoch 1" in outcome.out, outcome.error
+    assert stopped.positions_file.read_bytes() == whole.positions_file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("model.where=[0,3]", ["model.where", "layer 3", "0 to 2"]),
+        ("model.norm=l3", ["model.norm=l3", "l1"]),
+        ("task.presentation=together", ["task.presentation=together", "mix"]),
+        ("task.datasets=[mnist,minst]", ["minst", "fashion_mnist"]),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_writes_nothing(
+    cli: Command, workplace: Path, argument: str, words: list[str]
+) -> None:
+    refused(cli("train", *SMALL, *SPATIAL, "task=multi_image", argument), *words)
+    assert not (workplace / "outputs").exists()
+
+
+def test_data_sets_of_different_shape_are_one_line(cli: Command, workplace: Path) -> None:
+    idx_files.write(workplace / "data", "kmnist", side=32)
+    refused(cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.datasets=[mnist,kmnist]"), "kmnist 32 × 32")
+    assert not (workplace / "outputs").exists()

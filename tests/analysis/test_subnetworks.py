@@ -1,0 +1,193 @@
+"""Splits find the subnetworks of a net that is two nets side by side, and subnetworks are what their masks say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.analysis.activations import record
+from bionets.analysis.spatial_plots import draw_activations, draw_film, draw_positions
+from bionets.analysis.split_plots import draw_splits
+from bionets.analysis.split_score import accuracies, cluster_score, score
+from bionets.analysis.subnetworks import METHODS, owners, split, subnetwork
+from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
+
+TASKS, LABELS = 2, 3
+OWNERS = [torch.tensor([0, 1, 0, 1]), torch.tensor([1, 1, 0, 0, 1, 0]), torch.arange(LABELS * TASKS) % TASKS]
+
+
+def network(convolutional: bool = False) -> nn.Sequential:
+    """Two nets in one: every connection between neurons of different tasks is zero; each task has its place."""
+    torch.manual_seed(0)
+    first: list[nn.Module] = [nn.Flatten(), SpatialLinear(2 * 25, 4), nn.ReLU()]
+    if convolutional:
+        first = [SpatialConv2d(2, 4, 3, stride=2), nn.ReLU(), nn.Flatten()]
+    net = nn.Sequential(*first, SpatialLinear(4 * (4 if convolutional else 1), 6), nn.ReLU(), SpatialLinear(6, 6))
+    layers = spatial_layers(net)
+    with torch.no_grad():
+        for i, (layer, task_of) in enumerate(zip(layers, OWNERS, strict=True)):
+            for parameter in (layer.weight, layer.bias):
+                parameter.abs_()  # so that no neuron is silent
+            layer.positions.copy_(0.1 * layer.positions + 4.0 * task_of.unsqueeze(1))
+            before = OWNERS[i - 1] if i else None
+            if before is None:  # channel t of the image is task t's
+                channels = layer.weight.view(4, 2, -1)
+                channels.mul_((task_of.unsqueeze(1) == torch.arange(2)).unsqueeze(2))
+            else:
+                same = task_of.unsqueeze(1) == before
+                layer.weight.view(len(task_of), len(before), -1).mul_(same.unsqueeze(2))
+    return net
+
+
+def images(shown: int | None = None, size: int = 40) -> tuple[Tensor, Tensor]:
+    """Images with a channel for each task, of which only one may be shown, and the labels that the network gives."""
+    x = torch.rand(size, TASKS, 5, 5, generator=torch.Generator().manual_seed(1))
+    if shown is not None:
+        x[:, 1 - shown] = 0
+    return x, torch.zeros(size, TASKS, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("convolutional", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_two_nets_in_one(method: str, convolutional: bool) -> None:
+    net = network(convolutional)
+    activations = record(net, [[images(0)], [images(1)]], "variance")
+    masks = split(net, TASKS, method, activations=activations)
+    assert [mask.shape for mask in masks] == [(TASKS, len(each)) for each in OWNERS]
+    for found, true in zip(owners(masks), OWNERS, strict=True):
+        assert torch.equal(found, true)
+    x, _ = images()
+    for task in range(TASKS):
+        part = subnetwork(net, masks, task)
+        torch.testing.assert_close(part(x)[:, task::TASKS], net(x)[:, task::TASKS])
+        assert part(x)[:, 1 - task :: TASKS].eq(0).all()
+    assert cluster_score(net, masks) > 0.8
+
+
+def naive_strength(net: nn.Module, layer: int, masks: list[Tensor], task: int, neuron: int) -> float:
+    weight = spatial_layers(net)[layer + 1].weight
+    return sum(masks[layer + 1][task, i].item() * abs(weight[i, neuron].item()) for i in range(len(weight)))
+
+
+def mixed() -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(SpatialLinear(5, 7), nn.Sigmoid(), SpatialLinear(7, 5), nn.Sigmoid(), SpatialLinear(5, 6))
+
+
+@pytest.mark.parametrize("method", ["greedy", "probability", "rescale"])
+def test_the_rules_go_backwards_by_the_sum_of_outgoing_weights(method: str) -> None:
+    net = mixed()
+    masks = split(net, 3, method, seed=5)
+    assert torch.equal(owners(masks)[-1], torch.arange(6) % 3)
+    for layer, neurons in enumerate((7, 5)):
+        for neuron in range(neurons):
+            strengths = [naive_strength(net, layer, masks, task, neuron) for task in range(3)]
+            kept = masks[layer][:, neuron].tolist()
+            ratios = [strength / max(strengths) for strength in strengths]
+            if method == "greedy":
+                assert kept == [float(ratio == 1.0) for ratio in ratios]
+            elif method == "rescale":
+                assert kept == pytest.approx(ratios)
+            else:
+                assert set(kept) <= {0.0, 1.0} and kept[ratios.index(1.0)] == 1.0
+
+
+def test_probability_keeps_a_neuron_as_often_as_its_ratio_says() -> None:
+    net = mixed()
+    last_hidden = split(net, 3, "rescale")[1]
+    often = torch.stack([split(net, 3, "probability", seed=seed)[1] for seed in range(300)]).mean(0)
+    assert (often - last_hidden).abs().max() < 0.12
+
+
+def test_what_a_mask_takes_away_is_gone_whatever_the_activation() -> None:
+    net, x = mixed(), torch.randn(9, 5)
+    masks = split(net, 3, "rescale")
+    masks[0][1, 2] = 0.0
+    part = subnetwork(net, masks, 1)
+    first, second, third = spatial_layers(net)
+    hidden = torch.sigmoid(first(x)) * masks[0][1]
+    hidden = torch.sigmoid(second(hidden)) * masks[1][1]
+    torch.testing.assert_close(part(x), third(hidden) * masks[2][1])
+    everything = subnetwork(net, masks, 1, all_outputs=True)
+    torch.testing.assert_close(everything(x), third(hidden))
+    assert spatial_layers(part)[0].weight[2].eq(0).all() and spatial_layers(part)[0].bias[2] == 0
+    assert torch.equal(first.weight, spatial_layers(mixed())[0].weight)
+
+
+@pytest.mark.parametrize("convolutional", [False, True])
+def test_record_is_the_mean_and_the_variance_of_what_the_next_layer_receives(convolutional: bool) -> None:
+    net = network(convolutional)
+    parts = [images(0)[0], images(1)[0]]
+    seen = [[], [], []]
+    for x in parts:
+        stop = [2, 4, 6] if not convolutional else [1, 4, 5]
+        seen[0].append(net[: stop[0] + 1](x))
+        seen[1].append(net[:5](x))
+        seen[2].append(net(x))
+    mean = record(net, [[(x[:7],), (x[7:],)] for x in parts], "mean")
+    variance = record(net, [[(x[:7],), (x[7:],)] for x in parts], "variance")
+    for i in range(3):
+        for task in range(TASKS):
+            values = seen[i][task]
+            dims = (0, 2, 3) if values.dim() == 4 else (0,)
+            torch.testing.assert_close(mean[i][task], values.abs().mean(dims))
+            torch.testing.assert_close(variance[i][task], values.var(dims, correction=0), atol=1e-6, rtol=1e-4)
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in spatial_layers(net))
+
+
+def test_every_subnetwork_is_scored_on_every_task() -> None:
+    net, (x, _) = network(), images()
+    target = net(x).unflatten(1, (LABELS, TASKS)).argmax(1)
+    target[:5, 0] = -1  # not shown
+    masks = split(net, TASKS)
+    assert accuracies(net, [(x, target)], TASKS) == [1.0, 1.0]
+    rows = {(row.subnetwork, row.task): row for row in score(net, masks, [(x, target)], ["a", "b"])}
+    chance = [(target[:, task] == 0).sum() / (target[:, task] >= 0).sum() for task in range(TASKS)]
+    for own, other, share in (("a", "b", chance[1]), ("b", "a", chance[0])):
+        assert rows[own, own].accuracy == rows[own, own].retention == rows[own, own].through_outputs == 1.0
+        assert rows[own, other].accuracy == pytest.approx(share.item())
+        blind = subnetwork(net, masks, "ab".index(own), all_outputs=True)
+        read = accuracies(blind, [(x, target)], TASKS)["ab".index(other)]
+        assert rows[own, other].through_outputs == read
+
+
+def test_the_cluster_score_of_one_owner_is_not_a_number_and_of_random_places_nothing() -> None:
+    net = mixed()
+    alone = [torch.stack([torch.ones(n), torch.zeros(n)]) for n in (7, 5, 6)]
+    assert np.isnan(cluster_score(net, alone))
+    assert abs(cluster_score(net, split(net, 2))) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: split(mixed(), 2, "greediest"), "methods=greediest"),
+        (lambda: split(mixed(), 1), "cannot be split among 1"),
+        (lambda: split(mixed(), 4), "cannot be split among 4"),
+        (lambda: split(nn.Linear(2, 2), 2), "no spatial layers"),
+        (lambda: split(mixed(), 2, "activations"), "recorded activations"),
+        (lambda: record(mixed(), [[(torch.rand(3, 5),)]], "median"), "reduction=median"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_the_pictures(tmp_path: Path) -> None:
+    net = network()
+    masks, names = split(net, TASKS), ["a", "b"]
+    activations = record(net, [[images(0)], [images(1)]])
+    moves = {f"layer_{i}": np.random.default_rng(0).normal(size=(3, len(each), 2)) for i, each in enumerate(OWNERS)}
+    film = draw_film(tmp_path / "new" / "film.gif", {"epoch": np.arange(3), **moves}, masks, names, "title")
+    assert film.read_bytes().startswith(b"GIF89a")
+    bars = {each: {"greedy": (0.5, 0.1)} for each in ("retention", "other, through its outputs", "silhouette")}
+    pictures = [
+        draw_positions(tmp_path / "positions.png", net, masks, names, "title"),
+        draw_activations(tmp_path / "activations.png", net, activations, names, "title"),
+        draw_splits(tmp_path / "splits", {"mix": {"without costs": bars}}, ["greedy"]),
+    ]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
+    assert (tmp_path / "splits.svg").exists()
