@@ -45,7 +45,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     assert positions["epoch"].tolist() == [0, 1, 2, 3] and positions["layer_1"].shape == (4, 4, 2)
     assert (positions["layer_1"][0] != positions["layer_1"][1]).all()
 
-    outcome = cli("analyse", f"run={folder.path}", "reduction=variance")
+    outcome = cli("analyse", f"run={folder.path}", "reduction=variance", "checkpoint=last")
     assert outcome.code == 0, outcome.error
     analysis = folder.path / "analysis"
     with np.load(analysis / "activations-variance.npz", allow_pickle=False) as recorded:

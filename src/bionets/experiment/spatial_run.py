@@ -30,7 +30,7 @@ class SpatialRun:
     ``write_*`` and ``draw`` leave files in the folder ``analysis/`` of the run, and give their paths; csv, npz, png,
     gif and safetensors, for other tools to read::
 
-        run = SpatialRun("outputs/multi_image/spatial_linear/run-a1535f2f/seed-0", data_dir="data")
+        run = SpatialRun("outputs/multi_image/spatial_linear/run-a1535f2f/seed-0")
         masks = run.split("greedy")         # for each layer [tasks, neurons]
         run.scores("greedy")                # every subnetwork on every task
         run.subnetwork("greedy", "mnist")   # a network of what belongs to MNIST
@@ -39,7 +39,7 @@ class SpatialRun:
     Args:
         folder: of the run.
         checkpoint: ``best`` or ``last``.
-        data_dir: where the images lie.
+        data_dir: where the images lie; None for where they lay when the run was made.
         reduction: of the recorded activations: ``mean`` of their size, or ``variance``.
         seed: of what is random in a split.
 
@@ -51,7 +51,7 @@ class SpatialRun:
         self,
         folder: str | Path,
         checkpoint: str = "best",
-        data_dir: str | Path = "data",
+        data_dir: str | None = None,
         reduction: str = "mean",
         seed: int = 0,
     ) -> None:
@@ -67,7 +67,7 @@ class SpatialRun:
                 f"{folder} is a run of task={config['task']['name']}, with one task alone: "
                 "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
             )
-        model, task = load_trained(folder, checkpoint, str(data_dir))
+        model, task = load_trained(folder, checkpoint, data_dir)
         assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
         self.folder, self.config, self.task = run_folder, config, task
         self.network: nn.Module = model.network.eval()
