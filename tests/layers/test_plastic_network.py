@@ -23,6 +23,7 @@ from bionets.layers.plastic import (
     LinearDynamics,
     MaxPool2d,
     Network,
+    Neuron,
     OneToOne,
     PairSTDP,
     TraceLIF,
@@ -219,6 +220,37 @@ def test_convolutions_pools_and_matrices_in_a_row() -> None:
     assert not torch.equal(conv.weight, weight)
     network.normalise()
     torch.testing.assert_close(conv.weight.sum((1, 2, 3)), torch.full((2,), 1.5))
+
+
+class Echo(Neuron):
+    """Neurons that spike wherever a current comes in."""
+
+    def integrate(self, current: Tensor) -> Tensor:
+        self.fire(current > 0)
+        return current > 0
+
+
+def test_neurons_of_ones_own() -> None:
+    network, trace = Network(), LinearDynamics(0.9)
+    network.add("input", Input(3, trace=trace))
+    network.add("echo", Echo(3, trace=trace, record=["trace"]))
+    network.add("alone", IF(2))
+    network.connect("input", "echo", OneToOne(3, 1.0))
+    learnt = network.connect("echo", "echo", Linear(3, 3, weight=torch.zeros(3, 3)))
+    network.learn(PairSTDP([learnt], potentiation=0.0, depression=0.1))  # nothing to take off
+    x = spikes(10, 2, 3)
+    with pytest.raises(ValueError, match="'echo' are neurons of a kind of their own, Echo"):
+        network(x, backend="numba")
+    out = network(x, backend="reference")
+    assert torch.equal(out["echo"], x) and not out["alone"].any()
+    assert network.neurons["echo"].history["trace"].shape == (10, 2, 3)
+
+
+def test_half_precision_stays_half() -> None:
+    network = diehl_and_cook().to(torch.bfloat16)
+    network(spikes(10, 2, 20), backend="reference")
+    floats = {s.dtype for s in (*get_states(network).values(), *network.parameters()) if s.is_floating_point()}
+    assert floats == {torch.bfloat16}
 
 
 def test_no_gradient_anywhere() -> None:

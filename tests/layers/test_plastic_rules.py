@@ -146,6 +146,19 @@ def test_each_sample_has_its_own_reward_and_it_may_come_later(connection: Weight
     torch.testing.assert_close(connection.weight.data, expected.clamp(*connection.bounds))
 
 
+def test_pairs_are_what_a_reward_of_one_reinforces() -> None:
+    x, weights = torch.rand(STEPS, BATCH, 8) < 0.4, []
+    start = 0.2 + 0.6 * torch.rand(8, 3)
+    for rule in (PairSTDP, MSTDP):
+        connection = Linear(8, 3, weight=start)
+        net = network(connection)
+        net.learn(rule([connection], potentiation=0.05, depression=0.04, **({"rate": 1.0} if rule is MSTDP else {})))
+        net(x, 1.0)
+        weights.append(connection.weight.data)
+    torch.testing.assert_close(*weights)
+    assert not torch.allclose(weights[0], start)
+
+
 @pytest.mark.parametrize("at_spikes", [False, True])
 def test_stable_stdp(at_spikes: bool) -> None:
     connection = Linear(8, 3, bounds=(-1.0, 2.0))

@@ -89,10 +89,10 @@ class LIF(Neuron):
             return self.present_threshold().expand_as(self.voltage)
         return super().recorded(name)
 
-    def _at_rest(self, name: str) -> Tensor:
+    def at_rest(self, name: str) -> Tensor:
         if name == "voltage":
             return self.rest
-        return torch.zeros_like(self.refractory) if name == "waiting" else super()._at_rest(name)
+        return torch.zeros_like(self.refractory) if name == "waiting" else super().at_rest(name)
 
 
 class IF(LIF):
@@ -151,5 +151,5 @@ class AdaptiveLIF(LIF):
             self.adaptation = self.adaptation.copy_(moved) if self.homeostasis else moved
         super().fire(spikes)
 
-    def _at_rest(self, name: str) -> Tensor:
-        return torch.zeros_like(self.adaptation_decay) if name == "adaptation" else super()._at_rest(name)
+    def at_rest(self, name: str) -> Tensor:
+        return torch.zeros_like(self.adaptation_decay) if name == "adaptation" else super().at_rest(name)

@@ -17,6 +17,8 @@ Shape = int | tuple[int, ...]
 class Neuron(StatefulModule):
     """A group of neurons ``[*shape]``; its states are ``[B, *shape]`` for whatever batch comes in.
 
+    Neurons of one's own write `integrate`; those with states more than spikes and trace name them and give `at_rest`.
+
     trace: the dynamics of the spike trace, tr ← decay·tr + gain·spike; None keeps no trace.
     nearest_spike: a spike sets the trace to ``gain`` instead of adding it, so that a rule sees the nearest spike only.
     record: which of `recordable` to keep of every step, in `history`.
@@ -78,7 +80,11 @@ class Neuron(StatefulModule):
         if self._kept_states(torch.Size((batch, *self.shape))) is None:
             self._history = {}
             for name in self.state_names:  # setattr would cost more than a short presentation
-                self._buffers[name] = self._at_rest(name).to(device).expand(batch, *self.shape).clone()
+                self._buffers[name] = self.at_rest(name).to(device).expand(batch, *self.shape).clone()
+
+    def integrate(self, current: Tensor) -> Tensor:
+        """The spikes, bool ``[B, *shape]``, that a current causes in one step from the kept states; ends in `fire`."""
+        raise NotImplementedError(f"{self._get_name()} must implement integrate")
 
     def fire(self, spikes: Tensor) -> None:
         """Take these spikes (bool, ``[B, *shape]``) as those of this step: keep them and move the trace."""
@@ -103,7 +109,7 @@ class Neuron(StatefulModule):
         for name in self.record:
             self.append_history(name, self.recorded(name).unsqueeze(0).clone())
 
-    def _at_rest(self, name: str) -> Tensor:
+    def at_rest(self, name: str) -> Tensor:
         """The initial value of a state."""
         return torch.zeros((), dtype=torch.bool) if name == "spikes" else torch.zeros_like(self.trace_decay)
 

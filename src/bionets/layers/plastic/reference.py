@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bionets.layers.plastic.integrate_and_fire import LIF
 from bionets.layers.plastic.learning_rule import Synapses
 
 if TYPE_CHECKING:
@@ -14,33 +13,32 @@ if TYPE_CHECKING:
 
 def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
-    driven = [name for name in network.neurons if name not in spikes]
-    steps, batch = next(iter(spikes.values())).shape[:2]
+    given = next(iter(spikes.values()))
+    steps, batch = given.shape[:2]
     out = {
-        name: torch.empty((steps, batch, *network.neurons[name].shape), dtype=torch.bool, device=rows.device)
-        for rows in list(spikes.values())[:1]
-        for name in driven
+        name: given.new_empty((steps, batch, *neurons.shape))
+        for name, neurons in network.neurons.items()
+        if name not in spikes
     }
     for t in range(steps):
         for name, neurons in network.neurons.items():
             if name in spikes:
                 neurons.fire(spikes[name][t])
             else:
-                assert isinstance(neurons, LIF)
-                out[name][t] = neurons.integrate(_current(network, name, neurons, batch))
+                out[name][t] = neurons.integrate(_current(network, name, out[name][t]))
         if network.training:
             _learn(network, None if rewards is None else rewards[t])
     return out
 
 
-def _current(network: "Network", name: str, neurons: LIF, batch: int) -> Tensor:
-    """I, summed over all connections to a group."""
-    total = torch.zeros((batch, *neurons.shape), dtype=neurons.rest.dtype, device=neurons.rest.device)
+def _current(network: "Network", name: str, like: Tensor) -> Tensor:
+    """I, summed over all connections to a group, in the shape of ``like``."""
+    currents = []
     for source, connection in network.inputs_of(name):
-        total += connection(source).reshape(total.shape)
-        if neurons.subtracts_trace:
-            total -= connection.summed_trace().reshape(total.shape)
-    return total
+        currents.append(connection(source).reshape(like.shape))
+        if network.neurons[name].subtracts_trace:
+            currents.append(-connection.summed_trace().reshape(like.shape))
+    return torch.stack(currents).sum(0) if currents else torch.zeros_like(like, dtype=torch.get_default_dtype())
 
 
 def _learn(network: "Network", reward: Tensor | None) -> None:
