@@ -1,6 +1,8 @@
 """The arrows of the design: who may import whom. The entry points stay short."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,13 @@ def test_imports_follow_the_arrows(package: str) -> None:
 def test_every_package_has_its_arrows() -> None:
     assert {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()} == set(MAY_IMPORT)
     assert not (ROOT / "src" / "__init__.py").exists()
+
+
+def test_what_hydra_scans_in_every_program_of_this_environment_is_light() -> None:
+    (plugin,) = (SOURCE.parent / "hydra_plugins").glob("*.py")
+    heavy = "{'torch', 'lightning', 'optuna'}"
+    code = f"import runpy, sys; runpy.run_path({str(plugin)!r}); print(*{heavy} & {{*sys.modules}})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
 
 
 @pytest.mark.parametrize("entry", ["train.py", "evaluate.py", "compare.py", "analyse.py"])
