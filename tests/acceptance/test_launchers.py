@@ -24,7 +24,8 @@ first, last = map(int, re.search(r"--array=(\\d+)-(\\d+)", script).groups())
 for task in range(first, last + 1):
     job = {{"SLURM_JOB_ID": f"7_{{task}}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task)}}
     job |= {{"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "1", "SLURM_NODEID": "0"}}
-    subprocess.Popen(["bash", copy], env={{**os.environ, **job}}, stdout=subprocess.DEVNULL)
+    null = subprocess.DEVNULL
+    subprocess.Popen(["bash", copy], env={{**os.environ, **job}}, stdout=null, stderr=null, start_new_session=True)
 print("Submitted batch job 7")
 """
 SRUN = """#!/bin/bash
