@@ -105,7 +105,7 @@ class Network(nn.Module):
             x: spikes ``[T, B, *shape]`` of the one `Input`, or of each by name: bool (fastest), or 0 and 1.
             reward: for rules that are modulated by one: a number, or a tensor to be broadcast to ``[T, B]``.
             backend: "reference" or "numba", or "auto", which takes "numba" where it can (on the CPU, for the networks
-                that `bionets.layers.plastic.events` lists), and warns once where it cannot.
+                that `bionets.layers.plastic.events.tables` lists), and warns once where it cannot.
 
         Returns:
             The spikes of every group that is no input, bool ``[T, B, *shape]``.

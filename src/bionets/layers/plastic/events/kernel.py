@@ -51,10 +51,8 @@ def _carry(groups: Any, number: int, batch: int, work: Any) -> None:
     else:
         delay = array(group.delay, size, work.spiking)
         for b in range(batch):
-            sent, spikes = (
-                array(origin.spikes + b * size, size, work.bits),
-                array(group.spikes + b * size, size, work.bits),
-            )
+            sent = array(origin.spikes + b * size, size, work.bits)
+            spikes = array(group.spikes + b * size, size, work.bits)
             countdown = array(group.countdown + b * size * 4, size, work.spiking)
             for j in range(size):
                 spikes[j] = (countdown[j] == 1) | ((sent[j] != 0) & (delay[j] == 0))
