@@ -20,10 +20,11 @@ from benchmarks import report
 from benchmarks.copy_first_input import copy_first_input
 from benchmarks.first_call import first_calls
 from benchmarks.floor import COPY_BYTES, Floor, copy_bandwidth, measure_floor
-from benchmarks.memory import peak_memory
+from benchmarks.memory import CONV_SIZE, LIF_SIZE, conv_peaks, lif_peaks
 from benchmarks.plastic import presentation
 from benchmarks.results import Measured, Results
 from benchmarks.spiking import dsrlits, lif
+from benchmarks.spiking_conv import spiking_conv
 from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, compare
 from bionets.experiment.environment import describe, keep_large_buffers
@@ -31,7 +32,7 @@ from bionets.experiment.environment import describe, keep_large_buffers
 PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse")
 MEMORY, FIRST_CALL = "memory", "first-call"
 OUTPUT = Path("results/benchmarks.json")
-LIF_SIZE, QUICK_LIF_SIZE = (100, 64, 1024), (5, 4, 8)
+QUICK_LIF_SIZE, QUICK_CONV_SIZE = (5, 4, 8), (3, 2)
 PROCESSES = 3  # rounds of what needs new processes
 
 
@@ -44,6 +45,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
     for quantiser in ("round", "bernoulli"):
         yield lif(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
         yield dsrlits(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
+        yield spiking_conv(quantiser, QUICK_CONV_SIZE if quick else CONV_SIZE)
     for size in (2,) if quick else (32, 256):
         yield stigmergic(size)
     for batch in (1, 2) if quick else (1, 32):
@@ -61,7 +63,8 @@ def measure(options: argparse.Namespace, results: Results, console: Console) -> 
         results.comparisons[comparison.name] = measured
         report.print_comparison(measured, console)
     if _wanted(MEMORY, options.only):
-        results.memory = {name: (peak, reason) for name, peak, reason in peak_memory(LIF_SIZE, options.threads)}
+        results.memory = {name: (peak, reason) for name, peak, reason in lif_peaks(options.threads)}
+        results.conv_memory = {name: (peak, reason) for name, peak, reason in conv_peaks(options.threads)}
         report.print_memory(results, console)
     if _wanted(FIRST_CALL, options.only):
         rounds = 1 if options.quick else min(options.rounds, PROCESSES)

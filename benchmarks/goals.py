@@ -60,6 +60,13 @@ def _peak(results: Results) -> float | None:
     return results.memory.get("bionets scan", (None, None))[0]
 
 
+def _conv_peak(results: Results) -> float | None:
+    """Our peak over the lowest of the others."""
+    peaks = {name: peak for name, (peak, _) in results.conv_memory.items() if peak is not None}
+    ours = peaks.pop("bionets", None)
+    return ratio(ours, min(peaks.values())) if peaks else None
+
+
 def _first_call(position: int) -> Measure:
     def measure(results: Results) -> float | None:
         times = [call[position] for call in results.first_calls.values()]
@@ -85,6 +92,11 @@ def _goals() -> Iterator[Goal]:
         yield Goal(f"LIF ({quantiser}): time over the floor", 2, "×", _over_floor(lif))
         yield Goal(f"DSRLITS ({quantiser}): time over tracetorch's", 1 / 8, "×", _against(dsrlits, "tracetorch"))
         yield Goal(f"DSRLITS ({quantiser}): time over the floor", 4, "×", _over_floor(dsrlits))
+        conv = f"spiking-conv-{quantiser}"
+        yield Goal(f"conv net ({quantiser}): time over tracetorch's", 1 / 2, "×", _against(conv, "tracetorch"))
+    rivals = _against("spiking-conv-round", "snntorch", "spikingjelly")
+    yield Goal("conv net: time over the faster of snntorch and spikingjelly", 3 / 4, "×", rivals)
+    yield Goal("conv net: time over the same net with ReLUs", 1.3, "×", _against("spiking-conv-round", "ReLU"))
     for size in (32, 256):
         peer = _against(f"stigmergic-{size}", "eager, as introduced")
         yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", 1 / 5, "×", peer)
@@ -92,6 +104,7 @@ def _goals() -> Iterator[Goal]:
         products = _against(f"plastic-{batch}", "two addmm_ a step")
         yield Goal(f"784 → 400 with STDP, B {batch}: time over two addmm_ a step", most, "×", products)
     yield Goal("LIF: peak memory beyond inputs and outputs", 1.2, "[T, B, N]", _peak)
+    yield Goal("conv net: peak memory over the lowest of the others", 1, "×", _conv_peak)
     yield Goal("first call of a new cell", 3, "s", _first_call(0))
     yield Goal("first call in a new process, from the disk cache", 0.3, "s", _first_call(1))
 

@@ -1,51 +1,66 @@
-"""Peak memory of a LIF layer's forward and backward, beyond inputs and outputs, in units of one state `[T, B, N]`.
+"""Peak memory of a LIF layer and of a spiking conv net, forward and backward.
 
-Each contestant has a process of its own: the high-water mark of its resident memory after one forward and backward,
-less what was resident before (the input, the output's gradient), less the size of the output and of the input's
-gradient, whether or not both exist at the peak. Kernels are compiled before, on a few numbers; glibc is told to hand
-freed buffers back at once, so that only live memory counts.
+Each contestant has a process of its own: the high-water mark of its resident memory after one run, less what was
+resident before (inputs, parameters). Kernels are compiled before, on a few numbers; glibc is told to hand freed buffers
+back at once, so that only live memory counts. Of the LIF layer, in units of one state `[T, B, N]`, the sizes of the
+output and of the input's gradient are taken off, whether or not both exist at the peak.
 """
 
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import spiking
 from benchmarks.child import in_new_process
-from benchmarks.timing import Run
+from benchmarks.spiking import lif
+from benchmarks.spiking_conv import spiking_conv
+from benchmarks.timing import Comparison, Run
 
+LIF_SIZE, CONV_SIZE = (100, 64, 1024), (25, 32)
 OUTPUTS = 2  # y and the gradient of x
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+Peak = tuple[str, float | None, str | None]  # contestant, peak, why there is none
 
 
-def peak_memory(size: spiking.Size, threads: int) -> Iterator[tuple[str, float | None, str | None]]:
-    """Name, peak in states, and why there is none, for every contestant of `lif-round`."""
-    for contestant in spiking.lif("round", size).contestants:
+def lif_peaks(threads: int) -> Iterator[Peak]:
+    """In states, for every contestant of `lif-round`."""
+    state = 4 * LIF_SIZE[0] * LIF_SIZE[1] * LIF_SIZE[2]
+    for name, peak, reason in _peaks("lif", lif("round", LIF_SIZE), threads):
+        yield name, None if peak is None else peak / state - OUTPUTS, reason
+
+
+def conv_peaks(threads: int) -> Iterator[Peak]:
+    """In MiB, for every contestant of `spiking-conv-round`."""
+    for name, peak, reason in _peaks("spiking-conv", spiking_conv("round", CONV_SIZE), threads):
+        yield name, None if peak is None else peak / 2**20, reason
+
+
+def _peaks(what: str, comparison: Comparison, threads: int) -> Iterator[Peak]:
+    keep_nothing: dict[str, Any] = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}
+    for contestant in comparison.contestants:
         try:
-            peak = in_new_process(
-                "benchmarks.memory", contestant.name, threads, *size, MALLOC_MMAP_THRESHOLD_=str(64 * 1024)
-            )
+            peak = in_new_process("benchmarks.memory", what, contestant.name, threads, **keep_nothing)
             yield contestant.name, peak, None
         except (RuntimeError, OSError, ValueError) as error:
             yield contestant.name, None, str(error)
 
 
-def _measure(name: str, size: spiking.Size) -> float:
-    few = (3, 2, size[2])
-    _build(name, few)()
-    run = _build(name, size)
+def _measure(what: str, name: str) -> int:
+    """Bytes."""
+    few = lif("round", (3, 2, LIF_SIZE[2])) if what == "lif" else spiking_conv("round", (3, 2))
+    _build(few, name)()
+    run = _build(lif("round", LIF_SIZE) if what == "lif" else spiking_conv("round", CONV_SIZE), name)
     CLEAR.write_text("5")  # resets the high-water mark
     before = _high_water_mark()
     run()
-    state = 4 * size[0] * size[1] * size[2]
-    return (_high_water_mark() - before) / state - OUTPUTS
+    return _high_water_mark() - before
 
 
-def _build(name: str, size: spiking.Size) -> Run:
-    return next(c for c in spiking.lif("round", size).contestants if c.name == name).build()
+def _build(comparison: Comparison, name: str) -> Run:
+    return next(contestant for contestant in comparison.contestants if contestant.name == name).build()
 
 
 def _high_water_mark() -> int:
@@ -54,7 +69,6 @@ def _high_water_mark() -> int:
 
 
 if __name__ == "__main__":
-    _, name, threads, *size = sys.argv
+    _, what, name, threads = sys.argv
     torch.set_num_threads(int(threads))
-    time, batch, neurons = map(int, size)
-    print(json.dumps(_measure(name, (time, batch, neurons))))
+    print(json.dumps(_measure(what, name)))

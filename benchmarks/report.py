@@ -29,11 +29,15 @@ def print_comparison(measured: Measured, console: Console) -> None:
 
 
 def print_memory(results: Results, console: Console) -> None:
-    table = _table("LIF peak memory beyond inputs and outputs", "contestant", "[T, B, N]")
-    table.add_column("remark", overflow="fold")
-    for name, (peak, reason) in results.memory.items():
-        table.add_row(name, _number(peak), reason or "")
-    console.print(table)
+    for title, unit, memory in (
+        ("LIF peak memory beyond inputs and outputs", "[T, B, N]", results.memory),
+        ("spiking conv net peak memory of a training step", "MiB", results.conv_memory),
+    ):
+        table = _table(title, "contestant", unit)
+        table.add_column("remark", overflow="fold")
+        for name, (peak, reason) in memory.items():
+            table.add_row(name, _number(peak), reason or "")
+        console.print(table)
 
 
 def print_first_calls(results: Results, console: Console) -> None:

@@ -48,18 +48,21 @@ class Measured:
 
 @dataclass
 class Results:
-    """memory: contestant -> peak in states, reason. first_calls: cell -> seconds compiled, from the cache, reason."""
+    """memory: contestant -> peak in states, reason; conv_memory: in MiB. first_calls: cell -> seconds compiled, seconds
+    from the cache, reason."""
 
     environment: dict[str, Any]
     bytes_per_second: float | None = None
     comparisons: dict[str, Measured] = field(default_factory=dict)
     memory: dict[str, tuple[float | None, str | None]] = field(default_factory=dict)
+    conv_memory: dict[str, tuple[float | None, str | None]] = field(default_factory=dict)
     first_calls: dict[str, tuple[float | None, float | None, str | None]] = field(default_factory=dict)
 
     def ours_failed(self) -> bool:
         """Whether anything of bionets itself could not be measured."""
         reasons = [measured.rows[0].failure for measured in self.comparisons.values()]
-        reasons += [reason for _, reason in list(self.memory.values())[:1]]
+        for memory in (self.memory, self.conv_memory):
+            reasons += [reason for _, reason in list(memory.values())[:1]]
         reasons += [reason for *_, reason in self.first_calls.values()]
         return any(reasons)
 
@@ -70,6 +73,10 @@ class Results:
             "comparisons": [measured.as_json() for measured in self.comparisons.values()],
             "peak_memory": [
                 {"contestant": name, "states": peak, "failure": reason} for name, (peak, reason) in self.memory.items()
+            ],
+            "conv_peak_memory": [
+                {"contestant": name, "mib": peak, "failure": reason}
+                for name, (peak, reason) in self.conv_memory.items()
             ],
             "first_call": [
                 {"cell": cell, "compiled_s": compiled, "cached_s": cached, "failure": reason}

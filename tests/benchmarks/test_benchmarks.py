@@ -29,10 +29,14 @@ def one_thread() -> Iterator[None]:
 def test_quick_run_writes_every_contestant_with_its_time_or_its_reason(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "benchmarks.json"
     options = ["--quick", "--rounds", "2", "--threads", "1", "--plain-allocator", "--output", str(file)]
-    assert main(["--only", "lif-round", "--only", "nbrc", *options]) == 0
+    assert main(["--only", "lif-round", "--only", "nbrc", "--only", "spiking-conv-round", *options]) == 0
     written = json.loads(file.read_text())
     assert written["environment"]["threads"] == 1
-    assert [comparison["name"] for comparison in written["comparisons"]] == ["nbrc-5", "lif-round"]
+    assert [comparison["name"] for comparison in written["comparisons"]] == [
+        "nbrc-5",
+        "lif-round",
+        "spiking-conv-round",
+    ]
     for comparison in written["comparisons"]:
         assert comparison["rows"][0]["times_ours"] == 1
         for row in comparison["rows"]:
@@ -76,6 +80,7 @@ def test_goals_name_comparisons_and_contestants_that_exist() -> None:
         rows = [Row(contestant, [1.0]) for contestant in comparison.contestants]
         results.comparisons[comparison.name] = Measured(comparison, rows, [Floor(0, 1.0, 0.0, 0.0)] * len(rows))
     results.memory["bionets scan"] = (1.0, None)
+    results.conv_memory = {"bionets": (1.0, None), "another": (1.0, None)}
     results.first_calls["cell"] = (1.0, 1.0, None)
     assert [goal.measure(results) for goal in GOALS] == [1.0] * len(GOALS)
 

@@ -77,8 +77,11 @@ class StatefulModule(nn.Module):
             x = fold.unfold(self, x)
             with folding(None):  # what the layer may call itself
                 return self.forward(x, whole_sequence=True).flatten(0, 1)
-        states = self._all_states(x if whole_sequence else x.unsqueeze(0))
-        y, states = (self.over_time if whole_sequence else self.step)(x, states)
+        states = self.states_for(x if whole_sequence else x.unsqueeze(0))
+        return self.keep(*(self.over_time if whole_sequence else self.step)(x, states))
+
+    def keep(self, y: Tensor, states: States) -> Tensor:
+        """Keep the states for the next call; gives the output."""
         if torch.is_grad_enabled() and any(state.requires_grad for state in states):
             y, *states = _GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
@@ -96,7 +99,7 @@ class StatefulModule(nn.Module):
                 )
         return None if any(state is None for state in kept) else kept
 
-    def _all_states(self, x: Tensor) -> States:
+    def states_for(self, x: Tensor) -> States:
         """The kept states for a sequence x ``[T, B, ...]``; in place of missing ones, the initial ones."""
         kept = self._kept_states(x.shape[1:])
         if kept is not None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import current_folding, folding
+from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
 
 __all__ = ["unroll"]
@@ -32,6 +33,9 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
     An x that is the same at every step and says so (``image.expand(T, *image.shape)``) passes but once through the
     first layers of an ``nn.Sequential``, up to the first that has a state or is random.
 
+    Spiking neurons and a max-pooling behind them in an ``nn.Sequential`` are one pass, which does not write the spikes
+    that are not the largest of their window (unless a hook looks at them).
+
     Returns:
         What the model returns, every tensor as ``[T, B, ...]``.
 
@@ -46,8 +50,10 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
     if isinstance(model, StatefulModule):
         return model(x, whole_sequence=True)
     if type(model).forward is nn.Sequential.forward:
-        for layer in model.children():
-            x = unroll(layer, x)
+        layers = list(model.children())
+        while layers:
+            layer = layers.pop(0)
+            x = pooled(layer, layers.pop(0), x) if layers and can_pool(layer, layers[0], x) else unroll(layer, x)
         return x
     time, batch = x.shape[:2]
     if time > 1 and x.stride(0) == 0 and _same_for_same(model):

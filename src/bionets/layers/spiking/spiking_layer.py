@@ -1,5 +1,6 @@
 """The base of every spiking layer: one neuron's time step in, a layer with parameters, states and a neuron axis out."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ from torch import Tensor
 from bionets.layers.spiking.bound import BoundParameters
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw, new_stream
+from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
-from bionets.scan import scan
 
 __all__ = ["Neuron", "SpikingLayer"]
 
@@ -70,12 +71,14 @@ class SpikingLayer(BoundParameters, StatefulModule):
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
         layout = Layout.of(x, self.neuron_axis(x.shape[1:]))
         memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
-        inputs = tuple(layout.enter(each, 1) for each in (x, *noise))
-        y, memory = scan(
+        y, memory = neurons_over_time(
             self.step_of_tuples(),
-            inputs if noise else inputs[0],
+            layout.enter,
+            x,
+            noise,
             tuple(layout.enter(state) for state in memory),
             tuple(layout.parameter(value) for value in self.values()),
+            checkpoint_every=self.checkpoint_every(len(x)),
             backend=self.backend if backend == "auto" else backend,
         )
         return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
@@ -84,6 +87,12 @@ class SpikingLayer(BoundParameters, StatefulModule):
         """The neuron as a step of `bionets.scan.scan`, with states and parameters as tuples in their order."""
         states = tuple(name for name in self.state_names if name != "noise")
         return partial(named_step, neuron=self.neuron, states=states, params_names=tuple(self.bounds))
+
+    def checkpoint_every(self, steps: int) -> int:
+        """How many steps apart the states are that are kept for the backward pass, which computes the others again:
+        the square root of the number of steps takes least memory, and on a CPU no more time than to keep them all.
+        """
+        return math.isqrt(max(1, steps))
 
     def neuron_axis(self, input_shape: torch.Size) -> int:
         """The axis ``dim`` of one step's input, counted from the front.

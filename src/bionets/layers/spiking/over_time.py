@@ -1,0 +1,58 @@
+"""The scan of spiking neurons, for inputs that change with time and for inputs that do not."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from bionets.scan import scan
+
+__all__ = ["neurons_over_time"]
+
+
+def neurons_over_time(
+    step: Callable[..., tuple[Tensor, Any]],
+    enter: Callable[[Tensor, int], Any],
+    x: Tensor,
+    noise: tuple[Tensor, ...],
+    state: Any,
+    params: Any,
+    **options: Any,
+) -> tuple[Tensor, Any]:
+    """`bionets.scan.scan` of a step that takes the input, or with noise ``(input, *noise)``.
+
+    ``enter(tensor, lead)`` lays the input and the noise as the scan wants them, ``[T, B, *N]`` with ``lead`` = 1 and
+    ``[B, *N]`` with ``lead`` = 0; state and params are laid already.
+
+    An input that is the same at every step and says so (``expand``) is handed to the scan as a parameter, one for each
+    place in the batch: it is read once, and its gradient is summed over time as it is made, never written T times.
+    """
+    drawn = tuple(enter(each, 1) for each in noise)
+    if len(x) < 2 or x.stride(0):
+        drive = enter(x, 1)
+        return scan(step, (drive, *drawn) if noise else drive, state, params, **options)
+    # The batch becomes an axis of N: parameters have no other.
+    drive = enter(one_step(x), 0)
+    shape = pytree.tree_leaves(drive)[0].shape
+    nothing = x.new_zeros(shape).expand(len(x), 1, *shape)
+    drawn, state = (
+        pytree.tree_map(lambda leaf, at=at: leaf.unsqueeze(at), tree) for at, tree in ((1, drawn), (0, state))
+    )
+    y, state = scan(partial(still_step, step=step), drawn if noise else nothing, state, (drive, params), **options)
+    return y.squeeze(1), pytree.tree_map(lambda leaf: leaf.squeeze(0), state)
+
+
+def one_step(x: Tensor) -> Tensor:
+    """x[0] of an expanded x: what was expanded, so that the backward pass need not fill and sum T steps of zeros."""
+    base = x._base
+    if base is None or base.data_ptr() != x.data_ptr() or (base.shape, base.stride()) != (x.shape[1:], x.stride()[1:]):
+        return x[0]
+    return base
+
+
+def still_step(noise: Any, state: Any, params: Any, *, step: Callable[..., tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+    """The step, with its input among the parameters."""
+    drive, own = params
+    return step((drive, *noise) if isinstance(noise, tuple) else drive, state, own)

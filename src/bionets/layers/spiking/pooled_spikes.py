@@ -1,0 +1,142 @@
+"""Spikes pooled as they are made: neurons and the max-pooling behind them in one pass through time.
+
+The spikes of a convolutional layer are the largest tensor of a network and, behind a max-pooling, needed by nothing
+else. Here the neurons of a window step side by side and only the largest of their outputs is written.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.spiking.over_time import neurons_over_time
+from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.stateful import States
+from bionets.scan import split_gates
+
+__all__ = ["can_pool", "pooled", "pooled_over_time"]
+
+
+def can_pool(layer: nn.Module, pool: nn.Module, x: Tensor) -> bool:
+    """Whether `pooled_over_time` computes what these two modules compute of x ``[T, B, C, H, W]``, and nobody looks at
+    the spikes in between.
+    """
+    if not isinstance(layer, SpikingLayer) or type(layer).over_time is not SpikingLayer.over_time:
+        return False
+    if type(pool) is not nn.MaxPool2d or x.dim() != 5 or layer.dim not in (-3, 1) or _hooked(layer) or _hooked(pool):
+        return False
+    rows, columns = size = _pair(pool.kernel_size)
+    plain = _pair(pool.stride) == size and _pair(pool.padding) == (0, 0) and _pair(pool.dilation) == (1, 1)
+    return plain and not pool.return_indices and x.shape[3] % rows == 0 and x.shape[4] % columns == 0
+
+
+def pooled(layer: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
+    """`pooled_over_time` of two modules that `can_pool`, going on from the kept states."""
+    assert isinstance(layer, SpikingLayer) and isinstance(pool, nn.MaxPool2d)
+    return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x)))
+
+
+def pooled_over_time(
+    layer: SpikingLayer, pool: nn.MaxPool2d, x: Tensor, states: States | None
+) -> tuple[Tensor, States]:
+    """The pooled outputs ``[T, B, C, H / k, W / k]`` of x ``[T, B, C, H, W]``, and the layer's last states: the numbers
+    and gradients of `SpikingLayer.over_time` and then the pooling. Pure.
+    """
+    layer.neuron_axis(x.shape[1:])
+    memory, noise, stream = layer.with_noise(x, layer.initial_states(x) if states is None else states)
+    windows = Windows(*_pair(pool.kernel_size), channels_last=x.stride(2) < x.stride(4))
+    y, last = neurons_over_time(
+        partial(pooled_step, step=layer.step_of_tuples(), noisy=bool(noise)),
+        windows.cut,
+        x,
+        noise,
+        tuple(zip(*(windows.cut(state, 0) for state in memory), strict=True)),
+        tuple(windows.parameter(value) for value in layer.values()),
+        checkpoint_every=layer.checkpoint_every(len(x)),
+        backend=layer.backend,
+    )
+    memory = tuple(windows.join(leaves) for leaves in zip(*last, strict=True))
+    return layer.in_dtype_of(x, windows.images(y)), (*memory, *stream)
+
+
+def pooled_step(
+    x: tuple[Any, ...],
+    states: tuple[States, ...],
+    params: States,
+    *,
+    step: Callable[..., tuple[Tensor, States]],
+    noisy: bool,
+) -> tuple[Tensor, tuple[States, ...]]:
+    """One step of all neurons of a window, and the largest of their outputs; of equal ones the first."""
+    inputs = zip(*x, strict=True) if noisy else x
+    outputs, new = zip(*(step(each, state, params) for each, state in zip(inputs, states, strict=True)), strict=True)
+    y = outputs[0]
+    for other in outputs[1:]:
+        y = torch.where((other > y) | (other != other), other, y)  # NaN stays NaN
+    return y, new
+
+
+class Windows(NamedTuple):
+    """Images ``[..., C, H, W]`` cut into one image for each place in a window, ``[..., C, H / rows, W / columns]``, and
+    laid with the channels first or last, as the images lie in memory.
+    """
+
+    rows: int
+    columns: int
+    channels_last: bool
+
+    def cut(self, images: Tensor, lead: int) -> tuple[Tensor, ...]:
+        """All places, from images ``[B, C, H, W]`` after ``lead`` axes; each is read as its own tensor."""
+        places = _Cut.apply(images, self)
+        shape = (images.shape[-3], images.shape[-2] // self.rows, images.shape[-1] // self.columns)
+        order = shape[1:] + shape[:1] if self.channels_last else shape
+        return tuple(place.unflatten(-1, order) for place in split_gates(places, self.rows * self.columns))
+
+    def join(self, places: tuple[Tensor, ...]) -> Tensor:
+        """``[B, C, H, W]``, back from `cut`."""
+        cut = torch.stack([self.images(place) for place in places]).unflatten(0, (self.rows, self.columns))
+        return cut.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
+
+    def images(self, place: Tensor) -> Tensor:
+        """``[..., C, H / rows, W / columns]``, with the channels where torch has them."""
+        return place.movedim(-1, -3) if self.channels_last else place
+
+    def parameter(self, value: Tensor) -> Tensor:
+        """A value of each channel, so that it broadcasts over a place; a scalar as it is."""
+        return value if self.channels_last or value.dim() == 0 else value.view(-1, 1, 1)
+
+
+class _Cut(torch.autograd.Function):
+    """Images ``[..., C, H, W]`` to all places in a window, side by side in one axis."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, windows: Windows) -> Tensor:
+        ctx.windows, ctx.like = windows, (images.shape, torch.empty_like(images, device="meta").stride())
+        return _places(images, windows).flatten(images.dim() - 3)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        # Laid as the images were: whoever made them is spared a copy.
+        images = gradient.new_empty_strided(*ctx.like)
+        places = _places(images, ctx.windows)
+        places.copy_(gradient.view(places.shape))
+        return images, None
+
+
+def _places(images: Tensor, windows: Windows) -> Tensor:
+    """A view ``[..., rows, columns, *N]``: the image of each place."""
+    lead = images.dim() - 3
+    cut = images.unflatten(-1, (-1, windows.columns)).unflatten(-3, (-1, windows.rows))
+    channels, height, row, width, column = range(lead, lead + 5)
+    order = (height, width, channels) if windows.channels_last else (channels, height, width)
+    return cut.permute(*range(lead), row, column, *order)
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
