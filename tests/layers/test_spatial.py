@@ -3,6 +3,8 @@
 import math
 import resource
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -178,3 +180,11 @@ def test_a_large_pair_of_layers_needs_little_time_and_memory() -> None:
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert kilobytes < 200_000  # of which the gradient of the weight takes 67,000
     assert seconds < 2
+
+
+def test_the_layers_of_the_documentation_run() -> None:
+    blocks = (Path(__file__).parents[2] / "docs" / "spatial.md").read_text().split("```python\n")[1:]
+    names: dict[str, Any] = {}
+    exec(blocks[0].split("```")[0], names)
+    assert names["loss"].isfinite()
+    assert all(parameter.grad is not None for parameter in names["network"].parameters())

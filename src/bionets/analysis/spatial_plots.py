@@ -96,7 +96,7 @@ def draw_film(
 
 
 def _panels(layers: int, size: float = 4.2) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(size * layers, size * 1.15), layout="constrained")
+    figure = Figure(figsize=(size * layers, size * 1.3), layout="constrained")
     return figure, list(figure.subplots(1, layers, squeeze=False, sharex=True, sharey=True)[0])
 
 
