@@ -120,7 +120,7 @@ def _draw_connections(
     lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
     colours = [
         to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else "black", alpha=alpha)
-        for i, j, alpha in zip(rows, columns, (0.7 * strongest.values / most).tolist(), strict=True)
+        for i, j, alpha in zip(rows, columns, (0.8 * (strongest.values / most).sqrt()).tolist(), strict=True)
     ]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.8, zorder=1))
 
