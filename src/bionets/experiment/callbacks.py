@@ -23,7 +23,8 @@ class NonFiniteLoss(UserError):
 
 class SeedEachEpoch(Callback):
     """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed
-    run draws the same.
+    run draws the same; and everything random in a test (a spike, say) a function of the seed, so that each test of a
+    model finds the same.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,6 +32,9 @@ class SeedEachEpoch(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
         seed_everything((self.seed * 1_000_003 + trainer.current_epoch) % 2**32, workers=True, verbose=False)
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        seed_everything(self.seed, workers=True, verbose=False)
 
 
 class Record(Callback):

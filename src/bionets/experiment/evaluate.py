@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.experiment.build import bare_trainer
+from bionets.experiment.callbacks import SeedEachEpoch
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.errors import keyboard_interrupts
 from bionets.experiment.report import print_metrics
@@ -25,6 +26,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     config = folder.config()
     trainer = bare_trainer(
         {"accelerator": hydra_config.accelerator, "devices": 1, "precision": config["trainer"]["precision"]},
+        callbacks=[SeedEachEpoch(config["seed"])],
         logger=False,
         enable_checkpointing=False,
     )

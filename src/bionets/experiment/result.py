@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from bionets.experiment.activity import measure_activity
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.errors import Pruned, one_line
 from bionets.experiment.metrics_file import Series, read_metrics
@@ -22,6 +23,7 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
     metrics = task.summarise(model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
+    metrics.update(measure_activity(model, task))
     return {
         "status": "complete",
         "metrics": metrics,
