@@ -106,6 +106,21 @@ STIGMERGIC_SETTINGS = {
     "trainer.max_epochs": 10,
 }
 
+# Accuracy of convolutional spiking networks whose epoch was chosen on validation data, whatever their size
+SPIKING_SOURCE = "PLIF (Fang et al., ICCV 2021), 8 time steps, epoch chosen on validation data"
+SPIKING = {"mnist": 0.9963, "fashion_mnist": 0.9385}
+SPIKING_SETTINGS = {
+    "model.name": "spiking_conv",
+    "task.read_as": "image",
+    "task.train_size": at_least(50_000),
+    "task.test_size": 10_000,
+}
+
+# Accuracy on MNIST of neurons that learn by spike timing, without labels
+STDP_SOURCE = "Diehl and Cook, Frontiers in Computational Neuroscience 2015"
+STDP = {100: 0.829, 400: 0.870, 1600: 0.919, 6400: 0.95}
+STDP_SETTINGS = {"model.name": "stdp", "task.name": "mnist", "task.test_size": 10_000}
+
 
 def _figures() -> list[Figure]:
     figures = []
@@ -120,6 +135,12 @@ def _figures() -> list[Figure]:
         settings = {**STIGMERGIC_SETTINGS, "model.name": name, **{f"model.{key}": size for key, size in sizes.items()}}
         figures.append(Figure("test/accuracy", Published(accuracy, STIGMERGIC_SOURCE), settings))
         figures.append(Figure("parameters", Published(parameters, STIGMERGIC_SOURCE), settings))
+    for name, accuracy in SPIKING.items():
+        settings = {**SPIKING_SETTINGS, "task.name": name}
+        figures.append(Figure("test/accuracy", Published(accuracy, SPIKING_SOURCE), settings))
+    for neurons, accuracy in STDP.items():
+        settings = {**STDP_SETTINGS, "model.hidden_size": neurons}
+        figures.append(Figure("test/accuracy", Published(accuracy, STDP_SOURCE), settings))
     return figures
 
 
