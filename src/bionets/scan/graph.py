@@ -58,6 +58,11 @@ class Graph:
         """The number of the node of each input that is used."""
         return {node.name: number for number, node in enumerate(self.nodes) if node.op == "input"}
 
+    def is_zero(self, output: str) -> bool:
+        """Whether an output is the constant 0."""
+        node = self.nodes[self.outputs[output]]
+        return node.op == "constant" and node.value == 0
+
     def select(self, outputs: Iterable[str]) -> "Graph":
         """The graph of these outputs alone, without the nodes that none of them needs."""
         wanted = {name: self.outputs[name] for name in outputs}

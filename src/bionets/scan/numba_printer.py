@@ -42,6 +42,7 @@ class _Printer(Writer):
         super().__init__(str(program.dtype), variant.masked)
         self.program, self.variant = program, variant
         self.dense = bool(program.stages[0].blocks)
+        self.loaded: set[str] = set()  # slots that hold this time step's inputs
 
     def print(self) -> Source:
         with self.indented("for first in range(low, high, range_):"):
@@ -110,6 +111,7 @@ class _Printer(Writer):
     def advance(self, outputs: bool) -> None:
         """All stages of one time step forward; the state ends where it began, in the slots of stage 0."""
         last = len(self.program.stages) - 1
+        self.loaded.clear()
         for k in range(last + 1):
             self.advance_stage(k, outputs and k == last, into=0 if k == last else k + 1)
 
@@ -132,6 +134,7 @@ class _Printer(Writer):
     def retreat(self) -> None:
         """One time step backward. The state before it lies in the slots of stage 0, the gradient after it in grad0."""
         stages = self.program.stages
+        self.loaded.clear()
         for k in range(len(stages) - 1):
             self.advance_stage(k, outputs=False, into=k + 1)
         if self.dense:
@@ -150,9 +153,10 @@ class _Printer(Writer):
     def retreat_stage(self, k: int, seen_x: set[int]) -> None:
         stage, last = self.program.stages[k], len(self.program.stages) - 1
         outputs = [f"grad_state{i}" for i in range(stage.state_in)]
-        outputs += [f"grad_x{i}" for i in self.wanted_x]
-        outputs += [f"grad_params{i}" for i in self.wanted_params]
         outputs += [f"grad_recurrent{i}" for i in range(stage.blocks)]
+        own_x = [i for i in self.wanted_x if not (stage.graph.is_zero(f"grad_x{i}") and self.reaches_x(i))]
+        own_params = [i for i in self.wanted_params if not stage.graph.is_zero(f"grad_params{i}")]
+        outputs += [f"grad_x{i}" for i in own_x] + [f"grad_params{i}" for i in own_params]
         graph = stage.graph.select(outputs)
         after = 0 if k == last else k + 1
         with self.blocks():
@@ -163,13 +167,13 @@ class _Printer(Writer):
                     source = f"({base} + t * {self.field(f'grad_y{i}_time')} * SIZE if {base} != 0 else 0)"
                     self.rows("load", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
             places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in range(stage.state_in)}
-            places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in self.wanted_x}
-            places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in self.wanted_params}
+            places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in own_x}
+            places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in own_params}
             places |= {f"grad_recurrent{i}": self.slot(f"grad_recurrent{k}_{i}") for i in range(stage.blocks)}
             held = dict.fromkeys(places, "F(0)")
             if k == 0:
                 held |= {f"grad_state{i}": self.slot(f"grad0_{i}") for i in range(stage.state_in)}
-            add = {f"grad_params{i}" for i in self.wanted_params} | {f"grad_x{i}" for i in seen_x}
+            add = {f"grad_params{i}" for i in own_params} | {f"grad_x{i}" for i in seen_x}
             renamed = {f"grad_new_state{i}": self.slot(f"grad{after}_{i}") for i in range(stage.state_out)}
             self.call(f"retreat{k}", k, graph, places, held, add, renamed)
             if self.dense and self.shared is None:
@@ -177,7 +181,7 @@ class _Printer(Writer):
                     row = f"width * {stage.blocks}"
                     target = f"{self.field(f'grad_recurrent{k}')} + (t * size_ * {stage.blocks} + {i} * width) * SIZE"
                     self.rows("store", f"grad_recurrent{k}_{i}", target, row)
-        seen_x.update(self.wanted_x)
+        seen_x.update(own_x)
         if self.dense and self.shared is None:
             self.gradient_product(k)
 
@@ -205,14 +209,18 @@ class _Printer(Writer):
             self.rows("load", f"state0_{i}", source, "width")
 
     def load_inputs(self, k: int, graph: Graph) -> None:
+        """What the graph reads of x and of the recurrent product, unless an earlier stage has loaded it."""
         for i in range(self.program.x):
-            if f"x{i}" in graph.inputs:
+            if f"x{i}" in graph.inputs and f"x{i}" not in self.loaded:
                 source = f"{self.field(f'x{i}')} + t * {self.field(f'x{i}_time')} * SIZE"
                 self.rows("load", f"x{i}", source, self.field(f"x{i}_row"))
+                self.loaded.add(f"x{i}")
         for i in range(self.program.stages[k].blocks):
-            if f"recurrent{i}" in graph.inputs:
+            slot = f"recurrent{k}_{i}"
+            if f"recurrent{i}" in graph.inputs and slot not in self.loaded:
                 source = f"work + {self.field(f'recurrent{k}')} + {i} * width * SIZE"
-                self.local_rows("load", f"recurrent{k}_{i}", source, self.field(f"recurrent{k}_row"))
+                self.local_rows("load", slot, source, self.field(f"recurrent{k}_row"))
+                self.loaded.add(slot)
 
     def recurrent_product(self, k: int) -> None:
         """recurrent = first(state) @ weight.T, for the rows of this thread."""
@@ -251,6 +259,10 @@ class _Printer(Writer):
             for i in range(self.program.state):
                 where = f"work + {self.field('tape')} + ((s - begin) * {self.program.state} + {i}) * range_ * SIZE"
                 self.local_rows(direction, f"state0_{i}", where, "width")
+
+    def reaches_x(self, i: int) -> bool:
+        """Whether any stage has a gradient for x number i."""
+        return any(not stage.graph.is_zero(f"grad_x{i}") for stage in self.program.stages)
 
     def needs_before(self, k: int) -> bool:
         return k > 0 or self.variant.recompute
