@@ -2,11 +2,23 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
+
+from bionets.scan.tree import Structure, Tree, flatten
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the shapes and dtypes of all arguments come to."""
+
+    time: int
+    batch: int
+    shape: tuple[int, ...]  # *N
+    blocks: tuple[int, ...]  # G of each weight
+    carry_dtype: torch.dtype
+    output_dtype: torch.dtype
 
 
 @dataclass
@@ -17,17 +29,13 @@ class Arguments:
     state: list[Tensor]
     params: list[Tensor]
     weights: list[Tensor]
-    x_tree: pytree.TreeSpec
-    state_tree: pytree.TreeSpec
-    params_tree: pytree.TreeSpec
+    x_tree: Structure
+    state_tree: Structure
+    params_tree: Structure
     lengths: Tensor | None
     reverse: bool
     checkpoint_every: int
-    time: int
-    batch: int
-    shape: tuple[int, ...]  # *N
-    carry_dtype: torch.dtype
-    output_dtype: torch.dtype
+    layout: Layout
 
     @property
     def device(self) -> torch.device:
@@ -36,68 +44,31 @@ class Arguments:
     @property
     def state_shape(self) -> tuple[int, ...]:
         """`[B, *N]`."""
-        return (self.batch, *self.shape)
+        return (self.layout.batch, *self.layout.shape)
 
 
 def read_arguments(
-    x: Any,
-    state: Any,
-    params: Any,
+    x: Tree,
+    state: Tree,
+    params: Tree,
     weights: tuple[Tensor, ...],
     lengths: Tensor | None,
     reverse: bool,
     checkpoint_every: int,
 ) -> Arguments:
     """Flatten the arguments of a scan, find T, B and N by broadcasting, and refuse what does not fit in one line."""
-    x_leaves, x_tree = flatten(x, "x")
-    state_leaves, state_tree = flatten(state, "state")
+    (x_leaves, x_tree), (state_leaves, state_tree) = flatten(x, "x"), flatten(state, "state")
     params_leaves, params_tree = flatten(params, "params")
     if not x_leaves:
         raise ValueError("x must hold at least one tensor [T, B, *N]")
     if not state_leaves:
         raise ValueError("state must hold at least one tensor [B, *N]")
-    device = x_leaves[0].device
-    for name, leaves in (
-        ("x", x_leaves),
-        ("state", state_leaves),
-        ("params", params_leaves),
-        ("weight", list(weights)),
-    ):
-        for leaf in leaves:
-            if leaf.device != device and leaf.dim() > 0:
-                raise ValueError(f"x is on {device} and {name} on {leaf.device}; move them to one device")
-            if leaf.is_complex():
-                raise TypeError(f"{name} is {leaf.dtype}; complex tensors are not supported")
-    for leaf in x_leaves:
-        if leaf.dim() < 2:
-            raise ValueError(f"x must be [T, B, *N], got {list(leaf.shape)}")
-    time, *state_shape = _broadcast(
-        [tuple(leaf.shape) for leaf in x_leaves] + [(1, *leaf.shape) for leaf in state_leaves], "x and state"
-    )
-    batch, *shape = state_shape
-    if any(leaf.shape[0] != time for leaf in x_leaves):
-        raise ValueError(f"the tensors of x differ in T: {[leaf.shape[0] for leaf in x_leaves]}")
-    for leaf in params_leaves:
-        if leaf.dim() > len(shape) or _broadcast([tuple(leaf.shape), tuple(shape)], "params and state") != tuple(shape):
-            raise ValueError(f"params must be scalar or {shape} (x and state without T and B), got {list(leaf.shape)}")
-    for weight in weights:
-        if len(shape) != 1:
-            raise ValueError(f"dense_scan needs x [T, B, H] and state [B, H], got N = {shape}")
-        if (
-            weight.dim() != 2
-            or weight.shape[1] != shape[0]
-            or weight.shape[0] % max(shape[0], 1)
-            or not weight.shape[0]
-        ):
-            raise ValueError(f"weight must be [G * H, H] with H = {shape[0]}, got {list(weight.shape)}")
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
-    floats = [leaf.dtype for leaf in (*x_leaves, *state_leaves, *params_leaves, *weights) if leaf.is_floating_point()]
-    carry_dtype = torch.float64 if torch.float64 in floats else torch.float32
-    x_dtypes = {leaf.dtype for leaf in x_leaves if leaf.is_floating_point()}
-    output_dtype = carry_dtype
-    if carry_dtype == torch.float32 and x_dtypes:
-        output_dtype = functools.reduce(torch.promote_types, x_dtypes)
+    read = read_layout.__wrapped__ if torch.compiler.is_compiling() else read_layout
+    layout = read(*(tuple(map(_describe, leaves)) for leaves in (x_leaves, state_leaves, params_leaves, weights)))
+    if lengths is not None:
+        lengths = _read_lengths(lengths, layout, x_leaves[0].device)
     return Arguments(
         x_leaves,
         state_leaves,
@@ -106,24 +77,55 @@ def read_arguments(
         x_tree,
         state_tree,
         params_tree,
-        None if lengths is None else _read_lengths(lengths, time, batch, device),
+        lengths,
         reverse,
         checkpoint_every,
-        time,
-        batch,
-        tuple(shape),
-        carry_dtype,
-        output_dtype,
+        layout,
     )
 
 
-def flatten(tree: Any, name: str) -> tuple[list[Tensor], pytree.TreeSpec]:
-    """The tensors of a (named) tuple, and its structure. Raises TypeError on anything else, naming it."""
-    leaves, spec = pytree.tree_flatten(tree)
-    for leaf in leaves:
-        if not isinstance(leaf, Tensor):
-            raise TypeError(f"{name} must be a tensor or a (named) tuple of tensors, found {type(leaf).__name__}")
-    return leaves, spec
+Description = tuple[tuple[int, ...], torch.dtype, torch.device]
+
+
+def _describe(leaf: Tensor) -> Description:
+    return leaf.shape, leaf.dtype, leaf.device
+
+
+@functools.lru_cache(maxsize=1024)
+def read_layout(
+    x: tuple[Description, ...],
+    state: tuple[Description, ...],
+    params: tuple[Description, ...],
+    weights: tuple[Description, ...],
+) -> Layout:
+    """Check shapes, dtypes and devices; remembered, since most calls are like the one before."""
+    device = x[0][2]
+    for name, leaves in (("x", x), ("state", state), ("params", params), ("weight", weights)):
+        for shape, dtype, place in leaves:
+            if place != device and shape:
+                raise ValueError(f"x is on {device} and {name} on {place}; move them to one device")
+            if dtype.is_complex:
+                raise TypeError(f"{name} is {dtype}; complex tensors are not supported")
+    for shape, *_ in x:
+        if len(shape) < 2:
+            raise ValueError(f"x must be [T, B, *N], got {list(shape)}")
+    time, batch, *inner = _broadcast([shape for shape, *_ in x] + [(1, *shape) for shape, *_ in state], "x and state")
+    if any(shape[0] != time for shape, *_ in x):
+        raise ValueError(f"the tensors of x differ in T: {[shape[0] for shape, *_ in x]}")
+    for shape, *_ in params:
+        if len(shape) > len(inner) or _broadcast([shape, tuple(inner)], "params and state") != tuple(inner):
+            raise ValueError(f"params must be scalar or {inner} (x and state without T and B), got {list(shape)}")
+    for shape, *_ in weights:
+        if len(inner) != 1:
+            raise ValueError(f"dense_scan needs x [T, B, H] and state [B, H], got N = {inner}")
+        if len(shape) != 2 or shape[1] != inner[0] or shape[0] % max(inner[0], 1) or not shape[0]:
+            raise ValueError(f"weight must be [G * H, H] with H = {inner[0]}, got {list(shape)}")
+    floats = [dtype for _, dtype, _ in (*x, *state, *params, *weights) if dtype.is_floating_point]
+    carry = torch.float64 if torch.float64 in floats else torch.float32
+    x_dtypes = {dtype for _, dtype, _ in x if dtype.is_floating_point}
+    output = functools.reduce(torch.promote_types, x_dtypes) if carry == torch.float32 and x_dtypes else carry
+    blocks = tuple(len(range(0, shape[0], max(inner[0], 1))) for shape, *_ in weights)  # torch.compile: a constant
+    return Layout(time, batch, tuple(inner), blocks, carry, output)
 
 
 def _broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
@@ -138,7 +140,8 @@ def _broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _read_lengths(lengths: Tensor, time: int, batch: int, device: torch.device) -> Tensor:
+def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tensor:
+    time, batch = layout.time, layout.batch
     if lengths.shape != (batch,) or lengths.is_floating_point():
         raise ValueError(f"lengths must be [{batch}] integers, got {list(lengths.shape)} {lengths.dtype}")
     if not torch.compiler.is_compiling() and lengths.device.type == "cpu" and batch:

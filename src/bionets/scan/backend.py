@@ -7,7 +7,7 @@ from torch import Tensor
 from bionets.scan.program import Program
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """One call, flattened: x `[T, B, N]` (stride 1 in N), state `[B, N]` contiguous, params `[1]` or `[N]`."""
 
@@ -20,17 +20,12 @@ class Call:
     reverse: bool
     checkpoint_every: int
 
-    @property
-    def time(self) -> int:
-        return self.x[0].shape[0]
+    def __post_init__(self) -> None:
+        self.time, self.batch, self.width = self.x[0].shape
 
     @property
-    def batch(self) -> int:
-        return self.x[0].shape[1]
-
-    @property
-    def width(self) -> int:
-        return self.x[0].shape[2]
+    def tensors(self) -> list[Tensor]:
+        return [*self.x, *self.state, *self.params, *self.weights]
 
     @property
     def stored_steps(self) -> int:

@@ -1,52 +1,67 @@
-"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], call the operator, undo it."""
+"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], run it, undo it."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from bionets.scan.arguments import Arguments
-from bionets.scan.operator import scan_forward
+from bionets.scan.arguments import Arguments, Layout
+from bionets.scan.backend import Call
+from bionets.scan.operator import run_scan
 from bionets.scan.program import find_program
 from bionets.scan.reference import final_dtype
+from bionets.scan.tree import unflatten
+
+# Views are made only where a shape differs: each of them is a node for autograd.
 
 
 def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -> tuple[Any, Any]:
-    program = find_program(stages, arguments)
-    x = [_flat_rows(leaf, arguments) for leaf in arguments.x]
-    state = [_like_state(leaf, arguments) for leaf in arguments.state]
-    params = [_flat_param(leaf, arguments) for leaf in arguments.params]
-    weights = [weight.to(program.dtype) for weight in arguments.weights]
-    keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in (*x, *state, *params, *weights))
+    program, layout = find_program(stages, arguments), arguments.layout
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
-    every = max(1, min(every, arguments.time))
-    found = scan_forward(
-        x, state, params, weights, arguments.lengths, program.key, arguments.reverse, every, backend, keep
+    call = Call(
+        program,
+        [_flat_rows(leaf, layout) for leaf in arguments.x],
+        [_like_state(leaf, layout) for leaf in arguments.state],
+        [_flat_param(leaf, layout, arguments.device) for leaf in arguments.params],
+        [weight.to(program.dtype) for weight in arguments.weights],
+        arguments.lengths,
+        arguments.reverse,
+        max(1, min(every, layout.time)),
     )
-    y = [_unflatten(leaf, arguments).to(arguments.output_dtype) for leaf in found[: program.y]]
+    found = [_unflatten(leaf, layout) for leaf in run_scan(call, backend)]
+    y = [leaf.to(layout.output_dtype) for leaf in found[: program.y]]
     final = [
-        _unflatten(leaf, arguments).to(final_dtype(initial, program.dtype))
-        for leaf, initial in zip(found[program.y :], arguments.state, strict=False)
+        leaf.to(final_dtype(initial, program.dtype))
+        for leaf, initial in zip(found[program.y :], arguments.state, strict=True)
     ]
-    return pytree.tree_unflatten(y, program.y_tree), pytree.tree_unflatten(final, arguments.state_tree)
+    return unflatten(program.y_tree, y), unflatten(arguments.state_tree, final)
 
 
-def _flat_rows(leaf: Tensor, arguments: Arguments) -> Tensor:
+def _flat_rows(leaf: Tensor, layout: Layout) -> Tensor:
     """`[T, B, N]` in the carry's dtype, without a copy where rows already lie together in memory."""
-    leaf = leaf.to(arguments.carry_dtype)
-    leaf = leaf.expand(arguments.time, *arguments.state_shape).flatten(2) if arguments.shape else leaf.unsqueeze(-1)
+    leaf, shape = leaf.to(layout.carry_dtype), (layout.time, layout.batch, *layout.shape)
+    if leaf.shape != shape:
+        leaf = leaf.expand(shape)
+    if len(shape) != 3:
+        leaf = leaf.flatten(2) if layout.shape else leaf.unsqueeze(-1)
     return leaf if leaf.stride(2) == 1 or leaf.shape[2] == 1 else leaf.contiguous()
 
 
-def _like_state(leaf: Tensor, arguments: Arguments) -> Tensor:
-    return leaf.to(arguments.carry_dtype).expand(arguments.state_shape).reshape(arguments.batch, -1).contiguous()
+def _like_state(leaf: Tensor, layout: Layout) -> Tensor:
+    leaf, shape = leaf.to(layout.carry_dtype), (layout.batch, *layout.shape)
+    if leaf.shape != shape:
+        leaf = leaf.expand(shape)
+    return (leaf if len(shape) == 2 else leaf.reshape(layout.batch, -1)).contiguous()
 
 
-def _flat_param(leaf: Tensor, arguments: Arguments) -> Tensor:
-    leaf = leaf.to(device=arguments.device, dtype=arguments.carry_dtype)
-    return leaf.reshape(1) if leaf.numel() == 1 else leaf.expand(arguments.shape).reshape(-1).contiguous()
+def _flat_param(leaf: Tensor, layout: Layout, device: torch.device) -> Tensor:
+    leaf = leaf.to(device, layout.carry_dtype)
+    if leaf.numel() == 1:
+        return leaf if leaf.dim() == 1 else leaf.reshape(1)
+    if leaf.shape != layout.shape:
+        leaf = leaf.expand(layout.shape)
+    return (leaf if leaf.dim() == 1 else leaf.reshape(-1)).contiguous()
 
 
-def _unflatten(leaf: Tensor, arguments: Arguments) -> Tensor:
-    return leaf.reshape(*leaf.shape[:-1], *arguments.shape)
+def _unflatten(leaf: Tensor, layout: Layout) -> Tensor:
+    return leaf if len(layout.shape) == 1 else leaf.reshape(*leaf.shape[:-1], *layout.shape)

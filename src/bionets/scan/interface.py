@@ -6,7 +6,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +14,8 @@ from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
 from bionets.scan.reference import reference_scan
 from bionets.scan.trace import UnsupportedStepError
+from bionets.scan.tree import Tree
 
-Tree = Any  # a tensor, or a (named) tuple of trees
 Step = Callable[..., tuple[Tree, Tree]]
 
 BACKENDS = ("auto", "reference", "numba", "triton")
@@ -123,7 +122,8 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)
-    if chosen != "reference" and arguments.time and arguments.batch and math.prod(arguments.shape):
+    layout = arguments.layout
+    if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
             return compiled_scan(stages, arguments, chosen)
         except UnsupportedStepError as error:

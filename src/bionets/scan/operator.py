@@ -1,14 +1,17 @@
-"""The scan as torch operators, so that torch.compile, torch.export and autograd treat it as one operation.
+"""The scan as one differentiable operation: in eager PyTorch an autograd function, which costs least; for whoever looks
+inside (torch.compile, torch.export, fake tensors) a torch operator and another one for its derivative.
 
 An operator takes tensors, numbers and strings: the step is named by the key of its program.
 """
 
+import contextlib
+import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bionets.scan.backend import Call
 from bionets.scan.program import program_of
@@ -16,161 +19,214 @@ from bionets.scan.program import program_of
 MODULES = {"numba": "bionets.scan.numba_backend", "triton": "bionets.scan.triton_backend"}
 
 
+def run_scan(call: Call, backend: str) -> list[Tensor]:
+    """y and the final state, each `[T, B, N]` and `[B, N]`."""
+    tensors = call.tensors
+    keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in tensors)
+    if keep and _is_eager(tensors):
+        return list(_Scan.apply(call, backend, *tensors))
+    run = _forward if _is_eager(tensors) else _forward_by_operator
+    return run(call, backend, keep)[: call.program.y + call.program.state]
+
+
+def _is_eager(tensors: Iterable[Tensor]) -> bool:
+    """Whether these are plain tensors, at which no mode or transformation looks."""
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._are_functorch_transforms_active()
+        and all(type(leaf) is Tensor or type(leaf) is nn.Parameter for leaf in tensors)
+    )
+
+
+# what eager mode and the operators share
+
+
+def _forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
+    """y, the final state, and with `keep` the histories that the backward pass needs beside y."""
+    with _no_autocast(call):
+        y, final, histories = backend_module(backend).forward(call, keep)
+    return [*y, *final, *histories]
+
+
+def _backward(
+    call: Call,
+    backend: str,
+    states: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    needs_x: Sequence[bool],
+    needs_params: Sequence[bool],
+) -> list[Tensor]:
+    """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params and weights."""
+    grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
+    with _no_autocast(call):
+        found = backend_module(backend).backward(
+            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params)
+        )
+    return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights]
+
+
+def _states(call: Call, forward: Sequence[Tensor]) -> list[Tensor]:
+    """For each state its history, out of everything that `_forward` has returned."""
+    own = iter(forward[call.program.y + call.program.state :])
+    return [next(own) if same is None else forward[same] for same in call.y_as_history()]
+
+
+def _remember(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:
+    ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
+    ctx.options = (call.program, call.reverse, call.checkpoint_every, backend)
+    ctx.save_for_backward(*_states(call, forward), *call.tensors, call.lengths)
+
+
+def _differentiate(
+    ctx: Any, gradients: Sequence[Tensor | None], needs_x: Sequence[bool], needs_params: Sequence[bool]
+) -> tuple[list[Tensor | None], list[Tensor], list[Tensor | None], list[Tensor]]:
+    """The gradients of x, state, params and weights; None where x and params need none."""
+    program, reverse, every, backend = ctx.options
+    *saved, lengths = ctx.saved_tensors
+    states, x, state, params, weights = _cut(saved, (program.state, program.x, program.state, program.params))
+    call = Call(program, x, state, params, weights, lengths, reverse, every)
+    watched = torch.is_grad_enabled() or not _is_eager(call.tensors)
+    backward = _backward_by_operator if watched else _backward
+    found = backward(call, backend, states, gradients, needs_x, needs_params)
+    grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())
+    of_state, of_params, of_weights = _cut(found, (program.state, sum(needs_params)))
+    of_wanted = iter(of_params)
+    return (
+        [next(grad_x) if needed else None for needed in needs_x],
+        of_state,
+        [next(of_wanted) if needed else None for needed in needs_params],
+        of_weights,
+    )
+
+
+def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
+    """So many elements, so many more, ..., and the rest."""
+    parts, start = [], 0
+    for count in counts:
+        parts.append(list(sequence[start : start + count]))
+        start += count
+    return [*parts, list(sequence[start:])]
+
+
+@functools.cache
 def backend_module(name: str) -> Any:
     """The module with `forward` and `backward` of a compiling backend, imported when first used."""
     return importlib.import_module(MODULES[name])
 
 
-def _scan(
-    x: Sequence[Tensor],
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
+def _no_autocast(call: Call) -> contextlib.AbstractContextManager[Any]:
+    device = call.x[0].device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+class _Scan(torch.autograd.Function):
+    """The scan in eager mode."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, backend: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+        found = _forward(call, backend, keep=True)
+        _remember(ctx, call, backend, found)
+        return tuple(found[: call.program.y + call.program.state])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        program = ctx.options[0]
+        needs = _cut(ctx.needs_input_grad, (2, program.x, program.state, program.params))
+        grads = _differentiate(ctx, gradients, needs[1], needs[3])
+        return (None, None, *(gradient for group in grads for gradient in group))
+
+
+# the operators
+
+INPUTS = (
+    "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor? lengths, "
+    "str program, bool reverse, int checkpoint_every, str backend"
+)
+
+
+def _forward_by_operator(call: Call, backend: str, keep: bool) -> list[Tensor]:
+    found: list[Tensor] = scan_forward(*_inputs(call, backend), keep)
+    return found
+
+
+def _backward_by_operator(
+    call: Call,
     backend: str,
-    keep: bool,
-) -> list[Tensor]:
-    """y, the final state, and with `keep` the histories that the backward pass needs."""
-    call = _call(x, state, params, weights, lengths, program, reverse, checkpoint_every)
-    with torch.autocast(x[0].device.type, enabled=False):
-        y, final, histories = backend_module(backend).forward(call, keep)
-    return [*y, *final, *histories]
-
-
-def _fake_scan(
-    x: Sequence[Tensor],
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
-    backend: str,
-    keep: bool,
-) -> list[Tensor]:
-    call = _call(x, state, params, weights, lengths, program, reverse, checkpoint_every)
-    dtype = call.program.dtype
-    y = [x[0].new_empty((call.time, call.batch, call.width), dtype=dtype) for _ in range(call.program.y)]
-    final = [x[0].new_empty((call.batch, call.width), dtype=dtype) for _ in state]
-    own = call.histories() if keep else []
-    return [*y, *final, *(x[0].new_empty((call.stored_steps, call.batch, call.width), dtype=dtype) for _ in own)]
-
-
-def _scan_backward(
-    grad_y: Sequence[Tensor | None],
-    grad_final: Sequence[Tensor | None],
     states: Sequence[Tensor],
-    x: Sequence[Tensor],
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
-    backend: str,
+    gradients: Sequence[Tensor | None],
     needs_x: Sequence[bool],
     needs_params: Sequence[bool],
 ) -> list[Tensor]:
-    """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params and weights."""
-    call = _call(x, state, params, weights, lengths, program, reverse, checkpoint_every)
-    with torch.autocast(x[0].device.type, enabled=False):
-        found = backend_module(backend).backward(
-            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params)
-        )
-    grad_x = [] if found.x is None else [found.x]
-    return [*grad_x, *found.state, *found.params, *found.weights]
+    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), needs_x, needs_params)
+    return found
 
 
-def _fake_scan_backward(
-    grad_y: Sequence[Tensor | None],
-    grad_final: Sequence[Tensor | None],
-    states: Sequence[Tensor],
-    x: Sequence[Tensor],
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
-    backend: str,
-    needs_x: Sequence[bool],
-    needs_params: Sequence[bool],
-) -> list[Tensor]:
-    time, batch, width = x[0].shape
-    wanted = [leaf for leaf, needed in zip(params, needs_params, strict=True) if needed]
-    grad_x = [x[0].new_empty((time, batch, sum(needs_x), width), dtype=state[0].dtype)] if any(needs_x) else []
-    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*state, *wanted, *weights))]
+def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
+    """As `INPUTS` says."""
+    options = (call.program.key, call.reverse, call.checkpoint_every, backend)
+    return (call.x, call.state, call.params, call.weights, call.lengths, *options)
 
 
-def _call(
-    x: Sequence[Tensor],
-    state: Sequence[Tensor],
-    params: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
-) -> Call:
-    tensors = (list(x), list(state), list(params), list(weights))
-    return Call(program_of(program), *tensors, lengths, reverse, checkpoint_every)
+def _call(inputs: Sequence[Any]) -> tuple[Call, str]:
+    """The call and the backend, back from `_inputs`."""
+    x, state, params, weights, lengths, program, reverse, every, backend = inputs
+    call = Call(program_of(program), list(x), list(state), list(params), list(weights), lengths, reverse, every)
+    return call, backend
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    x, state, params, weights, lengths, program, reverse, every, backend, keep = inputs
-    ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
-    call = _call(x, state, params, weights, lengths, program, reverse, every)
-    count = call.program.y + call.program.state
-    own = iter(output[count:])
-    states = [next(own) if same is None else output[same] for same in call.y_as_history()] if keep else []
-    ctx.options = (program, reverse, every, backend)
-    ctx.counts = (len(states), len(x), len(state), len(params), len(weights))
-    ctx.save_for_backward(*states, *x, *state, *params, *weights, lengths)
+def _scan(*arguments: Any) -> list[Tensor]:
+    *inputs, keep = arguments
+    return _forward(*_call(inputs), keep)
 
 
-def _differentiate(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    program_key, reverse, every, backend = ctx.options
-    program = program_of(program_key)
-    saved, groups = list(ctx.saved_tensors), []
-    for count in ctx.counts:
-        groups.append([saved.pop(0) for _ in range(count)])
-    states, x, state, params, weights = groups
-    needs_x, _, needs_params = ([bool(need) for need in needs] for needs in ctx.needs_input_grad[:3])
-    found = scan_backward(
-        gradients[: program.y],
-        gradients[program.y : program.y + program.state],
-        states,
-        x,
-        state,
-        params,
-        weights,
-        saved[0],
-        program_key,
-        reverse,
-        every,
-        backend,
-        needs_x,
-        needs_params,
-    )
-    grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())
-    grad_state = [found.pop(0) for _ in state]
-    grad_params = [found.pop(0) if needed else None for needed in needs_params]
-    return ([next(grad_x) if needed else None for needed in needs_x], grad_state, grad_params, found, *(None,) * 6)
+def _fake_scan(*arguments: Any) -> list[Tensor]:
+    *inputs, keep = arguments
+    call, _ = _call(inputs)
+
+    def empty(*shape: int) -> Tensor:
+        return call.x[0].new_empty(shape, dtype=call.program.dtype)
+
+    y = [empty(call.time, call.batch, call.width) for _ in range(call.program.y)]
+    final = [empty(call.batch, call.width) for _ in call.state]
+    return [*y, *final, *(empty(call.stored_steps, call.batch, call.width) for _ in (call.histories() if keep else ()))]
+
+
+def _scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
+    *inputs, needs_x, needs_params = arguments
+    return _backward(*_call(inputs), states, gradients, needs_x, needs_params)
+
+
+def _fake_scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
+    *inputs, needs_x, needs_params = arguments
+    call, _ = _call(inputs)
+    wanted = [leaf for leaf, needed in zip(call.params, needs_params, strict=True) if needed]
+    rows = (call.time, call.batch, sum(needs_x), call.width)
+    grad_x = [call.x[0].new_empty(rows, dtype=call.program.dtype)] if any(needs_x) else []
+    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*call.state, *wanted, *call.weights))]
+
+
+def _remember_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    *inputs, keep = inputs
+    call, backend = _call(inputs)
+    if keep:
+        _remember(ctx, call, backend, output)
+
+
+def _differentiate_operator(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
+    program = ctx.options[0]
+    needs_x, _, needs_params = (list(map(bool, needs)) for needs in ctx.needs_input_grad[:3])
+    return (*_differentiate(ctx, gradients[: program.y + program.state], needs_x, needs_params), *(None,) * 6)
 
 
 def _refuse(ctx: Any, *gradients: Any) -> None:
     raise RuntimeError("scan has no second derivative on compiled backends; use backend='reference'")
 
 
-def _register(name: str, function: Any, fake: Any, derivative: Any, remember: Any = None) -> Any:
+def _register(schema: str, function: Any, fake: Any, derivative: Any, remember: Any = None) -> Any:
     """An operator for all devices. (`torch.library.custom_op` would import torch.compile at the first call.)"""
-    torch.library.define(name, torch.library.infer_schema(function, mutates_args=()), tags=torch.Tag.pt2_compliant_tag)
+    name = schema.partition("(")[0]
+    torch.library.define(name, schema.removeprefix(name), tags=torch.Tag.pt2_compliant_tag)
     torch.library.impl(name, "CompositeExplicitAutograd", function)
     torch.library.register_fake(name, fake)
     torch.library.register_autograd(name, derivative, setup_context=remember)
@@ -178,5 +234,13 @@ def _register(name: str, function: Any, fake: Any, derivative: Any, remember: An
     return getattr(getattr(torch.ops, namespace), operator).default
 
 
-scan_forward = _register("bionets::scan", _scan, _fake_scan, _differentiate, _remember)
-scan_backward = _register("bionets::scan_backward", _scan_backward, _fake_scan_backward, _refuse)
+scan_forward = _register(
+    f"bionets::scan({INPUTS}, bool keep) -> Tensor[]", _scan, _fake_scan, _differentiate_operator, _remember_inputs
+)
+scan_backward = _register(
+    f"bionets::scan_backward(Tensor?[] gradients, Tensor[] states, {INPUTS}, bool[] needs_x, bool[] needs_params)"
+    " -> Tensor[]",
+    _scan_backward,
+    _fake_scan_backward,
+    _refuse,
+)

@@ -4,25 +4,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from bionets.scan.arguments import Arguments, flatten
+from bionets.scan.arguments import Arguments
+from bionets.scan.tree import Structure, flatten, unflatten
 
 
 def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, Any]:
     """Run the stages over all of time, one torch operation after the other. Any device, any number of derivatives."""
-    carry, shape = arguments.carry_dtype, arguments.state_shape
+    carry, shape = arguments.layout.carry_dtype, arguments.state_shape
     x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
-    params = pytree.tree_unflatten([leaf.to(carry) for leaf in arguments.params], arguments.params_tree)
+    params = unflatten(arguments.params_tree, [leaf.to(carry) for leaf in arguments.params])
     weights = [weight.to(carry) for weight in arguments.weights]
     state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
     ys: list[list[Tensor]] = []
     y_tree = None
-    for t in reversed(range(arguments.time)) if arguments.reverse else range(arguments.time):
-        x_now = pytree.tree_unflatten([leaf[t] for leaf in x], arguments.x_tree)
+    for t in reversed(range(arguments.layout.time)) if arguments.reverse else range(arguments.layout.time):
+        x_now = unflatten(arguments.x_tree, [leaf[t] for leaf in x])
         y, new_state, y_tree = one_step(stages, x_now, state, params, weights, arguments)
         if arguments.lengths is not None:
-            active = (arguments.lengths > t).view(-1, *(1 for _ in arguments.shape))
+            active = (arguments.lengths > t).view(-1, *(1 for _ in arguments.layout.shape))
             y = [torch.where(active, leaf, torch.zeros_like(leaf)) for leaf in y]
             new_state = [torch.where(active, new, old) for new, old in zip(new_state, state, strict=True)]
         ys.append(y)
@@ -30,14 +30,14 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
     if y_tree is None:  # T = 0: the step tells how many outputs there are
         with torch.no_grad():
             x_zero = [leaf.new_zeros(leaf.shape[1:], dtype=carry) for leaf in arguments.x]
-            x_now = pytree.tree_unflatten(x_zero, arguments.x_tree)
+            x_now = unflatten(arguments.x_tree, x_zero)
             y, _, y_tree = one_step(stages, x_now, state, params, weights, arguments)
         outputs = [leaf.new_zeros((0, *shape)) for leaf in y]
     else:
         outputs = [torch.stack(leaves[::-1] if arguments.reverse else leaves) for leaves in zip(*ys, strict=True)]
-    outputs = [leaf.to(arguments.output_dtype) for leaf in outputs]
+    outputs = [leaf.to(arguments.layout.output_dtype) for leaf in outputs]
     state = [leaf.to(final_dtype(initial, carry)) for leaf, initial in zip(state, arguments.state, strict=True)]
-    return pytree.tree_unflatten(outputs, y_tree), pytree.tree_unflatten(state, arguments.state_tree)
+    return unflatten(y_tree, outputs), unflatten(arguments.state_tree, state)
 
 
 def one_step(
@@ -47,10 +47,10 @@ def one_step(
     params: Any,
     weights: list[Tensor],
     arguments: Arguments,
-) -> tuple[list[Tensor], list[Tensor], pytree.TreeSpec]:
+) -> tuple[list[Tensor], list[Tensor], Structure]:
     """All stages of one time step: y, the new state, and the structure of y."""
-    carry, shape = arguments.carry_dtype, arguments.state_shape
-    tree = pytree.tree_unflatten(state, arguments.state_tree)
+    carry, shape = arguments.layout.carry_dtype, arguments.state_shape
+    tree = unflatten(arguments.state_tree, state)
     y: Any = None
     for number, stage in enumerate(stages):
         if weights:

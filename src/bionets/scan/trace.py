@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from bionets.scan.arguments import flatten
 from bionets.scan.graph import Graph, GraphBuilder, Value
 from bionets.scan.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
+from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
 
 EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
 
@@ -38,12 +37,12 @@ class Stage:
 
 def trace_stage(
     stage: Callable[..., Any],
-    x_tree: pytree.TreeSpec,
+    x_tree: Structure,
     blocks: int,
-    state_tree: pytree.TreeSpec,
-    params_tree: pytree.TreeSpec,
+    state_tree: Structure,
+    params_tree: Structure,
     dtype: torch.dtype,
-) -> tuple[Stage, pytree.TreeSpec | None, pytree.TreeSpec]:
+) -> tuple[Stage, Structure | None, Structure]:
     """Trace `stage` and its vector-Jacobian product; also returns the structures of y (None: no y) and the new state.
 
     The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
@@ -56,15 +55,15 @@ def trace_stage(
         return [watch.new_input(f"{role}{number}") for number in range(count)]
 
     with _plain_eager():
-        x = inputs("x", x_tree.num_leaves)
+        x = inputs("x", count_leaves(x_tree))
         recurrent = inputs("recurrent", blocks)
-        state = inputs("state", state_tree.num_leaves)
-        params = inputs("params", params_tree.num_leaves)
-        arguments = [pytree.tree_unflatten(leaves, tree) for leaves, tree in ((x, x_tree), (state, state_tree))]
+        state = inputs("state", count_leaves(state_tree))
+        params = inputs("params", count_leaves(params_tree))
+        arguments = [unflatten(tree, leaves) for leaves, tree in ((x, x_tree), (state, state_tree))]
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
         with watch:
-            y, new_state = stage(*arguments, pytree.tree_unflatten(params, params_tree))
+            y, new_state = stage(*arguments, unflatten(params_tree, params))
         y_leaves, y_tree = ([], None) if y is None else flatten(y, "y")
         state_leaves, new_state_tree = flatten(new_state, "the new state")
         results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
@@ -86,7 +85,7 @@ def trace_stage(
         for name, gradient in zip(names, found, strict=True):
             outputs[name] = builder.constant(0.0) if gradient is None else watch.float_of(gradient)
     graph = builder.finish(outputs)
-    return Stage(graph, blocks, state_tree.num_leaves, len(state_leaves), len(y_leaves)), y_tree, new_state_tree
+    return Stage(graph, blocks, len(state), len(state_leaves), len(y_leaves)), y_tree, new_state_tree
 
 
 @contextlib.contextmanager
