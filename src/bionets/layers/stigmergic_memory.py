@@ -1,7 +1,7 @@
 """Stigmergic memory: a space of cells into which one small network deposits marks, and which another one evaporates."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 
 import torch
@@ -43,6 +43,12 @@ def memory_step(x: tuple[Tensor, Tensor], memory: Tensor, params: tuple[()], *, 
     mark, tick = x
     memory = clamp(memory + mark - tick)
     return memory, memory
+
+
+@cache  # the scan knows a step again at once when it is the same object
+def memory_stage(clamp_min: float | None, clamp_max: float | None) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`memory_step` with this clamp."""
+    return partial(memory_step, clamp=partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max))
 
 
 class StigmergicMemory(StatefulModule):
@@ -118,11 +124,8 @@ class StigmergicMemory(StatefulModule):
 
     def _scan(self, x: Tensor, memory: Tensor, backend: str) -> tuple[Tensor, Tensor]:
         # Marks and ticks depend on x alone: one product for all of time.
-        return scan(partial(memory_step, clamp=self._clamp), self.marks_and_ticks(x, memory), memory, backend=backend)
-
-    @property
-    def _clamp(self) -> Clamp:
-        return partial(smooth_clamp, clamp_min=self.clamp_min, clamp_max=self.clamp_max)
+        step = memory_stage(self.clamp_min, self.clamp_max)
+        return scan(step, self.marks_and_ticks(x, memory), memory, backend=backend)
 
     def _checked(self, x: Tensor, states: States | None) -> States:
         if x.dim() < 2 or x.size(-1) != self.input_size:
@@ -195,7 +198,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         later = [*later_marks, *later_ticks]
         slopes = [*prelu_slopes(self.mark_net), *prelu_slopes(self.tick_net)]
         params = (*slopes, *(pad(linear.bias, width) for linear in later))
-        stages = recurrent_stages(self.hidden_layers, self._clamp)
+        stages = recurrent_stages(self.hidden_layers, self.clamp_min, self.clamp_max)
         weights = (pad(merged, 2, width, width).flatten(0, 1), *(pad(linear.weight, width, width) for linear in later))
         output, memory = dense_scan(stages, drive, pad(memory, len(memory), width), params, weights, backend=backend)
         return output[..., :size], memory[:, :size]
@@ -206,13 +209,16 @@ Triple = tuple[Tensor, Tensor, Tensor]
 Params = tuple[Tensor, ...]
 
 
-def recurrent_stages(hidden_layers: int, clamp: Clamp) -> tuple[Callable[..., tuple[Tensor | None, object]], ...]:
+@cache
+def recurrent_stages(
+    hidden_layers: int, clamp_min: float | None, clamp_max: float | None
+) -> tuple[Callable[..., tuple[Tensor | None, object]], ...]:
     """One time step of `RecurrentStigmergicMemory`, cut at every matrix product.
 
     The products: all that f and g take from the memory; then the later layers of f, one by one; then those of g.
     The params: the PReLU slopes of f and of g, then the biases of the later layers in that order.
     """
-    n = hidden_layers
+    n, clamp = hidden_layers, partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max)
     if n == 0:
         return (partial(mark_and_tick, clamp=clamp),)
     hidden_marks = tuple(partial(hidden_layer, slope=i, bias=2 * n + i - 1) for i in range(1, n))

@@ -1,5 +1,6 @@
 """Large tensors whose memory is used again once nobody looks at it: fresh pages cost more than the arithmetic."""
 
+import math
 import os
 import threading
 import weakref
@@ -21,7 +22,7 @@ NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """An uninitialised CPU tensor."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return torch.empty(shape, dtype=dtype, device="cpu")
     size_class = -(-size // SMALLEST) * SMALLEST

@@ -51,10 +51,8 @@ def multiply_transposed(*pairs: tuple[Tensor, Tensor]) -> Tensor:
 
 def pack(matrix: Tensor) -> Tensor:
     """Contiguous, with the columns padded to whole vectors."""
-    rows, columns = matrix.shape
-    packed = matrix.new_zeros(rows, padded(columns, matrix.element_size()))
-    packed[:, :columns] = matrix
-    return packed
+    columns = matrix.shape[1]
+    return torch.constant_pad_nd(matrix, (0, padded(columns, matrix.element_size()) - columns)).contiguous()
 
 
 def _bounds(rows: int, multiplications: int) -> list[int]:

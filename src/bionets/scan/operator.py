@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bionets.scan.backend import Call
+from bionets.scan.eager import is_eager
 from bionets.scan.program import program_of
 
 MODULES = {"numba": "bionets.scan.numba_backend", "triton": "bionets.scan.triton_backend"}
@@ -23,20 +24,9 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
     """y and the final state, each `[T, B, N]` and `[B, N]`."""
     tensors = call.tensors
     keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in tensors)
-    if keep and _is_eager(tensors):
-        return list(_Scan.apply(call, backend, *tensors))
-    run = _forward if _is_eager(tensors) else _forward_by_operator
-    return run(call, backend, keep)[: call.program.y + call.program.state]
-
-
-def _is_eager(tensors: Iterable[Tensor]) -> bool:
-    """Whether these are plain tensors, at which no mode or transformation looks."""
-    return (
-        not torch.compiler.is_compiling()
-        and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._are_functorch_transforms_active()
-        and all(type(leaf) is Tensor or type(leaf) is nn.Parameter for leaf in tensors)
-    )
+    if not is_eager(tensors):
+        return _forward_by_operator(call, backend, keep)[: call.program.y + call.program.state]
+    return list(_Scan.apply(call, backend, *tensors)) if keep else _forward(call, backend, keep)
 
 
 # what eager mode and the operators share
@@ -86,7 +76,7 @@ def _differentiate(
     *saved, lengths = ctx.saved_tensors
     states, x, state, params, weights = _cut(saved, (program.state, program.x, program.state, program.params))
     call = Call(program, x, state, params, weights, lengths, reverse, every)
-    watched = torch.is_grad_enabled() or not _is_eager(call.tensors)
+    watched = torch.is_grad_enabled() or not is_eager(call.tensors)
     backward = _backward_by_operator if watched else _backward
     found = backward(call, backend, states, gradients, needs_x, needs_params)
     grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())

@@ -1,10 +1,13 @@
 """The projection of the input onto all gates at once, cut into gates without a copy in either direction."""
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+
+from bionets.scan.eager import is_eager
 
 SMALL = 1 << 18  # multiplications below which torch's product takes no longer
 
@@ -14,24 +17,20 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
 
     The rows of the result may lie apart in memory: it is meant for `split_gates`.
     """
-    plain = all(type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" for tensor in (x, weight))
     supported = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
-    altered = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    if not plain or not supported or altered or x.numel() * weight.shape[0] < SMALL:
-        return F.linear(x, weight)
-    return _Project.apply(x, weight)
+    on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if supported and on_cpu and x.numel() * weight.shape[0] >= SMALL and is_eager((x, weight)):
+        return _Project.apply(x, weight)
+    return F.linear(x, weight)
 
 
 class _Project(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         from bionets.scan.numba_matrix import multiply
 
+        ctx.save_for_backward(x, weight)
         return multiply(_rows(x), weight.T).unflatten(0, x.shape[:-1])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -59,19 +58,15 @@ def split_gates(projection: Tensor, gates: int) -> tuple[Tensor, ...]:
     """
     if projection.shape[-1] % gates:
         raise ValueError(f"a projection of {projection.shape[-1]} features cannot be cut into {gates} gates")
-    if torch.compiler.is_compiling():  # compiled backward graphs see no addresses
-        return projection.unflatten(-1, (gates, -1)).unbind(-2)
-    return _SplitGates.apply(projection, gates)
+    if is_eager((projection,)):
+        return _SplitGates.apply(projection, gates)
+    return projection.unflatten(-1, (gates, -1)).unbind(-2)  # here the backward pass may see no addresses
 
 
 class _SplitGates(torch.autograd.Function):
     @staticmethod
-    def forward(projection: Tensor, gates: int) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, projection: Tensor, gates: int) -> tuple[Tensor, ...]:
         return projection.unflatten(-1, (gates, -1)).unbind(-2)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.set_materialize_grads(True)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -84,7 +79,7 @@ class _SplitGates(torch.autograd.Function):
             for number, gradient in enumerate(gradients)
         )
         shape = (*first.shape[:-1], row)
-        strides = torch.empty(shape, device="meta").stride()
+        strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
         if side_by_side and first.stride() == strides:
             return first.as_strided(shape, strides, first.storage_offset()), None
         return torch.stack(gradients, -2).flatten(-2), None
