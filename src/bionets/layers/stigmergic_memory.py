@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bionets.layers.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
-from bionets.scan import dense_scan, scan, split_gates
+from bionets.scan import dense_scan, project, scan, split_gates
 
 __all__ = ["RecurrentStigmergicMemory", "StigmergicMemory", "smooth_clamp"]
 
@@ -182,24 +182,21 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         W_x x + (W_s a + c) + (W_s A) s, of which all but the last term is made for all of time at once. Padding
         is inert: no weight leads from a padded cell to a real one.
         """
-        size = self.memory_size
-        width = size if self.hidden_layers == 0 else max(size, self.hidden_size)
+        size, n = self.memory_size, self.hidden_layers
+        width = max(size, self.hidden_size) if n else size
         (first_mark, *later_marks), (first_tick, *later_ticks) = linears(self.mark_net), linears(self.tick_net)
-        first = torch.stack([first_mark.weight, first_tick.weight])
-        from_x, from_memory = first.split([self.input_size, size], dim=2)
-        recurrences = (self.mark_recurrence, self.tick_recurrence)
-        merged = from_memory @ torch.stack([recurrence.weight for recurrence in recurrences])
-        bias = torch.stack([first_mark.bias, first_tick.bias]).unsqueeze(2)
-        bias = torch.baddbmm(
-            bias, from_memory, torch.stack([recurrence.bias for recurrence in recurrences]).unsqueeze(2)
-        )
-        weight_x, bias_x = pad(from_x, 2, width, self.input_size), pad(bias, 2, width, 1)
-        drive = split_gates(F.linear(x, weight_x.flatten(0, 1), bias_x.flatten()), 2)
         later = [*later_marks, *later_ticks]
+        from_x, merged, biases = [], [], []
+        for first, recurrence in ((first_mark, self.mark_recurrence), (first_tick, self.tick_recurrence)):
+            of_x, of_memory = first.weight.split([self.input_size, size], dim=1)
+            from_x.append(pad(of_x, width, self.input_size))
+            merged.append(pad(of_memory @ recurrence.weight, width, width))
+            biases.append(pad(torch.addmv(first.bias, of_memory, recurrence.bias), width))
+        drive = split_gates(project(x, torch.cat(from_x)), 2)
         slopes = [*prelu_slopes(self.mark_net), *prelu_slopes(self.tick_net)]
-        params = (*slopes, *(pad(linear.bias, width) for linear in later))
-        stages = recurrent_stages(self.hidden_layers, self.clamp_min, self.clamp_max)
-        weights = (pad(merged, 2, width, width).flatten(0, 1), *(pad(linear.weight, width, width) for linear in later))
+        params = (*biases, *slopes, *(pad(linear.bias, width) for linear in later))
+        weights = (torch.cat(merged), *(pad(linear.weight, width, width) for linear in later))
+        stages = recurrent_stages(n, self.clamp_min, self.clamp_max)
         output, memory = dense_scan(stages, drive, pad(memory, len(memory), width), params, weights, backend=backend)
         return output[..., :size], memory[:, :size]
 
@@ -216,25 +213,26 @@ def recurrent_stages(
     """One time step of `RecurrentStigmergicMemory`, cut at every matrix product.
 
     The products: all that f and g take from the memory; then the later layers of f, one by one; then those of g.
-    The params: the PReLU slopes of f and of g, then the biases of the later layers in that order.
+    The params: the biases of the first layers of f and g, the PReLU slopes of f and of g, then the biases of the later
+    layers in that order.
     """
     n, clamp = hidden_layers, partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max)
     if n == 0:
         return (partial(mark_and_tick, clamp=clamp),)
-    hidden_marks = tuple(partial(hidden_layer, slope=i, bias=2 * n + i - 1) for i in range(1, n))
-    hidden_ticks = tuple(partial(hidden_layer, slope=n + i, bias=3 * n + i - 1) for i in range(1, n))
+    hidden_marks = tuple(partial(hidden_layer, slope=2 + i, bias=2 * n + i + 1) for i in range(1, n))
+    hidden_ticks = tuple(partial(hidden_layer, slope=2 + n + i, bias=3 * n + i + 1) for i in range(1, n))
     return (
-        partial(first_hidden_layers, tick_slope=n),
+        partial(first_hidden_layers, tick_slope=2 + n),
         *hidden_marks,
-        partial(last_mark_layer, bias=3 * n - 1),
+        partial(last_mark_layer, bias=3 * n + 1),
         *hidden_ticks,
-        partial(last_tick_layer, bias=4 * n - 1, clamp=clamp),
+        partial(last_tick_layer, bias=4 * n + 1, clamp=clamp),
     )
 
 
 def mark_and_tick(x: Pair, recurrent: Pair, memory: Tensor, params: Params, *, clamp: Clamp) -> tuple[Tensor, Tensor]:
     """Without hidden layers: mark and tick are one product away from the memory."""
-    mark, tick = torch.relu(x[0] + recurrent[0]), torch.relu(x[1] + recurrent[1])
+    mark, tick = (torch.relu(x[i] + recurrent[i] + params[i]) for i in range(2))
     return memory_step((mark, tick), memory, (), clamp=clamp)
 
 
@@ -242,8 +240,8 @@ def first_hidden_layers(
     x: Pair, recurrent: Pair, memory: Tensor, params: Params, *, tick_slope: int
 ) -> tuple[None, Triple]:
     """The first layer of f and of g."""
-    mark = prelu(x[0] + recurrent[0], params[0])
-    tick = prelu(x[1] + recurrent[1], params[tick_slope])
+    mark = prelu(x[0] + recurrent[0] + params[0], params[2])
+    tick = prelu(x[1] + recurrent[1] + params[1], params[tick_slope])
     return None, (mark, tick, memory)
 
 
@@ -279,10 +277,12 @@ def linears(net: nn.Sequential) -> list[nn.Linear]:
 
 
 def prelu_slopes(net: nn.Sequential) -> list[Tensor]:
-    return [layer.weight.squeeze(0) for layer in net if isinstance(layer, nn.PReLU)]
+    return [layer.weight for layer in net if isinstance(layer, nn.PReLU)]
 
 
 def pad(tensor: Tensor, *shape: int) -> Tensor:
     """Zeros after the end of each dimension, up to ``shape``."""
     missing = [wanted - got for wanted, got in zip(shape, tensor.shape, strict=True)]
-    return F.pad(tensor, [end for more in reversed(missing) for end in (0, more)]) if any(missing) else tensor
+    if not any(missing):
+        return tensor
+    return torch.constant_pad_nd(tensor, [end for more in reversed(missing) for end in (0, more)])
