@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from benchmarks import cells
 from benchmarks.floor import Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
-from bionets.scan import scan
+from bionets.scan import scan, uniform
 
 Size = tuple[int, int, int]
 Layer = tuple[Callable[[Tensor], Tensor], Iterable[Tensor]]
@@ -102,7 +102,7 @@ def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
     step: Any = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
 
     def forward(x: Tensor) -> Tensor:
-        inputs = (x, torch.rand(size)) if quantiser == "bernoulli" else x
+        inputs = (x, uniform(size)) if quantiser == "bernoulli" else x
         return scan(step, inputs, torch.zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
 
     return forward, (beta, theta)
@@ -115,7 +115,7 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
     step: Any = {"round": cells.dsrlits_round, "bernoulli": cells.dsrlits_bernoulli}[quantiser]
 
     def forward(x: Tensor) -> Tensor:
-        inputs = (x, torch.rand(size), torch.rand(size)) if quantiser == "bernoulli" else x
+        inputs = (x, uniform(size), uniform(size)) if quantiser == "bernoulli" else x
         zeros = cells.Pair(torch.zeros(size[1:]), torch.zeros(size[1:]))
         alpha, beta, gamma = (cells.Pair(raw.positive.sigmoid(), raw.negative.sigmoid()) for raw in decays)
         thresholds = cells.Pair(F.softplus(theta.positive), F.softplus(theta.negative))

@@ -100,6 +100,28 @@ def test_a_helper_redefined_under_the_same_name_is_traced_again() -> None:
     torch.testing.assert_close(results, [X * 2, X * 3])
 
 
+def test_a_step_is_traced_again_when_something_it_reads_has_changed() -> None:
+    factor = 2.0
+    names: dict[str, Any] = {"scale": 1.0, "helper": lambda x: x}
+    exec("def step(x, h, params):\n    return helper(x) * scale * abs(-1.0), h\n", names)
+
+    def closed(x: Tensor, h: Tensor, params: Any) -> Any:
+        return x * factor, h
+
+    def found(step: Any) -> float:
+        return float((scan(step, X, STATE, backend="numba")[0] / X).mean())
+
+    assert found(names["step"]) == pytest.approx(1) and found(closed) == pytest.approx(2)
+    names["scale"], factor = 3.0, 5.0
+    assert found(names["step"]) == pytest.approx(3) and found(closed) == pytest.approx(5)
+    names["helper"] = lambda x: x * 7
+    assert found(names["step"]) == pytest.approx(21)
+    names["abs"] = lambda x: 2.0  # hides the builtin
+    assert found(names["step"]) == pytest.approx(42)
+    names["step"].__code__ = (lambda x, h, params: (x * 11, h)).__code__
+    assert found(names["step"]) == pytest.approx(11)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

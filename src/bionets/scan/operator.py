@@ -197,9 +197,8 @@ def _fake_scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Ten
 
 
 def _remember_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    *inputs, keep = inputs
-    call, backend = _call(inputs)
-    if keep:
+    call, backend = _call(inputs[:-1])
+    if inputs[-1]:
         _remember(ctx, call, backend, output)
 
 

@@ -90,11 +90,11 @@ def _trace_program(
         raise TypeError("the step returned None as y; it must be a tensor or a (named) tuple of tensors")
     text = "\n".join([str(dtype), str(y_tree), *(f"{stage.blocks}\n{stage.graph}" for stage in traced)])
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
-    counts = tuple(map(count_leaves, (x_tree, params_tree, initial_tree, y_tree)))
+    x, params, state, y = map(count_leaves, (x_tree, params_tree, initial_tree, y_tree))
     outputs = traced[-1].graph.outputs
-    same = {outputs[f"y{i}"]: i for i in reversed(range(count_leaves(y_tree)))}
-    y_of_state = tuple(same.get(outputs[f"new_state{i}"]) for i in range(count_leaves(initial_tree)))
-    return Program(key, tuple(traced), dtype, *counts, y_tree, y_of_state)
+    same = {outputs[f"y{i}"]: i for i in reversed(range(y))}
+    y_of_state = tuple(same.get(outputs[f"new_state{i}"]) for i in range(state))
+    return Program(key, tuple(traced), dtype, x, params, state, y, y_tree, y_of_state)
 
 
 def identify(step: Callable[..., Any]) -> int:
