@@ -2,7 +2,8 @@
 
 A kernel works on blocks: WIDTH consecutive elements of the flattened [B, N], for which every quantity has its slot at a
 constant distance from the block's address. LLVM sees one base pointer and constant distances, hence no aliasing, and
-vectorises. Rows of the tensors outside are copied in and out, whatever their strides.
+vectorises. Tensors whose rows adjoin are read and written where they lie, and LLVM is told that each is a place of its
+own; of others, the rows are copied in and out.
 """
 
 import platform
@@ -13,8 +14,11 @@ from numba import float32, float64, int32, int64, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
+from bionets.scan.native import PLACES
+
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
+_literal_intrinsic: Any = _intrinsic(prefer_literal=True)
 LINE = 64  # bytes of a cache line
 LANES = 16  # a block's element count is rounded up to whole vectors
 
@@ -23,7 +27,18 @@ def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
+def _mark(builder: Any, instruction: Any, place: int) -> None:
+    """Tell LLVM that memory of one place is never that of another. Place 0 is the block, the others are tensors."""
+    module = builder.module
+    domain = module.add_metadata([ir.MetaDataString(module, "bionets.scan")])
+    scopes = [module.add_metadata([ir.MetaDataString(module, f"place {i}"), domain]) for i in range(PLACES + 1)]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[place]]))
+    instruction.set_metadata("noalias", module.add_metadata(scopes[:place] + scopes[place + 1 :]))
+
+
 def _access(number: Any, kind: Any) -> tuple[Any, Any]:
+    """load(address, index) and store(address, index, value), of memory about which LLVM knows nothing."""
+
     @intrinsic
     def load(typing: Any, address: Any, index: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -43,9 +58,35 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     return load, store
 
 
+def _access_to_place(number: Any, kind: Any) -> tuple[Any, Any]:
+    """load(address, index, place) and store(address, index, value, place)."""
+
+    @_literal_intrinsic
+    def load(typing: Any, address: Any, index: Any, place: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            instruction = builder.load(_pointer(builder, kind, *values[:2]))
+            _mark(builder, instruction, place.literal_value)
+            return instruction
+
+        return number(int64, int64, place), emit
+
+    @_literal_intrinsic
+    def store(typing: Any, address: Any, index: Any, value: Any, place: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            address, index, value, _ = values
+            _mark(builder, builder.store(value, _pointer(builder, kind, address, index)), place.literal_value)
+            return context.get_dummy_value()
+
+        return types.void(int64, int64, number, place), emit
+
+    return load, store
+
+
 load32, store32 = _access(float32, ir.FloatType())
 load64, store64 = _access(float64, ir.DoubleType())
 word, _ = _access(int64, ir.IntType(64))
+place_load32, place_store32 = _access_to_place(float32, ir.FloatType())
+place_load64, place_store64 = _access_to_place(float64, ir.DoubleType())
 
 
 def _floating_point_mode(operation: str) -> Any:

@@ -42,6 +42,7 @@ class _Printer(Writer):
         super().__init__(str(program.dtype), variant.masked)
         self.program, self.variant = program, variant
         self.dense = bool(program.stages[0].blocks)
+        self.single = len(program.stages) == 1
         self.loaded: set[str] = set()  # slots that hold this time step's inputs
 
     def print(self) -> Source:
@@ -60,13 +61,13 @@ class _Printer(Writer):
         self.load_initial(with_state=True)
         with self.indented("for s in range(time):"):
             self.emit("t = time - 1 - s if reverse else s")
-            self.advance(outputs=True)
+            # With checkpoints, the state after the last step is no history: it is the final state.
+            self.emit("due = every == 1 or ((s + 1) % every == 0 and s + 1 < time)")
+            self.emit("index = t if every == 1 else (s + 1) // every - 1")
             for i in range(program.state):
-                # With checkpoints, the state after the last step is no history: it is the final state.
-                due = "(every == 1 or ((s + 1) % every == 0 and s + 1 < time))"
-                with self.blocks(), self.indented(f"if {self.field(f'history{i}')} != 0 and {due}:"):
-                    self.emit("index = t if every == 1 else (s + 1) // every - 1")
-                    self.rows("store", f"state0_{i}", f"history{i} + index * size_ * SIZE", "width")
+                history = self.field(f"history{i}")
+                self.emit(f"now{i} = {history} + index * size_ * SIZE if {history} != 0 and due else 0")
+            self.advance(outputs=True)
         with self.blocks():
             for i in range(program.state):
                 self.rows("store", f"state0_{i}", self.field(f"final{i}"), "width")
@@ -127,9 +128,17 @@ class _Printer(Writer):
             places = {f"new_state{i}": self.slot(f"state{into}_{i}") for i in range(stage.state_out)}
             places |= {f"y{i}": self.slot(f"y{i}") for i in range(stage.outputs if outputs else 0)}
             held = {name: (place if name.startswith("new_state") else "F(0)") for name, place in places.items()}
+            leaving: list[tuple[str, str, str]] = []
+            if outputs:
+                leaving += [
+                    (f"y{i}", f"y{i}", f"{self.field(f'y{i}')} + t * size_ * SIZE") for i in range(stage.outputs)
+                ]
+                leaving += [(f"copy_new_state{i}", f"history{i}", f"now{i}") for i in range(self.program.state)]
+            for name, slot, address in leaving:
+                self.begin_output(name, slot, address, "width")
             self.call(f"advance{k}_{int(outputs)}", k, graph, places, held if into == 0 else {})
-            for i in range(stage.outputs if outputs else 0):
-                self.rows("store", f"y{i}", f"{self.field(f'y{i}')} + t * size_ * SIZE", "width")
+            for name, slot, address in leaving:
+                self.end_output(name, slot, address, "width")
 
     def retreat(self) -> None:
         """One time step backward. The state before it lies in the slots of stage 0, the gradient after it in grad0."""
@@ -142,11 +151,10 @@ class _Printer(Writer):
         seen_x: set[int] = set()
         for k in range(len(stages) - 1, -1, -1):
             self.retreat_stage(k, seen_x)
-        with self.blocks():
-            total = len(self.wanted_x)  # the gradients lie side by side, [T, B, total, N]
-            for position, i in enumerate(self.wanted_x):
-                target = f"{self.field('grad_x')} + (t * size_ * {total} + {position} * width) * SIZE"
-                self.rows("store", f"grad_x{i}", target, f"width * {total}")
+        if not self.single:
+            with self.blocks():
+                for _, slot, address, row in self.leaving_gradients():
+                    self.rows("store", slot, address, row)
         if self.dense and self.shared is not None:
             self.gradient_product(0)
 
@@ -165,7 +173,7 @@ class _Printer(Writer):
                 if f"grad_y{i}" in graph.inputs:
                     base = self.field(f"grad_y{i}")
                     source = f"({base} + t * {self.field(f'grad_y{i}_time')} * SIZE if {base} != 0 else 0)"
-                    self.rows("load", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
+                    self.read_input(f"grad_y{i}", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
             places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in range(stage.state_in)}
             places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in own_x}
             places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in own_params}
@@ -175,7 +183,12 @@ class _Printer(Writer):
                 held |= {f"grad_state{i}": self.slot(f"grad0_{i}") for i in range(stage.state_in)}
             add = {f"grad_params{i}" for i in own_params} | {f"grad_x{i}" for i in seen_x}
             renamed = {f"grad_new_state{i}": self.slot(f"grad{after}_{i}") for i in range(stage.state_out)}
+            leaving = self.leaving_gradients() if self.single else []
+            for output in leaving:
+                self.begin_output(*output)
             self.call(f"retreat{k}", k, graph, places, held, add, renamed)
+            for output in leaving:
+                self.end_output(*output)
             if self.dense and self.shared is None:
                 for i in range(stage.blocks):
                     row = f"width * {stage.blocks}"
@@ -186,6 +199,19 @@ class _Printer(Writer):
             self.gradient_product(k)
 
     # pieces of a pass
+
+    def leaving_gradients(self) -> list[tuple[str, str, str, str]]:
+        """Name, slot, address and row of the gradients of x, which lie side by side, [T, B, total, N]."""
+        total, base = len(self.wanted_x), "grad_x"
+        return [
+            (
+                f"grad_x{i}",
+                f"grad_x{i}",
+                f"{self.field(base)} + (t * size_ * {total} + {position} * width) * SIZE",
+                f"width * {total}",
+            )
+            for position, i in enumerate(self.wanted_x)
+        ]
 
     def load_initial(self, with_state: bool) -> None:
         self.emit(f"size_ = {self.field('batch')} * width")
@@ -206,15 +232,21 @@ class _Printer(Writer):
         for i in range(self.program.state):
             initial, history = self.field(f"initial{i}"), self.field(f"history{i}")
             source = f"({initial} if {at_start} else {history} + {index} * size_ * SIZE)"
-            self.rows("load", f"state0_{i}", source, "width")
+            if self.dense or self.variant.recompute:
+                self.rows("load", f"state0_{i}", source, "width")
+            else:
+                self.read_input(f"state{i}", f"state0_{i}", source, "width")
 
     def load_inputs(self, k: int, graph: Graph) -> None:
         """What the graph reads of x and of the recurrent product, unless an earlier stage has loaded it."""
         for i in range(self.program.x):
             if f"x{i}" in graph.inputs and f"x{i}" not in self.loaded:
                 source = f"{self.field(f'x{i}')} + t * {self.field(f'x{i}_time')} * SIZE"
-                self.rows("load", f"x{i}", source, self.field(f"x{i}_row"))
-                self.loaded.add(f"x{i}")
+                if self.single:
+                    self.read_input(f"x{i}", f"x{i}", source, self.field(f"x{i}_row"))
+                else:
+                    self.rows("load", f"x{i}", source, self.field(f"x{i}_row"))
+                    self.loaded.add(f"x{i}")
         for i in range(self.program.stages[k].blocks):
             slot = f"recurrent{k}_{i}"
             if f"recurrent{i}" in graph.inputs and slot not in self.loaded:

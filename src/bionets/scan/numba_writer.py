@@ -6,6 +6,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
+from bionets.scan.native import PLACES
 
 HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
 BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
@@ -63,6 +64,7 @@ class Writer:
         self.masked = masked  # lengths are given
         self.lines: list[str] = []  # of the kernel itself
         self.functions: list[str] = []  # of the stages, which it calls
+        self.direct: set[str] = set()  # inputs and outputs of a stage that need not go through a slot
         self.slots: dict[str, None] = {}  # ordered sets
         self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
         self.depth = 1
@@ -81,7 +83,7 @@ class Writer:
             "from numba import njit",
             "from bionets.scan.numba_math import *",
             "from bionets.scan.numba_memory import *",
-            f"F, load, store = float{bits}, load{bits}, store{bits}",
+            f"F, load, store = float{bits}, place_load{bits}, place_store{bits}",
             *(f"{name} = {'narrow' if bits == 32 else 'wide'}_{name}" for name in math_names),
             f"SIZE, WIDTH, BLOCK = {self.size}, {width}, {block}",
             *(f"at_{slot} = {number * (width + GAP)}" for number, slot in enumerate(self.slots)),
@@ -143,6 +145,29 @@ class Writer:
         """Move the block's elements between a slot and a tensor [B, N]."""
         self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
 
+    def read_input(self, name: str, slot: str, address: str, row: str) -> None:
+        """Let a stage read an input where it lies, or in its slot if its rows do not adjoin."""
+        self.direct.add(name)
+        self.emit(f"p_{name} = {address}")
+        self.emit(f"if p_{name} != 0 and {row} == width and count == WIDTH:")
+        self.emit(f"    p_{name} += start * SIZE")
+        self.emit("else:")
+        self.emit(f"    invoke(load_rows, block, {self.slot(slot)}, p_{name}, {row}, start, count, width)")
+        self.emit(f"    p_{name} = block + {self.slot(slot)} * SIZE")
+
+    def begin_output(self, name: str, slot: str, address: str, row: str) -> None:
+        """Let a stage write an output to where it belongs, or to its slot, from which `end_output` copies it."""
+        self.direct.add(name)
+        self.emit(f"p_{name} = {address}")
+        self.emit(f"if p_{name} != 0 and {row} == width and count == WIDTH:")
+        self.emit(f"    p_{name} += start * SIZE")
+        self.emit("else:")
+        self.emit(f"    p_{name} = block + {self.slot(slot)} * SIZE")
+
+    def end_output(self, name: str, slot: str, address: str, row: str) -> None:
+        with self.indented(f"if {address} != 0 and p_{name} == block + {self.slot(slot)} * SIZE:"):
+            self.rows("store", slot, address, row)
+
     def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
         """The same for memory of this thread, which begins at the range's first row."""
         self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
@@ -163,13 +188,24 @@ class Writer:
         add: outputs that are added to what is there. renamed: slots of inputs that are not the default ones.
         """
         masked = self.masked and bool(held)
-        lines = [f"@njit(error_model='numpy')\ndef {name}(block, count, time):", "    for i in range(count):"]
+        pointers = {name: f"p_{name}" for name in (*graph.inputs, *graph.outputs) if name in self.direct}
+        pointers |= {f"copy_{name}": f"p_copy_{name}" for name in graph.outputs if f"copy_{name}" in self.direct}
+        where = {name: (pointer, min(place, PLACES)) for place, (name, pointer) in enumerate(pointers.items(), 1)}
+
+        def read(slot: str) -> str:
+            return f"load(block, {slot} + i, 0)"
+
+        lines = [
+            f"@njit(error_model='numpy')\ndef {name}({', '.join(['block', 'count', 'time', *pointers.values()])}):"
+        ]
+        lines.append("    for i in range(count):")
         if masked:
-            lines.append(f"        active = time < load(block, {self.slot('length')} + i)")
+            lines.append(f"        active = time < {read(self.slot('length'))}")
         for number, node in enumerate(graph.nodes):
-            if node.op == "input":
-                slot = (renamed or {}).get(node.name) or self.slot(self.slot_of_input(k, node.name))
-                expression = f"load(block, {slot} + i)"
+            if node.op == "input" and node.name in where:
+                expression = "load({}, i, {})".format(*where[node.name])
+            elif node.op == "input":
+                expression = read((renamed or {}).get(node.name) or self.slot(self.slot_of_input(k, node.name)))
             elif node.op == "constant":
                 special = {math.inf: "math.inf", -math.inf: "-math.inf"}
                 value = "math.nan" if math.isnan(node.value) else special.get(node.value, repr(node.value))
@@ -177,19 +213,22 @@ class Writer:
             else:
                 expression = _FUNCTIONS[node.op].format(*(f"v{j}" for j in node.inputs))
             lines.append(f"        v{number} = {expression}")
-        kept = {slot: f"load(block, {slot} + i)" for slot in held.values() if slot != "F(0)"} if masked else {}
+        kept = {slot: read(slot) for slot in held.values() if slot != "F(0)"} if masked else {}
         lines += [f"        kept_{slot} = {expression}" for slot, expression in kept.items()]
         for output, number in graph.outputs.items():
             value = f"v{number}"
             if masked:
                 value = f"select(active, {value}, {held[output] if held[output] == 'F(0)' else 'kept_' + held[output]})"
             if output in add:
-                value = f"load(block, {places[output]} + i) + {value}"
-            lines.append(f"        store(block, {places[output]} + i, {value})")
+                value = f"{read(places[output])} + {value}"
+            targets = [where[each] for each in (output, f"copy_{output}") if each in where]
+            if output not in where:
+                lines.append(f"        store(block, {places[output]} + i, {value}, 0)")
+            lines += [f"        store({pointer}, i, {value}, {place})" for pointer, place in targets]
         text = "\n".join(lines)
         if text not in self.functions:
             self.functions.append(text)
-        self.emit(f"{name}(block, (count + 15) // 16 * 16, F(t))")
+        self.emit(f"{name}({', '.join(['block', '(count + 15) // 16 * 16', 'F(t)', *pointers.values()])})")
 
     def slot_of_input(self, k: int, name: str) -> str:
         for role in ("state", "recurrent"):
