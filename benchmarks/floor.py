@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from bionets.scan import uniform
+from bionets.scan.uniform import uniform
 
 COPY_BYTES = 256 * 2**20
 
@@ -52,7 +52,7 @@ def measure_floor(work: Work, bytes_per_second: float, rounds: int) -> Floor:
     """The floor of `work`, its products and random numbers timed now, in this process."""
     moved = sum(work.moved.values())
     multiplying = sum(_median(_multiply(product), rounds) for product in work.products)
-    drawing = sum(_median(partial(uniform, shape), rounds) for shape in work.drawn)
+    drawing = sum(_median(partial(uniform, 0, 0, shape), rounds) for shape in work.drawn)
     return Floor(moved, moved / bytes_per_second, multiplying, drawing, work.moved)
 
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from benchmarks import cells
 from benchmarks.floor import Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
-from bionets.scan import scan, uniform
+from bionets.scan import scan
+from bionets.scan.uniform import uniform
 
 Size = tuple[int, int, int]
 Layer = tuple[Callable[[Tensor], Tensor], Iterable[Tensor]]
@@ -102,7 +103,7 @@ def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
     step: Any = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
 
     def forward(x: Tensor) -> Tensor:
-        inputs = (x, uniform(size)) if quantiser == "bernoulli" else x
+        inputs = (x, noise(size)) if quantiser == "bernoulli" else x
         return scan(step, inputs, torch.zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
 
     return forward, (beta, theta)
@@ -115,7 +116,7 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
     step: Any = {"round": cells.dsrlits_round, "bernoulli": cells.dsrlits_bernoulli}[quantiser]
 
     def forward(x: Tensor) -> Tensor:
-        inputs = (x, uniform(size), uniform(size)) if quantiser == "bernoulli" else x
+        inputs = (x, noise(size), noise(size)) if quantiser == "bernoulli" else x
         zeros = cells.Pair(torch.zeros(size[1:]), torch.zeros(size[1:]))
         alpha, beta, gamma = (cells.Pair(raw.positive.sigmoid(), raw.negative.sigmoid()) for raw in decays)
         thresholds = cells.Pair(F.softplus(theta.positive), F.softplus(theta.negative))
@@ -123,6 +124,11 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
         return scan(step, inputs, cells.DSRLITSState(zeros, zeros, zeros), params, backend=backend)[0]
 
     return forward, [raw for pair in (*decays, theta, scale, weight) for raw in pair]
+
+
+def noise(size: Size) -> Tensor:
+    """Uniform numbers of a seed out of torch's generator, as the spiking layers draw them."""
+    return uniform(int(torch.randint(2**63 - 1, ())), 0, size)
 
 
 def _tracetorch(name: str, quantiser: str, size: Size) -> Layer:

@@ -2,7 +2,6 @@
 
 from bionets.scan import surrogate
 from bionets.scan.interface import dense_scan, scan
-from bionets.scan.noise import uniform
 from bionets.scan.projection import project, split_gates
 
-__all__ = ["dense_scan", "project", "scan", "split_gates", "surrogate", "uniform"]
+__all__ = ["dense_scan", "project", "scan", "split_gates", "surrogate"]

@@ -79,7 +79,7 @@ def _address(text: str, function: Callable[[], Any]) -> int:
 @functools.cache
 def _environment() -> str:
     """Everything but the kernel's own text that the machine code depends on."""
-    parts = ("numba_math", "numba_memory", "numba_product", "numba_random", "native")
+    parts = ("numba_math", "numba_memory", "numba_product", "native")
     sources = b"".join((Path(__file__).parent / f"{part}.py").read_bytes() for part in parts)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")]
     return "\n".join([*versions, host(), hashlib.sha256(sources).hexdigest()])
@@ -94,9 +94,8 @@ def _function_of(text: str, name: str) -> Any:
 def _helper_function(name: str, bits: int) -> Any:
     from bionets.scan.numba_memory import helpers32, helpers64
     from bionets.scan.numba_product import products32, products64
-    from bionets.scan.numba_random import generators
 
-    return {32: helpers32 | products32 | generators, 64: helpers64 | products64}[bits][name]
+    return {32: helpers32 | products32, 64: helpers64 | products64}[bits][name]
 
 
 def _compile(function: Any) -> tuple[str, bytes]:
