@@ -148,6 +148,25 @@ def test_a_long_decay_into_denormals_costs_no_time() -> None:
     assert seconds(0.9) < 3 * seconds(1.0) + 1e-3
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_denormals_are_zero_inside_kernels_and_nowhere_else(threads: int) -> None:
+    def decay(x, v, params):  # type: ignore[no-untyped-def]
+        v = v * params + x
+        return v, v
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    x = torch.zeros(10_000, 2, 1024, requires_grad=True)
+    y, v = scan(decay, x, torch.ones(2, 1024), torch.tensor(0.9), backend="numba")
+    (gradient,) = torch.autograd.grad(v.sum(), x)
+    smallest = torch.finfo(torch.float32).tiny
+    for decayed in (y.detach(), gradient):
+        assert decayed.max() > 0.8
+        assert not ((decayed > 0) & (decayed < smallest)).any()
+    assert (torch.full((1 << 18,), 1e-40) * 0.5 > 0).all()  # on all of torch's threads, which ran the kernels too
+    torch.set_num_threads(before)
+
+
 def test_second_derivatives_are_refused_by_name() -> None:
     x = torch.randn(4, 2, 3, requires_grad=True)
     y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="numba")
