@@ -6,20 +6,27 @@ from pathlib import Path
 import pytest
 
 from bionets.experiment.schemas import MODELS, TASKS
+from bionets.tasks.event_files import EVENT_FILES
 from bionets.tasks.image_files import IMAGE_FILES
 from tests.acceptance.conftest import ROOT, Command
-from tests.tasks import idx_files
+from tests.tasks import event_recordings, idx_files
 
 TINY = {
     "multi_image": ["task.labels=3"],
     "copy_first_input": ["task.length=4"],
     "binary_addition": ["task.length=4", "task.test_length=4", "task.epochs_per_length=1"],
     "denoising": ["task.length=12", "task.forgetting_period=2"],
+    "boolean": ["task.steps=10", "task.population=2"],
+    "cart_pole": ["task.steps=10"],
     **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
+    **{name: ["task.steps=3", "task.height=12", "task.width=12"] for name in EVENT_FILES},
 }
 SMALL_MODELS = {"spatial_linear": ["model.hidden_sizes=[4,4]"], "spatial_conv": ["model.channels=[2,2]"]}
 # and how many runs each makes
 EXPERIMENTS = {
+    "boolean_reward": 3,
+    "cart_pole_reward": 1,
+    "stdp_mnist": 1,
     "copy_first_input_bistable": 4,
     "copy_first_input_study": 4,
     "binary_addition_study": 8,
@@ -47,6 +54,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("data")
     for name in IMAGE_FILES:
         idx_files.write(folder, name)
+    event_recordings.write(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIONETS_DATA", str(folder))
         yield

@@ -176,3 +176,22 @@ def test_real_images(dataset: str) -> None:
     images, labels = task.train_data(0)
     assert images.shape == (55_000, 28, 28) and labels.bincount().min() > 4_500
     assert len(task.test_data("test")[0]) == 10_000
+
+
+def test_images_are_shown_as_poisson_trains(data_dir: Path) -> None:
+    keys = {"read_as": "poisson", "steps": 3000, "max_rate": 200.0, "blank_steps": 5}
+    task = make(data_dir, **keys)
+    x, _ = next(iter(task.val_dataloader()))
+    assert x.shape == (3005, 8, 784) == (task.spec.steps, 8, task.spec.input_size)
+    assert set(x.unique().tolist()) == {0, 1} and x[3000:].eq(0).all() and task.spec.spikes
+    rates = x[:3000].mean(0).view(8, 28, 28)
+    torch.testing.assert_close(rates, 0.2 * first_images(task), atol=0.04, rtol=0.0)
+    assert torch.equal(x, next(iter(make(data_dir, **keys).val_dataloader()))[0])
+
+
+def test_poisson_trains_are_other_ones_in_every_epoch_but_the_same_on_resume(data_dir: Path) -> None:
+    def first(epoch: int, seed: int = 0) -> Tensor:
+        return next(iter(make(data_dir, read_as="poisson", steps=20, seed=seed).train_batches(epoch)))[0]
+
+    assert torch.equal(first(2), first(2))
+    assert not torch.equal(first(2), first(3)) and not torch.equal(first(2), first(2, seed=1))

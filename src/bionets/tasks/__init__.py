@@ -2,8 +2,11 @@
 
 from .batches import Batches
 from .binary_addition import BinaryAddition
+from .boolean import Boolean
+from .control import Control
 from .copy_first_input import CopyFirstInput
 from .denoising import Denoising
+from .events import EventRecordings
 from .images import Images
 from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
@@ -12,8 +15,11 @@ from .task import Task
 __all__ = [
     "Batches",
     "BinaryAddition",
+    "Boolean",
+    "Control",
     "CopyFirstInput",
     "Denoising",
+    "EventRecordings",
     "Images",
     "Kind",
     "MultiImage",

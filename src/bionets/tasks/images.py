@@ -18,9 +18,10 @@ from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
 
-ReadAs = Literal["image", "rows", "columns", "pixels"]
+ReadAs = Literal["image", "rows", "columns", "pixels", "poisson"]
 LOSSES = ("cross_entropy", "squared_error")
 SIDE, CLASSES = 28, 10
+STEPS_PER_SECOND = 1000
 
 
 class Images(Task):
@@ -30,7 +31,9 @@ class Images(Task):
 
     - ``image``: ``[B, 1, 28, 28]``;
     - ``rows``, ``columns``: ``[28 + blank_steps, B, 28]``, from the top or from the left;
-    - ``pixels``: ``[784 + blank_steps, B, 1]``, row by row.
+    - ``pixels``: ``[784 + blank_steps, B, 1]``, row by row;
+    - ``poisson``: ``[steps + blank_steps, B, 784]``, spikes: at each step of 1 ms a pixel fires with the probability
+      that is its brightness times ``max_rate`` / 1000, ``max_rate`` being the spikes per second of a white one.
 
     ``permuted`` shuffles the pixels of all images by one fixed permutation; ``blank_steps`` zeros follow each sequence;
     with ``threshold`` a pixel is 1 if above it and else 0. Training images are augmented batch by batch as
@@ -53,6 +56,8 @@ class Images(Task):
         read_as: ReadAs = "image",
         permuted: bool = False,
         blank_steps: int = 0,
+        steps: int = 350,
+        max_rate: float = 63.75,
         threshold: float | None = None,
         augmentation: Mapping[str, Any] | None = None,
         loss: str = "cross_entropy",
@@ -70,8 +75,11 @@ class Images(Task):
         if loss not in LOSSES:
             raise ValueError(f"task.loss={loss} is unknown: choose {', '.join(LOSSES)}")
         require_at_least(0, blank_steps=blank_steps)
+        require_at_least(1, steps=steps)
+        if not 0 < max_rate <= STEPS_PER_SECOND:
+            raise ValueError(f"task.max_rate must lie between 0 and {STEPS_PER_SECOND} spikes a second, got {max_rate}")
         if blank_steps and read_as == "image":
-            raise ValueError("task.blank_steps follow a sequence: choose task.read_as=rows, columns or pixels")
+            raise ValueError("task.blank_steps follow a sequence: choose task.read_as=rows, columns, pixels or poisson")
         super().__init__(
             train_size=train_size,
             val_size=val_size,
@@ -85,6 +93,8 @@ class Images(Task):
         self.read_as = read_as
         self.permutation = torch.randperm(SIDE * SIDE, generator=generator("permutation")) if permuted else None
         self.blank_steps = blank_steps
+        self.steps = steps
+        self.max_rate = max_rate
         self.threshold = threshold
         self.augmentation = {key: value for key, value in (augmentation or {}).items() if value}
         self.loss_name = loss
@@ -94,6 +104,9 @@ class Images(Task):
     def _spec(self) -> TaskSpec:
         if self.read_as == "image":
             return TaskSpec("image_to_class", SIDE * SIDE, CLASSES, image_shape=(1, SIDE, SIDE))
+        if self.read_as == "poisson":
+            steps, shape = self.steps + self.blank_steps, (1, SIDE, SIDE)
+            return TaskSpec("sequence_to_class", SIDE * SIDE, CLASSES, steps=steps, image_shape=shape, spikes=True)
         steps, size = (SIDE * SIDE, 1) if self.read_as == "pixels" else (SIDE, SIDE)
         return TaskSpec("sequence_to_class", size, CLASSES, steps=steps + self.blank_steps)
 
@@ -143,7 +156,7 @@ class Images(Task):
             x = (x > self.threshold).float()
         if self.permutation is not None:
             x = x.flatten(1)[:, self.permutation].view_as(x)
-        if self.read_as == "image":
+        if self.read_as in ("image", "poisson"):
             return x, target
         sequence = {
             "rows": lambda: x[:, 0].transpose(0, 1),
@@ -151,6 +164,14 @@ class Images(Task):
             "pixels": lambda: x.flatten(1).T.unsqueeze(2),
         }[self.read_as]()
         return functional.pad(sequence, (0, 0, 0, 0, 0, self.blank_steps)).contiguous(), target
+
+    def encode(self, x: Tensor, random: Generator) -> Tensor:
+        """The spike trains of images ``[B, 1, 28, 28]``, where they are to be read so."""
+        if self.read_as != "poisson":
+            return x
+        chance = x.flatten(1) * (self.max_rate / STEPS_PER_SECOND)
+        spikes = (torch.rand(self.steps, *chance.shape, generator=random) < chance).float()
+        return functional.pad(spikes, (0, 0, 0, 0, 0, self.blank_steps))
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy or squared error, a mean over the batch (and classes)."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class"]
+Kind = Literal["sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class", "control"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,12 @@ class TaskSpec:
       has ``steps`` steps.
     - ``image_to_class``: x is ``[B, *image_shape]``, ``image_shape`` being channels, height and width, and
       ``input_size`` their product; the prediction holds a score for each class, ``[B, output_size]``.
+    - ``control``: x ``[B]`` holds the seeds of episodes, int64, and the prediction ``[B]`` what each of them returned.
+      The model plays them in ``task.environment()``, which has Gymnasium's interface: an observation is ``input_size``
+      numbers, each usually within its ``bounds``, and an action is one of ``output_size``.
+
+    ``spikes`` says that the numbers in x are counts of spikes or events, and 0 where nothing happens. A sequence of
+    images has an ``image_shape`` too: that of the ``input_size`` numbers of one step.
     """
 
     kind: Kind
@@ -23,11 +29,13 @@ class TaskSpec:
     output_size: int
     steps: int | None = None
     image_shape: tuple[int, int, int] | None = None
+    spikes: bool = False
+    bounds: tuple[tuple[float, float], ...] | None = None
 
     @property
     def batch_dims(self) -> tuple[int, int]:
         """The batch dimension of x, and that of prediction and target."""
-        return int(self.kind != "image_to_class"), int(self.kind == "sequence_to_sequence")
+        return int(self.kind not in ("image_to_class", "control")), int(self.kind == "sequence_to_sequence")
 
     @property
     def last_step_only(self) -> bool:

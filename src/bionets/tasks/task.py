@@ -121,6 +121,10 @@ class Task(LightningDataModule):
         """
         return x, target
 
+    def encode(self, x: Tensor, random: Generator) -> Tensor:
+        """A prepared batch, made random as the task itself is, also in validation and test; here, as it is."""
+        return x
+
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """The few headline numbers of a test, from the metrics of each test set by name.
 
@@ -157,7 +161,8 @@ class Task(LightningDataModule):
     def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
         def prepare(number: int, x: Tensor, target: Tensor) -> Data:
             random = None if epoch is None else generator(self.seed, "prepare", epoch, number, self._rank)
-            return self.prepare(x, target, random)
+            x, target = self.prepare(x, target, random)
+            return self.encode(x, generator(self.seed, "encode", str(epoch), number, self._rank)), target
 
         return Batches(
             data,

@@ -4,18 +4,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import II, MISSING
 
-
-@dataclass
-class Task:
-    """What every task has: sizes of its three sets, and the seed of its data."""
-
-    _target_: str = MISSING
-    name: str = MISSING
-    seed: int = II("seed")
-    train_size: int = MISSING
-    val_size: int = MISSING
-    test_size: int = MISSING
-    batch_size: int = MISSING
+from .event_tasks import EVENT_TASKS
+from .task import Task
 
 
 @dataclass
@@ -62,6 +52,8 @@ class Images(Task):
     read_as: str = "image"
     permuted: bool = False
     blank_steps: int = 0
+    steps: int = 350
+    max_rate: float = 63.75
     threshold: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: str = "cross_entropy"
@@ -91,4 +83,5 @@ TASKS: dict[str, type[Task]] = {
     "kmnist": Images,
     "qmnist": Images,
     "multi_image": MultiImage,
+    **EVENT_TASKS,
 }

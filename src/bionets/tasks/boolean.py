@@ -1,0 +1,95 @@
+"""Boolean functions of noisy bits, told in spikes."""
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from .checks import require_at_least
+from .spec import TaskSpec
+from .task import Data, Task
+
+FUNCTIONS = {"and": torch.logical_and, "or": torch.logical_or, "xor": torch.logical_xor}
+BITS, CLASSES, STEPS_PER_SECOND = 2, 2, 1000
+
+
+class Boolean(Task):
+    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each told by a population of Poisson neurons.
+
+    x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
+    its opposite, and the same for the second bit. A neuron fires with ``low_rate`` spikes per second where what it
+    stands for is 0 and ``high_rate`` where it is 1; between them in a straight line, for the bits are noisy: a bit b
+    is read as b + N(0, ``noise``²), held within 0 and 1. The target ``[B]`` is the class 0 or 1.
+
+    All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        function: str = "xor",
+        steps: int = 100,
+        population: int = 10,
+        low_rate: float = 5.0,
+        high_rate: float = 100.0,
+        noise: float = 0.1,
+        train_size: int = 2_000,
+        val_size: int = 400,
+        test_size: int = 1_000,
+        batch_size: int = 1,
+        epochs: int = 5,
+        seed: int = 0,
+    ) -> None:
+        if function not in FUNCTIONS:
+            raise ValueError(f"task.function={function} is unknown: choose {', '.join(FUNCTIONS)}")
+        require_at_least(1, steps=steps, population=population)
+        if not 0 <= low_rate < high_rate <= STEPS_PER_SECOND:
+            raise ValueError(
+                f"task.low_rate must be below task.high_rate, both from 0 to {STEPS_PER_SECOND} spikes a second, "
+                f"got {low_rate} and {high_rate}"
+            )
+        if noise < 0:
+            raise ValueError(f"task.noise must be at least 0, got {noise}")
+        super().__init__(
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.function = FUNCTIONS[function]
+        self.steps = steps
+        self.population = population
+        self.low_rate = low_rate
+        self.high_rate = high_rate
+        self.noise = noise
+        self.spec = TaskSpec("sequence_to_class", 2 * BITS * population, CLASSES, steps=steps, spikes=True)
+
+    def draw(self, split: str, size: int, generator: Generator) -> Data:
+        """The noisy bits ``[size, 2]``, and the class of the true ones."""
+        pairs = torch.arange(size) % 2**BITS
+        bits = torch.stack([pairs // 2, pairs % 2], dim=1)
+        noisy = (bits + self.noise * torch.randn(size, BITS, generator=generator)).clamp(0, 1)
+        return noisy, self.function(bits[:, 0], bits[:, 1]).long()
+
+    @property
+    def stored_batch_dims(self) -> tuple[int, int]:
+        return 0, 0
+
+    def encode(self, x: Tensor, random: Generator) -> Tensor:
+        """The spike trains of noisy bits ``[B, 2]``."""
+        levels = torch.stack([x, 1 - x], dim=2).flatten(1).repeat_interleave(self.population, dim=1)
+        chance = (self.low_rate + (self.high_rate - self.low_rate) * levels) / STEPS_PER_SECOND
+        return (torch.rand(self.steps, *chance.shape, generator=random) < chance).float()
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy``, the share of pairs whose class has the higher score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(CLASSES, average="micro")})

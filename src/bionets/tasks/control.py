@@ -1,0 +1,122 @@
+"""Control: act in an environment of Gymnasium, an episode at a time."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+from torchmetrics import MeanMetric, MetricCollection
+
+from .checks import require_at_least
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+if TYPE_CHECKING:
+    import gymnasium
+
+
+class MeanReturn(MeanMetric):
+    """The mean of what the episodes returned."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update(prediction)
+
+
+class Solved(MeanMetric):
+    """The share of episodes that returned at least ``threshold``."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update((prediction >= self.threshold).float())
+
+
+class Control(Task):
+    """Play episodes of the Gymnasium environment ``environment_name``, whose observation is a vector of numbers and
+    whose actions are numbered, for at most ``steps`` steps each.
+
+    x ``[B]`` holds the seeds with which episodes start, and the prediction ``[B]`` what each returned (the sum of its
+    rewards); the model plays them in `environment`. The target holds nothing of use. Sizes are numbers of episodes. The
+    loss is the share of ``best_return`` that was missed. ``bounds`` gives the lowest and highest usual value of each
+    number of an observation; an episode counts as solved from a return of ``solved_from`` on.
+    """
+
+    monitor = "val/return"
+    mode = "max"
+
+    def __init__(
+        self,
+        environment_name: str = "CartPole-v1",
+        steps: int = 500,
+        bounds: Sequence[Sequence[float]] = ((-2.4, 2.4), (-2.5, 2.5), (-0.21, 0.21), (-2.5, 2.5)),
+        best_return: float = 500.0,
+        solved_from: float = 195.0,
+        train_size: int = 100,
+        val_size: int = 20,
+        test_size: int = 100,
+        batch_size: int = 1,
+        epochs: int = 10,
+        seed: int = 0,
+    ) -> None:
+        require_at_least(1, steps=steps)
+        super().__init__(
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.environment_name = environment_name
+        self.steps = steps
+        self.best_return = best_return
+        self.solved_from = solved_from
+        inputs, actions = self._sizes()
+        if len(bounds) != inputs or any(len(pair) != 2 or not pair[0] < pair[1] for pair in bounds):
+            raise ValueError(f"task.bounds must be the lowest and highest value of each of {inputs} observed numbers")
+        self.spec = TaskSpec(
+            "control", inputs, actions, bounds=tuple((float(low), float(high)) for low, high in bounds)
+        )
+
+    def environment(self) -> "gymnasium.Env[Any, Any]":
+        """A new environment.
+
+        Raises:
+            ValueError: Gymnasium is not installed, or knows no environment of this name.
+        """
+        try:
+            import gymnasium
+        except ImportError as error:
+            raise ValueError('a control task needs Gymnasium: pip install "bionets[reward]"') from error
+        try:
+            return gymnasium.make(self.environment_name, max_episode_steps=self.steps, disable_env_checker=True)
+        except gymnasium.error.Error as error:
+            raise ValueError(f"task.environment_name={self.environment_name} cannot be made: {error}") from error
+
+    def _sizes(self) -> tuple[int, int]:
+        environment = self.environment()
+        shape, actions = environment.observation_space.shape, getattr(environment.action_space, "n", None)
+        if shape is None or len(shape) != 1 or actions is None:
+            raise ValueError(
+                f"task.environment_name={self.environment_name} must observe a vector of numbers and number its actions"
+            )
+        return shape[0], int(actions)
+
+    def train_data(self, epoch: int) -> Data:
+        """Other episodes in every epoch."""
+        return self.draw("train", self.train_size, generator(self.seed, "train", epoch))
+
+    def draw(self, split: str, size: int, random: Generator) -> Data:
+        """The seeds of episodes ``[size]``."""
+        return torch.randint(2**31, (size,), generator=random), torch.zeros(size)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The share of the best return that the episodes missed on average."""
+        return 1 - prediction.mean() / self.best_return
+
+    def metrics(self) -> MetricCollection:
+        """``return``, the mean over episodes, and ``solved``, the share of them that were."""
+        return MetricCollection({"return": MeanReturn(), "solved": Solved(self.solved_from)}, compute_groups=False)

@@ -1,0 +1,85 @@
+"""Recordings of an event camera as sequences of frames, kept by the few places where something happened."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .event_files import Events
+
+ToFrames = Callable[[Events], "np.ndarray[Any, Any]"]
+
+
+@dataclass(frozen=True)
+class EventFrames:
+    """Many sequences of frames; sequence n has the events ``starts[n]`` to ``starts[n + 1] - 1``.
+
+    starts: ``[N + 1]``, int64.
+    places: ``[E]``, int32: step, polarity, row and column of each place with events, as one index.
+    counts: ``[E]``, uint8: how many events there.
+    """
+
+    starts: Tensor
+    places: Tensor
+    counts: Tensor
+
+    def dense(self, numbers: Tensor, size: int) -> Tensor:
+        """The sequences of these numbers ``[B]`` as ``[B, size]``, float32."""
+        first, last = self.starts[numbers], self.starts[numbers + 1]
+        lengths = last - first
+        sequence = torch.repeat_interleave(torch.arange(len(numbers)), lengths)
+        within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
+        entries = first[sequence] + within
+        frames = torch.zeros(len(numbers), size)
+        frames[sequence, self.places[entries].long()] = self.counts[entries].float()
+        return frames
+
+
+def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames: ToFrames, label: str) -> EventFrames:
+    """Read every file, and make its events into frames.
+
+    Raises:
+        ValueError: a file that cannot be read; the message names it.
+    """
+    starts, places, counts = [0], [], []
+    for file in track(files, description=label, transient=True, disable=len(files) < 1000):
+        try:
+            frames = np.ravel(to_frames(read(file)))
+        except (ValueError, IndexError, RuntimeError, AssertionError) as error:
+            raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): get it anew") from error
+        (where,) = np.nonzero(frames)
+        starts.append(starts[-1] + len(where))
+        places.append(where.astype(np.int32))
+        counts.append(np.minimum(frames[where], 255).astype(np.uint8))
+    return EventFrames(
+        torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(counts))
+    )
+
+
+def cached_frames(
+    folder: Path,
+    settings: dict[str, Any],
+    files: Sequence[Path],
+    read: Callable[[Path], Events],
+    to_frames: ToFrames,
+    label: str,
+) -> EventFrames:
+    """`make_frames`, made once for the same files and settings, and kept in ``folder``."""
+    key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
+    kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    if kept.is_file():
+        return EventFrames(**load_file(kept))
+    frames = make_frames(files, read, to_frames, label)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_suffix(f".{torch.randint(2**31, ()).item()}.partial")
+    save_file(vars(frames), partial)
+    partial.replace(kept)
+    return frames

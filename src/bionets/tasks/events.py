@@ -1,0 +1,163 @@
+"""Recordings of event cameras: N-MNIST, N-Caltech101 and N-Cars."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from .checks import require_at_least
+from .event_files import EVENT_FILES, Events, recordings
+from .event_frames import EventFrames, cached_frames
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+POLARITIES = 2
+
+
+class EventRecordings(Task):
+    """Tell the classes of ``dataset`` apart: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
+
+    A recording is cut into ``steps`` of equal duration. x is ``[steps, B, 2 * height * width]``: how many events there
+    were in a step, of either polarity (first those that grew darker), at each place; with ``binary``, 1 where there was
+    any. ``height`` and ``width`` None leave the camera's own resolution. ``denoise`` takes out events with no other
+    beside them within so many microseconds. The target ``[B]`` is the class, in the order of the folders' names.
+
+    Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
+    ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
+    split (N-Caltech101) on the last ones of all. The loss is the cross-entropy of the scores.
+
+    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``data_dir/NCALTECH101`` and
+    ``data_dir/NCARS``. The frames are made once and kept there, in ``frames/``.
+
+    Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018.
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        dataset: str = "n_mnist",
+        data_dir: str | Path = "data",
+        steps: int = 30,
+        height: int | None = None,
+        width: int | None = None,
+        binary: bool = False,
+        denoise: int | None = None,
+        train_size: int = 55_000,
+        val_size: int = 5_000,
+        test_size: int = 10_000,
+        batch_size: int = 128,
+        epochs: int = 20,
+        seed: int = 0,
+    ) -> None:
+        if dataset not in EVENT_FILES:
+            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(EVENT_FILES)}")
+        self.files = EVENT_FILES[dataset]
+        self.size = (width or self.files.sensor[0], height or self.files.sensor[1])
+        require_at_least(1, steps=steps, height=self.size[1], width=self.size[0])
+        if denoise is not None:
+            require_at_least(1, denoise=denoise)
+        super().__init__(
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.data_dir = Path(data_dir)
+        self.steps = steps
+        self.binary = binary
+        self.denoise = denoise
+        shape = (POLARITIES, self.size[1], self.size[0])
+        inputs = POLARITIES * self.size[0] * self.size[1]
+        self.spec = TaskSpec(
+            "sequence_to_class", inputs, self.files.classes, steps=steps, image_shape=shape, spikes=True
+        )
+        self._made: dict[str, tuple[EventFrames, Tensor]] = {}
+
+    def prepare_data(self) -> None:
+        """Download what is missing, and see that the files can be read and are as many as asked for."""
+        self.train_data(0)
+        self.test_data(self.test_names[0])
+
+    def train_data(self, epoch: int) -> Data:
+        """The numbers of the training recordings ``[train_size]``, and their classes."""
+        return self._numbers("train", slice(self.val_size, None))
+
+    def val_data(self) -> Data:
+        """The recordings set apart from training."""
+        return self._numbers("train", slice(0, self.val_size))
+
+    def test_data(self, name: str) -> Data:
+        """The test recordings; their numbers go on from those of the others."""
+        numbers, labels = self._numbers("test", slice(None))
+        return numbers + self.train_size + self.val_size, labels
+
+    @property
+    def stored_batch_dims(self) -> tuple[int, int]:
+        return 0, 0
+
+    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
+        """The frames of recordings by their numbers ``[B]``."""
+        in_training = self.train_size + self.val_size
+        split, numbers = ("test", x - in_training) if x[0] >= in_training else ("train", x)
+        frames = self._frames(split)[0].dense(numbers, self.steps * self.spec.input_size)
+        frames = frames.view(len(x), self.steps, self.spec.input_size).transpose(0, 1)
+        return (frames > 0).float() if self.binary else frames.contiguous(), target
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy``, the share of recordings whose class has the highest score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(self.files.classes, average="micro")})
+
+    def _numbers(self, split: str, part: slice) -> Data:
+        labels = self._frames(split)[1]
+        return torch.arange(len(labels))[part], labels[part]
+
+    def _frames(self, split: str) -> tuple[EventFrames, Tensor]:
+        """The frames and labels of the recordings asked for: validation and then training, or test."""
+        if split not in self._made:
+            chosen = self._chosen(split)
+            settings = {"steps": self.steps, "size": self.size, "denoise": self.denoise}
+            folder = self.data_dir / self.files.folders[0].split("/")[0] / "frames"
+            files = [file for file, _ in chosen]
+            label = f"{self.files.name}, {split}: events to frames"
+            frames = cached_frames(folder, settings, files, self.files.read, self.to_frames, label)
+            self._made[split] = frames, torch.tensor([label for _, label in chosen])
+        return self._made[split]
+
+    def _chosen(self, split: str) -> list[tuple[Path, int]]:
+        found = recordings(self.files, self.data_dir, split)
+        sizes = {
+            "train": {"val_size": self.val_size, "train_size": self.train_size},
+            "test": {"test_size": self.test_size},
+        }
+        asked = sizes[split] if self.files.split_by_publisher else sizes["train"] | sizes["test"]
+        if sum(asked.values()) > len(found):
+            keys, got = " + task.".join(asked), " + ".join(map(str, asked.values()))
+            raise ValueError(f"task.{keys} must be at most {len(found)}, got {got}")
+        order = torch.randperm(len(found), generator=generator("recordings"))
+        if split == "test":  # from the other end, where one folder holds all
+            order = order.flip(0)
+        return [found[n] for n in order[: sum(sizes[split].values())].tolist()]
+
+    def to_frames(self, events: Events) -> Any:
+        """``[steps, 2, height, width]`` counts of a recording's events."""
+        from tonic.transforms import Compose, Denoise, Downsample, ToFrame
+
+        sensor = (*self.files.sensor, POLARITIES)
+        transforms: list[Any] = [] if self.denoise is None else [Denoise(filter_time=self.denoise)]
+        if self.size != self.files.sensor:
+            transforms.append(Downsample(sensor_size=sensor, target_size=self.size))
+        transforms.append(ToFrame(sensor_size=(*self.size, POLARITIES), n_time_bins=self.steps))
+        return Compose(transforms)(events)

@@ -1,0 +1,64 @@
+"""Small recordings of event cameras in the published formats, for the tests."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = NDArray[np.int64]
+"""``[events, 4]``: x, y, time in microseconds, polarity."""
+
+OVERFLOW = 240, 2**13  # the row that marks one, and by how much later all that follows is
+
+
+def saccades(events: Columns, overflow_before: int | None = None) -> bytes:
+    """A file of N-MNIST or N-Caltech101: 8 bits x, 8 bits y, 1 bit polarity, 23 bits time, the highest byte first.
+
+    Before the event of this number an overflow is marked, and the times from there on are written that much smaller.
+    """
+    content = b""
+    for n, (x, y, t, p) in enumerate(events.tolist()):
+        if n == overflow_before:
+            content += bytes([0, OVERFLOW[0], 0, 0, 0])
+        t -= OVERFLOW[1] * (overflow_before is not None and n >= overflow_before)
+        content += bytes([x, y]) + struct.pack(">I", p << 23 | t)[1:]
+    return content
+
+
+def dat(events: Columns) -> bytes:
+    """A file of N-Cars, version 2 of the DAT format."""
+    content = b"% Data file containing CD events.\n% Version 2\n% Date 2018-01-01 12:00:00\n% Height 100\n% Width 120\n"
+    content += bytes([0, 8])
+    for x, y, t, p in events.tolist():
+        content += struct.pack("<II", t, p << 28 | y << 14 | x)
+    return content
+
+
+def random_events(random: np.random.Generator, width: int, height: int, events: int = 60) -> Columns:
+    """Events all over the sensor, in the order of their times, over 10 ms."""
+    times = np.sort(random.integers(0, 10_000, events))
+    places = random.integers(0, (width, height), (events, 2))
+    return np.column_stack([places, times, random.integers(0, 2, events)])
+
+
+def write(data_dir: Path, recordings: int = 40) -> None:
+    """The three data sets, where a task looks for them, with this many recordings for training and for testing."""
+    random = np.random.default_rng(0)
+    for folder in ("Train", "Test"):
+        for n in range(recordings):
+            file = data_dir / "NMNIST" / folder / str(n % 10) / f"{n:05}.bin"
+            _write(file, saccades(random_events(random, 34, 34)))
+    classes = [f"object_{n:03}" for n in range(101)]
+    for n in range(max(recordings, len(classes))):
+        file = data_dir / "NCALTECH101" / "Caltech101" / classes[n % 101] / f"image_{n:04}.bin"
+        _write(file, saccades(random_events(random, 200, 150)))
+    for folder in ("n-cars_train", "n-cars_test"):
+        for n in range(recordings):
+            file = data_dir / "NCARS" / folder / ("background", "cars")[n % 2] / f"obj_{n:06}_td.dat"
+            _write(file, dat(random_events(random, 120, 100)))
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)

@@ -1,0 +1,53 @@
+"""Control tasks: episodes by their seeds, what counts as solved, and what is refused."""
+
+import pytest
+import torch
+
+from bionets.tasks import Control
+
+
+def make(**keys: object) -> Control:
+    sizes = {"train_size": 6, "val_size": 3, "test_size": 4, "batch_size": 2, "epochs": 2}
+    return Control(**{**sizes, **keys})
+
+
+def test_the_environment_is_as_the_spec_says() -> None:
+    task = make(steps=3)
+    environment = task.environment()
+    observation, _ = environment.reset(seed=0)
+    assert len(observation) == task.spec.input_size == len(task.spec.bounds) == 4
+    assert task.spec.output_size == 2 and task.spec.batch_dims == (0, 0)
+    for step in (1, 2, 3):
+        _, reward, ended, out_of_time, _ = environment.step(0)
+        assert reward == 1 and not ended and out_of_time == (step == 3)
+
+
+def test_every_epoch_has_its_own_episodes_and_every_seed() -> None:
+    def seeds(epoch: int, **keys: object) -> list[int]:
+        return torch.cat([x for x, _ in make(**keys).train_batches(epoch)]).tolist()
+
+    assert seeds(0) == seeds(0) and len(set(seeds(0))) == 6
+    assert not set(seeds(0)) & (set(seeds(1)) | set(seeds(0, seed=1)))
+
+
+def test_returns_are_measured() -> None:
+    task = make()
+    returns, nothing = torch.tensor([500.0, 100.0]), torch.zeros(2)
+    assert float(task.loss(returns, nothing)) == pytest.approx(0.4)
+    metrics = task.metrics()
+    metrics.update(returns, nothing)
+    assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 300.0, "solved": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"environment_name": "CartPole-v77"}, "task.environment_name=CartPole-v77"),
+        ({"environment_name": "Pendulum-v1"}, "number its actions"),
+        ({"bounds": [[-1, 1]]}, "task.bounds"),
+        ({"steps": 0}, "task.steps"),
+    ],
+)
+def test_wrong_keys_are_named(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**keys)
