@@ -43,7 +43,7 @@ def test_what_was_written_is_read(tmp_path: Path, overflow: int | None) -> None:
 def test_frames_hold_every_event_at_its_place_and_time(data_dir: Path, dataset: str) -> None:
     task = make(data_dir, dataset)
     x, target = next(iter(task.val_dataloader()))
-    channels, height, width = task.spec.image_shape
+    channels, height, width = task.spec.step_shape
     assert x.shape == (4, 6, task.spec.input_size) and task.spec.input_size == 2 * height * width
     files = dict(recordings(task.files, data_dir, "train"))
     (chosen,) = [file for file, label in task._chosen("train")[:1]]

@@ -36,8 +36,8 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
     which do.
     """
-    if spec.kind not in family(config["model"]["_target_"]).accepts:
-        fitting = [name for name, schema in MODELS.items() if spec.kind in family(schema._target_).accepts]
+    if not family(config["model"]["_target_"]).fits(spec):
+        fitting = [name for name, schema in MODELS.items() if family(schema._target_).fits(spec)]
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")

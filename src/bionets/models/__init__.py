@@ -3,11 +3,13 @@
 from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.recurrent import RecurrentModel
+from bionets.models.reward_modulated import RewardModulatedModel
 from bionets.models.schedule import cosine_schedule
 from bionets.models.spatial import SpatialConvModel, SpatialLinearModel, SpatialModel
 from bionets.models.spiking import SpikingModel
 from bionets.models.spiking_conv import SpikingConvModel
 from bionets.models.spiking_recurrent import SpikingRecurrentModel
+from bionets.models.stdp import STDPModel
 from bionets.models.stigmergic import StigmergicModel
 from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 
@@ -15,6 +17,8 @@ __all__ = [
     "FeedForwardModel",
     "Model",
     "RecurrentModel",
+    "RewardModulatedModel",
+    "STDPModel",
     "SpatialConvModel",
     "SpatialLinearModel",
     "SpatialModel",

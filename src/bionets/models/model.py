@@ -33,12 +33,17 @@ class Model(LightningModule):
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__()
-        if spec.kind not in self.accepts:
+        if not self.fits(spec):
             raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
         self.spec = spec
         self.optimizer = optimizer
         self.schedule: ScheduleFactory | None = None
         self.test_results: dict[str, dict[str, float]] = {}
+
+    @classmethod
+    def fits(cls, spec: TaskSpec) -> bool:
+        """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
+        return spec.kind in cls.accepts
 
     @property
     def task(self) -> Any:

@@ -78,7 +78,7 @@ class EventRecordings(Task):
         shape = (POLARITIES, self.size[1], self.size[0])
         inputs = POLARITIES * self.size[0] * self.size[1]
         self.spec = TaskSpec(
-            "sequence_to_class", inputs, self.files.classes, steps=steps, image_shape=shape, spikes=True
+            "sequence_to_class", inputs, self.files.classes, steps=steps, step_shape=shape, spikes=True
         )
         self._made: dict[str, tuple[EventFrames, Tensor]] = {}
 

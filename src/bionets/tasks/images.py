@@ -106,7 +106,7 @@ class Images(Task):
             return TaskSpec("image_to_class", SIDE * SIDE, CLASSES, image_shape=(1, SIDE, SIDE))
         if self.read_as == "poisson":
             steps, shape = self.steps + self.blank_steps, (1, SIDE, SIDE)
-            return TaskSpec("sequence_to_class", SIDE * SIDE, CLASSES, steps=steps, image_shape=shape, spikes=True)
+            return TaskSpec("sequence_to_class", SIDE * SIDE, CLASSES, steps=steps, step_shape=shape, spikes=True)
         steps, size = (SIDE * SIDE, 1) if self.read_as == "pixels" else (SIDE, SIDE)
         return TaskSpec("sequence_to_class", size, CLASSES, steps=steps + self.blank_steps)
 

@@ -98,7 +98,7 @@ class MultiImage(Task):
         self.labels = labels
         channels = tasks if presentation == "concatenate" else 1
         shape = (channels, SIDE, SIDE)
-        self.spec = TaskSpec("image_to_class", channels * SIDE * SIDE, labels * tasks, image_shape=shape)
+        self.spec = TaskSpec("image_to_class", channels * SIDE * SIDE, labels * tasks, image_shape=shape, answers=tasks)
         self._read_once: dict[str, list[Data]] = {}
 
     def prepare_data(self) -> None:

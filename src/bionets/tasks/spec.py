@@ -20,8 +20,10 @@ class TaskSpec:
       The model plays them in ``task.environment()``, which has Gymnasium's interface: an observation is ``input_size``
       numbers, each usually within its ``bounds``, and an action is one of ``output_size``.
 
-    ``spikes`` says that the numbers in x are counts of spikes or events, and 0 where nothing happens. A sequence of
-    images has an ``image_shape`` too: that of the ``input_size`` numbers of one step.
+    ``spikes`` says that the numbers in x are counts of spikes or events, and 0 where nothing happens. ``step_shape`` is
+    the channels, height and width of the ``input_size`` numbers of a step, where these are an image. With several
+    ``answers``, the scores of as many questions of equally many classes stand side by side, and the target is
+    ``[B, answers]``.
     """
 
     kind: Kind
@@ -29,7 +31,9 @@ class TaskSpec:
     output_size: int
     steps: int | None = None
     image_shape: tuple[int, int, int] | None = None
+    step_shape: tuple[int, int, int] | None = None
     spikes: bool = False
+    answers: int = 1
     bounds: tuple[tuple[float, float], ...] | None = None
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from .model import Model
+from .plastic import PLASTIC_MODELS
 from .spatial import SPATIAL_MODELS
 from .spiking import SpikingConvModel, SpikingRecurrentModel
 
@@ -78,4 +79,5 @@ MODELS: dict[str, type[Model]] = {
     "spiking_conv": SpikingConvModel,
     "spiking_recurrent": SpikingRecurrentModel,
     **SPATIAL_MODELS,
+    **PLASTIC_MODELS,
 }

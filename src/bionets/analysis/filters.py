@@ -1,0 +1,37 @@
+"""What each neuron has learnt to look for: its weights, as an image."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+__all__ = ["draw_filters"]
+
+
+def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels: Tensor, title: str) -> Path:
+    """The weights ``[N, C·H·W]`` of all neurons side by side, sorted by their labels ``[N]``, as a png file.
+
+    ``shape`` is (C, H, W); weights from several channels are added up. A gap divides the filters, whose brightest
+    weight is that of the whole figure.
+    """
+    height, width = shape[1:]
+    order = torch.argsort(labels.cpu(), stable=True)
+    images = weight.detach().cpu()[order].view(-1, *shape).sum(1)
+    columns = math.ceil(math.sqrt(len(images) * height / width))
+    rows = math.ceil(len(images) / columns)
+    sheet = np.full((rows * (height + 1), columns * (width + 1)), np.nan)
+    for n, image in enumerate(images.numpy()):
+        top, left = n // columns * (height + 1), n % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = image
+    figure = Figure(figsize=(8, 8 * rows * height / (columns * width) + 0.5), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(sheet, cmap="magma", interpolation="nearest", vmin=0)
+    axes.set_axis_off()
+    figure.colorbar(picture, ax=axes, shrink=0.5, label="weight")
+    figure.suptitle(f"{title}: weights of {len(images)} neurons, in the order of their labels")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
+    return file

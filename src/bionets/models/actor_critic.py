@@ -1,0 +1,79 @@
+"""What an actor needs beside its synapses: a code of where it is, and a critic that knows what to expect there."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Bounds = Sequence[tuple[float, float]]
+
+
+class PlaceCells(nn.Module):
+    """Cells on a grid over all observations, ``cells`` along each dimension, from the lower to the upper bound:
+
+        φ_i(s) ∝ exp(−½ Σ_k ((s_k − c_ik) / σ_k)²),   Σ_i φ_i = 1
+
+    with σ_k = ``width`` times the distance between neighbours along dimension k. Maps ``[B, D]`` to ``[B, size]``.
+    """
+
+    centres: Tensor
+    sigma: Tensor
+
+    def __init__(self, bounds: Bounds, cells: Sequence[int], width: float = 0.6) -> None:
+        super().__init__()
+        if len(cells) != len(bounds) or min(cells) < 2:
+            raise ValueError(f"model.place_cells must be 2 or more along each of {len(bounds)} dimensions, got {cells}")
+        if width <= 0:
+            raise ValueError(f"model.place_width must be above 0, got {width}")
+        axes = [torch.linspace(low, high, count) for (low, high), count in zip(bounds, cells, strict=True)]
+        self.register_buffer("centres", torch.cartesian_prod(*axes).view(-1, len(axes)))
+        self.register_buffer("sigma", torch.stack([width * (axis[1] - axis[0]) for axis in axes]))
+
+    @property
+    def size(self) -> int:
+        return len(self.centres)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        distance = ((observations.unsqueeze(1) - self.centres) / self.sigma).square().sum(2)
+        return torch.softmax(-distance / 2, dim=1)
+
+
+class Critic(nn.Module):
+    """V(s) = Σ w_i φ_i(s), learnt with its own eligibility traces, TD(λ):
+
+        δ = (1 − γ) r + γ V(s') − V(s),   e ← γ λ e + φ(s),   w ← w + rate·δ·e        mean over the batch
+
+    where V(s') is 0 if the episode ended there. The factor 1 − γ brings V to the size of a reward. At first w is
+    ``initial_value``.
+
+    Source: Sutton, "Learning to predict by the methods of temporal differences", 1988.
+    """
+
+    weight: Tensor
+
+    def __init__(self, cells: int, rate: float, discount: float, decay: float, initial_value: float) -> None:
+        super().__init__()
+        if not (0 <= discount < 1 and 0 <= decay <= 1):
+            raise ValueError(f"model.discount and critic_decay must lie between 0 and 1, got {discount} and {decay}")
+        self.rate, self.discount, self.decay = rate, discount, decay
+        self.register_buffer("weight", torch.full((cells,), initial_value))
+        self.eligibility: Tensor | None = None
+
+    def reset(self) -> None:
+        """Begin new episodes."""
+        self.eligibility = None
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """V of places ``[B, cells]``."""
+        return cells @ self.weight
+
+    def error(self, before: Tensor, reward: Tensor, after: Tensor, ended: Tensor) -> Tensor:
+        """δ, ``[B]``: by how much it came better than expected."""
+        future = torch.where(ended, 0.0, self(after))
+        return (1 - self.discount) * reward + self.discount * future - self(before)
+
+    def learn(self, before: Tensor, error: Tensor) -> None:
+        """Take in one step of every episode."""
+        kept = 0.0 if self.eligibility is None else self.discount * self.decay * self.eligibility
+        self.eligibility = kept + before
+        self.weight += self.rate * (error.unsqueeze(1) * self.eligibility).mean(0)

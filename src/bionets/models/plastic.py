@@ -1,0 +1,57 @@
+"""What models have in common that learn by rules of their own, without gradients."""
+
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Generator
+
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import TaskSpec
+
+HELD_OUT = 0  # seed of what is random in validation and test, so that a model is measured alike every time
+
+
+class PlasticModel(Model):
+    """The base of families whose weights change while they work, by rules of `bionets.layers.plastic`.
+
+    Such a family writes `training_step` and ends it with `count_step`. The config's optimizer and schedule are not
+    used. In training all that is random comes from PyTorch's own generator, in validation and test from ``random``.
+    """
+
+    def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
+        super().__init__(spec, optimizer)
+        self.automatic_optimization = False
+        self.random: Generator | None = None
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.trainer.world_size > 1:
+            raise MisconfigurationException(
+                "a model that learns by plasticity cannot share its learning between processes: "
+                "choose accelerator=cpu or trainer.devices=1"
+            )
+
+    def configure_optimizers(self) -> Any:
+        """An optimizer with nothing to do: Lightning counts training steps by it."""
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    def count_step(self) -> None:
+        """Tell Lightning that a training step was made."""
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.step()
+
+    def on_train_epoch_start(self) -> None:
+        self.random = None
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.random = Generator().manual_seed(HELD_OUT)
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.random = None
+
+    def on_test_epoch_start(self) -> None:
+        super().on_test_epoch_start()
+        self.random = Generator().manual_seed(HELD_OUT)

@@ -1,0 +1,179 @@
+"""Networks that learn from reward alone: what they did shortly before it came is reinforced."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic import LIF, MSTDPET, AllButOne, Input, Linear, LinearDynamics, Network
+from bionets.models.actor_critic import Critic, PlaceCells
+from bionets.models.model import OptimizerFactory
+from bionets.models.plastic import PlasticModel
+from bionets.tasks.spec import Kind, TaskSpec
+
+HIDDEN_WEIGHTS, OUTPUT_WEIGHTS = 0.1, 1.0  # the largest at first
+MEMORY = 50  # samples, over which the expected reward is a moving average
+
+
+class RewardModulatedModel(PlasticModel):
+    """Spikes → hidden neurons that compete → one output neuron for each class or action, which compete too. The one
+    that fires most is the answer. All synapses learn by `MSTDPET`: reward-modulated STDP with an eligibility trace.
+
+    A sequence of spikes is shown whole; then the reward is +1 for the right class and −1 for a wrong one, less what was
+    expected (its moving average). The network never sees the class itself.
+
+    In a control task the observation is told by place cells, ``activity`` spikes in each step of which all fire about,
+    for ``steps_per_action`` steps; they drive the output neurons without hidden ones. The reward is the error δ of a
+    critic that learns what to expect (Frémaux, Sprekeler and Gerstner, "Reinforcement learning using a continuous time
+    actor-critic framework with spiking neurons", 2013; here the critic does not spike). The episodes of a batch are
+    played at the same time.
+
+    Args:
+        spec: the task's spec: sequences of spikes, or control.
+        hidden_size: hidden neurons, for sequences.
+        hidden_rate, output_rate: learning rates of the synapses to hidden and to output neurons.
+        trace_steps: time constant of the spike traces.
+        eligibility_decay: share of the eligibility that is left after a step.
+        place_cells: for control, along each dimension of an observation; None for 5.
+        place_width: of a place cell, in distances between neighbours.
+        steps_per_action, activity: for control, see above.
+        discount, critic_rate, critic_decay, initial_value: for control, see `Critic`.
+        optimizer: not used.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a number out of its range.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_class", "control"})
+    expected: Tensor
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        hidden_size: int = 100,
+        hidden_rate: float = 2e-3,
+        output_rate: float = 0.1,
+        trace_steps: float = 10.0,
+        eligibility_decay: float = 0.95,
+        place_cells: Sequence[int] | None = None,
+        place_width: float = 0.6,
+        steps_per_action: int = 5,
+        activity: float = 6.4,
+        discount: float = 0.98,
+        critic_rate: float = 1.0,
+        critic_decay: float = 0.8,
+        initial_value: float = 1.0,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        for name, value in (("hidden_size", hidden_size), ("steps_per_action", steps_per_action)):
+            if value < 1:
+                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        if trace_steps <= 0 or not 0 <= eligibility_decay < 1:
+            raise ValueError("model.trace_steps must be above 0, and eligibility_decay between 0 and 1")
+        self.steps_per_action, self.activity = steps_per_action, activity
+        self.register_buffer("expected", torch.tensor(0.0))
+        trace = LinearDynamics(math.exp(-1 / trace_steps))
+        inputs, groups = spec.input_size, []
+        if spec.kind == "control":
+            assert spec.bounds is not None
+            self.places = PlaceCells(spec.bounds, place_cells or [5] * spec.input_size, place_width)
+            self.critic = Critic(self.places.size, critic_rate, discount, critic_decay, initial_value)
+            inputs = self.places.size
+        else:
+            groups.append(("hidden", hidden_size, HIDDEN_WEIGHTS, hidden_rate))
+        groups.append(("output", spec.output_size, OUTPUT_WEIGHTS, output_rate))
+        self.network = competing_layers(inputs, groups, trace, eligibility_decay)
+
+    @classmethod
+    def fits(cls, spec: TaskSpec) -> bool:
+        """Sequences of spikes, or control."""
+        return super().fits(spec) and (spec.kind == "control" or spec.spikes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output neurons' spike counts ``[B, classes]``, or the returns of episodes ``[B]``."""
+        return self.play(x) if self.spec.kind == "control" else self.count(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        x, target = batch
+        prediction = self(x)
+        if self.spec.kind != "control":
+            self.learn(self.choose(prediction) == target)
+        self.count_step()
+        return self.task.loss(prediction, target)
+
+    def count(self, x: Tensor) -> Tensor:
+        """The output neurons' spikes for sequences ``[T, B, input_size]`` shown to a network at rest."""
+        self.network.reset()
+        return self.network(x > 0)["output"].sum(0).float()
+
+    def choose(self, counts: Tensor) -> Tensor:
+        """The output neuron that fired most, ``[B]``; one of them at random where several did."""
+        return (counts + torch.rand(counts.shape, generator=self.random).to(counts) / 2).argmax(1)
+
+    def learn(self, right: Tensor) -> None:
+        """Reward what was shown last."""
+        reward = 2.0 * right - 1
+        self.network.reinforce(reward - self.expected)
+        self.expected += min(1.0, len(right) / MEMORY) * (reward.mean() - self.expected)
+
+    def play(self, seeds: Tensor) -> Tensor:
+        """Play an episode from each seed, all at the same time; what each returned. In training the model learns."""
+        environments = [self.task.environment() for _ in seeds]
+        observations = [env.reset(seed=int(seed))[0] for env, seed in zip(environments, seeds, strict=True)]
+        running = torch.ones(len(seeds), dtype=torch.bool, device=self.device)
+        returns = torch.zeros(len(seeds), device=self.device)
+        self.network.reset()
+        self.critic.reset()
+        cells = self.places(self._tensor(observations))
+        while running.any():
+            actions = self.act(cells * running.unsqueeze(1)).tolist()
+            rewards, ended = [0.0] * len(seeds), [True] * len(seeds)
+            played = running.tolist()
+            for n in (n for n, still in enumerate(played) if still):
+                observations[n], reward, ended[n], out_of_time, _ = environments[n].step(actions[n])
+                rewards[n] = float(reward)
+                played[n] = not (ended[n] or out_of_time)
+            after = self.places(self._tensor(observations))
+            reward = self._tensor(rewards)
+            returns += reward
+            if self.training:
+                error = self.critic.error(cells, reward, after, torch.tensor(ended, device=self.device)) * running
+                self.network.reinforce(error)
+                self.critic.learn(cells, error)
+            cells, running = after, torch.tensor(played, device=self.device)
+        for environment in environments:
+            environment.close()
+        return returns
+
+    def act(self, cells: Tensor) -> Tensor:
+        """The actions chosen where the place cells ``[B, size]`` fire so; all zero for an episode that has ended."""
+        chances = self.activity * cells
+        draws = torch.rand((self.steps_per_action, *cells.shape), generator=self.random)
+        return self.choose(self.network(draws.to(cells) < chances)["output"].sum(0).float())
+
+    def _tensor(self, values: Sequence[object]) -> Tensor:
+        return torch.stack([torch.as_tensor(value, dtype=torch.float32) for value in values]).to(self.device)
+
+
+def competing_layers(
+    inputs: int, groups: list[tuple[str, int, float, float]], trace: LinearDynamics, decay: float
+) -> Network:
+    """Layers one after the other, all to all; in each, a spike of one neuron holds all others back.
+
+    groups: name, size, largest initial weight and learning rate of each layer.
+    """
+    network = Network()
+    network.add("input", Input(inputs, trace=trace))
+    source, source_size, learnt = "input", inputs, []
+    for name, size, largest, rate in groups:
+        network.add(name, LIF(size, LinearDynamics(math.exp(-1 / 20)), refractory=1, trace=trace))
+        weight = largest * torch.rand(source_size, size)
+        connection = network.connect(source, name, Linear(source_size, size, weight=weight))
+        network.connect(name, name, AllButOne(size, -3.0))
+        learnt.append({"connections": connection, "rate": rate})
+        source, source_size = name, size
+    network.learn(MSTDPET(learnt, depression=0.0, decay=decay))
+    return network

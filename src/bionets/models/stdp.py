@@ -1,0 +1,204 @@
+"""Digits without labels: neurons that compete, and learn by spike-timing-dependent plasticity."""
+
+import math
+from itertools import islice
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from bionets.layers.plastic import (
+    LIF,
+    AdaptiveLIF,
+    AllButOne,
+    Input,
+    Linear,
+    LinearDynamics,
+    Network,
+    OneToOne,
+    PairSTDP,
+)
+from bionets.models.model import OptimizerFactory
+from bionets.models.plastic import PlasticModel
+from bionets.models.votes import Votes
+from bionets.tasks.spec import Kind, TaskSpec
+
+STEPS_PER_SECOND = 1000
+BRIGHTER = (1.5, 2.0, 2.5, 3.0)  # how much more light a sample gets, each time that it excites too few neurons
+MEMORY = 10_000  # samples, over which the votes are followed while the weights still change
+
+
+class STDPModel(PlasticModel):
+    """The network of Diehl and Cook (2015): every input excites all excitatory neurons, through synapses that learn;
+    each of those excites an inhibitory neuron of its own, which inhibits all the others.
+
+    One sample is shown at a time, for ``steps`` steps of 1 ms, to a network at rest, its weights normalised. An image
+    is shown as Poisson spikes, up to ``max_rate`` a second for a white pixel; where fewer than ``min_spikes``
+    excitatory spikes answer, it is shown again, brighter. A sequence of spikes is shown as it is. No label is used in
+    learning.
+
+    A class is told by a vote (see `Votes`) of neurons that have seen ``label_size`` training samples with their labels,
+    after learning, before each validation. The training loss is that of a vote that follows the learning.
+
+    Args:
+        spec: the task's spec: images, or sequences of spikes.
+        hidden_size: excitatory neurons.
+        steps, max_rate, min_spikes: for images, see above.
+        inhibition: mV that one neuron's spike takes off all the others.
+        mean_weight: to which the weights of each neuron are normalised.
+        potentiation, depression: by a spike of the neuron and of the input, times the other's trace (of 20 ms).
+        threshold_increase: mV by which a spike raises its neuron's threshold. It falls back with a time constant of 10⁷
+            ms: neurons that fire more than others become harder to excite.
+        vote: ``proportion`` or ``assigned``.
+        label_size: training samples by which neurons get their labels.
+        optimizer: not used.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a number out of its range.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        hidden_size: int = 400,
+        steps: int = 350,
+        max_rate: float = 63.75,
+        min_spikes: int = 5,
+        inhibition: float = 250.0,
+        mean_weight: float = 0.1,
+        potentiation: float = 1e-2,
+        depression: float = 1e-4,
+        threshold_increase: float = 0.05,
+        vote: str = "proportion",
+        label_size: int = 10_000,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        for name, value in (("hidden_size", hidden_size), ("steps", steps), ("label_size", label_size)):
+            if value < 1:
+                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        if not 0 < mean_weight < 1:
+            raise ValueError(f"model.mean_weight must lie between 0 and 1, got {mean_weight}")
+        if not 0 < max_rate * BRIGHTER[-1] <= STEPS_PER_SECOND:
+            most = STEPS_PER_SECOND / BRIGHTER[-1]
+            raise ValueError(f"model.max_rate must lie between 0 and {most:.0f} spikes a second, got {max_rate}")
+        self.steps = steps
+        self.chance = max_rate / STEPS_PER_SECOND
+        self.min_spikes = min_spikes
+        self.label_size = label_size
+        self.network = competing_network(
+            spec.input_size, hidden_size, inhibition, mean_weight, potentiation, depression, threshold_increase
+        )
+        self.votes = Votes(hidden_size, spec.output_size, vote)
+
+    @classmethod
+    def fits(cls, spec: TaskSpec) -> bool:
+        """Images, or sequences of spikes, each of one class."""
+        return super().fits(spec) and spec.answers == 1 and (spec.kind == "image_to_class" or spec.spikes)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights of each excitatory neuron, ``[hidden_size, input_size]``."""
+        connection = self.network.connections["input_excitatory"]
+        assert isinstance(connection, Linear)
+        return connection.weight.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.votes(self.counts(x))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Learn from the samples, one after the other; the labels only measure how far the network has come."""
+        x, target = batch
+        batch_dim = self.spec.batch_dims[0]
+        counts = torch.cat([self.counts(sample) for sample in x.split(1, dim=batch_dim)])
+        loss = self.task.loss(self.votes(counts), target)
+        self.votes.forget(keep=1 - min(1.0, len(target) / MEMORY))
+        self.votes.observe(counts, target)
+        self.count_step()
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        if self.trainer.training or self.trainer.state.fn == "fit":
+            self.assign_labels()
+
+    def assign_labels(self) -> None:
+        """Let the votes observe training samples anew, with the weights as they are now."""
+        self.votes.forget()
+        batches = self.task.train_batches(self.current_epoch)
+        for x, target in islice(batches, math.ceil(self.label_size / self.task.batch_size)):
+            self.votes.observe(self.counts(x.to(self.device)), target.to(self.device))
+
+    def counts(self, x: Tensor) -> Tensor:
+        """Show samples at the same time; the spikes of each excitatory neuron for each of them, ``[B, hidden_size]``.
+
+        In training mode the network learns from them.
+        """
+        if self.spec.kind == "sequence_to_class":
+            return self._answer(x > 0)
+        pixels = x.flatten(1)
+        counts = self._answer(poisson_spikes(pixels * self.chance, self.steps, self.random))
+        for factor in BRIGHTER:
+            (silent,) = torch.where(counts.sum(1) < self.min_spikes)
+            if not len(silent):
+                break
+            brighter = poisson_spikes(pixels[silent] * (self.chance * factor), self.steps, self.random)
+            counts[silent] = self._answer(brighter)
+        return counts
+
+    def _answer(self, spikes: Tensor) -> Tensor:
+        self.network.reset()
+        if self.training:
+            self.network.normalise()
+        return self.network(spikes)["excitatory"].sum(0)
+
+
+def poisson_spikes(chances: Tensor, steps: int, random: Generator | None) -> Tensor:
+    """Spikes ``[steps, B, N]``, bool, with the chances ``[B, N]`` at each step; drawn on the CPU on every device."""
+    (active,) = torch.where((chances > 0).any(0))
+    spikes = torch.zeros((steps, *chances.shape), dtype=torch.bool, device=chances.device)
+    draws = torch.rand((steps, len(chances), len(active)), generator=random)
+    spikes[:, :, active] = draws.to(chances.device) < chances[:, active]
+    return spikes
+
+
+def competing_network(
+    inputs: int,
+    neurons: int,
+    inhibition: float,
+    mean_weight: float,
+    potentiation: float,
+    depression: float,
+    threshold_increase: float,
+) -> Network:
+    """The two layers of Diehl and Cook, in steps of 1 ms, with their time constants and voltages (mV).
+
+    Synapses carry currents here, where theirs change conductances; an inhibitory spike acts in the step after it.
+    """
+
+    def fading(time_constant: float, scale: float = 1.0) -> LinearDynamics:
+        return LinearDynamics(math.exp(-1 / time_constant), scale)
+
+    network = Network()
+    network.add("input", Input(inputs, trace=fading(20), nearest_spike=True))
+    excitatory = AdaptiveLIF(
+        neurons,
+        fading(100),
+        fading(1e7, scale=threshold_increase),
+        homeostasis=True,
+        rest=-65.0,
+        threshold=-52.0,
+        refractory=5,
+        trace=fading(20),
+        nearest_spike=True,
+    )
+    network.add("excitatory", excitatory)
+    network.add("inhibitory", LIF(neurons, fading(10), rest=-60.0, reset=-45.0, threshold=-40.0, refractory=2))
+    weight = (3 * mean_weight * torch.rand(inputs, neurons)).clamp(max=1)
+    learnt = network.connect("input", "excitatory", Linear(inputs, neurons, weight=weight, norm=mean_weight * inputs))
+    network.connect("excitatory", "inhibitory", OneToOne(neurons, 22.5))
+    network.connect("inhibitory", "excitatory", AllButOne(neurons, -inhibition))
+    network.learn(PairSTDP([learnt], potentiation=potentiation, depression=depression))
+    return network

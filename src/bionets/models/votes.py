@@ -1,0 +1,60 @@
+"""How neurons that learnt without labels tell a class: by how they answered to labelled training samples."""
+
+import torch
+from torch import Tensor, nn
+
+VOTES = ("proportion", "assigned")
+LEAST = 1e-3  # the proportion of a class to which a neuron never answered
+
+
+class Votes(nn.Module):
+    """How often each neuron fires for each class, and the scores of classes that follow for a sample.
+
+    ``assigned``: every neuron belongs to the class for which it fires most; a class scores the mean count of its
+    neurons (Diehl and Cook, 2015). ``proportion``: every neuron speaks for each class c in the proportion p_c of its
+    mean counts for the classes, and Σ counts·log p_c is the score.
+
+    What was observed is saved with the model.
+    """
+
+    spikes: Tensor
+    samples: Tensor
+
+    def __init__(self, neurons: int, classes: int, vote: str = "proportion") -> None:
+        super().__init__()
+        if vote not in VOTES:
+            raise ValueError(f"model.vote={vote} is unknown: choose {', '.join(VOTES)}")
+        self.vote = vote
+        self.register_buffer("spikes", torch.zeros(classes, neurons))
+        self.register_buffer("samples", torch.zeros(classes))
+
+    def forget(self, keep: float = 0.0) -> None:
+        """Let what was observed count for the share ``keep`` of what it did."""
+        self.spikes *= keep
+        self.samples *= keep
+
+    def observe(self, counts: Tensor, labels: Tensor) -> None:
+        """Spike counts ``[B, neurons]`` of samples with these labels ``[B]``."""
+        self.spikes.index_add_(0, labels, counts.to(self.spikes))
+        self.samples += torch.bincount(labels, minlength=len(self.samples))
+
+    @property
+    def means(self) -> Tensor:
+        """The mean count of each neuron for each class, ``[classes, neurons]``."""
+        return self.spikes / self.samples.clamp(min=1).unsqueeze(1)
+
+    @property
+    def assigned(self) -> Tensor:
+        """The class for which each neuron fires most, ``[neurons]``; −1 for one that was never seen to fire."""
+        highest, label = self.means.max(0)
+        return torch.where(highest > 0, label, -1)
+
+    def forward(self, counts: Tensor) -> Tensor:
+        """The scores ``[B, classes]`` for spike counts ``[B, neurons]``."""
+        counts = counts.to(self.spikes)
+        if self.vote == "assigned":
+            members = (self.assigned == torch.arange(len(self.samples), device=counts.device).unsqueeze(1)).float()
+            return counts @ members.T / members.sum(1).clamp(min=1)
+        means = self.means
+        proportions = means / means.sum(0).clamp(min=torch.finfo(means.dtype).tiny)
+        return counts @ (proportions + LEAST).log().T

@@ -1,0 +1,111 @@
+"""The network that learns digits without labels: learning, its absence, votes, labels from training data alone."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from bionets.models import STDPModel
+from bionets.models.stdp import poisson_spikes
+from bionets.models.votes import Votes
+from bionets.tasks import TaskSpec
+
+IMAGE = TaskSpec("image_to_class", input_size=64, output_size=2, image_shape=(1, 8, 8))
+SPIKES = TaskSpec("sequence_to_class", input_size=64, output_size=2, steps=50, spikes=True)
+ROWS = TaskSpec("sequence_to_class", input_size=8, output_size=2, steps=8)
+
+
+def small(spec: TaskSpec = IMAGE, **keys: object) -> STDPModel:
+    torch.manual_seed(0)
+    return STDPModel(spec, **{"hidden_size": 6, "max_rate": 200.0, "threshold_increase": 0.5, **keys})
+
+
+def bars(samples: int) -> tuple[Tensor, Tensor]:
+    """Images with a bright upper half (class 0) or left half (class 1), and a little noise."""
+    random = torch.Generator().manual_seed(1)
+    label = torch.arange(samples) % 2
+    upper, left = torch.zeros(2, 8, 8).unbind()
+    upper[:4], left[:, :4] = 1, 1
+    image = torch.stack([upper, left])[label] * 0.8 + 0.1 * torch.rand(samples, 8, 8, generator=random)
+    return image.unsqueeze(1), label
+
+
+def test_it_learns_what_there_is_to_see_and_tells_it_apart() -> None:
+    model, (images, labels) = small(), bars(80)
+    for image in images.split(1):
+        model.counts(image)
+    model.eval()
+    model.votes.observe(model.counts(images[:40]), labels[:40])
+    assert (model(images[40:]).argmax(1) == labels[40:]).float().mean() > 0.9
+    filters = model.weight.view(6, 8, 8)
+    corners = torch.stack([filters[:, :4, 4:].mean((1, 2)), filters[:, 4:, :4].mean((1, 2))])
+    assert (corners.max(0).values > 3 * corners.min(0).values).sum() >= 4  # most neurons took one of the two
+
+
+def test_weights_and_thresholds_move_in_training_alone() -> None:
+    model, (images, _) = small(), bars(4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.eval()
+    model(images)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model.train()
+    model.counts(images[:1])
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"network.connections.input_excitatory.weight", "network.neurons.excitatory.adaptation"}
+
+
+def test_a_sample_is_answered_alike_whatever_came_before_and_beside_it() -> None:
+    model = small(SPIKES).eval()
+    x = (torch.rand(50, 3, 64, generator=torch.Generator().manual_seed(2)) < 0.15).float()
+    counts = model.counts(x)
+    assert counts.sum() > 0
+    assert torch.equal(model.counts(x), counts)
+    assert torch.equal(torch.cat([model.counts(x[:, n : n + 1]) for n in range(3)]), counts)
+
+
+def test_a_dim_image_is_shown_again_brighter(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shown = small().eval(), []
+    answer = model._answer
+    monkeypatch.setattr(model, "_answer", lambda spikes: shown.append(spikes) or answer(spikes))
+    images, _ = bars(2)
+    images[1] *= 0.0
+    model.counts(images)
+    assert [spikes.shape[1] for spikes in shown] == [2, 1, 1, 1, 1]  # the black one, four times more
+
+
+def test_poisson_spikes_have_the_chances_asked_for() -> None:
+    chances = torch.tensor([[0.0, 0.5, 0.1], [0.0, 0.0, 1.0]])
+    spikes = poisson_spikes(chances, 4000, torch.Generator().manual_seed(0))
+    assert spikes.dtype == torch.bool and spikes.shape == (4000, 2, 3)
+    torch.testing.assert_close(spikes.float().mean(0), chances, atol=0.03, rtol=0)
+
+
+def test_votes_are_those_of_the_definitions() -> None:
+    counts = torch.tensor([[4, 0, 1], [2, 0, 1], [0, 6, 1]])
+    labels = torch.tensor([0, 0, 1])
+    sample = torch.tensor([[2, 1, 0]])
+    assigned = Votes(3, 2, "assigned")
+    assigned.observe(counts, labels)
+    assert assigned.assigned.tolist() == [0, 1, 0]
+    torch.testing.assert_close(assigned(sample), torch.tensor([[1.0, 1.0]]))  # (2 + 0) / 2, and 1
+    proportion = Votes(3, 2)
+    proportion.observe(counts, labels)
+    p = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]) + 1e-3
+    torch.testing.assert_close(proportion(sample), sample.float() @ p.log().T)
+    proportion.forget()
+    assert proportion.assigned.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: small(ROWS), "does not fit"),
+        (lambda: small(TaskSpec("sequence_to_value", 2, 3)), "does not fit"),
+        (lambda: small(hidden_size=0), "model.hidden_size"),
+        (lambda: small(vote="best"), "model.vote=best"),
+        (lambda: small(max_rate=600.0), "model.max_rate"),
+        (lambda: small(mean_weight=2.0), "model.mean_weight"),
+    ],
+)
+def test_what_does_not_fit_is_refused(build: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
