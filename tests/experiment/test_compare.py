@@ -1,0 +1,107 @@
+"""The whole comparison, from run folders or from W&B, to its files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from bionets.experiment.compare import compare
+from bionets.experiment.errors import UserError
+from bionets.experiment.metrics_file import read_metrics
+from bionets.experiment.schemas.run import Compare
+from tests.experiment.run_folders import config_of, make_run, result_of
+from tests.experiment.wandb_api import Api, ApiRun
+
+FILES = {"table.csv", "table.md", "table.tex"} | {
+    f"{stem}.{kind}" for stem in ("bars", "loss", "val_loss", "accuracy_by_length") for kind in ("png", "svg")
+}
+ACCURACIES = {"brc": (0.9, 0.91, 0.93, 0.94), "gru": (0.5, 0.6, 0.7, 0.55)}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for model, accuracies in ACCURACIES.items():
+        for seed, accuracy in enumerate(accuracies):
+            make_run(tmp_path / "outputs", model, seed, accuracy)
+    return tmp_path
+
+
+def run(**given: Any) -> None:
+    compare(OmegaConf.merge(OmegaConf.structured(Compare), given))  # type: ignore[arg-type]
+
+
+def test_folders_alone_give_tables_figures_and_notes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(place / "outputs", "lstm", 0, None)
+    run()
+    assert {file.name for file in (place / "comparison").iterdir()} == FILES
+    shown = capsys.readouterr().out
+    assert "note: left out, not ended: outputs/lstm" in shown
+    assert "figure comparison/bars.png" in shown
+    assert "brc | 4 | **0.9200 ± 0.0091**" in (place / "comparison" / "table.md").read_text()
+
+
+def test_wandb_gives_the_same_table(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    for model, accuracies in ACCURACIES.items():
+        series = read_metrics(place / "outputs" / model / "run-1-0.001" / "seed-0" / "metrics.csv")["train/loss"]
+        history = [{"trainer/global_step": step, "train/loss": value} for step, value in zip(*series, strict=True)]
+        for seed, accuracy in enumerate(accuracies):
+            result = result_of(accuracy)
+            summary = {**result["metrics"], **result, "headline": list(result["metrics"])}
+            runs.append(ApiRun(config_of(model, seed), summary, history, id=f"{model}{seed}"))
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr("wandb.Api", lambda: Api({"lab/bionets": runs}))
+    run()
+    run(source="wandb", runs="lab/bionets", output_dir="theirs")
+    for name in ("table.csv", "table.tex"):
+        assert (place / "theirs" / name).read_text() == (place / "comparison" / name).read_text()
+    assert (place / "theirs" / "loss.svg").exists()
+
+
+def test_what_is_asked_for_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(place / "outputs", "brc", 0, 0.8, layers=2)
+    wanted = ["length_3/accuracy", "parameters", "test/acuracy"]
+    run(where={"model.num_layers": 2}, by=["model", "task.length"], metrics=wanted, curves=["val/loss"])
+    header, row = (place / "comparison" / "table.md").read_text().splitlines()[::2][:2]
+    assert header == "| model | length | n | length_3/accuracy | parameters |"
+    assert row == "| brc | 20 | 1 | **0.8** | **20901** |"
+    assert not (place / "comparison" / "loss.png").exists()
+    assert "metrics=test/acuracy is in no run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"source": "disk"}, "source=folders or source=wandb"),
+        ({"report": "html"}, "report=wandb"),
+        ({"wandb": "push"}, "wandb=sync"),
+        ({"where": "model"}, "where="),
+        ({"where": {"model": "rnn"}}, "none of the 8 complete runs"),
+        ({"metrics": ["nothing"]}, "metrics=nothing is in no run"),
+        ({"runs": "elsewhere"}, "no run's folder"),
+        ({"report": "wandb"}, "wandb login"),
+        ({"source": "wandb"}, "wandb login"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line_before_anything_is_written(
+    place: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        run(**given)
+    assert not (place / "comparison").exists()
+
+
+def test_a_curve_that_was_not_measured_is_refused(place: Path) -> None:
+    with pytest.raises(UserError, match="did you mean train/loss"):
+        run(curves=["train/los"])
+
+
+def test_runs_without_an_end_are_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "outputs", accuracy=None)
+    with pytest.raises(UserError, match="no complete run"):
+        run()
