@@ -143,6 +143,21 @@ def test_evaluate_recomputes_the_test_metrics_to_the_bit(cli: Command, workplace
     assert cli("evaluate", "run=moved", "checkpoint=last").code == 0
 
 
+def test_ctrl_c_while_a_run_is_evaluated_exits_as_the_shell_expects(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    cli("train", *SMALL)
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("bionets.tasks.BinaryAddition.test_data", interrupted)
+    outcome = cli("evaluate", f"run={the_run(workplace / 'outputs').path}")
+    signal.signal(signal.SIGINT, handler)  # which Lightning takes away
+    assert outcome.code == 130
+    assert "Traceback" not in outcome.error
+
+
 def test_checkpoints_are_readable_with_weights_only(cli: Command, workplace: Path) -> None:
     cli("train", *SMALL)
     folder = the_run(workplace / "outputs")
@@ -192,6 +207,19 @@ def test_two_processes_train_as_one(workplace: Path, cli: Command) -> None:
     one, two = lasting(workplace / "one"), lasting(workplace / "two")
     assert all(torch.allclose(one[2][name], two[2][name], atol=1e-5) for name in one[2])
     assert one[1]["tests"].keys() == two[1]["tests"].keys()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_in_any_process_is_told_once_and_noted(workplace: Path) -> None:
+    two = ("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    process = start("train", *SMALL, *two, "optimizer=sgd", "optimizer.lr=1e38", cwd=workplace)
+    out, _ = process.communicate(timeout=500)
+    assert process.returncode == 1, out
+    assert out.count("error: ") == 1
+    result = the_run(workplace / "outputs").result()
+    assert result is not None
+    assert result["status"] == "failed"
+    assert "at step" in result["error"]
 
 
 def test_ddp_inside_a_multirun_is_refused_with_the_way_out(cli: Command, workplace: Path) -> None:

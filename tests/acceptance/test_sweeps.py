@@ -4,11 +4,14 @@ import csv
 import json
 import random
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bionets.experiment.run_folder import RunFolder
+from bionets.models import Model
 from tests.acceptance.conftest import SMALL, Command, start, the_run
 
 LEARNING_RATES = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -118,6 +121,20 @@ def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Pat
     mirrors = list((workplace / "both").rglob("*.wandb"))
     assert len(mirrors) == 2
     assert len({mirror.name for mirror in mirrors}) == 2
+
+
+def test_no_model_outlives_its_job(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Model] = weakref.WeakSet()
+    build = Model.__init__
+
+    def remembered(self: Model, *arguments: Any, **more: Any) -> None:
+        build(self, *arguments, **more)
+        alive.add(self)
+
+    monkeypatch.setattr(Model, "__init__", remembered)
+    outcome = cli("train", "-m", *TINY, "seed=0,1")
+    assert outcome.code == 0, outcome.error
+    assert len(alive) == 0
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,16 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    left = [tmp_path / ".config.yaml.7.partial", folder.checkpoints / ".last.ckpt.7.partial"]
+    for file in left:
+        file.write_text("half")
+    with folder.open({}, [], {}):
+        assert not any(file.exists() for file in left)
+
+
 def test_a_wandb_id_is_minted_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     identity = folder.wandb_id()
