@@ -108,6 +108,12 @@ def test_workers_at_the_same_time_make_each_trial_once(tmp_path: Path) -> None:
     assert len({trial.params["x"] for trial in trials}) == 30
 
 
+def test_a_study_that_was_not_yet_made_whole_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / ".study.db.partial").write_bytes(b"SQLite format 3 and no more")
+    assert work(Study(settings(tmp_path, 2), "min")) == 2
+    assert not (tmp_path / ".study.db.partial").exists()
+
+
 def test_a_trial_is_pruned_when_others_were_better(tmp_path: Path) -> None:
     study = Study(settings(tmp_path, 4, pruner=MEDIAN), "max")
     for worth in (3.0, 4.0):

@@ -57,7 +57,7 @@ class Study:
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.locks = settings.folder / "locks"
         self.locks.mkdir(exist_ok=True)
-        with self._alone():
+        with self.alone():
             self._study = self._open(mode)
 
     @classmethod
@@ -73,19 +73,22 @@ class Study:
         identity = self.settings.folder / "identity"
         if not identity.exists():
             write_atomically(identity, secrets.token_hex(8))
-        url = self.settings.storage or f"sqlite:///{self.settings.folder / 'study.db'}"
-        arguments = {"connect_args": {"timeout": SECONDS_TO_WAIT}} if url.startswith("sqlite") else {}
-        pruner = self.settings.pruner
+        database, name, pruner = self.settings.folder / "study.db", self.settings.folder.name, self.settings.pruner
+        url = self.settings.storage or f"sqlite:///{database}"
         try:
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-            if mode is not None:
+            if mode is not None and self.settings.storage is not None:
                 with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):
-                    optuna.create_study(
-                        storage=storage, study_name=self.settings.folder.name, direction=DIRECTIONS[mode]
-                    )
+                    optuna.create_study(storage=connect(url), study_name=name, direction=DIRECTIONS[mode])
+            elif mode is not None and not database.exists():  # made whole, or not at all
+                new = database.with_name(".study.db.partial")
+                new.unlink(missing_ok=True)
+                storage = connect(f"sqlite:///{new}")
+                optuna.create_study(storage=storage, study_name=name, direction=DIRECTIONS[mode])
+                storage.engine.dispose()
+                new.replace(database)
             study = optuna.load_study(
-                storage=storage,
-                study_name=self.settings.folder.name,
+                storage=connect(url),
+                study_name=name,
                 pruner=instantiate_node(pruner) if pruner else optuna.pruners.NopPruner(),
             )
         except Exception as error:  # of the database's own library, whichever it is
@@ -102,7 +105,7 @@ class Study:
 
     def next(self, distributions: "dict[str, BaseDistribution]") -> "StudyTrial | None":
         """A trial that was left behind, or else a new one; None when there are ``n_trials``."""
-        with self._alone():
+        with self.alone():
             trials = self.trials()
             running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
             left = ((number, lock) for number in running if (lock := self._hold(number)))
@@ -118,7 +121,7 @@ class Study:
             trial = optuna.Trial(self._study, self.trials()[number]._trial_id)
             for name, distribution in distributions.items():
                 trial._suggest(name, distribution)
-            return StudyTrial(self._study, trial, self.mode, lock)
+            return StudyTrial(self, trial, lock)
 
     def _seed(self, number: int) -> None:
         """A sampler whose random numbers are the trial's own: workers do not draw the same, and a search that was
@@ -144,8 +147,8 @@ class Study:
         return lock
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process asks for a trial meanwhile."""
+    def alone(self) -> Iterator[None]:
+        """No other process asks for a trial, or ends one, meanwhile."""
         with (self.settings.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -154,9 +157,9 @@ class Study:
 class StudyTrial:
     """One trial, held by this process; its values are those of the study's samplers."""
 
-    def __init__(self, study: optuna.Study, trial: optuna.Trial, mode: str, lock: IO[str]) -> None:
+    def __init__(self, study: Study, trial: optuna.Trial, lock: IO[str]) -> None:
         self._study, self._trial, self._lock = study, trial, lock
-        self.mode, self.number, self.values = mode, trial.number, trial.params
+        self.mode, self.number, self.values = study.mode, trial.number, trial.params
         self.monitor: str | None = None
         self.pruned = False
 
@@ -182,9 +185,15 @@ class StudyTrial:
         self._tell(TrialState.FAIL)
 
     def _tell(self, state: TrialState, value: float | None = None) -> None:
-        self._study.tell(self.number, value, state)
-        Path(self._lock.name).unlink(missing_ok=True)
-        self._lock.close()
+        with self._study.alone():  # or it would seem left behind between its end and that of its lock
+            self._trial.study.tell(self.number, value, state)
+            Path(self._lock.name).unlink()
+            self._lock.close()
+
+
+def connect(url: str) -> optuna.storages.RDBStorage:
+    waiting = {"connect_args": {"timeout": SECONDS_TO_WAIT}} if url.startswith("sqlite") else {}
+    return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
 
 
 def quieten() -> None:
