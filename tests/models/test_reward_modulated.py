@@ -17,7 +17,10 @@ SPIKES = TaskSpec("sequence_to_class", input_size=4, output_size=2, steps=30, sp
 def small() -> RewardModulatedModel:
     torch.manual_seed(0)
     model = RewardModulatedModel(SPIKES, hidden_size=10)
-    model.network.connections["input_hidden"].weight *= 5  # so that so few inputs drive them
+    connection = model.network.connections["input_hidden"]
+    connection.weight *= 5  # so that so few inputs drive them
+    connection.norm *= 5
+    model.network.normalise()
     return model
 
 
@@ -46,7 +49,7 @@ def test_what_was_as_good_as_expected_changes_nothing() -> None:
     x, _ = which_half(10)
     model(x)
     model.learn(torch.ones(10, dtype=torch.bool))
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    torch.testing.assert_close(dict(model.state_dict()), before)
     model(x)
     model.learn(torch.zeros(10, dtype=torch.bool))
     learnt = "network.connections.hidden_output.weight"
@@ -104,7 +107,6 @@ def test_playing_teaches_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert moved == {"network.connections.input_output.weight", "critic.weight"}
 
 
-@pytest.mark.slow
 def test_it_learns_xor() -> None:
     torch.manual_seed(0)
     task = Boolean("xor", train_size=3_000, val_size=400, test_size=4, batch_size=10, epochs=1)
@@ -113,7 +115,7 @@ def test_it_learns_xor() -> None:
         model.learn(model.choose(model(x)) == label)
     model.eval()
     right = [model(x).argmax(1) == label for x, label in task.val_dataloader()]
-    assert torch.cat(right).float().mean() > 0.85
+    assert torch.cat(right).float().mean() > 0.9
 
 
 @pytest.mark.parametrize(

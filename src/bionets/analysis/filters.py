@@ -26,7 +26,7 @@ def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels
     for n, image in enumerate(images.numpy()):
         top, left = n // columns * (height + 1), n % columns * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    figure = Figure(figsize=(8, 8 * rows * height / (columns * width) + 0.5), layout="constrained")
+    figure = Figure(figsize=(8, 6.8 * rows * height / (columns * width) + 0.4), layout="constrained")
     axes = figure.add_subplot()
     picture = axes.imshow(sheet, cmap="magma", interpolation="nearest", vmin=0)
     axes.set_axis_off()

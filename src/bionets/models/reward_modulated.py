@@ -53,7 +53,7 @@ class RewardModulatedModel(PlasticModel):
         self,
         spec: TaskSpec,
         hidden_size: int = 100,
-        hidden_rate: float = 2e-3,
+        hidden_rate: float = 1e-2,
         output_rate: float = 0.1,
         trace_steps: float = 10.0,
         eligibility_decay: float = 0.95,
@@ -117,6 +117,7 @@ class RewardModulatedModel(PlasticModel):
         """Reward what was shown last."""
         reward = 2.0 * right - 1
         self.network.reinforce(reward - self.expected)
+        self.network.normalise()
         self.expected += min(1.0, len(right) / MEMORY) * (reward.mean() - self.expected)
 
     def play(self, seeds: Tensor) -> Tensor:
@@ -161,7 +162,8 @@ class RewardModulatedModel(PlasticModel):
 def competing_layers(
     inputs: int, groups: list[tuple[str, int, float, float]], trace: LinearDynamics, decay: float
 ) -> Network:
-    """Layers one after the other, all to all; in each, a spike of one neuron holds all others back.
+    """Layers one after the other, all to all; in each, a spike of one neuron holds all others back. The weights of a
+    hidden neuron are normalised to what they sum up to at first on average: none comes to win always.
 
     groups: name, size, largest initial weight and learning rate of each layer.
     """
@@ -171,7 +173,8 @@ def competing_layers(
     for name, size, largest, rate in groups:
         network.add(name, LIF(size, LinearDynamics(math.exp(-1 / 20)), refractory=1, trace=trace))
         weight = largest * torch.rand(source_size, size)
-        connection = network.connect(source, name, Linear(source_size, size, weight=weight))
+        norm = largest / 2 * source_size if name == "hidden" else None
+        connection = network.connect(source, name, Linear(source_size, size, weight=weight, norm=norm))
         network.connect(name, name, AllButOne(size, -3.0))
         learnt.append({"connections": connection, "rate": rate})
         source, source_size = name, size

@@ -29,7 +29,7 @@ class RewardModulatedModel(Model):
 
     _target_: str = "bionets.models.RewardModulatedModel"
     hidden_size: int = 100
-    hidden_rate: float = 2e-3
+    hidden_rate: float = 1e-2
     output_rate: float = 0.1
     trace_steps: float = 10.0
     eligibility_decay: float = 0.95
