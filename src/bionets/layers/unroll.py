@@ -8,6 +8,7 @@ from torch.utils import _pytree as pytree
 from bionets.layers.folding import current_folding, folding
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
+from bionets.layers.still import is_still, one_step
 
 __all__ = ["unroll"]
 
@@ -56,8 +57,8 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
             x = pooled(layer, layers.pop(0), x) if layers and can_pool(layer, layers[0], x) else unroll(layer, x)
         return x
     time, batch = x.shape[:2]
-    if time > 1 and x.stride(0) == 0 and _same_for_same(model):
-        return pytree.tree_map_only(Tensor, lambda y: y.expand(time, *y.shape), model(x[0]))
+    if is_still(x) and _same_for_same(model):
+        return pytree.tree_map_only(Tensor, lambda y: y.expand(time, *y.shape), model(one_step(x)))
 
     def unfold(y: Tensor) -> Tensor:
         if y.dim() == 0 or len(y) != time * batch:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from bionets.layers.still import is_still, one_step
 from bionets.scan import scan
 
 __all__ = ["neurons_over_time"]
@@ -30,7 +31,7 @@ def neurons_over_time(
     place in the batch: it is read once, and its gradient is summed over time as it is made, never written T times.
     """
     drawn = tuple(enter(each, 1) for each in noise)
-    if len(x) < 2 or x.stride(0):
+    if not is_still(x):
         drive = enter(x, 1)
         return scan(step, (drive, *drawn) if noise else drive, state, params, **options)
     # The batch becomes an axis of N: parameters have no other.
@@ -42,14 +43,6 @@ def neurons_over_time(
     )
     y, state = scan(partial(still_step, step=step), drawn if noise else nothing, state, (drive, params), **options)
     return y.squeeze(1), pytree.tree_map(lambda leaf: leaf.squeeze(0), state)
-
-
-def one_step(x: Tensor) -> Tensor:
-    """x[0] of an expanded x: what was expanded, so that the backward pass need not fill and sum T steps of zeros."""
-    base = x._base
-    if base is None or base.data_ptr() != x.data_ptr() or (base.shape, base.stride()) != (x.shape[1:], x.stride()[1:]):
-        return x[0]
-    return base
 
 
 def still_step(noise: Any, state: Any, params: Any, *, step: Callable[..., tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
