@@ -126,19 +126,24 @@ def text_of(row: Row) -> str:
 
 
 def print_table(console: Console, rows: Sequence[Row], names: Sequence[str]) -> None:
-    """The retention and what the others know; all numbers are in the files."""
-    accuracy = Table(*Group._fields, "n", *(f"accuracy {name}" for name in names))
-    table = Table(*Group._fields, "split", "retention", "other", "through its outputs", "silhouette")
+    """A section for each group: its accuracy, and by method the retention and what the others know; all numbers are in
+    the files.
+    """
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
+    quantities = ("retention", "other, through its outputs", "silhouette")
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
-        label = [str(value) for value in group]
-        accuracy.add_row(*label, str(n), *(cells[group, "", f"accuracy {name}"] for name in names))
-        table.add_section()
+        reached = ", ".join(f"{name} {cells[group, '', f'accuracy {name}']}" for name in names)
+        console.print(f"{group.presentation}, {label_of(group)}, n = {n}: accuracy {reached}", highlight=False)
+        table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
-            quantities = ("retention", "other", "other, through its outputs", "silhouette")
-            table.add_row(*label, method, *(cells[group, method, quantity] for quantity in quantities))
-    console.print(accuracy)
-    console.print(table)
+            table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
+        console.print(table)
+
+
+def label_of(group: Group) -> str:
+    if not (group.proximity or group.transport):
+        return "without costs"
+    return f"proximity {group.proximity:g}, transport {group.transport:g}"
 
 
 def bars(rows: Sequence[Row]) -> dict[str, dict[str, Bars]]:
@@ -146,8 +151,6 @@ def bars(rows: Sequence[Row]) -> dict[str, dict[str, Bars]]:
     drawn: dict[str, dict[str, Bars]] = {}
     for row in rows:
         if row.method and row.quantity in ("retention", "other, through its outputs", "silhouette"):
-            weights = (row.group.proximity, row.group.transport)
-            label = "proximity {:g}, transport {:g}".format(*weights) if any(weights) else "without costs"
-            panel = drawn.setdefault(row.group.presentation, {}).setdefault(label, {})
+            panel = drawn.setdefault(row.group.presentation, {}).setdefault(label_of(row.group), {})
             panel.setdefault(row.quantity, {})[row.method] = (row.mean, row.error or 0.0)
     return drawn
