@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,10 +79,11 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 def start(name: str, *arguments: str, **options: object) -> "subprocess.Popen[str]":
-    """An entry point in a process of its own."""
+    """An entry point in a process of its own, which hears Ctrl-C even where the tests themselves do not."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, str(ROOT / f"{name}.py"), *arguments],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

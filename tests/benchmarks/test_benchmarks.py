@@ -151,7 +151,8 @@ def _positive(value: Tensor) -> Tensor:
 
 
 def test_the_stigmergic_contestants_compute_the_same() -> None:
-    trained = [[run() for _ in range(3)] for run in (contestant.build() for contestant in stigmergic(4).contestants)]
-    assert trained[0] == pytest.approx(trained[1], rel=1e-4)
-    assert trained[0] == pytest.approx(trained[2], rel=1e-4)
-    assert len(set(trained[0])) == 3
+    runs = [contestant.build() for contestant in stigmergic(4).contestants]
+    ours, *others = [[loss for _ in range(3) for loss in run()] for run in runs]
+    for other in others:
+        assert other == pytest.approx(ours, rel=1e-3)
+    assert len(set(ours)) == len(ours)

@@ -70,8 +70,9 @@ def refuse_unknown(config: dict[str, Any]) -> None:
 def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, Any]) -> list[Run]:
     """The complete runs that ``where`` lets through; none at all is a UserError."""
     if not runs:
+        first = f", the first {left_out[0].reason}: {left_out[0].place}" if left_out else ""
         raise UserError(
-            f"no complete run in runs={config['runs']}: {len(left_out)} failed or have not ended; "
+            f"no complete run in runs={config['runs']}: {len(left_out)} left out{first}; "
             "start them again with the same command"
         )
     found = matching(runs, config["where"] or {})
