@@ -81,9 +81,9 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 def start(name: str, *arguments: str, **options: object) -> "subprocess.Popen[str]":
     """An entry point in a process of its own, which hears Ctrl-C even where the tests themselves do not."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen(
         [sys.executable, str(ROOT / f"{name}.py"), *arguments],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
