@@ -1,7 +1,7 @@
 """The equations of the recurrent layers once more, sequence by sequence and step by step, as the oracle of the
 tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -84,3 +84,12 @@ def naive() -> Callable[[nn.Module, list[Tensor], States], tuple[list[Tensor], S
 @pytest.fixture(params=[BRC, NBRC, PeepholeLSTM], ids=lambda kind: kind.__name__)
 def kind(request: pytest.FixtureRequest) -> type[nn.Module]:
     return request.param
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """float64 as torch's default, and random numbers that are the same for every test."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)

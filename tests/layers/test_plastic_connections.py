@@ -20,16 +20,10 @@ from bionets.layers.plastic import (
 )
 from tests.layers import plastic_naive as naive
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 STEPS, BATCH = 25, 2
 DECAY, GAIN = 0.8, 0.7
-
-
-@pytest.fixture(autouse=True)
-def double() -> Any:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def carried(connection: Connection, shape: tuple[int, ...], nearest: bool = False) -> tuple[Tensor, Tensor, Tensor]:

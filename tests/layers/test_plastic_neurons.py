@@ -10,16 +10,10 @@ from bionets.layers import reset_states, unroll
 from bionets.layers.plastic import IF, LIF, AdaptiveLIF, ExponentialDynamics, Input, LinearDynamics, TraceLIF
 from tests.layers import plastic_naive as naive
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 STEPS, BATCH, SIZE = 40, 3, 4
 DT = 0.5
-
-
-@pytest.fixture(autouse=True)
-def double() -> Any:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def between(low: float, high: float) -> Tensor:

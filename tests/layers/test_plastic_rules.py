@@ -28,16 +28,10 @@ from bionets.layers.plastic import (
 )
 from tests.layers import plastic_naive as naive
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 STEPS, BATCH = 20, 2
 PRE, POST = (0.8, 0.9), (0.7, 1.1)  # decay and gain of the traces
-
-
-@pytest.fixture(autouse=True)
-def double() -> Any:
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(params=["linear", "conv"])

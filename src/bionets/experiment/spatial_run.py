@@ -1,7 +1,5 @@
 """A trained spatial network, and all that can be read out of it."""
 
-import csv
-import io
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from bionets.analysis.spatial_plots import draw_activations, draw_film, draw_pos
 from bionets.analysis.split_score import Score, accuracies, cluster_score, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.experiment.build import family
+from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.positions_file import read_positions, write_npz
 from bionets.experiment.report import title_of
@@ -133,7 +132,7 @@ class SpatialRun:
         """``scores.csv``: a row for each method, subnetwork and task."""
         columns = ("subnetwork", "task", "accuracy", "retention", "through_outputs")
         rows = [[method, *(getattr(each, name) for name in columns)] for method in scores for each in scores[method]]
-        return [self._write("scores.csv", as_csv(["method", *columns], rows))]
+        return [self._write("scores.csv", csv_text(["method", *columns], rows))]
 
     def draw(self, methods: list[str], film: bool = True) -> list[Path]:
         """Positions and connections for each method, the strength of activations, and a film of the training."""
@@ -167,7 +166,7 @@ class SpatialRun:
         for i, layer in enumerate(spatial_layers(self.network)):
             for neuron, place in enumerate(layer.positions.tolist()):
                 rows.append([i, neuron, *place, *(self.names[int(task_of[m][i][neuron])] for m in methods)])
-        return as_csv(["layer", "neuron", *"xyz"[:dim], *(f"x{k}" for k in range(3, dim)), *methods], rows)
+        return csv_text(["layer", "neuron", *"xyz"[:dim], *(f"x{k}" for k in range(3, dim)), *methods], rows)
 
     def _npz(self, name: str, arrays: dict[str, Any]) -> Path:
         file = self.directory / name
@@ -180,11 +179,3 @@ class SpatialRun:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, content)
         return file
-
-
-def as_csv(header: list[str], rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

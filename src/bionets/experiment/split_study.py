@@ -1,9 +1,8 @@
 """The splits of many runs, as one table and one figure: what is kept of each task, and what the others still know."""
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -11,9 +10,11 @@ from rich.table import Table
 
 from bionets.analysis.split_plots import Bars, draw_splits
 from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.comparison.statistics import standard_error
+from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import write_atomically
-from bionets.experiment.spatial_run import SpatialRun, as_csv
+from bionets.experiment.spatial_run import SpatialRun
 
 
 class Group(NamedTuple):
@@ -66,7 +67,7 @@ def study(
     print_table(console, rows, names)
     directory.mkdir(parents=True, exist_ok=True)
     table = [[*row.group, row.method, row.quantity, row.n, row.mean, row.error] for row in rows]
-    write_atomically(directory / "splits.csv", as_csv([*Group._fields, *Row._fields[1:]], table))
+    write_atomically(directory / "splits.csv", csv_text([*Group._fields, *Row._fields[1:]], table))
     header, lines = wide(rows, names)
     markdown = [header, ["---"] * len(header), *lines]
     write_atomically(directory / "splits.md", "".join(f"| {' | '.join(line)} |\n" for line in markdown))
@@ -85,9 +86,9 @@ def measure(run: SpatialRun, methods: Sequence[str]) -> Numbers:
         others = [each for each in scores if each.subnetwork != each.task]
         for each in own:
             numbers[method, f"retention {each.task}"] = each.retention
-        numbers[method, "retention"] = statistics.fmean(each.retention for each in own)
-        numbers[method, "other"] = statistics.fmean(each.accuracy for each in others)
-        numbers[method, "other, through its outputs"] = statistics.fmean(each.through_outputs for each in others)
+        numbers[method, "retention"] = fmean(each.retention for each in own)
+        numbers[method, "other"] = fmean(each.accuracy for each in others)
+        numbers[method, "other, through its outputs"] = fmean(each.through_outputs for each in others)
         numbers[method, "silhouette"] = run.cluster_score(method)
     return numbers
 
@@ -97,8 +98,7 @@ def summarise(measured: Mapping[Group, Sequence[Numbers]]) -> list[Row]:
     for group, runs in sorted(measured.items()):
         for method, quantity in runs[0]:
             values = [run[method, quantity] for run in runs]
-            error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-            rows.append(Row(group, method, quantity, len(values), statistics.fmean(values), error))
+            rows.append(Row(group, method, quantity, len(values), fmean(values), standard_error(values)))
     return rows
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -34,9 +35,7 @@ class FeedForwardModel(Model):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        for name, value in (("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if value < 1:
-                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        require_positive(hidden_size=hidden_size, num_layers=num_layers)
         sizes = [spec.input_size * (spec.steps or 1)] + [hidden_size] * num_layers
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):

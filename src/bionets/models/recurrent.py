@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -43,9 +44,7 @@ class RecurrentModel(Model):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        for name, value in (("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if value < 1:
-                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        require_positive(hidden_size=hidden_size, num_layers=num_layers)
         arguments = dict(layer_arguments or {})
         for key in ("batch_first", "proj_size"):
             if key in arguments:

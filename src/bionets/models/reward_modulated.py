@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bionets.layers.plastic import LIF, MSTDPET, AllButOne, Input, Linear, LinearDynamics, Network
 from bionets.models.actor_critic import Critic, PlaceCells
+from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
 from bionets.models.plastic import PlasticModel
 from bionets.tasks.spec import Kind, TaskSpec
@@ -68,9 +69,7 @@ class RewardModulatedModel(PlasticModel):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        for name, value in (("hidden_size", hidden_size), ("steps_per_action", steps_per_action)):
-            if value < 1:
-                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        require_positive(hidden_size=hidden_size, steps_per_action=steps_per_action)
         if trace_steps <= 0 or not 0 <= eligibility_decay < 1:
             raise ValueError("model.trace_steps must be above 0, and eligibility_decay between 0 and 1")
         self.steps_per_action, self.activity = steps_per_action, activity

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
 from bionets.layers.spatial_costs import POWERS, Norm, SpatialCosts, check_where, mean_costs
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -99,8 +100,7 @@ class SpatialLinearModel(SpatialModel):
         dim: int = 2,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        require_positive("hidden_sizes", hidden_sizes)
-        require_positive("dim", [dim])
+        require_positive(hidden_sizes=hidden_sizes, dim=dim)
         layers: list[nn.Module] = [nn.Flatten()]
         for size_in, size_out in pairwise([spec.input_size, *hidden_sizes]):
             layers += [SpatialLinear(size_in, size_out, dim=dim), make_activation(activation)]
@@ -132,8 +132,7 @@ class SpatialConvModel(SpatialModel):
         dim: int = 2,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        require_positive("channels", channels)
-        require_positive("dim", [dim])
+        require_positive(channels=channels, dim=dim)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"model.kernel_size must be odd and at least 1, got {kernel_size}")
         if spec.image_shape is None:
@@ -158,8 +157,3 @@ def make_activation(name: str) -> nn.Module:
     except TypeError:  # it cannot do without arguments
         pass
     raise ValueError(f"model.activation={name} is no activation of torch.nn: write ReLU, Tanh, GELU, ...")
-
-
-def require_positive(key: str, sizes: Sequence[int]) -> None:
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"model.{key} must be at least 1, got {list(sizes)}")

@@ -10,6 +10,7 @@ from bionets.layers import reset_states, unroll
 from bionets.layers.spiking import LI, SpikingLayer
 from bionets.layers.spiking.encoders import ENCODERS, delta
 from bionets.layers.spiking.readouts import READOUTS
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.models.recurrent import import_layer
 from bionets.tasks.spec import TaskSpec
@@ -107,9 +108,3 @@ def choose(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
     if chosen not in choices:
         raise ValueError(f"model.{name}={chosen} is unknown: choose {', '.join(choices)}")
     return choices[chosen]
-
-
-def require_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"model.{name} must be at least 1, got {value}")

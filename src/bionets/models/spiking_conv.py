@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel, choose, require_positive
+from bionets.models.spiking import SpikingModel, choose
 from bionets.tasks.spec import Kind, TaskSpec
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}

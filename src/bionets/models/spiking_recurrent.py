@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from torch import nn
 
 from bionets.layers.spiking import FullyRecurrent
+from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel, require_positive
+from bionets.models.spiking import SpikingModel
 from bionets.tasks.spec import Kind, TaskSpec
 
 

@@ -18,6 +18,7 @@ from bionets.layers.plastic import (
     OneToOne,
     PairSTDP,
 )
+from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
 from bionets.models.plastic import PlasticModel
 from bionets.models.votes import Votes
@@ -76,9 +77,7 @@ class STDPModel(PlasticModel):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        for name, value in (("hidden_size", hidden_size), ("steps", steps), ("label_size", label_size)):
-            if value < 1:
-                raise ValueError(f"model.{name} must be at least 1, got {value}")
+        require_positive(hidden_size=hidden_size, steps=steps, label_size=label_size)
         if not 0 < mean_weight < 1:
             raise ValueError(f"model.mean_weight must lie between 0 and 1, got {mean_weight}")
         if not 0 < max_rate * BRIGHTER[-1] <= STEPS_PER_SECOND:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -46,8 +47,7 @@ class StigmergicModel(Model):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        if readout_size < 1:
-            raise ValueError(f"model.readout_size must be at least 1, got {readout_size}")
+        require_positive(readout_size=readout_size)
         layer = RecurrentStigmergicMemory if recurrent else StigmergicMemory
         self.memory = layer(spec.input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max)
         readout = [nn.Linear(memory_size, readout_size), nn.PReLU(), nn.Linear(readout_size, spec.output_size)]

@@ -5,6 +5,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from bionets.layers import StigmergicPerceptron, reset_states, unroll
+from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -29,8 +30,7 @@ class StigmergicPerceptronModel(Model):
 
     def __init__(self, spec: TaskSpec, hidden_size: int = 10, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__(spec, optimizer)
-        if hidden_size < 1:
-            raise ValueError(f"model.hidden_size must be at least 1, got {hidden_size}")
+        require_positive(hidden_size=hidden_size)
         assert spec.steps is not None
         self.units = nn.Sequential(
             StigmergicPerceptron(spec.input_size, hidden_size),

@@ -41,8 +41,7 @@ class Row:
 
     @property
     def error(self) -> float | None:
-        """The standard error of the mean, s/√n with s² = Σ(x − mean)²/(n − 1)."""
-        return statistics.stdev(self.values) / math.sqrt(self.n) if self.n > 1 else None
+        return standard_error(self.values)
 
     @property
     def best_run(self) -> float:
@@ -51,6 +50,11 @@ class Row:
     @property
     def worse_than_best(self) -> bool:
         return self.p is not None and self.p < SIGNIFICANT
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of the mean: s/√n with s² = Σ(x − mean)²/(n − 1). None for a single value."""
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:

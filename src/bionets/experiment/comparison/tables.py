@@ -1,13 +1,13 @@
 """The table of a comparison: in the terminal, with every number as CSV, and as a paper prints it (Markdown, LaTeX)."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from bionets.experiment.csv_text import csv_text
 
 from .statistics import SIGNIFICANT, Row
 
@@ -41,13 +41,12 @@ def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> Non
 
 def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
     """One line for every group and metric, all numbers in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*by, "metric", "n", "mean", "standard error", "lowest", "highest", "best", "p", "published"])
+    header = [*by, "metric", "n", "mean", "standard error", "lowest", "highest", "best", "p", "published"]
+    lines = []
     for row in rows:
         numbers = (row.n, row.mean, row.error, min(row.values), max(row.values), row.best, row.p, row.published)
-        writer.writerow([*row.group.values, row.metric, *numbers])
-    return text.getvalue()
+        lines.append([*row.group.values, row.metric, *numbers])
+    return csv_text(header, lines)
 
 
 def as_markdown(rows: Sequence[Row], by: Sequence[str]) -> str:

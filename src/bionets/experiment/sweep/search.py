@@ -1,8 +1,6 @@
 """A search by Optuna: which trials there are is the study's to say, who runs them the launcher's."""
 
-import csv
 import hashlib
-import io
 import json
 import sys
 from collections import Counter
@@ -18,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from bionets.experiment.config import for_one_run, resolve
+from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
 from bionets.experiment.report import command_of
 from bionets.experiment.run_folder import write_atomically
@@ -111,14 +110,12 @@ def plain(node: DictConfig | None) -> Any:
 
 def as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
     """A line for each trial: what it tried, what came of it, and where its run is."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "value", *keys, "folder", "error"])
+    lines = []
     for trial in trials:
         told = [trial.user_attrs.get("folder"), trial.user_attrs.get("error")]
         values = [trial.params.get(key) for key in keys]
-        writer.writerow([trial.number, trial.state.name.lower(), trial.value, *values, *told])
-    return text.getvalue()
+        lines.append([trial.number, trial.state.name.lower(), trial.value, *values, *told])
+    return csv_text(["trial", "state", "value", *keys, "folder", "error"], lines)
 
 
 def report(console: Console, study: "Study", space: Space) -> None:
