@@ -36,7 +36,9 @@ EXPERIMENTS = {
     "stigmergic_mnist": 5,
     "stigmergic_mnist_best": 1,
     "spatial_split": 6,
+    "spatial_weights": 6,
 }
+ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid
 STUDIES = {file.stem for file in (ROOT / "configs" / "study").glob("*.yaml")}
 SHORT = (
     "task.train_size=20",
@@ -84,7 +86,7 @@ def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -
     tiny = next((sizes for task, sizes in TINY.items() if task in experiment and task not in IMAGE_FILES), [])
     tiny = ["model.channels=[3,4]"] if experiment.startswith("spiking") else tiny
     size = SMALL_MODELS["spatial_linear"] if experiment.startswith("spatial") else ["model.hidden_size=4"]
-    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, *size, "seed=0")
+    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, *size, *ONE_VALUE.get(experiment, []), "seed=0")
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
     assert len(runs) == EXPERIMENTS[experiment]
