@@ -86,7 +86,8 @@ def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -
     tiny = next((sizes for task, sizes in TINY.items() if task in experiment and task not in IMAGE_FILES), [])
     tiny = ["model.channels=[3,4]"] if experiment.startswith("spiking") else tiny
     size = SMALL_MODELS["spatial_linear"] if experiment.startswith("spatial") else ["model.hidden_size=4"]
-    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, *size, *ONE_VALUE.get(experiment, []), "seed=0")
+    one_value = ONE_VALUE.get(experiment, [])
+    outcome = cli("train", "-m", f"experiment={experiment}", *tiny, *SHORT, *size, *one_value, "seed=0")
     assert outcome.code == 0, outcome.error
     runs = list((workplace / "outputs").rglob("result.json"))
     assert len(runs) == EXPERIMENTS[experiment]

@@ -1,6 +1,7 @@
 """From training a spatial network on two tasks to what each of its neurons is for; and what is refused."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     assert study.code == 0, study.error
     assert (workplace / "study" / "splits.md").read_text().count("\n") == 4
     assert (workplace / "study" / "splits.png").read_bytes().startswith(b"\x89PNG")
+    assert not (workplace / "study" / "choice.csv").exists()  # nothing is chosen on test images
+
+    choice = cli("analyse", "runs=outputs", "methods=[greedy]", "by=[model.norm]", "data=val", "output_dir=choice")
+    assert choice.code == 0 and "chosen" in choice.out, choice.error
+    with (workplace / "choice" / "choice.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    result = json.loads(folder.result_file.read_text())
+    assert row["presentation"] == "concatenate" and row["norm"] == "l2"
+    assert float(row["accuracy"]) == pytest.approx(result["metrics"]["val/accuracy"])
 
     refused(cli("analyse"), "run=", "runs=")
     refused(cli("analyse", "run=nowhere"), "nowhere", "train.py")
@@ -73,6 +83,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     refused(cli("analyse", f"run={folder.path}", "methods=[greediest]"), "greediest", "rescale")
     refused(cli("analyse", f"run={folder.path}", "steps=[plots]"), "plots", "score")
     refused(cli("analyse", f"run={folder.path}", "reduction=median"), "median", "variance")
+    refused(cli("analyse", f"run={folder.path}", "data=train"), "data=train", "val")
     refused(cli("analyse", f"run={folder.path}", "checkpoint=first"), "first", "last")
     folder.positions_file.write_bytes(b"no archive")
     refused(cli("analyse", f"run={folder.path}", "steps=[plot]", "methods=[greedy]"), "positions.npz")

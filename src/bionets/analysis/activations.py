@@ -15,7 +15,7 @@ Batch = tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: str = "mean") -> list[Tensor]:
+def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: str = "variance") -> list[Tensor]:
     """The mean of |activation|, or the variance of the activation, of every neuron for every task.
 
     An activation is what the next spatial layer receives, so after the nonlinearity; of the last layer, its output. For

@@ -11,7 +11,7 @@ from bionets.analysis.activations import REDUCTIONS
 from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
 from bionets.experiment.errors import UserError
-from bionets.experiment.spatial_run import SpatialRun
+from bionets.experiment.spatial_run import DATA, SpatialRun
 from bionets.experiment.split_study import study
 from bionets.experiment.train import quieten
 
@@ -26,13 +26,15 @@ def analyse(hydra_config: DictConfig) -> None:
     refuse_unknown("steps", steps, STEPS)
     refuse_unknown("methods", methods, METHODS)
     refuse_unknown("reduction", [hydra_config.reduction], REDUCTIONS)
+    refuse_unknown("data", [hydra_config.data], DATA)
     if (hydra_config.run is None) == (hydra_config.runs is None):
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
     quieten()
-    options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "seed")}
+    options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
     console = Console()
     if hydra_config.runs is not None:
-        files = study(console, hydra_config.runs, methods, Path(hydra_config.output_dir), options)
+        by, directory = list(hydra_config.by), Path(hydra_config.output_dir)
+        files = study(console, hydra_config.runs, methods, by, directory, options)
     else:
         files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
     for file in files:

@@ -22,6 +22,8 @@ from bionets.layers import spatial_layers
 from bionets.models import SpatialModel
 from bionets.tasks import MultiImage
 
+DATA = ("test", "val")
+
 
 class SpatialRun:
     """A run of a spatial model on several tasks, read from its folder; everything is computed when it is asked for.
@@ -39,7 +41,8 @@ class SpatialRun:
         folder: of the run.
         checkpoint: ``best`` or ``last``.
         data_dir: where the images lie; None for where they lay when the run was made.
-        reduction: of the recorded activations: ``mean`` of their size, or ``variance``.
+        reduction: of the recorded activations: their ``variance``, or the ``mean`` of their size.
+        data: the images on which activations are recorded and splits scored: ``test``, or ``val``, on which to choose.
         seed: of what is random in a split.
 
     Raises:
@@ -51,7 +54,8 @@ class SpatialRun:
         folder: str | Path,
         checkpoint: str = "best",
         data_dir: str | None = None,
-        reduction: str = "mean",
+        reduction: str = "variance",
+        data: str = "test",
         seed: int = 0,
     ) -> None:
         run_folder = RunFolder.existing(folder)
@@ -73,18 +77,20 @@ class SpatialRun:
         self.names = self.task.datasets
         self.title = title_of(self.config)
         self.directory = self.folder.path / "analysis"
-        self.reduction, self.seed = reduction, seed
+        self.reduction, self.data, self.seed = reduction, data, seed
         self._splits: dict[str, Split] = {}
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The test set, as training presents it."""
-        return [(x, target) for x, target in self.task.test_dataloader()[0]]
+        """The test or validation images, as training presents them."""
+        batches = self.task.val_dataloader() if self.data == "val" else self.task.test_dataloader()[0]
+        return [(x, target) for x, target in batches]
 
     @cached_property
     def activations(self) -> list[Tensor]:
-        """How strongly each neuron answers to the test images of each task, shown alone; see `record`."""
-        return record(self.network, [self.task.alone(task) for task in range(len(self.names))], self.reduction)
+        """How strongly each neuron answers to the images of each task, shown alone; see `record`."""
+        alone = [self.task.alone(task, self.data) for task in range(len(self.names))]
+        return record(self.network, alone, self.reduction)
 
     @cached_property
     def accuracies(self) -> list[float]:

@@ -2,115 +2,87 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bionets.analysis.split_plots import Bars, draw_splits
+from bionets.analysis.split_plots import GOALS, Bars, draw_splits
+from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
-from bionets.experiment.comparison.statistics import standard_error
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run_folder import write_atomically
 from bionets.experiment.spatial_run import SpatialRun
+from bionets.experiment.split_choice import Choice, choose
+from bionets.experiment.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure, summarise
 
-
-class Group(NamedTuple):
-    """What tells the groups of runs apart."""
-
-    presentation: str
-    proximity: float
-    transport: float
-
-
-class Row(NamedTuple):
-    """One number of one group, after one method of splitting; the mean over ``n`` runs and its standard error."""
-
-    group: Group
-    method: str
-    quantity: str
-    n: int
-    mean: float
-    error: float | None
-
-
-Numbers = dict[tuple[str, str], float]
-"""(method, quantity) -> value, of one run"""
+PRESENTATION = "task.presentation"
 
 
 def study(
-    console: Console, pattern: str, methods: Sequence[str], directory: Path, options: Mapping[str, Any]
+    console: Console,
+    pattern: str,
+    methods: Sequence[str],
+    by: Sequence[str],
+    directory: Path,
+    options: Mapping[str, Any],
 ) -> list[Path]:
     """Split all complete runs that a glob names, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
 
-    Runs are grouped by presentation and by the weights of the costs.
+    Runs are grouped by presentation and by the config keys in ``by``. On validation images, ``choice.csv`` also says
+    which of these settings to train with, judged by the first of the methods; see `choose`.
     """
     runs, left_out = read_folders(pattern)
-    for missing in left_out:
-        console.print(
-            f"note: left out, {missing.reason}: {missing.place}", highlight=False, markup=False, soft_wrap=True
-        )
+    if not runs:
+        raise UserError(f"no complete run in runs={pattern}: {len(left_out)} left out, {left_out[0].reason}")
+    keys = [*(key for key in by if key != PRESENTATION), PRESENTATION]
+    groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
+    said = [*notes(groups, keys), *(f"left out, {missing.reason}: {missing.place}" for missing in left_out)]
+    for note in said:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     measured: dict[Group, list[Numbers]] = {}
     names: tuple[str, ...] = ()
-    for each in runs:
-        run = SpatialRun(each.place, **options)
-        if names and run.names != names:
-            raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
-        names = run.names
-        model = run.config["model"]
-        group = Group(run.task.presentation, model["proximity"], model["transport"])
-        measured.setdefault(group, []).append(measure(run, methods))
-        console.print(f"split {each.place}", highlight=False, markup=False, soft_wrap=True)
+    for group in groups:
+        for each in group.runs:
+            run = SpatialRun(each.place, **options)
+            if names and run.names != names:
+                raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
+            names = run.names
+            measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
+            console.print(f"split {each.place}", highlight=False, markup=False, soft_wrap=True)
     rows = summarise(measured)
-    print_table(console, rows, names)
+    settings = [key.rpartition(".")[2] for key in keys[:-1]]
+    print_table(console, rows, names, settings)
+
     directory.mkdir(parents=True, exist_ok=True)
-    table = [[*row.group, row.method, row.quantity, row.n, row.mean, row.error] for row in rows]
-    write_atomically(directory / "splits.csv", csv_text([*Group._fields, *Row._fields[1:]], table))
-    header, lines = wide(rows, names)
-    markdown = [header, ["---"] * len(header), *lines]
+    table = [[row.group.presentation, *row.group.setting, *row[1:]] for row in rows]
+    header = ["presentation", *settings]
+    write_atomically(directory / "splits.csv", csv_text([*header, *Row._fields[1:]], table))
+    columns, lines = wide(rows, names, header)
+    markdown = [columns, ["---"] * len(columns), *lines]
     write_atomically(directory / "splits.md", "".join(f"| {' | '.join(line)} |\n" for line in markdown))
-    figure = draw_splits(directory / "splits", bars(rows), list(methods))
-    return [directory / "splits.csv", directory / "splits.md", figure]
+    figure = draw_splits(directory / "splits", bars(rows, settings), list(methods))
+    files = [directory / "splits.csv", directory / "splits.md", figure]
+    if options["data"] == "val":
+        choices = choose(rows, methods[0])
+        print_choices(console, choices, settings, methods[0])
+        table = [[each.presentation, *each.setting, *each[2:], each.parts] for each in choices]
+        write_atomically(directory / "choice.csv", csv_text([*header, *Choice._fields[2:], "parts"], table))
+        files.append(directory / "choice.csv")
+    return files
 
 
-def measure(run: SpatialRun, methods: Sequence[str]) -> Numbers:
-    """All numbers of one run."""
-    numbers: Numbers = {}
-    for name, accuracy in zip(run.names, run.accuracies, strict=True):
-        numbers["", f"accuracy {name}"] = accuracy
-    for method in methods:
-        scores = run.scores(method)
-        own = [each for each in scores if each.subnetwork == each.task]
-        others = [each for each in scores if each.subnetwork != each.task]
-        for each in own:
-            numbers[method, f"retention {each.task}"] = each.retention
-        numbers[method, "retention"] = fmean(each.retention for each in own)
-        numbers[method, "other"] = fmean(each.accuracy for each in others)
-        numbers[method, "other, through its outputs"] = fmean(each.through_outputs for each in others)
-        numbers[method, "silhouette"] = run.cluster_score(method)
-    return numbers
-
-
-def summarise(measured: Mapping[Group, Sequence[Numbers]]) -> list[Row]:
-    rows = []
-    for group, runs in sorted(measured.items()):
-        for method, quantity in runs[0]:
-            values = [run[method, quantity] for run in runs]
-            rows.append(Row(group, method, quantity, len(values), fmean(values), standard_error(values)))
-    return rows
-
-
-def wide(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def wide(rows: Sequence[Row], names: Sequence[str], header: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """A header and a line for each group and method: mean ± standard error."""
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
-    whole = [f"accuracy {name}" for name in names]
-    split = [*(f"retention {name}" for name in names), "other", "other, through its outputs", "silhouette"]
+    whole = [f"{ACCURACY} {name}" for name in names]
+    split = [*(f"{RETENTION} {name}" for name in names), "other", READ, "silhouette"]
     keys = list(dict.fromkeys((row.group, row.method, row.n) for row in rows if row.method))
     lines = [
         [
-            *(f"{value:g}" if isinstance(value, float) else str(value) for value in group),
+            group.presentation,
+            *map(short, group.setting),
             str(n),
             *(cells[group, "", quantity] for quantity in whole),
             method,
@@ -118,39 +90,59 @@ def wide(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[lis
         ]
         for group, method, n in keys
     ]
-    return [*Group._fields, "n", *whole, "split", *split], lines
+    return [*header, "n", *whole, "split", *split], lines
 
 
 def text_of(row: Row) -> str:
     return f"{row.mean:.3f}" if row.error is None else f"{row.mean:.3f} ± {row.error:.3f}"
 
 
-def print_table(console: Console, rows: Sequence[Row], names: Sequence[str]) -> None:
+def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], settings: Sequence[str]) -> None:
     """A section for each group: its accuracy, and by method the retention and what the others know; all numbers are in
     the files.
     """
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
-    quantities = ("retention", "other, through its outputs", "silhouette")
+    quantities = (RETENTION, READ, "silhouette")
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
-        reached = ", ".join(f"{name} {cells[group, '', f'accuracy {name}']}" for name in names)
-        console.print(f"{group.presentation}, {label_of(group)}, n = {n}: accuracy {reached}", highlight=False)
+        reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
+        label = label_of(group.setting, settings)
+        console.print(f"{group.presentation}, {label}, n = {n}: accuracy {reached}", highlight=False)
         table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
             table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
         console.print(table)
 
 
-def label_of(group: Group) -> str:
-    if not (group.proximity or group.transport):
-        return "without costs"
-    return f"proximity {group.proximity:g}, transport {group.transport:g}"
+def print_choices(console: Console, choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
+    console.print(
+        f"chosen: the highest accuracy among the settings under which the split by {method} keeps "
+        f"{GOALS[RETENTION]:.0%} of each task, and lets {GOALS[READ]:.0%} of the others be read at most, in every run",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("presentation", *settings, "accuracy", "lowest retention", "highest read")
+    for each in choices:
+        read = f"{each.read:.3f}" if each.parts else f"{each.read:.3f} (no setting reaches it: keeps most)"
+        table.add_row(each.presentation, *map(short, each.setting), f"{each.accuracy:.4f}", f"{each.kept:.3f}", read)
+    console.print(table)
 
 
-def bars(rows: Sequence[Row]) -> dict[str, dict[str, Bars]]:
-    """presentation -> with or without costs -> quantity -> method -> (mean, standard error), for the figure."""
+def label_of(setting: Sequence[str], names: Sequence[str]) -> str:
+    """``proximity 10, transport 30``; what weighs nothing is left out."""
+    weighing = [f"{name} {short(value)}" for name, value in zip(names, setting, strict=True) if value != "0.0"]
+    return ", ".join(weighing) or "without costs"
+
+
+def short(value: str) -> str:
+    return value.removesuffix(".0")
+
+
+def bars(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, dict[str, Bars]]:
+    """presentation -> setting -> quantity -> method -> (mean, standard error), for the figure."""
     drawn: dict[str, dict[str, Bars]] = {}
     for row in rows:
-        if row.method and row.quantity in ("retention", "other, through its outputs", "silhouette"):
-            panel = drawn.setdefault(row.group.presentation, {}).setdefault(label_of(row.group), {})
+        if row.method and row.quantity in (RETENTION, READ, "silhouette"):
+            label = label_of(row.group.setting, settings)
+            panel = drawn.setdefault(row.group.presentation, {}).setdefault(label, {})
             panel.setdefault(row.quantity, {})[row.method] = (row.mean, row.error or 0.0)
     return drawn

@@ -111,7 +111,9 @@ class Analyse:
     runs: str | None = None
     steps: list[str] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
-    reduction: str = "mean"
+    by: list[str] = field(default_factory=list)
+    data: str = "test"
+    reduction: str = "variance"
     film: bool = True
     checkpoint: str = "best"
     seed: int = 0
