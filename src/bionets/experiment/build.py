@@ -4,20 +4,32 @@ from typing import Any, cast
 
 import torch
 from hydra.utils import get_class
-from lightning import Callback, Trainer
+from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bionets.experiment.callbacks import SeedEachEpoch, StopBelow
 from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
+from bionets.experiment.config import RunConfig, with_protocol
 from bionets.experiment.errors import UserError
 from bionets.experiment.instantiate import instantiate_node
 from bionets.experiment.positions_file import RecordPositions
 from bionets.experiment.progress import ProgressBar
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.schemas import MODELS
+from bionets.experiment.wandb_login import wandb_mode
 from bionets.models import Model
 from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.tasks import Task, TaskSpec
+
+
+def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
+    """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
+    set_precision(run.values["matmul_precision"])
+    wandb_mode(run.values["logger"]["mode"])
+    seed_everything(run.values["seed"], workers=True, verbose=False)
+    task = build_task(run.values)
+    model = build_model(run.values, task.spec)
+    return task, model, with_protocol(run, task)
 
 
 def build_task(config: dict[str, Any]) -> Task:
@@ -79,14 +91,22 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
     monitored value.
     """
+    callbacks = [*records, RecordPositions(folder.positions_file), *keeping_epochs(task, folder)]
+    return trainer_with(callbacks, config, task)
+
+
+def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:
+    """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
     refuse_no_training(config["trainer"], task)
-    callbacks: list[Callback] = [SeedEachEpoch(config["seed"]), *records, RecordPositions(folder.positions_file)]
-    callbacks += checkpointing(folder, task.monitor, task.mode)
-    if task.stop_below is not None:
-        callbacks.append(StopBelow(task.monitor, task.mode, task.stop_below))
-    if config["callbacks"]["progress"]:
-        callbacks.append(ProgressBar(task.monitor))
-    return bare_trainer(config["trainer"], callbacks=callbacks, logger=False, reload_dataloaders_every_n_epochs=1)
+    progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
+    every = [SeedEachEpoch(config["seed"]), *callbacks, *progress]
+    return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
+
+
+def keeping_epochs(task: Task, folder: RunFolder) -> list[Callback]:
+    """What ends training early where the task says so, and then the checkpoints, which know of it."""
+    stop = [] if task.stop_below is None else [StopBelow(task.monitor, task.mode, task.stop_below)]
+    return [*stop, *checkpointing(folder, task.monitor, task.mode)]
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
@@ -115,12 +135,12 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
         raise UserError(f"task.batch_size={task.batch_size} must divide by the {trainer.world_size} processes")
 
 
-def bare_trainer(arguments: dict[str, Any], **more: Any) -> Trainer:
+def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:
     """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
     try:
         return Trainer(
             **arguments,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[checkpoints or AtomicCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,

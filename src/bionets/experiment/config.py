@@ -31,12 +31,29 @@ def resolve(config: DictConfig) -> RunConfig:
     typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     without_seed = config.copy()
     without_seed.seed = 0
-    return RunConfig(_plain(config), for_one_run(typed), scientific_digest(_plain(without_seed)))
+    values = {key: value for key, value in _plain(config).items() if key != "seeds"}  # how, not what
+    return RunConfig(values, for_one_run(typed), scientific_digest(_plain(without_seed)))
+
+
+def resolve_seeds(config: DictConfig) -> list[RunConfig]:
+    """The config once for each of its ``seeds``, which count up from ``seed``."""
+    if config.seeds < 1:
+        raise UserError(f"seeds must be at least 1, got {config.seeds}")
+    if config.seeds == 1:
+        return [resolve(config)]
+    runs = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        one = config.copy()
+        one.seed = seed
+        run = resolve(one)
+        words = [word for word in run.overrides if not word.startswith("seed=")]
+        runs.append(RunConfig(run.values, [*words, f"seed={seed}"], run.digest))
+    return runs
 
 
 def for_one_run(words: list[str]) -> list[str]:
     """Without what only many runs need."""
-    return [word for word in words if not word.startswith(("sweep=", "launcher="))]
+    return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds="))]
 
 
 def refuse_unused(config: DictConfig, path: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bionets.experiment.run_folder import write_atomically
@@ -36,14 +37,19 @@ def keep_epochs_before(file: Path, epoch: int) -> None:
         file.unlink()
 
 
+def read_rows(file: Path) -> Iterator[tuple[int, int, str, float]]:
+    """Step, epoch, name and value of each row; none where there is no file."""
+    if file.exists():
+        with file.open(newline="") as opened:
+            for row in csv.DictReader(opened):
+                yield int(row["step"]), int(row["epoch"]), row["name"], float(row["value"])
+
+
 def read_metrics(file: Path) -> Series:
     """A metrics file, read whole."""
     series: Series = {}
-    if not file.exists():
-        return series
-    with file.open(newline="") as opened:
-        for row in csv.DictReader(opened):
-            steps, values = series.setdefault(row["name"], ([], []))
-            steps.append(int(row["step"]))
-            values.append(float(row["value"]))
+    for step, _, name, value in read_rows(file):
+        steps, values = series.setdefault(name, ([], []))
+        steps.append(step)
+        values.append(value)
     return series

@@ -1,28 +1,28 @@
 """The story of a run: from a config to a folder that holds everything."""
 
 import logging
+import sys
 import warnings
 from contextlib import suppress
+from statistics import fmean
 
 from hydra.core.hydra_config import HydraConfig
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.analysis.figures import draw_run
 from bionets.experiment import environment
 from bionets.experiment.build import (
-    build_model,
-    build_task,
+    build_run,
     build_trainer,
     prepare_data,
     refuse_processes,
-    set_precision,
 )
 from bionets.experiment.callbacks import NonFiniteLoss, Record
 from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.config import in_multirun, resolve, with_protocol
-from bionets.experiment.errors import Pruned, keyboard_interrupts
+from bionets.experiment.config import RunConfig, in_multirun, resolve_seeds
+from bionets.experiment.errors import Pruned, UserError, keyboard_interrupts, one_line
 from bionets.experiment.isolation import isolated
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
@@ -30,7 +30,6 @@ from bionets.experiment.report import print_results, title_of
 from bionets.experiment.result import note_failure, summarise
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.sweep.trial import begin_trial
-from bionets.experiment.wandb_login import wandb_mode
 from bionets.experiment.wandb_mirror import mirror, mirror_result
 from bionets.models import Model
 from bionets.tasks import Task
@@ -42,22 +41,40 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
     A run that is complete is not run again; one that stopped half-way goes on from its last checkpoint.
     """
-    run = resolve(hydra_config)
-    console = Console()
-    quieten()
-    environment.keep_large_buffers()
-    set_precision(run.values["matmul_precision"])
-    wandb_mode(run.values["logger"]["mode"])
-    seed_everything(run.values["seed"], workers=True, verbose=False)
-
-    task = build_task(run.values)
-    model = build_model(run.values, task.spec)
-    run = with_protocol(run, task)
-    config = run.values
-    folder = RunFolder.of(config, run.digest)
-    multirun = in_multirun()
+    runs, multirun = resolve_seeds(hydra_config), in_multirun()
     # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
     HydraConfig.instance().cfg = None
+    quieten()
+    environment.keep_large_buffers()
+    return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
+
+
+def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
+    """Train several seeds of one config together, then test and draw each; the means of their headline metrics."""
+    from bionets.experiment.seeds.train_together import train_together
+
+    errors = train_together(runs)
+    metrics: list[dict[str, float]] = []
+    for run in runs:
+        seed = run.values["seed"]
+        if seed not in errors:
+            try:
+                metrics.append(train_one(run, multirun=True))
+            except UserError as error:
+                errors[seed] = error
+    for seed, reason in errors.items():
+        print(f"failed: seed {seed}: {one_line(reason)}", file=sys.stderr)
+    if errors:
+        raise UserError(f"{len(errors)} of {len(runs)} seeds failed: the same command starts them again")
+    return {name: fmean(each[name] for each in metrics) for name in metrics[0]}
+
+
+def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
+    """Train, test and draw one run; where it is one of many, its results are a line."""
+    console = Console()
+    task, model, run = build_run(run)
+    config = run.values
+    folder = RunFolder.of(config, run.digest)
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
@@ -74,8 +91,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
     prepare_data(task)
     with folder.open(config, run.overrides, environment.describe()):
-        start = f"going on after epoch {read_checkpoint(folder.last)['epoch']}" if folder.last.exists() else "training"
-        console.print(f"{start}: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
+        )
         try:
             with mirror(config, folder, run.digest) as logger:
                 trainer.loggers = [logger] if logger else []
@@ -98,6 +116,14 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
             raise
     print_results(console, config, result, folder, run.overrides, brief=multirun)
     return result["metrics"]
+
+
+def next_of(folder: RunFolder, max_epochs: int | None) -> str:
+    """What a run is about to do."""
+    if not folder.last.exists():
+        return "training"
+    epoch = read_checkpoint(folder.last)["epoch"]
+    return "testing" if epoch + 1 == max_epochs else f"going on after epoch {epoch}"
 
 
 def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:

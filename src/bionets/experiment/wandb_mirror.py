@@ -4,12 +4,15 @@ happens.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from bionets.experiment.errors import Pruned
+from bionets.experiment.metrics_file import read_rows
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.wandb_login import wandb_mode
 from bionets.experiment.wandb_panels import curve_of_tests
@@ -53,6 +56,18 @@ def mirror(
         raise
     finally:
         wandb.finish(exit_code=int(failed))
+
+
+def mirror_epochs(logger: WandbLogger, metrics_file: Path, first: int) -> None:
+    """The epochs from ``first`` on, as they would have been logged while they were trained."""
+    epochs: dict[int, dict[str, list[float]]] = {}
+    steps: dict[int, int] = {}
+    for step, epoch, name, value in read_rows(metrics_file):
+        if epoch >= first:
+            epochs.setdefault(epoch, {}).setdefault(name, []).append(value)
+            steps[epoch] = max(step, steps.get(epoch, 0))
+    for epoch, values in epochs.items():
+        logger.log_metrics({name: fmean(each) for name, each in values.items()} | {"epoch": epoch}, step=steps[epoch])
 
 
 def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]) -> None:

@@ -50,13 +50,7 @@ class Model(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
-        if self.optimizer is None:
-            raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
-        optimizer = self.optimizer(self.parameters())
-        if self.schedule is None:
-            return optimizer
-        schedule = self.schedule(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return configure_optimizers(self, self.optimizer, self.schedule)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
@@ -87,19 +81,38 @@ class Model(LightningModule):
 
     def _meters(self, sets: list[str]) -> dict[str, MetricCollection]:
         # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.
-        def collection() -> MetricCollection:
-            metrics = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
-            metrics.add_metrics(dict(self.task.metrics().items()))
-            return metrics.to(self.device)
-
-        return {name: collection() for name in sets}
+        return {name: make_meters(self.task).to(self.device) for name in sets}
 
     def _measure(self, meters: MetricCollection, batch: tuple[Tensor, Tensor]) -> None:
         x, target = batch
-        prediction = self(x)
-        loss = self.task.loss(prediction, target)
-        for name, metric in meters.items():
-            if name == "loss":
-                metric.update(loss, weight=x.shape[self.spec.batch_dims[0]])
-            else:
-                metric.update(prediction, target)
+        measure(meters, self.task, self(x), target, samples=x.shape[self.spec.batch_dims[0]])
+
+
+def configure_optimizers(
+    module: LightningModule, optimizer: OptimizerFactory | None, schedule: ScheduleFactory | None
+) -> Any:
+    """What Lightning asks of a module: its optimizer, and what changes the learning rate after each step."""
+    if optimizer is None:
+        raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
+    chosen = optimizer(module.parameters())
+    if schedule is None:
+        return chosen
+    scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
+    return {"optimizer": chosen, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def make_meters(task: Any) -> MetricCollection:
+    """The mean loss and all metrics of a task, for one pass over a set."""
+    meters = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
+    meters.add_metrics(dict(task.metrics().items()))
+    return meters
+
+
+def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor, samples: int) -> None:
+    """Add a batch of so many samples to the meters."""
+    loss = task.loss(prediction, target)
+    for name, metric in meters.items():
+        if name == "loss":
+            metric.update(loss, weight=samples)
+        else:
+            metric.update(prediction, target)

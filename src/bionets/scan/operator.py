@@ -25,6 +25,8 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
     tensors = call.tensors
     keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in tensors)
     if not is_eager(tensors):
+        if torch._C._are_functorch_transforms_active():
+            importlib.import_module("bionets.scan.vmap")  # it tells torch how, which takes too long to do unasked
         return _forward_by_operator(call, backend, keep)[: call.program.y + call.program.state]
     return list(_Scan.apply(call, backend, *tensors)) if keep else _forward(call, backend, keep)
 

@@ -67,6 +67,7 @@ class Paths:
 class Train:
     name: str = MISSING
     seed: int = MISSING
+    seeds: int = 1
     matmul_precision: str = "highest"
     model: Any = MISSING
     task: Any = MISSING

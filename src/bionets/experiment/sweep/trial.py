@@ -41,6 +41,10 @@ def running(trial: Trial) -> Iterator[None]:
         _current.reset(token)
 
 
+def in_trial() -> bool:
+    return _current.get() is not None
+
+
 def begin_trial(folder: Path, task: Task) -> list[Callback]:
     """Make the run in this folder the current trial's, where there is one; the callback that reports for it."""
     trial = _current.get()

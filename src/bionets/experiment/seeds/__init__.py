@@ -1,0 +1,1 @@
+"""Several seeds of one config, trained at once as one batched model."""

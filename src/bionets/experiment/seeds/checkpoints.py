@@ -1,0 +1,74 @@
+"""A checkpoint for each seed, just what a run of that seed alone would have written; and all of them as one again."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.experiment.checkpoints import AtomicCheckpointIO, read_checkpoint
+from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.seeds.each_seed import EachSeed
+
+State = dict[str, Any]
+
+
+class CheckpointOfEachSeed(AtomicCheckpointIO):
+    """Of what S stacked models would write, keeps what is the seed's in whose folder it shall lie; reads the
+    checkpoints of one name in all folders, stacked.
+    """
+
+    def __init__(self, folders: Sequence[RunFolder]) -> None:
+        super().__init__()
+        self.folders = list(folders)
+
+    def save_checkpoint(self, checkpoint: State, path: Any, storage_options: Any = None) -> None:
+        places = [folder.checkpoints for folder in self.folders]
+        super().save_checkpoint(of_one(checkpoint, places.index(Path(path).parent)), path, storage_options)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> State:
+        name, place = Path(path).name, map_location or "cpu"
+        return of_all([read_checkpoint(folder.checkpoints / name, place) for folder in self.folders])
+
+
+def of_one(checkpoint: State, number: int) -> State:
+    """The checkpoint of one of S stacked models, out of theirs."""
+    return {
+        **checkpoint,
+        "state_dict": {name: value[number].clone() for name, value in checkpoint["state_dict"].items()},
+        "optimizer_states": [
+            _join(lambda values: values[0][number].clone(), [state]) for state in checkpoint["optimizer_states"]
+        ],
+        "callbacks": checkpoint["callbacks"][EachSeed.__name__]["seeds"][number],
+    }
+
+
+def of_all(checkpoints: list[State]) -> State:
+    """The checkpoint of S stacked models, out of one for each. They must be of the same epoch."""
+    first = checkpoints[0]
+    states = zip(*(each["optimizer_states"] for each in checkpoints), strict=True)
+    return {
+        **first,
+        "state_dict": {
+            name: torch.stack([each["state_dict"][name] for each in checkpoints]) for name in first["state_dict"]
+        },
+        "optimizer_states": [_join(torch.stack, list(each)) for each in states],
+        "callbacks": {EachSeed.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
+    }
+
+
+def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State]) -> State:
+    """One optimizer's state out of several: all tensors joined but ``step``, which is the same for all parameters."""
+
+    def joined(parameter: int, name: str, value: Any) -> Any:
+        if name == "step" or not isinstance(value, Tensor):
+            return value
+        return join([optimizer["state"][parameter][name] for optimizer in optimizers])
+
+    first = optimizers[0]
+    state = {
+        parameter: {name: joined(parameter, name, value) for name, value in values.items()}
+        for parameter, values in first["state"].items()
+    }
+    return {**first, "state": state}

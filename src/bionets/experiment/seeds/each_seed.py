@@ -1,0 +1,92 @@
+"""Lets the callbacks of single runs watch the training of several seeds, each as if its run were alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from bionets.experiment.callbacks import NonFiniteLoss
+from bionets.experiment.seeds.stacked_models import StackedModels
+
+
+@dataclass
+class Seed:
+    """One of the runs. over: nothing more of it is recorded; error: why it ended before the others."""
+
+    callbacks: list[Callback]
+    over: bool = False
+    error: Exception | None = None
+
+
+class View:
+    """The trainer as a run's callbacks see it: what is measured is this run's, and so is the wish to stop."""
+
+    should_stop = False
+    loggers: tuple[()] = ()
+
+    def __init__(self, trainer: Trainer, values: dict[str, Tensor]) -> None:
+        self._trainer = trainer
+        self.callback_metrics = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trainer, name)
+
+
+class EachSeed(Callback):
+    """Calls the callbacks of each run. A run that stops early or fails is left as it is then, and the others go on."""
+
+    def __init__(self, seeds: Sequence[Seed], models: StackedModels) -> None:
+        self.seeds, self.models = list(seeds), models
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = [{callback.state_key: callback.state_dict() for callback in seed.callbacks} for seed in self.seeds]
+        return {"seeds": [{key: state for key, state in each.items() if state} for each in kept]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for seed, states in zip(self.seeds, state["seeds"], strict=True):
+            for callback in seed.callbacks:
+                if callback.state_key in states:
+                    callback.load_state_dict(states[callback.state_key])
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        self._call("setup", trainer, module, stage)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_train_start", trainer, module)
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_train_epoch_start", trainer, module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        for number, loss in enumerate(outputs["losses"].unbind()):
+            self._call_one(number, "on_train_batch_end", trainer, module, {"loss": loss}, batch, batch_index)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_validation_end", trainer, module)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_train_epoch_end", trainer, module)
+        trainer.should_stop = trainer.should_stop or all(seed.over for seed in self.seeds)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_train_end", trainer, module)
+
+    def _call(self, hook: str, trainer: Trainer, module: LightningModule, *arguments: Any) -> None:
+        for number in range(len(self.seeds)):
+            self._call_one(number, hook, trainer, module, *arguments)
+
+    def _call_one(self, number: int, hook: str, trainer: Trainer, module: LightningModule, *arguments: Any) -> None:
+        seed = self.seeds[number]
+        if seed.over:
+            return
+        view = View(trainer, self.models.values[number])
+        try:
+            for callback in seed.callbacks:
+                getattr(callback, hook)(view, module, *arguments)
+        except NonFiniteLoss as error:
+            seed.error, seed.over = error, True
+        seed.over = seed.over or (view.should_stop and trainer.current_epoch + 1 >= (trainer.min_epochs or 0))

@@ -1,0 +1,161 @@
+"""Several models of one family as one module: their parameters stacked, their forward passes joined by `torch.vmap`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, LightningModule
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from bionets.experiment.errors import UserError
+from bionets.models import Model
+from bionets.models.model import configure_optimizers, make_meters, measure
+from bionets.tasks import Task
+
+ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
+INSTEAD = "train the seeds one by one instead: -m sweep=seeds"
+
+
+class StackedModels(LightningModule):
+    """S models that differ in their parameters and data alone. What is learnt is what each would learn by itself, since
+    the loss is the sum of theirs and an elementwise optimizer treats every number by itself.
+
+    Attributes:
+        parameters: those of one model, in its order, each `[S, ...]`.
+        values: for each model what its last validation measured, as ``val/<metric>``.
+
+    Raises:
+        UserError: a family with a training step of its own, or an optimizer that looks at whole tensors.
+    """
+
+    def __init__(self, models: Sequence[Model], tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.name = type(models[0]).__name__
+        if type(models[0]).training_step is not Model.training_step:
+            raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {INSTEAD}")
+        self._template = [models[0]]  # in a list, so that it is no part of this module
+        self.tasks = list(tasks)
+        parameters, buffers = stack_module_state(list(models))
+        self.names, self.buffer_names = list(parameters), list(buffers)
+        self.stacked = nn.ParameterList(parameters.values())
+        for number, buffer in enumerate(buffers.values()):
+            self.register_buffer(f"buffer{number}", buffer)
+        self.values: list[dict[str, Tensor]] = [{} for _ in models]
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """What one model's holds, by its names, each `[S, ...]`."""
+        everything = dict(zip(self.names, self.stacked, strict=True)) | self._buffers_of_models()
+        return {name: everything[name].detach() for name in self._template[0].state_dict()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
+        for name, value in self.state_dict().items():
+            value.copy_(state_dict[name])
+
+    def _buffers_of_models(self) -> dict[str, Tensor]:
+        return {name: getattr(self, f"buffer{number}") for number, name in enumerate(self.buffer_names)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The predictions `[S, ...]` of all models for their inputs `[S, ...]`."""
+        parameters = dict(zip(self.names, self.stacked, strict=True))
+        buffers = self._buffers_of_models()
+        template = self._template[0].train(self.training)
+
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Any:
+            return functional_call(template, (parameters, buffers), (x,))
+
+        return torch.vmap(one)(parameters, buffers, x)
+
+    def try_out(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """A UserError where the family's forward pass cannot be batched: it draws random numbers, say, or calls what
+        `torch.vmap` does not know.
+        """
+        try:
+            self(_inputs(batches))
+        except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
+            why = str(error).strip().splitlines()[0].partition(". ")[0]
+            raise UserError(f"{self.name} cannot train several seeds at once ({why}); {INSTEAD}") from error
+
+    def training_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> dict[str, Tensor]:
+        predictions = self(_inputs(batches))
+        losses = torch.stack(
+            [
+                task.loss(prediction, target)
+                for task, prediction, (_, target) in zip(self.tasks, predictions, batches, strict=True)
+            ]
+        )
+        return {"loss": losses.sum(), "losses": losses.detach()}
+
+    def on_validation_epoch_start(self) -> None:
+        self.meters = [make_meters(task).to(self.device) for task in self.tasks]
+
+    def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
+        axis = self._template[0].spec.batch_dims[0]
+        for meters, task, prediction, (x, target) in zip(
+            self.meters, self.tasks, self(_inputs(batches)), batches, strict=True
+        ):
+            measure(meters, task, prediction, target, samples=x.shape[axis])
+
+    def on_validation_epoch_end(self) -> None:
+        self.values = [{f"val/{name}": value for name, value in meters.compute().items()} for meters in self.meters]
+        monitor = self.tasks[0].monitor  # the mean is for the progress bar
+        self.log(monitor, torch.stack([values[monitor].float() for values in self.values]).mean())
+
+    def configure_optimizers(self) -> Any:
+        first = self._template[0]
+        configured = configure_optimizers(self, first.optimizer, first.schedule)
+        optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+        if type(optimizer) not in ELEMENTWISE:
+            names = ", ".join(kind.__name__ for kind in ELEMENTWISE)
+            raise UserError(f"several seeds at once need one of the optimizers {names}; {INSTEAD}")
+        return configured
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient of each model by its own norm."""
+        if gradient_clip_val is None:
+            return
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+            return
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+
+class TasksTogether(LightningDataModule):
+    """The data of several tasks that differ in their seed alone: a batch is the list of their batches."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.tasks = list(tasks)
+
+    def train_dataloader(self) -> "Together":
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        return Together([task.train_batches(epoch) for task in self.tasks])
+
+    def val_dataloader(self) -> "Together":
+        return Together([task.val_dataloader() for task in self.tasks])
+
+
+class Together:
+    """Several loaders of equal length, a list of their batches at a time."""
+
+    def __init__(self, loaders: Sequence[Any]) -> None:
+        self.loaders = loaders
+
+    def __len__(self) -> int:
+        return len(self.loaders[0])
+
+    def __iter__(self) -> Any:
+        return (list(batches) for batches in zip(*self.loaders, strict=True))
+
+
+def _inputs(batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([x for x, _ in batches])

@@ -1,0 +1,75 @@
+"""How `torch.vmap` joins scans, say those of one network with several sets of parameters, into one.
+
+Elementwise recurrences become one that is as many times as wide. Where each has a matrix or lengths of its own, they
+run one after the other.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.operator import run_scan
+from bionets.scan.program import program_of
+
+Axis = int | None  # along which a tensor is batched
+Axes = Sequence[Axis]
+
+
+def _join_scans(
+    info: Any,
+    axes: tuple[Any, ...],
+    x: list[Tensor],
+    state: list[Tensor],
+    params: list[Tensor],
+    weights: list[Tensor],
+    lengths: Tensor | None,
+    program: str,
+    reverse: bool,
+    checkpoint_every: int,
+    backend: str,
+    keep: bool,
+) -> tuple[list[Tensor], list[int]]:
+    """y and the final state of the operator `bionets::scan` for batched tensors, and the axes of their batch."""
+    *of_leaves, of_lengths = axes[:5]
+    leaves = [x, state, params, weights]
+
+    def run(groups: list[list[Tensor]], lengths: Tensor | None) -> list[Tensor]:
+        x, state, params, weights = groups
+        call = Call(program_of(program), x, state, params, weights, lengths, reverse, checkpoint_every)
+        return run_scan(call, backend)
+
+    if weights or of_lengths is not None:
+        apart = [
+            [_unbind(leaf, axis, info.batch_size) for leaf, axis in zip(group, of_group, strict=True)]
+            for group, of_group in zip(leaves, of_leaves, strict=True)
+        ]
+        lengths_apart = [None] * info.batch_size if lengths is None else _unbind(lengths, of_lengths, info.batch_size)
+        one_by_one = [
+            run([[leaf[i] for leaf in group] for group in apart], lengths_apart[i]) for i in range(info.batch_size)
+        ]
+        found = [torch.stack(each) for each in zip(*one_by_one, strict=True)]
+        return found, [0] * len(found)
+
+    width = _unbind(x[0], of_leaves[0][0], info.batch_size)[0].shape[-1]
+    groups = [
+        [_widen(leaf, axis, info.batch_size, width) for leaf, axis in zip(group, of_group, strict=True)]
+        for group, of_group in zip(leaves, of_leaves, strict=True)
+    ]
+    found = [leaf.unflatten(-1, (info.batch_size, width)) for leaf in run(groups, lengths)]
+    return found, [leaf.dim() - 2 for leaf in found]
+
+
+def _unbind(leaf: Tensor, axis: Axis, size: int) -> Sequence[Tensor]:
+    return (leaf,) * size if axis is None else leaf.unbind(axis)
+
+
+def _widen(leaf: Tensor, axis: Axis, size: int, width: int) -> Tensor:
+    """The last dimension of all `size`, side by side: `[..., size * width]`."""
+    leaf = leaf.unsqueeze(-2) if axis is None else leaf.movedim(axis, -2)
+    return leaf.expand(*leaf.shape[:-2], size, width).flatten(-2).contiguous()
+
+
+torch.library.register_vmap("bionets::scan", _join_scans)
