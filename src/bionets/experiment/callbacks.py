@@ -55,7 +55,8 @@ class Record(Callback):
         return {"seconds": self.total_seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.restored = state["seconds"]  # also called when the best epoch is loaded to be tested
+        # Also called when the best epoch, which may be an earlier one, is loaded to be tested.
+        self.restored = max(self.restored, state["seconds"])
 
     @property
     def total_seconds(self) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bionets.scan.eager import is_eager
 from bionets.scan.tree import Structure, Tree, flatten
 
 
@@ -144,7 +145,7 @@ def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tens
     time, batch = layout.time, layout.batch
     if lengths.shape != (batch,) or lengths.is_floating_point():
         raise ValueError(f"lengths must be [{batch}] integers, got {list(lengths.shape)} {lengths.dtype}")
-    if not torch.compiler.is_compiling() and lengths.device.type == "cpu" and batch:
+    if is_eager((lengths,)) and lengths.device.type == "cpu" and batch:
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < 0 or longest > time:
             raise ValueError(f"lengths must lie between 0 and T = {time}, got {shortest} to {longest}")

@@ -24,8 +24,8 @@ class CheckpointOfEachSeed(AtomicCheckpointIO):
         self.folders = list(folders)
 
     def save_checkpoint(self, checkpoint: State, path: Any, storage_options: Any = None) -> None:
-        places = [folder.checkpoints for folder in self.folders]
-        super().save_checkpoint(of_one(checkpoint, places.index(Path(path).parent)), path, storage_options)
+        places = [folder.checkpoints.resolve() for folder in self.folders]
+        super().save_checkpoint(of_one(checkpoint, places.index(Path(path).resolve().parent)), path, storage_options)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> State:
         name, place = Path(path).name, map_location or "cpu"

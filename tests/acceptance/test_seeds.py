@@ -1,0 +1,147 @@
+"""Several seeds at once: the folders are those of single runs, whatever happens to one of them or to all."""
+
+import csv
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from bionets.experiment.checkpoints import read_checkpoint
+from bionets.experiment.run_folder import RunFolder
+from bionets.tasks import BinaryAddition
+from tests.acceptance.conftest import SMALL, Command, start
+
+TOGETHER = (*SMALL, "model.dropout=0", "model.num_layers=1")  # dropout draws other numbers in a batch
+QUIET = ("callbacks=quiet", "logger=none")
+OF_THE_MACHINE = {"wall_time", "seconds", "dirpath", "best_model_path", "kth_best_model_path", "best_k_models", "paths"}
+
+
+def assert_same_runs(root: Path, other_root: Path) -> None:
+    """The same seeds, and each with the same records and checkpoints but for the last digits."""
+    runs, others = (sorted(file.parent for file in each.rglob("config.yaml")) for each in (root, other_root))
+    assert [run.relative_to(root) for run in runs] == [run.relative_to(other_root) for run in others]
+    for pair in zip(runs, others, strict=True):
+        assert_alike(*(everything(RunFolder(run)) for run in pair))
+
+
+def everything(folder: RunFolder) -> dict[str, Any]:
+    return {
+        "result": folder.result(),
+        "config": folder.config(),
+        "metrics": [[yaml.safe_load(cell) for cell in row] for row in csv.reader(folder.metrics_file.open())],
+        "best": read_checkpoint(folder.best),
+        "last": read_checkpoint(folder.last),
+    }
+
+
+def assert_alike(one: Any, other: Any, where: str = "") -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - OF_THE_MACHINE:
+            assert_alike(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            assert_alike(*pair, f"{where}[{number}]")
+    elif isinstance(one, torch.Tensor):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5, msg=where)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5), where
+    else:
+        assert one == other, where
+
+
+def test_seeds_together_are_seeds_alone(cli: Command, workplace: Path) -> None:
+    words = (*TOGETHER, "schedule=cosine", "trainer.gradient_clip_val=0.05", "optimizer=adamw")
+    outcome = cli("train", *words, "seeds=3", "paths.output_dir=together")
+    assert outcome.code == 0, outcome.error
+    assert "3 seeds at once" in outcome.out
+    assert cli("train", "-m", *words, "seed=0,1,2", "paths.output_dir=alone").code == 0
+    assert_same_runs(workplace / "together", workplace / "alone")
+
+
+def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path) -> None:
+    words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
+    words += ["task.train_size=400", "task.val_size=100", "task.test_size=50", "task.stop_below=0.9", *QUIET]
+    assert cli("train", *words, "seeds=3", "paths.output_dir=together").code == 0
+    assert cli("train", "-m", *words, "seed=0,1,2", "paths.output_dir=alone").code == 0
+    assert_same_runs(workplace / "together", workplace / "alone")
+    results = [RunFolder(file.parent).result() for file in Path("alone").rglob("config.yaml")]
+    assert len({result["epochs"] for result in results if result}) > 1
+
+
+def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -> None:
+    words = (*TOGETHER, "task.epochs_per_length=8", "task.train_size=2000")
+    process = start("train", *words, "seeds=2", "paths.output_dir=stopped")
+    while not (checkpoints := sorted(Path("stopped").rglob("seed-1/checkpoints/last.ckpt"))):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command goes on" in output
+    stopped = read_checkpoint(checkpoints[0])["epoch"]
+    assert stopped < 23
+    outcome = cli("train", *words, "seeds=2", "paths.output_dir=stopped")
+    assert outcome.code == 0, outcome.error
+    assert f"going on after epoch {stopped}, 2 seeds at once" in outcome.out
+    assert cli("train", *words, "seeds=2", "paths.output_dir=whole").code == 0
+    assert_same_runs(workplace / "stopped", workplace / "whole")
+
+
+def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> None:
+    assert cli("train", *TOGETHER, "seed=1").code == 0
+    outcome = cli("train", *TOGETHER, "seeds=3")
+    assert outcome.code == 0, outcome.error
+    assert "2 seeds at once" in outcome.out
+    assert "complete already" in outcome.out
+    again = cli("train", *TOGETHER, "seeds=3")
+    assert again.code == 0
+    assert "at once" not in again.out
+
+
+def test_one_seed_that_fails_leaves_the_others_alone(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("train", "-m", *TOGETHER, "seed=0,2", "paths.output_dir=alone").code == 0
+    loss = BinaryAddition.loss
+
+    def poisoned(task: BinaryAddition, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return loss(task, prediction, target) * (float("nan") if task.seed == 1 else 1)
+
+    monkeypatch.setattr(BinaryAddition, "loss", poisoned)
+    outcome = cli("train", *TOGETHER, "seeds=3", "paths.output_dir=together")
+    assert outcome.code == 1
+    assert "failed: seed 1: the loss became nan" in outcome.error
+    assert "1 of 3 seeds failed" in outcome.error
+    (failed,) = Path("together").rglob("seed-1")
+    result = RunFolder(failed).result()
+    assert result is not None
+    assert result["status"] == "failed"
+    shutil.rmtree(failed)
+    assert_same_runs(workplace / "together", workplace / "alone")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("model=gru",), "gru"),
+        (("model.dropout=0.3", "model.num_layers=2"), "random"),
+        (("seeds=0",), "at least 1"),
+        (("model=placed/spatial_linear", "task=multi_image"), "training step of its own"),
+        (("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "one process"),
+    ],
+)
+def test_what_cannot_be_batched_is_one_line(cli: Command, workplace: Path, words: tuple[str, ...], why: str) -> None:
+    small = TOGETHER if "task=multi_image" not in words else QUIET
+    outcome = cli("train", *small, "seeds=3", *words)
+    assert outcome.code == 1
+    assert why in outcome.error
+    assert len(outcome.error.strip().splitlines()) == 1
+    assert not Path("outputs").exists()
