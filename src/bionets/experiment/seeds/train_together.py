@@ -24,7 +24,7 @@ from bionets.models import Model
 from bionets.tasks import Task
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One of the runs, ready to be trained."""
 
@@ -78,14 +78,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         for member in members:
             held.enter_context(member.folder.open(member.run.values, member.run.overrides, environment.describe()))
         begun = members[0].next_epoch
-        names = ", ".join(folder.path.name for folder in folders)
-        Console().print(
-            f"{f'going on after epoch {begun - 1}' if begun else 'training'}, {len(members)} seeds at once: "
-            f"{folders[0].path.parent} ({names})",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        announce(folders, begun)
         try:
             with keyboard_interrupts():
                 last = folders[0].last if begun else None
@@ -96,15 +89,21 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             if isinstance(error, KeyboardInterrupt):
                 Console().print("stopped: the same command goes on from the last whole epoch", highlight=False)
             raise
-        errors = {}
-        for member, seed in zip(members, seeds, strict=True):
+        for member in members:
             with mirror(member.run.values, member.folder, member.run.digest) as logger:
                 if logger:
                     mirror_epochs(logger, member.folder.metrics_file, first=begun)
-            if seed.error is not None:
-                note_failure(member.folder, seed.error)
-                errors[member.run.values["seed"]] = seed.error
-    return errors
+        failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
+        for member, why in failed.items():
+            note_failure(member.folder, why)
+    return {member.run.values["seed"]: why for member, why in failed.items()}
+
+
+def announce(folders: Sequence[RunFolder], begun: int) -> None:
+    start = f"going on after epoch {begun - 1}" if begun else "training"
+    names = ", ".join(folder.path.name for folder in folders)
+    text = f"{start}, {len(folders)} seeds at once: {folders[0].path.parent} ({names})"
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def at_one_epoch(members: Sequence[Member]) -> list[Member]:
