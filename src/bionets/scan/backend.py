@@ -54,16 +54,22 @@ class Gradients:
     weights: list[Tensor]
 
 
-def shared_gradient(program: Program, needs_x: tuple[bool, ...]) -> int | None:
-    """The number (among the wanted ones) of the x whose gradients are also those of `recurrent`, block after block.
+def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0) -> int | None:
+    """The number (among the wanted ones) of the x whose gradients are also those of stage `number`'s `recurrent`, block
+    after block.
 
-    So it is in every step that only adds products of input and state; the gradients are then written once.
+    So it is in every stage that only adds products of input and state; the gradients are then written once.
     """
-    stage = program.stages[0]
-    if len(program.stages) > 1 or not stage.blocks:
+    stage = program.stages[number]
+    if not stage.blocks:
         return None
+    others = [other.graph for other in program.stages if other is not stage]
     outputs = stage.graph.outputs
-    wanted = [outputs[f"grad_x{i}"] for i, needed in enumerate(needs_x) if needed]
+    wanted = [
+        outputs[f"grad_x{i}"] if all(other.is_zero(f"grad_x{i}") for other in others) else None
+        for i, needed in enumerate(needs_x)
+        if needed
+    ]
     blocks = [outputs[f"grad_recurrent{i}"] for i in range(stage.blocks)]
     starts = [i for i in range(len(wanted) - len(blocks) + 1) if wanted[i : i + len(blocks)] == blocks]
     return starts[0] if starts else None

@@ -8,6 +8,7 @@ import llvmlite.binding as llvm
 
 VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
 TILE_ROWS = 6 if VECTOR_BYTES == 64 else 4  # rows of a tile of a matrix product, so that its sums fit the registers
+LANES = 16  # a block's element count is rounded up to whole vectors of any element
 PLACES = 31  # tensors that a printed stage tells apart; further ones count as one
 DEPTH = 128  # terms summed at a time in a weight gradient, so that its second factor stays in the cache
 

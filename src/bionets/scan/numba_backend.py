@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bionets.scan.backend import Call, Gradients, shared_gradient
 from bionets.scan.buffers import empty
-from bionets.scan.native import padded
+from bionets.scan.native import LANES, padded
 from bionets.scan.numba_compile import find_kernel, helper_address
 from bionets.scan.numba_matrix import multiply_transposed, pack
 from bionets.scan.numba_printer import Variant
@@ -48,7 +48,7 @@ def backward(
     """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
     program, time, batch, width = call.program, call.time, call.batch, call.width
     total, dtype = sum(needs_x), program.dtype
-    shared = shared_gradient(program, needs_x)
+    shared = [shared_gradient(program, needs_x, k) for k in range(len(program.stages))]
     recompute = call.checkpoint_every > 1
     grad_y = [None if leaf is None else _rows(leaf, dtype) for leaf in grad_y]
     grad_final = [None if leaf is None else leaf.to(dtype).contiguous() for leaf in grad_final]
@@ -56,7 +56,10 @@ def backward(
     grad_state = [torch.empty(batch, width, dtype=dtype) for _ in range(program.state)]
     sums = [torch.empty(batch, width, dtype=dtype) for needed in needs_params if needed]
     blocks = [stage.blocks for stage in program.stages]
-    grad_recurrent = [empty((time, batch, n * width), dtype) if n and shared is None else None for n in blocks]
+    grad_recurrent = [
+        empty((time, batch, n * width), dtype) if n and where is None else None
+        for n, where in zip(blocks, shared, strict=True)
+    ]
     before = [empty((time, batch, width), dtype) if n and (k or recompute) else None for k, n in enumerate(blocks)]
     transposed = [pack(weight) for weight in call.weights]
 
@@ -75,17 +78,16 @@ def backward(
     wanted = [i for i, needed in enumerate(needs_params) if needed]
     table |= {f"grad_params{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums, strict=True)}
     table["grad_x"] = 0 if grad_x is None else grad_x.data_ptr()
-    table["back_row"] = padded(width, dtype.itemsize)
     masked = call.lengths is not None
     _run(call, Variant(True, masked, recompute, needs_x, needs_params), table)
 
     params = [_sum(each, call.params[i]) for i, each in zip(wanted, sums, strict=True)]
     weights = []
     for k in range(len(call.weights)):
-        gradient = grad_recurrent[k]
-        if shared is not None:
+        gradient, where = grad_recurrent[k], shared[k]
+        if where is not None:
             assert grad_x is not None
-            begin, end = shared * width, (shared + blocks[k]) * width  # the blocks lie side by side in each row
+            begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
         weights.append(_weight_gradient(call, k, gradient, before[k], states[0]))
@@ -131,14 +133,13 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     kernel = find_kernel(call.program, variant)
     size, width = call.program.dtype.itemsize, call.width
     count = call.batch * width
-    packed = [pack(weight.T) for weight in call.weights]
+    packed = [pack(weight.unflatten(0, (-1, width)).mT) for weight in call.weights]  # one matrix for each block
     grain = width if packed else kernel.source.width
     bounds = split(count, grain) if count * call.time > SMALL else [0, count]
     largest = max(high - low for low, high in itertools.pairwise(bounds))
     if not packed:
         largest = min(largest, max(1, CACHE_BYTES // kernel.source.block_bytes) * kernel.source.width)
     table["range"] = largest
-    rows = -(-largest // width)
     offset = -(-largest // kernel.source.width) * kernel.source.block_bytes
 
     def reserve(elements: int) -> int:
@@ -148,11 +149,12 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
         return begin
 
     for k, matrix in enumerate(packed):
-        table[f"weight{k}"], table[f"recurrent{k}_row"] = matrix.data_ptr(), matrix.shape[1]
-        table[f"recurrent{k}"] = reserve(rows * matrix.shape[1])
+        table[f"weight{k}"] = matrix.data_ptr()
+        table[f"recurrent{k}"] = reserve(len(matrix) * largest + LANES)  # products write whole vectors
     if packed:
-        table["carry"] = reserve(rows * width)
-        table["back"] = reserve(rows * padded(width, size))
+        table["weight_row"] = padded(width, size)
+        table["carry"] = reserve(largest)
+        table["back"] = reserve(largest + LANES)
     if variant.recompute:
         table["tape"] = reserve(min(call.checkpoint_every, call.time) * call.program.state * largest)
     used = {"load_rows", "store_rows", "load_params"} if call.params else {"load_rows", "store_rows"}

@@ -79,7 +79,7 @@ def _address(text: str, function: Callable[[], Any]) -> int:
 @functools.cache
 def _environment() -> str:
     """Everything but the kernel's own text that the machine code depends on."""
-    parts = ("numba_math", "numba_memory", "numba_product", "native")
+    parts = ("numba_math", "numba_memory", "numba_vectors", "numba_product", "native")
     sources = b"".join((Path(__file__).parent / f"{part}.py").read_bytes() for part in parts)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")]
     return "\n".join([*versions, host(), hashlib.sha256(sources).hexdigest()])

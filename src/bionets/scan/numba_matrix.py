@@ -50,8 +50,8 @@ def multiply_transposed(*pairs: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def pack(matrix: Tensor) -> Tensor:
-    """Contiguous, with the columns padded to whole vectors."""
-    columns = matrix.shape[1]
+    """Contiguous, with the columns (of each matrix) padded to whole vectors."""
+    columns = matrix.shape[-1]
     return torch.constant_pad_nd(matrix, (0, padded(columns, matrix.element_size()) - columns)).contiguous()
 
 

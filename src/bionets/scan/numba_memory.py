@@ -15,12 +15,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
 from bionets.scan.native import PLACES
+from bionets.scan.numba_vectors import add32, add64, copy32, copy64
 
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 _literal_intrinsic: Any = _intrinsic(prefer_literal=True)
 LINE = 64  # bytes of a cache line
-LANES = 16  # a block's element count is rounded up to whole vectors
 
 
 def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
@@ -145,7 +145,7 @@ def prefetch(typing: Any, address: Any) -> Any:
     return types.void(int64), emit
 
 
-def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
+def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str, Any]:
     """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
 
     @njit(error_model="numpy")
@@ -172,21 +172,22 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
                 run = min(width - column, count - done)
                 start = source + (batch * row + column) * size
                 expect(start + ahead * size, run)
-                for i in range(run):
-                    store(block, slot + done + i, load(start, i))
+                copy(block + (slot + done) * size, start, run)
                 done += run
                 batch += 1
                 column = 0
 
     def add_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
+        if row == width:
+            add(block + slot * size, source + first * size, count)
+            return
         batch = first // width
         column = first - batch * width
         done = 0
         while done < count:
             run = min(width - column, count - done)
             start = source + (batch * row + column) * size
-            for i in range(run):
-                store(block, slot + done + i, load(block, slot + done + i) + load(start, i))
+            add(block + (slot + done) * size, start, run)
             done += run
             batch += 1
             column = 0
@@ -206,8 +207,7 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
                 run = min(width - column, count - done)
                 start = target + (batch * row + column) * size
                 expect(start + ahead * size, run)
-                for i in range(run):
-                    store(start, i, load(block, slot + done + i))
+                copy(start, block + (slot + done) * size, run)
                 done += run
                 batch += 1
                 column = 0
@@ -226,7 +226,7 @@ def _copying(load: Any, store: Any, size: int) -> dict[str, Any]:
     return {function.__name__: function for function in functions}
 
 
-helpers32, helpers64 = _copying(load32, store32, 4), _copying(load64, store64, 8)
+helpers32, helpers64 = _copying(load32, store32, copy32, add32, 4), _copying(load64, store64, copy64, add64, 8)
 
 
 @intrinsic

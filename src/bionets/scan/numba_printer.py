@@ -151,18 +151,13 @@ class _Printer(Writer):
         seen_x: set[int] = set()
         for k in range(len(stages) - 1, -1, -1):
             self.retreat_stage(k, seen_x)
-        if not self.single:
-            with self.blocks():
-                for _, slot, address, row in self.leaving_gradients():
-                    self.rows("store", slot, address, row)
-        if self.dense and self.shared is not None:
-            self.gradient_product(0)
 
     def retreat_stage(self, k: int, seen_x: set[int]) -> None:
         stage, last = self.program.stages[k], len(self.program.stages) - 1
         outputs = [f"grad_state{i}" for i in range(stage.state_in)]
-        outputs += [f"grad_recurrent{i}" for i in range(stage.blocks)]
-        own_x = [i for i in self.wanted_x if not (stage.graph.is_zero(f"grad_x{i}") and self.reaches_x(i))]
+        own_recurrent = range(stage.blocks if self.shared(k) is None else 0)
+        outputs += [f"grad_recurrent{i}" for i in own_recurrent]
+        own_x = [i for i in self.wanted_x if k in self.stages_of_x(i)]
         own_params = [i for i in self.wanted_params if not stage.graph.is_zero(f"grad_params{i}")]
         outputs += [f"grad_x{i}" for i in own_x] + [f"grad_params{i}" for i in own_params]
         graph = stage.graph.select(outputs)
@@ -177,31 +172,31 @@ class _Printer(Writer):
             places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in range(stage.state_in)}
             places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in own_x}
             places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in own_params}
-            places |= {f"grad_recurrent{i}": self.slot(f"grad_recurrent{k}_{i}") for i in range(stage.blocks)}
+            places |= {f"grad_recurrent{i}": self.slot(f"grad_recurrent{k}_{i}") for i in own_recurrent}
             held = dict.fromkeys(places, "F(0)")
             if k == 0:
                 held |= {f"grad_state{i}": self.slot(f"grad0_{i}") for i in range(stage.state_in)}
             add = {f"grad_params{i}" for i in own_params} | {f"grad_x{i}" for i in seen_x}
             renamed = {f"grad_new_state{i}": self.slot(f"grad{after}_{i}") for i in range(stage.state_out)}
-            leaving = self.leaving_gradients() if self.single else []
+            leaving = self.leaving_gradients(k)
             for output in leaving:
                 self.begin_output(*output)
             self.call(f"retreat{k}", k, graph, places, held, add, renamed)
             for output in leaving:
                 self.end_output(*output)
-            if self.dense and self.shared is None:
-                for i in range(stage.blocks):
-                    row = f"width * {stage.blocks}"
-                    target = f"{self.field(f'grad_recurrent{k}')} + (t * size_ * {stage.blocks} + {i} * width) * SIZE"
-                    self.rows("store", f"grad_recurrent{k}_{i}", target, row)
+            for i in own_recurrent:
+                row = f"width * {stage.blocks}"
+                target = f"{self.field(f'grad_recurrent{k}')} + (t * size_ * {stage.blocks} + {i} * width) * SIZE"
+                self.rows("store", f"grad_recurrent{k}_{i}", target, row)
         seen_x.update(own_x)
-        if self.dense and self.shared is None:
+        if self.dense:
             self.gradient_product(k)
 
     # pieces of a pass
 
-    def leaving_gradients(self) -> list[tuple[str, str, str, str]]:
-        """Name, slot, address and row of the gradients of x, which lie side by side, [T, B, total, N]."""
+    def leaving_gradients(self, k: int) -> list[tuple[str, str, str, str]]:
+        """Name, slot, address and row of the gradients of x that are complete once stage k has added its part. They lie
+        side by side, [T, B, total, N]."""
         total, base = len(self.wanted_x), "grad_x"
         return [
             (
@@ -211,6 +206,7 @@ class _Printer(Writer):
                 f"width * {total}",
             )
             for position, i in enumerate(self.wanted_x)
+            if k == min(self.stages_of_x(i))
         ]
 
     def load_initial(self, with_state: bool) -> None:
@@ -248,11 +244,9 @@ class _Printer(Writer):
                     self.rows("load", f"x{i}", source, self.field(f"x{i}_row"))
                     self.loaded.add(f"x{i}")
         for i in range(self.program.stages[k].blocks):
-            slot = f"recurrent{k}_{i}"
-            if f"recurrent{i}" in graph.inputs and slot not in self.loaded:
-                source = f"work + {self.field(f'recurrent{k}')} + {i} * width * SIZE"
-                self.local_rows("load", slot, source, self.field(f"recurrent{k}_row"))
-                self.loaded.add(slot)
+            if f"recurrent{i}" in graph.inputs:
+                self.direct.add(f"recurrent{i}")
+                self.emit(f"p_recurrent{i} = {self.recurrent_block(k, i)} + (start - first) * SIZE")
 
     def recurrent_product(self, k: int) -> None:
         """recurrent = first(state) @ weight.T, for the rows of this thread."""
@@ -263,27 +257,29 @@ class _Printer(Writer):
             self.local_rows("store", f"state{k}_0", first, "width")
             if self.variant.backward and self.needs_before(k):
                 self.rows("store", f"state{k}_0", f"{self.field(f'before{k}')} + t * size_ * SIZE", "width")
-        row = self.field(f"recurrent{k}_row")
-        self.emit(
-            f"invoke(product, work + {self.field(f'recurrent{k}')}, {first}, width, {self.field(f'weight{k}')}, {row}, "
-            "(last - first) // width, width)"
-        )
+        for i in range(self.program.stages[k].blocks):
+            weight = f"{self.field(f'weight{k}')} + {i} * width * {self.field('weight_row')} * SIZE"
+            self.emit(
+                f"invoke(product, {self.recurrent_block(k, i)}, {first}, width, {weight}, width, "
+                "(last - first) // width, width)"
+            )
 
     def gradient_product(self, k: int) -> None:
         """gradient of first(state) += gradient of recurrent @ weight."""
         blocks = self.program.stages[k].blocks
-        if self.shared is None:
+        shared = self.shared(k)
+        if shared is None:
             base, row = f"grad_recurrent{k} + (t * size_ + first) * {blocks} * SIZE", f"width * {blocks}"
         else:
             total = len(self.wanted_x)
-            base, row = f"grad_x + ((t * size_ + first) * {total} + {self.shared} * width) * SIZE", f"width * {total}"
-        back, back_row = f"work + {self.field('back')}", self.field("back_row")
+            base, row = f"grad_x + ((t * size_ + first) * {total} + {shared} * width) * SIZE", f"width * {total}"
+        back = f"work + {self.field('back')}"
         self.emit(
-            f"invoke(product, {back}, {base}, {row}, {self.field(f'transposed{k}')}, {back_row}, "
+            f"invoke(product, {back}, {base}, {row}, {self.field(f'transposed{k}')}, width, "
             f"(last - first) // width, width * {blocks})"
         )
         with self.blocks():
-            self.local_rows("add", f"grad{k}_0", back, back_row)
+            self.local_rows("add", f"grad{k}_0", back, "width")
 
     def move_tape(self, direction: str) -> None:
         """The states of the steps since the last checkpoint, kept in the thread's own memory."""
@@ -292,9 +288,13 @@ class _Printer(Writer):
                 where = f"work + {self.field('tape')} + ((s - begin) * {self.program.state} + {i}) * range_ * SIZE"
                 self.local_rows(direction, f"state0_{i}", where, "width")
 
-    def reaches_x(self, i: int) -> bool:
-        """Whether any stage has a gradient for x number i."""
-        return any(not stage.graph.is_zero(f"grad_x{i}") for stage in self.program.stages)
+    def recurrent_block(self, k: int, i: int) -> str:
+        """Where block i of the recurrent product of stage k lies, rows adjoining, for the rows of this thread."""
+        return f"work + {self.field(f'recurrent{k}')} + {i} * range_ * SIZE"
+
+    def stages_of_x(self, i: int) -> list[int]:
+        """The stages that add to the gradient of x number i; the first one if none does."""
+        return [k for k, stage in enumerate(self.program.stages) if not stage.graph.is_zero(f"grad_x{i}")] or [0]
 
     def needs_before(self, k: int) -> bool:
         return k > 0 or self.variant.recompute
@@ -307,6 +307,5 @@ class _Printer(Writer):
     def wanted_params(self) -> list[int]:
         return [i for i, needed in enumerate(self.variant.needs_params) if needed]
 
-    @property
-    def shared(self) -> int | None:
-        return shared_gradient(self.program, self.variant.needs_x)
+    def shared(self, k: int) -> int | None:
+        return shared_gradient(self.program, self.variant.needs_x, k)

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
 from bionets.scan.native import DEPTH, TILE_ROWS, VECTOR_BYTES
-from bionets.scan.numba_memory import load32, load64, store32, store64
+from bionets.scan.numba_vectors import copy32, copy64
 
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
@@ -78,73 +78,91 @@ def _tile(element: Any, rows: int, vectors: int, accumulate: bool) -> Any:
     return tile
 
 
+def _strip(element: Any, vectors: int, accumulate: bool) -> Callable[..., None]:
+    """All rows of a few vectors of columns."""
+    size = 8 if element == ir.DoubleType() else 4
+    wide, pair, thin = (_tile(element, rows, vectors, accumulate) for rows in (TILE_ROWS, 2, 1))
+
+    @njit(error_model="numpy", forceinline=True)  # for then the steps that are 1 are known to LLVM
+    def strip(
+        out: int, out_row: int, a: int, a_row: int, a_step: int, b: int, b_row: int, rows: int, inner: int
+    ) -> None:
+        row = 0
+        while row < rows:
+            here, there = out + row * out_row * size, a + row * a_row * size
+            if row + TILE_ROWS <= rows:
+                wide(here, out_row, there, a_row, a_step, b, b_row, inner)
+                row += TILE_ROWS
+            elif accumulate and row + 2 <= rows:  # features are often few, so that the last ones count
+                pair(here, out_row, there, a_row, a_step, b, b_row, inner)
+                row += 2
+            else:
+                thin(here, out_row, there, a_row, a_step, b, b_row, inner)
+                row += 1
+
+    return strip
+
+
 def _panels(element: Any, accumulate: bool) -> Callable[..., None]:
-    """The whole product, cut into tiles. `columns`, a multiple of a vector, is also the row length of out and b."""
+    """The whole product, strip by strip; `columns` is a multiple of a vector.
+
+    Rows of `out` may be shorter than `columns`: what one runs over into is written after it.
+    """
     size = 8 if element == ir.DoubleType() else 4
     lanes = VECTOR_BYTES // size
-    wide1, wide2, wide3, wide4 = (_tile(element, TILE_ROWS, vectors, accumulate) for vectors in (1, 2, 3, 4))
-    thin1, thin2, thin3, thin4 = (_tile(element, 1, vectors, accumulate) for vectors in (1, 2, 3, 4))
+    strip1, strip2, strip3, strip4 = (_strip(element, vectors, accumulate) for vectors in (1, 2, 3, 4))
 
-    @njit(error_model="numpy")
-    def panels(out: int, a: int, a_row: int, a_step: int, b: int, columns: int, rows: int, inner: int) -> None:
-        column = 0
-        while column < columns:
-            left = (columns - column) // lanes
+    @njit(error_model="numpy", forceinline=True)
+    def panels(
+        out: int, out_row: int, a: int, a_row: int, a_step: int, b: int, b_row: int, columns: int, rows: int, inner: int
+    ) -> None:
+        left = columns // lanes
+        while left > 0:  # from right to left, for the sake of short rows
             count = (left + WIDEST - 1) // WIDEST
-            vectors = (left + count - 1) // count  # panels of nearly equal width
-            panel, target = b + column * size, out + column * size
-            row = 0
-            while row < rows:
-                here, there = target + row * columns * size, a + row * a_row * size
-                if row + TILE_ROWS <= rows:
-                    if vectors == 4:
-                        wide4(here, columns, there, a_row, a_step, panel, columns, inner)
-                    elif vectors == 3:
-                        wide3(here, columns, there, a_row, a_step, panel, columns, inner)
-                    elif vectors == 2:
-                        wide2(here, columns, there, a_row, a_step, panel, columns, inner)
-                    else:
-                        wide1(here, columns, there, a_row, a_step, panel, columns, inner)
-                    row += TILE_ROWS
-                else:
-                    if vectors == 4:
-                        thin4(here, columns, there, a_row, a_step, panel, columns, inner)
-                    elif vectors == 3:
-                        thin3(here, columns, there, a_row, a_step, panel, columns, inner)
-                    elif vectors == 2:
-                        thin2(here, columns, there, a_row, a_step, panel, columns, inner)
-                    else:
-                        thin1(here, columns, there, a_row, a_step, panel, columns, inner)
-                    row += 1
-            column += vectors * lanes
+            vectors = (left + count - 1) // count  # strips of nearly equal width
+            left -= vectors
+            target, panel = out + left * lanes * size, b + left * lanes * size
+            if vectors == 4:
+                strip4(target, out_row, a, a_row, a_step, panel, b_row, rows, inner)
+            elif vectors == 3:
+                strip3(target, out_row, a, a_row, a_step, panel, b_row, rows, inner)
+            elif vectors == 2:
+                strip2(target, out_row, a, a_row, a_step, panel, b_row, rows, inner)
+            else:
+                strip1(target, out_row, a, a_row, a_step, panel, b_row, rows, inner)
 
     return panels
 
 
-def _products(element: Any, load: Any, store: Any) -> dict[str, Callable[..., None]]:
+def _products(element: Any, copy: Any) -> dict[str, Callable[..., None]]:
     size = 8 if element == ir.DoubleType() else 4
+    lanes = VECTOR_BYTES // size
     multiply, accumulate = _panels(element, False), _panels(element, True)
 
-    def product(out: int, a: int, a_row: int, b: int, columns: int, rows: int, inner: int) -> None:
-        """out[r, j] = sum over k of a[r, k] · b[k, j], with b and out `columns` wide."""
+    def product(out: int, a: int, a_row: int, b: int, width: int, rows: int, inner: int) -> None:
+        """out[r, j] = sum over k of a[r, k] · b[k, j] for j < width, with b padded to whole vectors. The rows of out
+        adjoin, and what follows the last one, up to a whole vector, is overwritten."""
+        columns = (width + lanes - 1) // lanes * lanes
         for first in range(0, rows, ROWS):
-            here, there = out + first * columns * size, a + first * a_row * size
-            multiply(here, there, a_row, 1, b, columns, min(ROWS, rows - first), inner)
+            here, there = out + first * width * size, a + first * a_row * size
+            multiply(here, width, there, a_row, 1, b, columns, columns, min(ROWS, rows - first), inner)
 
     def weight_product(
         out: int, a: int, a_row: int, b: int, b_row: int, packed: int, columns: int, rows: int, inner: int, width: int
     ) -> None:
-        """out[r, j] += sum over k of a[k, r] · b[k, j] for j < width, by way of `packed`, [DEPTH, columns] of zeros."""
+        """out[r, j] += sum over k of a[k, r] · b[k, j] for j < width. Whole vectors of b are read, and what lies behind
+        a row ends in columns of no interest; so the last rows go by way of `packed`, [DEPTH, columns] of zeros."""
         for first in range(0, inner, DEPTH):
             depth = min(DEPTH, inner - first)
-            for k in range(depth):
-                source, target = b + (first + k) * b_row * size, packed + k * columns * size
-                for j in range(width):
-                    store(target, j, load(source, j))
-            accumulate(out, a + first * a_row * size, 1, a_row, packed, columns, rows, depth)
+            here, there = a + first * a_row * size, b + first * b_row * size
+            there_row = b_row
+            if inner - first - depth < lanes:
+                for k in range(depth):
+                    copy(packed + k * columns * size, there + k * b_row * size, width)
+                there, there_row = packed, columns
+            accumulate(out, columns, here, 1, a_row, there, there_row, columns, rows, depth)
 
     return {"product": product, "weight_product": weight_product}
 
 
-products32 = _products(ir.FloatType(), load32, store32)
-products64 = _products(ir.DoubleType(), load64, store64)
+products32, products64 = _products(ir.FloatType(), copy32), _products(ir.DoubleType(), copy64)

@@ -231,7 +231,4 @@ class Writer:
         self.emit(f"{name}({', '.join(['block', '(count + 15) // 16 * 16', 'F(t)', *pointers.values()])})")
 
     def slot_of_input(self, k: int, name: str) -> str:
-        for role in ("state", "recurrent"):
-            if name.startswith(role):
-                return f"{role}{k}_{name.removeprefix(role)}"
-        return name
+        return f"state{k}_{name.removeprefix('state')}" if name.startswith("state") else name

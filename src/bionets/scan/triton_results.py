@@ -18,7 +18,7 @@ class Results:
         self.call, self.needs_x, self.needs_params = call, needs_x, needs_params
         time, batch, width = call.time, call.batch, call.width
         blocks = [stage.blocks for stage in call.program.stages]
-        self.shared = shared_gradient(call.program, needs_x)
+        self.shared = shared_gradient(call.program, needs_x) if len(call.program.stages) == 1 else None
         self.x = self.empty(time, batch, sum(needs_x), width)
         self.state = [self.empty(batch, width) for _ in call.state]
         self.sums = {i: self.empty(batch, width) for i, needed in enumerate(needs_params) if needed}
