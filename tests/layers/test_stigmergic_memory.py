@@ -185,6 +185,19 @@ def test_the_published_network_has_3144_parameters() -> None:
     assert isinstance(memory.mark_recurrence, nn.Linear) and isinstance(memory.tick_recurrence, nn.Linear)
 
 
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    layer, x = RecurrentStigmergicMemory(28, 15, 1, 20), torch.rand(28, 97, 28)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            output, _ = layer.over_time(x, backend="numba")
+            results.append((output, *torch.autograd.grad(output.square().sum(), layer.parameters())))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
 def test_the_published_network_trains_step_by_step_and_over_sequences_to_the_same_numbers() -> None:
     generator = torch.Generator().manual_seed(0)
     batches = [(torch.rand(28, 8, 28, generator=generator), torch.rand(8, 10, generator=generator)) for _ in range(5)]

@@ -59,6 +59,24 @@ def test_same_input_gives_same_bits(name: str) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.parametrize("width", [1, 17, 70])  # less than a vector, one and a little more, more than a strip
+def test_a_dense_scan_of_any_width(width: int) -> None:
+    def step(x, recurrent, h, bias):  # type: ignore[no-untyped-def]
+        h = torch.sigmoid(x[0] + recurrent[0]) * torch.tanh(x[1] + recurrent[1] + bias) + recurrent[2]
+        return h, h
+
+    generator = torch.Generator().manual_seed(width)
+    shapes = ((4, 7, 2, width), (7, width), (width,), (3 * width, width))
+    leaves = [(torch.randn(shape, generator=generator) / width**0.5).requires_grad_() for shape in shapes]
+    results = []
+    for backend in ("numba", "reference"):
+        x, h, bias, weight = leaves
+        y, last = dense_scan(step, x.unbind(2), h, bias, weight, backend=backend)
+        results.append((y, last, *torch.autograd.grad(y.square().sum() + last.sum(), leaves)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     x, h = torch.randn(40, 33, 3, 70), torch.randn(33, 70)
     w = torch.randn(70)

@@ -43,6 +43,15 @@ def test_any_layout_and_a_frozen_weight() -> None:
     torch.testing.assert_close(across.grad, weight.detach().sum(0).expand_as(across), rtol=1e-4, atol=1e-4)
 
 
+def test_an_input_that_is_the_same_everywhere() -> None:
+    x, weight = _inputs((1, 1, 33), 9, torch.float64)
+    everywhere = x.detach().expand(1000, 3, 33)
+    out = project(everywhere, weight)
+    torch.testing.assert_close(out, F.linear(everywhere, weight))
+    out.sum().backward()
+    torch.testing.assert_close(weight.grad, 3000 * x.detach()[0].expand(9, 33))
+
+
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float32)
     seed, results, threads = torch.ones(100, 31, 99), [], torch.get_num_threads()

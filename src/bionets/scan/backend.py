@@ -1,10 +1,11 @@
 """What a compiling backend is called with, which histories its backward pass needs, and what that gives back."""
 
+import functools
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from bionets.scan.program import Program
+from bionets.scan.program import Program, program_of
 
 
 @dataclass
@@ -52,6 +53,13 @@ class Gradients:
     state: list[Tensor]
     params: list[Tensor]
     weights: list[Tensor]
+
+
+@functools.cache
+def shared_gradients(program_key: str, needs_x: tuple[bool, ...]) -> tuple[int | None, ...]:
+    """`shared_gradient` of each stage of a program."""
+    program = program_of(program_key)
+    return tuple(shared_gradient(program, needs_x, number) for number in range(len(program.stages)))
 
 
 def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0) -> int | None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients, shared_gradient
+from bionets.scan.backend import Call, Gradients, shared_gradients
 from bionets.scan.buffers import empty
 from bionets.scan.native import LANES, padded
 from bionets.scan.numba_compile import find_kernel, helper_address
@@ -18,7 +18,7 @@ from bionets.scan.threads import run_parts, split
 CACHE_BYTES = (
     512 * 1024
 )  # what the blocks that are walked together through time may take, about half a second-level cache
-SMALL = 1 << 14  # elements times steps below which a second thread does not pay
+SMALL = 1 << 15  # elements times steps below which a second thread does not pay
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -48,13 +48,13 @@ def backward(
     """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
     program, time, batch, width = call.program, call.time, call.batch, call.width
     total, dtype = sum(needs_x), program.dtype
-    shared = [shared_gradient(program, needs_x, k) for k in range(len(program.stages))]
+    shared = shared_gradients(program.key, needs_x)
     recompute = call.checkpoint_every > 1
     grad_y = [None if leaf is None else _rows(leaf, dtype) for leaf in grad_y]
     grad_final = [None if leaf is None else leaf.to(dtype).contiguous() for leaf in grad_final]
     grad_x = empty((time, batch, total, width), dtype) if total else None
     grad_state = [torch.empty(batch, width, dtype=dtype) for _ in range(program.state)]
-    sums = [torch.empty(batch, width, dtype=dtype) for needed in needs_params if needed]
+    sums = torch.empty(sum(needs_params), batch, width, dtype=dtype)
     blocks = [stage.blocks for stage in program.stages]
     grad_recurrent = [
         empty((time, batch, n * width), dtype) if n and where is None else None
@@ -76,12 +76,16 @@ def backward(
     for i, leaf in enumerate(grad_y):
         table[f"grad_y{i}_time"], table[f"grad_y{i}_row"] = (0, 0) if leaf is None else leaf.stride()[:2]
     wanted = [i for i, needed in enumerate(needs_params) if needed]
-    table |= {f"grad_params{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums, strict=True)}
+    table |= {f"grad_params{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums.unbind(), strict=True)}
     table["grad_x"] = 0 if grad_x is None else grad_x.data_ptr()
     masked = call.lengths is not None
     _run(call, Variant(True, masked, recompute, needs_x, needs_params), table)
 
-    params = [_sum(each, call.params[i]) for i, each in zip(wanted, sums, strict=True)]
+    totals = sums.numpy().sum(axis=1)  # over the batch, in one order; for a scalar parameter over everything
+    params = [
+        torch.from_numpy(total.sum(keepdims=True) if call.params[i].numel() == 1 else total)
+        for i, total in zip(wanted, totals, strict=True)
+    ]
     weights = []
     for k in range(len(call.weights)):
         gradient, where = grad_recurrent[k], shared[k]
@@ -92,12 +96,6 @@ def backward(
         assert gradient is not None
         weights.append(_weight_gradient(call, k, gradient, before[k], states[0]))
     return Gradients(grad_x, grad_state, params, weights)
-
-
-def _sum(sums: Tensor, param: Tensor) -> Tensor:
-    """Over the batch, in one order; for a scalar parameter over everything."""
-    total = sums.numpy().sum(axis=0, keepdims=True)
-    return torch.from_numpy(total.sum(axis=1) if param.numel() == 1 else total[0])
 
 
 def _weight_gradient(call: Call, k: int, gradient: Tensor, before: Tensor | None, history: Tensor) -> Tensor:

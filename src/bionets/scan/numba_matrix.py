@@ -12,7 +12,7 @@ from bionets.scan.native import DEPTH, TILE_ROWS, padded
 from bionets.scan.numba_compile import helper
 from bionets.scan.threads import run_parts, split
 
-SMALL = 1 << 14  # multiplications below which a second thread does not pay
+SMALL = 1 << 21  # multiplications below which a second thread does not pay
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:

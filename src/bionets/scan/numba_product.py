@@ -156,7 +156,7 @@ def _products(element: Any, copy: Any) -> dict[str, Callable[..., None]]:
             depth = min(DEPTH, inner - first)
             here, there = a + first * a_row * size, b + first * b_row * size
             there_row = b_row
-            if inner - first - depth < lanes:
+            if (inner - first - depth) * b_row < lanes:
                 for k in range(depth):
                     copy(packed + k * columns * size, there + k * b_row * size, width)
                 there, there_row = packed, columns

@@ -24,6 +24,9 @@ _forked = False
 
 def run_parts(function: Callable[[int, int], None], bounds: list[int]) -> None:
     """Call function(bounds[i], bounds[i + 1]) for all parts, on as many threads."""
+    if len(bounds) == 2:
+        function(*bounds)
+        return
     parts = list(itertools.pairwise(bounds))
     left, failures = iter(parts), list[BaseException]()
 
@@ -35,9 +38,7 @@ def run_parts(function: Callable[[int, int], None], bounds: list[int]) -> None:
             failures.append(failure)
 
     team = None if _forked else _openmp()
-    if len(parts) == 1:
-        member()
-    elif team is not None:
+    if team is not None:
         team(_MEMBER(member), None, len(parts), 0)
     else:
         waiting = [_executor().submit(member) for _ in parts[1:]]
