@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks import cells
 from benchmarks.child import in_new_process
-from bionets.scan import scan, surrogate
+from bionets.scan import dense_scan, scan, surrogate
 
 SIZE = (10, 4, 8)
 
@@ -50,6 +50,16 @@ def adaptive_lif(
     return spike, (v - spike * (1 + a), rho * a + spike)
 
 
+def recurrent_lif(
+    x: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor], params: tuple[()]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """v = 0.9·v + x + W s, where s are the spikes of the step before; spike where v ≥ 1; v −= spike."""
+    _, v = state
+    v = 0.9 * v + x + recurrent
+    spike = surrogate.arctan(v - 1)
+    return spike, (spike, v - spike)
+
+
 def _run_adaptive_lif() -> None:
     decay = torch.full(SIZE[2:], 0.9, requires_grad=True)
     zeros = torch.zeros(SIZE[1:])
@@ -63,7 +73,13 @@ def _run_dsrlits() -> None:
     scan(cells.dsrlits_round, x, cells.DSRLITSState(pair, pair, pair), params)[0].sum().backward()
 
 
-CELLS = {"adaptive LIF": _run_adaptive_lif, "DSRLITS": _run_dsrlits}
+def _run_recurrent_lif() -> None:
+    x, weight = torch.randn(SIZE, requires_grad=True), torch.randn(SIZE[2], SIZE[2], requires_grad=True)
+    zeros = torch.zeros(SIZE[1:])
+    dense_scan(recurrent_lif, x, (zeros, zeros), (), weight)[0].sum().backward()
+
+
+CELLS = {"adaptive LIF": _run_adaptive_lif, "recurrent LIF": _run_recurrent_lif, "DSRLITS": _run_dsrlits}
 
 if __name__ == "__main__":
     warnings.simplefilter("error")  # a fall-back to the reference backend is no first call
