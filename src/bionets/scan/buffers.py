@@ -4,6 +4,7 @@ import math
 import os
 import threading
 import weakref
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ KEPT = 1 << 30  # bytes kept for later at most
 ALIGNMENT = 64  # bytes of a cache line, which no vector should straddle
 
 _lock = threading.RLock()  # a finaliser may run at any allocation, also one made under the lock
-_free: dict[int, list[np.ndarray]] = {}
+_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the one asked for last at the end
 _kept = 0
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -33,6 +34,8 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 def _take(size: int) -> np.ndarray:
     global _kept
     with _lock:
+        if size in _free:
+            _free.move_to_end(size)
         memory = _free[size].pop() if _free.get(size) else None
         if memory is not None:
             _kept -= size
@@ -48,9 +51,14 @@ def _take(size: int) -> np.ndarray:
 def _give_back(memory: np.ndarray) -> None:
     global _kept
     with _lock:
-        if _kept + memory.nbytes <= KEPT:
-            _free.setdefault(memory.nbytes, []).append(memory)
-            _kept += memory.nbytes
+        _free.setdefault(memory.nbytes, []).append(memory)
+        _kept += memory.nbytes
+        while _kept > KEPT:  # what has gone out of use makes room
+            oldest, arrays = next(iter(_free.items()))
+            if arrays:
+                _kept -= arrays.pop().nbytes
+            if not arrays:
+                del _free[oldest]
 
 
 class _Handle(np.ndarray):

@@ -1,0 +1,44 @@
+"""The memory of large results is used again, and what goes out of use makes room for what is in use."""
+
+import pytest
+import torch
+
+from bionets.scan import buffers
+
+MEBI = 1 << 20
+
+
+def address(mebibytes: int) -> int:
+    """Of a buffer that is given back at once."""
+    return buffers.empty((mebibytes * MEBI // 4,), torch.float32).data_ptr()
+
+
+@pytest.fixture(autouse=True)
+def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "_free", type(buffers._free)())
+    monkeypatch.setattr(buffers, "_kept", 0)
+    monkeypatch.setattr(buffers, "KEPT", 8 * MEBI)
+
+
+def test_a_buffer_of_the_same_size_lies_where_the_last_one_lay() -> None:
+    assert address(3) == address(3)
+
+
+def test_a_buffer_in_use_is_nobody_elses() -> None:
+    one = buffers.empty((MEBI,), torch.float32)
+    other = buffers.empty((MEBI,), torch.float32)
+    assert one.data_ptr() != other.data_ptr()
+
+
+def test_sizes_that_nobody_asks_for_make_room_for_those_in_use() -> None:
+    for mebibytes in (2, 3, 2, 5, 2, 4, 2):
+        address(mebibytes)
+    kept = {size // MEBI for size, arrays in buffers._free.items() if arrays}
+    assert kept == {2, 4}
+    assert buffers._kept == sum(array.nbytes for arrays in buffers._free.values() for array in arrays) == 6 * MEBI
+
+
+def test_what_is_larger_than_all_that_is_kept_is_not_kept() -> None:
+    address(2)
+    address(9)
+    assert buffers._kept <= 8 * MEBI
