@@ -17,22 +17,34 @@ from torch import Tensor
 from benchmarks import cells
 from benchmarks.child import in_new_process
 from bionets.scan import dense_scan, scan, surrogate
+from bionets.scan.numba_compile import helper_address
+from bionets.scan.numba_writer import HELPERS
 
 SIZE = (10, 4, 8)
+FRESH, USED = "on a fresh machine", "after other cells"
+SHARED = "what all cells share"
 
 
 def first_calls(rounds: int) -> Iterator[tuple[str, float | None, float | None, str | None]]:
-    """Cell, median seconds with an empty cache and with a filled one, and why there are none."""
+    """Cell, median seconds until it is compiled, and with it in the cache; and why there are none. Each is compiled
+    where nothing has been compiled yet, and where what all cells share has been.
+    """
     for cell in CELLS:
-        compiled, cached = [], []
-        try:
-            for _ in range(rounds):
-                with tempfile.TemporaryDirectory() as folder:
-                    compiled.append(in_new_process("benchmarks.first_call", cell, **_cache_in(folder)))
-                    cached.append(in_new_process("benchmarks.first_call", cell, **_cache_in(folder)))
-            yield cell, statistics.median(compiled), statistics.median(cached), None
-        except (RuntimeError, OSError, ValueError) as error:
-            yield cell, None, None, str(error)
+        for machine in (FRESH, USED):
+            try:
+                times = [_compile_and_read(cell, machine) for _ in range(rounds)]
+                compiled, cached = (statistics.median(each) for each in zip(*times, strict=True))
+                yield f"{cell}, {machine}", compiled, cached, None
+            except (RuntimeError, OSError, ValueError) as error:
+                yield f"{cell}, {machine}", None, None, str(error)
+
+
+def _compile_and_read(cell: str, machine: str) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        if machine == USED:
+            in_new_process("benchmarks.first_call", SHARED, **_cache_in(folder))
+        compiled, cached = (in_new_process("benchmarks.first_call", cell, **_cache_in(folder)) for _ in range(2))
+    return compiled, cached
 
 
 def _cache_in(folder: str) -> dict[str, str]:
@@ -79,10 +91,15 @@ def _run_recurrent_lif() -> None:
     dense_scan(recurrent_lif, x, (zeros, zeros), (), weight)[0].sum().backward()
 
 
+def _compile_shared() -> None:
+    for name in (*HELPERS, "weight_product"):
+        helper_address(name, 32)
+
+
 CELLS = {"adaptive LIF": _run_adaptive_lif, "recurrent LIF": _run_recurrent_lif, "DSRLITS": _run_dsrlits}
 
 if __name__ == "__main__":
     warnings.simplefilter("error")  # a fall-back to the reference backend is no first call
     start = time.perf_counter()
-    CELLS[sys.argv[1]]()
+    {**CELLS, SHARED: _compile_shared}[sys.argv[1]]()
     print(json.dumps(time.perf_counter() - start))
