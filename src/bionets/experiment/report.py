@@ -56,6 +56,11 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
         console.print(f"published: {source}", highlight=False)
 
 
+def print_stopped(console: Console) -> None:
+    """What Ctrl-C leaves."""
+    console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
+
+
 def command_of(overrides: list[str]) -> str:
     """The command that makes this run."""
     return " ".join(["python train.py", *(shlex.quote(override) for override in overrides)])

@@ -26,7 +26,7 @@ from bionets.experiment.errors import Pruned, UserError, keyboard_interrupts, on
 from bionets.experiment.isolation import isolated
 from bionets.experiment.metrics_file import read_metrics
 from bionets.experiment.model_figures import draw_model
-from bionets.experiment.report import print_results, title_of
+from bionets.experiment.report import print_results, print_stopped, title_of
 from bionets.experiment.result import note_failure, summarise
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.sweep.trial import begin_trial
@@ -112,7 +112,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         except BaseException as error:
             note_failure(folder, error)
             if isinstance(error, KeyboardInterrupt):
-                console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
+                print_stopped(console)
             raise
     print_results(console, config, result, folder, run.overrides, brief=multirun)
     return result["metrics"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
-from bionets.scan.native import PLACES
+from bionets.scan.native import LANES, PLACES
 
 HELPERS = ("load_rows", "add_rows", "store_rows", "load_params", "load_lengths", "product")  # called by address
 BLOCK_BYTES = 24 * 1024  # what one block's slots may take, so that it stays in the first-level cache
@@ -228,7 +228,8 @@ class Writer:
         text = "\n".join(lines)
         if text not in self.functions:
             self.functions.append(text)
-        self.emit(f"{name}({', '.join(['block', '(count + 15) // 16 * 16', 'F(t)', *pointers.values()])})")
+        whole = f"(count + {LANES - 1}) // {LANES} * {LANES}"
+        self.emit(f"{name}({', '.join(['block', whole, 'F(t)', *pointers.values()])})")
 
     def slot_of_input(self, k: int, name: str) -> str:
         return f"state{k}_{name.removeprefix('state')}" if name.startswith("state") else name

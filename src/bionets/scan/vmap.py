@@ -15,7 +15,6 @@ from bionets.scan.operator import run_scan
 from bionets.scan.program import program_of
 
 Axis = int | None  # along which a tensor is batched
-Axes = Sequence[Axis]
 
 
 def _join_scans(

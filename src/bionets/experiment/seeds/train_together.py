@@ -13,6 +13,7 @@ from bionets.experiment.callbacks import Record
 from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.config import RunConfig
 from bionets.experiment.errors import UserError, keyboard_interrupts
+from bionets.experiment.report import print_stopped
 from bionets.experiment.result import note_failure
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
@@ -87,7 +88,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             for folder in folders:
                 note_failure(folder, error)
             if isinstance(error, KeyboardInterrupt):
-                Console().print("stopped: the same command goes on from the last whole epoch", highlight=False)
+                print_stopped(Console())
             raise
         for member in members:
             with mirror(member.run.values, member.folder, member.run.digest) as logger:
