@@ -10,7 +10,7 @@ import platform
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, float64, int32, int64, njit, types
+from numba import float32, float64, int32, int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
@@ -132,27 +132,23 @@ def restore_mode(typing: Any, mode: Any) -> Any:
 
 
 @intrinsic
-def prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the cache line at an address, which may be anything."""
+def expect(typing: Any, address: Any, size: Any) -> Any:
+    """Have so many bytes from an address on, which may be anything, brought near while other things are computed."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        byte, number, zero = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)(0)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [builder.inttoptr(values[0], byte), number(0), number(3), number(1)])
+        with cgutils.for_range_slice(builder, zero, values[1], zero.type(LINE), zero.type) as (done, _):
+            place = builder.inttoptr(builder.add(values[0], done), byte)
+            builder.call(function, [place, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
-    return types.void(int64), emit
+    return types.void(int64, int64), emit
 
 
 def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str, Any]:
     """Functions that move rows between a block's slot and a tensor `[B, N]` whose rows lie `row` elements apart."""
-
-    @njit(error_model="numpy")
-    def expect(address: int, count: int) -> None:
-        """Have the block after this one brought near while this one is computed."""
-        for i in range(0, count * size, LINE):
-            prefetch(address + i)
 
     def load_rows(block: int, slot: int, source: int, row: int, first: int, count: int, width: int) -> None:
         if source == 0:
@@ -160,7 +156,7 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
                 store(block, slot + i, 0.0)
         elif row == width:
             source += first * size
-            expect(source + count * size, count)
+            expect(source + count * size, count * size)
             for i in range(count):
                 store(block, slot + i, load(source, i))
         else:
@@ -171,7 +167,7 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
             while done < count:
                 run = min(width - column, count - done)
                 start = source + (batch * row + column) * size
-                expect(start + ahead * size, run)
+                expect(start + ahead * size, run * size)
                 copy(block + (slot + done) * size, start, run)
                 done += run
                 batch += 1
@@ -195,7 +191,7 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
     def store_rows(block: int, slot: int, target: int, row: int, first: int, count: int, width: int) -> None:
         if row == width:
             target += first * size
-            expect(target + count * size, count)
+            expect(target + count * size, count * size)
             for i in range(count):
                 store(target, i, load(block, slot + i))
         else:
@@ -206,7 +202,7 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
             while done < count:
                 run = min(width - column, count - done)
                 start = target + (batch * row + column) * size
-                expect(start + ahead * size, run)
+                expect(start + ahead * size, run * size)
                 copy(start, block + (slot + done) * size, run)
                 done += run
                 batch += 1

@@ -195,9 +195,8 @@ class Writer:
         def read(slot: str) -> str:
             return f"load(block, {slot} + i, 0)"
 
-        lines = [
-            f"@njit(error_model='numpy')\ndef {name}({', '.join(['block', 'count', 'time', *pointers.values()])}):"
-        ]
+        arguments = ", ".join(["block", "count", "time", *pointers.values()])
+        lines = ["@njit(error_model='numpy', no_cpython_wrapper=True)", f"def {name}({arguments}):"]
         lines.append("    for i in range(count):")
         if masked:
             lines.append(f"        active = time < {read(self.slot('length'))}")
