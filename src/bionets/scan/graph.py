@@ -63,6 +63,10 @@ class Graph:
         node = self.nodes[self.outputs[output]]
         return node.op == "constant" and node.value == 0
 
+    def input_behind(self, output: str) -> str:
+        """The name of the input that an output is, as it came in; "" where something is computed."""
+        return self.nodes[self.outputs[output]].name
+
     def select(self, outputs: Iterable[str]) -> "Graph":
         """The graph of these outputs alone, without the nodes that none of them needs."""
         wanted = {name: self.outputs[name] for name in outputs}
@@ -90,9 +94,13 @@ class Graph:
 
 
 class GraphBuilder:
-    """Adds nodes to a graph; equal values become one node, and operations that change nothing disappear."""
+    """Adds nodes to a graph; equal values become one node, and operations that change nothing disappear.
 
-    def __init__(self) -> None:
+    epsilon: of the dtype in which everything is computed.
+    """
+
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
         self.nodes: list[Node] = []
         self.source = ""
         self._known: dict[object, int] = {}

@@ -16,7 +16,7 @@ from bionets.scan.numba_writer import HELPERS
 from bionets.scan.threads import run_parts, split
 
 CACHE_BYTES = (
-    512 * 1024
+    256 * 1024
 )  # what the blocks that are walked together through time may take, about half a second-level cache
 SMALL = 1 << 15  # elements times steps below which a second thread does not pay
 
@@ -135,8 +135,9 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     grain = width if packed else kernel.source.width
     bounds = split(count, grain) if count * call.time > SMALL else [0, count]
     largest = max(high - low for low, high in itertools.pairwise(bounds))
-    if not packed:
-        largest = min(largest, max(1, CACHE_BYTES // kernel.source.block_bytes) * kernel.source.width)
+    most = max(1, CACHE_BYTES // kernel.source.block_bytes * kernel.source.width // grain) * grain
+    ranges = -(-largest // most)
+    largest = -(-largest // (ranges * grain)) * grain
     table["range"] = largest
     offset = -(-largest // kernel.source.width) * kernel.source.block_bytes
 
@@ -163,13 +164,14 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     table |= {name: helper_address(name, 8 * size) if name in used else 0 for name in HELPERS}
     words = np.array([table[name] for name in kernel.source.fields], np.int64)
 
-    def part(low: int, high: int) -> None:
-        if low < high:
-            work = np.empty(offset + 64, np.uint8)
-            address = work.ctypes.data
-            kernel.run(words.ctypes.data, low, high, address + -address % 64)
-
-    run_parts(part, bounds)
+    # A work area for each part, at the beginning of a cache line; there is one more bound than parts, for the first.
+    area = -(-offset // 64) * 64
+    work = np.empty(len(bounds) * area, np.uint8)
+    first = work.ctypes.data + -work.ctypes.data % 64
+    run_parts(
+        kernel.address,
+        [(words.ctypes.data, low, high, first + i * area) for i, (low, high) in enumerate(itertools.pairwise(bounds))],
+    )
 
 
 def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,6 +1,5 @@
 """From a printed kernel to machine code that runs without the interpreter's lock, compiled once and kept on disk."""
 
-import ctypes
 import functools
 import hashlib
 import importlib.metadata
@@ -22,14 +21,12 @@ _lock = threading.RLock()
 _kernels: dict[tuple[str, Variant], "Kernel"] = {}
 _helpers: dict[tuple[str, int], int] = {}
 
-KERNEL_TYPE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)  # releases the interpreter's lock
-
 
 @dataclass(frozen=True)
 class Kernel:
-    """`run(table, low, high, work)`: addresses and bounds, all integers."""
+    """The address of `kernel(table, low, high, work)`: addresses and bounds, all integers."""
 
-    run: Callable[[int, int, int, int], None]
+    address: int
     source: Source
 
 
@@ -39,8 +36,8 @@ def find_kernel(program: Program, variant: Variant) -> Kernel:
         kernel = _kernels.get((program.key, variant))
         if kernel is None:
             source = print_kernel(program, variant)
-            address = _address(source.text, lambda: _function_of(source.text, "kernel"))
-            kernel = _kernels[program.key, variant] = Kernel(KERNEL_TYPE(address), source)
+            kernel = Kernel(compile_function(source.text, "kernel"), source)
+            _kernels[program.key, variant] = kernel
         return kernel
 
 
@@ -53,15 +50,9 @@ def helper_address(name: str, bits: int) -> int:
 
 
 def compile_function(text: str, name: str) -> int:
-    """The address of a function of integers that is no kernel, given its source."""
+    """The address of a function of integers, given its source."""
     with _lock:
         return _address(text, lambda: _function_of(text, name))
-
-
-@functools.cache
-def helper(name: str, bits: int, arguments: int) -> Callable[..., None]:
-    """A helper of so many integers, to be called from here rather than from a kernel."""
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(helper_address(name, bits))
 
 
 def _address(text: str, function: Callable[[], Any]) -> int:

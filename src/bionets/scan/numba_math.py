@@ -1,8 +1,9 @@
 """Elementwise functions that LLVM vectorises: no branch, no call, no table.
 
 float32 versions are polynomials with bit tricks, within 2.5 units in the last place, right at infinities and NaN.
-float64 versions call the C library: slower and exact enough for gradcheck. Sums and products are never contracted, so
-that thresholds fall on the same side as in eager torch; only the polynomials use fused multiply-add explicitly.
+float64 versions call the C library: slower and exact enough for gradcheck. LLVM never contracts sums and products, so
+that thresholds fall on the same side as in eager torch; the polynomials use fused multiply-add explicitly, and so do
+gradients (see `numba_writer.products_in_sums`).
 """
 
 import math

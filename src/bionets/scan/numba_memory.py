@@ -209,10 +209,17 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
                 column = 0
 
     def load_params(block: int, slot: int, source: int, step: int, first: int, count: int, width: int) -> None:
+        if step == 0:
+            for i in range(count):
+                store(block, slot + i, load(source, 0))
+            return
         column = first % width
-        for i in range(count):
-            store(block, slot + i, load(source, column * step))
-            column = column + 1 if column + 1 < width else 0
+        done = 0
+        while done < count:
+            run = min(width - column, count - done)
+            copy(block + (slot + done) * size, source + column * size, run)
+            done += run
+            column = 0
 
     def load_lengths(block: int, slot: int, source: int, _: int, first: int, count: int, width: int) -> None:
         for i in range(count):
@@ -235,3 +242,32 @@ def invoke(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f:
         return context.get_dummy_value()
 
     return types.void(*[int64] * 8), emit
+
+
+def call_with(count: int) -> Any:
+    """call(address, words): call the function at an address with `count` integers, which lie at `words`."""
+
+    @intrinsic
+    def call(typing: Any, address: Any, words: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            number = ir.IntType(64)
+            kind = ir.FunctionType(ir.VoidType(), [number] * count)
+            arguments = [builder.load(_pointer(builder, number, values[1], number(i))) for i in range(count)]
+            builder.call(builder.inttoptr(values[0], kind.as_pointer()), arguments)
+            return context.get_dummy_value()
+
+        return types.void(int64, int64), emit
+
+    return call
+
+
+@intrinsic
+def take(typing: Any, address: Any) -> Any:
+    """The integer at an address, which becomes one more; no two threads get the same."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        number = ir.IntType(64)
+        place = builder.inttoptr(values[0], number.as_pointer())
+        return builder.atomic_rmw("add", place, number(1), "monotonic")
+
+    return int64(int64), emit

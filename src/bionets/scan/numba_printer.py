@@ -44,6 +44,7 @@ class _Printer(Writer):
         self.dense = bool(program.stages[0].blocks)
         self.single = len(program.stages) == 1
         self.loaded: set[str] = set()  # slots that hold this time step's inputs
+        self.same_slot = self.handed_on()
 
     def print(self) -> Source:
         with self.indented("for first in range(low, high, range_):"):
@@ -118,14 +119,13 @@ class _Printer(Writer):
 
     def advance_stage(self, k: int, outputs: bool, into: int) -> None:
         stage = self.program.stages[k]
-        names = [f"new_state{i}" for i in range(stage.state_out)] + [
-            f"y{i}" for i in range(stage.outputs if outputs else 0)
-        ]
+        states = [i for i in range(stage.state_out) if f"state{into}_{i}" not in self.same_slot]
+        names = [f"new_state{i}" for i in states] + [f"y{i}" for i in range(stage.outputs if outputs else 0)]
         graph = stage.graph.select(names)
         self.recurrent_product(k)
         with self.blocks():
             self.load_inputs(k, graph)
-            places = {f"new_state{i}": self.slot(f"state{into}_{i}") for i in range(stage.state_out)}
+            places = {f"new_state{i}": self.slot(f"state{into}_{i}") for i in states}
             places |= {f"y{i}": self.slot(f"y{i}") for i in range(stage.outputs if outputs else 0)}
             held = {name: (place if name.startswith("new_state") else "F(0)") for name, place in places.items()}
             leaving: list[tuple[str, str, str]] = []
@@ -154,7 +154,8 @@ class _Printer(Writer):
 
     def retreat_stage(self, k: int, seen_x: set[int]) -> None:
         stage, last = self.program.stages[k], len(self.program.stages) - 1
-        outputs = [f"grad_state{i}" for i in range(stage.state_in)]
+        own_state = [i for i in range(stage.state_in) if f"grad{k}_{i}" not in self.same_slot]
+        outputs = [f"grad_state{i}" for i in own_state]
         own_recurrent = range(stage.blocks if self.shared(k) is None else 0)
         outputs += [f"grad_recurrent{i}" for i in own_recurrent]
         own_x = [i for i in self.wanted_x if k in self.stages_of_x(i)]
@@ -169,7 +170,7 @@ class _Printer(Writer):
                     base = self.field(f"grad_y{i}")
                     source = f"({base} + t * {self.field(f'grad_y{i}_time')} * SIZE if {base} != 0 else 0)"
                     self.read_input(f"grad_y{i}", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
-            places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in range(stage.state_in)}
+            places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in own_state}
             places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in own_x}
             places |= {f"grad_params{i}": self.slot(f"sum{i}") for i in own_params}
             places |= {f"grad_recurrent{i}": self.slot(f"grad_recurrent{k}_{i}") for i in own_recurrent}
@@ -193,6 +194,23 @@ class _Printer(Writer):
             self.gradient_product(k)
 
     # pieces of a pass
+
+    def handed_on(self) -> dict[str, str]:
+        """Slots of states, and of their gradients, that a stage hands on as they are: they stay where they lie."""
+        same, last = dict[str, str](), len(self.program.stages) - 1
+        for k, stage in enumerate(self.program.stages):
+            for i in range(stage.state_out if k < last else 0):
+                source = stage.graph.input_behind(f"new_state{i}")
+                if source.startswith("state"):
+                    same[f"state{k + 1}_{i}"] = f"state{k}_{source.removeprefix('state')}"
+            taken = set[str]()
+            for i in range(stage.state_in if k > 0 and not self.masked else 0):  # past its end a sequence's are 0
+                source = stage.graph.input_behind(f"grad_state{i}")
+                if source.startswith("grad_new_state") and source not in taken:
+                    taken.add(source)
+                    after = 0 if k == last else k + 1
+                    same[f"grad{k}_{i}"] = f"grad{after}_{source.removeprefix('grad_new_state')}"
+        return same
 
     def leaving_gradients(self, k: int) -> list[tuple[str, str, str, str]]:
         """Name, slot, address and row of the gradients of x that are complete once stage k has added its part. They lie

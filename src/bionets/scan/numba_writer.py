@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Set
+from collections import Counter
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
@@ -66,6 +67,7 @@ class Writer:
         self.functions: list[str] = []  # of the stages, which it calls
         self.direct: set[str] = set()  # inputs and outputs of a stage that need not go through a slot
         self.slots: dict[str, None] = {}  # ordered sets
+        self.same_slot: dict[str, str] = {}  # slots that are another one under a second name
         self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
         self.depth = 1
         self.loop_end = (0, 0)  # where the last loop over blocks ended: number of lines, depth
@@ -134,6 +136,8 @@ class Writer:
 
     def slot(self, name: str) -> str:
         """The constant that holds where the slot begins in a block."""
+        while name in self.same_slot:
+            name = self.same_slot[name]
         self.slots[name] = None
         return f"at_{name}"
 
@@ -187,6 +191,8 @@ class Writer:
         places: the slot of each output. held: with lengths, what an output is past the end (a slot, or a constant).
         add: outputs that are added to what is there. renamed: slots of inputs that are not the default ones.
         """
+        if not graph.outputs:
+            return
         masked = self.masked and bool(held)
         pointers = {name: f"p_{name}" for name in (*graph.inputs, *graph.outputs) if name in self.direct}
         pointers |= {f"copy_{name}": f"p_copy_{name}" for name in graph.outputs if f"copy_{name}" in self.direct}
@@ -195,12 +201,15 @@ class Writer:
         def read(slot: str) -> str:
             return f"load(block, {slot} + i, 0)"
 
+        fused = products_in_sums(graph, add if not masked else ())
         arguments = ", ".join(["block", "count", "time", *pointers.values()])
         lines = ["@njit(error_model='numpy', no_cpython_wrapper=True)", f"def {name}({arguments}):"]
         lines.append("    for i in range(count):")
         if masked:
             lines.append(f"        active = time < {read(self.slot('length'))}")
         for number, node in enumerate(graph.nodes):
+            if number in fused.values():
+                continue
             if node.op == "input" and node.name in where:
                 expression = "load({}, i, {})".format(*where[node.name])
             elif node.op == "input":
@@ -209,6 +218,8 @@ class Writer:
                 special = {math.inf: "math.inf", -math.inf: "-math.inf"}
                 value = "math.nan" if math.isnan(node.value) else special.get(node.value, repr(node.value))
                 expression = f"F({value})"
+            elif number in fused:
+                expression = self.multiply_add(graph, number, fused[number])
             else:
                 expression = _FUNCTIONS[node.op].format(*(f"v{j}" for j in node.inputs))
             lines.append(f"        v{number} = {expression}")
@@ -218,7 +229,10 @@ class Writer:
             value = f"v{number}"
             if masked:
                 value = f"select(active, {value}, {held[output] if held[output] == 'F(0)' else 'kept_' + held[output]})"
-            if output in add:
+            if output in fused:
+                a, b = graph.nodes[number].inputs
+                value = f"fma(v{a}, v{b}, {read(places[output])})"
+            elif output in add:
                 value = f"{read(places[output])} + {value}"
             targets = [where[each] for each in (output, f"copy_{output}") if each in where]
             if output not in where:
@@ -230,5 +244,33 @@ class Writer:
         whole = f"(count + {LANES - 1}) // {LANES} * {LANES}"
         self.emit(f"{name}({', '.join(['block', whole, 'F(t)', *pointers.values()])})")
 
+    def multiply_add(self, graph: Graph, number: int, product: int) -> str:
+        """A sum or difference, one of whose terms is a product."""
+        (first, second), (a, b) = graph.nodes[number].inputs, graph.nodes[product].inputs
+        if graph.nodes[number].op == "add":
+            return f"fma(v{a}, v{b}, v{second if first == product else first})"
+        return f"fma(v{a}, v{b}, -v{second})" if first == product else f"fma(-v{a}, v{b}, v{first})"
+
     def slot_of_input(self, k: int, name: str) -> str:
         return f"state{k}_{name.removeprefix('state')}" if name.startswith("state") else name
+
+
+def products_in_sums(graph: Graph, added: Collection[str]) -> dict[int | str, int]:
+    """Products that nothing but one sum reads, by the number of the sum, or by the name of an output that is `added` to
+    what is there: each pair is one instruction.
+
+    Of the gradient alone: forward values are rounded as in eager torch, so that thresholds fall on the same side.
+    """
+    readers = Counter(i for node in graph.nodes for i in node.inputs) + Counter(graph.outputs.values())
+    of_gradient, fused = set[int](), dict[int | str, int]()
+
+    def product(number: int) -> bool:
+        return graph.nodes[number].op == "mul" and number in of_gradient and readers[number] == 1
+
+    for number, node in enumerate(graph.nodes):
+        if node.name.startswith("grad_") or not of_gradient.isdisjoint(node.inputs):
+            of_gradient.add(number)
+        if node.op in ("add", "sub"):
+            for i in filter(product, node.inputs):
+                fused[number] = i
+    return fused | {output: graph.outputs[output] for output in added if product(graph.outputs[output])}

@@ -1,52 +1,45 @@
 """The threads that run kernels beside the calling thread: torch's own, since two pools would fight for the cores.
 
 An OpenMP thread that has just finished waits for more work without giving its core back. So kernels run in the same
-team as torch's operations. Kernels release the interpreter's lock.
+team as torch's operations, and no thread but the calling one meets the interpreter, whose lock would cost more than
+many a kernel.
 """
 
 import ctypes
 import functools
-import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-_MEMBER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _lock = threading.Lock()
 _workers: ThreadPoolExecutor | None = None
 _forked = False
 
 
-def run_parts(function: Callable[[int, int], None], bounds: list[int]) -> None:
-    """Call function(bounds[i], bounds[i + 1]) for all parts, on as many threads."""
-    if len(bounds) == 2:
-        function(*bounds)
+def run_parts(function: int, parts: Sequence[tuple[int, ...]]) -> None:
+    """Call the function at an address, which takes integers, once with each tuple of arguments, on as many threads."""
+    arity = len(parts[0])
+    if len(parts) == 1:
+        _callable(function, arity)(*parts[0])
         return
-    parts = list(itertools.pairwise(bounds))
-    left, failures = iter(parts), list[BaseException]()
-
-    def member(_: Any = None) -> None:
-        try:
-            for low, high in left:
-                function(low, high)
-        except BaseException as failure:
-            failures.append(failure)
-
+    # The next part to be taken, their number, the function, its arguments in each part; see `_MEMBER`.
+    task = np.array([0, len(parts), function, *(argument for part in parts for argument in part)], np.int64)
+    address, member = task.ctypes.data, _member(arity)
     team = None if _forked else _openmp()
     if team is not None:
-        team(_MEMBER(member), None, len(parts), 0)
-    else:
-        waiting = [_executor().submit(member) for _ in parts[1:]]
-        member()
-        for future in waiting:
-            future.result()
-    if failures:
-        raise failures[0]
+        team(member, address, len(parts), 0)
+        return
+    run = _callable(member, 1)
+    waiting = [_executor().submit(run, address) for _ in parts[1:]]
+    run(address)
+    for future in waiting:
+        future.result()
 
 
 def split(count: int, grain: int) -> list[int]:
@@ -56,13 +49,42 @@ def split(count: int, grain: int) -> list[int]:
     return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
 
 
+_MEMBER = """
+from bionets.scan.numba_memory import call_with, take, word
+
+call = call_with({arity})
+
+def member(task):
+    part = take(task)
+    while part < word(task, 1):
+        call(word(task, 2), task + 8 * (3 + part * {arity}))
+        part = take(task)
+"""
+
+
+@functools.cache
+def _member(arity: int) -> int:
+    """The address of what each thread of a team does: take parts, one after the other, until there is none."""
+    from bionets.scan.numba_compile import compile_function
+
+    return compile_function(_MEMBER.format(arity=arity), "member")
+
+
+@functools.cache
+def _callable(function: int, arity: int) -> Any:
+    """The function at an address; it runs without the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arity)(function)
+
+
 @functools.cache
 def _openmp() -> Any:
     """GOMP_parallel(function, data, threads, flags) of the library that torch uses; None if torch uses another."""
     try:
-        return ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
+        team = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
     except (OSError, AttributeError):
         return None
+    team.argtypes, team.restype = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint), None
+    return team
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -48,7 +48,7 @@ def trace_stage(
     The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
     and with it the chosen gradient of any surrogate function.
     """
-    builder = GraphBuilder()
+    builder = GraphBuilder(torch.finfo(dtype).eps)
     watch = _Watch(builder, dtype)
 
     def inputs(role: str, count: int) -> list[Tensor]:

@@ -4,11 +4,10 @@ Counters need no state, so threads fill any part in any order, and a stream goes
 et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; 7 rounds are the fewest that pass all of TestU01.
 """
 
-import ctypes
 import functools
 import importlib.util
+import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -46,24 +45,24 @@ def _on_cpu(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
     numbers = empty(shape, torch.float32)
     size = numbers[0].numel()
     tiles = -(-size // TILE)  # of a step
-
-    def part(low: int, high: int) -> None:
-        scratch = np.empty(TILE, np.float32)
-        for step in range(low // tiles, -(-high // tiles)):
-            begin, end = max(low - step * tiles, 0), min(high - step * tiles, tiles)
-            place = numbers.data_ptr() + 4 * step * size
-            _fill()(place, scratch.ctypes.data, size, begin, end, seed, first_step + step)
-
-    run_parts(part, split(shape[0] * tiles, GRAIN))
+    bounds = split(shape[0] * tiles, GRAIN)
+    scratch = np.empty((len(bounds) - 1, TILE), np.float32)
+    run_parts(
+        _fill(),
+        [
+            (numbers.data_ptr(), scratch[i].ctypes.data, size, tiles, low, high, seed, first_step)
+            for i, (low, high) in enumerate(itertools.pairwise(bounds))
+        ],
+    )
     return numbers
 
 
 @functools.cache
-def _fill() -> Callable[..., None]:
+def _fill() -> int:
     from bionets.scan.numba_compile import compile_function  # only here: a GPU needs no compiler for the CPU
 
     text = _TEMPLATE.format(rounds="".join(map(_round, range(ROUNDS))), lane=LANE, tile=TILE, tile_bytes=4 * TILE)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(compile_function(text, "fill"))
+    return compile_function(text, "fill")
 
 
 def _round(number: int) -> str:
@@ -79,12 +78,16 @@ _TEMPLATE = """
 from numba import float32, int32, uint64
 from bionets.scan.numba_memory import load32, store32
 
-def fill(address, scratch, size, begin, end, seed, step):
+def fill(address, scratch, size, tiles, begin, end, seed, first_step):
     low, half, eight, unit = uint64(0xFFFFFFFF), uint64(32), uint64(8), float32(2.0**-24)
     k0, k1 = uint64(seed) & low, uint64(seed) >> half
-    for tile in range(begin, end):
+    for number in range(begin, end):
+        done = number // tiles
+        tile = number - done * tiles
+        step = first_step + done
+        row = address + 4 * done * size
         whole = (tile + 1) * {tile} <= size
-        place = address + tile * {tile_bytes} if whole else scratch
+        place = row + tile * {tile_bytes} if whole else scratch
         for i in range({lane}):
             c0, c1, c2, c3 = uint64(tile * {lane} + i), uint64(0), uint64(step) & low, uint64(step) >> half{rounds}
             store32(place, i, float32(int32(c0 >> eight)) * unit)
@@ -93,5 +96,5 @@ def fill(address, scratch, size, begin, end, seed, step):
             store32(place, 3 * {lane} + i, float32(int32(c3 >> eight)) * unit)
         if not whole:
             for i in range(size - tile * {tile}):
-                store32(address, tile * {tile} + i, load32(scratch, i))
+                store32(row, tile * {tile} + i, load32(scratch, i))
 """
