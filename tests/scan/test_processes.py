@@ -123,7 +123,7 @@ def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
 
 def test_every_part_runs_once() -> None:
     source = """
-from bionets.scan.numba_memory import take
+from bionets.scan.numba_calls import take
 
 def count(place, step, times):
     for _ in range(times):

@@ -38,6 +38,9 @@ def _find(root: Any, kind: type[Kind], path: str, seen: set[int]) -> Iterator[tu
 
 
 def _inside(root: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(root, nn.Module):
-        return [*root._modules.items(), *(each for each in vars(root).items() if each[0] not in _TORCH_OWN)]
-    return root.items() if isinstance(root, dict) else enumerate(root)
+    if not isinstance(root, nn.Module):
+        return root.items() if isinstance(root, dict) else enumerate(root)
+    attributes = vars(root)
+    holders = {name for name in attributes.keys() - _TORCH_OWN if isinstance(attributes[name], _HOLDERS)}
+    others = [each for each in attributes.items() if each[0] in holders] if holders else []
+    return [*root._modules.items(), *others]

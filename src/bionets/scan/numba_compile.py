@@ -70,8 +70,9 @@ def _address(text: str, function: Callable[[], Any]) -> int:
 @functools.cache
 def _environment() -> str:
     """Everything but the kernel's own text that the machine code depends on."""
-    parts = ("numba_math", "numba_memory", "numba_vectors", "numba_product", "native")
-    sources = b"".join((Path(__file__).parent / f"{part}.py").read_bytes() for part in parts)
+    parts = ("calls", "math", "memory", "product", "stage", "vectors")
+    paths = [Path(__file__).with_name(name) for name in ("native.py", *(f"numba_{part}.py" for part in parts))]
+    sources = b"".join(path.read_bytes() for path in paths)
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numba", "llvmlite")]
     return "\n".join([*versions, host(), hashlib.sha256(sources).hexdigest()])
 

@@ -3,7 +3,7 @@
 float32 versions are polynomials with bit tricks, within 2.5 units in the last place, right at infinities and NaN.
 float64 versions call the C library: slower and exact enough for gradcheck. LLVM never contracts sums and products, so
 that thresholds fall on the same side as in eager torch; the polynomials use fused multiply-add explicitly, and so do
-gradients (see `numba_writer.products_in_sums`).
+gradients (see `numba_instructions.products_in_sums`).
 """
 
 import math
@@ -19,45 +19,16 @@ intrinsic: Any = _intrinsic  # its type hints do not know what it does to a sign
 _options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True}
 
 
-def _llvm(name: str, arguments: int) -> Any:
-    """An LLVM intrinsic over floats, such as llvm.fma."""
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a·b + c, rounded once."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = values[0].type
-        function = builder.module.declare_intrinsic(name, [kind], ir.FunctionType(kind, [kind] * arguments))
+        function = builder.module.declare_intrinsic("llvm.fma", [kind], ir.FunctionType(kind, [kind] * 3))
         return builder.call(function, values)
 
-    if arguments == 1:
-
-        @intrinsic
-        def unary(typing: Any, a: Any) -> Any:
-            return a(a), emit
-
-        return unary
-    if arguments == 2:
-
-        @intrinsic
-        def binary(typing: Any, a: Any, b: Any) -> Any:
-            return a(a, a), emit
-
-        return binary
-
-    @intrinsic
-    def ternary(typing: Any, a: Any, b: Any, c: Any) -> Any:
-        return a(a, a, a), emit
-
-    return ternary
-
-
-fma = _llvm("llvm.fma", 3)
-floor = _llvm("llvm.floor", 1)
-ceil = _llvm("llvm.ceil", 1)
-trunc = _llvm("llvm.trunc", 1)
-round_even = _llvm("llvm.rint", 1)
-absolute = _llvm("llvm.fabs", 1)
-square_root = _llvm("llvm.sqrt", 1)
-maximum = _llvm("llvm.maximum", 2)  # NaN if either is NaN
-minimum = _llvm("llvm.minimum", 2)
+    return a(a, a, a), emit
 
 
 @intrinsic
@@ -68,22 +39,6 @@ def select(typing: Any, condition: Any, a: Any, b: Any) -> Any:
         return builder.select(values[0], values[1], values[2])
 
     return a(types.boolean, a, a), emit
-
-
-def _combine(operation: str) -> Any:
-    @intrinsic
-    def combine(typing: Any, a: Any, b: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return getattr(builder, operation)(*values)
-
-        return types.boolean(types.boolean, types.boolean), emit
-
-    return combine
-
-
-both = _combine("and_")
-either = _combine("or_")
-differ = _combine("xor")
 
 
 @intrinsic

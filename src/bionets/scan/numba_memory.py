@@ -19,15 +19,15 @@ from bionets.scan.numba_vectors import add32, add64, copy32, copy64
 
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
-_literal_intrinsic: Any = _intrinsic(prefer_literal=True)
 LINE = 64  # bytes of a cache line
 
 
-def _pointer(builder: Any, kind: Any, address: Any, index: Any) -> Any:
+def address_of(builder: Any, kind: Any, address: Any, index: Any) -> Any:
+    """The element at an index, counted from an address, as a pointer."""
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
-def _mark(builder: Any, instruction: Any, place: int) -> None:
+def mark_place(builder: Any, instruction: Any, place: int) -> None:
     """Tell LLVM that memory of one place is never that of another. Place 0 is the block, the others are tensors."""
     module = builder.module
     domain = module.add_metadata([ir.MetaDataString(module, "bionets.scan")])
@@ -42,7 +42,7 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     @intrinsic
     def load(typing: Any, address: Any, index: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return builder.load(_pointer(builder, kind, *values))
+            return builder.load(address_of(builder, kind, *values))
 
         return number(int64, int64), emit
 
@@ -50,7 +50,7 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             address, index, value = values
-            builder.store(value, _pointer(builder, kind, address, index))
+            builder.store(value, address_of(builder, kind, address, index))
             return context.get_dummy_value()
 
         return types.void(int64, int64, number), emit
@@ -58,35 +58,9 @@ def _access(number: Any, kind: Any) -> tuple[Any, Any]:
     return load, store
 
 
-def _access_to_place(number: Any, kind: Any) -> tuple[Any, Any]:
-    """load(address, index, place) and store(address, index, value, place)."""
-
-    @_literal_intrinsic
-    def load(typing: Any, address: Any, index: Any, place: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            instruction = builder.load(_pointer(builder, kind, *values[:2]))
-            _mark(builder, instruction, place.literal_value)
-            return instruction
-
-        return number(int64, int64, place), emit
-
-    @_literal_intrinsic
-    def store(typing: Any, address: Any, index: Any, value: Any, place: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            address, index, value, _ = values
-            _mark(builder, builder.store(value, _pointer(builder, kind, address, index)), place.literal_value)
-            return context.get_dummy_value()
-
-        return types.void(int64, int64, number, place), emit
-
-    return load, store
-
-
 load32, store32 = _access(float32, ir.FloatType())
 load64, store64 = _access(float64, ir.DoubleType())
 word, _ = _access(int64, ir.IntType(64))
-place_load32, place_store32 = _access_to_place(float32, ir.FloatType())
-place_load64, place_store64 = _access_to_place(float64, ir.DoubleType())
 
 
 def _floating_point_mode(operation: str) -> Any:
@@ -230,44 +204,3 @@ def _copying(load: Any, store: Any, copy: Any, add: Any, size: int) -> dict[str,
 
 
 helpers32, helpers64 = _copying(load32, store32, copy32, add32, 4), _copying(load64, store64, copy64, add64, 8)
-
-
-@intrinsic
-def invoke(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-    """Call the compiled helper at an address. So helpers are compiled once and not into every kernel."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 7)
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[int64] * 8), emit
-
-
-def call_with(count: int) -> Any:
-    """call(address, words): call the function at an address with `count` integers, which lie at `words`."""
-
-    @intrinsic
-    def call(typing: Any, address: Any, words: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            number = ir.IntType(64)
-            kind = ir.FunctionType(ir.VoidType(), [number] * count)
-            arguments = [builder.load(_pointer(builder, number, values[1], number(i))) for i in range(count)]
-            builder.call(builder.inttoptr(values[0], kind.as_pointer()), arguments)
-            return context.get_dummy_value()
-
-        return types.void(int64, int64), emit
-
-    return call
-
-
-@intrinsic
-def take(typing: Any, address: Any) -> Any:
-    """The integer at an address, which becomes one more; no two threads get the same."""
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        number = ir.IntType(64)
-        place = builder.inttoptr(values[0], number.as_pointer())
-        return builder.atomic_rmw("add", place, number(1), "monotonic")
-
-    return int64(int64), emit

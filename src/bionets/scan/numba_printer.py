@@ -67,7 +67,7 @@ class _Printer(Writer):
             self.emit("index = t if every == 1 else (s + 1) // every - 1")
             for i in range(program.state):
                 history = self.field(f"history{i}")
-                self.emit(f"now{i} = {history} + index * size_ * SIZE if {history} != 0 and due else 0")
+                self.emit(f"now{i} = moved({history}, index, size_) if due else 0")
             self.advance(outputs=True)
         with self.blocks():
             for i in range(program.state):
@@ -130,15 +130,13 @@ class _Printer(Writer):
             held = {name: (place if name.startswith("new_state") else "F(0)") for name, place in places.items()}
             leaving: list[tuple[str, str, str]] = []
             if outputs:
-                leaving += [
-                    (f"y{i}", f"y{i}", f"{self.field(f'y{i}')} + t * size_ * SIZE") for i in range(stage.outputs)
-                ]
+                leaving += [(f"y{i}", f"y{i}", f"moved({self.field(f'y{i}')}, t, size_)") for i in range(stage.outputs)]
                 leaving += [(f"copy_new_state{i}", f"history{i}", f"now{i}") for i in range(self.program.state)]
             for name, slot, address in leaving:
                 self.begin_output(name, slot, address, "width")
             self.call(f"advance{k}_{int(outputs)}", k, graph, places, held if into == 0 else {})
-            for name, slot, address in leaving:
-                self.end_output(name, slot, address, "width")
+            for name, slot, _ in leaving:
+                self.end_output(name, slot, "width")
 
     def retreat(self) -> None:
         """One time step backward. The state before it lies in the slots of stage 0, the gradient after it in grad0."""
@@ -167,8 +165,7 @@ class _Printer(Writer):
             self.load_inputs(k, graph)
             for i in range(stage.outputs):
                 if f"grad_y{i}" in graph.inputs:
-                    base = self.field(f"grad_y{i}")
-                    source = f"({base} + t * {self.field(f'grad_y{i}_time')} * SIZE if {base} != 0 else 0)"
+                    source = f"moved({self.field(f'grad_y{i}')}, t, {self.field(f'grad_y{i}_time')})"
                     self.read_input(f"grad_y{i}", f"grad_y{i}", source, self.field(f"grad_y{i}_row"))
             places = {f"grad_state{i}": self.slot(f"grad{k}_{i}") for i in own_state}
             places |= {f"grad_x{i}": self.slot(f"grad_x{i}") for i in own_x}
@@ -183,11 +180,11 @@ class _Printer(Writer):
             for output in leaving:
                 self.begin_output(*output)
             self.call(f"retreat{k}", k, graph, places, held, add, renamed)
-            for output in leaving:
-                self.end_output(*output)
+            for name, slot, _, row in leaving:
+                self.end_output(name, slot, row)
             for i in own_recurrent:
                 row = f"width * {stage.blocks}"
-                target = f"{self.field(f'grad_recurrent{k}')} + (t * size_ * {stage.blocks} + {i} * width) * SIZE"
+                target = f"moved(moved({self.field(f'grad_recurrent{k}')}, t, size_ * {stage.blocks}), {i}, width)"
                 self.rows("store", f"grad_recurrent{k}_{i}", target, row)
         seen_x.update(own_x)
         if self.dense:
@@ -220,7 +217,7 @@ class _Printer(Writer):
             (
                 f"grad_x{i}",
                 f"grad_x{i}",
-                f"{self.field(base)} + (t * size_ * {total} + {position} * width) * SIZE",
+                f"moved(moved({self.field(base)}, t, size_ * {total}), {position}, width)",
                 f"width * {total}",
             )
             for position, i in enumerate(self.wanted_x)
@@ -245,7 +242,7 @@ class _Printer(Writer):
     def load_state(self, at_start: str, index: str) -> None:
         for i in range(self.program.state):
             initial, history = self.field(f"initial{i}"), self.field(f"history{i}")
-            source = f"({initial} if {at_start} else {history} + {index} * size_ * SIZE)"
+            source = f"({initial} if {at_start} else moved({history}, {index}, size_))"
             if self.dense or self.variant.recompute:
                 self.rows("load", f"state0_{i}", source, "width")
             else:
@@ -255,7 +252,7 @@ class _Printer(Writer):
         """What the graph reads of x and of the recurrent product, unless an earlier stage has loaded it."""
         for i in range(self.program.x):
             if f"x{i}" in graph.inputs and f"x{i}" not in self.loaded:
-                source = f"{self.field(f'x{i}')} + t * {self.field(f'x{i}_time')} * SIZE"
+                source = f"moved({self.field(f'x{i}')}, t, {self.field(f'x{i}_time')})"
                 if self.single:
                     self.read_input(f"x{i}", f"x{i}", source, self.field(f"x{i}_row"))
                 else:
@@ -274,7 +271,7 @@ class _Printer(Writer):
         with self.blocks():
             self.local_rows("store", f"state{k}_0", first, "width")
             if self.variant.backward and self.needs_before(k):
-                self.rows("store", f"state{k}_0", f"{self.field(f'before{k}')} + t * size_ * SIZE", "width")
+                self.rows("store", f"state{k}_0", f"moved({self.field(f'before{k}')}, t, size_)", "width")
         for i in range(self.program.stages[k].blocks):
             weight = f"{self.field(f'weight{k}')} + {i} * width * {self.field('weight_row')} * SIZE"
             self.emit(

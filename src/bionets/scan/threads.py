@@ -50,7 +50,8 @@ def split(count: int, grain: int) -> list[int]:
 
 
 _MEMBER = """
-from bionets.scan.numba_memory import call_with, take, word
+from bionets.scan.numba_calls import call_with, take
+from bionets.scan.numba_memory import word
 
 call = call_with({arity})
 
