@@ -18,6 +18,7 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.copy_first_input import copy_first_input
+from benchmarks.decay import decay
 from benchmarks.first_call import first_calls
 from benchmarks.floor import COPY_BYTES, Floor, copy_bandwidth, measure_floor
 from benchmarks.memory import CONV_SIZE, LIF_SIZE, conv_peaks, lif_peaks
@@ -46,6 +47,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
         yield lif(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
         yield dsrlits(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
         yield spiking_conv(quantiser, QUICK_CONV_SIZE if quick else CONV_SIZE)
+    yield decay((50, 2, 8) if quick else (10_000, 16, 64))
     for size in (2,) if quick else (32, 256):
         yield stigmergic(size)
     for batch in (1, 2) if quick else (1, 32):

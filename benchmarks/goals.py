@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.first_call import USED
+from benchmarks.first_call import FRESH, USED
 from benchmarks.results import Results, ratio
 
 Measure = Callable[[Results], float | None]
@@ -98,6 +98,8 @@ def _goals() -> Iterator[Goal]:
     rivals = _against("spiking-conv-round", "snntorch", "spikingjelly")
     yield Goal("conv net: time over the faster of snntorch and spikingjelly", 3 / 4, "×", rivals)
     yield Goal("conv net: time over the same net with ReLUs", 1.3, "×", _against("spiking-conv-round", "ReLU"))
+    ordinary = _against("decay", "bionets scan, ordinary numbers")
+    yield Goal("a decay into denormals: time over that of ordinary numbers", 1.1, "×", ordinary)
     for size in (32, 256):
         peer = _against(f"stigmergic-{size}", "eager, as introduced")
         yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", 1 / 5, "×", peer)
@@ -106,7 +108,8 @@ def _goals() -> Iterator[Goal]:
         yield Goal(f"784 → 400 with STDP, B {batch}: time over two addmm_ a step", most, "×", products)
     yield Goal("LIF: peak memory beyond inputs and outputs", 1.2, "[T, B, N]", _peak)
     yield Goal("conv net: peak memory over the lowest of the others", 1, "×", _conv_peak)
-    yield Goal("first call of a new cell", 3, "s", _first_call(0, USED))
+    for machine in (FRESH, USED):
+        yield Goal(f"first call of a new cell, {machine}", 3, "s", _first_call(0, machine))
     yield Goal("first call in a new process, from the disk cache", 0.3, "s", _first_call(1))
 
 

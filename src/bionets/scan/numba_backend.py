@@ -9,16 +9,13 @@ from torch import Tensor
 from bionets.scan.backend import Call, Gradients, shared_gradients
 from bionets.scan.buffers import empty
 from bionets.scan.native import LANES, padded
-from bionets.scan.numba_compile import find_kernel, helper_address
-from bionets.scan.numba_matrix import multiply_transposed, pack
+from bionets.scan.numba_compile import find_kernel
+from bionets.scan.numba_matrix import Pair, multiply_transposed, pack
 from bionets.scan.numba_printer import Variant
-from bionets.scan.numba_writer import HELPERS
 from bionets.scan.threads import run_parts, split
 
-CACHE_BYTES = (
-    256 * 1024
-)  # what the blocks that are walked together through time may take, about half a second-level cache
-SMALL = 1 << 15  # elements times steps below which a second thread does not pay
+CACHE_BYTES = 256 * 1024  # what the blocks walked together through time may take: half of a small second-level cache
+SMALL = 1 << 20  # operations below which a second thread does not pay
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -81,12 +78,12 @@ def backward(
     masked = call.lengths is not None
     _run(call, Variant(True, masked, recompute, needs_x, needs_params), table)
 
-    totals = sums.numpy().sum(axis=1)  # over the batch, in one order; for a scalar parameter over everything
+    totals = sums.sum(1)  # over the batch, in one order; for a scalar parameter over everything
     params = [
-        torch.from_numpy(total.sum(keepdims=True) if call.params[i].numel() == 1 else total)
-        for i, total in zip(wanted, totals, strict=True)
+        total.sum(0, keepdim=True) if call.params[i].numel() == 1 else total
+        for i, total in zip(wanted, totals.unbind(), strict=True)
     ]
-    weights = []
+    products = []
     for k in range(len(call.weights)):
         gradient, where = grad_recurrent[k], shared[k]
         if where is not None:
@@ -94,19 +91,20 @@ def backward(
             begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
-        weights.append(_weight_gradient(call, k, gradient, before[k], states[0]))
-    return Gradients(grad_x, grad_state, params, weights)
+        products.append(_weight_gradient(call, gradient, before[k], states[0]))
+    return Gradients(grad_x, grad_state, params, multiply_transposed(products))
 
 
-def _weight_gradient(call: Call, k: int, gradient: Tensor, before: Tensor | None, history: Tensor) -> Tensor:
-    """Sum over time of gradient[t].T @ state before t. The state before t is `before`, or the history one step off."""
+def _weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor) -> list[Pair]:
+    """Of what products the gradient of a weight is the sum: of gradient[t].T @ state before t, over time. The state
+    before t is `before`, or the history one step off."""
     gradient, history = gradient.flatten(0, 1), history.flatten(0, 1)
     one = call.batch  # rows of a step
     if before is not None:
-        return multiply_transposed((gradient, before.flatten(0, 1)))
+        return [(gradient, before.flatten(0, 1))]
     if call.reverse:
-        return multiply_transposed((gradient[-one:], call.state[0]), (gradient[:-one], history[one:]))
-    return multiply_transposed((gradient[:one], call.state[0]), (gradient[one:], history[:-one]))
+        return [(gradient[-one:], call.state[0]), (gradient[:-one], history[one:])]
+    return [(gradient[:one], call.state[0]), (gradient[one:], history[:-one])]
 
 
 def _table(call: Call) -> dict[str, int]:
@@ -133,7 +131,8 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     count = call.batch * width
     packed = [pack(weight.unflatten(0, (-1, width)).mT) for weight in call.weights]  # one matrix for each block
     grain = width if packed else kernel.source.width
-    bounds = split(count, grain) if count * call.time > SMALL else [0, count]
+    operations = sum(len(stage.graph.nodes) + stage.blocks * width for stage in call.program.stages)
+    bounds = split(count, grain) if count * call.time * operations > SMALL else [0, count]
     largest = max(high - low for low, high in itertools.pairwise(bounds))
     most = max(1, CACHE_BYTES // kernel.source.block_bytes * kernel.source.width // grain) * grain
     ranges = -(-largest // most)
@@ -156,12 +155,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
         table["back"] = reserve(largest + LANES)
     if variant.recompute:
         table["tape"] = reserve(min(call.checkpoint_every, call.time) * call.program.state * largest)
-    used = {"load_rows", "store_rows", "load_params"} if call.params else {"load_rows", "store_rows"}
-    if call.lengths is not None:
-        used.add("load_lengths")
-    if packed:
-        used |= {"add_rows", "product"}
-    table |= {name: helper_address(name, 8 * size) if name in used else 0 for name in HELPERS}
+    table |= kernel.helpers
     words = np.array([table[name] for name in kernel.source.fields], np.int64)
 
     # A work area for each part, at the beginning of a cache line; there is one more bound than parts, for the first.

@@ -14,7 +14,7 @@ from typing import Any
 from bionets.scan import cache
 from bionets.scan.native import host, load_object
 from bionets.scan.numba_printer import Variant, print_kernel
-from bionets.scan.numba_writer import Source
+from bionets.scan.numba_writer import HELPERS, Source
 from bionets.scan.program import Program
 
 _lock = threading.RLock()
@@ -24,10 +24,12 @@ _helpers: dict[tuple[str, int], int] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """The address of `kernel(table, low, high, work)`: addresses and bounds, all integers."""
+    """The address of `kernel(table, low, high, work)`: addresses and bounds, all integers. And the addresses of the
+    helpers that it calls."""
 
     address: int
     source: Source
+    helpers: dict[str, int]
 
 
 def find_kernel(program: Program, variant: Variant) -> Kernel:
@@ -36,7 +38,9 @@ def find_kernel(program: Program, variant: Variant) -> Kernel:
         kernel = _kernels.get((program.key, variant))
         if kernel is None:
             source = print_kernel(program, variant)
-            kernel = Kernel(compile_function(source.text, "kernel"), source)
+            bits = 8 * program.dtype.itemsize
+            helpers = {name: helper_address(name, bits) for name in source.fields if name in HELPERS}
+            kernel = Kernel(compile_function(source.text, "kernel"), source, helpers)
             _kernels[program.key, variant] = kernel
         return kernel
 

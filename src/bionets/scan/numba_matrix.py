@@ -5,6 +5,7 @@ processors of other makers. The bits do not depend on the number of threads.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from bionets.scan.native import DEPTH, TILE_ROWS, padded
 from bionets.scan.numba_compile import helper_address
 from bionets.scan.threads import run_parts, split
 
+Pair = tuple[Tensor, Tensor]
+
 SMALL = 1 << 21  # multiplications below which a second thread does not pay
 
 
@@ -21,47 +24,42 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
     """left @ right. The rows of `left` lie together in memory; those of the result are padded to whole vectors."""
     rows, inner = left.shape
     packed, size = pack(right), left.element_size()
-    columns = packed.shape[1]
+    columns, left_row = packed.shape[1], left.stride(0)
     out = empty((rows, columns), left.dtype)
-    target, source, left_row, factor = out.data_ptr(), left.data_ptr(), left.stride(0), packed.data_ptr()
-    run_parts(
-        helper_address("product", 8 * size),
-        [
-            (
-                target + low * columns * size,
-                source + low * left_row * size,
-                left_row,
-                factor,
-                columns,
-                high - low,
-                inner,
-            )
-            for low, high in _parts(rows, rows * inner * columns)
-        ],
-    )
+    target, source, factor = out.data_ptr(), left.data_ptr(), packed.data_ptr()
+    parts = []
+    for low, high in _bounds(rows, rows * inner * columns):
+        here, there = target + low * columns * size, source + low * left_row * size
+        parts.append((here, there, left_row, factor, columns, high - low, inner))
+    run_parts(helper_address("product", 8 * size), parts)
     return out[:, : right.shape[1]]
 
 
-def multiply_transposed(*pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """The sum of left.T @ right over all pairs. The rows of each matrix lie together in memory."""
-    (rows, width), size = (pairs[0][0].shape[1], pairs[0][1].shape[1]), pairs[0][0].element_size()
-    columns = padded(width, size)
-    out = torch.zeros(rows, columns, dtype=pairs[0][0].dtype)
-    for left, right in pairs:
-        inner = left.shape[0]
-        parts = _parts(rows, rows * columns * inner)
-        targets = [out.data_ptr() + low * columns * size for low, _ in parts]
-        sources = [left.data_ptr() + low * size for low, _ in parts]
-        packed = torch.zeros(len(parts), DEPTH, columns, dtype=out.dtype)
-        left_row, right_row, factor = left.stride(0), right.stride(0), right.data_ptr()
-        run_parts(
-            helper_address("weight_product", 8 * size),
-            [
-                (target, source, left_row, factor, right_row, scratch.data_ptr(), columns, high - low, inner, width)
-                for target, source, scratch, (low, high) in zip(targets, sources, packed, parts, strict=True)
-            ],
-        )
-    return out[:, :width].contiguous()
+def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
+    """For each sum of pairs the sum of left.T @ right. The rows of each matrix lie together in memory."""
+    outs = [_zeros_for(*pairs[0]) for pairs in sums]
+    for wave in itertools.zip_longest(*sums):  # the pairs of one sum are added one after the other
+        products = [(out, *pair) for out, pair in zip(outs, wave, strict=True) if pair is not None]
+        work = sum(out.numel() * len(left) for out, left, _ in products)
+        scratch, parts = list[Tensor](), list[tuple[int, ...]]()
+        for out, left, right in products:
+            for low, high in _bounds(len(out), work):
+                scratch.append(torch.zeros(DEPTH, out.shape[1], dtype=out.dtype))
+                parts.append(_weight_product(out, left, right, low, high, scratch[-1]))
+        run_parts(helper_address("weight_product", 8 * outs[0].element_size()), parts, alone=work <= SMALL)
+    return [out[:, : pairs[0][1].shape[1]].contiguous() for out, pairs in zip(outs, sums, strict=True)]
+
+
+def _zeros_for(left: Tensor, right: Tensor) -> Tensor:
+    return torch.zeros(left.shape[1], padded(right.shape[1], right.element_size()), dtype=left.dtype)
+
+
+def _weight_product(out: Tensor, left: Tensor, right: Tensor, low: int, high: int, packed: Tensor) -> tuple[int, ...]:
+    """The arguments of the helper, for rows `low` to `high` of the result."""
+    columns, size = out.shape[1], out.element_size()
+    target, source = out.data_ptr() + low * columns * size, left.data_ptr() + low * size
+    of_right = (right.data_ptr(), right.stride(0), packed.data_ptr())
+    return (target, source, left.stride(0), *of_right, columns, high - low, len(left), right.shape[1])
 
 
 def pack(matrix: Tensor) -> Tensor:
@@ -70,6 +68,6 @@ def pack(matrix: Tensor) -> Tensor:
     return torch.constant_pad_nd(matrix, (0, padded(columns, matrix.element_size()) - columns)).contiguous()
 
 
-def _parts(rows: int, multiplications: int) -> list[tuple[int, int]]:
+def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:
     """The first row of each part and the row after its last."""
-    return list(itertools.pairwise(split(rows, TILE_ROWS) if multiplications > SMALL else [0, rows]))
+    return list(itertools.pairwise(split(rows, TILE_ROWS))) if multiplications > SMALL else [(0, rows)]

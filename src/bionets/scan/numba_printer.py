@@ -232,12 +232,11 @@ class _Printer(Writer):
                     self.rows("load", f"state0_{i}", self.field(f"initial{i}"), "width")
             for i in range(self.program.params):
                 where, step = self.field(f"params{i}"), self.field(f"params{i}_step")
-                self.emit(
-                    f"invoke(load_params, block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width)"
-                )
+                arguments = f"block, {self.slot(f'params{i}')}, {where}, {step}, start, count, width"
+                self.emit(f"invoke({self.field('load_params')}, {arguments})")
             if self.variant.masked:
                 arguments = f"{self.slot('length')}, {self.field('lengths')}, 0, start, count, width"
-                self.emit(f"invoke(load_lengths, block, {arguments})")
+                self.emit(f"invoke({self.field('load_lengths')}, block, {arguments})")
 
     def load_state(self, at_start: str, index: str) -> None:
         for i in range(self.program.state):
@@ -275,7 +274,7 @@ class _Printer(Writer):
         for i in range(self.program.stages[k].blocks):
             weight = f"{self.field(f'weight{k}')} + {i} * width * {self.field('weight_row')} * SIZE"
             self.emit(
-                f"invoke(product, {self.recurrent_block(k, i)}, {first}, width, {weight}, width, "
+                f"invoke({self.field('product')}, {self.recurrent_block(k, i)}, {first}, width, {weight}, width, "
                 "(last - first) // width, width)"
             )
 
@@ -290,7 +289,7 @@ class _Printer(Writer):
             base, row = f"grad_x + ((t * size_ + first) * {total} + {shared} * width) * SIZE", f"width * {total}"
         back = f"work + {self.field('back')}"
         self.emit(
-            f"invoke(product, {back}, {base}, {row}, {self.field(f'transposed{k}')}, width, "
+            f"invoke({self.field('product')}, {back}, {base}, {row}, {self.field(f'transposed{k}')}, width, "
             f"(last - first) // width, width * {blocks})"
         )
         with self.blocks():

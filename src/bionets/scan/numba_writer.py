@@ -32,7 +32,7 @@ class Writer:
         self.direct: set[str] = set()  # inputs and outputs of a stage that need not go through a slot
         self.slots: dict[str, None] = {}  # ordered sets
         self.same_slot: dict[str, str] = {}  # slots that are another one under a second name
-        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every", *HELPERS))
+        self.fields: dict[str, None] = dict.fromkeys(("time", "width", "range", "reverse", "every"))
         self.depth = 1
         self.loop_end = (0, 0)  # where the last loop over blocks ended: number of lines, depth
 
@@ -109,13 +109,14 @@ class Writer:
 
     def rows(self, action: str, slot: str, address: str, row: str) -> None:
         """Move the block's elements between a slot and a tensor [B, N]."""
-        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
+        helper = self.field(f"{action}_rows")
+        self.emit(f"invoke({helper}, block, {self.slot(slot)}, {address}, {row}, start, count, width)")
 
     def read_input(self, name: str, slot: str, address: str, row: str) -> None:
         """Let a stage read an input where it lies, or in its slot if its rows do not adjoin."""
         self.direct.add(name)
         arguments = f"block, {self.slot(slot)}, {address}, {row}, start, count, width, WIDTH"
-        self.emit(f"p_{name} = fetch(load_rows, {arguments})")
+        self.emit(f"p_{name} = fetch({self.field('load_rows')}, {arguments})")
 
     def begin_output(self, name: str, slot: str, address: str, row: str) -> None:
         """Let a stage write an output to where it belongs, or to its slot, from which `end_output` copies it."""
@@ -124,11 +125,13 @@ class Writer:
         self.emit(f"p_{name} = room(block, {self.slot(slot)}, to_{name}, {row}, start, count, width, WIDTH)")
 
     def end_output(self, name: str, slot: str, row: str) -> None:
-        self.emit(f"settle(store_rows, p_{name}, block, {self.slot(slot)}, to_{name}, {row}, start, count, width)")
+        arguments = f"p_{name}, block, {self.slot(slot)}, to_{name}, {row}, start, count, width"
+        self.emit(f"settle({self.field('store_rows')}, {arguments})")
 
     def local_rows(self, action: str, slot: str, address: str, row: str) -> None:
         """The same for memory of this thread, which begins at the range's first row."""
-        self.emit(f"invoke({action}_rows, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
+        helper = self.field(f"{action}_rows")
+        self.emit(f"invoke({helper}, block, {self.slot(slot)}, {address}, {row}, start - first, count, width)")
 
     def call(
         self,

@@ -41,7 +41,10 @@ class _Project(torch.autograd.Function):
             return gradient @ weight, gradient.flatten(0, -2).T @ x.flatten(0, -2)
         needs_x, needs_weight = ctx.needs_input_grad
         grad_x = multiply(_rows(gradient), weight).unflatten(0, x.shape[:-1]) if needs_x else None
-        return grad_x, multiply_transposed((_rows(gradient), _rows(x))) if needs_weight else None
+        if not needs_weight:
+            return grad_x, None
+        (grad_weight,) = multiply_transposed([[(_rows(gradient), _rows(x))]])
+        return grad_x, grad_weight
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -22,21 +22,23 @@ _workers: ThreadPoolExecutor | None = None
 _forked = False
 
 
-def run_parts(function: int, parts: Sequence[tuple[int, ...]]) -> None:
-    """Call the function at an address, which takes integers, once with each tuple of arguments, on as many threads."""
-    arity = len(parts[0])
-    if len(parts) == 1:
-        _callable(function, arity)(*parts[0])
+def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = False) -> None:
+    """Call the function at an address, which takes integers, once with each tuple of arguments: on torch's threads, or
+    on this one alone."""
+    arity, threads = len(parts[0]), 1 if alone else min(len(parts), torch.get_num_threads())
+    if threads == 1:
+        for part in parts:
+            _callable(function, arity)(*part)
         return
     # The next part to be taken, their number, the function, its arguments in each part; see `_MEMBER`.
     task = np.array([0, len(parts), function, *(argument for part in parts for argument in part)], np.int64)
     address, member = task.ctypes.data, _member(arity)
     team = None if _forked else _openmp()
     if team is not None:
-        team(member, address, len(parts), 0)
+        team(member, address, threads, 0)
         return
     run = _callable(member, 1)
-    waiting = [_executor().submit(run, address) for _ in parts[1:]]
+    waiting = [_executor().submit(run, address) for _ in range(threads - 1)]
     run(address)
     for future in waiting:
         future.result()
