@@ -238,3 +238,55 @@ def test_parameters_may_be_strided() -> None:
     x, decay = torch.randn(4, 3, 5), torch.rand(10)[::2]
     found, expected = (scan(step, x, torch.zeros(3, 5), decay, backend=name)[0] for name in ("numba", "reference"))
     assert torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"checkpoint_every": 3}, {"lengths": torch.tensor([7, 0, 4])}, {"reverse": True}]
+)
+def test_states_that_stages_hand_on_as_they_are(options: dict[str, object]) -> None:
+    """Such states, and gradients, share their memory from stage to stage, also where one gradient is that of two."""
+
+    def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
+        a, b, c = state
+        return None, (b, a + c, torch.tanh(x + recurrent))
+
+    def second(x, recurrent, state, params):  # type: ignore[no-untyped-def]
+        a, b, c = state
+        return None, (torch.tanh(c + recurrent), a + b, c)
+
+    def third(x, recurrent, state, params):  # type: ignore[no-untyped-def]
+        a, b, c = state
+        return a * recurrent, (a, 0.5 * b, c)
+
+    generator = torch.Generator().manual_seed(0)
+
+    def run(backend: str) -> tuple[torch.Tensor, ...]:
+        generator.manual_seed(0)
+        leaves = [
+            torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+            for shape in ((7, 3, 5), *((3, 5),) * 3, *((5, 5),) * 3)
+        ]
+        x, *rest = leaves
+        y, state = dense_scan(
+            (first, second, third), x, tuple(rest[:3]), (), tuple(rest[3:]), backend=backend, **options
+        )
+        total = y.square().sum() + sum((number + 1) * leaf.sum() for number, leaf in enumerate(state))
+        return (y, *state, *torch.autograd.grad(total, leaves))
+
+    torch.testing.assert_close(run("numba"), run("reference"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_rounded_sigmoid_is_that_of_torch_at_the_threshold_too(dtype: torch.dtype) -> None:
+    edge = 0.75 * torch.finfo(dtype).eps
+    around = torch.tensor([edge], dtype=dtype)
+    below, above = (torch.nextafter(around, torch.tensor(float(end), dtype=dtype)) for end in ("-inf", "inf"))
+    special = torch.tensor([0.0, -0.0, 1e-30, -1e-30, 3.0, -3.0, math.inf, -math.inf, math.nan], dtype=dtype)
+    x = torch.cat([below, around, above, -above, special]).view(1, 1, -1)
+
+    def step(x, state, params):  # type: ignore[no-untyped-def]
+        return torch.round(torch.sigmoid(x)), state
+
+    y, _ = scan(step, x, torch.zeros_like(x[0]), backend="numba")
+    assert torch.equal(y.nan_to_num(-1), torch.round(torch.sigmoid(x)).nan_to_num(-1))
+    assert y.flatten()[:3].tolist() == [0, 0, 1]
