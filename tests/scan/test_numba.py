@@ -290,3 +290,41 @@ def test_a_rounded_sigmoid_is_that_of_torch_at_the_threshold_too(dtype: torch.dt
     y, _ = scan(step, x, torch.zeros_like(x[0]), backend="numba")
     assert torch.equal(y.nan_to_num(-1), torch.round(torch.sigmoid(x)).nan_to_num(-1))
     assert y.flatten()[:3].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"lengths": torch.tensor([7, 0, 4])}, {"checkpoint_every": 3}])
+@pytest.mark.parametrize("uses", ["later x", "no x", "one x of two"])
+def test_inputs_that_only_some_stages_use(uses: str, options: dict[str, object]) -> None:
+    def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
+        a, b = state
+        return None, (torch.tanh(a + recurrent), b) if uses == "later x" else (a, b)
+
+    def second(x, recurrent, state, params):  # type: ignore[no-untyped-def]
+        a, b = state
+        if uses == "later x":
+            return a, (torch.tanh(a + recurrent + x[0]), b + x[1])
+        return a, (b, a) if uses == "no x" else (b + x[0], a)
+
+    def run(backend: str) -> tuple[torch.Tensor, ...]:
+        generator = torch.Generator().manual_seed(0)
+        leaves = [
+            torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+            for shape in ((7, 3, 5), (7, 3, 5), (3, 5), (3, 5), (5, 5), (5, 5))
+        ]
+        x0, x1, a, b, *weights = leaves
+        y, state = dense_scan((first, second), (x0, x1), (a, b), (), tuple(weights), backend=backend, **options)
+        total = y.square().sum() + state[0].sum() + 2 * state[1].sum()
+        gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+        return (y, *state, *gradients)
+
+    torch.testing.assert_close(run("numba"), run("reference"))
+
+
+def test_a_default_device_does_not_matter_to_tensors_that_have_one() -> None:
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    weight, state, step = torch.eye(3), torch.zeros(2, 3), lambda x, r, h, p: (torch.tanh(x + r),) * 2
+    with torch.device("meta"):
+        y, _ = dense_scan(step, x, state, (), weight, backend="numba")
+        (gradient,) = torch.autograd.grad(y, x, y.detach())
+    assert y.device.type == gradient.device.type == "cpu"
+    assert torch.isfinite(gradient).all()

@@ -40,7 +40,7 @@ def _find(root: Any, kind: type[Kind], path: str, seen: set[int]) -> Iterator[tu
 def _inside(root: Any) -> Iterable[tuple[Any, Any]]:
     if not isinstance(root, nn.Module):
         return root.items() if isinstance(root, dict) else enumerate(root)
-    attributes = vars(root)
+    attributes = vars(root)  # many, of which hardly one is looked for: differences of sets are fast
     holders = {name for name in attributes.keys() - _TORCH_OWN if isinstance(attributes[name], _HOLDERS)}
     others = [each for each in attributes.items() if each[0] in holders] if holders else []
     return [*root._modules.items(), *others]

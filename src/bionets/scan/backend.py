@@ -71,10 +71,9 @@ def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0
     stage = program.stages[number]
     if not stage.blocks:
         return None
-    others = [other.graph for other in program.stages if other is not stage]
-    outputs = stage.graph.outputs
-    wanted = [
-        outputs[f"grad_x{i}"] if all(other.is_zero(f"grad_x{i}") for other in others) else None
+    graphs, outputs = [other.graph for other in program.stages], stage.graph.outputs
+    wanted = [  # gradients that this stage alone makes
+        outputs[f"grad_x{i}"] if [g for g in graphs if not g.is_zero(f"grad_x{i}")] == [stage.graph] else None
         for i, needed in enumerate(needs_x)
         if needed
     ]

@@ -159,7 +159,7 @@ def _round(b: GraphBuilder, a: Any, decimals: int = 0) -> Any:
     a = as_float(b, a)
     if isinstance(a, Value) and b.nodes[a].op == "sigmoid":  # a spike with the gradient of its probability
         (z,) = b.nodes[a].inputs
-        half = 0.75 * b.epsilon  # the largest z whose σ, in floating point, is still ½, which is rounded to 0
+        half = 0.75 * b.epsilon  # the largest z whose σ is ½ in torch on the CPU, and so is rounded to 0
         return b("where", b("gt", z, half), 1.0, b("where", b("le", z, half), 0.0, z))
     return b("round", a)
 

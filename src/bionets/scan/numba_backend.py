@@ -22,7 +22,7 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     """y `[T, B, N]`, the final state `[B, N]`, and the histories that backward needs beside y."""
     program = call.program
     y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
-    final = [torch.empty(call.batch, call.width, dtype=program.dtype) for _ in range(program.state)]
+    final = [torch.empty(call.batch, call.width, dtype=program.dtype, device="cpu") for _ in range(program.state)]
     own = call.histories() if keep else []
     histories = [empty((call.stored_steps, call.batch, call.width), program.dtype) for _ in own]
     table = _table(call)
@@ -50,8 +50,8 @@ def backward(
     grad_y = [None if leaf is None else _rows(leaf, dtype) for leaf in grad_y]
     grad_final = [None if leaf is None else leaf.to(dtype).contiguous() for leaf in grad_final]
     grad_x = empty((time, batch, total, width), dtype) if total else None
-    grad_state = [torch.empty(batch, width, dtype=dtype) for _ in range(program.state)]
-    sums = torch.empty(sum(needs_params), batch, width, dtype=dtype)
+    grad_state = [torch.empty(batch, width, dtype=dtype, device="cpu") for _ in range(program.state)]
+    sums = torch.empty(sum(needs_params), batch, width, dtype=dtype, device="cpu")
     blocks = [stage.blocks for stage in program.stages]
     grad_recurrent = [
         empty((time, batch, n * width), dtype) if n and where is None else None
@@ -91,11 +91,11 @@ def backward(
             begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
-        products.append(_weight_gradient(call, gradient, before[k], states[0]))
+        products.append(_factors_of_weight_gradient(call, gradient, before[k], states[0]))
     return Gradients(grad_x, grad_state, params, multiply_transposed(products))
 
 
-def _weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor) -> list[Pair]:
+def _factors_of_weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor) -> list[Pair]:
     """Of what products the gradient of a weight is the sum: of gradient[t].T @ state before t, over time. The state
     before t is `before`, or the history one step off."""
     gradient, history = gradient.flatten(0, 1), history.flatten(0, 1)

@@ -1,4 +1,5 @@
 """What a printed kernel does between its stages: find where tensors lie at a time step, and call helpers by address.
+And how a thread takes and calls its parts.
 
 All of it is intrinsics, a line instead of several, for it is the lines of a kernel that a first call waits for.
 """
@@ -10,6 +11,8 @@ from numba import int64, types
 from numba.extending import intrinsic as _intrinsic
 
 from bionets.scan.numba_memory import address_of
+
+__all__ = ["addresses32", "addresses64", "call_with", "invoke", "take"]
 
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
@@ -41,10 +44,13 @@ def _addresses(size: int) -> dict[str, Any]:
     def given(builder: Any, address: Any) -> Any:
         return builder.icmp_unsigned("!=", address, _WORD(0))
 
-    def near(builder: Any, address: Any, row: Any, start: Any, count: Any, width: Any, whole: Any) -> Any:
-        """Whether a tensor is there whose rows adjoin, and the block is a whole one."""
+    def place(builder: Any, block: Any, slot: Any, address: Any, row: Any, start: Any, *sizes: Any) -> tuple[Any, Any]:
+        """Whether a tensor is there, its rows adjoin, and the block is a whole one. And accordingly where its elements
+        are read or written: where they belong, or in the slot."""
+        count, width, whole = sizes
         same_row, full = builder.icmp_unsigned("==", row, width), builder.icmp_unsigned("==", count, whole)
-        return builder.and_(given(builder, address), builder.and_(same_row, full))
+        direct = builder.and_(given(builder, address), builder.and_(same_row, full))
+        return direct, builder.select(direct, after(builder, address, start), after(builder, block, slot))
 
     @intrinsic
     def moved(typing: Any, address: Any, steps: Any, stride: Any) -> Any:
@@ -73,11 +79,11 @@ def _addresses(size: int) -> dict[str, Any]:
         """Where a stage reads an input: where it lies, or in its slot, to which the helper `load` copies it."""
 
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            load, block, slot, address, row, start, count, width, whole = values
-            direct = near(builder, address, row, start, count, width, whole)
+            load, *arguments, whole = values
+            direct, found = place(builder, *arguments, whole)
             with builder.if_then(builder.not_(direct)):
-                _invoke(builder, load, [block, slot, address, row, start, count, width])
-            return builder.select(direct, after(builder, address, start), after(builder, block, slot))
+                _invoke(builder, load, arguments)
+            return found
 
         return int64(*[int64] * 9), emit
 
@@ -88,9 +94,7 @@ def _addresses(size: int) -> dict[str, Any]:
         """Where a stage writes an output: to where it belongs, or to its slot, from which `settle` copies it."""
 
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            block, slot, address, row, start, count, width, whole = values
-            direct = near(builder, address, row, start, count, width, whole)
-            return builder.select(direct, after(builder, address, start), after(builder, block, slot))
+            return place(builder, *values)[1]
 
         return int64(*[int64] * 8), emit
 

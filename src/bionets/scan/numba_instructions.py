@@ -29,7 +29,7 @@ class Instructions:
 
         read: adds what reads the input of this name.
         """
-        values: dict[int, int] = {}
+        values, products = dict[int, int](), set(fused.values())
         for number, node in enumerate(graph.nodes):
             if node.op == "input":
                 values[number] = read(node.name)
@@ -37,7 +37,7 @@ class Instructions:
                 values[number] = self("constant", node.value)
             elif number in fused:
                 values[number] = self._multiply_add(graph, number, fused[number], values)
-            elif number not in fused.values():
+            elif number not in products:
                 values[number] = self(node.op, *(values[i] for i in node.inputs))
         return values
 

@@ -144,7 +144,6 @@ def narrow_sigmoid(x: Any) -> Any:
 
 
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
-_LN2 = np.float32(0.6931471805599453)
 
 
 @njit(**_options)

@@ -44,18 +44,18 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
         scratch, parts = list[Tensor](), list[tuple[int, ...]]()
         for out, left, right in products:
             for low, high in _bounds(len(out), work):
-                scratch.append(torch.zeros(DEPTH, out.shape[1], dtype=out.dtype))
-                parts.append(_weight_product(out, left, right, low, high, scratch[-1]))
+                scratch.append(out.new_zeros(DEPTH, out.shape[1]))
+                parts.append(_arguments(out, left, right, low, high, scratch[-1]))
         run_parts(helper_address("weight_product", 8 * outs[0].element_size()), parts, alone=work <= SMALL)
     return [out[:, : pairs[0][1].shape[1]].contiguous() for out, pairs in zip(outs, sums, strict=True)]
 
 
 def _zeros_for(left: Tensor, right: Tensor) -> Tensor:
-    return torch.zeros(left.shape[1], padded(right.shape[1], right.element_size()), dtype=left.dtype)
+    return left.new_zeros(left.shape[1], padded(right.shape[1], right.element_size()))
 
 
-def _weight_product(out: Tensor, left: Tensor, right: Tensor, low: int, high: int, packed: Tensor) -> tuple[int, ...]:
-    """The arguments of the helper, for rows `low` to `high` of the result."""
+def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int, packed: Tensor) -> tuple[int, ...]:
+    """Those of `weight_product`, for rows `low` to `high` of the result."""
     columns, size = out.shape[1], out.element_size()
     target, source = out.data_ptr() + low * columns * size, left.data_ptr() + low * size
     of_right = (right.data_ptr(), right.stride(0), packed.data_ptr())

@@ -174,7 +174,7 @@ class _Printer(Writer):
             held = dict.fromkeys(places, "F(0)")
             if k == 0:
                 held |= {f"grad_state{i}": self.slot(f"grad0_{i}") for i in range(stage.state_in)}
-            add = {f"grad_params{i}" for i in own_params} | {f"grad_x{i}" for i in seen_x}
+            add = {f"grad_params{i}" for i in own_params} | {f"grad_x{i}" for i in own_x if i in seen_x}
             renamed = {f"grad_new_state{i}": self.slot(f"grad{after}_{i}") for i in range(stage.state_out)}
             leaving = self.leaving_gradients(k)
             for output in leaving:

@@ -2,7 +2,7 @@
 
 An OpenMP thread that has just finished waits for more work without giving its core back. So kernels run in the same
 team as torch's operations, and no thread but the calling one meets the interpreter, whose lock would cost more than
-many a kernel.
+many a kernel. Where there is no such team (torch with another OpenMP, forked children), Python's threads serve.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
     if team is not None:
         team(member, address, threads, 0)
         return
-    run = _callable(member, 1)
-    waiting = [_executor().submit(run, address) for _ in range(threads - 1)]
-    run(address)
-    for future in waiting:
-        future.result()
+    run, waiting = _callable(member, 1), list[Future[None]]()
+    try:
+        waiting += (_executor().submit(run, address) for _ in range(threads - 1))
+        run(address)
+    finally:  # Ctrl-C too must not free memory that a thread still works on
+        wait(waiting)
 
 
 def split(count: int, grain: int) -> list[int]:

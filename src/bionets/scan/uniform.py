@@ -31,7 +31,7 @@ def uniform(seed: int, first_step: int, shape: tuple[int, ...], device: torch.de
     Those of a step depend on the seed (63 bits), on the number of the step and on their place in it alone: they are the
     same on every device.
     """
-    device = torch.device(device)
+    device, seed = torch.device(device), seed % (1 << 63)
     if device.type == "meta" or not math.prod(shape):
         return torch.empty(shape, device=device)
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
