@@ -77,6 +77,53 @@ def test_a_dense_scan_of_any_width(width: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"checkpoint_every": 3}, {"lengths": torch.tensor([7, 0, 4]), "reverse": True}]
+)
+@pytest.mark.parametrize(
+    ("width", "first", "second"),
+    [
+        (5, (10, 5), (5, 5)),  # nothing is missing
+        (20, (40, 15), (15, 20)),  # columns; rows of the only block
+        (20, (33, 3), (20, 19)),  # both, in the last block
+        (9, (18, 8), (1, 9)),
+    ],
+)
+def test_weights_of_fewer_rows_and_columns(
+    width: int, first: tuple[int, int], second: tuple[int, int], options: dict[str, object]
+) -> None:
+    """They are those that zeros complete; and so are their gradients."""
+
+    def open_gates(x, recurrent, h, bias):  # type: ignore[no-untyped-def]
+        return None, (torch.sigmoid(x + recurrent[0] + bias), torch.tanh(recurrent[1]) + h)
+
+    def output(x, recurrent, state, bias):  # type: ignore[no-untyped-def]
+        gate, h = state
+        h = gate * torch.tanh(recurrent) + (1 - gate) * h
+        return h, h
+
+    def run(backend: str) -> tuple[torch.Tensor, ...]:
+        generator = torch.Generator().manual_seed(0)
+        shapes = ((7, 3, width), (3, width), (width,), first, second)
+        leaves = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
+        x, h, bias, *weights = leaves
+        if backend == "padded by hand":
+            for number, blocks in enumerate((2, 1)):
+                whole = torch.zeros(blocks * width, width, dtype=torch.float64)
+                rows, columns = weights[number].shape
+                whole[:rows, :columns] = weights[number]
+                weights[number] = whole
+            options_here = options | {"backend": "reference"}
+        else:
+            options_here = options | {"backend": backend, "pad_weights": True}
+        y, last = dense_scan((open_gates, output), x, h, bias, tuple(weights), **options_here)
+        return (y, last, *torch.autograd.grad(y.square().sum() + last.sum(), leaves))
+
+    expected = run("padded by hand")
+    torch.testing.assert_close(run("numba"), expected)
+    torch.testing.assert_close(run("reference"), expected)
+
+
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     x, h = torch.randn(40, 33, 3, 70), torch.randn(33, 70)
     w = torch.randn(70)

@@ -122,6 +122,14 @@ def test_two_stages(options: dict[str, Any], on_chip: bool, monkeypatch: pytest.
     check_agreement(run_lstm, lstm_leaves(), 1e-5, **options)
 
 
+@pytest.mark.parametrize("on_chip", [True, False])
+def test_weights_of_fewer_rows_and_columns(on_chip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
+    leaves = lstm_leaves()
+    leaves[12:] = [normal(4 * WIDTH - 2, WIDTH - 3, scale=0.3), normal(3 * WIDTH, WIDTH - 1, scale=0.3)]
+    check_agreement(run_lstm, leaves, 1e-5, pad_weights=True)
+
+
 def test_dense_in_float64() -> None:
     check_agreement(run_nbrc, nbrc_leaves(dtype=torch.float64), 1e-12)
 

@@ -190,14 +190,15 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         for first, recurrence in ((first_mark, self.mark_recurrence), (first_tick, self.tick_recurrence)):
             of_x, of_memory = first.weight.split([self.input_size, size], dim=1)
             from_x.append(pad(of_x, width, self.input_size))
-            merged.append(pad(of_memory @ recurrence.weight, width, width))
+            merged.append(pad(of_memory @ recurrence.weight, width, size))
             biases.append(pad(torch.addmv(first.bias, of_memory, recurrence.bias), width))
         drive = split_gates(project(x, torch.cat(from_x)), 2)
         slopes = [*prelu_slopes(self.mark_net), *prelu_slopes(self.tick_net)]
         params = (*biases, *slopes, *(pad(linear.bias, width) for linear in later))
-        weights = (torch.cat(merged), *(pad(linear.weight, width, width) for linear in later))
+        weights = (torch.cat(merged), *(linear.weight for linear in later))
         stages = recurrent_stages(n, self.clamp_min, self.clamp_max)
-        output, memory = dense_scan(stages, drive, pad(memory, len(memory), width), params, weights, backend=backend)
+        memory = pad(memory, len(memory), width)
+        output, memory = dense_scan(stages, drive, memory, params, weights, backend=backend, pad_weights=True)
         return output[..., :size], memory[:, :size]
 
 

@@ -24,7 +24,8 @@ class Layout:
 
 @dataclass
 class Arguments:
-    """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]`."""
+    """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]` or, where
+    they may be padded, with fewer rows in the last block and fewer columns."""
 
     x: list[Tensor]
     state: list[Tensor]
@@ -56,6 +57,7 @@ def read_arguments(
     lengths: Tensor | None,
     reverse: bool,
     checkpoint_every: int,
+    pad_weights: bool = False,
 ) -> Arguments:
     """Flatten the arguments of a scan, find T, B and N by broadcasting, and refuse what does not fit in one line."""
     (x_leaves, x_tree), (state_leaves, state_tree) = flatten(x, "x"), flatten(state, "state")
@@ -67,7 +69,8 @@ def read_arguments(
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     read = read_layout.__wrapped__ if torch.compiler.is_compiling() else read_layout
-    layout = read(*(tuple(map(_describe, leaves)) for leaves in (x_leaves, state_leaves, params_leaves, weights)))
+    groups = (x_leaves, state_leaves, params_leaves, weights)
+    layout = read(*(tuple(map(_describe, leaves)) for leaves in groups), pad_weights)
     if lengths is not None:
         lengths = _read_lengths(lengths, layout, x_leaves[0].device)
     return Arguments(
@@ -85,6 +88,16 @@ def read_arguments(
     )
 
 
+def whole_weights(arguments: Arguments) -> list[Tensor]:
+    """The weights with zeros for the rows and columns that they lack: each `[G * H, H]`."""
+    whole = []
+    for weight, blocks in zip(arguments.weights, arguments.layout.blocks, strict=True):
+        (width,) = arguments.layout.shape
+        missing = (0, width - weight.shape[1], 0, blocks * width - weight.shape[0])
+        whole.append(torch.constant_pad_nd(weight, missing) if any(missing) else weight)
+    return whole
+
+
 Description = tuple[tuple[int, ...], torch.dtype, torch.device]
 
 
@@ -98,6 +111,7 @@ def read_layout(
     state: tuple[Description, ...],
     params: tuple[Description, ...],
     weights: tuple[Description, ...],
+    pad_weights: bool,
 ) -> Layout:
     """Check shapes, dtypes and devices; remembered, since most calls are like the one before."""
     device = x[0][2]
@@ -119,8 +133,11 @@ def read_layout(
     for shape, *_ in weights:
         if len(inner) != 1:
             raise ValueError(f"dense_scan needs x [T, B, H] and state [B, H], got N = {inner}")
-        if len(shape) != 2 or shape[1] != inner[0] or shape[0] % max(inner[0], 1) or not shape[0]:
-            raise ValueError(f"weight must be [G * H, H] with H = {inner[0]}, got {list(shape)}")
+        whole = len(shape) == 2 and shape[1] == inner[0] and shape[0] % max(inner[0], 1) == 0
+        fits = whole or (pad_weights and len(shape) == 2 and shape[1] <= inner[0])
+        if not fits or not shape[0]:
+            wanted = "a matrix of at most H columns" if pad_weights else "[G * H, H]"
+            raise ValueError(f"weight must be {wanted} with H = {inner[0]}, got {list(shape)}")
     floats = [dtype for _, dtype, _ in (*x, *state, *params, *weights) if dtype.is_floating_point]
     carry = torch.float64 if torch.float64 in floats else torch.float32
     x_dtypes = {dtype for _, dtype, _ in x if dtype.is_floating_point}

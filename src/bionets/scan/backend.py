@@ -10,7 +10,8 @@ from bionets.scan.program import Program, program_of
 
 @dataclass
 class Call:
-    """One call, flattened: x `[T, B, N]` (stride 1 in N), state `[B, N]` contiguous, params `[1]` or `[N]`."""
+    """One call, flattened: x `[T, B, N]` (stride 1 in N), state `[B, N]` contiguous, params `[1]` or `[N]`, weights
+    `[G * N, N]`, to the CPU backend also with fewer rows in the last block and fewer columns."""
 
     program: Program
     x: list[Tensor]

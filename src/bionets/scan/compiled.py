@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.arguments import Arguments, Layout
+from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
 from bionets.scan.operator import run_scan
 from bionets.scan.program import find_program
@@ -18,12 +18,13 @@ from bionets.scan.tree import unflatten
 def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -> tuple[Any, Any]:
     program, layout = find_program(stages, arguments), arguments.layout
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
+    weights = arguments.weights if backend == "numba" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
         [_flat_rows(leaf, layout) for leaf in arguments.x],
         [_like_state(leaf, layout) for leaf in arguments.state],
         [_flat_param(leaf, layout, arguments.device) for leaf in arguments.params],
-        [weight.to(program.dtype) for weight in arguments.weights],
+        [weight.to(program.dtype) for weight in weights],
         arguments.lengths,
         arguments.reverse,
         max(1, min(every, layout.time)),

@@ -72,6 +72,7 @@ def dense_scan(
     reverse: bool = False,
     checkpoint_every: int = 1,
     backend: str = "auto",
+    pad_weights: bool = False,
 ) -> tuple[Tree, Tree]:
     """Run a recurrence through a matrix over all of time.
 
@@ -105,6 +106,8 @@ def dense_scan(
         state: as in `scan`, each tensor `[B, H]`.
         params: as in `scan`.
         weight: `[G * H, H]`, or one such matrix for each stage.
+        pad_weights: let weights have fewer columns, and fewer rows in their last block, than H. What they lack at the
+            end counts as zeros, and costs nothing on the CPU. So stages may differ in width; the largest is H.
 
     The other arguments, the results and the errors are those of `scan`.
     """
@@ -114,7 +117,7 @@ def dense_scan(
         raise ValueError(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
         )
-    arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every)
+    arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every, pad_weights)
     return _run(stages, arguments, backend)
 
 

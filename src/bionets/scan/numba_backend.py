@@ -58,7 +58,7 @@ def backward(
         for n, where in zip(blocks, shared, strict=True)
     ]
     before = [empty((time, batch, width), dtype) if n and (k or recompute) else None for k, n in enumerate(blocks)]
-    transposed = [pack(weight) for weight in call.weights]
+    transposed = [pack(weight, width) for weight in call.weights]
 
     table = _table(call)
     for name, leaves in (("history", states), ("grad_initial", grad_state), ("transposed", transposed)):
@@ -91,7 +91,9 @@ def backward(
             begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
-        products.append(_factors_of_weight_gradient(call, gradient, before[k], states[0]))
+        rows, columns = call.weights[k].shape
+        pairs = _factors_of_weight_gradient(call, gradient, before[k], states[0])
+        products.append([(left[:, :rows], right[:, :columns]) for left, right in pairs])
     return Gradients(grad_x, grad_state, params, multiply_transposed(products))
 
 
@@ -129,7 +131,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     kernel = find_kernel(call.program, variant)
     size, width = call.program.dtype.itemsize, call.width
     count = call.batch * width
-    packed = [pack(weight.unflatten(0, (-1, width)).mT) for weight in call.weights]  # one matrix for each block
+    packed = [pack(_blocks(weight, width).mT, width) for weight in call.weights]
     grain = width if packed else kernel.source.width
     operations = sum(len(stage.graph.nodes) + stage.blocks * width for stage in call.program.stages)
     bounds = split(count, grain) if count * call.time * operations > SMALL else [0, count]
@@ -148,6 +150,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
 
     for k, matrix in enumerate(packed):
         table[f"weight{k}"] = matrix.data_ptr()
+        table[f"rows{k}"], table[f"columns{k}"] = call.weights[k].shape
         table[f"recurrent{k}"] = reserve(len(matrix) * largest + LANES)  # products write whole vectors
     if packed:
         table["weight_row"] = padded(width, size)
@@ -166,6 +169,16 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
         kernel.address,
         [(words.ctypes.data, low, high, first + i * area) for i, (low, high) in enumerate(itertools.pairwise(bounds))],
     )
+
+
+def _blocks(weight: Tensor, width: int) -> Tensor:
+    """One matrix for each block, `[G, N, columns]`; of a single block without the rows that it lacks."""
+    rows = len(weight)
+    if rows <= width:
+        return weight.unsqueeze(0)
+    if missing := -rows % width:
+        weight = torch.constant_pad_nd(weight, (0, 0, 0, missing))
+    return weight.unflatten(0, (-1, width))
 
 
 def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:

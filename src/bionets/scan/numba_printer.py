@@ -272,10 +272,11 @@ class _Printer(Writer):
             if self.variant.backward and self.needs_before(k):
                 self.rows("store", f"state{k}_0", f"moved({self.field(f'before{k}')}, t, size_)", "width")
         for i in range(self.program.stages[k].blocks):
-            weight = f"{self.field(f'weight{k}')} + {i} * width * {self.field('weight_row')} * SIZE"
+            inner = self.field(f"columns{k}")
+            weight = f"{self.field(f'weight{k}')} + {i} * {inner} * {self.field('weight_row')} * SIZE"
             self.emit(
                 f"invoke({self.field('product')}, {self.recurrent_block(k, i)}, {first}, width, {weight}, width, "
-                "(last - first) // width, width)"
+                f"(last - first) // width, {inner})"
             )
 
     def gradient_product(self, k: int) -> None:
@@ -290,7 +291,7 @@ class _Printer(Writer):
         back = f"work + {self.field('back')}"
         self.emit(
             f"invoke({self.field('product')}, {back}, {base}, {row}, {self.field(f'transposed{k}')}, width, "
-            f"(last - first) // width, width * {blocks})"
+            f"(last - first) // width, {self.field(f'rows{k}')})"
         )
         with self.blocks():
             self.local_rows("add", f"grad{k}_0", back, "width")

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.arguments import Arguments
+from bionets.scan.arguments import Arguments, whole_weights
 from bionets.scan.tree import Structure, flatten, unflatten
 
 
@@ -14,7 +14,7 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
     carry, shape = arguments.layout.carry_dtype, arguments.state_shape
     x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
     params = unflatten(arguments.params_tree, [leaf.to(carry) for leaf in arguments.params])
-    weights = [weight.to(carry) for weight in arguments.weights]
+    weights = [weight.to(carry) for weight in whole_weights(arguments)]
     state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
     ys: list[list[Tensor]] = []
     y_tree = None
