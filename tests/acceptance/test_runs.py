@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(cli: Comman
 
 @pytest.mark.parametrize("number", [0, *[pytest.param(number, marks=pytest.mark.slow) for number in range(1, 6)]])
 def test_a_run_killed_at_any_moment_ends_with_the_same_bits(workplace: Path, cli: Command, number: int) -> None:
-    arguments = (*SMALL, "task.epochs_per_length=8")
+    arguments = (*SMALL, "task.epochs_per_length=8", "average_weights=0.9")
     assert cli("train", *arguments, "paths.output_dir=whole").code == 0
     random.seed(number)
     for _ in range(3):

@@ -15,6 +15,7 @@ from bionets.experiment.checkpoints import read_checkpoint
 from bionets.experiment.run_folder import RunFolder
 from bionets.tasks import BinaryAddition
 from tests.acceptance.conftest import SMALL, Command, start
+from tests.tasks import idx_files
 
 TOGETHER = (*SMALL, "model.dropout=0", "model.num_layers=1")  # dropout draws other numbers in a batch
 QUIET = ("callbacks=quiet", "logger=none")
@@ -57,7 +58,7 @@ def assert_alike(one: Any, other: Any, where: str = "") -> None:
 
 
 def test_seeds_together_are_seeds_alone(cli: Command, workplace: Path) -> None:
-    words = (*TOGETHER, "schedule=cosine", "trainer.gradient_clip_val=0.05", "optimizer=adamw")
+    words = (*TOGETHER, "schedule=cosine", "trainer.gradient_clip_val=0.05", "optimizer=adamw", "average_weights=0.9")
     outcome = cli("train", *words, "seeds=3", "paths.output_dir=together")
     assert outcome.code == 0, outcome.error
     assert "3 seeds at once" in outcome.out
@@ -76,7 +77,7 @@ def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path)
 
 
 def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -> None:
-    words = (*TOGETHER, "task.epochs_per_length=8", "task.train_size=2000")
+    words = (*TOGETHER, "task.epochs_per_length=8", "task.train_size=2000", "average_weights=0.9")
     process = start("train", *words, "seeds=2", "paths.output_dir=stopped")
     while not (checkpoints := sorted(Path("stopped").rglob("seed-1/checkpoints/last.ckpt"))):
         assert process.poll() is None, process.communicate()[0]
@@ -139,7 +140,11 @@ def test_one_seed_that_fails_leaves_the_others_alone(
     ],
 )
 def test_what_cannot_be_batched_is_one_line(cli: Command, workplace: Path, words: tuple[str, ...], why: str) -> None:
-    small = TOGETHER if "task=multi_image" not in words else QUIET
+    small = TOGETHER
+    if "task=multi_image" in words:
+        for name in ("mnist", "fashion_mnist"):
+            idx_files.write(workplace / "data", name)
+        small = ("paths.data_dir=data", "task.train_size=20", "task.val_size=10", "task.test_size=10", *QUIET)
     outcome = cli("train", *small, "seeds=3", *words)
     assert outcome.code == 1
     assert why in outcome.error

@@ -7,6 +7,7 @@ from hydra.utils import get_class
 from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from bionets.experiment.averaging import AverageWeights
 from bionets.experiment.callbacks import SeedEachEpoch, StopBelow
 from bionets.experiment.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.config import RunConfig, with_protocol
@@ -56,6 +57,8 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
         )
     model: Model = instantiate_node(config["model"], spec=spec, optimizer=build_optimizer(config))
     model.schedule = build_schedule(config)
+    if config.get("average_weights") is not None and not model.automatic_optimization:
+        raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
     return model
 
 
@@ -99,8 +102,18 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
     """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
     refuse_no_training(config["trainer"], task)
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
-    every = [SeedEachEpoch(config["seed"]), *callbacks, *progress]
+    every = [SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
     return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
+
+
+def build_averaging(config: dict[str, Any]) -> list[Callback]:
+    """What averages the weights, where the config asks for it; what it refuses is a UserError."""
+    if config["average_weights"] is None:
+        return []
+    try:
+        return [AverageWeights(config["average_weights"])]
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def keeping_epochs(task: Task, folder: RunFolder) -> list[Callback]:

@@ -17,7 +17,7 @@ from bionets.experiment.errors import Busy, UserError
 
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
-SCIENTIFIC = ("model", "task", "optimizer", "schedule", "trainer", "matmul_precision")
+SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
 
 
 class RunFolder:

@@ -68,6 +68,7 @@ class Train:
     name: str = MISSING
     seed: int = MISSING
     seeds: int = 1
+    average_weights: float | None = None
     matmul_precision: str = "highest"
     model: Any = MISSING
     task: Any = MISSING

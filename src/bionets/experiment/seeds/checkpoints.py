@@ -7,11 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.experiment.averaging import TRAINING_WEIGHTS
 from bionets.experiment.checkpoints import AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run_folder import RunFolder
 from bionets.experiment.seeds.each_seed import EachSeed
 
 State = dict[str, Any]
+
+WEIGHTS = ("state_dict", TRAINING_WEIGHTS)
 
 
 class CheckpointOfEachSeed(AtomicCheckpointIO):
@@ -36,7 +39,11 @@ def of_one(checkpoint: State, number: int) -> State:
     """The checkpoint of one of S stacked models, out of theirs."""
     return {
         **checkpoint,
-        "state_dict": {name: value[number].clone() for name, value in checkpoint["state_dict"].items()},
+        **{
+            key: {name: value[number].clone() for name, value in checkpoint[key].items()}
+            for key in WEIGHTS
+            if key in checkpoint
+        },
         "optimizer_states": [
             _join(lambda values: values[0][number].clone(), [state]) for state in checkpoint["optimizer_states"]
         ],
@@ -50,8 +57,10 @@ def of_all(checkpoints: list[State]) -> State:
     states = zip(*(each["optimizer_states"] for each in checkpoints), strict=True)
     return {
         **first,
-        "state_dict": {
-            name: torch.stack([each["state_dict"][name] for each in checkpoints]) for name in first["state_dict"]
+        **{
+            key: {name: torch.stack([each[key][name] for each in checkpoints]) for name in first[key]}
+            for key in WEIGHTS
+            if key in first
         },
         "optimizer_states": [_join(torch.stack, list(each)) for each in states],
         "callbacks": {EachSeed.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
