@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bionets.scan.backend import Call, Gradients, shared_gradients
 from bionets.scan.buffers import empty
-from bionets.scan.native import LANES, padded
+from bionets.scan.native import LANES
 from bionets.scan.numba_compile import find_kernel
 from bionets.scan.numba_matrix import Pair, multiply_transposed, pack
 from bionets.scan.numba_printer import Variant
@@ -58,11 +58,12 @@ def backward(
         for n, where in zip(blocks, shared, strict=True)
     ]
     before = [empty((time, batch, width), dtype) if n and (k or recompute) else None for k, n in enumerate(blocks)]
-    transposed = [pack(weight, width) for weight in call.weights]
+    transposed = [pack(weight) for weight in call.weights]
 
     table = _table(call)
     for name, leaves in (("history", states), ("grad_initial", grad_state), ("transposed", transposed)):
         table |= {f"{name}{i}": leaf.data_ptr() for i, leaf in enumerate(leaves)}
+    table |= {f"transposed{i}_row": leaf.shape[1] for i, leaf in enumerate(transposed)}
     for name, optional in (
         ("grad_y", grad_y),
         ("grad_final", grad_final),
@@ -131,7 +132,7 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
     kernel = find_kernel(call.program, variant)
     size, width = call.program.dtype.itemsize, call.width
     count = call.batch * width
-    packed = [pack(_blocks(weight, width).mT, width) for weight in call.weights]
+    packed = [pack(_blocks(weight, width).mT) for weight in call.weights]
     grain = width if packed else kernel.source.width
     operations = sum(len(stage.graph.nodes) + stage.blocks * width for stage in call.program.stages)
     bounds = split(count, grain) if count * call.time * operations > SMALL else [0, count]
@@ -149,13 +150,12 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
         return begin
 
     for k, matrix in enumerate(packed):
-        table[f"weight{k}"] = matrix.data_ptr()
+        table[f"weight{k}"], table[f"weight{k}_row"] = matrix.data_ptr(), matrix.shape[-1]
         table[f"rows{k}"], table[f"columns{k}"] = call.weights[k].shape
         table[f"recurrent{k}"] = reserve(len(matrix) * largest + LANES)  # products write whole vectors
+        table[f"back{k}"] = reserve(largest + LANES)
     if packed:
-        table["weight_row"] = padded(width, size)
         table["carry"] = reserve(largest)
-        table["back"] = reserve(largest + LANES)
     if variant.recompute:
         table["tape"] = reserve(min(call.checkpoint_every, call.time) * call.program.state * largest)
     table |= kernel.helpers

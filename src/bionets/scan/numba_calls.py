@@ -8,6 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import int64, types
+from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
 from bionets.scan.numba_memory import address_of
@@ -17,22 +18,23 @@ __all__ = ["addresses32", "addresses64", "call_with", "invoke", "take"]
 intrinsic: Any = _intrinsic  # its type hints do not know what it does to a signature
 
 _WORD = ir.IntType(64)
-_HELPER = ir.FunctionType(ir.VoidType(), [_WORD] * 7)
 
 
 def _invoke(builder: Any, address: Any, arguments: Any) -> None:
-    builder.call(builder.inttoptr(address, _HELPER.as_pointer()), arguments)
+    kind = ir.FunctionType(ir.VoidType(), [_WORD] * len(arguments))
+    builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
 
 
 @intrinsic
-def invoke(typing: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+def invoke(typing: Any, address: Any, *arguments: Any) -> Any:
     """Call the compiled helper at an address. So helpers are compiled once and not into every kernel."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        _invoke(builder, values[0], values[1:])
+        address, words = values
+        _invoke(builder, address, cgutils.unpack_tuple(builder, words, len(arguments)))
         return context.get_dummy_value()
 
-    return types.void(*[int64] * 8), emit
+    return types.void(int64, types.StarArgTuple.from_types(arguments)), emit
 
 
 def _addresses(size: int) -> dict[str, Any]:

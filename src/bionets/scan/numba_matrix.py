@@ -23,14 +23,14 @@ SMALL = 1 << 21  # multiplications below which a second thread does not pay
 def multiply(left: Tensor, right: Tensor) -> Tensor:
     """left @ right. The rows of `left` lie together in memory; those of the result are padded to whole vectors."""
     rows, inner = left.shape
-    packed, size = pack(right, right.shape[1]), left.element_size()
+    packed, size = pack(right), left.element_size()
     columns, left_row = packed.shape[1], left.stride(0)
     out = empty((rows, columns), left.dtype)
     target, source, factor = out.data_ptr(), left.data_ptr(), packed.data_ptr()
     parts = []
     for low, high in _bounds(rows, rows * inner * columns):
         here, there = target + low * columns * size, source + low * left_row * size
-        parts.append((here, there, left_row, factor, columns, high - low, inner))
+        parts.append((here, columns, there, left_row, factor, columns, high - low, inner))
     run_parts(helper_address("product", 8 * size), parts)
     return out[:, : right.shape[1]]
 
@@ -62,10 +62,10 @@ def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int, pa
     return (target, source, left.stride(0), *of_right, columns, high - low, len(left), right.shape[1])
 
 
-def pack(matrix: Tensor, columns: int) -> Tensor:
-    """Contiguous, with the columns (of each matrix) padded with zeros, to so many and on to whole vectors."""
-    missing = padded(columns, matrix.element_size()) - matrix.shape[-1]
-    return torch.constant_pad_nd(matrix, (0, missing)).contiguous()
+def pack(matrix: Tensor) -> Tensor:
+    """Contiguous, with the columns (of each matrix) padded to whole vectors."""
+    columns = matrix.shape[-1]
+    return torch.constant_pad_nd(matrix, (0, padded(columns, matrix.element_size()) - columns)).contiguous()
 
 
 def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:

@@ -226,6 +226,10 @@ class _Printer(Writer):
 
     def load_initial(self, with_state: bool) -> None:
         self.emit(f"size_ = {self.field('batch')} * width")
+        for k, stage in enumerate(self.program.stages if self.dense else ()):
+            self.clear(self.recurrent_block(k, stage.blocks - 1))
+            if self.variant.backward:
+                self.clear(f"work + {self.field(f'back{k}')}")
         with self.blocks():
             if with_state:
                 for i in range(self.program.state):
@@ -272,10 +276,10 @@ class _Printer(Writer):
             if self.variant.backward and self.needs_before(k):
                 self.rows("store", f"state{k}_0", f"moved({self.field(f'before{k}')}, t, size_)", "width")
         for i in range(self.program.stages[k].blocks):
-            inner = self.field(f"columns{k}")
-            weight = f"{self.field(f'weight{k}')} + {i} * {inner} * {self.field('weight_row')} * SIZE"
+            inner, row = self.field(f"columns{k}"), self.field(f"weight{k}_row")
+            weight = f"{self.field(f'weight{k}')} + {i} * {inner} * {row} * SIZE, {row}"
             self.emit(
-                f"invoke({self.field('product')}, {self.recurrent_block(k, i)}, {first}, width, {weight}, width, "
+                f"invoke({self.field('product')}, {self.recurrent_block(k, i)}, width, {first}, width, {weight}, "
                 f"(last - first) // width, {inner})"
             )
 
@@ -288,9 +292,10 @@ class _Printer(Writer):
         else:
             total = len(self.wanted_x)
             base, row = f"grad_x + ((t * size_ + first) * {total} + {shared} * width) * SIZE", f"width * {total}"
-        back = f"work + {self.field('back')}"
+        back = f"work + {self.field(f'back{k}')}"
+        weight = f"{self.field(f'transposed{k}')}, {self.field(f'transposed{k}_row')}"
         self.emit(
-            f"invoke({self.field('product')}, {back}, {base}, {row}, {self.field(f'transposed{k}')}, width, "
+            f"invoke({self.field('product')}, {back}, width, {base}, {row}, {weight}, "
             f"(last - first) // width, {self.field(f'rows{k}')})"
         )
         with self.blocks():
@@ -302,6 +307,10 @@ class _Printer(Writer):
             for i in range(self.program.state):
                 where = f"work + {self.field('tape')} + ((s - begin) * {self.program.state} + {i}) * range_ * SIZE"
                 self.local_rows(direction, f"state0_{i}", where, "width")
+
+    def clear(self, address: str) -> None:
+        """Zeros for all rows of this thread: products of a weight that lacks rows or columns leave them as they are."""
+        self.emit(f"invoke({self.field('load_rows')}, {address}, 0, 0, width, 0, last - first, width)")
 
     def recurrent_block(self, k: int, i: int) -> str:
         """Where block i of the recurrent product of stage k lies, rows adjoining, for the rows of this thread."""

@@ -139,13 +139,12 @@ def _products(element: Any, copy: Any) -> dict[str, Callable[..., None]]:
     lanes = VECTOR_BYTES // size
     multiply, accumulate = _multiply(element, False), _multiply(element, True)
 
-    def product(out: int, a: int, a_row: int, b: int, width: int, rows: int, inner: int) -> None:
-        """out[r, j] = sum over k of a[r, k] · b[k, j] for j < width, with b padded to whole vectors. The rows of out
-        adjoin, and what follows the last one, up to a whole vector, is overwritten."""
-        columns = (width + lanes - 1) // lanes * lanes
+    def product(out: int, out_row: int, a: int, a_row: int, b: int, columns: int, rows: int, inner: int) -> None:
+        """out[r, j] = sum over k of a[r, k] · b[k, j] for j < columns, which are whole vectors. Rows of out may be
+        shorter; what follows the last one is then overwritten up to `columns`."""
         for first in range(0, rows, ROWS):
-            here, there = out + first * width * size, a + first * a_row * size
-            multiply(here, width, there, a_row, 1, b, columns, columns, min(ROWS, rows - first), inner)
+            here, there = out + first * out_row * size, a + first * a_row * size
+            multiply(here, out_row, there, a_row, 1, b, columns, columns, min(ROWS, rows - first), inner)
 
     def weight_product(
         out: int, a: int, a_row: int, b: int, b_row: int, packed: int, columns: int, rows: int, inner: int, width: int
