@@ -35,6 +35,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("task.length=-5", ["task.length", "-5"]),
         ("task.batch_size=0", ["task.batch_size", "0"]),
         ("task.train_size=ten", ["task.train_size", "ten"]),
+        ("schedule=null", ["null", "~schedule"]),
+        ("average_weights=1", ["average_weights", "between 0 and 1"]),
         ("optimizer.lr=-1", ["learning rate", "-1"]),
         ("optimizer.lr=fast", ["optimizer.lr", "fast"]),
         ("trainer.max_epochs=-5", ["max_epochs", "-5"]),

@@ -45,7 +45,12 @@ NOISE = (
 def mendable(error: BaseException) -> bool:
     """Whether an error is the user's to mend: one line will do, and a traceback would hide it."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN)
+    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN) or is_empty_choice(error)
+
+
+def is_empty_choice(error: BaseException) -> bool:
+    """Whether Hydra was told, say, ``schedule=null``."""
+    return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 @contextmanager
@@ -76,6 +81,8 @@ def one_line(error: BaseException) -> str:
         return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error).splitlines()[0]}"
+    if is_empty_choice(error):
+        return "null is no choice of a group: to leave one out, put a tilde before its name, as in ~schedule"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__
 
