@@ -75,13 +75,15 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 def test_the_average_is_validated_and_kept_and_training_does_not_notice() -> None:
     noted, noted_without = Note(), Note()
-    model, _ = train(3, AverageWeights(DECAY), noted)
+    model, trainer = train(3, AverageWeights(DECAY), noted)
     train(3, noted_without)
     assert len(noted.weights) == 3 * BATCHES
     torch.testing.assert_close(noted.weights, noted_without.weights, rtol=0, atol=0)
     for epoch in range(3):
         assert_close(model.validated[epoch * BATCHES], average(noted.weights[: (epoch + 1) * BATCHES]))
     assert_close(copy(model), average(noted.weights))
+    trainer.validate(model, trainer.train_dataloader, verbose=False)
+    assert_close(model.validated[-1], average(noted.weights))
 
 
 def test_accumulated_gradients_count_as_one_step() -> None:

@@ -59,6 +59,7 @@ class AverageWeights(Callback):
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._swap()
+        self.weights, self.average = {}, {}  # the model has the average from now on
 
     def on_save_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"] = {**checkpoint["state_dict"], **self.average}

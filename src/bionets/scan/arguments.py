@@ -134,9 +134,9 @@ def read_layout(
         if len(inner) != 1:
             raise ValueError(f"dense_scan needs x [T, B, H] and state [B, H], got N = {inner}")
         whole = len(shape) == 2 and shape[1] == inner[0] and shape[0] % max(inner[0], 1) == 0
-        fits = whole or (pad_weights and len(shape) == 2 and shape[1] <= inner[0])
+        fits = whole or (pad_weights and len(shape) == 2 and 0 < shape[1] <= inner[0])
         if not fits or not shape[0]:
-            wanted = "a matrix of at most H columns" if pad_weights else "[G * H, H]"
+            wanted = "a matrix of 1 to H columns" if pad_weights else "[G * H, H]"
             raise ValueError(f"weight must be {wanted} with H = {inner[0]}, got {list(shape)}")
     floats = [dtype for _, dtype, _ in (*x, *state, *params, *weights) if dtype.is_floating_point]
     carry = torch.float64 if torch.float64 in floats else torch.float32
