@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from bionets.layers.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan, project, scan, split_gates
+from bionets.scan.padding import pad
 
 __all__ = ["RecurrentStigmergicMemory", "StigmergicMemory", "smooth_clamp"]
 
@@ -279,11 +280,3 @@ def linears(net: nn.Sequential) -> list[nn.Linear]:
 
 def prelu_slopes(net: nn.Sequential) -> list[Tensor]:
     return [layer.weight for layer in net if isinstance(layer, nn.PReLU)]
-
-
-def pad(tensor: Tensor, *shape: int) -> Tensor:
-    """Zeros after the end of each dimension, up to ``shape``."""
-    missing = [wanted - got for wanted, got in zip(shape, tensor.shape, strict=True)]
-    if not any(missing):
-        return tensor
-    return torch.constant_pad_nd(tensor, [end for more in reversed(missing) for end in (0, more)])

@@ -1,12 +1,14 @@
 """What a scan is called with, flattened and checked once for all backends."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bionets.scan.eager import is_eager
+from bionets.scan.padding import pad
 from bionets.scan.tree import Structure, Tree, flatten
 
 
@@ -90,12 +92,8 @@ def read_arguments(
 
 def whole_weights(arguments: Arguments) -> list[Tensor]:
     """The weights with zeros for the rows and columns that they lack: each `[G * H, H]`."""
-    whole = []
-    for weight, blocks in zip(arguments.weights, arguments.layout.blocks, strict=True):
-        (width,) = arguments.layout.shape
-        missing = (0, width - weight.shape[1], 0, blocks * width - weight.shape[0])
-        whole.append(torch.constant_pad_nd(weight, missing) if any(missing) else weight)
-    return whole
+    width = math.prod(arguments.layout.shape)  # with weights the only dimension
+    return [pad(weight, len(weight) + -len(weight) % max(width, 1), width) for weight in arguments.weights]
 
 
 Description = tuple[tuple[int, ...], torch.dtype, torch.device]

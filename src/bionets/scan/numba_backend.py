@@ -12,6 +12,7 @@ from bionets.scan.native import LANES
 from bionets.scan.numba_compile import find_kernel
 from bionets.scan.numba_matrix import Pair, multiply_transposed, pack
 from bionets.scan.numba_printer import Variant
+from bionets.scan.padding import pad
 from bionets.scan.threads import run_parts, split
 
 CACHE_BYTES = 256 * 1024  # what the blocks walked together through time may take: half of a small second-level cache
@@ -173,12 +174,10 @@ def _run(call: Call, variant: Variant, table: dict[str, int]) -> None:
 
 def _blocks(weight: Tensor, width: int) -> Tensor:
     """One matrix for each block, `[G, N, columns]`; of a single block without the rows that it lacks."""
-    rows = len(weight)
+    rows, columns = weight.shape
     if rows <= width:
         return weight.unsqueeze(0)
-    if missing := -rows % width:
-        weight = torch.constant_pad_nd(weight, (0, 0, 0, missing))
-    return weight.unflatten(0, (-1, width))
+    return pad(weight, rows + -rows % width, columns).unflatten(0, (-1, width))
 
 
 def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:
