@@ -28,7 +28,7 @@ from benchmarks.spiking import dsrlits, lif
 from benchmarks.spiking_conv import spiking_conv
 from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, compare
-from bionets.experiment.environment import describe, keep_large_buffers
+from bionets.experiment.run.environment import describe, keep_large_buffers
 
 PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse")
 MEMORY, FIRST_CALL = "memory", "first-call"

@@ -17,8 +17,8 @@ from torch import Tensor
 from benchmarks import cells
 from benchmarks.child import in_new_process
 from bionets.scan import dense_scan, scan, surrogate
-from bionets.scan.numba_compile import helper_address
-from bionets.scan.numba_writer import HELPERS
+from bionets.scan.cpu.numba_compile import helper_address
+from bionets.scan.cpu.numba_writer import HELPERS
 
 SIZE = (10, 4, 8)
 FRESH, USED = "on a fresh machine", "after other cells"

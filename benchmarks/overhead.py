@@ -65,11 +65,11 @@ def step(rounds: int, steps: int = 50, epochs: int = 10) -> dict[str, float]:
     """Median milliseconds a step of a tiny model, bare and with everything; an epoch is one second of 20 ms steps."""
     import torch
 
-    from bionets.experiment.build import build_trainer
-    from bionets.experiment.callbacks import Record
-    from bionets.experiment.run_folder import RunFolder
-    from bionets.experiment.schemas.run import Trainer
-    from bionets.experiment.train import quieten
+    from bionets.experiment.commands.train import quieten
+    from bionets.experiment.config.schemas.run import Trainer
+    from bionets.experiment.run.build import build_trainer
+    from bionets.experiment.run.callbacks import Record
+    from bionets.experiment.run.run_folder import RunFolder
     from bionets.models import RecurrentModel
     from bionets.tasks import CopyFirstInput
 

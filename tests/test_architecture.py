@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "tasks": {"tasks"},
     "models": {"models", "layers", "scan", "tasks.spec"},
     "analysis": {"analysis", "layers", "scan"},
-    "experiment": {"experiment", "analysis", "models", "layers", "scan", "tasks"},
+    "experiment": {"experiment", "studies", "analysis", "models", "layers", "scan", "tasks"},
+    "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks"},
 }
 FOREIGN = {"scan": {"lightning", "hydra", "omegaconf", "wandb"}, "layers": {"lightning", "hydra", "omegaconf", "wandb"}}
 

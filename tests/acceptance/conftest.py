@@ -13,7 +13,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from bionets.experiment import command
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.run.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 

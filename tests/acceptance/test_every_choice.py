@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bionets.experiment.schemas import MODELS, TASKS
+from bionets.experiment.config.schemas import MODELS, TASKS
 from bionets.tasks.event_files import EVENT_FILES
 from bionets.tasks.image_files import IMAGE_FILES
 from tests.acceptance.conftest import ROOT, Command

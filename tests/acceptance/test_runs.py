@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from bionets.experiment.comparison.runs import Run, read_folders
-from bionets.experiment.wandb_runs import read_wandb_run
+from bionets.experiment.logging.wandb_runs import read_wandb_run
 from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
-from tests.experiment.wandb_api import inspect, uploaded
+from tests.experiment.logging.wandb_api import inspect, uploaded
 
 
 def lasting(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:

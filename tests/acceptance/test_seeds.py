@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.tasks import BinaryAddition
 from tests.acceptance.conftest import SMALL, Command, start
 from tests.tasks import idx_files

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from bionets.experiment.positions_file import read_positions
+from bionets.studies.spatial.positions_file import read_positions
 from tests.acceptance.conftest import Command, Outcome, the_run
 from tests.tasks import idx_files
 

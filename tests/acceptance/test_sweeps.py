@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.models import Model
 from tests.acceptance.conftest import SMALL, Command, start, the_run
 

@@ -7,7 +7,7 @@ import torch
 
 from bionets.analysis.stigmergy import draw_memory, trace_memory
 from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory
-from bionets.layers.stigmergic_memory import smooth_clamp
+from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
 
 
 @pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])

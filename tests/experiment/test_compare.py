@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from bionets.experiment.compare import compare
+from bionets.experiment.commands.compare import compare
+from bionets.experiment.config.schemas.run import Compare
 from bionets.experiment.errors import UserError
-from bionets.experiment.metrics_file import read_metrics
-from bionets.experiment.schemas.run import Compare
+from bionets.experiment.run.metrics_file import read_metrics
+from tests.experiment.logging.wandb_api import Api, ApiRun
 from tests.experiment.run_folders import config_of, make_run, result_of
-from tests.experiment.wandb_api import Api, ApiRun
 
 FILES = {"table.csv", "table.md", "table.tex"} | {
     f"{stem}.{kind}" for stem in ("bars", "loss", "val_loss", "accuracy_by_length") for kind in ("png", "svg")

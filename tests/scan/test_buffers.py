@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bionets.scan import buffers
+from bionets.scan.cpu import buffers
 
 MEBI = 1 << 20
 

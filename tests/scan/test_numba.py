@@ -269,7 +269,7 @@ def test_checkpoints_stay_within_their_buffer(monkeypatch: pytest.MonkeyPatch) -
         h = 0.5 * h + x
         return 2 * h, h * h
 
-    monkeypatch.setattr("bionets.scan.numba_backend.empty", fenced)
+    monkeypatch.setattr("bionets.scan.cpu.numba_backend.empty", fenced)
     x = torch.randn(4, 3, 5, requires_grad=True)
     y, _ = scan(step, x, torch.zeros(3, 5), checkpoint_every=2, backend="numba")
     y.sum().backward()

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from bionets.scan import scan, split_gates
-from bionets.scan.numba_compile import compile_function
-from bionets.scan.threads import run_parts
+from bionets.scan.cpu.numba_compile import compile_function
+from bionets.scan.cpu.threads import run_parts
 
 from .cells import brc
 
@@ -123,7 +123,7 @@ def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
 
 def test_every_part_runs_once() -> None:
     source = """
-from bionets.scan.numba_calls import take
+from bionets.scan.cpu.numba_calls import take
 
 def count(place, step, times):
     for _ in range(times):

@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from bionets.layers.brc import brc_step
-from bionets.layers.nbrc import nbrc_step
-from bionets.layers.peephole_lstm import peephole_memory_step, peephole_output_step
-from bionets.scan import triton_backend, triton_kernels, triton_printer
+from bionets.layers.recurrent.brc import brc_step
+from bionets.layers.recurrent.nbrc import nbrc_step
+from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
 from bionets.scan.arguments import read_arguments
 from bionets.scan.compiled import compiled_scan
+from bionets.scan.gpu import backend as triton_backend
+from bionets.scan.gpu import kernels as triton_kernels
+from bionets.scan.gpu import printer as triton_printer
 from bionets.scan.trace import UnsupportedStepError
 
 pytest.importorskip("triton", reason="the triton backend needs the package triton")

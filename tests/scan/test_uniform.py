@@ -49,7 +49,8 @@ def test_a_stream_goes_on_where_it_was_left_whatever_the_number_of_threads() -> 
 
 INTERPRETED = """
 import torch
-from bionets.scan import triton_uniform, uniform
+from bionets.scan import uniform
+from bionets.scan.gpu import uniform as triton_uniform
 expected = uniform.uniform(1 << 62, (1 << 32) - 1, (2, 2050))
 found = torch.empty_like(expected)
 triton_uniform.fill(found, 1 << 62, (1 << 32) - 1, uniform.LANE, uniform.ROUNDS)

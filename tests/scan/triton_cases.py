@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bionets.layers.brc import brc_step
-from bionets.layers.nbrc import nbrc_step
-from bionets.layers.peephole_lstm import peephole_memory_step, peephole_output_step
-from bionets.scan import dense_scan, scan, surrogate, triton_backend
+from bionets.layers.recurrent.brc import brc_step
+from bionets.layers.recurrent.nbrc import nbrc_step
+from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
+from bionets.scan import dense_scan, scan, surrogate
+from bionets.scan.gpu import backend as triton_backend
 
 from .cells import CELLS, assert_close, run_cell
 from .cells import OPTIONS as CELL_OPTIONS

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
-from bionets.layers.spatial_costs import connections
+from bionets.layers.spatial.spatial_costs import connections
 
 __all__ = ["draw_activations", "draw_film", "draw_positions"]
 

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from bionets.layers import SpatialLayer, spatial_layers
-from bionets.layers.spatial_costs import connections
+from bionets.layers.spatial.spatial_costs import connections
 
 __all__ = ["METHODS", "owners", "split", "subnetwork"]
 

@@ -3,7 +3,7 @@
 Light to import: what needs PyTorch is imported by the command that needs it, once its config has been composed.
 """
 
-from bionets.experiment.cli import command
+from bionets.experiment.commands.cli import command
 from bionets.experiment.errors import UserError
 
 __all__ = ["UserError", "command"]

@@ -1,10 +1,10 @@
 """Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
 
-from bionets.layers.brc import BRC, BRCCell
-from bionets.layers.nbrc import NBRC, NBRCCell
-from bionets.layers.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
-from bionets.layers.spatial import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
-from bionets.layers.spatial_costs import proximity_cost, spatial_cost, transport_cost
+from bionets.layers.recurrent.brc import BRC, BRCCell
+from bionets.layers.recurrent.nbrc import NBRC, NBRCCell
+from bionets.layers.recurrent.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
+from bionets.layers.spatial.spatial_layers import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,
@@ -14,8 +14,8 @@ from bionets.layers.stateful import (
     save_states,
     set_states,
 )
-from bionets.layers.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
-from bionets.layers.stigmergic_perceptron import StigmergicPerceptron
+from bionets.layers.stigmergic.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
+from bionets.layers.stigmergic.stigmergic_perceptron import StigmergicPerceptron
 from bionets.layers.unroll import unroll
 
 __all__ = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
-from bionets.layers.spatial_costs import POWERS, Norm, SpatialCosts, check_where, mean_costs
+from bionets.layers.spatial.spatial_costs import POWERS, Norm, SpatialCosts, check_where, mean_costs
 from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec

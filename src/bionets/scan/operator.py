@@ -17,7 +17,7 @@ from bionets.scan.backend import Call
 from bionets.scan.eager import is_eager
 from bionets.scan.program import program_of
 
-MODULES = {"numba": "bionets.scan.numba_backend", "triton": "bionets.scan.triton_backend"}
+MODULES = {"numba": "bionets.scan.cpu.numba_backend", "triton": "bionets.scan.gpu.backend"}
 
 
 def run_scan(call: Call, backend: str) -> list[Tensor]:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bionets.scan.buffers import empty
-from bionets.scan.threads import run_parts, split
+from bionets.scan.cpu.buffers import empty
+from bionets.scan.cpu.threads import run_parts, split
 
 __all__ = ["uniform"]
 
@@ -37,7 +37,7 @@ def uniform(seed: int, first_step: int, shape: tuple[int, ...], device: torch.de
     if device.type != "cuda" or importlib.util.find_spec("triton") is None:
         return _on_cpu(seed, first_step, shape).to(device)
     numbers = torch.empty(shape, device=device)
-    importlib.import_module("bionets.scan.triton_uniform").fill(numbers.flatten(1), seed, first_step, LANE, ROUNDS)
+    importlib.import_module("bionets.scan.gpu.uniform").fill(numbers.flatten(1), seed, first_step, LANE, ROUNDS)
     return numbers
 
 
@@ -59,7 +59,7 @@ def _on_cpu(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
 
 @functools.cache
 def _fill() -> int:
-    from bionets.scan.numba_compile import compile_function  # only here: a GPU needs no compiler for the CPU
+    from bionets.scan.cpu.numba_compile import compile_function  # only here: a GPU needs no compiler for the CPU
 
     text = _TEMPLATE.format(rounds="".join(map(_round, range(ROUNDS))), lane=LANE, tile=TILE, tile_bytes=4 * TILE)
     return compile_function(text, "fill")
@@ -76,7 +76,7 @@ def _round(number: int) -> str:
 
 _TEMPLATE = """
 from numba import float32, int32, uint64
-from bionets.scan.numba_memory import load32, store32
+from bionets.scan.cpu.numba_memory import load32, store32
 
 def fill(address, scratch, size, tiles, begin, end, seed, first_step):
     low, half, eight, unit = uint64(0xFFFFFFFF), uint64(32), uint64(8), float32(2.0**-24)

@@ -7,7 +7,7 @@ from pathlib import Path
 from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
 from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, window_for
 from bionets.experiment.errors import UserError, did_you_mean
-from bionets.experiment.metrics_file import Series
+from bionets.experiment.run.metrics_file import Series
 
 from .groups import Group, panel_title
 from .runs import Run

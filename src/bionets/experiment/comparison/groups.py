@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bionets.experiment.published import published
-from bionets.experiment.run_folder import MACHINE, SCIENTIFIC
+from bionets.experiment.comparison.published import published
+from bionets.experiment.run.run_folder import MACHINE, SCIENTIFIC
 
 from .runs import Run, require_key, value_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.metrics_file import Series, read_metrics
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.run.metrics_file import Series, read_metrics
+from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
 MORE = ("parameters", "wall_time")

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.experiment.averaging import TRAINING_WEIGHTS
-from bionets.experiment.checkpoints import AtomicCheckpointIO, read_checkpoint
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.run.averaging import TRAINING_WEIGHTS
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO, read_checkpoint
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.seeds.each_seed import EachSeed
 
 State = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from bionets.experiment.callbacks import NonFiniteLoss
+from bionets.experiment.run.callbacks import NonFiniteLoss
 from bionets.experiment.seeds.stacked_models import StackedModels
 
 

@@ -7,20 +7,20 @@ from typing import Any
 
 from rich.console import Console
 
-from bionets.experiment import environment
-from bionets.experiment.build import build_run, keeping_epochs, prepare_data, trainer_with
-from bionets.experiment.callbacks import Record
-from bionets.experiment.checkpoints import read_checkpoint
-from bionets.experiment.config import RunConfig
+from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.errors import UserError, keyboard_interrupts
-from bionets.experiment.report import print_stopped
-from bionets.experiment.result import note_failure
-from bionets.experiment.run_folder import RunFolder
+from bionets.experiment.logging.wandb_mirror import mirror, mirror_epochs
+from bionets.experiment.run import environment
+from bionets.experiment.run.build import build_run, keeping_epochs, prepare_data, trainer_with
+from bionets.experiment.run.callbacks import Record
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.report import print_stopped
+from bionets.experiment.run.result import note_failure
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
 from bionets.experiment.seeds.each_seed import EachSeed, Seed
 from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, TasksTogether
 from bionets.experiment.sweep.trial import in_trial
-from bionets.experiment.wandb_mirror import mirror, mirror_epochs
 from bionets.models import Model
 from bionets.tasks import Task
 

@@ -15,11 +15,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from bionets.experiment.config import for_one_run, resolve
+from bionets.experiment.config.resolve import for_one_run, resolve
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
-from bionets.experiment.report import command_of
-from bionets.experiment.run_folder import write_atomically
+from bionets.experiment.run.report import command_of
+from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.sweep.launching import Jobs, jobs_at_once, kind
 from bionets.experiment.sweep.space import Space
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.plastic.dynamics import Dynamics, Value
-from bionets.layers.recurrence import positive_int
+from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule
 
 __all__ = ["Input", "Neuron"]

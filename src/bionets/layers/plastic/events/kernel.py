@@ -13,7 +13,7 @@ import numba
 from bionets.layers.plastic.events import learning, memory
 from bionets.layers.plastic.events.learning import learn
 from bionets.layers.plastic.events.memory import ALL_BUT_ONE, LINEAR, ONE_TO_ONE, array, copy
-from bionets.scan.numba_memory import flush_denormals, restore_mode
+from bionets.scan.cpu.numba_memory import flush_denormals, restore_mode
 
 
 @numba.njit

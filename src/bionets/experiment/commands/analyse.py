@@ -1,0 +1,84 @@
+"""What each neuron of a trained spatial network is for: one run, or many side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from bionets.analysis.activations import REDUCTIONS
+from bionets.analysis.split_score import Score
+from bionets.analysis.subnetworks import METHODS
+from bionets.experiment.commands.train import quieten
+from bionets.experiment.errors import UserError
+from bionets.studies.spatial.spatial_run import DATA, SpatialRun
+from bionets.studies.spatial.split_study import study
+
+STEPS = ("record", "split", "score", "plot")
+
+
+def analyse(hydra_config: DictConfig) -> None:
+    """Record, split, score and draw one run, into its folder ``analysis/``; or score the splits of many runs, as a
+    table and a figure in ``output_dir``.
+    """
+    steps, methods = list(hydra_config.steps), list(hydra_config.methods)
+    refuse_unknown("steps", steps, STEPS)
+    refuse_unknown("methods", methods, METHODS)
+    refuse_unknown("reduction", [hydra_config.reduction], REDUCTIONS)
+    refuse_unknown("data", [hydra_config.data], DATA)
+    if (hydra_config.run is None) == (hydra_config.runs is None):
+        raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
+    quieten()
+    options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
+    console = Console()
+    if hydra_config.runs is not None:
+        by, directory = list(hydra_config.by), Path(hydra_config.output_dir)
+        files = study(console, hydra_config.runs, methods, by, directory, options)
+    else:
+        files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
+    for file in files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+
+
+def analyse_run(console: Console, run: SpatialRun, steps: Sequence[str], methods: list[str], film: bool) -> list[Path]:
+    """The files that the steps leave."""
+    files: list[Path] = []
+    if "record" in steps:
+        files += run.write_activations()
+    if "split" in steps:
+        files += run.write_splits(methods)
+    if "score" in steps:
+        scores = {method: run.scores(method) for method in methods}
+        files += run.write_scores(scores)
+        print_scores(console, run, scores)
+    if "plot" in steps:
+        files += run.draw(methods, film)
+    return files
+
+
+def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score]]) -> None:
+    console.print(run.title, highlight=False, markup=False)
+    reached = ", ".join(f"{name} {value:.4f}" for name, value in zip(run.names, run.accuracies, strict=True))
+    console.print(f"accuracy of the whole network: {reached}", highlight=False)
+    table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), "silhouette")
+    for method, each in scores.items():
+        table.add_section()
+        for i, name in enumerate(run.names):
+            row = [score for score in each if score.subnetwork == name]
+            cells = [cell_of(score) for score in row]
+            table.add_row(method if i == 0 else "", name, *cells, f"{run.cluster_score(method):.3f}" if i == 0 else "")
+    console.print(table)
+
+
+def cell_of(score: Score) -> str:
+    """Of the own task, what is kept of its accuracy; of another, what its outputs can still read."""
+    if score.subnetwork == score.task:
+        return f"{score.accuracy:.4f} ({score.retention:.1%})"
+    return f"{score.accuracy:.4f} (read {score.through_outputs:.4f})"
+
+
+def refuse_unknown(key: str, words: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise UserError(f"{key}={unknown[0]} is unknown: choose {', '.join(known)}")

@@ -1,0 +1,101 @@
+"""Many runs side by side: a table of means with standard errors, and the figures behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bionets.experiment.comparison.figures import draw
+from bionets.experiment.comparison.groups import grouped, notes
+from bionets.experiment.comparison.runs import LeftOut, Run, matching, read_folders
+from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
+from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
+from bionets.experiment.errors import UserError, did_you_mean
+from bionets.experiment.logging.wandb_report import require_report, write_report
+from bionets.experiment.logging.wandb_runs import read_project
+from bionets.experiment.logging.wandb_sync import sync
+from bionets.experiment.run.run_folder import write_atomically
+
+
+def compare(hydra_config: DictConfig) -> list[Row]:
+    """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
+
+    Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Runs that failed or have not
+    ended are named and left out; what makes the groups less than comparable is said.
+    """
+    config: Any = OmegaConf.to_container(hydra_config, resolve=True)
+    console = Console()
+    refuse_unknown(config)
+    if config["wandb"] == "sync":
+        sync(config["runs"], console)
+        return []
+    if config["report"] == "wandb":
+        require_report()
+    runs, left_out = read_project(config["runs"]) if config["source"] == "wandb" else read_folders(config["runs"])
+    runs = chosen(runs, left_out, config)
+    by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
+    groups = grouped(runs, by)
+    metrics, absent = metrics_of(runs, config["metrics"])
+    rows = summarise(groups, metrics)
+
+    directory = Path(config["output_dir"])
+    directory.mkdir(parents=True, exist_ok=True)
+    print_table(console, rows, by)
+    write_atomically(directory / "table.csv", as_csv(rows, by))
+    write_atomically(directory / "table.md", as_markdown(rows, by))
+    write_atomically(directory / "table.tex", as_latex(rows, by))
+    said = [*absent, *notes(groups, by), *too_few_runs(groups)]
+    said += [f"left out, {run.reason}: {run.place}" for run in left_out]
+    for note in said:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    for file in draw(directory, groups, rows, by, config["curves"]):
+        console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)
+    if config["report"] == "wandb":
+        write_report(console, groups, rows, by)
+    return rows
+
+
+def refuse_unknown(config: dict[str, Any]) -> None:
+    if not isinstance(config["where"], dict | None):
+        raise UserError(f"where={config['where']} is not understood: say where={{task.length:300,model.num_layers:2}}")
+    for key, known in (("source", ("folders", "wandb")), ("report", (None, "wandb")), ("wandb", (None, "sync"))):
+        if config[key] not in known:
+            offered = " or ".join(f"{key}={'null' if choice is None else choice}" for choice in known)
+            raise UserError(f"{key}={config[key]} is unknown: choose {offered}")
+
+
+def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, Any]) -> list[Run]:
+    """The complete runs that ``where`` lets through; none at all is a UserError."""
+    if not runs:
+        first = f", the first {left_out[0].reason}: {left_out[0].place}" if left_out else ""
+        raise UserError(
+            f"no complete run in runs={config['runs']}: {len(left_out)} left out{first}; "
+            "start them again with the same command"
+        )
+    found = matching(runs, config["where"] or {})
+    if not found:
+        raise UserError(f"none of the {len(runs)} complete runs in runs={config['runs']} has where={config['where']}")
+    return found
+
+
+def metrics_of(runs: Sequence[Run], wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The metrics that were asked for, else every headline number of the runs; and a note for each that no run has.
+    Where none is left, that is a UserError.
+    """
+    headline = list(dict.fromkeys(metric for run in runs for metric in run.metrics))
+    if wanted is None:
+        return headline, []
+    known = [*headline, *dict.fromkeys(name for run in runs for name in run.more)]
+    found = [metric for metric in wanted if any(run.value(metric) is not None for run in runs)]
+    absent = [
+        f"metrics={metric} is in no run: there are {', '.join(known)}, and <test set>/<metric>"
+        + did_you_mean(metric, known)
+        for metric in wanted
+        if metric not in found
+    ]
+    if not found:
+        raise UserError(absent[0] if absent else "metrics=[] leaves nothing to compare")
+    return found, absent

@@ -1,0 +1,140 @@
+"""The story of a run: from a config to a folder that holds everything."""
+
+import logging
+import sys
+import warnings
+from contextlib import suppress
+from statistics import fmean
+
+from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
+from omegaconf import DictConfig
+from rich.console import Console
+
+from bionets.analysis.figures import draw_run
+from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
+from bionets.experiment.errors import Pruned, UserError, keyboard_interrupts, one_line
+from bionets.experiment.logging.wandb_mirror import mirror, mirror_result
+from bionets.experiment.run import environment
+from bionets.experiment.run.build import (
+    build_run,
+    build_trainer,
+    prepare_data,
+    refuse_processes,
+)
+from bionets.experiment.run.callbacks import NonFiniteLoss, Record
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.isolation import isolated
+from bionets.experiment.run.metrics_file import read_metrics
+from bionets.experiment.run.model_figures import draw_model
+from bionets.experiment.run.report import print_results, print_stopped, title_of
+from bionets.experiment.run.result import note_failure, summarise
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.sweep.trial import begin_trial
+from bionets.models import Model
+from bionets.tasks import Task
+
+
+@isolated()
+def train(hydra_config: DictConfig) -> dict[str, float]:
+    """Train, test and draw the run that a config describes, and return its headline metrics.
+
+    A run that is complete is not run again; one that stopped half-way goes on from its last checkpoint.
+    """
+    runs, multirun = resolve_seeds(hydra_config), in_multirun()
+    # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
+    HydraConfig.instance().cfg = None
+    quieten()
+    environment.keep_large_buffers()
+    return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
+
+
+def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
+    """Train several seeds of one config together, then test and draw each; the means of their headline metrics."""
+    from bionets.experiment.seeds.train_together import train_together
+
+    errors = train_together(runs)
+    metrics: list[dict[str, float]] = []
+    for run in runs:
+        seed = run.values["seed"]
+        if seed not in errors:
+            try:
+                metrics.append(train_one(run, multirun=True))
+            except UserError as error:
+                errors[seed] = error
+    for seed, reason in errors.items():
+        print(f"failed: seed {seed}: {one_line(reason)}", file=sys.stderr)
+    if errors:
+        raise UserError(f"{len(errors)} of {len(runs)} seeds failed: the same command starts them again")
+    return {name: fmean(each[name] for each in metrics) for name in metrics[0]}
+
+
+def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
+    """Train, test and draw one run; where it is one of many, its results are a line."""
+    console = Console()
+    task, model, run = build_run(run)
+    config = run.values
+    folder = RunFolder.of(config, run.digest)
+    record = Record(folder.metrics_file, folder.last)
+    trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
+    refuse_processes(trainer, task, multirun)
+    if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and speaks
+        with suppress(NonFiniteLoss):  # which it raises too
+            run_to_the_end(trainer, model, task, folder)
+        return {}
+    if folder.complete():
+        result = folder.result()
+        assert result is not None
+        console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        print_results(console, config, result, folder, run.overrides, brief=multirun)
+        return result["metrics"]
+
+    prepare_data(task)
+    with folder.open(config, run.overrides, environment.describe()):
+        console.print(
+            f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
+        )
+        try:
+            with mirror(config, folder, run.digest) as logger:
+                trainer.loggers = [logger] if logger else []
+                run_to_the_end(trainer, model, task, folder)
+                result = summarise(config, model, task, folder, record.total_seconds)
+                if config["callbacks"]["figures"]:
+                    draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
+                    draw_model(folder.figures, title_of(config), model, task)
+                if logger:
+                    mirror_result(logger, folder, result)
+                folder.write_result(result)
+        except Pruned as pruned:
+            note_failure(folder, pruned)
+            console.print(f"pruned: {pruned}", highlight=False)
+            return {}
+        except BaseException as error:
+            note_failure(folder, error)
+            if isinstance(error, KeyboardInterrupt):
+                print_stopped(console)
+            raise
+    print_results(console, config, result, folder, run.overrides, brief=multirun)
+    return result["metrics"]
+
+
+def next_of(folder: RunFolder, max_epochs: int | None) -> str:
+    """What a run is about to do."""
+    if not folder.last.exists():
+        return "training"
+    epoch = read_checkpoint(folder.last)["epoch"]
+    return "testing" if epoch + 1 == max_epochs else f"going on after epoch {epoch}"
+
+
+def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
+    """Fit, from the last checkpoint where there is one, then test the best epoch."""
+    with keyboard_interrupts():
+        trainer.fit(model, datamodule=task, ckpt_path=folder.last if folder.last.exists() else None, weights_only=True)
+        trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
+
+
+def quieten() -> None:
+    """Silence what Lightning says of its own workings; what a user must know, we say."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")

@@ -1,0 +1,1 @@
+"""The configuration: schemas, overrides, hashes."""

@@ -1,0 +1,90 @@
+"""From Hydra's config to the plain, complete config that a run folder keeps."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.run_folder import scientific_digest
+
+if TYPE_CHECKING:
+    from bionets.tasks import Task
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A resolved config, the words that the user typed for it, and the digest of its scientific part."""
+
+    values: dict[str, Any]
+    overrides: list[str]
+    digest: str
+
+
+def resolve(config: DictConfig) -> RunConfig:
+    """All interpolations filled in; the digest is the same for every seed."""
+    refuse_unused(config)
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
+    typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    without_seed = config.copy()
+    without_seed.seed = 0
+    values = {key: value for key, value in _plain(config).items() if key != "seeds"}  # how, not what
+    return RunConfig(values, for_one_run(typed), scientific_digest(_plain(without_seed)))
+
+
+def resolve_seeds(config: DictConfig) -> list[RunConfig]:
+    """The config once for each of its ``seeds``, which count up from ``seed``."""
+    if config.seeds < 1:
+        raise UserError(f"seeds must be at least 1, got {config.seeds}")
+    if config.seeds == 1:
+        return [resolve(config)]
+    runs = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        one = config.copy()
+        one.seed = seed
+        run = resolve(one)
+        words = [word for word in run.overrides if not word.startswith("seed=")]
+        runs.append(RunConfig(run.values, [*words, f"seed={seed}"], run.digest))
+    return runs
+
+
+def for_one_run(words: list[str]) -> list[str]:
+    """Without what only many runs need."""
+    return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds="))]
+
+
+def refuse_unused(config: DictConfig, path: str = "") -> None:
+    """A key that was added with ``+`` and that no schema knows would be silently ignored: a UserError instead."""
+    schema = OmegaConf.get_type(config)
+    known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(map(str, config))
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(f"nothing uses the key {path}{key}: leave it out, or add it to its schema")
+        if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
+            refuse_unused(node, f"{path}{key}.")
+
+
+def with_protocol(config: RunConfig, task: "Task") -> RunConfig:
+    """The config with the number of epochs that the task's protocol asks for, where the user gave none."""
+    trainer = config.values["trainer"]
+    if trainer["max_epochs"] is not None:
+        return config
+    return RunConfig(
+        {**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest
+    )
+
+
+def in_multirun() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no value: give it on the command line, as in {missing[0]}=...")
+    plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

@@ -1,0 +1,1 @@
+"""Mirrors of a run in the services of others."""

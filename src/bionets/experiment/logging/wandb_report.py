@@ -1,0 +1,94 @@
+"""A comparison as a W&B report: the table, and panels that group the runs as the comparison did."""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from bionets.experiment.comparison.groups import Group, by_panel, panel_title
+from bionets.experiment.comparison.runs import Mirror
+from bionets.experiment.comparison.statistics import Row
+from bionets.experiment.comparison.tables import as_markdown
+from bionets.experiment.errors import UserError
+from bionets.experiment.logging.wandb_login import require_login
+from bionets.experiment.logging.wandb_panels import STEP, curve_of_tests
+
+
+def require_report() -> None:
+    """What a report needs: the package that writes it, and an account."""
+    if importlib.util.find_spec("wandb_workspaces") is None:
+        raise UserError("report=wandb needs wandb-workspaces: pip install 'bionets[report]'")
+    require_login("report=wandb", "then the same command")
+
+
+def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]) -> None:
+    """Save the report in the runs' project, and say where it is."""
+    import wandb  # slow, and seldom wanted
+
+    entity, project = project_of(groups)
+    report = build_report(entity or wandb.Api().default_entity, project, groups, rows, by)
+    report.save()
+    console.print(f"report {report.url}", highlight=False, markup=False, soft_wrap=True)
+
+
+def project_of(groups: Sequence[Group]) -> tuple[str | None, str]:
+    """The one entity and project in which the runs are, or will be once they are sent."""
+    places = {(mirror.entity, mirror.project) for mirror in _mirrors(groups)}
+    if not places:
+        raise UserError("none of these runs has a W&B mirror (logger=none), so a W&B report would be empty")
+    if len(places) > 1:
+        names = ", ".join(sorted(project for _, project in places))
+        raise UserError(f"a W&B report shows one project, and these runs are in {names}: compare those of one")
+    return places.pop()
+
+
+def build_report(
+    entity: str | None, project: str, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]
+) -> Any:
+    """The report, not saved yet: the table as text; the losses by step, the tests by their condition and bars of the
+    headline numbers, each the mean of a group with its standard error.
+    """
+    wr: Any = importlib.import_module("wandb_workspaces.reports.v2")  # an extra, and not typed
+    runs = [run for group in groups for run in group.runs]
+    curves = sorted({name for run in runs for name in run.curves() if "loss" in name or "accuracy" in name})
+    tests = [row for run in runs for row in curve_of_tests(run.tests)[:1]]
+    lines = [(name, STEP) for name in curves]
+    lines += list(dict.fromkeys((name, next(iter(row))) for row in tests for name in list(row)[1:]))
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    means = {"groupby": wr.Config(config_key(by[0])), "groupby_aggfunc": "mean", "groupby_rangefunc": "stderr"}
+    grids = [
+        wr.PanelGrid(
+            runsets=[
+                wr.Runset(
+                    entity=entity,
+                    project=project,
+                    name=panel_title(panel, by) or "compared runs",
+                    filters=f"Metric('ID') in {[mirror.identity for mirror in _mirrors(members)]}",
+                    groupby=[f"config.{config_key(key)}" for key in by],
+                )
+            ],
+            panels=[wr.LinePlot(title=name, x=x, y=[name], log_y="loss" in name, **means) for name, x in lines]
+            + [wr.BarPlot(title=metric, metrics=[metric], **means) for metric in metrics],
+        )
+        for panel, members in by_panel(groups).items()
+    ]
+    title = f"{' and '.join(sorted({run.config['task']['name'] for run in runs}))} by {by[0]}"
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=title[:128],
+        description="Written by bionets: python compare.py report=wandb",
+        blocks=[wr.MarkdownBlock(text=as_markdown(rows, by)), *grids],
+        width="fluid",
+    )
+
+
+def config_key(key: str) -> str:
+    """``model`` and ``task`` stand for their names."""
+    return f"{key}.name" if key in ("model", "task") else key
+
+
+def _mirrors(groups: Sequence[Group]) -> list[Mirror]:
+    return [run.mirror for group in groups for run in group.runs if run.mirror is not None]

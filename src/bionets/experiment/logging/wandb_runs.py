@@ -1,0 +1,57 @@
+"""The runs to compare, read from a W&B project instead of their folders."""
+
+from typing import Any
+
+from bionets.experiment.comparison.runs import MORE, LeftOut, Mirror, Run
+from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.logging.wandb_login import require_login
+from bionets.experiment.logging.wandb_panels import STEP
+from bionets.experiment.run.metrics_file import Series
+
+CURVES = ("train/", "val/")
+
+
+def read_project(path: str) -> tuple[list[Run], list[LeftOut]]:
+    """All runs of the project ``[entity/]project``: those that ended well, and the others.
+
+    A run's curves have one point an epoch there; its folder has every step.
+    """
+    require_login("source=wandb", "or leave source=folders")
+    import wandb  # slow, and seldom wanted
+    from wandb.errors import Error as WandbError
+
+    try:
+        read = [read_wandb_run(run) for run in wandb.Api().runs(path, lazy=False)]
+    except (ValueError, WandbError) as error:
+        raise UserError(f"W&B shows no project runs={path} (entity/project): {one_line(error)}") from error
+    if not read:
+        raise UserError(f"no run in the W&B project runs={path}: send offline ones with python compare.py wandb=sync")
+    return [run for run in read if isinstance(run, Run)], [run for run in read if isinstance(run, LeftOut)]
+
+
+def read_wandb_run(run: Any) -> Run | LeftOut:
+    """A run of W&B's public API, as its folder would tell it."""
+    config, summary = dict(run.config), dict(run.summary_metrics)
+    if not {"name", "seed", "model", "task", "trainer"} <= config.keys():
+        return LeftOut(run.url, "not a run of bionets")
+    if run.state != "finished" or "headline" not in summary:
+        return LeftOut(run.url, f"{run.state}" if run.state != "finished" else "finished without a result")
+    return Run(
+        run.url,
+        config,
+        {name: float(summary[name]) for name in summary["headline"]},
+        {test: {name: float(value) for name, value in of.items()} for test, of in summary["tests"].items()},
+        lambda: _curves(run),
+        {name: float(summary[name]) for name in MORE if name in summary},
+        Mirror(run.entity, run.project, run.id),
+    )
+
+
+def _curves(run: Any) -> Series:
+    found: dict[str, dict[int, float]] = {}
+    for row in run.scan_history():
+        for name, value in row.items():
+            if name.startswith(CURVES) and value is not None and row.get(STEP) is not None:
+                # A value may be there twice, and W&B gives "NaN" and "Infinity" as words.
+                found.setdefault(name, {})[int(row[STEP])] = float(value)
+    return {name: (list(values), list(values.values())) for name, values in found.items()}

@@ -1,0 +1,52 @@
+"""Offline runs on their way to W&B."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bionets.experiment.comparison.runs import run_folders
+from bionets.experiment.errors import UserError
+from bionets.experiment.logging.wandb_login import logged_in
+
+AT_ONCE = 200  # run folders on one command line
+
+
+def sync(pattern: str, console: Console) -> None:
+    """Send the offline runs in or below the folders that a glob names, by W&B's own command. Those that were sent
+    before are skipped; it marks them by a file ``*.wandb.synced``.
+    """
+    files = offline_files(pattern)
+    waiting = [file for file in files if not synced(file)]
+    before = len(files) - len(waiting)
+    console.print(f"{_runs(len(waiting))} to send, {before} sent before", highlight=False)
+    if not waiting:
+        return
+    if not logged_in():
+        raise UserError(f"{_runs(len(waiting))} wait for a W&B account: run `wandb login`, then this command again")
+    for start in range(0, len(waiting), AT_ONCE):
+        wandb_sync([file.parent for file in waiting[start : start + AT_ONCE]])
+    failed = [file for file in waiting if not synced(file)]
+    console.print(f"sent {len(waiting) - len(failed)} of {len(waiting)}", highlight=False)
+    if failed:
+        raise UserError(f"W&B did not take {_runs(len(failed))}, {failed[0]} among them: the same command tries again")
+
+
+def offline_files(pattern: str) -> list[Path]:
+    """W&B's transaction logs of all offline runs; one that was resumed has several."""
+    return [file for folder in run_folders(pattern) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+
+
+def synced(file: Path) -> bool:
+    return file.with_name(f"{file.name}.synced").exists()
+
+
+def wandb_sync(folders: Sequence[Path]) -> None:
+    """``wandb sync``, which shows its own progress."""
+    subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, folders)], check=False)
+
+
+def _runs(number: int) -> str:
+    return f"{number} offline run{'' if number == 1 else 's'}"

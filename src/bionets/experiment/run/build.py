@@ -1,0 +1,174 @@
+"""From a config to the objects of a run."""
+
+from typing import Any, cast
+
+import torch
+from hydra.utils import get_class
+from lightning import Callback, Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from bionets.experiment.config.resolve import RunConfig, with_protocol
+from bionets.experiment.config.schemas import MODELS
+from bionets.experiment.errors import UserError
+from bionets.experiment.logging.wandb_login import wandb_mode
+from bionets.experiment.run.averaging import AverageWeights
+from bionets.experiment.run.callbacks import SeedEachEpoch, StopBelow
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
+from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.progress import ProgressBar
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.models import Model
+from bionets.models.model import OptimizerFactory, ScheduleFactory
+from bionets.studies.spatial.positions_file import RecordPositions
+from bionets.tasks import Task, TaskSpec
+
+
+def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
+    """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
+    set_precision(run.values["matmul_precision"])
+    wandb_mode(run.values["logger"]["mode"])
+    seed_everything(run.values["seed"], workers=True, verbose=False)
+    task = build_task(run.values)
+    model = build_model(run.values, task.spec)
+    return task, model, with_protocol(run, task)
+
+
+def build_task(config: dict[str, Any]) -> Task:
+    return instantiate_node(config["task"])
+
+
+def prepare_data(task: Task) -> None:
+    """Have the task's files on this machine, before anything is written; a damaged one is a UserError."""
+    try:
+        task.prepare_data()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
+    """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
+    which do.
+    """
+    if not family(config["model"]["_target_"]).fits(spec):
+        fitting = [name for name, schema in MODELS.items() if family(schema._target_).fits(spec)]
+        raise UserError(
+            f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
+            + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
+        )
+    model: Model = instantiate_node(config["model"], spec=spec, optimizer=build_optimizer(config))
+    model.schedule = build_schedule(config)
+    if config.get("average_weights") is not None and not model.automatic_optimization:
+        raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
+    return model
+
+
+def family(target: str) -> type[Model]:
+    return cast(type[Model], get_class(target))
+
+
+def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
+    """The optimizer, still to be given its parameters; settings that it refuses are a UserError now, not when training
+    starts.
+    """
+    factory = instantiate_node(config["optimizer"])
+    try:
+        factory([torch.nn.Parameter(torch.zeros(1))])
+    except ValueError as error:
+        raise UserError(f"the optimizer refuses its settings: {error}") from error
+    return factory
+
+
+def build_schedule(config: dict[str, Any]) -> ScheduleFactory | None:
+    """The schedule, still to be given the optimizer and the number of steps; what it refuses is a UserError now."""
+    if config.get("schedule") is None:
+        return None
+    factory = instantiate_node(config["schedule"])
+    try:
+        factory(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]), 1)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return factory
+
+
+def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:
+    """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
+    monitored value.
+    """
+    callbacks = [*records, RecordPositions(folder.positions_file), *keeping_epochs(task, folder)]
+    return trainer_with(callbacks, config, task)
+
+
+def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:
+    """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
+    refuse_no_training(config["trainer"], task)
+    progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
+    every = [SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
+    return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
+
+
+def build_averaging(config: dict[str, Any]) -> list[Callback]:
+    """What averages the weights, where the config asks for it; what it refuses is a UserError."""
+    if config["average_weights"] is None:
+        return []
+    try:
+        return [AverageWeights(config["average_weights"])]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def keeping_epochs(task: Task, folder: RunFolder) -> list[Callback]:
+    """What ends training early where the task says so, and then the checkpoints, which know of it."""
+    stop = [] if task.stop_below is None else [StopBelow(task.monitor, task.mode, task.stop_below)]
+    return [*stop, *checkpointing(folder, task.monitor, task.mode)]
+
+
+def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
+    """Settings under which no epoch is ever validated would leave no best epoch to test."""
+    for key in ("max_epochs", "limit_train_batches", "limit_val_batches"):
+        if arguments[key] is not None and arguments[key] <= 0:
+            raise UserError(f"trainer.{key} must be above 0, got {arguments[key]}: it leaves no epoch to choose from")
+    if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
+        raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
+    first = task.train_batches_per_epoch
+    if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
+        raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
+
+
+def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
+    """Several processes must share every batch evenly, and cannot be started from a multirun.
+
+    Lightning starts the others by running the command line again, which in a multirun would start the whole sweep.
+    """
+    if multirun and trainer.world_size > 1:
+        raise UserError(
+            "ddp cannot run inside a multirun in one process: run the jobs one by one without -m, "
+            "or drop accelerator=ddp and trainer.devices"
+        )
+    if task.batch_size % trainer.world_size:
+        raise UserError(f"task.batch_size={task.batch_size} must divide by the {trainer.world_size} processes")
+
+
+def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:
+    """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
+    try:
+        return Trainer(
+            **arguments,
+            plugins=[checkpoints or AtomicCheckpointIO()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **more,
+        )
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        hint = (
+            "; choose accelerator=auto or accelerator=cpu"
+            if "backend" in str(error) or "accelerator" in str(error)
+            else ""
+        )
+        raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
+
+
+def set_precision(matmul_precision: str) -> None:
+    if matmul_precision not in ("highest", "high", "medium"):
+        raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium")
+    torch.set_float32_matmul_precision(matmul_precision)

@@ -1,0 +1,154 @@
+"""What happens around a training loop: reproducible randomness, the record of the run, the guard against NaN, early
+success.
+"""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.metrics_file import append, keep_epochs_before
+
+CHECK_EVERY = 50  # steps; a check on every step would make the CPU wait for the GPU
+
+
+class NonFiniteLoss(UserError):
+    """The loss became NaN or infinite."""
+
+
+class SeedEachEpoch(Callback):
+    """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed
+    run draws the same; and everything random in a test (a spike, say) a function of the seed, so that each test of a
+    model finds the same.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        seed_everything((self.seed * 1_000_003 + trainer.current_epoch) % 2**32, workers=True, verbose=False)
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        seed_everything(self.seed, workers=True, verbose=False)
+
+
+class Record(Callback):
+    """Writes ``metrics.csv`` (one row a value: step, epoch, name, value) and guards it: a loss that is not finite
+    stops the run.
+
+    The rows of an epoch are written before its checkpoint; after a crash, the rows of epochs that the checkpoint does
+    not know are cut off, so a resumed run leaves the very file that a run without a stop would have left.
+    """
+
+    def __init__(self, file: Path, last_checkpoint: Path) -> None:
+        self.file, self.last_checkpoint = file, last_checkpoint
+        self.restored = self.seconds_before = self.started = self.ended = 0.0
+        self.losses: list[tuple[int, Tensor]] = []
+        self.checked, self.validated = 0, False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.total_seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Also called when the best epoch, which may be an earlier one, is loaded to be tested.
+        self.restored = max(self.restored, state["seconds"])
+
+    @property
+    def total_seconds(self) -> float:
+        """Training time, over all the times that the run was started."""
+        if not self.started:  # resumed when training was over already
+            return self.restored
+        return self.seconds_before + (self.ended or time.monotonic()) - self.started
+
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.ended = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self.seconds_before, self.started, self.ended = self.restored, time.monotonic(), 0.0
+        if trainer.is_global_zero:
+            keep_epochs_before(self.file, trainer.current_epoch)
+
+    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self.losses, self.checked, self.validated = [], 0, False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        self.losses.append((trainer.global_step - 1, outputs["loss"].detach()))
+        if len(self.losses) - self.checked >= CHECK_EVERY:
+            self._check_losses(trainer)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._check_losses(trainer)
+        self.validated = True
+        for name, value in trainer.callback_metrics.items():
+            if name == "val/loss" and not math.isfinite(value):
+                raise self._not_finite(trainer, "validation loss", float(value), trainer.global_step - 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._check_losses(trainer)
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        epoch, last_step = trainer.current_epoch, trainer.global_step - 1
+        values = torch.stack([loss for _, loss in self.losses]).tolist() if self.losses else []
+        rows: list[tuple[int, int, str, float]] = [
+            (step, epoch, "train/loss", value)
+            for (step, _), value in zip(self.losses, values, strict=True)
+            if step % every == 0
+        ]
+        measured = trainer.callback_metrics.items() if self.validated else ()
+        summary = {name: float(value) for name, value in measured if name.startswith("val/")}
+        rows += [(last_step, epoch, name, value) for name, value in summary.items()]
+        if trainer.is_global_zero:
+            append(self.file, rows)
+        if values:
+            summary["train/loss"] = sum(values) / len(values)
+        for logger in trainer.loggers:
+            logger.log_metrics({**summary, "epoch": epoch}, step=last_step)
+
+    def _check_losses(self, trainer: Trainer) -> None:
+        new = self.losses[self.checked :]
+        self.checked = len(self.losses)
+        finite = not new or bool(torch.isfinite(torch.stack([loss for _, loss in new])).all())
+        if trainer.strategy.reduce_boolean_decision(finite, all=True):
+            return
+        # Of this process; where it was another's, its step lies among these too.
+        step, loss = next(((step, loss) for step, loss in new if not torch.isfinite(loss)), (new[0][0], math.nan))
+        raise self._not_finite(trainer, "loss", float(loss), step)
+
+    def _not_finite(self, trainer: Trainer, what: str, value: float, step: int) -> NonFiniteLoss:
+        last = self.last_checkpoint
+        kept = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+        return NonFiniteLoss(
+            f"the {what} became {value} at step {step} (epoch {trainer.current_epoch}); {kept}; "
+            "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+        )
+
+
+class StopBelow(Callback):
+    """Ends training once the monitored value is better than a threshold; remembers it, so that a resumed run does not
+    train on.
+    """
+
+    def __init__(self, monitor: str, mode: str, threshold: float) -> None:
+        self.monitor, self.mode, self.threshold = monitor, mode, threshold
+        self.reached = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reached": self.reached}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.reached = state["reached"]
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        trainer.should_stop = self.reached
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None:
+            self.reached = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
+        trainer.should_stop = trainer.should_stop or self.reached

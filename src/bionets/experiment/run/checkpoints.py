@@ -1,0 +1,74 @@
+"""Checkpoints that survive a crash while they are written, and that are never unpickled when they are read."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
+
+SIGNATURE = "bionets_checkpoint"
+FORMAT = 1
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save({**checkpoint, SIGNATURE: FORMAT}, content)
+        write_atomically(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return read_checkpoint(Path(path), map_location or "cpu")
+
+
+def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") -> dict[str, Any]:
+    """A checkpoint's content.
+
+    Raises:
+        UserError: the file is missing, truncated, or not one that bionets wrote. Nothing in it is ever executed.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} is missing: train the run first, or name another with checkpoint=last")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(
+            f"checkpoint {path} is truncated or was not written by bionets: "
+            "restore it, or delete the run's folder and train again"
+        ) from error
+    if not isinstance(checkpoint, dict) or checkpoint.get(SIGNATURE) != FORMAT:
+        raise UserError(f"checkpoint {path} was not written by this version of bionets: name a run that train.py made")
+    return checkpoint
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Knows its own files again after the run's folder was moved; Lightning's own would forget the best score."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
+        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
+
+
+def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
+    """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch."""
+    common: dict[str, Any] = {
+        "dirpath": folder.checkpoints,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    best = MovableCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
+    last = MovableCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
+    return [best, last]

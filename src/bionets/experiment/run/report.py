@@ -1,0 +1,70 @@
+"""What a run says when it ends: its results, the published figures beside them, where the pictures are, how to run it
+again.
+"""
+
+import shlex
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bionets.experiment.comparison.published import published
+from bionets.experiment.run.run_folder import RunFolder
+
+
+def print_results(
+    console: Console,
+    config: dict[str, Any],
+    result: dict[str, Any],
+    folder: RunFolder,
+    overrides: list[str],
+    brief: bool = False,
+) -> None:
+    """A table of the headline numbers, and where to look next; where it is one run of many, ``brief``, a line."""
+    if brief:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
+        console.print(f"{title_of(config)}: {numbers}", highlight=False, markup=False, soft_wrap=True)
+        return
+    print_metrics(console, config, result["metrics"])
+    trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
+    trained += f"; best epoch {result['best_epoch']}"
+    lines = [("trained", trained), ("folder", str(folder.path))]
+    lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
+    lines += [
+        ("run again", command_of(overrides)),
+        ("evaluate", f"python evaluate.py run={shlex.quote(str(folder.path))}"),
+    ]
+    for label, text in lines:
+        console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
+    known = published(config)
+    console.print(title_of(config), highlight=False, markup=False)
+    table = Table()
+    table.add_column("metric")
+    table.add_column("ours", justify="right")
+    if known:
+        table.add_column("published", justify="right")
+    for name, value in metrics.items():
+        row = [name, f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
+        if known:
+            row.append(f"{known[name].value:g}" if name in known else "")
+        table.add_row(*row)
+    console.print(table)
+    for source in {figure.source for name, figure in known.items() if name in metrics}:
+        console.print(f"published: {source}", highlight=False)
+
+
+def print_stopped(console: Console) -> None:
+    """What Ctrl-C leaves."""
+    console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
+
+
+def command_of(overrides: list[str]) -> str:
+    """The command that makes this run."""
+    return " ".join(["python train.py", *(shlex.quote(override) for override in overrides)])
+
+
+def title_of(config: dict[str, Any]) -> str:
+    return f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}"

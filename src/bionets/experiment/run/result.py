@@ -1,0 +1,60 @@
+"""What ``result.json`` says of a run: the numbers of one that is complete, or why one ended early."""
+
+import contextlib
+from typing import Any
+
+from bionets.experiment.comparison.published import published
+from bionets.experiment.errors import Pruned, one_line
+from bionets.experiment.run.activity import measure_activity
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.metrics_file import Series, read_metrics
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.models import Model
+from bionets.tasks import Task
+
+MOVING_AVERAGE = 100  # steps; the window of brc_pytorch's curves
+
+
+def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolder, seconds: float) -> dict[str, Any]:
+    """What ``result.json`` will say, from the folder's files and the test just made."""
+    best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
+    series = read_metrics(folder.metrics_file)
+    steps, values = series[task.monitor]
+    metrics = task.summarise(model.test_results)
+    metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
+    metrics.update(measured_like_published(config, series))
+    metrics.update(measure_activity(model, task))
+    return {
+        "status": "complete",
+        "metrics": metrics,
+        "tests": model.test_results,
+        "epochs": last["epoch"] + 1,
+        "steps": last["global_step"],
+        "best_epoch": best["epoch"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "wall_time": seconds,
+    }
+
+
+def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:
+    """Training losses at the step where a published curve was read off, averaged over the steps before it as that
+    curve was.
+    """
+    measured = {}
+    for name in published(config):
+        curve, marked, step = name.partition("_step_")
+        if not marked:
+            continue
+        steps, values = series.get(curve, ([], []))
+        window = [value for at, value in zip(steps, values, strict=True) if -MOVING_AVERAGE < at + 1 - int(step) <= 0]
+        if window and steps[-1] + 1 >= int(step):
+            measured[name] = sum(window) / len(window)
+    return measured
+
+
+def note_failure(folder: RunFolder, error: BaseException) -> None:
+    """Say in ``result.json`` why the run ended, where the disk still lets us."""
+    ends = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
+    status = next((status for kind, status in ends.items() if isinstance(error, kind)), "failed")
+    with contextlib.suppress(OSError):
+        folder.write_result({"status": status, "error": one_line(error) or type(error).__name__})

@@ -1,0 +1,1 @@
+"""Recurrent layers and cells with the interface of `torch.nn.GRU`."""

@@ -1,0 +1,64 @@
+"""What both bistable cells share: the update of the state, the layout of the parameters, their initial values."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.recurrent.initialisation import chrono_bias_, xavier_blocks_
+from bionets.layers.recurrent.recurrence import Initialisation, Parameters, required_bias
+
+__all__ = ["bistable_initialisations", "bistable_update"]
+
+
+def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tensor:
+    """h' = c∘h + (1 − c)∘tanh(candidate + a∘h) with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021).
+
+    Undriven, h = 0 is the only fixed point while a < 1; at a = 1 it splits, and for a > 1 two stable ones lie at ±h*,
+    h* = tanh(a·h*).
+    """
+    a = 1 + torch.tanh(a)
+    c = torch.sigmoid(c)
+    return c * h + (1 - c) * torch.tanh(candidate + a * h)
+
+
+def bistable_initialisations(
+    paper2020: Callable[[Tensor], object], paper2021: Callable[[Tensor], object]
+) -> dict[str, Initialisation]:
+    """The initialisations of a bistable cell by name, given how each release of the paper fills `weight_hh`.
+
+    U is Xavier uniform, gate by gate, in all of them.
+
+    - `paper2020`, `paper2021`: biases 0. Every unit starts exactly on the pitchfork: a = 1 at h = 0.
+    - `bistable`: as `paper2020`, with b_a = 2 and b_c = −1. At h = 0, a = 1 + tanh(2) ≈ 1.96, so every unit remembers
+      a sign from the first training step on; b_a exceeds what w_a∘h = ±1 can take from it, so both states are deep.
+      From rest a state grows by c + (1 − c)∘a ≈ 1.7 per step: an input outweighs each of those after it by so much.
+    - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1): c, the share of the state that is kept,
+      spreads the units' time constants over the task's length (Tallec & Ollivier 2018).
+    """
+
+    def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:
+        weight_ih, weight_hh, bias = (parameters[name] for name in ("weight_ih", "weight_hh", "bias"))
+        assert weight_ih is not None and weight_hh is not None
+        xavier_blocks_(weight_ih, 3)
+        fill(weight_hh)
+        if bias is not None:
+            nn.init.zeros_(bias)
+
+    def bistable(parameters: Parameters, chrono_steps: int | None) -> None:
+        bias_a, bias_c = required_bias(parameters, "bistable").chunk(2)
+        paper(parameters, paper2020)
+        bias_a.fill_(2.0)
+        bias_c.fill_(-1.0)
+
+    def chrono(parameters: Parameters, chrono_steps: int | None) -> None:
+        _, bias_c = required_bias(parameters, "chrono").chunk(2)
+        paper(parameters, paper2020)
+        chrono_bias_(bias_c, chrono_steps)
+
+    return {
+        "paper2020": lambda parameters, chrono_steps: paper(parameters, paper2020),
+        "paper2021": lambda parameters, chrono_steps: paper(parameters, paper2021),
+        "bistable": bistable,
+        "chrono": chrono,
+    }

@@ -1,0 +1,147 @@
+"""Sequence layers with the interface of `torch.nn.GRU`, for any `Recurrence`."""
+
+import numbers
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
+
+__all__ = ["RecurrentLayer"]
+
+
+class RecurrentLayer(RecurrentModule):
+    """`num_layers` recurrences on top of each other, in one direction or both; subclasses name the `recurrence`.
+
+    Input `[T, B, input_size]`, `[B, T, input_size]` with `batch_first`, `[T, input_size]` unbatched, or a
+    `PackedSequence`, sorted or not. States `[num_layers · D, B, hidden_size]` (unbatched without B), D = 2 if
+    bidirectional else 1; zeros if not given. Output `[T, B, D · hidden_size]` in the input's form, and the states after
+    the last step, to pass on to the next call.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        initialisation: str | None = None,
+        chrono_steps: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(input_size, hidden_size, initialisation, chrono_steps)
+        self.num_layers = positive_int("num_layers", num_layers)
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = _probability(dropout)
+        self.bidirectional = bidirectional
+        self.backend = backend
+        if dropout > 0 and num_layers == 1:
+            warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", stacklevel=2)
+        for layer in range(num_layers):
+            size = input_size if layer == 0 else hidden_size * len(self._directions)
+            for direction in self._directions:
+                self._add_parameters(size, f"_l{layer}{direction}", bias, device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def forward(
+        self, x: Tensor | PackedSequence, h0: Tensor | States | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor | States]:
+        """Run over the whole sequence from the states `h0`; see the class for shapes.
+
+        Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
+        """
+        output: Tensor | PackedSequence
+        if isinstance(x, PackedSequence):
+            self._check_input(x.data, (2,))
+            output, states = self._forward_packed(x, h0)
+        else:
+            self._check_input(x, (2, 3))
+            run = self._forward_batched if x.dim() == 3 else self._forward_unbatched
+            output, states = run(x, h0)
+        return output, self._as_given(states)
+
+    def _forward_batched(self, x: Tensor, h0: Tensor | States | None) -> tuple[Tensor, States]:
+        x = x.transpose(0, 1) if self.batch_first else x
+        output, states = self._over_layers(x, self._states_of(h0, self._state_shape(x.size(1))))
+        return (output.transpose(0, 1) if self.batch_first else output), states
+
+    def _forward_unbatched(self, x: Tensor, h0: Tensor | States | None) -> tuple[Tensor, States]:
+        states = tuple(state.unsqueeze(1) for state in self._states_of(h0, self._state_shape()))
+        output, states = self._over_layers(x.unsqueeze(1), states)
+        return output.squeeze(1), tuple(state.squeeze(1) for state in states)
+
+    def _forward_packed(self, packed: PackedSequence, h0: Tensor | States | None) -> tuple[PackedSequence, States]:
+        """Pad in the packed order (longest first), scan each sequence to its own length, and pack again.
+
+        The states come and go in the user's order.
+        """
+        x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
+        states = self._states_of(h0, self._state_shape(x.size(1)))
+        states = _permute_batch(states, packed.sorted_indices)
+        output, states = self._over_layers(x, states, lengths)
+        data = pack_padded_sequence(output, lengths).data
+        repacked = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        return repacked, _permute_batch(states, packed.unsorted_indices)
+
+    def _over_layers(self, x: Tensor, states: States, lengths: Tensor | None = None) -> tuple[Tensor, States]:
+        last_states: list[States] = []
+        for layer in range(self.num_layers):
+            if layer > 0 and self.dropout > 0:
+                x = F.dropout(x, self.dropout, self.training)
+            outputs = []
+            for direction in self._directions:
+                output, last = self.recurrence.over_time(
+                    x,
+                    tuple(state[len(last_states)] for state in states),
+                    self._named_parameters(f"_l{layer}{direction}"),
+                    lengths=lengths,
+                    reverse=direction == "_reverse",
+                    backend=self.backend,
+                )
+                outputs.append(output)
+                last_states.append(last)
+            x = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
+        return x, tuple(torch.stack(state) for state in zip(*last_states, strict=True))
+
+    @property
+    def _directions(self) -> tuple[str, ...]:
+        """The suffix of each direction's parameters."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _state_shape(self, *batch: int) -> tuple[int, ...]:
+        return (self.num_layers * len(self._directions), *batch, self.hidden_size)
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        defaults: dict[str, Any] = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0,
+            "bidirectional": False,
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)}"
+        return text + self._extra_initialisation()
+
+
+def _permute_batch(states: States, order: Tensor | None) -> States:
+    return states if order is None else tuple(state.index_select(1, order) for state in states)
+
+
+def _probability(dropout: float) -> float:
+    if not isinstance(dropout, numbers.Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise ValueError(f"dropout must be a probability between 0 and 1, got {dropout!r}")
+    return float(dropout)

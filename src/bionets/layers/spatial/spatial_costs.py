@@ -1,0 +1,202 @@
+"""What a place costs: neurons of one layer that sit close together, and strong connections between distant ones."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from bionets.layers.spatial.spatial_layers import spatial_layers
+
+__all__ = ["SpatialCosts", "connections", "mean_costs", "proximity_cost", "spatial_cost", "transport_cost"]
+
+Norm = Literal["l1", "l2"]
+POWERS = {"l1": 1, "l2": 2}
+EPSILON = 1e-8  # under the square root, so that neurons in one place have a gradient
+PAIRS_AT_ONCE = 30_000  # in one block of rows: it fits a cache, and is too small for torch to wake more threads
+
+
+class SpatialCosts(NamedTuple):
+    """Both costs of a model, not yet weighted."""
+
+    proximity: Tensor
+    transport: Tensor
+
+
+def proximity_cost(positions: Tensor) -> Tensor:
+    """How close the neurons of one layer sit: the mean over all pairs i, j, self-pairs included, of exp(−‖p_i − p_j‖).
+
+    ‖·‖ is sqrt(sum of squares + 1e-8). Memory grows with the number of neurons, not of pairs.
+
+    Args:
+        positions: ``[N, dim]``.
+    """
+    _check_positions(positions)
+    return _Proximity.apply(positions)
+
+
+def transport_cost(positions: Tensor, previous_positions: Tensor, weight: Tensor, norm: Norm = "l2") -> Tensor:
+    """What the connections between two layers cost: the mean over all weights of ‖p_i − q_j‖·|w_ij|ⁿ.
+
+    ‖·‖ is sqrt(sum of squares + 1e-8). A channel has one place: all weights of a kernel, and all pixels of a channel
+    that were flattened between a convolution and a linear layer, share it. Beyond the weights, memory grows with the
+    number of neurons, not of pairs.
+
+    Args:
+        positions: ``[out, dim]``.
+        previous_positions: ``[in, dim]``, of the layer before.
+        weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as `torch.flatten` leaves them), or
+            ``[out, in, height, width]``.
+        norm: ``l1`` for n = 1, ``l2`` for n = 2.
+
+    Raises:
+        ValueError: an unknown norm, or shapes that do not fit.
+    """
+    _check_positions(positions, previous_positions)
+    if norm not in POWERS:
+        raise ValueError(f"norm={norm} is unknown: choose {' or '.join(POWERS)}")
+    if len(weight) != len(positions):
+        raise ValueError(f"{len(positions)} positions do not fit a weight of shape {tuple(weight.shape)}")
+    rows = connections(weight, len(previous_positions))
+    return _Transport.apply(positions, previous_positions, rows, POWERS[norm]) / weight.numel()
+
+
+def mean_costs(model: nn.Module, norm: Norm = "l2", where: Sequence[int] | None = None) -> SpatialCosts:
+    """Both costs of a model, not weighted: the mean over its spatial layers of `proximity_cost`, and the mean over
+    those that have a spatial layer before them of `transport_cost`.
+
+    Args:
+        model: any module; its spatial layers must lie in the order of the data's way through it.
+        norm: of the weights, ``l1`` or ``l2``.
+        where: which spatial layers carry the costs, counted from 0; None for all of them. The layer before one of them
+            need not be one of them.
+
+    Raises:
+        ValueError: a model without spatial layers, ``where`` beyond them, or layers that do not follow each other.
+    """
+    layers = spatial_layers(model)
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no spatial layers: build it of SpatialLinear and SpatialConv2d")
+    chosen = range(len(layers)) if where is None else check_where(where, len(layers))
+    nothing = layers[0].positions.new_zeros(())
+    proximity = [proximity_cost(layers[i].positions) for i in chosen]
+    transport = [
+        transport_cost(layers[i].positions, layers[i - 1].positions, layers[i].weight, norm) for i in chosen if i > 0
+    ]
+    return SpatialCosts(*(torch.stack(costs).mean() if costs else nothing for costs in (proximity, transport)))
+
+
+def spatial_cost(
+    model: nn.Module, proximity: float, transport: float, norm: Norm = "l2", where: Sequence[int] | None = None
+) -> Tensor:
+    """proximity · (mean proximity cost) + transport · (mean transport cost), to be added to a loss; see
+    `mean_costs`."""
+    costs = mean_costs(model, norm, where)
+    return proximity * costs.proximity + transport * costs.transport
+
+
+def check_where(where: Sequence[int], layers: int) -> Sequence[int]:
+    """``where``, if it names some of this many layers, each once; else a ValueError."""
+    beyond = [index for index in where if not 0 <= index < layers]
+    if beyond:
+        raise ValueError(f"where={list(where)} names layer {beyond[0]}, but the spatial layers are 0 to {layers - 1}")
+    if len(set(where)) < len(where):
+        raise ValueError(f"where={list(where)} names a layer twice")
+    return where
+
+
+def connections(weight: Tensor, previous: int) -> Tensor:
+    """A weight as ``[out, previous, k]``: the k connections between each neuron and each one of the layer before.
+
+    Raises:
+        ValueError: if the layer before cannot have this many neurons.
+    """
+    columns = weight.shape[1]
+    if columns != previous and (weight.dim() > 2 or columns % previous):
+        raise ValueError(f"a weight of shape {tuple(weight.shape)} does not follow a layer of {previous} neurons")
+    return weight.reshape(len(weight), previous, -1)
+
+
+class _Proximity(Function):
+    """Backward needs nothing that forward does not meet: Σ_j exp(−d_ij), and twice its derivative, are made in one
+    pass."""
+
+    @staticmethod
+    def forward(ctx: Any, positions: Tensor) -> Tensor:
+        total, gradient = positions.new_zeros(()), torch.empty_like(positions)
+        for rows in _blocks(len(positions), len(positions)):
+            differences, distances = _pairs(positions[rows], positions)
+            closeness = torch.exp(-distances)
+            total += closeness.sum()
+            closeness /= distances
+            for dim, difference in enumerate(differences):
+                torch.sum(difference.mul_(closeness), 1, out=gradient[rows, dim])
+        pairs = len(positions) ** 2
+        ctx.save_for_backward(gradient.mul_(-2 / pairs))
+        return total / pairs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        (gradient,) = ctx.saved_tensors
+        return upstream * gradient
+
+
+class _Transport(Function):
+    """Σ_ij d_ij Σ_k |w_ijk|ⁿ; backward measures the distances again, since there are as many as weights."""
+
+    @staticmethod
+    def forward(ctx: Any, positions: Tensor, previous: Tensor, weight: Tensor, power: int) -> Tensor:
+        ctx.save_for_backward(positions, previous, weight)
+        ctx.power = power
+        total = positions.new_zeros(())
+        for rows in _blocks(len(positions), len(previous)):
+            _, distances = _pairs(positions[rows], previous)
+            total += distances.mul_(_strength(weight[rows], power)).sum()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        positions, previous, weight = ctx.saved_tensors
+        to_positions, to_previous = torch.empty_like(positions), torch.zeros_like(previous)
+        to_weight = torch.empty_like(weight)
+        for rows in _blocks(len(positions), len(previous)):
+            differences, distances = _pairs(positions[rows], previous)
+            slope = weight[rows].sign() if ctx.power == 1 else 2 * weight[rows]
+            torch.mul(slope, distances.unsqueeze(2), out=to_weight[rows])
+            pull = _strength(weight[rows], ctx.power) / distances
+            for dim, difference in enumerate(differences):
+                difference *= pull
+                torch.sum(difference, 1, out=to_positions[rows, dim])
+                to_previous[:, dim] -= difference.sum(0)
+        return upstream * to_positions, upstream * to_previous, to_weight.mul_(upstream), None
+
+
+def _pairs(rows: Tensor, columns: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Between all rows and all columns: the differences of each coordinate, and sqrt(sum of squares + 1e-8)."""
+    differences = [x.unsqueeze(1) - y for x, y in zip(rows.unbind(1), columns.unbind(1), strict=True)]
+    squares = torch.full_like(differences[0], EPSILON)
+    for difference in differences:
+        squares.addcmul_(difference, difference)
+    return differences, squares.sqrt_()
+
+
+def _strength(weight: Tensor, power: int) -> Tensor:
+    """``[out, in, k]`` to ``[out, in]``: Σ_k |w|ⁿ."""
+    strength = weight.abs() if power == 1 else weight.square()
+    return strength.squeeze(2) if weight.shape[2] == 1 else strength.sum(2)
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows that make so few pairs with all columns that they fit a cache."""
+    size = max(1, PAIRS_AT_ONCE // columns)
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def _check_positions(*positions: Tensor) -> None:
+    if any(each.dim() != 2 for each in positions) or len({each.shape[1] for each in positions}) != 1:
+        shapes = " and ".join(str(tuple(each.shape)) for each in positions)
+        raise ValueError(f"positions must be [neurons, dim] with one dim for all, got {shapes}")

@@ -1,0 +1,65 @@
+"""Layers whose neurons have a place: a linear layer and a convolution with learnable positions."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.recurrent.recurrence import positive_int
+
+__all__ = ["SpatialConv2d", "SpatialLayer", "SpatialLinear", "spatial_layers"]
+
+
+class SpatialLayer(nn.Module):
+    """A layer with ``positions`` ``[out, dim]``, one for each of its neurons, or channels if it is a convolution.
+
+    Positions do not change what a layer computes: `spatial_cost` ties them to the weights. They start at N(0, 1).
+
+    Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
+    """
+
+    weight: Tensor
+    positions: nn.Parameter
+
+    def place(self, dim: int) -> None:
+        """Give every neuron a position in ``dim`` dimensions."""
+        self.positions = nn.Parameter(torch.randn(len(self.weight), positive_int("dim", dim)).to(self.weight))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, dim={self.positions.shape[1]}"
+
+
+class SpatialLinear(SpatialLayer, nn.Linear):
+    """`torch.nn.Linear` whose neurons have positions ``[out_features, dim]``; see `SpatialLayer`."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, dim: int = 2) -> None:
+        super().__init__(positive_int("in_features", in_features), positive_int("out_features", out_features), bias)
+        self.place(dim)
+
+
+class SpatialConv2d(SpatialLayer, nn.Conv2d):
+    """`torch.nn.Conv2d`, without groups, whose output channels have positions ``[out_channels, dim]``; see
+    `SpatialLayer`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        dim: int = 2,
+    ) -> None:
+        channels = positive_int("in_channels", in_channels), positive_int("out_channels", out_channels)
+        super().__init__(
+            *channels, kernel_size, stride, padding, dilation, groups=1, bias=bias, padding_mode=padding_mode
+        )
+        self.place(dim)
+
+
+def spatial_layers(model: nn.Module) -> list[SpatialLayer]:
+    """The spatial layers of a model, in the order in which they were put into it."""
+    return [module for module in model.modules() if isinstance(module, SpatialLayer)]

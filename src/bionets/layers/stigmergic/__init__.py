@@ -1,0 +1,1 @@
+"""Stigmergic memory: marks that are made and evaporate."""

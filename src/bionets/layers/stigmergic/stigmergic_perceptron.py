@@ -1,0 +1,99 @@
+"""Stigmergic perceptrons: units whose thresholds, and whose weights too, rise with use and fall with time."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.stateful import StatefulModule, States
+from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
+from bionets.scan import scan
+
+__all__ = ["StigmergicPerceptron"]
+
+Pair = tuple[Tensor, Tensor]
+
+
+def threshold_step(drive: Tensor, threshold: Tensor, params: Pair, *, clamp: Clamp) -> Pair:
+    """y = σ(drive − θ), θ' = clamp(θ + mark∘y − tick)."""
+    mark, tick = params
+    y = torch.sigmoid(drive - threshold)
+    return y, clamp(threshold + mark * y - tick)
+
+
+def weight_step(x: Tensor, weight: Tensor, params: Pair, *, clamp: Clamp) -> Pair:
+    """W' = clamp(W + mark∘x − tick); gives the weights before the step. x ``[B, 1, I]``, W ``[B, O, I]``."""
+    mark, tick = params
+    return weight, clamp(weight + mark * x - tick)
+
+
+class StigmergicPerceptron(StatefulModule):
+    """A layer of units with stigmergic thresholds, and with ``stigmergic_weights`` stigmergic weights.
+
+    y = σ(W x + b − θ), θ' = clamp(θ + m∘y − k), W' = clamp(W + M∘x − K) with the input along the rows; θ and W start at
+    the parameters ``threshold_start`` and ``weight``. For the clamp see `smooth_clamp`; its range is ours.
+
+    ``[*, input_size] -> [*, output_size]`` at each step; the states are ``threshold`` and, if it changes, ``weights``.
+
+    Source: Galatolo, Cimino and Vaglini, "Using stigmergy to incorporate the time into artificial neural networks",
+    MIKE 2018, there called simple and full layer.
+    """
+
+    threshold: Tensor | None
+    weights: Tensor | None
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        stigmergic_weights: bool = False,
+        clamp_min: float | None = -1.0,
+        clamp_max: float | None = 1.0,
+    ) -> None:
+        self.state_names = ("threshold", "weights") if stigmergic_weights else ("threshold",)
+        super().__init__()
+        self.input_size = positive_int("input_size", input_size)
+        self.output_size = positive_int("output_size", output_size)
+        self.stigmergic_weights = stigmergic_weights
+        self.clamp = partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max)
+        self.weight = nn.Parameter(torch.empty(output_size, input_size))
+        self.bias = nn.Parameter(torch.empty(output_size))
+        self.threshold_start = nn.Parameter(torch.zeros(output_size))
+        self.mark = nn.Parameter(torch.empty(output_size))
+        self.tick = nn.Parameter(torch.empty(output_size))
+        if stigmergic_weights:
+            self.weight_mark = nn.Parameter(torch.empty(output_size, input_size))
+            self.weight_tick = nn.Parameter(torch.empty(output_size, input_size))
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(input_size**-0.5), input_size**-0.5)
+
+    def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+        """``[*, output_size]``, and ``[*, output_size, input_size]``."""
+        threshold = (*input_shape[:-1], self.output_size)
+        return (threshold, (*threshold, self.input_size)) if self.stigmergic_weights else (threshold,)
+
+    def initial_states(self, x: Tensor) -> States:
+        """The starting thresholds and weights, for every sequence the same."""
+        starts = (self.threshold_start, self.weight)
+        return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
+
+    def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
+        """x ``[T, *, input_size]`` to ``[T, *, output_size]`` and the last states. Pure; see `StatefulModule`."""
+        lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
+        threshold, *weights = self.initial_states(x) if states is None else states
+        x = x.reshape(len(x), -1, size_in)
+        if self.stigmergic_weights:
+            params = (self.weight_mark, self.weight_tick)
+            start = weights[0].reshape(-1, size_out, size_in)
+            history, last = scan(partial(weight_step, clamp=self.clamp), x.unsqueeze(2), start, params, backend=backend)
+            drive = (history @ x.unsqueeze(3)).squeeze(3) + self.bias
+            weights = [last.reshape(*lead, size_out, size_in)]
+        else:
+            drive = nn.functional.linear(x, self.weight, self.bias)
+        step = partial(threshold_step, clamp=self.clamp)
+        y, threshold = scan(step, drive, threshold.reshape(-1, size_out), (self.mark, self.tick), backend=backend)
+        return y.reshape(len(x), *lead, size_out), (threshold.reshape(*lead, size_out), *weights)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.output_size}, stigmergic_weights={self.stigmergic_weights}"

@@ -1,0 +1,109 @@
+"""The threads that run kernels beside the calling thread: torch's own, since two pools would fight for the cores.
+
+An OpenMP thread that has just finished waits for more work without giving its core back. So kernels run in the same
+team as torch's operations, and no thread but the calling one meets the interpreter, whose lock would cost more than
+many a kernel. Where there is no such team (torch with another OpenMP, forked children), Python's threads serve.
+"""
+
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+_lock = threading.Lock()
+_workers: ThreadPoolExecutor | None = None
+_forked = False
+
+
+def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = False) -> None:
+    """Call the function at an address, which takes integers, once with each tuple of arguments: on torch's threads, or
+    on this one alone."""
+    arity, threads = len(parts[0]), 1 if alone else min(len(parts), torch.get_num_threads())
+    if threads == 1:
+        for part in parts:
+            _callable(function, arity)(*part)
+        return
+    # The next part to be taken, their number, the function, its arguments in each part; see `_MEMBER`.
+    task = np.array([0, len(parts), function, *(argument for part in parts for argument in part)], np.int64)
+    address, member = task.ctypes.data, _member(arity)
+    team = None if _forked else _openmp()
+    if team is not None:
+        team(member, address, threads, 0)
+        return
+    run, waiting = _callable(member, 1), list[Future[None]]()
+    try:
+        waiting += (_executor().submit(run, address) for _ in range(threads - 1))
+        run(address)
+    finally:  # Ctrl-C too must not free memory that a thread still works on
+        wait(waiting)
+
+
+def split(count: int, grain: int) -> list[int]:
+    """Bounds that cut `count` elements into one part for each torch thread, at multiples of `grain`."""
+    grains = -(-count // grain)
+    parts = max(1, min(torch.get_num_threads(), grains))
+    return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
+
+
+_MEMBER = """
+from bionets.scan.cpu.numba_calls import call_with, take
+from bionets.scan.cpu.numba_memory import word
+
+call = call_with({arity})
+
+def member(task):
+    part = take(task)
+    while part < word(task, 1):
+        call(word(task, 2), task + 8 * (3 + part * {arity}))
+        part = take(task)
+"""
+
+
+@functools.cache
+def _member(arity: int) -> int:
+    """The address of what each thread of a team does: take parts, one after the other, until there is none."""
+    from bionets.scan.cpu.numba_compile import compile_function
+
+    return compile_function(_MEMBER.format(arity=arity), "member")
+
+
+@functools.cache
+def _callable(function: int, arity: int) -> Any:
+    """The function at an address; it runs without the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arity)(function)
+
+
+@functools.cache
+def _openmp() -> Any:
+    """GOMP_parallel(function, data, threads, flags) of the library that torch uses; None if torch uses another."""
+    try:
+        team = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    team.argtypes, team.restype = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint), None
+    return team
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _workers
+    with _lock:
+        if _workers is None:
+            _workers = ThreadPoolExecutor(os.cpu_count() or 1, "bionets-scan")
+        return _workers
+
+
+def _forget() -> None:
+    global _workers, _lock, _forked
+    _lock = threading.Lock()
+    _workers = None
+    _forked = True  # OpenMP does not survive a fork
+
+
+os.register_at_fork(after_in_child=_forget)  # a forked child has no threads but its own

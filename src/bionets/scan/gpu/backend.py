@@ -1,0 +1,107 @@
+"""The CUDA backend: one printed Triton kernel forward, one backward.
+
+Elementwise recurrences, and dense ones whose weights fit on chip, run in one kernel over all of time. Wider dense
+recurrences loop over time, with a matrix product and a kernel for each stage (`triton_loop`).
+"""
+
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call, Gradients
+from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
+from bionets.scan.gpu.loop import loop_backward, loop_forward
+from bionets.scan.gpu.results import Results
+from bionets.scan.gpu.scan_printer import print_backward, print_forward
+from bionets.scan.gpu.table import Table
+
+ON_CHIP = 4 * 128 * 128  # padded elements of all weights: half in registers, half in the first-level cache
+
+
+def runs_in_a_loop(call: Call) -> bool:
+    """Whether the weights are too large for a kernel that keeps them on chip."""
+    blocks = sum(stage.blocks for stage in call.program.stages)
+    return blocks * padded(call.width) ** 2 > ON_CHIP
+
+
+def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """y `[T, B, N]`, the final state `[B, N]`, and the histories that backward needs beside y."""
+    program, dtype, device = call.program, call.program.dtype, call.x[0].device
+    y = [torch.empty(call.time, call.batch, call.width, dtype=dtype, device=device) for _ in range(program.y)]
+    final = [torch.empty(call.batch, call.width, dtype=dtype, device=device) for _ in range(program.state)]
+    own = call.histories() if keep else []
+    histories = [torch.empty(call.stored_steps, call.batch, call.width, dtype=dtype, device=device) for _ in own]
+    if runs_in_a_loop(call):
+        loop_forward(call, y, final, dict(zip(own, histories, strict=True)))
+        return y, final, histories
+    table = Table(call)
+    table.add_inputs(0)
+    for i, leaf in enumerate(y):
+        table.add_over_time(f"y{i}", leaf, 0)
+    for i, leaf in enumerate(final):
+        table.values[f"final{i}"] = leaf
+    for i, leaf in zip(own, histories, strict=True):
+        table.add_history(f"history{i}", leaf, 0)
+    recompute = call.checkpoint_every > 1
+    kernel = find_kernel(print_forward, program, table.variant(recompute=recompute, histories=tuple(own)))
+    _launch(table, kernel)
+    return y, final, histories
+
+
+def backward(
+    call: Call,
+    states: list[Tensor],
+    grad_y: list[Tensor | None],
+    grad_final: list[Tensor | None],
+    needs_x: tuple[bool, ...],
+    needs_params: tuple[bool, ...],
+) -> Gradients:
+    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
+    results = Results(call, needs_x, needs_params)
+    if runs_in_a_loop(call):
+        loop_backward(call, states, grad_y, grad_final, results)
+    else:
+        _backward(call, states, grad_y, grad_final, results)
+    return results.gradients(states[0])
+
+
+def _backward(
+    call: Call,
+    states: list[Tensor],
+    grad_y: list[Tensor | None],
+    grad_final: list[Tensor | None],
+    results: Results,
+) -> None:
+    every, last = call.checkpoint_every, call.time - 1
+    recompute = every > 1
+    chunks = -(-call.time // every)
+    table = Table(call)
+    table.add_inputs((chunks - 1) * every if recompute else last)
+    table.values["chunks"] = chunks
+    for i, history in enumerate(states):
+        table.add_history(f"history{i}", history, max(0, (chunks if recompute else call.time) - 2))
+        if recompute:
+            table.add_over_time(f"tape{i}", results.empty(every, call.batch, call.width), 0, forward=True)
+    for i, leaf in enumerate(grad_y):
+        table.add_over_time(f"grad_y{i}", leaf, last)
+    for i, leaf in enumerate(grad_final):
+        table.add(f"grad_final{i}", leaf)
+    for i, gradient in results.x_by_number().items():
+        table.add_over_time(f"grad_x{i}", gradient, last)
+    for k, blocks in enumerate(results.recurrent):
+        for g, gradient in enumerate(blocks):
+            table.add_over_time(f"grad_recurrent{k}_{g}", gradient, last)
+    for k, before in enumerate(results.before):
+        table.add_over_time(f"before{k}", before, last)
+    table.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
+    table.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
+    variant = table.variant(
+        recompute=recompute, needs_x=results.needs_x, needs_params=results.needs_params, shared=results.shared
+    )
+    _launch(table, find_kernel(print_backward, call.program, variant))
+
+
+def _launch(table: Table, kernel: Kernel) -> None:
+    if table.call.weights:
+        table.launch_rows(kernel)
+    else:
+        table.launch(kernel)

@@ -1,0 +1,118 @@
+"""Wide dense recurrences on CUDA: a loop over time with one matrix product and one kernel for each stage."""
+
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.gpu.kernels import find_kernel
+from bionets.scan.gpu.results import Results
+from bionets.scan.gpu.stage_printer import print_stage, print_stage_gradient
+from bionets.scan.gpu.table import Table
+
+States = list[Tensor]
+
+
+def loop_forward(call: Call, y: list[Tensor], final: list[Tensor], histories: dict[int, Tensor]) -> None:
+    """Fill y, the final state, and the histories by number of the state."""
+    loop, state = _Loop(call), call.state
+    for step in range(call.time):
+        state = loop.advance(step, state, y)[-1]
+        for i, history in histories.items():
+            if call.checkpoint_every == 1:
+                history[loop.time(step)].copy_(state[i])
+            elif (step + 1) % call.checkpoint_every == 0 and step + 1 < call.time:
+                history[(step + 1) // call.checkpoint_every - 1].copy_(state[i])
+    for target, leaf in zip(final, state, strict=True):
+        target.copy_(leaf)
+
+
+def loop_backward(
+    call: Call,
+    histories: list[Tensor],
+    grad_y: list[Tensor | None],
+    grad_final: list[Tensor | None],
+    results: Results,
+) -> None:
+    """Fill the results, walking time from the last step to the first."""
+    loop, every = _Loop(call), call.checkpoint_every
+    for leaf in results.sums.values():
+        leaf.zero_()
+    pairs = zip(grad_final, call.state, strict=True)
+    gradients = [torch.zeros_like(state) if leaf is None else leaf.contiguous() for leaf, state in pairs]
+    for chunk in reversed(range(-(-call.time // every))):
+        begin, end = chunk * every, min((chunk + 1) * every, call.time)
+        if begin == 0:
+            state = call.state
+        elif every == 1:
+            state = [history[loop.time(begin - 1)] for history in histories]
+        else:
+            state = [history[chunk - 1] for history in histories]
+        tape = [state]
+        for step in range(begin, end - 1):
+            tape.append(loop.advance(step, tape[-1], None)[-1])
+        for step in reversed(range(begin, end)):
+            gradients = loop.retreat(step, tape.pop(), grad_y, gradients, results)
+    for target, leaf in zip(results.state, gradients, strict=True):
+        target.copy_(leaf)
+
+
+class _Loop:
+    """One time step, forward and backward. Steps are counted in the order in which they are walked."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.stages = call, call.program.stages
+        self.last = len(self.stages) - 1
+
+    def time(self, step: int) -> int:
+        return self.call.time - 1 - step if self.call.reverse else step
+
+    def advance(self, step: int, state: States, y: list[Tensor] | None, stages: int | None = None) -> list[States]:
+        """The states before the first stage, between the stages and after the last (or after as many as wanted)."""
+        states = [state]
+        for k in range(len(self.stages) if stages is None else stages):
+            table = self._table(step, k, states[k])
+            after = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_out)]
+            table.values |= {f"new_state{i}": leaf for i, leaf in enumerate(after)}
+            table.values |= {f"old{i}": leaf for i, leaf in enumerate(state)}
+            for i, leaf in enumerate(y or ()):
+                table.add(f"y{i}", leaf[self.time(step)])
+            table.launch(find_kernel(print_stage, self.call.program, table.variant(), k, y is not None))
+            states.append(after)
+        return states
+
+    def retreat(
+        self, step: int, state: States, grad_y: list[Tensor | None], grad_after: States, results: Results
+    ) -> States:
+        """From the gradients of the states after a step to those before it; adds to the results."""
+        t, states, gradients = self.time(step), self.advance(step, state, None, self.last), grad_after
+        for k, before in enumerate(results.before):
+            if before is not None:
+                before[t].copy_(states[k][0])
+        for k in reversed(range(len(self.stages))):
+            table = self._table(step, k, states[k])
+            found = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_in)]
+            for i, leaf in enumerate(grad_y):
+                table.add(f"grad_y{i}", None if leaf is None else leaf[t])
+            for i, leaf in results.x_by_number().items():
+                table.add(f"grad_x{i}", leaf[t])
+            for g, leaf in enumerate(results.recurrent[k]):
+                table.add(f"grad_recurrent{g}", leaf[t])
+            table.values |= {f"grad_new_state{i}": leaf for i, leaf in enumerate(gradients)}
+            table.values |= {f"kept{i}": leaf for i, leaf in enumerate(grad_after)}
+            table.values |= {f"grad_state{i}": leaf for i, leaf in enumerate(found)}
+            table.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
+            variant = table.variant(needs_x=results.needs_x, needs_params=results.needs_params, shared=results.shared)
+            table.launch(find_kernel(print_stage_gradient, self.call.program, variant, k))
+            found[0].addmm_(results.recurrent_rows(k, t), self.call.weights[k])
+            gradients = found
+        return gradients
+
+    def _table(self, step: int, k: int, state: States) -> Table:
+        """What a stage is given, with recurrent = first(state) @ weight.T."""
+        table = Table(self.call)
+        table.add_inputs(step)
+        product = torch.mm(state[0], self.call.weights[k].T)
+        for g, leaf in enumerate(product.split(self.call.width, 1)):
+            table.add(f"recurrent{g}", leaf)
+        table.values |= {f"state{i}": leaf for i, leaf in enumerate(state)}
+        return table

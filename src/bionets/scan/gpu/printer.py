@@ -1,0 +1,205 @@
+"""What all printed Triton kernels have in common: arguments, the tile of elements that an instance owns, and graphs.
+
+A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each is *flat* (contiguous, so that an
+element is found by its number in the tile) or *strided* (found by its row and column). The host names the strided ones
+in the variant, and hands in an integer for each further argument that the source lists.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bionets.scan.graph import Graph
+from bionets.scan.program import Program
+from bionets.scan.trace import UnsupportedStepError
+
+OPERATIONS: dict[str, str] = {
+    "neg": "-{0}",
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "mul": "{0} * {1}",
+    "div": "divide({0}, {1})",
+    "pow": "power({0}, {1})",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "and": "{0} & {1}",
+    "or": "{0} | {1}",
+    "xor": "{0} ^ {1}",
+    "not": "{0} == 0",
+    "where": "tl.where({0}, {1}, {2})",
+    "float": "{0}.to(DTYPE)",
+    "sqrt": "square_root({0})",
+    "round": "round_even({0})",
+    "maximum": "maximum({0}, {1})",
+    "minimum": "minimum({0}, {1})",
+    **{op: f"tl.{op}({{0}})" for op in ("abs", "log", "sin", "cos", "erf", "floor", "ceil")},
+    **{op: f"{op}({{0}})" for op in ("exp", "expm1", "log1p", "tanh", "sigmoid", "atan", "trunc", "sign")},
+}
+"""Each operation of a graph in Triton; {0} and {1} are its inputs."""
+
+COUNTERS = ("steps", "time", "direction", "every", "chunks")  # integers whose divisibility is of no use to a kernel
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is compiled in rather than handed in. Everything else may change from call to call.
+
+    strided: the names of the tensors that are not flat. absent: those that are not there and count as zero.
+    """
+
+    masked: bool = False  # lengths are given
+    recompute: bool = False  # checkpoint_every > 1
+    strided: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    needs_x: tuple[bool, ...] = ()  # gradients wanted
+    needs_params: tuple[bool, ...] = ()
+    histories: tuple[int, ...] = ()  # states whose history is stored
+    shared: int | None = None  # the x whose gradient is also that of recurrent, see `shared_gradient`
+
+    @property
+    def wanted_x(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_x) if needed]
+
+    @property
+    def wanted_params(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_params) if needed]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A printed kernel and the names of its arguments, without the constants that are compiled in."""
+
+    text: str
+    arguments: tuple[str, ...]
+
+
+class KernelPrinter:
+    """Collects the lines and the arguments of a kernel named `kernel`."""
+
+    def __init__(self, program: Program, variant: Variant, rows: bool) -> None:
+        self.program, self.variant, self.rows = program, variant, rows
+        self.arguments: dict[str, None] = {}  # an ordered set
+        self.offsets: dict[str, str] = {}  # of the strided tensors
+        self.lines: list[str] = []
+        self.depth = 1
+        self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
+
+    def source(self) -> Source:
+        constants = ("BLOCK", "OFFSET", "STAGES")
+        head = self.tile()  # last, when all arguments are known
+        counters = [name for name in COUNTERS if name in self.arguments]
+        lines = [
+            "import triton",
+            "import triton.language as tl",
+            "from bionets.scan.gpu.math import *",
+            "",
+            "",
+            f"@triton.jit(do_not_specialize={counters})",
+            f"def kernel({', '.join([*self.arguments, *(f'{name}: tl.constexpr' for name in constants)])}):",
+            *(f"    {line}" for line in head),
+            *self.lines,
+        ]
+        shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
+        text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
+        return Source(text, tuple(self.arguments))
+
+    def tile(self) -> list[str]:
+        """The elements of this instance: their row, column and number, and whether they exist."""
+        width, total = self.argument("width"), self.argument("total")
+        if self.rows:
+            lines = [
+                "row = tl.program_id(0).to(OFFSET)",
+                "column = tl.arange(0, BLOCK)[None, :].to(OFFSET)",
+                f"inside = column < {width}",
+                f"element = row * {width} + column",
+            ]
+        else:
+            lines = [
+                "element = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(OFFSET)",
+                f"row = element // {width}",
+                f"column = element % {width}",
+                f"inside = element < {total}",
+            ]
+        lines += [f"{name} = {expression}" for name, expression in self.offsets.items()]
+        if self.variant.masked:
+            lines.append(f"length = tl.load({self.argument('lengths')} + row, mask=row * {width} < {total}, other=0)")
+        return lines
+
+    # printing
+
+    def emit(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    @contextlib.contextmanager
+    def indented(self, line: str) -> Iterator[None]:
+        self.emit(line)
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def argument(self, name: str) -> str:
+        self.arguments[name] = None
+        return name
+
+    def place(self, name: str) -> str:
+        """The addresses of the tile's elements in a tensor."""
+        self.argument(name)
+        if name not in self.variant.strided:
+            return f"{name} + element"
+        row, column = self.argument(f"{name}_row"), self.argument(f"{name}_column")
+        self.offsets[f"{name}_at"] = f"row * {row} + column * {column}"
+        return f"{name} + {name}_at"
+
+    def load(self, target: str, name: str) -> None:
+        if name in self.variant.absent:
+            self.emit(f"{target} = tl.full(SHAPE, 0.0, DTYPE)")
+        else:
+            self.emit(f"{target} = tl.load({self.place(name)}, mask=inside, other=0.0).to(DTYPE)")
+
+    def store(self, name: str, value: str) -> None:
+        self.emit(f"tl.store({self.place(name)}, ({value}).to({name}.dtype.element_ty), mask=inside)")
+
+    def move(self, names: Iterable[str], sign: str = "+") -> None:
+        """Go on to the next time step in these tensors, or with "-" back to the one before."""
+        for name in names:
+            if name in self.arguments:
+                self.emit(f"{name} {sign}= {self.argument(f'{name}_time')}")
+
+    def load_params(self) -> None:
+        for i in range(self.program.params):
+            name = self.argument(f"params{i}")
+            if name in self.variant.strided:  # one number for all
+                self.emit(f"v_{name} = tl.full(SHAPE, tl.load({name}).to(DTYPE), DTYPE)")
+            else:
+                self.emit(f"v_{name} = tl.load({name} + column + element * 0, mask=inside, other=0.0).to(DTYPE)")
+
+    def active(self, value: str, otherwise: str = "0.0") -> str:
+        """The value, or with lengths past a sequence's end something else."""
+        return f"tl.where(active, {value}, {otherwise})" if self.variant.masked else value
+
+    def find_active(self) -> None:
+        if self.variant.masked:
+            self.emit(f"active = length > {self.argument('time')}")
+
+    def graph(self, graph: Graph, prefix: str, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Print the nodes of a graph, given the variables of its inputs. Returns the variables of its outputs."""
+        variables: list[str] = []
+        for number, node in enumerate(graph.nodes):
+            if node.op == "input":
+                variables.append(inputs[node.name])
+                continue
+            if node.op == "constant":
+                value = repr(node.value) if math.isfinite(node.value) else f'float("{node.value}")'
+                expression = f"tl.full(SHAPE, {value}, DTYPE)"
+            elif node.op in OPERATIONS:
+                expression = OPERATIONS[node.op].format(*(variables[i] for i in node.inputs))
+            else:
+                raise UnsupportedStepError(f"the triton backend cannot print {node.op!r} ({node.source})")
+            variables.append(f"{prefix}{number}")
+            self.emit(f"{variables[-1]} = {expression}")
+        return {name: variables[number] for name, number in graph.outputs.items()}

@@ -1,0 +1,83 @@
+"""The arguments of a printed Triton kernel: tensors as they lie at the step that is walked first, strides and sizes."""
+
+from typing import Any
+
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.gpu.kernels import Kernel, launch_elements, launch_rows
+from bionets.scan.gpu.printer import Variant
+
+
+class Table:
+    """The arguments of a kernel by name, and what of them is compiled in."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.wide = False
+        self.strided: set[str] = set()
+        self.absent: set[str] = set()
+        self.values: dict[str, Any] = {
+            "steps": call.time,
+            "every": call.checkpoint_every,
+            "direction": -1 if call.reverse else 1,
+            "total": call.batch * call.width,
+            "width": call.width,
+            "lengths": call.lengths,
+        }
+
+    def add_inputs(self, step: int) -> None:
+        """x at the step that is walked first, and all that is the same at every step."""
+        call = self.call
+        self.values["time"] = call.time - 1 - step if call.reverse else step
+        for i, leaf in enumerate(call.x):
+            self.add_over_time(f"x{i}", leaf, step)
+        for i, leaf in enumerate(call.state):
+            self.values[f"initial{i}"] = leaf
+        for i, leaf in enumerate(call.params):
+            self.values[f"params{i}"] = leaf.contiguous()
+            if leaf.numel() == 1:
+                self.strided.add(f"params{i}")
+        for k, weight in enumerate(call.weights):
+            self.values[f"weight{k}"] = weight.contiguous()
+
+    def add(self, name: str, leaf: Tensor | None) -> None:
+        """A tensor `[B, N]` of any strides."""
+        if leaf is None:
+            self.absent.add(name)
+            return
+        self.values[name] = leaf
+        if not (leaf.stride() == (self.call.width, 1) or leaf.is_contiguous()):
+            self.strided.add(name)
+            self.values[f"{name}_row"], self.values[f"{name}_column"] = leaf.stride()
+        self.wide |= sum((size - 1) * stride for size, stride in zip(leaf.shape, leaf.stride(), strict=True)) >= 2**31
+
+    def add_over_time(self, name: str, leaf: Tensor | None, step: int, forward: bool = False) -> None:
+        """A tensor `[T, B, N]`, as it lies at a step; steps are counted in the order in which they are walked.
+
+        forward: it is kept in that order too, not in that of time.
+        """
+        if leaf is None:
+            self.absent.add(name)
+            return
+        backwards = self.call.reverse and not forward
+        self.add(name, leaf[leaf.shape[0] - 1 - step if backwards else step])
+        self.values[f"{name}_time"] = -leaf.stride(0) if backwards else leaf.stride(0)
+
+    def add_history(self, name: str, leaf: Tensor, step: int) -> None:
+        """A history: by time, or with checkpoints in the order in which they were made. It may be empty."""
+        if leaf.shape[0] == 0:  # never read
+            leaf = self.call.state[0].unsqueeze(0)
+        self.add_over_time(name, leaf, step, forward=self.call.checkpoint_every > 1)
+
+    def variant(self, **options: Any) -> Variant:
+        names = (frozenset(self.strided), frozenset(self.absent))
+        return Variant(self.call.lengths is not None, strided=names[0], absent=names[1], **options)
+
+    def launch(self, kernel: Kernel) -> None:
+        """Run a kernel on all elements in blocks."""
+        launch_elements(kernel, self.values, self.wide)
+
+    def launch_rows(self, kernel: Kernel) -> None:
+        """Run a kernel on whole rows."""
+        launch_rows(kernel, self.values, sum(stage.blocks for stage in self.call.program.stages), self.wide)

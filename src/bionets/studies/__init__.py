@@ -1,0 +1,1 @@
+"""Published studies that need code of their own."""

@@ -1,0 +1,1 @@
+"""The splitting of a spatial network that has learnt several tasks."""

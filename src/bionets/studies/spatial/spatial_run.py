@@ -1,0 +1,187 @@
+"""A trained spatial network, and all that can be read out of it."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from bionets.analysis.activations import record
+from bionets.analysis.spatial_plots import draw_activations, draw_film, draw_positions
+from bionets.analysis.split_score import Score, accuracies, cluster_score, score
+from bionets.analysis.subnetworks import Split, owners, split, subnetwork
+from bionets.experiment.csv_text import csv_text
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.build import family
+from bionets.experiment.run.report import title_of
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.trained import load_trained
+from bionets.layers import spatial_layers
+from bionets.models import SpatialModel
+from bionets.studies.spatial.positions_file import read_positions, write_npz
+from bionets.tasks import MultiImage
+
+DATA = ("test", "val")
+
+
+class SpatialRun:
+    """A run of a spatial model on several tasks, read from its folder; everything is computed when it is asked for.
+
+    ``write_*`` and ``draw`` leave files in the folder ``analysis/`` of the run, and give their paths; csv, npz, png,
+    gif and safetensors, for other tools to read::
+
+        run = SpatialRun("outputs/multi_image/spatial_linear/run-a1535f2f/seed-0")
+        masks = run.split("greedy")         # for each layer [tasks, neurons]
+        run.scores("greedy")                # every subnetwork on every task
+        run.subnetwork("greedy", "mnist")   # a network of what belongs to MNIST
+        run.draw(["greedy"])
+
+    Args:
+        folder: of the run.
+        checkpoint: ``best`` or ``last``.
+        data_dir: where the images lie; None for where they lay when the run was made.
+        reduction: of the recorded activations: their ``variance``, or the ``mean`` of their size.
+        data: the images on which activations are recorded and splits scored: ``test``, or ``val``, on which to choose.
+        seed: of what is random in a split.
+
+    Raises:
+        UserError: a folder that is no run, a run of another model or of a single task, or files that are broken.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        checkpoint: str = "best",
+        data_dir: str | None = None,
+        reduction: str = "variance",
+        data: str = "test",
+        seed: int = 0,
+    ) -> None:
+        run_folder = RunFolder.existing(folder)
+        config = run_folder.config()
+        if not issubclass(family(config["model"]["_target_"]), SpatialModel):
+            raise UserError(
+                f"{folder} is a run of model={config['model']['name']}: "
+                "name a run of model=spatial_linear or model=spatial_conv"
+            )
+        if len(config["task"].get("datasets", [])) < 2:
+            raise UserError(
+                f"{folder} is a run of task={config['task']['name']}, with one task alone: "
+                "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
+            )
+        model, task = load_trained(folder, checkpoint, data_dir)
+        assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
+        self.folder, self.config, self.task = run_folder, config, task
+        self.network: nn.Module = model.network.eval()
+        self.names = self.task.datasets
+        self.title = title_of(self.config)
+        self.directory = self.folder.path / "analysis"
+        self.reduction, self.data, self.seed = reduction, data, seed
+        self._splits: dict[str, Split] = {}
+
+    @cached_property
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """The test or validation images, as training presents them."""
+        batches = self.task.val_dataloader() if self.data == "val" else self.task.test_dataloader()[0]
+        return [(x, target) for x, target in batches]
+
+    @cached_property
+    def activations(self) -> list[Tensor]:
+        """How strongly each neuron answers to the images of each task, shown alone; see `record`."""
+        alone = [self.task.alone(task, self.data) for task in range(len(self.names))]
+        return record(self.network, alone, self.reduction)
+
+    @cached_property
+    def accuracies(self) -> list[float]:
+        """Of the whole network, on each task."""
+        return accuracies(self.network, self.batches, len(self.names))
+
+    def split(self, method: str) -> Split:
+        """The masks of every task's subnetwork; see `bionets.analysis.subnetworks.split`."""
+        if method not in self._splits:
+            activations = self.activations if method == "activations" else ()
+            self._splits[method] = split(self.network, len(self.names), method, activations=activations, seed=self.seed)
+        return self._splits[method]
+
+    def subnetwork(self, method: str, name: str) -> nn.Module:
+        """The subnetwork of the task on this data set."""
+        return subnetwork(self.network, self.split(method), self.names.index(name))
+
+    def scores(self, method: str) -> list[Score]:
+        """Every subnetwork on every task; see `bionets.analysis.split_score.score`."""
+        return score(self.network, self.split(method), self.batches, self.names)
+
+    def cluster_score(self, method: str = "greedy") -> float:
+        """How well the positions tell the tasks apart, from -1 to 1; see `bionets.analysis.split_score`."""
+        return cluster_score(self.network, self.split(method))
+
+    def write_activations(self) -> list[Path]:
+        """``activations-<reduction>.npz``: ``layer_<i>`` ``[tasks, neurons]``, and the names of the ``tasks``."""
+        arrays: dict[str, Any] = {f"layer_{i}": each.numpy() for i, each in enumerate(self.activations)}
+        return [self._npz(f"activations-{self.reduction}.npz", {"tasks": list(self.names), **arrays})]
+
+    def write_splits(self, methods: list[str]) -> list[Path]:
+        """``neurons.csv``, the place and the owners of every neuron; and for each method in ``split-<method>/`` the
+        masks (``masks.npz``), and each subnetwork's weights (``<task>.safetensors``, for ``network.load_state_dict``).
+        """
+        files = [self._write("neurons.csv", self._neurons(methods))]
+        for method in methods:
+            masks = {f"layer_{i}": mask.numpy() for i, mask in enumerate(self.split(method))}
+            files.append(self._npz(f"split-{method}/masks.npz", {"tasks": list(self.names), **masks}))
+            for name in self.names:
+                state = {key: value.contiguous() for key, value in self.subnetwork(method, name).state_dict().items()}
+                files.append(self._write(f"split-{method}/{name}.safetensors", safetensors.torch.save(state)))
+        return files
+
+    def write_scores(self, scores: dict[str, list[Score]]) -> list[Path]:
+        """``scores.csv``: a row for each method, subnetwork and task."""
+        columns = ("subnetwork", "task", "accuracy", "retention", "through_outputs")
+        rows = [[method, *(getattr(each, name) for name in columns)] for method in scores for each in scores[method]]
+        return [self._write("scores.csv", csv_text(["method", *columns], rows))]
+
+    def draw(self, methods: list[str], film: bool = True) -> list[Path]:
+        """Positions and connections for each method, the strength of activations, and a film of the training."""
+        files = [
+            draw_positions(
+                self.directory / f"positions-{method}.png",
+                self.network,
+                self.split(method),
+                self.names,
+                f"{self.title}: {method}",
+            )
+            for method in methods
+        ]
+        name = f"activations-{self.reduction}"
+        what = "mean |activation|" if self.reduction == "mean" else "variance of the activation"
+        title = f"{self.title}: {what}"
+        files.append(
+            draw_activations(self.directory / f"{name}.png", self.network, self.activations, self.names, title)
+        )
+        if film:
+            moves = read_positions(self.folder.positions_file)
+            method = methods[0] if methods else "greedy"
+            file = self.directory / "positions.gif"
+            files.append(draw_film(file, moves, self.split(method), self.names, self.title))
+        return files
+
+    def _neurons(self, methods: list[str]) -> str:
+        task_of = {method: owners(self.split(method)) for method in methods}
+        dim = spatial_layers(self.network)[0].positions.shape[1]
+        rows = []
+        for i, layer in enumerate(spatial_layers(self.network)):
+            for neuron, place in enumerate(layer.positions.tolist()):
+                rows.append([i, neuron, *place, *(self.names[int(task_of[m][i][neuron])] for m in methods)])
+        return csv_text(["layer", "neuron", *"xyz"[:dim], *(f"x{k}" for k in range(3, dim)), *methods], rows)
+
+    def _npz(self, name: str, arrays: dict[str, Any]) -> Path:
+        file = self.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(file, arrays)
+        return file
+
+    def _write(self, name: str, content: str | bytes) -> Path:
+        file = self.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, content)
+        return file

@@ -1,0 +1,148 @@
+"""The splits of many runs, as one table and one figure: what is kept of each task, and what the others still know."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bionets.analysis.split_plots import GOALS, Bars, draw_splits
+from bionets.experiment.comparison.groups import grouped, notes
+from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.csv_text import csv_text
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.run_folder import write_atomically
+from bionets.studies.spatial.spatial_run import SpatialRun
+from bionets.studies.spatial.split_choice import Choice, choose
+from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure, summarise
+
+PRESENTATION = "task.presentation"
+
+
+def study(
+    console: Console,
+    pattern: str,
+    methods: Sequence[str],
+    by: Sequence[str],
+    directory: Path,
+    options: Mapping[str, Any],
+) -> list[Path]:
+    """Split all complete runs that a glob names, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
+
+    Runs are grouped by presentation and by the config keys in ``by``. On validation images, ``choice.csv`` also says
+    which of these settings to train with, judged by the first of the methods; see `choose`.
+    """
+    runs, left_out = read_folders(pattern)
+    if not runs:
+        raise UserError(f"no complete run in runs={pattern}: {len(left_out)} left out, {left_out[0].reason}")
+    keys = [*(key for key in by if key != PRESENTATION), PRESENTATION]
+    groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
+    said = [*notes(groups, keys), *(f"left out, {missing.reason}: {missing.place}" for missing in left_out)]
+    for note in said:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    measured: dict[Group, list[Numbers]] = {}
+    names: tuple[str, ...] = ()
+    for group in groups:
+        for each in group.runs:
+            run = SpatialRun(each.place, **options)
+            if names and run.names != names:
+                raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
+            names = run.names
+            measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
+            console.print(f"split {each.place}", highlight=False, markup=False, soft_wrap=True)
+    rows = summarise(measured)
+    settings = [key.rpartition(".")[2] for key in keys[:-1]]
+    print_table(console, rows, names, settings)
+
+    directory.mkdir(parents=True, exist_ok=True)
+    table = [[row.group.presentation, *row.group.setting, *row[1:]] for row in rows]
+    header = ["presentation", *settings]
+    write_atomically(directory / "splits.csv", csv_text([*header, *Row._fields[1:]], table))
+    columns, lines = wide(rows, names, header)
+    markdown = [columns, ["---"] * len(columns), *lines]
+    write_atomically(directory / "splits.md", "".join(f"| {' | '.join(line)} |\n" for line in markdown))
+    figure = draw_splits(directory / "splits", bars(rows, settings), list(methods))
+    files = [directory / "splits.csv", directory / "splits.md", figure]
+    if options["data"] == "val":
+        choices = choose(rows, methods[0])
+        print_choices(console, choices, settings, methods[0])
+        table = [[each.presentation, *each.setting, *each[2:], each.parts] for each in choices]
+        write_atomically(directory / "choice.csv", csv_text([*header, *Choice._fields[2:], "parts"], table))
+        files.append(directory / "choice.csv")
+    return files
+
+
+def wide(rows: Sequence[Row], names: Sequence[str], header: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """A header and a line for each group and method: mean ± standard error."""
+    cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
+    whole = [f"{ACCURACY} {name}" for name in names]
+    split = [*(f"{RETENTION} {name}" for name in names), "other", READ, "silhouette"]
+    keys = list(dict.fromkeys((row.group, row.method, row.n) for row in rows if row.method))
+    lines = [
+        [
+            group.presentation,
+            *map(short, group.setting),
+            str(n),
+            *(cells[group, "", quantity] for quantity in whole),
+            method,
+            *(cells[group, method, quantity] for quantity in split),
+        ]
+        for group, method, n in keys
+    ]
+    return [*header, "n", *whole, "split", *split], lines
+
+
+def text_of(row: Row) -> str:
+    return f"{row.mean:.3f}" if row.error is None else f"{row.mean:.3f} ± {row.error:.3f}"
+
+
+def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], settings: Sequence[str]) -> None:
+    """A section for each group: its accuracy, and by method the retention and what the others know; all numbers are in
+    the files.
+    """
+    cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
+    quantities = (RETENTION, READ, "silhouette")
+    for group, n in dict.fromkeys((row.group, row.n) for row in rows):
+        reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
+        label = label_of(group.setting, settings)
+        console.print(f"{group.presentation}, {label}, n = {n}: accuracy {reached}", highlight=False)
+        table = Table("split", *quantities)
+        for method in dict.fromkeys(row.method for row in rows if row.method):
+            table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
+        console.print(table)
+
+
+def print_choices(console: Console, choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
+    console.print(
+        f"chosen: the highest accuracy among the settings under which the split by {method} keeps "
+        f"{GOALS[RETENTION]:.0%} of each task, and lets {GOALS[READ]:.0%} of the others be read at most, in every run",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("presentation", *settings, "accuracy", "lowest retention", "highest read")
+    for each in choices:
+        read = f"{each.read:.3f}" if each.parts else f"{each.read:.3f} (no setting reaches it: keeps most)"
+        table.add_row(each.presentation, *map(short, each.setting), f"{each.accuracy:.4f}", f"{each.kept:.3f}", read)
+    console.print(table)
+
+
+def label_of(setting: Sequence[str], names: Sequence[str]) -> str:
+    """``proximity 10, transport 30``; what weighs nothing is left out."""
+    weighing = [f"{name} {short(value)}" for name, value in zip(names, setting, strict=True) if value != "0.0"]
+    return ", ".join(weighing) or "without costs"
+
+
+def short(value: str) -> str:
+    return value.removesuffix(".0")
+
+
+def bars(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, dict[str, Bars]]:
+    """presentation -> setting -> quantity -> method -> (mean, standard error), for the figure."""
+    drawn: dict[str, dict[str, Bars]] = {}
+    for row in rows:
+        if row.method and row.quantity in (RETENTION, READ, "silhouette"):
+            label = label_of(row.group.setting, settings)
+            panel = drawn.setdefault(row.group.presentation, {}).setdefault(label, {})
+            panel.setdefault(row.quantity, {})[row.method] = (row.mean, row.error or 0.0)
+    return drawn

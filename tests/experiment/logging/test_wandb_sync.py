@@ -1,0 +1,80 @@
+"""Offline runs are sent once; what was sent, and what could not be, is said."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.logging import wandb_sync
+from bionets.experiment.logging.wandb_sync import offline_files, sync
+from tests.experiment.run_folders import add_offline_wandb, make_run
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Three offline runs, the first of them sent already, and one that W&B never saw."""
+    for seed in range(4):
+        folder = make_run(tmp_path / "outputs", seed=seed)
+        if seed < 3:
+            add_offline_wandb(folder, f"run0000{seed}", synced=seed == 0)
+    return tmp_path / "outputs"
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_only_what_was_not_sent_is_sent(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Path] = []
+
+    def send(folders: Sequence[Path]) -> None:  # marks what it took, as wandb sync does
+        sent.extend(folders)
+        for folder in folders:
+            (log,) = folder.glob("*.wandb")
+            log.with_name(f"{log.name}.synced").touch()
+
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(wandb_sync, "wandb_sync", send)
+    sync(str(runs), console)
+    assert [folder.name[-1] for folder in sent] == ["1", "2"]
+    assert "2 offline runs to send, 1 sent before" in shown(console)
+    assert "sent 2 of 2" in shown(console)
+    sync(str(runs), console)
+    assert len(sent) == 2
+    assert "0 offline runs to send, 3 sent before" in shown(console)
+
+
+def test_runs_that_wandb_does_not_take_are_said(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: None)
+    with pytest.raises(UserError, match="did not take 2 offline runs"):
+        sync(str(runs), console)
+
+
+def test_without_an_account_nothing_is_tried(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(runs / "none"))
+    monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: pytest.fail("nothing may be sent"))
+    with pytest.raises(UserError, match="2 offline runs wait for a W&B account: run `wandb login`"):
+        sync(str(runs), console)
+
+
+def test_wandb_itself_finds_the_same_runs(runs: Path) -> None:
+    folders = [str(file.parent) for file in offline_files(str(runs))]
+    dry = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--dry-run", *folders], capture_output=True, text=True, timeout=60
+    )
+    assert dry.returncode == 0
+    assert "Would sync 2 run(s)" in dry.stderr
+    assert "Skipped 1 synced run(s)" in dry.stderr

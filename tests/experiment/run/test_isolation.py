@@ -1,0 +1,63 @@
+"""What a run sets in its process does not outlast it."""
+
+import logging
+import os
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+
+from bionets.experiment.run.isolation import isolated
+
+
+def state() -> tuple[object, ...]:
+    """All of a process that one run could leave to the next."""
+    return (
+        dict(os.environ),
+        random.getstate(),
+        np.random.get_state()[1].tobytes(),  # noqa: NPY002
+        torch.get_rng_state().numpy().tobytes(),
+        list(warnings.filters),
+        logging.getLogger().level,
+        list(logging.getLogger().handlers),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+        torch.is_anomaly_enabled(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+    )
+
+
+def disturb() -> None:
+    seed_everything(3, workers=True, verbose=False)
+    Trainer(deterministic=True, benchmark=True, logger=False, accelerator="cpu")
+    torch.set_float32_matmul_precision("medium")
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_grad_enabled(False)
+    torch.autograd.set_detect_anomaly(True)
+    torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002
+    warnings.filterwarnings("ignore", message="one of a kind")
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger().setLevel(logging.CRITICAL)
+
+
+def test_everything_that_a_run_sets_is_set_back() -> None:
+    before = state()
+    with isolated():
+        disturb()
+        assert sum(now != then for now, then in zip(state(), before, strict=True)) == len(before)
+    assert state() == before
+
+
+def test_and_after_a_run_that_failed_too() -> None:
+    before = state()
+    with pytest.raises(ValueError, match="wrong"), isolated():
+        disturb()
+        raise ValueError("wrong")
+    assert state() == before

@@ -1,0 +1,41 @@
+"""metrics.csv after a crash: the rows of epochs that no checkpoint knows are cut off, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bionets.experiment.run.metrics_file import append, keep_epochs_before, read_metrics
+
+Rows = list[tuple[int, int, str, float]]
+names = st.sampled_from(["train/loss", "val/loss", "val/accuracy"])
+row = st.tuples(st.integers(0, 99), st.integers(0, 9), names, st.floats(allow_nan=False))
+
+
+@given(rows=st.lists(row), epoch=st.integers(0, 10), torn=st.integers(0, 40))
+def test_cutting_keeps_exactly_the_whole_rows_before_the_epoch(
+    tmp_path_factory: pytest.TempPathFactory, rows: Rows, epoch: int, torn: int
+) -> None:
+    file = tmp_path_factory.mktemp("metrics") / "metrics.csv"
+    before = [each for each in rows if each[1] < epoch]
+    later = [each for each in rows if each[1] >= epoch]
+    append(file, before)
+    expected = read_metrics(file)
+    length = file.stat().st_size
+    append(file, later)
+    with file.open("r+b") as opened:  # a crash while the later rows were written
+        opened.truncate(max(length, file.stat().st_size - torn))
+    keep_epochs_before(file, epoch)
+    assert read_metrics(file) == expected
+
+
+def test_a_file_torn_in_its_header_is_begun_anew(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    for torn in ("", "step,ep"):
+        file.write_text(torn)
+        keep_epochs_before(file, 0)
+        assert not file.exists()
+    keep_epochs_before(file, 0)
+    append(file, [(0, 0, "train/loss", 0.1)])
+    assert read_metrics(file) == {"train/loss": ([0], [0.1])}

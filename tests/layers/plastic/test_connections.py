@@ -1,0 +1,153 @@
+"""Connections carry spikes, late ones too, as each of their synapses would alone."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic import (
+    AdaptiveMaxPool2d,
+    AllButOne,
+    Connection,
+    Conv2d,
+    Input,
+    Linear,
+    LinearDynamics,
+    MaxPool2d,
+    OneToOne,
+)
+from tests.layers.plastic import plastic_naive as naive
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+
+STEPS, BATCH = 25, 2
+DECAY, GAIN = 0.8, 0.7
+
+
+def carried(connection: Connection, shape: tuple[int, ...], nearest: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Random spikes, and the currents and summed traces ``[T, B, ...]`` that the connection makes of them."""
+    source = Input(shape, trace=LinearDynamics(DECAY, GAIN), nearest_spike=nearest)
+    spikes = torch.rand(STEPS, BATCH, *shape) < 0.4
+    source.prepare(BATCH, spikes.device)
+    currents, traces = [], []
+    for step in spikes:
+        source.fire(step)
+        currents.append(connection(source))
+        traces.append(connection.summed_trace())
+    return spikes, torch.stack(currents), torch.stack(traces)
+
+
+def each(kind: str, delay: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
+    if kind == "linear":
+        shape, source, target = (6, 3), (2, 3), (3,)
+    else:
+        shape, source, target = (2, 2, 3, 2), (2, 5, 4), (2, 3, 3)
+    delays: Any = {"none": 0, "all alike": 2, "each its own": torch.randint(0, 4, shape)}[delay]
+    if kind == "linear":
+        return Linear(*shape, delay=delays), source, target
+    options = {"stride": (2, 1), "padding": (1, 0), "delay": delays}
+    return Conv2d(2, 2, (3, 2), **options), source, target
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+@pytest.mark.parametrize("delay", ["none", "all alike", "each its own"])
+@pytest.mark.parametrize("kind", ["linear", "conv"])
+def test_currents_and_traces_are_those_of_single_synapses(kind: str, delay: str, nearest: bool) -> None:
+    connection, source, target = each(kind, delay)
+    connection.check(source, target)
+    spikes, currents, traces = carried(connection, source, nearest)
+    expected, expected_traces = torch.zeros(2, STEPS, BATCH, *target)
+    for b in range(BATCH):
+        for weight, i, j in naive.synapses(connection, source, target):
+            steps = 0
+            if connection.delay is not None:
+                steps = int(connection.delay if connection.delay.dim() == 0 else connection.delay[weight])
+            arrived = naive.arrivals(spikes[(slice(None), b, *i)].tolist(), steps)
+            at = (slice(None), b, *j)
+            expected[at] += connection.weight[weight] * torch.tensor(arrived)
+            expected_traces[at] += torch.tensor(naive.traces(arrived, DECAY, GAIN, nearest))
+    torch.testing.assert_close(currents.reshape(expected.shape), expected)
+    torch.testing.assert_close(traces.reshape(expected.shape), expected_traces)
+
+
+def test_a_later_spike_overwrites_the_one_in_flight() -> None:
+    source, connection = Input(1), Linear(1, 1, weight=torch.ones(1, 1), delay=3)
+    source.prepare(1, torch.device("cpu"))
+    arrived = []
+    for spike in [1, 0, 0, 1, 0, 1, 0, 0, 0, 0]:
+        source.fire(torch.tensor([[bool(spike)]]))
+        arrived.append(int(connection(source)))
+    #       sent at 0 arrives at 3; the one sent at 3 is overwritten at 5, which arrives at 8
+    assert arrived == [0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+
+
+def test_nothing_is_kept_where_nothing_is_delayed() -> None:
+    for connection in (Linear(3, 2), Conv2d(1, 1, 2), OneToOne(3, 1.0), MaxPool2d(2), Linear(3, 2, delay=0)):
+        assert connection.state_names == () and connection.delay is None
+
+
+@pytest.mark.parametrize("delay", [0, torch.tensor([0, 1, 2, 1])])
+def test_lateral_connections(delay: Any) -> None:
+    weight = torch.rand(4)
+    for connection, count in ((OneToOne(4, weight, delay=delay), 1), (AllButOne(4, weight, delay=delay), 3)):
+        spikes, currents, traces = carried(connection, (4,))
+        steps = torch.as_tensor(delay).expand(4).tolist()
+        for b, j in itertools.product(range(BATCH), range(4)):
+            sources = [j] if count == 1 else [i for i in range(4) if i != j]
+            arrived = torch.tensor([naive.arrivals(spikes[:, b, i].tolist(), steps[i]) for i in sources])
+            torch.testing.assert_close(currents[:, b, j], weight[j] * arrived.sum(0))
+            seen = torch.tensor([naive.traces(row, DECAY, GAIN) for row in arrived.tolist()])
+            torch.testing.assert_close(traces[:, b, j], seen.sum(0))
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_pooling_lets_one_spike_of_a_window_through(delay: int) -> None:
+    for connection in (MaxPool2d(2, weight=0.5, delay=delay), AdaptiveMaxPool2d(2, weight=0.5, delay=delay)):
+        connection.check((3, 4, 4), (3, 2, 2))
+        spikes, currents, traces = carried(connection, (3, 4, 4))
+        for b, c, y, x in itertools.product(range(BATCH), range(3), range(2), range(2)):
+            window = list(itertools.product((2 * y, 2 * y + 1), (2 * x, 2 * x + 1)))
+            arrived = [naive.arrivals(spikes[:, b, c, i, j].tolist(), delay) for i, j in window]
+            assert currents[:, b, c, y, x].tolist() == [0.5 * any(now) for now in zip(*arrived, strict=True)]
+            largest = torch.tensor([naive.traces(row, DECAY, GAIN) for row in arrived]).amax(0)
+            torch.testing.assert_close(traces[:, b, c, y, x], largest)
+
+
+def test_normalise_scales_the_inputs_of_each_neuron() -> None:
+    linear = Linear(4, 3, bounds=(-1.0, 1.0), norm=2.0)
+    linear.normalise()
+    torch.testing.assert_close(linear.weight.abs().sum(0), torch.full((3,), 2.0))
+    conv = Conv2d(2, 3, 2, norm=2.0)
+    conv.normalise()
+    torch.testing.assert_close(conv.weight.sum((1, 2, 3)), torch.full((3,), 2.0))
+    tight = Linear(2, 1, weight=torch.tensor([[0.9], [0.1]]), bounds=(0.0, 1.0), norm=1.5)
+    tight.normalise()
+    torch.testing.assert_close(tight.weight.flatten(), torch.tensor([1.0, 0.15]))
+    silent = Linear(2, 1, weight=torch.zeros(2, 1), norm=1.0)
+    silent.normalise()
+    assert silent.weight.tolist() == [[0.0], [0.0]]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Linear\(3, 2\) does not fit between \(4,\) and \(2,\)"):
+        Linear(3, 2).check((4,), (2,))
+    with pytest.raises(ValueError, match=r"does not fit .* takes \(1, 5, 5\) to \(2, 3, 3\)"):
+        Conv2d(1, 2, 3).check((1, 5, 5), (2, 4, 4))
+    with pytest.raises(ValueError, match=r"MaxPool2d takes \(1, 4, 4\) to \(1, 2, 2\), not to \(1, 4, 4\)"):
+        MaxPool2d(2).check((1, 4, 4), (1, 4, 4))
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        Linear(3, 2, delay=-1)
+    with pytest.raises(ValueError, match=r"delay must be of shape \(3, 2\), got \(3,\)"):
+        Linear(3, 2, delay=torch.ones(3))
+    with pytest.raises(ValueError, match=r"weight must be of shape \(3, 2\), got \(2, 3\)"):
+        Linear(3, 2, weight=torch.ones(2, 3))
+    with pytest.raises(ValueError, match=r"initial weights must lie within the bounds 0\.0 to 1\.0"):
+        Linear(3, 2, weight=torch.full((3, 2), 1.5))
+    with pytest.raises(ValueError, match="lower bound must be below"):
+        Linear(3, 2, bounds=(1.0, 0.0))
+    with pytest.raises(ValueError, match="OneToOne: weight must be a number or of shape"):
+        OneToOne(3, torch.ones(2))
+    with pytest.raises(ValueError, match=r"AllButOne\(3\) does not fit"):
+        AllButOne(3, 1.0).check((3,), (4,))

@@ -1,0 +1,190 @@
+"""Spatial layers compute what their plain ones do, and the costs are what their definitions say."""
+
+import math
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bionets.layers import (
+    SpatialConv2d,
+    SpatialLinear,
+    proximity_cost,
+    spatial_cost,
+    spatial_costs,
+    spatial_layers,
+    transport_cost,
+)
+from bionets.layers.spatial.spatial_costs import mean_costs
+
+sizes, seeds = st.integers(1, 9), st.integers(0, 1000)
+
+
+def places(neurons: int, dim: int = 2) -> Tensor:
+    return torch.randn(neurons, dim, dtype=torch.float64, requires_grad=True)
+
+
+def distance(p: Tensor, q: Tensor) -> float:
+    return math.sqrt(sum((a - b) ** 2 for a, b in zip(p.tolist(), q.tolist(), strict=True)) + 1e-8)
+
+
+def naive_proximity(positions: Tensor) -> float:
+    return sum(math.exp(-distance(p, q)) for p in positions for q in positions) / len(positions) ** 2
+
+
+def naive_transport(positions: Tensor, owners: list[Tensor], weight: Tensor, power: int) -> float:
+    """``owners``: for every column of the weight, flattened, the position of the neuron that it comes from."""
+    flat = weight.flatten(1).tolist()
+    terms = [distance(p, q) * abs(flat[i][j]) ** power for i, p in enumerate(positions) for j, q in enumerate(owners)]
+    return sum(terms) / len(terms)
+
+
+@pytest.fixture(params=[2, 30_000])
+def pairs_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in many blocks, once in one."""
+    monkeypatch.setattr(spatial_costs, "PAIRS_AT_ONCE", request.param)
+
+
+def test_a_spatial_layer_computes_what_the_plain_one_does() -> None:
+    linear, conv = SpatialLinear(5, 3, bias=False, dim=3), SpatialConv2d(2, 4, 3, stride=2, padding=1)
+    assert linear.positions.shape == (3, 3) and conv.positions.shape == (4, 2) and linear.bias is None
+    x, image = torch.randn(7, 5), torch.randn(7, 2, 8, 8)
+    assert torch.equal(linear(x), nn.functional.linear(x, linear.weight))
+    expected = nn.functional.conv2d(image, conv.weight, conv.bias, stride=2, padding=1)
+    assert torch.equal(conv(image), expected)
+    assert "dim=3" in repr(linear) and {"weight", "bias", "positions"} == conv.state_dict().keys()
+
+
+@pytest.mark.parametrize("arguments", [(0, 3), (3, 0), (3, 3, True, 0)])
+def test_sizes_below_one_are_refused(arguments: tuple) -> None:
+    with pytest.raises(ValueError, match="greater than zero"):
+        SpatialLinear(*arguments)
+
+
+@given(sizes, st.integers(1, 4), seeds)
+@settings(max_examples=20, deadline=None)
+def test_proximity_is_its_definition(neurons: int, dim: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    positions = places(neurons, dim)
+    assert abs(proximity_cost(positions).item() - naive_proximity(positions)) < 1e-12
+
+
+@given(sizes, sizes, st.integers(1, 3), st.sampled_from(["l1", "l2"]), seeds)
+@settings(max_examples=20, deadline=None)
+def test_transport_is_its_definition_for_linear_flattened_and_convolutional_weights(
+    out: int, channels: int, side: int, norm: str, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    positions, previous = places(out), places(channels)
+    kernel = torch.randn(out, channels, side, side, dtype=torch.float64)
+    owners = [q for q in previous for _ in range(side * side)]
+    expected = naive_transport(positions, owners, kernel, {"l1": 1, "l2": 2}[norm])
+    assert abs(transport_cost(positions, previous, kernel, norm).item() - expected) < 1e-12
+    assert abs(transport_cost(positions, previous, kernel.flatten(1), norm).item() - expected) < 1e-12
+
+
+@pytest.mark.usefixtures("pairs_at_once")
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_the_gradients(norm: str) -> None:
+    torch.manual_seed(0)
+    positions, previous = places(5), places(3)
+    weight = torch.randn(5, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(proximity_cost, positions)
+    assert torch.autograd.gradcheck(lambda *each: transport_cost(*each, norm), (positions, previous, weight))
+
+
+@pytest.mark.usefixtures("pairs_at_once")
+def test_neurons_in_one_place_cost_what_they_should_and_have_a_gradient() -> None:
+    positions, weight = torch.ones(4, 2, requires_grad=True), torch.ones(4, 4, requires_grad=True)
+    cost = proximity_cost(positions)
+    transport = transport_cost(positions, positions, weight)
+    torch.testing.assert_close(cost, torch.tensor(math.exp(-1e-4)))
+    torch.testing.assert_close(transport, torch.tensor(1e-4))
+    (cost + transport).backward()
+    assert positions.grad is not None and positions.grad.eq(0).all()
+    assert weight.grad is not None and weight.grad.isfinite().all()
+
+
+def network() -> nn.Sequential:
+    layers = [SpatialConv2d(1, 3, 3), nn.ReLU(), SpatialConv2d(3, 4, 3), nn.Flatten(), SpatialLinear(4 * 16, 5)]
+    return nn.Sequential(*layers, nn.ReLU(), SpatialLinear(5, 2)).double()
+
+
+def test_the_cost_of_a_model_is_the_mean_over_its_layers() -> None:
+    torch.manual_seed(0)
+    model = network()
+    a, b, c, d = spatial_layers(model)
+    proximity = [naive_proximity(layer.positions) for layer in (a, b, c, d)]
+    transport = [
+        naive_transport(b.positions, [q for q in a.positions for _ in range(9)], b.weight, 2),
+        naive_transport(c.positions, [q for q in b.positions for _ in range(16)], c.weight, 2),
+        naive_transport(d.positions, list(c.positions), d.weight, 2),
+    ]
+    expected = 3 * sum(proximity) / 4 + 5 * sum(transport) / 3
+    assert abs(spatial_cost(model, 3, 5).item() - expected) < 1e-12
+    some = mean_costs(model, where=[0, 2])
+    assert abs(some.proximity.item() - (proximity[0] + proximity[2]) / 2) < 1e-12
+    assert abs(some.transport.item() - transport[1]) < 1e-12
+    assert mean_costs(model, where=[0]).transport == 0
+    assert mean_costs(model, where=[]) == (0, 0)
+
+
+def test_the_costs_part_what_is_not_connected_and_shrink_long_connections() -> None:
+    torch.manual_seed(0)
+    first, second = SpatialLinear(4, 2), SpatialLinear(2, 2)
+    with torch.no_grad():
+        second.weight.copy_(torch.eye(2))
+    model = nn.Sequential(first, second)
+    optimizer = torch.optim.SGD([first.positions, second.positions], lr=1.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        spatial_cost(model, 1.0, 1.0).backward()
+        optimizer.step()
+    between = torch.cdist(second.positions, first.positions)
+    assert between.diagonal().max() < 0.5 < 2 < between.flip(1).diagonal().min()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean_costs(network(), where=[4]), "layer 4.*0 to 3"),
+        (lambda: mean_costs(network(), where=[-1]), "layer -1"),
+        (lambda: mean_costs(network(), where=[1, 1]), "twice"),
+        (lambda: mean_costs(nn.Linear(2, 2)), "no spatial layers"),
+        (lambda: mean_costs(nn.Sequential(SpatialLinear(2, 3), SpatialLinear(4, 2))), "does not follow"),
+        (lambda: transport_cost(places(2), places(3), torch.ones(2, 3), "l3"), "norm=l3"),
+        (lambda: transport_cost(places(2), places(3), torch.ones(3, 3)), "do not fit"),
+        (lambda: transport_cost(places(2), places(3, 1), torch.ones(2, 3)), "one dim"),
+        (lambda: proximity_cost(torch.ones(3)), "one dim"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.slow
+def test_a_large_pair_of_layers_needs_little_time_and_memory() -> None:
+    positions, previous = torch.randn(4096, 2, requires_grad=True), torch.randn(4096, 2, requires_grad=True)
+    weight = torch.randn(4096, 4096, requires_grad=True)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    (proximity_cost(positions) + proximity_cost(previous) + transport_cost(positions, previous, weight)).backward()
+    seconds = time.process_time() - start  # of all threads together
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert kilobytes < 200_000  # of which the gradient of the weight takes 67,000
+    assert seconds < 2
+
+
+def test_the_layers_of_the_documentation_run() -> None:
+    blocks = (Path(__file__).parents[3] / "docs" / "spatial.md").read_text().split("```python\n")[1:]
+    names: dict[str, Any] = {}
+    exec(blocks[0].split("```")[0], names)
+    assert names["loss"].isfinite()
+    assert all(parameter.grad is not None for parameter in names["network"].parameters())

@@ -1,0 +1,241 @@
+"""Stigmergic memory against a naive re-statement of its equations, step by step; and what the equations promise."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
+from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
+
+BACKENDS = ("reference", "auto")
+CLAMPS = ((0.0, 10.0), (-1.0, 2.0), (0.5, None), (None, 1.5), (None, None))
+both_kinds = pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
+
+
+def naive_clamp(s: Tensor, lo: float | None, hi: float | None) -> Tensor:
+    if lo is not None and hi is not None:
+        u = (s - lo) / (hi - lo)
+        return (hi - lo) / (1 + torch.exp(-(4 * u - 2))) + lo
+    if lo is not None:
+        return torch.log(1 + torch.exp(s - lo)) + lo
+    if hi is not None:
+        return hi - torch.log(1 + torch.exp(hi - s))
+    return s
+
+
+def naive(layer: StigmergicMemory, x: Tensor, s: Tensor) -> Tensor:
+    """All memories of a sequence, by calling the submodules as the paper writes them."""
+    memories = []
+    for x_t in x:
+        if isinstance(layer, RecurrentStigmergicMemory):
+            mark = layer.mark_net(torch.cat([x_t, layer.mark_recurrence(s)], dim=-1))
+            tick = layer.tick_net(torch.cat([x_t, layer.tick_recurrence(s)], dim=-1))
+        else:
+            mark, tick = layer.mark_net(x_t), layer.tick_net(x_t)
+        s = naive_clamp(s + mark - tick, layer.clamp_min, layer.clamp_max)
+        memories.append(s)
+    return torch.stack(memories)
+
+
+def make(kind: type[StigmergicMemory], *sizes: int, **options: object) -> StigmergicMemory:
+    """In float64, with every parameter random, so that none could stand in for another."""
+    torch.manual_seed(0)
+    layer = kind(*sizes, **options).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.6)
+    return layer
+
+
+def assert_like_naive(layer: StigmergicMemory, x: Tensor, s: Tensor, backend: str) -> None:
+    memories, (last,) = layer.over_time(x, (s,), backend=backend)
+    expected = naive(layer, x, s)
+    weights = torch.randn(expected.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
+    leaves = (x, s, *layer.parameters())
+    torch.testing.assert_close((memories, last), (expected, expected[-1]), rtol=1e-9, atol=1e-10)
+    found = torch.autograd.grad((memories * weights).sum() + (last**2).sum(), leaves)
+    wanted = torch.autograd.grad((expected * weights).sum() + (expected[-1] ** 2).sum(), leaves)
+    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-9)
+
+
+@both_kinds
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("hidden_layers", "hidden_size"), [(0, 5), (1, 6), (1, 2), (2, 5), (3, 3)])
+def test_values_and_gradients_are_those_of_the_equations(
+    kind: type[StigmergicMemory], backend: str, hidden_layers: int, hidden_size: int
+) -> None:
+    layer = make(kind, 3, 4, hidden_layers, hidden_size)
+    x = torch.randn(6, 5, 3, dtype=torch.float64, requires_grad=True)
+    s = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    assert_like_naive(layer, x, s, backend)
+
+
+@both_kinds
+@pytest.mark.parametrize("clamp", CLAMPS)
+def test_every_clamp_does_what_its_equation_says(
+    kind: type[StigmergicMemory], clamp: tuple[float | None, float | None]
+) -> None:
+    layer = make(kind, 3, 4, clamp_min=clamp[0], clamp_max=clamp[1])
+    x = torch.randn(6, 5, 3, dtype=torch.float64, requires_grad=True)
+    s = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    assert_like_naive(layer, x, s, "auto")
+
+
+@pytest.mark.parametrize("hidden_layers", [0, 1, 2])
+def test_gradcheck(hidden_layers: int) -> None:
+    layer = make(RecurrentStigmergicMemory, 2, 3, hidden_layers, 4)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    s = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    parameters = dict(layer.named_parameters())
+
+    def run(x: Tensor, s: Tensor, *values: Tensor) -> Tensor:
+        replaced = dict(zip(parameters, values, strict=True))
+        return torch.func.functional_call(Whole(layer), {f"layer.{k}": v for k, v in replaced.items()}, (x, s))
+
+    assert torch.autograd.gradcheck(run, (x, s, *parameters.values()))
+
+
+class Whole(nn.Module):
+    def __init__(self, layer: StigmergicMemory) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        return self.layer.over_time(x, (s,), backend="reference")[0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    hidden=st.tuples(st.integers(0, 2), st.integers(1, 5)),
+    steps=st.integers(1, 5),
+    batch=st.integers(1, 4),
+)
+def test_step_by_step_and_whole_sequence_agree_for_any_size(
+    sizes: tuple[int, int], hidden: tuple[int, int], steps: int, batch: int
+) -> None:
+    layer = make(RecurrentStigmergicMemory, *sizes, *hidden)
+    x = torch.randn(steps, batch, sizes[0], dtype=torch.float64)
+    one_by_one = torch.stack([layer(x_t) for x_t in x])
+    reset_states(layer)
+    whole = layer(x, whole_sequence=True)
+    torch.testing.assert_close(whole, one_by_one, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(whole, naive(layer, x, torch.zeros(batch, sizes[1]).double()), rtol=1e-9, atol=1e-10)
+
+
+@both_kinds
+def test_any_batch_shape_will_do(kind: type[StigmergicMemory]) -> None:
+    layer = make(kind, 3, 4, 1, 5)
+    x = torch.randn(6, 2, 3, 3, dtype=torch.float64)
+    expected = naive(layer, x.flatten(1, 2), torch.zeros(6, 4).double()).view(6, 2, 3, 4)
+    torch.testing.assert_close(unroll(layer, x), expected)
+    reset_states(layer)
+    torch.testing.assert_close(layer(x[0, 0, 0]), expected[0, 0, 0])
+
+
+def test_undriven_memory_forgets_as_predicted() -> None:
+    """e' = e - (4/3) e^3 / (hi - lo)^2 around the middle, so 1 / e^2 grows by 8 / (3 (hi - lo)^2) a step."""
+    layer = make(StigmergicMemory, 1, 5)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    start = torch.tensor([[-2.0, -1.0, 0.0, 0.5, 2.0]], dtype=torch.float64)
+    memories, _ = layer.over_time(torch.zeros(400, 1, 1, dtype=torch.float64), (5 + start,))
+    first = memories[0] - 5
+    torch.testing.assert_close(first, start - 0.0133 * start**3, atol=7e-3, rtol=0)
+    assert memories[:, 0, 2].eq(5).all()
+    last = memories[-1] - 5
+    predicted = start / torch.sqrt(1 + 400 * start**2 * 8 / 300)
+    torch.testing.assert_close(last, predicted, rtol=0.02, atol=1e-9)
+    slower = smooth_clamp(torch.tensor(51.0).double(), 0.0, 100.0) - 50
+    assert math.isclose(1 - slower, 4 / 3 / 100**2, rel_tol=1e-3)
+
+
+def test_clamp_bounds_hold() -> None:
+    s = torch.linspace(-50, 50, 101, dtype=torch.float64)
+    for lo, hi in CLAMPS:
+        clamped = smooth_clamp(s, lo, hi)
+        assert lo is None or (clamped >= lo).all()
+        assert hi is None or (clamped <= hi).all()
+        assert (clamped.diff() >= 0).all()
+    torch.testing.assert_close(smooth_clamp(s, 0.0, None)[s > 40], s[s > 40])
+    torch.testing.assert_close(smooth_clamp(s, None, 0.0)[s < -40], s[s < -40])
+
+
+def introduction() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        RecurrentStigmergicMemory(28, 15, hidden_layers=1, hidden_size=20),
+        nn.Linear(15, 10),
+        nn.PReLU(),
+        nn.Linear(10, 10),
+        nn.PReLU(),
+    )
+
+
+def test_the_published_network_has_3144_parameters() -> None:
+    net = introduction()
+    assert sum(parameter.numel() for parameter in net.parameters()) == 3144
+    memory = net[0]
+    assert [type(layer) for layer in memory.mark_net] == [nn.Linear, nn.PReLU, nn.Linear, nn.ReLU]
+    assert [type(layer) for layer in memory.tick_net] == [nn.Linear, nn.PReLU, nn.Linear, nn.ReLU]
+    assert isinstance(memory.mark_recurrence, nn.Linear) and isinstance(memory.tick_recurrence, nn.Linear)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    layer, x = RecurrentStigmergicMemory(28, 15, 1, 20), torch.rand(28, 97, 28)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            output, _ = layer.over_time(x, backend="numba")
+            results.append((output, *torch.autograd.grad(output.square().sum(), layer.parameters())))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_the_published_network_trains_step_by_step_and_over_sequences_to_the_same_numbers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = [(torch.rand(28, 8, 28, generator=generator), torch.rand(8, 10, generator=generator)) for _ in range(5)]
+
+    def train(one_by_one: bool) -> list[Tensor]:
+        net = introduction()
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
+        for x, target in itertools.chain(batches, batches):
+            reset_states(net)
+            if one_by_one:
+                for x_t in x:
+                    prediction = net(x_t)
+            else:
+                prediction = unroll(net, x)[-1]
+            optimizer.zero_grad()
+            nn.functional.mse_loss(prediction, target).backward()
+            optimizer.step()
+        return [parameter.detach() for parameter in net.parameters()]
+
+    torch.testing.assert_close(train(one_by_one=True), train(one_by_one=False), rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_size": 0}, "input_size"),
+        ({"memory_size": -1}, "memory_size"),
+        ({"hidden_layers": -1}, "hidden_layers"),
+        ({"clamp_min": 3.0, "clamp_max": 3.0}, "clamp_min must be below clamp_max"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StigmergicMemory(**{"input_size": 2, "memory_size": 3, **arguments})
+
+
+def test_an_input_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="input_size=3"):
+        RecurrentStigmergicMemory(3, 4)(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="expected a state of shape"):
+        StigmergicMemory(3, 4).over_time(torch.zeros(1, 2, 3), (torch.zeros(2, 5),))
