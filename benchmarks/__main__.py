@@ -32,7 +32,7 @@ from bionets.experiment.run.environment import describe, keep_large_buffers
 
 PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse")
 MEMORY, FIRST_CALL = "memory", "first-call"
-OUTPUT = Path("results/benchmarks.json")
+OUTPUT = Path("results/benchmarks/benchmarks.json")
 QUICK_LIF_SIZE, QUICK_CONV_SIZE = (5, 4, 8), (3, 2)
 PROCESSES = 3  # rounds of what needs new processes
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.child import ROOT
 
-OUTPUT = Path("results/overhead.json")
+OUTPUT = Path("results/benchmarks/overhead.json")
 STEP = 20.0  # milliseconds: the step that the overhead is a share of
 SMALL = ("model=gru", "model.hidden_size=8", "task=copy_first_input", "task.length=4", "task.test_size=100")
 ONE_STEP = (*SMALL, "task.train_size=100", "task.val_size=100", "trainer.max_epochs=1", "callbacks=quiet")

@@ -17,10 +17,10 @@ from bionets.layers import (
     SpatialLinear,
     proximity_cost,
     spatial_cost,
-    spatial_costs,
     spatial_layers,
     transport_cost,
 )
+from bionets.layers.spatial import spatial_costs
 from bionets.layers.spatial.spatial_costs import mean_costs
 
 sizes, seeds = st.integers(1, 9), st.integers(0, 1000)
