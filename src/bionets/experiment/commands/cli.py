@@ -21,7 +21,7 @@ INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
 def command(name: str, configs: Path) -> NoReturn:
-    """Run ``bionets.experiment.commands.<name>.<name>`` on the config that its name and the command line compose, and exit.
+    """Run ``<name>`` of ``bionets.experiment.commands`` on the config that the command line composes, and exit.
 
     Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the
     whole traceback instead.
