@@ -1,8 +1,14 @@
 """Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
 
 from bionets.layers.recurrent.brc import BRC, BRCCell
+from bionets.layers.recurrent.legendre_memory_unit import LMU, LMUCell
+from bionets.layers.recurrent.linear_recurrent_unit import LRU, LRUCell
+from bionets.layers.recurrent.long_expressive_memory import LEM, LEMCell
+from bionets.layers.recurrent.minimal_gated import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from bionets.layers.recurrent.nbrc import NBRC, NBRCCell
+from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnICORNNCell
 from bionets.layers.recurrent.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.spatial.spatial_layers import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
 from bionets.layers.stateful import (
@@ -20,18 +26,34 @@ from bionets.layers.unroll import unroll
 
 __all__ = [
     "BRC",
+    "LEM",
+    "LMU",
+    "LRU",
     "NBRC",
+    "SRC",
     "BRCCell",
+    "CoRNN",
+    "CoRNNCell",
+    "LEMCell",
+    "LMUCell",
+    "LRUCell",
+    "MinGRU",
+    "MinGRUCell",
+    "MinLSTM",
+    "MinLSTMCell",
     "NBRCCell",
     "PeepholeLSTM",
     "PeepholeLSTMCell",
     "RecurrentStigmergicMemory",
+    "SRCCell",
     "SpatialConv2d",
     "SpatialLayer",
     "SpatialLinear",
     "StatefulModule",
     "StigmergicMemory",
     "StigmergicPerceptron",
+    "UnICORNN",
+    "UnICORNNCell",
     "detach_states",
     "get_states",
     "load_states",

@@ -4,10 +4,12 @@ A stacked matrix `[G·H, I]` holds one block per gate. Schemes that read a matri
 applied to each block on its own: the stack's fan-out would be G times too large, and its blocks not orthogonal.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["chrono_bias_", "orthogonal_blocks_", "xavier_blocks_"]
+__all__ = ["chrono_bias_", "linear_uniform", "orthogonal_blocks_", "xavier_blocks_"]
 
 
 def xavier_blocks_(weight: Tensor, gates: int) -> None:
@@ -36,3 +38,14 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
         )
     with torch.no_grad():
         bias.uniform_(1, steps - 1).log_()
+
+
+def linear_uniform(parameters: Mapping[str, Tensor | None], _: int | None) -> None:
+    """Fill each matrix from U(−1/√n, 1/√n), n being its number of columns, and the bias from U(−1/√I, 1/√I), as
+    `torch.nn.Linear` does."""
+    weight_ih = parameters["weight_ih"]
+    assert weight_ih is not None
+    for name, parameter in parameters.items():
+        if parameter is not None and (parameter.dim() == 2 or name == "bias"):
+            fan_in = parameter.size(1) if parameter.dim() == 2 else weight_ih.size(1)
+            nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5)

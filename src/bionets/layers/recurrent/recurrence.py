@@ -1,13 +1,23 @@
 """What a recurrent layer and its cell have in common: named parameters, their initial values, and a scan over time."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Initialisation", "Parameters", "Recurrence", "RecurrentModule", "States", "gate_biases", "required_bias"]
+__all__ = [
+    "Initialisation",
+    "Parameters",
+    "Recurrence",
+    "RecurrentModule",
+    "States",
+    "add_bias",
+    "gate_biases",
+    "require",
+    "required_bias",
+]
 
 Parameters = Mapping[str, Tensor | None]
 """The parameters of one direction of one layer by their names without suffix; `bias` is None without biases."""
@@ -19,13 +29,10 @@ Initialisation = Callable[[Parameters, int | None], None]
 """Fills the parameters in place; the number is `chrono_steps`."""
 
 
-class OverTime(Protocol):
-    """The recurrence over all of time: `[T, B, input_size]` and states `[B, H]` to `[T, B, H]` and the last states.
-
-    The options `lengths`, `reverse` and `backend` go to `bionets.scan` as they are.
-    """
-
-    def __call__(self, x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]: ...
+OverTime = Callable[..., tuple[Tensor, States]]
+"""The recurrence over all of time, `over_time(x, states, parameters, **options)`: `[T, B, input_size]` and states
+`[B, H]` to `[T, B, H]` and the last states. The constants of the recurrence come by name; the options `lengths`,
+`reverse` and `backend` go to `bionets.scan`."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,14 @@ class Recurrence:
     parameter_shapes: of (input_size, hidden_size): the shape of every parameter, by name.
     over_time: the scan of the cell's step.
     initialisations: by name; the first is the default.
+    constants: numbers that a user may set and that are not trained, with their defaults.
     """
 
     states: tuple[str, ...]
     parameter_shapes: Callable[[int, int], dict[str, tuple[int, ...]]]
     over_time: OverTime
     initialisations: Mapping[str, Initialisation]
+    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
@@ -49,6 +58,18 @@ def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
     bias, weight = parameters["bias"], parameters["weight_ih"]
     assert weight is not None
     return (weight.new_zeros(()),) * gates if bias is None else bias.unflatten(0, (gates, -1)).unbind()
+
+
+def require(parameters: Parameters, name: str) -> Tensor:
+    """A parameter that every layer has."""
+    parameter = parameters[name]
+    assert parameter is not None, name
+    return parameter
+
+
+def add_bias(projection: Tensor, parameters: Parameters) -> Tensor:
+    """`projection` plus the bias, if there is one."""
+    return projection if parameters["bias"] is None else projection + parameters["bias"]
 
 
 def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
@@ -67,10 +88,21 @@ class RecurrentModule(nn.Module):
     hidden_size: int
     initialisation: str
     chrono_steps: int | None
+    constants: dict[str, float]
     _suffixes: tuple[str, ...] = ()
 
-    def __init__(self, input_size: int, hidden_size: int, initialisation: str | None, chrono_steps: int | None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        initialisation: str | None,
+        chrono_steps: int | None,
+        constants: Mapping[str, float],
+    ) -> None:
         super().__init__()
+        if unknown := constants.keys() - self.recurrence.constants.keys():
+            raise TypeError(f"{self._get_name()} has no argument {', '.join(sorted(unknown))}")
+        self.constants = {**self.recurrence.constants, **constants}
         schemes = self.recurrence.initialisations
         if initialisation is not None and initialisation not in schemes:
             names = ", ".join(schemes)
@@ -128,7 +160,8 @@ class RecurrentModule(nn.Module):
 
     def _extra_initialisation(self) -> str:
         default = self.initialisation == next(iter(self.recurrence.initialisations))
-        return "" if default else f", initialisation={self.initialisation!r}"
+        constants = "".join(f", {name}={value}" for name, value in self.constants.items())
+        return constants + ("" if default else f", initialisation={self.initialisation!r}")
 
 
 def positive_int(name: str, value: int) -> int:

@@ -25,8 +25,9 @@ class RecurrentCell(RecurrentModule):
         *,
         initialisation: str | None = None,
         chrono_steps: int | None = None,
+        **constants: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, initialisation, chrono_steps)
+        super().__init__(input_size, hidden_size, initialisation, chrono_steps, constants)
         self._add_parameters(input_size, "", bias, device=device, dtype=dtype)
         self.reset_parameters()
 
@@ -41,7 +42,9 @@ class RecurrentCell(RecurrentModule):
         if not batch:
             x, states = x.unsqueeze(0), tuple(state.unsqueeze(0) for state in states)
         # A scan of length one: no kernel would be faster than the step itself.
-        _, states = self.recurrence.over_time(x.unsqueeze(0), states, self._named_parameters(""), backend="reference")
+        _, states = self.recurrence.over_time(
+            x.unsqueeze(0), states, self._named_parameters(""), **self.constants, backend="reference"
+        )
         return self._as_given(states if batch else tuple(state.squeeze(0) for state in states))
 
     def extra_repr(self) -> str:

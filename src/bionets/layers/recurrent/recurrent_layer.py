@@ -38,8 +38,9 @@ class RecurrentLayer(RecurrentModule):
         initialisation: str | None = None,
         chrono_steps: int | None = None,
         backend: str = "auto",
+        **constants: float,
     ) -> None:
-        super().__init__(input_size, hidden_size, initialisation, chrono_steps)
+        super().__init__(input_size, hidden_size, initialisation, chrono_steps, constants)
         self.num_layers = positive_int("num_layers", num_layers)
         self.bias = bias
         self.batch_first = batch_first
@@ -105,6 +106,7 @@ class RecurrentLayer(RecurrentModule):
                     x,
                     tuple(state[len(last_states)] for state in states),
                     self._named_parameters(f"_l{layer}{direction}"),
+                    **self.constants,
                     lengths=lengths,
                     reverse=direction == "_reverse",
                     backend=self.backend,

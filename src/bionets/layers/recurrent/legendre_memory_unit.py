@@ -1,0 +1,118 @@
+"""Legendre memory unit (LMU): a linear memory of the last θ steps of a scalar, and a nonlinear state that reads it."""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrent_cell import RecurrentCell
+from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
+from bionets.scan import dense_scan
+
+__all__ = ["LMU", "LMUCell", "legendre_matrices", "lmu_memory_stage", "lmu_output_stage"]
+
+Two = tuple[Tensor, Tensor]
+
+
+def lmu_memory_stage(x: Two, recurrent: Tensor, state: Tensor, params: tuple[Tensor]) -> tuple[None, Tensor]:
+    """Write the memory m' = A m + B u, keep h. State: h and m side by side; params: 1 in the columns of h, 0 in m's."""
+    (is_hidden,) = params
+    return None, is_hidden * state + recurrent + x[0]
+
+
+def lmu_output_stage(x: Two, recurrent: Tensor, state: Tensor, params: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+    """h' = tanh(W_x x + W_h h + W_m m' + b), keep m'."""
+    (is_hidden,) = params
+    state = is_hidden * torch.tanh(recurrent + x[1]) + (1 - is_hidden) * state
+    return state, state
+
+
+@lru_cache(maxsize=16)
+def legendre_matrices(order: int, theta: float) -> tuple[Tensor, Tensor]:
+    """A `[d, d]` and B `[d]` of the memory, discretised by a zero-order hold for one time step (Voelker et al. 2019,
+    equations 1 and 2), float64."""
+    n = torch.arange(order, dtype=torch.float64)
+    sign = torch.where(n[:, None] < n[None, :], -1.0, (-1.0) ** (n[:, None] - n[None, :] + 1))
+    a = (2 * n[:, None] + 1) / theta * sign
+    b = (2 * n + 1) * (-1.0) ** n / theta
+    discrete_a = torch.linalg.matrix_exp(a)
+    return discrete_a, torch.linalg.solve(a, (discrete_a - torch.eye(order, dtype=torch.float64)) @ b)
+
+
+def _over_time(
+    x: Tensor, states: States, parameters: Parameters, *, theta: float, **options: Any
+) -> tuple[Tensor, States]:
+    weight_ih, weight_hh, weight_mh = (require(parameters, name) for name in ("weight_ih", "weight_hh", "weight_mh"))
+    e_x, e_h, e_m = (require(parameters, name) for name in ("encoder_x", "encoder_h", "encoder_m"))
+    hidden = weight_ih.size(0)
+    a, b = (matrix.to(weight_ih) for matrix in legendre_matrices(hidden, theta))
+    zeros = weight_hh.new_zeros(hidden, 2 * hidden)
+    write = torch.cat((zeros, torch.cat((torch.outer(b, e_h), a + torch.outer(b, e_m)), 1)))
+    read = torch.cat((torch.cat((weight_hh, weight_mh), 1), zeros))
+    into_memory = F.pad(F.linear(x, torch.outer(b, e_x)), (hidden, 0))
+    into_hidden = F.pad(F.linear(x, weight_ih, parameters["bias"]), (0, hidden))
+    is_hidden = F.pad(weight_ih.new_ones(hidden), (0, hidden))
+    output, last = dense_scan(
+        (lmu_memory_stage, lmu_output_stage),
+        (into_memory, into_hidden),
+        torch.cat(states, -1),
+        (is_hidden,),
+        (write, read),
+        **options,
+    )
+    h, m = last.split(hidden, -1)
+    return output[..., :hidden], (h, m)
+
+
+def _initialisation(parameters: Parameters, _: int | None) -> None:
+    for name in ("weight_ih", "weight_hh", "weight_mh"):
+        nn.init.xavier_normal_(require(parameters, name))
+    for name in ("encoder_x", "encoder_h"):
+        encoder = require(parameters, name)
+        nn.init.uniform_(encoder, -((3 / encoder.numel()) ** 0.5), (3 / encoder.numel()) ** 0.5)
+    nn.init.zeros_(require(parameters, "encoder_m"))
+    if parameters["bias"] is not None:
+        nn.init.zeros_(parameters["bias"])
+
+
+_LMU = Recurrence(
+    states=("h0", "m0"),
+    parameter_shapes=lambda I, H: {
+        "weight_ih": (H, I),
+        "weight_hh": (H, H),
+        "weight_mh": (H, H),
+        "encoder_x": (I,),
+        "encoder_h": (H,),
+        "encoder_m": (H,),
+        "bias": (H,),
+    },
+    over_time=_over_time,
+    initialisations={"paper": _initialisation},
+    constants={"theta": 100.0},
+)
+
+
+class LMU(RecurrentLayer):
+    """Legendre memory unit over a sequence, with the interface of `torch.nn.LSTM` (Voelker, Kajić and Eliasmith 2019,
+    equations 1 to 7), with a memory of `hidden_size` Legendre coefficients.
+
+    u = e_x·x + e_h·h + e_m·m, m' = A m + B u, h' = tanh(W_x x + W_h h + W_m m' + b); A and B are fixed by θ.
+
+    Parameters per layer k and direction: `weight_ih_l{k}` `[H, I]`, `weight_hh_l{k}`, `weight_mh_l{k}` `[H, H]`,
+    `encoder_x_l{k}` `[I]`, `encoder_h_l{k}`, `encoder_m_l{k}` `[H]`, `bias_l{k}` `[H]` (the paper has none). The states
+    are a tuple (h, m); the output is h'.
+
+    Constant: `theta` (default 100), the length of the window in time steps. initialisation: `paper` (W Xavier normal,
+    e_x and e_h LeCun uniform, e_m = 0).
+    """
+
+    recurrence = _LMU
+
+
+class LMUCell(RecurrentCell):
+    """One step of `LMU`, with the interface of `torch.nn.LSTMCell`; states (h, m)."""
+
+    recurrence = _LMU
