@@ -45,7 +45,8 @@ def run(layer: LeakyIntegrator, x: Tensor, noise: list[Tensor], quant: str) -> T
                 gamma = values[side + "gamma"]
                 rec[side] = gamma * rec[side] + (1 - gamma) * part(previous)
         for side, part in sides.items():
-            mem[side] = values[side + "beta"] * mem[side] + part(now)
+            gain = 1 - values[side + "beta"] if kind.average else 1
+            mem[side] = values[side + "beta"] * mem[side] + gain * part(now)
             if kind.recurrent:
                 mem[side] = mem[side] + part(sum(rec.values())) * values[side + "rec_weight"]
         membrane = sum(mem.values())

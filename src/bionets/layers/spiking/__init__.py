@@ -1,5 +1,6 @@
-"""Spiking layers: the 28 leaky integrators and their relatives, all one `scan` step each."""
+"""Spiking layers: the 32 leaky integrators and their relatives, all one `scan` step each."""
 
+from bionets.layers.spiking.adlif import AdLIF, SEAdLIF
 from bionets.layers.spiking.alif import ALIF
 from bionets.layers.spiking.decay import (
     decay_from_half_life,
@@ -7,14 +8,17 @@ from bionets.layers.spiking.decay import (
     half_life_from_decay,
     time_steps_from_decay,
 )
+from bionets.layers.spiking.exponential import EIF, AdEx
 from bionets.layers.spiking.firing import QUANTISERS, SPIKE_FUNCTIONS
 from bionets.layers.spiking.freeze import freeze, unfreeze
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
+from bionets.layers.spiking.izhikevich import Izhikevich
 from bionets.layers.spiking.kind import KINDS, Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator, leaky_integrator
 from bionets.layers.spiking.leaky_integrators import (
     DLI,
     DLIB,
+    DLIEMA,
     DLIT,
     DLITS,
     DRLIB,
@@ -22,6 +26,7 @@ from bionets.layers.spiking.leaky_integrators import (
     DRLITS,
     DSLI,
     DSLIB,
+    DSLIEMA,
     DSLIT,
     DSLITS,
     DSRLIB,
@@ -29,6 +34,7 @@ from bionets.layers.spiking.leaky_integrators import (
     DSRLITS,
     LI,
     LIB,
+    LIEMA,
     LIT,
     LITS,
     RLIB,
@@ -36,6 +42,7 @@ from bionets.layers.spiking.leaky_integrators import (
     RLITS,
     SLI,
     SLIB,
+    SLIEMA,
     SLIT,
     SLITS,
     SRLIB,
@@ -43,12 +50,15 @@ from bionets.layers.spiking.leaky_integrators import (
     SRLITS,
 )
 from bionets.layers.spiking.plif import PLIF
+from bionets.layers.spiking.resonate_and_fire import BRF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
 __all__ = [
     "ALIF",
+    "BRF",
     "DLI",
     "DLIB",
+    "DLIEMA",
     "DLIT",
     "DLITS",
     "DRLIB",
@@ -56,14 +66,17 @@ __all__ = [
     "DRLITS",
     "DSLI",
     "DSLIB",
+    "DSLIEMA",
     "DSLIT",
     "DSLITS",
     "DSRLIB",
     "DSRLIT",
     "DSRLITS",
+    "EIF",
     "KINDS",
     "LI",
     "LIB",
+    "LIEMA",
     "LIT",
     "LITS",
     "PLIF",
@@ -73,15 +86,20 @@ __all__ = [
     "RLITS",
     "SLI",
     "SLIB",
+    "SLIEMA",
     "SLIT",
     "SLITS",
     "SPIKE_FUNCTIONS",
     "SRLIB",
     "SRLIT",
     "SRLITS",
+    "AdEx",
+    "AdLIF",
     "FullyRecurrent",
+    "Izhikevich",
     "Kind",
     "LeakyIntegrator",
+    "SEAdLIF",
     "SpikingLayer",
     "decay_from_half_life",
     "decay_from_time_steps",

@@ -1,6 +1,6 @@
 """Parameters that are kept raw, so that any real number is a valid one, and read bound: decays and thresholds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 __all__ = ["BOUNDS", "Bound", "BoundParameters", "Value"]
 
-Value = float | Tensor
+Value = float | Tensor | Mapping[str, Sequence[float]]
+"""A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
+`{"uniform": [low, high]}` or `{"normal": [mean, standard deviation]}`."""
 
 
 class Bound(NamedTuple):
@@ -76,7 +78,7 @@ class BoundParameters(nn.Module):
 
         Args:
             name: what it reads as.
-            value: a number, or a tensor with one value for each neuron.
+            value: a number, a tensor with one value for each neuron, or a distribution; see `Value`.
             bound: "decay" (0 to 1), "threshold" (positive), or None.
             rank: 1 for a value of each neuron, 0 for one of the whole layer.
             learn: whether it is learned.
@@ -100,6 +102,8 @@ class BoundParameters(nn.Module):
 
     def _to_keep(self, name: str, value: Value, bound: str | None, shape: tuple[int, ...], learn: bool) -> Tensor:
         """A value as it is kept: raw, and of this shape."""
+        if isinstance(value, Mapping):
+            value = self._drawn(name, value, shape)
         given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
         if given.numel() != 1 and tuple(given.shape) != shape:
             raise ValueError(
@@ -113,6 +117,17 @@ class BoundParameters(nn.Module):
         if not bool((rule.learnable if learn else rule.fixed)(values).all()):
             raise ValueError(f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {value}")
         return rule.raw(values)
+
+    def _drawn(self, name: str, distribution: Mapping[str, Sequence[float]], shape: tuple[int, ...]) -> Tensor:
+        """One value for each neuron from torch's generator."""
+        draws: dict[str, Callable[..., Tensor]] = {"uniform": nn.init.uniform_, "normal": nn.init.normal_}
+        kind, numbers = next(iter(distribution.items()), ("", ()))
+        if len(distribution) != 1 or kind not in draws or len(numbers) != 2:
+            raise ValueError(
+                f"{self._get_name()}: {name} must be a number, a tensor, {{uniform: [low, high]}} or "
+                f"{{normal: [mean, deviation]}}, got {dict(distribution)}"
+            )
+        return draws[kind](torch.empty(shape), *map(float, numbers))
 
     def values(self) -> tuple[Tensor, ...]:
         """The bound values in the order of declaration, each ``[num_neurons]`` or a scalar."""

@@ -55,7 +55,8 @@ def equations(kind: Kind) -> list[str]:
     recurrent, membrane = _sum("rec", kind), "u{}" if kind.fires else "mem{}'"
     for s in _signs(kind):
         own = f" + w{s}·{_part(recurrent, s)}" if kind.recurrent else ""
-        lines.append(f"{membrane.format(s)} = β{s}·mem{s} + {_part(x, s)}{own}")
+        gain = f"(1 − β{s})·" if kind.average else ""
+        lines.append(f"{membrane.format(s)} = β{s}·mem{s} + {gain}{_part(x, s)}{own}")
     u = _sum("u", kind)
     if not kind.fires:
         return [*lines, "y = " + _sum("mem", kind, "'")]
@@ -76,7 +77,7 @@ def equations(kind: Kind) -> list[str]:
 def _summary(kind: Kind) -> str:
     words = [word for word, there in zip(("dual", "synaptic", "recurrent"), kind[:3], strict=True) if there]
     output = {"": "", "B": "binary spikes", "T": "ternary spikes", "TS": "scaled ternary spikes"}[kind.output]
-    name = " ".join([*words, "leaky integrator"]).capitalize()
+    name = " ".join([*words, "leaky integrator"]).capitalize() + ", an exponential moving average" * kind.average
     return f"{name} with {output}" if output else name
 
 

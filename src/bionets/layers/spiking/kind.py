@@ -1,4 +1,4 @@
-"""The specification of a leaky integrator: which traces it has and how it fires. 28 of them have names."""
+"""The specification of a leaky integrator: which traces it has and how it fires. 32 of them have names."""
 
 from itertools import product
 from typing import NamedTuple
@@ -20,16 +20,17 @@ class Declared(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One leaky integrator. The name has a letter for each trait: D, S, R, then LI, then B, T or TS."""
+    """One leaky integrator. The name has a letter for each trait: D, S, R, then LI, then B, T, TS or EMA."""
 
     dual: bool = False
     synaptic: bool = False
     recurrent: bool = False
     output: str = ""  # "": the membrane itself; "B" binary, "T" ternary, "TS" ternary scaled spikes
+    average: bool = False  # the membrane is an exponential moving average of its input
 
     @property
     def name(self) -> str:
-        return "D" * self.dual + "S" * self.synaptic + "R" * self.recurrent + "LI" + self.output
+        return "D" * self.dual + "S" * self.synaptic + "R" * self.recurrent + "LI" + self.output + "EMA" * self.average
 
     @property
     def fires(self) -> bool:
@@ -77,4 +78,4 @@ KINDS = tuple(
     for output in ("", "B", "T", "TS")
     for recurrent, synaptic, dual in product((False, True), repeat=3)
     if output or not recurrent
-)
+) + tuple(Kind(dual, synaptic, average=True) for synaptic, dual in product((False, True), repeat=2))

@@ -30,7 +30,8 @@ def leaky_integrator_step(
         rec = {sign: getattr(state, sign + "rec") for sign in kind.signs}
         recurrent = total(rec)
     for sign in kind.signs:
-        mem[sign] = getattr(params, sign + "beta") * getattr(state, sign + "mem") + part(x, sign)
+        beta, drive = getattr(params, sign + "beta"), part(x, sign)
+        mem[sign] = beta * getattr(state, sign + "mem") + ((1 - beta) * drive if kind.average else drive)
         if kind.recurrent:
             mem[sign] = mem[sign] + getattr(params, sign + "rec_weight") * part(recurrent, sign)
     y = total(mem)
@@ -67,7 +68,7 @@ def total(traces: dict[str, Tensor]) -> Tensor:
 
 
 class LeakyIntegrator(SpikingLayer):
-    """The base of the 28 leaky integrators, which `leaky_integrator` makes; ``kind`` says which one it is."""
+    """The base of the 32 leaky integrators, which `leaky_integrator` makes; ``kind`` says which one it is."""
 
     kind: ClassVar[Kind]
 

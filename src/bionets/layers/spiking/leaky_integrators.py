@@ -1,4 +1,4 @@
-"""The 28 leaky integrators by their names."""
+"""The 32 leaky integrators by their names."""
 
 from bionets.layers.spiking.kind import KINDS
 from bionets.layers.spiking.leaky_integrator import leaky_integrator

@@ -637,3 +637,56 @@ class DSRLITS(LeakyIntegrator):
         learn_pos_scale: bool = True, learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn:
         str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
+
+class LIEMA(LeakyIntegrator):
+    beta: Tensor
+    raw_beta: Tensor
+    mem: Tensor | None
+    def __init__(
+        self, num_neurons: int, beta: Value = 0.9, dim: int = -1, *, beta_rank: int = 1, learn_beta: bool = True,
+        backend: str = "auto"
+    ) -> None: ...
+
+class DLIEMA(LeakyIntegrator):
+    pos_beta: Tensor
+    raw_pos_beta: Tensor
+    neg_beta: Tensor
+    raw_neg_beta: Tensor
+    pos_mem: Tensor | None
+    neg_mem: Tensor | None
+    def __init__(
+        self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, dim: int = -1, *, pos_beta_rank: int =
+        1, neg_beta_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, backend: str = "auto"
+    ) -> None: ...
+
+class SLIEMA(LeakyIntegrator):
+    beta: Tensor
+    raw_beta: Tensor
+    alpha: Tensor
+    raw_alpha: Tensor
+    syn: Tensor | None
+    mem: Tensor | None
+    def __init__(
+        self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, dim: int = -1, *, beta_rank: int = 1,
+        alpha_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True, backend: str = "auto"
+    ) -> None: ...
+
+class DSLIEMA(LeakyIntegrator):
+    pos_beta: Tensor
+    raw_pos_beta: Tensor
+    neg_beta: Tensor
+    raw_neg_beta: Tensor
+    pos_alpha: Tensor
+    raw_pos_alpha: Tensor
+    neg_alpha: Tensor
+    raw_neg_alpha: Tensor
+    pos_syn: Tensor | None
+    neg_syn: Tensor | None
+    pos_mem: Tensor | None
+    neg_mem: Tensor | None
+    def __init__(
+        self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
+        = 0.5, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1, pos_alpha_rank: int = 1,
+        neg_alpha_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_alpha: bool =
+        True, learn_neg_alpha: bool = True, backend: str = "auto"
+    ) -> None: ...

@@ -123,7 +123,11 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
     """The primitive of a neuron, with its parameters spread over the shape of one sample."""
     firing = getattr(layer.neuron, "keywords", {}).get("firing")
     if isinstance(layer, LeakyIntegrator):
-        words = {"dual": "traces split by sign", "recurrent": "a trace of a layer's own output"}
+        words = {
+            "dual": "traces split by sign",
+            "recurrent": "a trace of a layer's own output",
+            "average": "a moving average",
+        }
         lacking = next((what for trait, what in words.items() if getattr(layer.kind, trait)), None)
         lacking = lacking or ("ternary spikes" if layer.kind.ternary else None)
     else:

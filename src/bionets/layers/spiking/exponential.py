@@ -1,0 +1,132 @@
+"""Exponential integrate-and-fire neurons: EIF, and AdEx with an adaptation current."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.layers.spiking.bound import Value
+from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
+from bionets.layers.spiking.spiking_layer import SpikingLayer
+
+__all__ = ["EIF", "AdEx"]
+
+LARGEST_EXPONENT = 10.0  # keeps one step of the upstroke finite; a neuron past its peak is reset anyway
+
+
+def exponential_step(x: Tensor, state: Any, params: Any, *, firing: Firing, adaptive: bool) -> tuple[Tensor, Any]:
+    """u = v + (1 − β)(−v + Δ exp((v − θ)/Δ) − w + x), s = firing(u − peak), v' = (1 − s) u + s·reset,
+    w' = ρ w + (1 − ρ) a v + b s."""
+    exponent = ((state.mem - params.threshold) / params.sharpness).clamp(max=LARGEST_EXPONENT)
+    drive = x - state.mem + params.sharpness * torch.exp(exponent)
+    if adaptive:
+        drive = drive - state.adaptation
+    mem = state.mem + (1 - params.beta) * drive
+    spike = firing(mem - params.peak, state.noise)
+    new = mem + spike * (params.reset - mem)
+    if not adaptive:
+        return spike, new
+    coupling = (1 - params.rho) * params.subthreshold * state.mem
+    return spike, (new, params.rho * state.adaptation + coupling + params.spike_weight * spike)
+
+
+class EIF(SpikingLayer):
+    """Exponential integrate-and-fire neurons in units in which rest is 0 (Fourcaud-Trocmé et al. 2003, equation 1).
+
+    u = v + (1 − β)(−v + Δ exp((v − θ)/Δ) + x)
+    s = quant_fn(spike_fn(u − peak))
+    v' = (1 − s) u + s·reset
+    y = s
+
+    With β = 1 − dt/τ. The exponent is at most 10.
+
+    Args:
+        num_neurons: entries along ``dim``.
+        beta: decay of the membrane, by default 0.9.
+        threshold: θ, where the upstroke sets in, by default 1.
+        sharpness: Δ, by default 0.2.
+        peak: the membrane at which a spike is counted, by default 2.
+        reset: the membrane after a spike, by default 0.
+        dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
+        spike_fn: as in `LIB`; by default a hard spike with the derivative of an arc tangent.
+    """
+
+    adaptive = False
+    state_names: tuple[str, ...] = ("mem",)
+
+    def __init__(
+        self,
+        num_neurons: int,
+        beta: Value = 0.9,
+        threshold: Value = 1.0,
+        sharpness: Value = 0.2,
+        peak: Value = 2.0,
+        reset: Value = 0.0,
+        dim: int = -1,
+        *,
+        beta_rank: int = 1,
+        threshold_rank: int = 1,
+        sharpness_rank: int = 0,
+        peak_rank: int = 0,
+        reset_rank: int = 0,
+        learn_beta: bool = True,
+        learn_threshold: bool = True,
+        learn_sharpness: bool = False,
+        learn_peak: bool = False,
+        learn_reset: bool = False,
+        spike_fn: str | SpikeFn = "arctan",
+        quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto",
+    ) -> None:
+        firing = Firing.of(spike_fn, quant_fn)
+        self.noises = int(firing.stochastic)
+        self.neuron = partial(exponential_step, firing=firing, adaptive=self.adaptive)
+        super().__init__(num_neurons, dim, backend=backend)
+        self.add_parameter("beta", beta, "decay", rank=beta_rank, learn=learn_beta)
+        self.add_parameter("threshold", threshold, "threshold", rank=threshold_rank, learn=learn_threshold)
+        self.add_parameter("sharpness", sharpness, "threshold", rank=sharpness_rank, learn=learn_sharpness)
+        self.add_parameter("peak", peak, "threshold", rank=peak_rank, learn=learn_peak)
+        self.add_parameter("reset", reset, rank=reset_rank, learn=learn_reset)
+
+
+class AdEx(EIF):
+    """Adaptive exponential integrate-and-fire neurons (Brette and Gerstner 2005, equations 1 to 3), in the units of
+    `EIF`.
+
+    u = v + (1 − β)(−v + Δ exp((v − θ)/Δ) − w + x)
+    s = quant_fn(spike_fn(u − peak))
+    v' = (1 − s) u + s·reset
+    w' = ρ w + (1 − ρ) a v + b s
+    y = s
+
+    Args:
+        rho: ρ, decay of the adaptation, by default 0.99.
+        subthreshold: a, coupling of the adaptation to the membrane, by default 0.
+        spike_weight: b, growth of the adaptation with a spike, by default 0.1.
+        others: as in `EIF`.
+    """
+
+    adaptive = True
+    state_names = ("mem", "adaptation")
+
+    def __init__(
+        self,
+        num_neurons: int,
+        beta: Value = 0.9,
+        rho: Value = 0.99,
+        subthreshold: Value = 0.0,
+        spike_weight: Value = 0.1,
+        *,
+        rho_rank: int = 1,
+        subthreshold_rank: int = 1,
+        spike_weight_rank: int = 1,
+        learn_rho: bool = True,
+        learn_subthreshold: bool = True,
+        learn_spike_weight: bool = True,
+        **others: Any,
+    ) -> None:
+        super().__init__(num_neurons, beta, **others)
+        self.add_parameter("rho", rho, "decay", rank=rho_rank, learn=learn_rho)
+        self.add_parameter("subthreshold", subthreshold, rank=subthreshold_rank, learn=learn_subthreshold)
+        self.add_parameter("spike_weight", spike_weight, rank=spike_weight_rank, learn=learn_spike_weight)
