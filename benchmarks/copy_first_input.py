@@ -11,16 +11,17 @@ from torch import nn
 
 from benchmarks.floor import Product, Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
-from bionets.layers import BRC, NBRC
+from bionets.layers import BRC, NBRC, PeepholeLSTM
 
 LAYERS = 2
-OURS = {"BRC": BRC, "nBRC": NBRC}
-RECURRENT_GATES = {"BRC": 0, "nBRC": 2}
+OURS = {"BRC": BRC, "nBRC": NBRC, "PeepholeLSTM": PeepholeLSTM}
+RECURRENT_GATES = {"BRC": 0, "nBRC": 2, "PeepholeLSTM": 7}
 SLOW = 500  # time steps above which one round of brc_pytorch is enough: its time is quadratic in T
 
 
 def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Comparison:
-    """`cell` (BRC or nBRC) of bionets and of brc_pytorch, the same step by step in PyTorch, nn.GRU and nn.LSTM."""
+    """`cell` (BRC, nBRC or PeepholeLSTM) of bionets and of brc_pytorch (no PeepholeLSTM), the same step by step
+    in PyTorch, nn.GRU and nn.LSTM."""
 
     def contestant(name: str, network: Callable[[], nn.Module], **options: Any) -> Contestant:
         return Contestant(name, lambda: _training_step(network(), length, batch, hidden), **options)

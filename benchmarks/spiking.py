@@ -104,7 +104,7 @@ def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
 
     def forward(x: Tensor) -> Tensor:
         inputs = (x, noise(size)) if quantiser == "bernoulli" else x
-        return scan(step, inputs, torch.zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
+        return scan(step, inputs, x.new_zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
 
     return forward, (beta, theta)
 
@@ -117,7 +117,7 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
 
     def forward(x: Tensor) -> Tensor:
         inputs = (x, noise(size), noise(size)) if quantiser == "bernoulli" else x
-        zeros = cells.Pair(torch.zeros(size[1:]), torch.zeros(size[1:]))
+        zeros = cells.Pair(x.new_zeros(size[1:]), x.new_zeros(size[1:]))
         alpha, beta, gamma = (cells.Pair(raw.positive.sigmoid(), raw.negative.sigmoid()) for raw in decays)
         thresholds = cells.Pair(F.softplus(theta.positive), F.softplus(theta.negative))
         params = cells.DSRLITSParams(alpha, beta, gamma, thresholds, scale, weight)
@@ -151,7 +151,7 @@ def _snntorch(size: Size) -> Layer:
     )
 
     def forward(x: Tensor) -> Tensor:
-        mem, spikes = torch.zeros(size[1:]), []
+        mem, spikes = x.new_zeros(size[1:]), []
         for row in x.unbind(0):
             spike, mem = layer(row, mem)
             spikes.append(spike)
@@ -185,7 +185,7 @@ def _norse(size: Size) -> Layer:
     layer = LIFBoxCell(LIFBoxParameters(tau_mem_inv=rate, v_th=theta, reset_method=reset_subtract), dt=dt)
 
     def forward(x: Tensor) -> Tensor:
-        state, spikes = LIFBoxFeedForwardState(torch.zeros(size[1:])), []
+        state, spikes = LIFBoxFeedForwardState(x.new_zeros(size[1:])), []
         for row in x.unbind(0):
             spike, state = layer(row, state)
             spikes.append(spike)

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from bionets.experiment.errors import Pruned
@@ -29,6 +28,8 @@ def mirror(
     if not settings["wandb"]:
         yield None
         return
+    import wandb  # slow, and absent where runs are logged elsewhere
+
     group = f"{config['task']['name']}/{config['model']['name']}/{config['name']}-{digest}"
     experiment = [config["name"]] if config["name"] != "run" else []  # "run" is what a run without a name is called
     identity = folder.wandb_id()
@@ -76,6 +77,8 @@ def mirror_result(logger: WandbLogger, folder: RunFolder, result: dict[str, Any]
     Tests under numbered conditions (``length_3``, ``length_4``, ...) are also a curve, ``tests/<metric>`` by
     ``tests/length``.
     """
+    import wandb
+
     run = logger.experiment
     run.summary.update(
         {

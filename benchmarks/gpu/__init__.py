@@ -1,0 +1,1 @@
+"""Correctness and timings on a CUDA device: `python -m benchmarks.gpu`."""
