@@ -1,5 +1,8 @@
-"""bionets: networks whose memory works as in living things."""
+"""Biologically inspired memory for PyTorch: recurrent cells, spiking neurons, plastic synapses, and a template."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("bionets")
+try:
+    __version__ = version("bionets")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+source"
