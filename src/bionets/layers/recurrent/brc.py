@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.bistable import bistable_initialisations, bistable_update
+from bionets.layers.recurrent.bistable_layer import BistableLayer
 from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
-from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan, split_gates
 
 __all__ = ["BRC", "BRCCell", "brc_step"]
@@ -46,7 +46,7 @@ _BRC = Recurrence(
 )
 
 
-class BRC(RecurrentLayer):
+class BRC(BistableLayer):
     """Bistable recurrent cell over a sequence, with the interface of `torch.nn.GRU` (Vecoven et al. 2021).
 
     a = 1 + tanh(U_a x + w_a∘h + b_a), c = σ(U_c x + w_c∘h + b_c), h' = c∘h + (1 − c)∘tanh(U_h x + a∘h).

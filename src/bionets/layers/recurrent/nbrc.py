@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from bionets.layers.recurrent.bistable import bistable_initialisations, bistable_update
+from bionets.layers.recurrent.bistable_layer import BistableLayer
 from bionets.layers.recurrent.initialisation import orthogonal_blocks_, xavier_blocks_
 from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
-from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
 
 __all__ = ["NBRC", "NBRCCell", "nbrc_step"]
@@ -52,7 +52,7 @@ _NBRC = Recurrence(
 )
 
 
-class NBRC(RecurrentLayer):
+class NBRC(BistableLayer):
     """Recurrently neuromodulated bistable cell over a sequence, with the interface of `torch.nn.GRU` (Vecoven et al.
     2021).
 

@@ -1,0 +1,266 @@
+"""The dynamics of a trained recurrent layer: fixed points, stability, hysteresis, memory, Lyapunov exponents.
+
+Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input. It is made by
+`state_map` from any sequence layer with the interface of `torch.nn.GRU` and from any stateful layer, in float64.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.stateful import StatefulModule
+
+__all__ = [
+    "FixedPoint",
+    "StateMap",
+    "bifurcation_diagram",
+    "bistable_share",
+    "find_fixed_points",
+    "hysteresis_loop",
+    "largest_lyapunov_exponent",
+    "memory_half_life",
+    "state_map",
+    "visited_states",
+]
+
+
+class StateMap:
+    """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, K states side by side.
+
+    The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = copy.deepcopy(layer).double().eval().requires_grad_(False)
+        if getattr(self.layer, "bidirectional", False):
+            raise ValueError("a bidirectional layer has no time step: analyse one direction")
+        if getattr(self.layer, "noises", 0):
+            raise ValueError("a layer with random spikes has no fixed time step: use a hard spike function")
+        self.layer.batch_first = False  # type: ignore[assignment]
+
+    def run(self, x: Tensor, states: Any = None) -> tuple[Tensor, Tensor]:
+        """x `[T, K, I]` from `states` (zeros if None): the output `[T, K, H]` and the flattened last state `[K, N]`."""
+        x = x.double()
+        given: Any = None if states is None else self._split(states)
+        if isinstance(self.layer, StatefulModule):
+            output, last = self.layer.over_time(x, given)
+            return output, torch.cat([state.flatten(1) for state in last], -1)
+        if given is not None and len(given) == 1:
+            given = given[0]
+        output, last = self.layer(x, given)
+        last = (last,) if isinstance(last, Tensor) else last
+        return output, torch.cat([state.transpose(0, 1).flatten(1) for state in last], -1)
+
+    def __call__(self, s: Tensor, x: Tensor) -> Tensor:
+        """The state after one step from s `[K, N]` under the input x `[I]` or `[K, I]`."""
+        x = x.double().expand(len(s), *x.shape[-1:]) if x.dim() == 1 else x.double()
+        return self.run(x.unsqueeze(0), s)[1]
+
+    def jacobian(self, s: Tensor, x: Tensor) -> Tensor:
+        """∂s'/∂s at each of K states, `[K, N, N]`."""
+        s = s.detach().requires_grad_()
+        with torch.enable_grad():
+            after = self(s, x)
+            rows = [torch.autograd.grad(column.sum(), s, retain_graph=True)[0] for column in after.unbind(1)]
+        return torch.stack(rows, 1)
+
+    def _split(self, s: Tensor) -> tuple[Tensor, ...]:
+        s = s.double()
+        if isinstance(self.layer, StatefulModule):
+            return s.chunk(len(self.layer.state_names), -1)
+        layers, hidden = int(self.layer.num_layers), int(self.layer.hidden_size)  # type: ignore[arg-type]
+        states = s.split(layers * hidden, -1)
+        return tuple(state.unflatten(-1, (layers, hidden)).transpose(0, 1).contiguous() for state in states)
+
+
+def state_map(layer: nn.Module) -> StateMap:
+    """The time step of a sequence layer (`BRC`, `nn.GRU`, ...) or of a stateful layer (`LIB`, ...) as a `StateMap`.
+
+    Raises:
+        ValueError: a bidirectional layer, or one with random spikes.
+    """
+    return StateMap(layer)
+
+
+def visited_states(step: StateMap, x: Tensor) -> Tensor:
+    """The states after each step of the sequences x `[T, B, I]`, `[T, B, N]`."""
+    states, s = [], None
+    for x_t in x.unbind(0):
+        _, s = step.run(x_t.unsqueeze(0), s)
+        states.append(s)
+    return torch.stack(states)
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A state with s = f(s, x).
+
+    Attributes:
+        state: `[N]`.
+        residual: the largest |f(s) − s|.
+        eigenvalues: of ∂f/∂s, complex, `[N]`, largest absolute value first.
+    """
+
+    state: Tensor
+    residual: float
+    eigenvalues: Tensor
+
+    @property
+    def spectral_radius(self) -> float:
+        return float(self.eigenvalues.abs().max())
+
+    @property
+    def stable(self) -> bool:
+        """Whether all eigenvalues lie inside the unit circle."""
+        return self.spectral_radius < 1
+
+
+def find_fixed_points(
+    step: StateMap, x: Tensor, starts: Tensor, *, tolerance: float = 1e-9, iterations: int = 200, distance: float = 1e-4
+) -> list[FixedPoint]:
+    """Solve s = f(s, x) by Newton's method from each of `starts` `[K, N]`, for example from `visited_states`.
+
+    A step that does not reduce the residual is halved, up to ten times. Solutions closer to each other than `distance`
+    (largest difference of an element) count once. Starts that do not converge to `tolerance` are dropped.
+
+    Args:
+        x: the constant input, `[I]`.
+        starts: initial states, `[K, N]`.
+
+    Returns:
+        the fixed points, in the order in which they were found.
+    """
+    s = starts.detach().double().clone()
+    identity = torch.eye(s.size(1), dtype=s.dtype)
+    residual = step(s, x) - s
+    for _ in range(iterations):
+        open_ = residual.abs().amax(1) > tolerance
+        if not open_.any():
+            break
+        here, r = s[open_], residual[open_]
+        # least squares, since on a line of fixed points the matrix is singular
+        update = torch.linalg.pinv(step.jacobian(here, x) - identity, rtol=1e-12) @ -r.unsqueeze(-1)
+        update, best, best_r = update.squeeze(-1), here.clone(), r.clone()
+        for halving in range(10):
+            tried = here + update * 0.5**halving
+            tried_r = step(tried, x) - tried
+            better = tried_r.abs().amax(1) < best_r.abs().amax(1)
+            best[better], best_r[better] = tried[better], tried_r[better]
+            if bool((best_r.abs().amax(1) < r.abs().amax(1)).all()):
+                break
+        stuck = best_r.abs().amax(1) >= r.abs().amax(1)
+        if bool(stuck.all()):
+            break
+        s[open_], residual[open_] = best, best_r
+    found: list[Tensor] = []
+    for state, r in zip(s, residual, strict=True):
+        if r.abs().max() <= tolerance and all((state - other).abs().max() > distance for other in found):
+            found.append(state)
+    if not found:
+        return []
+    states = torch.stack(found)
+    eigenvalues = torch.linalg.eigvals(step.jacobian(states, x))
+    residuals = (step(states, x) - states).abs().amax(1)
+    return [
+        FixedPoint(state, float(r), values[values.abs().argsort(descending=True)])
+        for state, r, values in zip(states, residuals, eigenvalues, strict=True)
+    ]
+
+
+def bistable_share(a: Tensor) -> Tensor:
+    """The share of units with a > 1 at each time step, `[T]`, for the gate a `[T, B, H]` of a bistable layer."""
+    return (a > 1).double().mean((1, 2))
+
+
+def hysteresis_loop(
+    step: StateMap, direction: Tensor, low: float, high: float, steps: int, start: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ramp the input from `low`·direction up to `high`·direction and down again, `steps` time steps each way.
+
+    Returns:
+        the factors `[steps]` in rising order, and the states on the way up and on the way down, each `[steps, N]` and
+        in the order of the factors.
+    """
+    factors = torch.linspace(low, high, steps, dtype=torch.float64)
+    ramp = torch.cat((factors, factors.flip(0)))[:, None, None] * direction.double()
+    states, s = [], start
+    for x_t in ramp.unbind(0):
+        _, s = step.run(x_t.unsqueeze(0), s)
+        states.append(s[0])
+    way = torch.stack(states)
+    return factors, way[:steps], way[steps:].flip(0)
+
+
+def bifurcation_diagram(
+    step: StateMap, direction: Tensor, factors: Sequence[float], unit: int, starts: int = 21
+) -> list[tuple[float, float, bool]]:
+    """The fixed points of one element of the state as the input changes: (factor, value of the element, stable).
+
+    For each factor the input is factor·direction. Newton's method starts from zeros but for the element, which starts
+    at `starts` values between −1 and 1.
+    """
+    N = step(torch.zeros(1, _size(step, direction)), direction).size(1)
+    begin = torch.zeros(starts, N, dtype=torch.float64)
+    begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
+    return [
+        (float(factor), float(point.state[unit]), point.stable)
+        for factor in factors
+        for point in find_fixed_points(step, factor * direction.double(), begin)
+    ]
+
+
+def memory_half_life(
+    step: StateMap, x: Tensor, start: Tensor | None = None, *, size: float = 1e-3, horizon: int = 1000
+) -> Tensor:
+    """The number of steps after which a small change of each element of the state has fallen to half, `[N]`.
+
+    The state is run over x `[T, I]`; then, under the last input, each element in turn is changed by `size`, and the
+    difference of that element to the undisturbed run is followed. Infinite where it is not halved within `horizon`
+    steps.
+    """
+    _, s = step.run(x.unsqueeze(1), start)
+    N = s.size(1)
+    disturbed = s + size * torch.eye(N, dtype=torch.float64)
+    both = torch.cat((s, disturbed))
+    half_life = torch.full((N,), torch.inf, dtype=torch.float64)
+    for t in range(1, horizon + 1):
+        both = step(both, x[-1])
+        difference = (both[1:].diagonal() - both[0]).abs()
+        half_life[(difference <= size / 2) & half_life.isinf()] = t
+        if not half_life.isinf().any():
+            break
+    return half_life
+
+
+def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = None, *, discard: int = 0) -> float:
+    """The mean logarithmic growth of a small difference per time step along the run over x `[T, I]`.
+
+    λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. Negative: the state forgets; positive:
+    chaos. The first `discard` steps turn v into the fastest growing direction and do not count.
+    """
+    before = _states_before(step, x, start)
+    jacobians = step.jacobian(before, x)
+    v = torch.ones(before.size(1), dtype=torch.float64) / before.size(1) ** 0.5
+    growth = []
+    for J in jacobians:
+        v = J @ v
+        size = v.norm()
+        if size == 0:
+            return -torch.inf
+        growth.append(size.log())
+        v = v / size
+    return float(torch.stack(growth[discard:]).mean())
+
+
+def _states_before(step: StateMap, x: Tensor, start: Tensor | None) -> Tensor:
+    after = visited_states(step, x.unsqueeze(1))[:, 0]
+    first = torch.zeros_like(after[:1]) if start is None else start.double().reshape(1, -1)
+    return torch.cat((first, after[:-1]))
+
+
+def _size(step: StateMap, x: Tensor) -> int:
+    return step.run(x.reshape(1, 1, -1))[1].size(1)

@@ -1,0 +1,207 @@
+"""Fixed points, stability, hysteresis, memory and Lyapunov exponents where the answer is known."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from bionets.analysis.dynamics import (
+    bifurcation_diagram,
+    bistable_share,
+    find_fixed_points,
+    hysteresis_loop,
+    largest_lyapunov_exponent,
+    memory_half_life,
+    state_map,
+    visited_states,
+)
+from bionets.analysis.dynamics_figures import (
+    draw_bifurcation,
+    draw_bistable_share,
+    draw_fixed_points,
+    draw_half_lives,
+    draw_hysteresis,
+)
+from bionets.layers import BRC, NBRC, PeepholeLSTM
+from bionets.layers.spiking import ALIF, LI, LIB
+
+NO_INPUT = torch.zeros(1, dtype=torch.float64)
+ONE = torch.ones(1, dtype=torch.float64)
+
+
+def one_unit(a: float, c: float = 0.5) -> BRC:
+    """A BRC of one unit whose gates are constant: h' = c h + (1 − c) tanh(x + a h)."""
+    layer = BRC(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(torch.tensor([[1.0], [0.0], [0.0]]))
+        layer.weight_hh_l0.zero_()
+        layer.bias_l0.copy_(torch.tensor([math.atanh(a - 1), math.log(c / (1 - c))]))
+    return layer
+
+
+def root_of_tanh(a: float) -> float:
+    """The positive solution of h = tanh(a h) by bisection."""
+    low, high = 1e-6, 1.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.tanh(a * middle) > middle else (low, middle)
+    return low
+
+
+def starts(n: int = 21) -> Tensor:
+    return torch.linspace(-1, 1, n, dtype=torch.float64).unsqueeze(1)
+
+
+@pytest.mark.parametrize("a", [1.2, 1.5, 1.9])
+def test_a_bistable_unit_has_the_fixed_points_of_its_equation(a: float) -> None:
+    points = find_fixed_points(state_map(one_unit(a)), NO_INPUT, starts())
+    values = sorted(float(point.state) for point in points)
+    assert values == pytest.approx([-root_of_tanh(a), 0.0, root_of_tanh(a)], abs=1e-6)
+    for point in points:
+        h = float(point.state)
+        slope = 0.5 + 0.5 * a * (1 - math.tanh(a * h) ** 2)
+        assert point.spectral_radius == pytest.approx(slope, abs=1e-6)
+        assert point.stable == (slope < 1)
+        assert point.residual < 1e-9
+
+
+def test_the_pitchfork_lies_at_a_equal_to_one() -> None:
+    counts = {a: len(find_fixed_points(state_map(one_unit(a)), NO_INPUT, starts())) for a in (0.5, 0.9, 1.1, 1.5)}
+    assert counts == {0.5: 1, 0.9: 1, 1.1: 3, 1.5: 3}
+
+
+def test_the_default_initialisation_sits_on_the_pitchfork() -> None:
+    step = state_map(BRC(1, 4, dtype=torch.float64))
+    points = find_fixed_points(step, NO_INPUT, torch.zeros(1, 4, dtype=torch.float64))
+    assert points[0].spectral_radius == pytest.approx(1.0, abs=1e-9)
+
+
+def test_a_line_attractor_of_a_gru_is_found() -> None:
+    """With z = 1 the first unit keeps any value; with z = 0 and n = 0 the second one forgets at once."""
+    gru = nn.GRU(1, 2, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in gru.parameters():
+            parameter.zero_()
+        gru.bias_ih_l0[2:4] = torch.tensor([40.0, -40.0])  # rows r, z, n
+    torch.manual_seed(0)
+    points = find_fixed_points(state_map(gru), NO_INPUT, torch.rand(12, 2, dtype=torch.float64) * 2 - 1)
+    assert len(points) == 12
+    for point in points:
+        assert abs(point.state[1]) < 1e-6
+        assert point.eigenvalues.abs().tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert max(float(point.state[0]) for point in points) > 0.5 > -0.5 > min(float(point.state[0]) for point in points)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(2, 3, 2), PeepholeLSTM(2, 3), NBRC(2, 3, 2), nn.GRU(2, 3, batch_first=True)])
+def test_the_map_takes_the_steps_of_the_layer(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 4, 2, dtype=torch.float64)
+    step = state_map(layer)
+    batch_first = getattr(layer, "batch_first", False)
+    _, expected = layer.double()(x.transpose(0, 1) if batch_first else x)
+    expected = (expected,) if isinstance(expected, Tensor) else expected
+    flat = torch.cat([state.transpose(0, 1).flatten(1) for state in expected], 1)
+    torch.testing.assert_close(visited_states(step, x)[-1], flat)
+    s = visited_states(step, x)[2]
+    jacobian = step.jacobian(s, x[3])
+    nudge = 1e-6 * torch.randn_like(s)
+    expected_change = (jacobian @ nudge.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(step(s + nudge, x[3]) - step(s, x[3]), expected_change, rtol=1e-3, atol=1e-10)
+
+
+def test_spiking_layers_have_maps_too() -> None:
+    step = state_map(LI(3, beta=0.5))
+    (point,) = find_fixed_points(step, torch.ones(3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64))
+    assert point.state.tolist() == pytest.approx([2.0, 2.0, 2.0])
+    assert point.eigenvalues.abs().tolist() == pytest.approx([0.5] * 3)
+    assert state_map(ALIF(2)).run(torch.zeros(1, 1, 2))[1].shape == (1, 4)
+    with pytest.raises(ValueError, match="random spikes"):
+        state_map(LIB(3))
+    with pytest.raises(ValueError, match="bidirectional"):
+        state_map(BRC(1, 2, bidirectional=True))
+
+
+def test_only_a_bistable_unit_shows_hysteresis() -> None:
+    for a, area_is_large in ((1.5, True), (0.5, False)):
+        factors, up, down = hysteresis_loop(state_map(one_unit(a)), ONE, -1, 1, 400)
+        gap = (down - up).abs().mean()
+        assert (gap > 0.1) == area_is_large
+        assert factors[0] == -1
+        assert up[-1] > 0 > down[0]
+
+
+def test_the_bifurcation_diagram_folds_back() -> None:
+    diagram = bifurcation_diagram(state_map(one_unit(1.5)), ONE, [-0.5, 0.0, 0.5], unit=0)
+    at = {factor: [(value, stable) for f, value, stable in diagram if f == factor] for factor in (-0.5, 0.0, 0.5)}
+    assert [len(at[factor]) for factor in (-0.5, 0.0, 0.5)] == [1, 3, 1]
+    assert sorted(stable for _, stable in at[0.0]) == [False, True, True]
+
+
+def test_memory_half_life_of_a_leaky_integrator() -> None:
+    beta = torch.tensor([0.5, 0.9, 0.99])
+    found = memory_half_life(state_map(LI(3, beta=beta)), torch.zeros(1, 3))
+    expected = torch.ceil(math.log(0.5) / beta.double().log() - 1e-6)
+    assert (found - expected).abs().max() <= 1
+    assert memory_half_life(state_map(LI(1, beta=1.0, learn_beta=False)), torch.zeros(1, 1), horizon=50).isinf().all()
+
+
+def test_lyapunov_exponents() -> None:
+    x = torch.zeros(200, 3, dtype=torch.float64)
+    decay = largest_lyapunov_exponent(state_map(LI(3, beta=torch.tensor([0.5, 0.7, 0.9]))), x, discard=100)
+    assert decay == pytest.approx(math.log(0.9), abs=1e-6)
+    torch.manual_seed(0)
+    chaotic = nn.RNN(1, 60, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in chaotic.parameters():
+            parameter.zero_()
+        chaotic.weight_hh_l0.normal_(0, 3 / 60**0.5)  # gain 3: chaotic (Sompolinsky, Crisanti and Sommers 1988)
+    start = torch.randn(1, 60, dtype=torch.float64)
+    assert largest_lyapunov_exponent(state_map(chaotic), torch.zeros(150, 1), start, discard=50) > 0.1
+
+
+@pytest.mark.parametrize("kind", [BRC, NBRC])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recorded_gates_give_the_output_of_the_layer(kind: type[nn.Module], bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    layer = kind(3, 5, num_layers=2, bidirectional=bidirectional, batch_first=True, dtype=torch.float64)
+    x = torch.randn(4, 7, 3, dtype=torch.float64)
+    h0 = torch.randn(2 * (1 + bidirectional), 4, 5, dtype=torch.float64)
+    output, _, gates = layer(x, h0, return_gates=True)
+    torch.testing.assert_close(output, layer(x, h0)[0])
+    assert len(gates) == 2 * (1 + bidirectional)
+    first = gates[0]
+    own, h = [], h0[0]
+    candidate = (x @ layer.weight_ih_l0[:5].T).transpose(0, 1)
+    for t in range(7):
+        h = first.c[t] * h + (1 - first.c[t]) * torch.tanh(candidate[t] + first.a[t] * h)
+        own.append(h)
+    single = kind(3, 5, dtype=torch.float64)
+    single.load_state_dict({name: value for name, value in layer.state_dict().items() if name.endswith("_l0")})
+    torch.testing.assert_close(torch.stack(own), single(x.transpose(0, 1), h0[:1])[0])
+    with pytest.raises(ValueError, match="padded, batched"):
+        layer(x[0], return_gates=True)
+
+
+def test_the_bistable_initialisation_is_bistable() -> None:
+    x = torch.zeros(3, 2, 1)
+    for initialisation, share in (("bistable", 1.0), ("paper2020", 0.0)):
+        _, _, gates = BRC(1, 6, initialisation=initialisation)(x, return_gates=True)
+        assert bistable_share(gates[0].a).tolist() == [share] * 3
+
+
+def test_figures_are_drawn(tmp_path: Path) -> None:
+    step = state_map(one_unit(1.5))
+    figure = Figure(figsize=(10, 6))
+    axes = figure.subplots(2, 3).flat
+    draw_bistable_share(axes[0], {"layer 1": torch.linspace(0, 1, 10)})
+    draw_bifurcation(axes[1], bifurcation_diagram(step, ONE, [-0.5, 0.0, 0.5], 0), "h")
+    factors, up, down = hysteresis_loop(step, ONE, -1, 1, 50)
+    draw_hysteresis(axes[2], factors, up[:, 0], down[:, 0], "h")
+    draw_half_lives(axes[3], torch.tensor([1.0, 5.0, math.inf]), 100)
+    visited = visited_states(step, torch.randn(20, 3, 1, dtype=torch.float64)).flatten(0, 1)
+    draw_fixed_points(axes[4], visited, find_fixed_points(step, NO_INPUT, starts()))
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
