@@ -5,6 +5,7 @@ from .binary_addition import BinaryAddition
 from .boolean import Boolean
 from .control import Control
 from .copy_first_input import CopyFirstInput
+from .custom import CustomData
 from .denoising import Denoising
 from .events import EventRecordings
 from .images import Images
@@ -18,6 +19,7 @@ __all__ = [
     "Boolean",
     "Control",
     "CopyFirstInput",
+    "CustomData",
     "Denoising",
     "EventRecordings",
     "Images",

@@ -1,6 +1,7 @@
 """What each task can be told."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import II, MISSING
 
@@ -34,6 +35,26 @@ class Denoising(Task):
     forgetting_period: int = MISSING
     marked: int = MISSING
     epochs: int = MISSING
+
+
+@dataclass
+class CustomData:
+    """The sizes follow from the data and the shares."""
+
+    _target_: str = "bionets.tasks.CustomData"
+    name: str = MISSING
+    data: str = MISSING
+    inputs: list[str] = field(default_factory=list)
+    targets: str = "y"
+    sequences: str | None = None
+    read_as: str = "image"
+    standardise: bool = False
+    val_share: float = 0.1
+    test_share: float = 0.1
+    class_weights: Any = None
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    stop_below: float | None = None
 
 
 @dataclass
@@ -74,7 +95,8 @@ class MultiImage(Task):
     epochs: int = MISSING
 
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, type[Any]] = {
+    "custom": CustomData,
     "copy_first_input": CopyFirstInput,
     "binary_addition": BinaryAddition,
     "denoising": Denoising,

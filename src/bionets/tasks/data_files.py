@@ -1,0 +1,168 @@
+"""Arrays of a user's own data from a file: .pt, .safetensors, .npz, .csv, or a folder of images by class."""
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Samples in front: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`; `classes` names the classes where `y` was text."""
+
+    x: Tensor
+    y: Tensor
+    classes: tuple[str, ...] = ()
+
+
+def read_arrays(path: Path, inputs: Sequence[str], targets: str, sequences: str | None) -> Arrays:
+    """Read a file or a folder.
+
+    Args:
+        path: `.pt` (a dict of tensors, or a tuple of two), `.safetensors`, `.npz`, `.csv`, or a folder with a folder of
+            images for each class.
+        inputs: names of the inputs: one key of the file, or columns of the CSV (empty: `x`, or all other columns).
+        targets: key or column of the targets.
+        sequences: column of the CSV that is equal for all rows of a sequence; None: every row is a sample.
+
+    Raises:
+        ValueError: no such file, an unknown format, a missing name, sequences of different lengths.
+    """
+    if path.is_dir():
+        return _image_folder(path)
+    if not path.is_file():
+        raise ValueError(f"task.data={path} does not exist")
+    if path.suffix == ".csv":
+        return _csv(path, inputs, targets, sequences)
+    readers = {".pt": _torch, ".pth": _torch, ".safetensors": _safetensors, ".npz": _numpy}
+    if path.suffix not in readers:
+        raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
+    arrays = readers[path.suffix](path)
+    found = []
+    for name in (inputs[0] if inputs else "x", targets):
+        if name not in arrays:
+            raise ValueError(f"task.data={path} has no {name!r}: it has {', '.join(sorted(arrays)) or 'nothing'}")
+        found.append(arrays[name])
+    return Arrays(found[0].float(), _targets(found[1]))
+
+
+def _torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({_short(error)})") from error
+    if isinstance(content, (tuple, list)) and len(content) == 2:
+        content = dict(zip(("x", "y"), content, strict=True))
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"task.data={path} must hold a dict of tensors, or a tuple of inputs and targets")
+    return {str(key): value for key, value in content.items()}
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"task.data={path} cannot be read as safetensors ({_short(error)})") from error
+
+
+def _numpy(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {key: torch.from_numpy(content[key]) for key in content.files}
+    except (ValueError, OSError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({_short(error)})") from error
+
+
+def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None) -> Arrays:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"task.data={path} has no rows below its header")
+    columns = [name for name in rows[0] if name is not None]
+    named = [*inputs, targets, *([sequences] if sequences else [])]
+    if missing := [name for name in named if name not in columns]:
+        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
+    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences)]
+    values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
+    classes, labels = _labels([row[targets] or "" for row in rows])
+    x = torch.tensor(values, dtype=torch.float32)
+    if sequences is None:
+        return Arrays(x, labels, classes)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row[sequences] or "", []).append(place)
+    lengths = {len(each) for each in places.values()}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"task.data={path}: the sequences have {min(lengths)} to {max(lengths)} rows; make them equally long"
+        )
+    index = torch.tensor(list(places.values()))
+    y = labels[index]
+    same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each of its steps
+    return Arrays(x[index], y[:, 0] if same else y, classes)
+
+
+def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
+    try:
+        return float(row[name])
+    except (TypeError, ValueError):
+        raise ValueError(f"task.data={path}, line {line}, column {name}: {row[name]!r} is no number") from None
+
+
+def _labels(texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
+    """Classes and their numbers where the column holds text or whole numbers, else the numbers alone."""
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        classes = tuple(sorted(set(texts)))
+        place = {name: number for number, name in enumerate(classes)}
+        return classes, torch.tensor([place[text] for text in texts])
+    return (), _targets(torch.tensor(numbers, dtype=torch.float64))
+
+
+def _targets(y: Tensor) -> Tensor:
+    """int64 where the targets are whole numbers of an integer type or a column of a CSV, else float32."""
+    if not y.is_floating_point():
+        return y.long()
+    whole = y.dtype == torch.float64 and y.dim() == 1 and bool((y == y.round()).all()) and bool((y >= 0).all())
+    return y.long() if whole else y.float()
+
+
+def _image_folder(path: Path) -> Arrays:
+    from PIL import Image  # comes with matplotlib
+
+    classes = tuple(sorted(folder.name for folder in path.iterdir() if folder.is_dir()))
+    files = [
+        (file, number)
+        for number, name in enumerate(classes)
+        for file in sorted((path / name).iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES
+    ]
+    if len(classes) < 2 or not files:
+        raise ValueError(f"task.data={path} must hold a folder of images for each of at least two classes")
+    images = []
+    for file, _ in files:
+        try:
+            with Image.open(file) as image:
+                pixels = np.array(image.convert("L" if image.mode in ("L", "1", "I;16") else "RGB"), dtype=np.uint8)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{file} cannot be read as an image ({_short(error)})") from error
+        images.append(torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1))
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        sizes = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes)[:2])
+        raise ValueError(f"task.data={path}: all images must have one size, found {sizes} (channels × height × width)")
+    return Arrays(torch.stack(images).float() / 255, torch.tensor([number for _, number in files]), classes)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:80]

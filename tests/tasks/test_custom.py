@@ -1,0 +1,195 @@
+"""A user's own data from files, folders and data sets."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bionets.tasks import CustomData
+
+N, T, I = 40, 6, 3
+
+
+def sequences() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(N, T, I, generator=generator), torch.arange(N) % 4
+
+
+def write(path: Path, x: Tensor, y: Tensor) -> str:
+    if path.suffix == ".pt":
+        torch.save({"x": x, "y": y}, path)
+    elif path.suffix == ".safetensors":
+        save_file({"x": x.contiguous(), "y": y.contiguous()}, path)
+    else:
+        np.savez(path, x=x.numpy(), y=y.numpy())
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
+def test_all_formats_hold_the_same_task(suffix: str, tmp_path: Path) -> None:
+    x, y = sequences()
+    task = CustomData(write(tmp_path / f"data{suffix}", x, y))
+    assert (task.spec.kind, task.spec.input_size, task.spec.output_size, task.spec.steps) == (
+        "sequence_to_class",
+        I,
+        4,
+        T,
+    )
+    parts = [task.train_data(0), task.val_data(), task.test_data("test")]
+    assert [part[0].shape for part in parts] == [(T, 32, I), (T, 4, I), (T, 4, I)]
+    together = torch.cat([part[0] for part in parts], 1).transpose(0, 1)
+    rows = {tuple(row.flatten().tolist()): int(label) for row, label in zip(x, y, strict=True)}
+    labels = torch.cat([part[1] for part in parts])
+    assert len({tuple(row.flatten().tolist()) for row in together}) == N  # no sample twice
+    assert all(rows[tuple(row.flatten().tolist())] == label for row, label in zip(together, labels, strict=True))
+
+
+def test_the_split_does_not_depend_on_the_seed(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.npz", *sequences())
+    assert torch.equal(CustomData(path, seed=0).test_data("test")[0], CustomData(path, seed=1).test_data("test")[0])
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "output_size", "target_shape"),
+    [
+        (torch.randn(N), "sequence_to_value", 1, (32, 1)),
+        (torch.randn(N, 2), "sequence_to_value", 2, (32, 2)),
+        (torch.randn(N, T), "sequence_to_sequence", 1, (T, 32, 1)),
+        (torch.randn(N, T, 2), "sequence_to_sequence", 2, (T, 32, 2)),
+    ],
+)
+def test_the_kind_follows_from_the_targets(
+    y: Tensor, kind: str, output_size: int, target_shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    task = CustomData(write(tmp_path / "data.pt", sequences()[0], y))
+    _, target = task.train_data(0)
+    assert (task.spec.kind, task.spec.output_size) == (kind, output_size)
+    assert target.shape == target_shape
+    prediction = torch.zeros(target_shape)
+    assert task.loss(prediction, target) == pytest.approx(float(target.square().mean()))
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> str:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+def test_a_csv_of_sequences(tmp_path: Path) -> None:
+    rows = [[f"s{n}", t, n * 10 + t, -t, "left" if n % 2 else "right"] for n in range(20) for t in range(5)]
+    path = write_csv(tmp_path / "data.csv", ["id", "t", "a", "b", "label"], rows)
+    task = CustomData(path, inputs=["a", "b"], targets="label", sequences="id")
+    assert task.classes == ("left", "right")
+    assert (task.spec.kind, task.spec.steps) == ("sequence_to_class", 5)
+    x, y = task.train_data(0)
+    number = x[0, :, 0] / 10
+    assert torch.equal(x[:, 0, 1], -torch.arange(5.0))
+    assert torch.equal(y, 1 - (number.long() % 2))
+
+
+def test_a_csv_of_single_rows_becomes_images_of_one_row(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", ["a", "b", "y"], [[n, n / 2, n % 3] for n in range(30)])
+    task = CustomData(path)
+    assert (task.spec.kind, task.spec.image_shape, task.spec.output_size) == ("image_to_class", (1, 1, 2), 3)
+
+
+def make_images(folder: Path) -> str:
+    for number, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for n in range(10):
+            Image.fromarray(np.full((4, 5, 3), 100 * number + n, dtype=np.uint8)).save(folder / name / f"{n}.png")
+    return str(folder)
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    path = make_images(tmp_path / "images")
+    task = CustomData(path)
+    assert task.classes == ("cat", "dog")
+    assert task.spec.image_shape == (3, 4, 5)
+    x, y = task.train_data(0)
+    assert torch.equal((x[:, 0, 0, 0] * 255 > 50).long(), y)
+    rows = CustomData(path, read_as="rows")
+    assert (rows.spec.kind, rows.spec.steps, rows.spec.input_size) == ("sequence_to_class", 4, 15)
+    assert CustomData(path, read_as="pixels").spec.steps == 20
+
+
+class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        return torch.full((4, 2), float(number)), number % 2
+
+
+def test_a_data_set_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+
+    module = types.ModuleType("my_pairs")
+    module.Pairs = Pairs  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_pairs", module)
+    task = CustomData("my_pairs.Pairs")
+    x, y = task.train_data(0)
+    assert torch.equal(x[0, :, 0].long() % 2, y)
+
+
+def test_standardised_features_have_mean_0_and_deviation_1_on_the_training_set(tmp_path: Path) -> None:
+    x, y = sequences()
+    task = CustomData(write(tmp_path / "data.pt", 5 + 3 * x, y), standardise=True)
+    trained, _ = task.train_data(0)
+    torch.testing.assert_close(trained.mean((0, 1)), torch.zeros(I), atol=1e-5, rtol=0)
+    torch.testing.assert_close(trained.flatten(0, 1).std(0), torch.ones(I), atol=1e-5, rtol=0)
+
+
+def test_balanced_class_weights_weigh_each_class_alike(tmp_path: Path) -> None:
+    x, _ = sequences()
+    y = (torch.arange(N) % 4 == 0).long()
+    task = CustomData(write(tmp_path / "data.pt", x, y), class_weights="balanced")
+    counts = torch.bincount(task.train_data(0)[1])
+    assert task.class_weights is not None
+    weighed = task.class_weights * counts
+    torch.testing.assert_close(weighed[0], weighed[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "missing.npz"}, "does not exist"),
+        ({"data": "no_such_module.Data"}, "neither a file nor an importable data set"),
+        ({"targets": "z"}, "has no 'z': it has x, y"),
+        ({"val_share": 0.0}, "val_share must lie between 0 and 1"),
+        ({"test_share": 0.95}, "too few for shares"),
+        ({"read_as": "diagonal"}, "read_as=diagonal is unknown"),
+        ({"class_weights": [1.0]}, "must be 4 numbers"),
+    ],
+)
+def test_mistakes_are_one_line(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    arguments = {"data": write(tmp_path / "data.npz", *sequences()), **change}
+    with pytest.raises(ValueError, match=message) as error:
+        CustomData(**arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_bad_files_are_one_line(tmp_path: Path) -> None:
+    x, y = sequences()
+    x[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="holds NaN"):
+        CustomData(write(tmp_path / "nan.npz", x, y))
+    for suffix in (".pt", ".safetensors", ".npz"):
+        (tmp_path / f"broken{suffix}").write_bytes(b"no data at all")
+        with pytest.raises(ValueError, match="cannot be read"):
+            CustomData(str(tmp_path / f"broken{suffix}"))
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object), y=np.array([1]))
+    with pytest.raises(ValueError, match="cannot be read"):
+        CustomData(str(tmp_path / "objects.npz"))
+    path = write_csv(tmp_path / "text.csv", ["a", "y"], [[1, 0], ["one", 1]])
+    with pytest.raises(ValueError, match=r"line 3, column a: 'one' is no number"):
+        CustomData(path)
+    path = write_csv(tmp_path / "uneven.csv", ["id", "a", "y"], [["s", 1, 0], ["s", 2, 0], ["t", 1, 1]])
+    with pytest.raises(ValueError, match="1 to 2 rows"):
+        CustomData(path, sequences="id")
