@@ -11,6 +11,7 @@ from .events import EventRecordings
 from .images import Images
 from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
+from .speech_digits import SpeechDigits
 from .task import Task
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Images",
     "Kind",
     "MultiImage",
+    "SpeechDigits",
     "Task",
     "TaskSpec",
 ]

@@ -55,6 +55,22 @@ class CustomData:
     batch_size: int = MISSING
     epochs: int = MISSING
     stop_below: float | None = None
+    seed: int = II("seed")
+
+
+@dataclass
+class SpeechDigits:
+    """The sizes follow from the data."""
+
+    _target_: str = "bionets.tasks.SpeechDigits"
+    name: str = MISSING
+    data_dir: str = II("paths.data_dir")
+    steps: int = 100
+    bands: int = 40
+    held_out: list[str] = field(default_factory=list)
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    seed: int = II("seed")
 
 
 @dataclass
@@ -97,6 +113,9 @@ class MultiImage(Task):
 
 TASKS: dict[str, type[Any]] = {
     "custom": CustomData,
+    "speech_digits": SpeechDigits,
+    "smnist": Images,
+    "psmnist": Images,
     "copy_first_input": CopyFirstInput,
     "binary_addition": BinaryAddition,
     "denoising": Denoising,

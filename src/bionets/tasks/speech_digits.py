@@ -1,0 +1,158 @@
+"""Spoken digits: the Free Spoken Digit Dataset as sequences of log-mel frames."""
+
+import math
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from .checks import require_at_least
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+RATE = 8000  # samples per second
+WINDOW, HOP = 200, 80  # samples: 25 ms and 10 ms
+FOLDER = "free-spoken-digit-dataset/recordings"
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+TEST_INDICES = range(5)  # the official test set
+
+
+class SpeechDigits(Task):
+    """Classify spoken digits (Free Spoken Digit Dataset: 3,000 recordings, 6 speakers, 10 digits).
+
+    x is `[steps, B, bands]`: one log-mel spectrum for each 10 ms (Hann window of 25 ms, `bands` triangular filters
+    between 50 and 4,000 Hz on the mel scale), standardised by the training set. Longer recordings are cut after `steps`
+    frames, shorter ones end in zeros. The target `[B]` is the digit.
+
+    The test set is the official one (recordings 0 to 4 of each digit and speaker: 300), or all recordings of the
+    speakers in `held_out`. A tenth of the others, the same for every `seed`, is the validation set.
+
+    The files are read from `data_dir/free-spoken-digit-dataset/recordings`; they are not downloaded.
+
+    Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        data_dir: str | Path = "data",
+        steps: int = 100,
+        bands: int = 40,
+        held_out: Sequence[str] = (),
+        batch_size: int = 50,
+        epochs: int = 40,
+        seed: int = 0,
+    ) -> None:
+        require_at_least(1, steps=steps, bands=bands)
+        if unknown := [name for name in held_out if name not in SPEAKERS]:
+            raise ValueError(f"task.held_out: {unknown[0]} is no speaker: choose of {', '.join(SPEAKERS)}")
+        self.folder = Path(data_dir) / FOLDER
+        self.steps, self.bands = steps, bands
+        files = sorted(self.folder.glob("*_*_*.wav"))
+        if not files:
+            raise ValueError(
+                f"{self.folder} holds no recordings: put the folder recordings of the Free Spoken Digit Dataset there"
+            )
+        names = [file.stem.split("_") for file in files]
+        is_test = [speaker in held_out if held_out else int(index) in TEST_INDICES for _, speaker, index in names]
+        others = [file for file, test in zip(files, is_test, strict=True) if not test]
+        order = torch.randperm(len(others), generator=generator("split")).tolist()
+        val_size = len(others) // 10
+        self._files = {
+            "val": [others[place] for place in order[:val_size]],
+            "train": [others[place] for place in order[val_size:]],
+            "test": [file for file, test in zip(files, is_test, strict=True) if test],
+        }
+        if not all(self._files.values()):
+            raise ValueError(f"{self.folder} is incomplete: a split of it is empty; get the data set anew")
+        super().__init__(
+            train_size=len(self._files["train"]),
+            val_size=val_size,
+            test_size=len(self._files["test"]),
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        self.spec = TaskSpec("sequence_to_class", bands, 10, steps=steps)
+        self._read: dict[str, Data] = {}
+
+    def prepare_data(self) -> None:
+        """Read all files, so that a damaged one is found before training."""
+        for split in self._files:
+            self._part(split)
+
+    def train_data(self, epoch: int) -> Data:
+        return self._part("train")
+
+    def val_data(self) -> Data:
+        return self._part("val")
+
+    def test_data(self, name: str) -> Data:
+        return self._part("test")
+
+    def _part(self, split: str) -> Data:
+        if not self._read:
+            spectra = {
+                name: [log_mel(read_wave(file), self.bands) for file in files] for name, files in self._files.items()
+            }
+            frames = torch.cat(spectra["train"])
+            mean, deviation = frames.mean(0), frames.std(0).clamp(min=1e-6)
+            for name, files in self._files.items():
+                x = torch.zeros(self.steps, len(files), self.bands)
+                for n, spectrum in enumerate(spectra[name]):
+                    length = min(self.steps, len(spectrum))
+                    x[:length, n] = (spectrum[:length] - mean) / deviation
+                self._read[name] = x, torch.tensor([int(file.stem[0]) for file in files])
+        return self._read[split]
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """`accuracy`, the share of recordings whose digit has the highest score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(10, average="micro")})
+
+
+def read_wave(file: Path) -> Tensor:
+    """The samples of a mono 16-bit recording at 8 kHz, from −1 to 1.
+
+    Raises:
+        ValueError: a damaged file, or another format.
+    """
+    try:
+        with wave.open(str(file), "rb") as recording:
+            form = (recording.getnchannels(), recording.getsampwidth(), recording.getframerate())
+            samples = np.frombuffer(recording.readframes(recording.getnframes()), dtype="<i2")
+    except (wave.Error, EOFError, ValueError) as error:
+        raise ValueError(f"{file} is damaged ({error}): get it anew") from error
+    if form != (1, 2, RATE) or len(samples) == 0:
+        raise ValueError(f"{file} must be a mono 16-bit recording at {RATE} Hz that is not empty")
+    return torch.from_numpy(samples.astype(np.float32) / 32768)
+
+
+def log_mel(samples: Tensor, bands: int) -> Tensor:
+    """The logarithm of the power in each mel band, `[frames, bands]`."""
+    samples = functional.pad(samples, (0, max(0, WINDOW - len(samples))))
+    spectrum = torch.stft(samples, WINDOW, HOP, window=torch.hann_window(WINDOW), center=False, return_complex=True)
+    power = spectrum.abs().square().T  # [frames, WINDOW // 2 + 1]
+    return torch.log(power @ mel_filters(bands) + 1e-6)
+
+
+def mel_filters(bands: int, low: float = 50.0, high: float = RATE / 2) -> Tensor:
+    """Triangular filters, equally spaced on the mel scale (m = 2595·log10(1 + f/700)), `[WINDOW // 2 + 1, bands]`."""
+    low_mel, high_mel = (2595 * math.log10(1 + f / 700) for f in (low, high))
+    corners = 700 * (10 ** (torch.linspace(low_mel, high_mel, bands + 2) / 2595) - 1)
+    frequencies = torch.linspace(0, RATE / 2, WINDOW // 2 + 1).unsqueeze(1)
+    rising = (frequencies - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - frequencies) / (corners[2:] - corners[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0)

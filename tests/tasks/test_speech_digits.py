@@ -1,0 +1,88 @@
+"""Spoken digits from small files in the format of the data set."""
+
+import math
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bionets.tasks import SpeechDigits
+from bionets.tasks.speech_digits import FOLDER, RATE, SPEAKERS, log_mel, mel_filters, read_wave
+
+
+def write_tone(file: Path, frequency: float, seconds: float, rate: int = RATE) -> None:
+    time = np.arange(int(seconds * rate)) / rate
+    samples = (20000 * np.sin(2 * math.pi * frequency * time)).astype("<i2")
+    with wave.open(str(file), "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(rate)
+        recording.writeframes(samples.tobytes())
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    (root / FOLDER).mkdir(parents=True)
+    for speaker in SPEAKERS[:3]:
+        for digit in (0, 1):
+            for index in range(10):
+                write_tone(root / FOLDER / f"{digit}_{speaker}_{index}.wav", 300 + 1500 * digit, 0.2 + 0.01 * index)
+    return root
+
+
+def test_the_official_split(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, steps=30)
+    assert (task.train_size, task.val_size, task.test_size) == (27, 3, 30)
+    names = [{file.name for file in task._files[split]} for split in ("train", "val", "test")]
+    assert len(set.union(*names)) == 60
+    assert all(int(name[-5]) < 5 for name in names[2])
+    assert all(int(name[-5]) >= 5 for name in names[0] | names[1])
+    other = SpeechDigits(data_dir, steps=30, seed=3)
+    assert other._files == task._files
+
+
+def test_held_out_speakers_are_heard_in_the_test_alone(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, held_out=["lucas"])
+    assert {file.name.split("_")[1] for file in task._files["test"]} == {"lucas"}
+    assert all("lucas" not in file.name for split in ("train", "val") for file in task._files[split])
+
+
+def test_frames_are_standardised_cut_and_padded(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, steps=15, bands=20)
+    x, y = task.train_data(0)
+    assert x.shape == (15, 27, 20)
+    assert set(y.tolist()) == {0, 1}
+    padded = SpeechDigits(data_dir, steps=60, bands=20).train_data(0)[0]
+    torch.testing.assert_close(padded[:15], x)
+    assert padded[-1].abs().max() == 0
+
+
+def test_a_tone_is_loudest_in_its_band() -> None:
+    filters = mel_filters(20)
+    for frequency in (400.0, 1000.0, 2500.0):
+        samples = torch.sin(2 * math.pi * frequency * torch.arange(RATE) / RATE)
+        spectrum = log_mel(samples, 20)
+        assert spectrum.shape == (98, 20)
+        band = int(spectrum.mean(0).argmax())
+        assert filters[round(frequency / (RATE / 200)), band] > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\x24\x00\x00\x00WAVEfmt "])
+def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "0_george_0.wav"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"0_george_0\.wav is damaged"):
+        read_wave(file)
+    write_tone(file, 300, 0.1, rate=16000)
+    with pytest.raises(ValueError, match="8000 Hz"):
+        read_wave(file)
+
+
+def test_missing_data_and_unknown_speakers_are_one_line(tmp_path: Path, data_dir: Path) -> None:
+    with pytest.raises(ValueError, match="holds no recordings"):
+        SpeechDigits(tmp_path)
+    with pytest.raises(ValueError, match="alice is no speaker"):
+        SpeechDigits(data_dir, held_out=["alice"])
