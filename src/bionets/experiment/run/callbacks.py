@@ -51,7 +51,6 @@ class Record(Callback):
         self.losses: list[tuple[int, Tensor]] = []
         self.checked, self.validated = 0, False
         self.extent: Extent | None = None  # of the file
-        self.beginning: dict[str, Any] | None = None  # of the file, as the checkpoint knows it
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.total_seconds, "metrics": self.extent.state() if self.extent else None}
@@ -59,7 +58,8 @@ class Record(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Also called when the best epoch, which may be an earlier one, is loaded to be tested.
         self.restored = max(self.restored, state["seconds"])
-        self.beginning = state.get("metrics")
+        if state.get("metrics") is not None:
+            require_beginning(self.file, state["metrics"])
 
     @property
     def total_seconds(self) -> float:
@@ -74,8 +74,6 @@ class Record(Callback):
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.seconds_before, self.started, self.ended = self.restored, time.monotonic(), 0.0
         if trainer.is_global_zero:
-            if self.beginning is not None:
-                require_beginning(self.file, self.beginning)
             self.extent = keep_epochs_before(self.file, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.experiment.run.trust import require_trusted
@@ -61,11 +62,11 @@ def _building(config_file: Path) -> Iterator[None]:
     """Whatever constructors make of values that they were never given by a config of ours is a UserError."""
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{config_file}: {printable(error)}") from error
     except Exception as error:
-        what = f"{type(error).__name__}: {one_line(error)}"
-        raise UserError(f"{config_file} describes nothing that can be built ({what[:200]}): {RESTORE}") from error
+        what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
+        raise UserError(f"{config_file} describes nothing that can be built ({what}): {RESTORE}") from error
 
 
 @contextmanager
