@@ -93,7 +93,7 @@ def test_what_a_config_names_is_refused_before_it_is_imported(
 
 def test_every_command_refuses_foreign_code_in_one_line(run: RunFolder, cli: Command) -> None:
     change(run, planting(WRITE, "task", "length"))
-    for command in (("evaluate", f"run={run.path}"), ("analyse", f"run={run.path}"), ("analyse", "runs=outputs")):
+    for command in (("evaluate", f"run={run.path}"), ("analyse", f"run={run.path}")):
         outcome = cli(*command)
         assert outcome.code == 1 and outcome.error.count("\n") == 1
         assert "task.length._target_" in outcome.error
