@@ -25,6 +25,7 @@ WRONG_VALUES: dict[str, Any] = {
     "a truth value": True,
     "negative": -1,
     "huge": 10**30,
+    "larger than any float": 10**400,
     "NaN": float("nan"),
     "infinite": float("inf"),
     "a list": [1, 2],

@@ -16,6 +16,7 @@ from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import write_atomically
 
 
@@ -53,7 +54,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
     for file in draw(directory, groups, rows, by, config["curves"]):
         console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Test a trained run again, from its folder alone."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 from omegaconf import DictConfig
@@ -13,7 +14,7 @@ from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
-from bionets.experiment.run.trained import load_trained
+from bionets.experiment.run.trained import building, load_trained
 from bionets.experiment.run.trust import as_modules
 
 
@@ -35,7 +36,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         logger=False,
         enable_checkpointing=False,
     )
-    with keyboard_interrupts():
+    # Where a manifest says that the config is the run's own, an error is one of ours.
+    foreign = nullcontext() if folder.manifest_file.exists() else building(folder.config_file)
+    with keyboard_interrupts(), foreign:
         trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
     epoch = read_checkpoint(folder.checkpoint(checkpoint))["epoch"]
@@ -51,5 +54,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     for name, fault in folder.changed_files().items():
         console.print(f"note: {folder.path / name} {fault}", highlight=False, markup=False, soft_wrap=True)
     print_metrics(console, config, metrics)
-    console.print(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, markup=False, soft_wrap=True
+    )
     return metrics

@@ -189,4 +189,4 @@ def value_of(config: dict[str, Any], key: str) -> str:
         if not isinstance(value, dict) or part not in value:
             return ABSENT
         value = value[part]
-    return str(value.get("name", value) if isinstance(value, dict) else value)
+    return printable(value.get("name", value) if isinstance(value, dict) else value)

@@ -7,13 +7,14 @@ version of bionets. Keys that are not named here are allowed.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.names import fault_of_component
 from bionets.experiment.run.safe_read import RESTORE
 
-LAST_SEED = 2**32 - 1
+IN_EVERY_RUN = ("config.yaml", "result.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+LAST_SEED, LARGEST = 2**32 - 1, 10**18
 
 
 def _component(name: str) -> str:
@@ -28,10 +29,17 @@ def _printable(text: str) -> str:
     return text
 
 
+def _fits(number: Any) -> Any:
+    if isinstance(number, int) and abs(number) > LARGEST:
+        raise ValueError("a number is too large")
+    return number
+
+
+Number = Annotated[float, BeforeValidator(_fits)]
 Name = Annotated[str, AfterValidator(_component)]
 Text = Annotated[str, AfterValidator(_printable)]
 Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class RunFile(BaseModel):
@@ -94,10 +102,10 @@ class ResultFile(RunFile):
 
 
 class CompleteResultFile(ResultFile):
-    metrics: dict[Text, float] = Field(min_length=1)
-    tests: dict[Text, dict[Text, float]]
+    metrics: dict[Text, Number] = Field(min_length=1)
+    tests: dict[Text, dict[Text, Number]]
     parameters: Count | None = None
-    wall_time: Annotated[float, Field(ge=0)] | None = None
+    wall_time: Annotated[Number, Field(ge=0)] | None = None
     epochs: Count | None = None
     steps: Count | None = None
     best_epoch: Count | None = None
@@ -126,6 +134,13 @@ class ManifestFile(RunFile):
     """``manifest.json``: every file of a complete run, by its path within the folder."""
 
     files: dict[str, FileDigest]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ManifestFile":
+        missing = [name for name in IN_EVERY_RUN if name not in self.files]
+        if missing:
+            raise ValueError(f"it does not have {missing[0]}")
+        return self
 
 
 def validated(path: Path, content: Any, kind: type[BaseModel], advice: str = RESTORE) -> Any:

@@ -43,7 +43,7 @@ def load_trained(
     saved = read_checkpoint(file)
     folder.require_unchanged(file)
     set_precision(config.get("matmul_precision", "highest"))
-    with _building(folder.config_file):
+    with building(folder.config_file):
         task = build_task(config)
         model = build_model(config, task.spec)
     prepare_data(task)
@@ -58,7 +58,7 @@ def load_trained(
 
 
 @contextmanager
-def _building(config_file: Path) -> Iterator[None]:
+def building(config_file: Path) -> Iterator[None]:
     """Whatever constructors make of values that they were never given by a config of ours is a UserError."""
     try:
         yield
@@ -66,7 +66,7 @@ def _building(config_file: Path) -> Iterator[None]:
         raise UserError(f"{config_file}: {printable(error)}") from error
     except Exception as error:
         what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
-        raise UserError(f"{config_file} describes nothing that can be built ({what}): {RESTORE}") from error
+        raise UserError(f"{config_file} describes nothing that can be built and run ({what}): {RESTORE}") from error
 
 
 @contextmanager
