@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bionets.tasks.event_files import EVENT_FILES, SUBSET
+
 Columns = NDArray[np.int64]
 """``[events, 4]``: x, y, time in microseconds, polarity."""
 
@@ -43,7 +45,9 @@ def random_events(random: np.random.Generator, width: int, height: int, events: 
 
 
 def write(data_dir: Path, recordings: int = 40) -> None:
-    """The three data sets, where a task looks for them, with this many recordings for training and for testing."""
+    """The three data sets, where a task looks for them, with this many recordings for training and for testing, and the
+    file that says that they are not all.
+    """
     random = np.random.default_rng(0)
     for folder in ("Train", "Test"):
         for n in range(recordings):
@@ -57,6 +61,9 @@ def write(data_dir: Path, recordings: int = 40) -> None:
         for n in range(recordings):
             file = data_dir / "NCARS" / folder / ("background", "cars")[n % 2] / f"obj_{n:06}_td.dat"
             _write(file, dat(random_events(random, 120, 100)))
+    for files in EVENT_FILES.values():
+        for folder in files.folders:
+            (data_dir / folder / SUBSET).touch()
 
 
 def _write(file: Path, content: bytes) -> None:

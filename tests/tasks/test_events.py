@@ -105,3 +105,27 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     (tmp_path / "NMNIST" / "Test" / "3").rmdir()
     with pytest.raises(ValueError, match="each of the 10 classes"):
         make(tmp_path, "n_mnist").test_data("test")
+
+
+@pytest.mark.parametrize("dataset", ["n_mnist", "n_cars"])
+def test_a_recording_that_is_cut_off_is_named(tmp_path: Path, dataset: str) -> None:
+    event_recordings.write(tmp_path)
+    task = make(tmp_path, dataset)
+    damaged = task._chosen("train")[2][0]
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    with pytest.raises(ValueError, match=f"{damaged.name} is damaged .it is cut off"):
+        task.prepare_data()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not ours"])
+def test_frames_that_are_not_as_they_were_written_are_made_anew(tmp_path: Path, damage: str) -> None:
+    event_recordings.write(tmp_path)
+    first, _ = next(iter(make(tmp_path, "n_mnist").val_dataloader()))
+    for file in (tmp_path / "NMNIST" / "frames").iterdir():
+        content = bytearray(file.read_bytes())
+        content[-100] ^= 4
+        file.write_bytes(
+            {"cut": file.read_bytes()[:-50], "flipped": content, "empty": b"", "not ours": b"x" * 99}[damage]
+        )
+    again, _ = next(iter(make(tmp_path, "n_mnist").val_dataloader()))
+    assert torch.equal(first, again)

@@ -1,9 +1,12 @@
 """Downloads over HTTP on the loopback interface: what comes whole, and what must never get a file's name."""
 
 import gzip
+import math
 import multiprocessing
 import socket
+import struct
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bionets.tasks import download, idx
 from bionets.tasks.idx import read_idx
 from bionets.tasks.image_files import IMAGE_FILES, fetch, read
 
@@ -61,6 +65,7 @@ def files() -> dict[str, bytes]:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Mirror]]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", (0.01, 0.01))
     mirrors: list[Mirror] = []
 
     def start(files: dict[str, bytes], mode: str = "whole") -> Mirror:
@@ -184,6 +189,28 @@ def test_a_damaged_file_is_named(tmp_path: Path, files: dict[str, bytes], damage
     path.write_bytes(damage(files[idx_files.NAMES[0]]))
     with pytest.raises(ValueError, match=f"{path}.*delete it"):
         read_idx(path)
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_says_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "images.gz"
+    few = idx_files.idx(torch.zeros(2, 3, dtype=torch.uint8))
+    with gzip.open(path, "wb") as file:
+        file.write(few)
+        for _ in range(16):
+            file.write(bytes(4 * 1024 * 1024))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"more than 6.*delete it"):
+        read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(2**31 - 1, 2**31 - 1), (-5, 3), (2**30, 2)])
+def test_a_file_that_says_it_is_huge_takes_no_memory(tmp_path: Path, shape: tuple[int, int]) -> None:
+    (tmp_path / "images").write_bytes(struct.pack(">BBBB2i", 0, 0, 8, 2, *shape))
+    assert math.prod(shape) < 0 or math.prod(shape) > idx.MOST_BYTES
+    with pytest.raises(ValueError, match="says that it holds"):
+        read_idx(tmp_path / "images")
 
 
 def test_the_published_checksums_are_all_different() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .event_files import Events
@@ -75,11 +76,33 @@ def cached_frames(
     """`make_frames`, made once for the same files and settings, and kept in ``folder``."""
     key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
     kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if kept.is_file():
-        return EventFrames(**load_file(kept))
+    if kept.is_file() and (found := _read_frames(kept)) is not None:
+        return found
     frames = make_frames(files, read, to_frames, label)
     folder.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{torch.randint(2**31, ()).item()}.partial")
-    save_file(vars(frames), partial)
-    partial.replace(kept)
+    try:
+        save_file(vars(frames), partial, metadata={"sha256": _digest(vars(frames))})
+        partial.replace(kept)
+    finally:
+        partial.unlink(missing_ok=True)
     return frames
+
+
+def _read_frames(file: Path) -> EventFrames | None:
+    """The frames in a file; None where they are not as they were written, and are to be made anew."""
+    try:
+        with safe_open(file, "pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            known = (opened.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError, ValueError):
+        return None
+    return EventFrames(**tensors) if known == _digest(tensors) else None
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)} ".encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()

@@ -1,35 +1,48 @@
 """The IDX format in which MNIST and its relatives are published."""
 
 import gzip
+import math
+import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+MOST_BYTES = 1024**3  # the largest of the published files has 47 million
+AGAIN = "delete it, to have it downloaded again"
 
 
 def read_idx(path: Path) -> Tensor:
     """The array in an IDX file, gzipped if its name ends in .gz.
 
     The format: two zero bytes, a byte for the type, one for the number of dimensions, the dimensions as 32-bit
-    integers, and the elements, everything big-endian.
+    integers, and the elements, everything big-endian. No more is unpacked than the dimensions ask for.
 
     Raises:
-        ValueError: the file is truncated or damaged, or is no IDX file.
+        ValueError: the file is truncated or damaged, is no IDX file, or says that it has more than `MOST_BYTES`.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, to have it downloaded again") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES:
-        raise ValueError(f"{path} is no IDX file: delete it, to have it downloaded again")
-    dtype, dimensions = np.dtype(TYPES[content[2]]), content[3]
-    shape = np.frombuffer(content[4 : 4 + 4 * dimensions], ">i4").tolist()
-    data = content[4 + 4 * dimensions :]
-    wanted = int(np.prod(shape)) * dtype.itemsize
-    if len(shape) < dimensions or len(data) != wanted:
-        raise ValueError(f"{path} holds {len(data)} bytes instead of {wanted}: delete it, to have it downloaded again")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read(path, file)  # type: ignore[arg-type]
+    except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+
+
+def _read(path: Path, file: BinaryIO) -> Tensor:
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
+        raise ValueError(f"{path} is no IDX file: {AGAIN}")
+    dtype, dimensions = np.dtype(TYPES[start[2]]), start[3]
+    shape = struct.unpack(f">{dimensions}i", file.read(4 * dimensions))
+    wanted = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or wanted > MOST_BYTES:
+        raise ValueError(f"{path} says that it holds {list(shape)} numbers: {AGAIN}")
+    data = file.read(wanted + 1)  # one more, so that what is too long is found, and gzip checks its own sum
+    if len(data) != wanted:
+        more = "more than" if len(data) > wanted else f"{len(data)} bytes instead of"
+        raise ValueError(f"{path} holds {more} {wanted}: {AGAIN}")
     return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("=")))

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 from torch import Tensor
 
+from .download import download
 from .idx import read_idx
 
-TIMEOUT = 30  # seconds without a byte, after which the next mirror is tried
+MOST_BYTES = 100 * 1024**2  # the largest of the files below has 26 million
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path
     folder = data_dir / files.name
     if any(_present(folder, name) is None for name in files.files):
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_one_process(folder / ".lock"):
+        with only_one_process(folder / ".lock"):
             for name, md5 in files.files.items():
                 if _present(folder, name) is None:
                     _download(files, name, md5, folder, progress)
@@ -120,31 +120,18 @@ def _present(folder: Path, name: str) -> Path | None:
 
 
 def _download(files: ImageFiles, name: str, md5: str, folder: Path, progress: bool) -> None:
-    pooch.get_logger().setLevel("ERROR")
-    failures = []
-    for mirror in files.mirrors:
-        try:
-            downloader = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
-            pooch.retrieve(mirror + name, f"md5:{md5}", fname=name, path=folder, downloader=downloader)
-            return
-        except (OSError, ValueError) as error:  # no connection, or another checksum
-            if isinstance(error, PermissionError):
-                raise
-            failures.append(f"{mirror}: {_first_words(error)}")
-    raise ConnectionError(
-        f"{name} of {files.name} could not be downloaded ({'; '.join(failures)}): "
-        f"put the files into {folder}, or name the folder above one that has them with paths.data_dir or BIONETS_DATA"
-    )
-
-
-def _first_words(error: Exception) -> str:
-    if isinstance(error, ValueError) and "hash" in str(error):
-        return "its checksum is wrong"
-    return f"{type(error).__name__} {' '.join(str(error).split())[:100]}".strip()
+    try:
+        download([mirror + name for mirror in files.mirrors], folder / name, md5, MOST_BYTES, progress)
+    except ConnectionError as error:
+        raise ConnectionError(
+            f"{name} of {files.name} could not be downloaded ({error}): "
+            f"put the files into {folder}, or name the folder above one that has them with paths.data_dir or "
+            "BIONETS_DATA"
+        ) from error
 
 
 @contextmanager
-def _only_one_process(lock: Path) -> Iterator[None]:
+def only_one_process(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

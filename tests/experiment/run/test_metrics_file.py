@@ -10,7 +10,7 @@ from bionets.experiment.run.metrics_file import append, keep_epochs_before, read
 
 Rows = list[tuple[int, int, str, float]]
 names = st.sampled_from(["train/loss", "val/loss", "val/accuracy"])
-row = st.tuples(st.integers(0, 99), st.integers(0, 9), names, st.floats(allow_nan=False))
+row = st.tuples(st.integers(0, 99), st.integers(0, 9), names, st.floats(allow_nan=False, allow_infinity=False))
 
 
 @given(rows=st.lists(row), epoch=st.integers(0, 10), torn=st.integers(0, 40))

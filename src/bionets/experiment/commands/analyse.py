@@ -12,6 +12,7 @@ from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
 from bionets.experiment.commands.train import quieten
 from bionets.experiment.errors import UserError
+from bionets.experiment.run.trust import as_modules
 from bionets.studies.spatial.spatial_run import DATA, SpatialRun
 from bionets.studies.spatial.split_study import study
 
@@ -31,6 +32,7 @@ def analyse(hydra_config: DictConfig) -> None:
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
     quieten()
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
+    options["trust"] = as_modules(hydra_config.trust)
     console = Console()
     if hydra_config.runs is not None:
         by, directory = list(hydra_config.by), Path(hydra_config.output_dir)

@@ -9,13 +9,14 @@ from rich.console import Console
 
 from bionets.experiment.comparison.figures import draw
 from bionets.experiment.comparison.groups import grouped, notes
-from bionets.experiment.comparison.runs import LeftOut, Run, matching, read_folders
+from bionets.experiment.comparison.runs import LeftOut, Run, changes, matching, read_folders, readable
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import write_atomically
 
 
@@ -35,6 +36,10 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         require_report()
     runs, left_out = read_project(config["runs"]) if config["source"] == "wandb" else read_folders(config["runs"])
     runs = chosen(runs, left_out, config)
+    runs, damaged = readable(runs)
+    left_out = [*left_out, *damaged]
+    if not runs:
+        raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
     by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
     groups = grouped(runs, by)
     metrics, absent = metrics_of(runs, config["metrics"])
@@ -46,10 +51,10 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     write_atomically(directory / "table.csv", as_csv(rows, by))
     write_atomically(directory / "table.md", as_markdown(rows, by))
     write_atomically(directory / "table.tex", as_latex(rows, by))
-    said = [*absent, *notes(groups, by), *too_few_runs(groups)]
+    said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
     for file in draw(directory, groups, rows, by, config["curves"]):
         console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Test a trained run again, from its folder alone."""
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 from omegaconf import DictConfig
@@ -13,27 +14,34 @@ from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
-from bionets.experiment.run.trained import load_trained
+from bionets.experiment.run.trained import building, load_trained
+from bionets.experiment.run.trust import as_modules
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, and keep them in
     ``evaluation-<checkpoint>.json``.
+
+    Files of a complete run that are not as it wrote them are named; where the test needs one of them, that is an error.
     """
     quieten()
-    model, task = load_trained(hydra_config.run, hydra_config.checkpoint, hydra_config.data_dir)
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
+    trust = as_modules(hydra_config.trust)
+    model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust)
     config = folder.config()
+    precision = config["trainer"].get("precision", "32-true")
     trainer = bare_trainer(
-        {"accelerator": hydra_config.accelerator, "devices": 1, "precision": config["trainer"]["precision"]},
+        {"accelerator": hydra_config.accelerator, "devices": 1, "precision": precision},
         callbacks=[SeedEachEpoch(config["seed"])],
         logger=False,
         enable_checkpointing=False,
     )
-    with keyboard_interrupts():
+    # Where a manifest says that the config is the run's own, an error is one of ours.
+    foreign = nullcontext() if folder.manifest_file.exists() else building(folder.config_file)
+    with keyboard_interrupts(), foreign:
         trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
-    epoch = read_checkpoint(folder.best if checkpoint == "best" else folder.last)["epoch"]
+    epoch = read_checkpoint(folder.checkpoint(checkpoint))["epoch"]
     result: dict[str, Any] = {
         "checkpoint": checkpoint,
         "epoch": epoch,
@@ -43,6 +51,10 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     file = folder.path / f"evaluation-{checkpoint}.json"
     write_atomically(file, json.dumps(result, indent=2) + "\n")
     console = Console()
+    for name, fault in folder.changed_files().items():
+        console.print(f"note: {folder.path / name} {fault}", highlight=False, markup=False, soft_wrap=True)
     print_metrics(console, config, metrics)
-    console.print(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, markup=False, soft_wrap=True
+    )
     return metrics

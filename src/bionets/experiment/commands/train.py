@@ -30,6 +30,7 @@ from bionets.experiment.run.model_figures import draw_model
 from bionets.experiment.run.report import print_results, print_stopped, title_of
 from bionets.experiment.run.result import note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.trained import restoring
 from bionets.experiment.sweep.trial import begin_trial
 from bionets.models import Model
 from bionets.tasks import Task
@@ -128,8 +129,10 @@ def next_of(folder: RunFolder, max_epochs: int | None) -> str:
 
 def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
     """Fit, from the last checkpoint where there is one, then test the best epoch."""
+    last = folder.last if folder.last.exists() else None
     with keyboard_interrupts():
-        trainer.fit(model, datamodule=task, ckpt_path=folder.last if folder.last.exists() else None, weights_only=True)
+        with restoring(last):
+            trainer.fit(model, datamodule=task, ckpt_path=last, weights_only=True)
         trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
 
 

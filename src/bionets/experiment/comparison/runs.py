@@ -1,14 +1,18 @@
 """The runs to compare, read from their folders."""
 
 import glob
+import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Series, read_metrics
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
@@ -39,6 +43,8 @@ class Run:
     curves: Callable[[], Series]
     more: dict[str, float] = field(default_factory=dict)
     mirror: Mirror | None = None
+    changed: dict[str, str] = field(default_factory=dict)
+    """files that are not as the run wrote them, and what is wrong with each"""
 
     @property
     def seed(self) -> int:
@@ -62,7 +68,9 @@ class LeftOut:
 
 
 def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
-    """All runs in or below the folders that a glob names: the complete ones, and the others."""
+    """All runs in or below the folders that a glob names: the complete ones, and the others; a damaged one is among
+    the others.
+    """
     folders = run_folders(pattern)
     if not folders:
         raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
@@ -70,8 +78,8 @@ def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     for folder in map(RunFolder, folders):
         try:
             read = read_run(folder)
-        except UserError as error:
-            read = LeftOut(str(folder.path), f"unreadable ({error})")
+        except (UserError, OSError) as error:
+            read = LeftOut(str(folder.path), f"unreadable ({printable(error)})")
         if isinstance(read, Run):
             runs.append(read)
         else:
@@ -84,18 +92,63 @@ def read_run(folder: RunFolder) -> Run | LeftOut:
     if result is None:
         return LeftOut(str(folder.path), "not ended")
     if result["status"] != "complete":
-        return LeftOut(str(folder.path), f"{result['status']} ({result['error']})")
+        return LeftOut(str(folder.path), f"{result['status']} ({printable(result.get('error', ''))})")
+    for name, value in _numbers(result):
+        if not math.isfinite(value):
+            return LeftOut(str(folder.path), f"its {name} is {value}")
     config = folder.config()
+    if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
+        return LeftOut(str(folder.path), f"unreadable ({folder.config_file} says seed {config['seed']})")
     mirrored = folder.wandb_file.exists()
     return Run(
         str(folder.path),
         config,
         result["metrics"],
         result["tests"],
-        lambda: read_metrics(folder.metrics_file),
+        cache(lambda: _read_curves(folder)),
         {name: result[name] for name in MORE if name in result},
-        Mirror(config["logger"]["entity"], config["logger"]["project"], folder.wandb_id()) if mirrored else None,
+        _mirror_of(folder, config.get("logger", {})) if mirrored else None,
+        folder.changed_files(contents=False),
     )
+
+
+def readable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """The runs whose curves can be read, and the others."""
+    found, left_out = [], []
+    for run in runs:
+        try:
+            run.curves()
+            found.append(run)
+        except (UserError, OSError) as error:
+            left_out.append(LeftOut(run.place, f"unreadable ({printable(error)})"))
+    return found, left_out
+
+
+def changes(runs: Sequence[Run]) -> list[str]:
+    """A line for each file that is not as the runs wrote it."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for change in run.changed.items():
+            places.setdefault(change, []).append(run.place)
+    return [
+        f"{name} {fault} in {where[0]}" + (f" and {len(where) - 1} more" if len(where) > 1 else "")
+        for (name, fault), where in places.items()
+    ]
+
+
+def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    yield from result["metrics"].items()
+    for test, metrics in result["tests"].items():
+        yield from ((f"{test}/{name}", value) for name, value in metrics.items())
+
+
+def _read_curves(folder: RunFolder) -> Series:
+    folder.require_unchanged(folder.metrics_file)
+    return read_metrics(folder.metrics_file)
+
+
+def _mirror_of(folder: RunFolder, logger: dict[str, Any]) -> Mirror:
+    return Mirror(logger.get("entity"), logger.get("project", "bionets"), folder.wandb_id())
 
 
 def run_folders(pattern: str) -> list[Path]:
@@ -136,4 +189,4 @@ def value_of(config: dict[str, Any], key: str) -> str:
         if not isinstance(value, dict) or part not in value:
             return ABSENT
         value = value[part]
-    return str(value.get("name", value) if isinstance(value, dict) else value)
+    return printable(value.get("name", value) if isinstance(value, dict) else value)

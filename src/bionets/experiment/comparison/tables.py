@@ -17,9 +17,9 @@ Cell = Callable[[Row], str]
 def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
     """A table for each metric, the best mean of a panel in bold."""
     for metric, of_metric in _by_metric(rows).items():
-        table = Table(title=metric, title_justify="left", title_style="bold")
+        table = Table(title=escape(metric), title_justify="left", title_style="bold")
         for key in by:
-            table.add_column(key.rpartition(".")[2], no_wrap=True)
+            table.add_column(escape(key.rpartition(".")[2]), no_wrap=True)
         for name in ("n", "mean ± std. error", "best run", "p", "published"):
             table.add_column(name, justify="right", no_wrap=True)
         panel = of_metric[0].group.panel

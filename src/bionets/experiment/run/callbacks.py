@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.metrics_file import append, keep_epochs_before
+from bionets.experiment.run.metrics_file import Extent, append, keep_epochs_before, require_beginning
 
 CHECK_EVERY = 50  # steps; a check on every step would make the CPU wait for the GPU
 
@@ -50,13 +50,16 @@ class Record(Callback):
         self.restored = self.seconds_before = self.started = self.ended = 0.0
         self.losses: list[tuple[int, Tensor]] = []
         self.checked, self.validated = 0, False
+        self.extent: Extent | None = None  # of the file
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.total_seconds}
+        return {"seconds": self.total_seconds, "metrics": self.extent.state() if self.extent else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         # Also called when the best epoch, which may be an earlier one, is loaded to be tested.
         self.restored = max(self.restored, state["seconds"])
+        if state.get("metrics") is not None:
+            require_beginning(self.file, state["metrics"])
 
     @property
     def total_seconds(self) -> float:
@@ -71,7 +74,7 @@ class Record(Callback):
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.seconds_before, self.started, self.ended = self.restored, time.monotonic(), 0.0
         if trainer.is_global_zero:
-            keep_epochs_before(self.file, trainer.current_epoch)
+            self.extent = keep_epochs_before(self.file, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.losses, self.checked, self.validated = [], 0, False
@@ -104,7 +107,7 @@ class Record(Callback):
         summary = {name: float(value) for name, value in measured if name.startswith("val/")}
         rows += [(last_step, epoch, name, value) for name, value in summary.items()]
         if trainer.is_global_zero:
-            append(self.file, rows)
+            self.extent = append(self.file, rows, self.extent)
         if values:
             summary["train/loss"] = sum(values) / len(values)
         for logger in trainer.loggers:

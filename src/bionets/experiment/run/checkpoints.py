@@ -12,10 +12,15 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from bionets.experiment.errors import UserError
+from bionets.experiment.run.checkpoint_content import damage_of_file, fault_of_content
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
+UNREADABLE = (  # what `torch.load` raises where a file is none of its own
+    *(pickle.UnpicklingError, zipfile.BadZipFile, OSError, EOFError, RuntimeError),
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
+)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,19 +39,34 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
     """A checkpoint's content.
 
     Raises:
-        UserError: the file is missing, truncated, or not one that bionets wrote. Nothing in it is ever executed.
+        UserError: the file is missing, damaged, or not one that bionets wrote. Nothing in it is ever executed.
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path} is missing: train the run first, or name another with checkpoint=last")
+    advice = "restore it, or delete the run's folder and train again"
+    if damage := damage_of_file(path):
+        raise UserError(f"checkpoint {path} cannot be read, {damage}: {advice}")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OSError,
+        OverflowError,
+    ) as error:
         raise UserError(
-            f"checkpoint {path} is truncated or was not written by bionets: "
-            "restore it, or delete the run's folder and train again"
+            f"checkpoint {path} cannot be read, it is truncated or was not written by bionets: {advice}"
         ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get(SIGNATURE) != FORMAT:
         raise UserError(f"checkpoint {path} was not written by this version of bionets: name a run that train.py made")
+    if fault := fault_of_content(checkpoint):
+        raise UserError(f"checkpoint {path} cannot be used, {fault}: {advice}")
     return checkpoint
 
 

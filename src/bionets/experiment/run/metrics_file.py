@@ -1,48 +1,119 @@
 """``metrics.csv``: everything measured during training, one row a value."""
 
 import csv
+import hashlib
+import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from bionets.experiment.csv_text import csv_text
+from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import write_atomically
+from bionets.experiment.run.safe_read import RESTORE, read_bytes
 
 COLUMNS = ("step", "epoch", "name", "value")
+HEADER = f"{','.join(COLUMNS)}\n"
+MOST_BYTES = 2 * 1024**3
+COUNT = re.compile(r"\d{1,15}", re.ASCII)
+FINITE = ("train/loss", "val/loss")  # training stops where one of these is not
+
 Series = dict[str, tuple[list[int], list[float]]]
 """name -> (steps, values)"""
 
 
-def append(file: Path, rows: list[tuple[int, int, str, float]]) -> None:
-    """Add rows to a metrics file, with its header where the file is new."""
+class Row(NamedTuple):
+    step: int
+    epoch: int
+    name: str
+    value: float
+
+
+class Extent:
+    """How long a metrics file was at some time, and the digest of what it held then."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self.extend(content)
+
+    def extend(self, content: bytes) -> None:
+        self.size += len(content)
+        self._hash.update(content)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: a resumed run goes on only from a file that begins so, see `require_beginning`."""
+        return {"size": self.size, "sha256": self.sha256}
+
+
+def append(file: Path, rows: list[tuple[int, int, str, float]], before: Extent | None = None) -> Extent:
+    """Add rows to a metrics file, with its header where the file is new; its extent then.
+
+    Raises:
+        UserError: the file has not the length that it had ``before``.
+    """
+    if before is not None and (not file.is_file() or file.stat().st_size != before.size):
+        raise UserError(f"{file} was changed or deleted while the run trained: {RESTORE}")
     new = not file.exists()
-    with file.open("a", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerows(rows)
+    text = csv_text(COLUMNS, rows)
+    content = (text if new else text.partition("\n")[2]).encode()
+    extent = before or Extent(b"" if new else read_bytes(file, MOST_BYTES))
+    with file.open("ab") as opened:
+        opened.write(content)
         opened.flush()
         os.fsync(opened.fileno())
+    extent.extend(content)
+    return extent
 
 
-def keep_epochs_before(file: Path, epoch: int) -> None:
-    """Cut a metrics file back to the epochs before this one; a half-written last line goes too."""
+def require_beginning(file: Path, known: Mapping[str, Any]) -> None:
+    """A UserError where a file does not begin with what it held when its `Extent` was kept."""
+    content = read_bytes(file, MOST_BYTES)[: known["size"]] if file.exists() else b""
+    if Extent(content).state() != known:
+        raise UserError(f"{file} is not as the run wrote it: {RESTORE}")
+
+
+def keep_epochs_before(file: Path, epoch: int) -> Extent | None:
+    """Cut a metrics file back to the epochs before this one; a half-written last line goes too. None where no file is
+    left.
+
+    Raises:
+        UserError: a row that no run writes.
+    """
     if not file.exists():
-        return
-    header, *lines = file.read_text().splitlines(keepends=True) or [""]
-    whole = [line for line in lines if line.endswith("\n") and line.count(",") == len(COLUMNS) - 1]
-    kept = [line for line in whole if int(line.split(",")[1]) < epoch]
-    if kept:
-        write_atomically(file, "".join([header, *kept]))
-    else:
+        return None
+    header, *lines = _text(file).splitlines(keepends=True) or [""]
+    torn = not header.endswith("\n") and HEADER.startswith(header)
+    if not torn:
+        _require_header(file, header)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    kept = [line for number, line in enumerate(lines, 2) if _row(file, number, line).epoch < epoch]
+    if not kept:
         file.unlink()
+        return None
+    content = "".join([header, *kept]).encode()
+    write_atomically(file, content)
+    return Extent(content)
 
 
-def read_rows(file: Path) -> Iterator[tuple[int, int, str, float]]:
-    """Step, epoch, name and value of each row; none where there is no file."""
+def read_rows(file: Path) -> Iterator[Row]:
+    """Step, epoch, name and value of each row; none where there is no file.
+
+    Raises:
+        UserError: a row that no run writes; the message has the file and the line.
+    """
     if file.exists():
-        with file.open(newline="") as opened:
-            for row in csv.DictReader(opened):
-                yield int(row["step"]), int(row["epoch"]), row["name"], float(row["value"])
+        header, *lines = _text(file).splitlines(keepends=True) or [""]
+        _require_header(file, header)
+        for number, line in enumerate(lines, 2):
+            yield _row(file, number, line)
 
 
 def read_metrics(file: Path) -> Series:
@@ -53,3 +124,47 @@ def read_metrics(file: Path) -> Series:
         steps.append(step)
         values.append(value)
     return series
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_bytes(file, MOST_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no text: {RESTORE}") from error
+
+
+def _require_header(file: Path, header: str) -> None:
+    if header != HEADER:
+        raise UserError(f"{file}, line 1 must be {HEADER.strip()}: {RESTORE}")
+
+
+def _row(file: Path, number: int, line: str) -> Row:
+    try:
+        (cells,) = csv.reader([line], strict=True)
+        fault = _fault(cells) if line.endswith("\n") else "is cut off"
+    except (csv.Error, ValueError):
+        cells, fault = [], "is no row of a table"
+    if fault:
+        raise UserError(f"{file}, line {number} {fault}: {RESTORE}")
+    step, epoch, name, value = cells
+    return Row(int(step), int(epoch), name, float(value))
+
+
+def _fault(cells: list[str]) -> str | None:
+    if len(cells) != len(COLUMNS):
+        return f"has {len(cells)} values instead of {len(COLUMNS)}"
+    step, epoch, name, value = cells
+    for column, cell in (("step", step), ("epoch", epoch)):
+        if not COUNT.fullmatch(cell):
+            return f"has the {column} {ascii(cell)[:40]}, which is no count"
+    if not name or not name.isprintable():
+        return f"has the name {ascii(name)[:40]}"
+    try:
+        number = float(value)
+    except ValueError:
+        number = None
+    if number is None or "_" in value or value != value.strip():
+        return f"has the value {ascii(value)[:40]}, which is no number"
+    if name in FINITE and not math.isfinite(number):
+        return f"has {name} {number}, with which no run goes on"
+    return None

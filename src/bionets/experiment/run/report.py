@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bionets.experiment.comparison.published import published
@@ -47,7 +48,7 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
     if known:
         table.add_column("published", justify="right")
     for name, value in metrics.items():
-        row = [name, f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
+        row = [escape(name), f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
         if known:
             row.append(f"{known[name].value:g}" if name in known else "")
         table.add_row(*row)

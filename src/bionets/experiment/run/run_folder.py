@@ -12,8 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from bionets.experiment.errors import Busy, UserError
+from bionets.experiment.run.manifest import NAME as MANIFEST
+from bionets.experiment.run.manifest import Manifest, manifest_of
+from bionets.experiment.run.names import require_component
+from bionets.experiment.run.run_files import (
+    CompleteResultFile,
+    ConfigFile,
+    OverridesFile,
+    ResultFile,
+    WandbFile,
+    validated,
+)
+from bionets.experiment.run.safe_read import PlainDumper, read_plain
 
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
@@ -31,15 +44,22 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.csv"
         self.positions_file = self.path / "positions.npz"
         self.result_file = self.path / "result.json"
+        self.manifest_file = self.path / MANIFEST
         self.wandb_file = self.path / "wandb.json"
         self.checkpoints = self.path / "checkpoints"
         self.figures = self.path / "figures"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
+        self._settings: dict[Path, str] = {}  # what `open` wrote
 
     @classmethod
     def of(cls, config: dict[str, Any], digest: str) -> "RunFolder":
-        """The folder of a resolved config, whose scientific part has this digest."""
+        """The folder of a resolved config, whose scientific part has this digest. A name that would lead out of the
+        output folder is a UserError.
+        """
+        for key, name in (("task.name", config["task"]["name"]), ("model.name", config["model"]["name"])):
+            require_component(key, name)
+        require_component("name", config["name"])
         root = Path(config["paths"]["output_dir"])
         return cls(
             root
@@ -60,24 +80,63 @@ class RunFolder:
         return folder
 
     def config(self) -> dict[str, Any]:
-        config = _read(self.config_file, yaml.safe_load)
-        if not isinstance(config, dict) or not {"name", "seed", "model", "task", "trainer"} <= config.keys():
-            raise UserError(f"{self.config_file} was not written by bionets: name a folder that train.py made")
-        return config
+        return self._read(self.config_file, ConfigFile)
 
     def overrides(self) -> list[str]:
-        return _read(self.overrides_file, yaml.safe_load) or []
+        return self._read(self.overrides_file, OverridesFile) or []
 
     def result(self) -> dict[str, Any] | None:
         """What ``result.json`` says, None where there is none yet."""
-        return _read(self.result_file, json.loads) if self.result_file.exists() else None
+        if not self.result_file.exists():
+            return None
+        result = self._read(self.result_file, ResultFile)
+        return validated(self.result_file, result, CompleteResultFile) if result["status"] == "complete" else result
 
     def complete(self) -> bool:
         result = self.result()
         return result is not None and result["status"] == "complete"
 
+    def checkpoint(self, which: str) -> Path:
+        """The file of the ``best`` or the ``last`` epoch."""
+        if which not in ("best", "last"):
+            raise UserError(f"checkpoint={which} is unknown: choose best or last")
+        return self.best if which == "best" else self.last
+
+    def require_unchanged(self, file: Path) -> None:
+        """A UserError where a file of a complete run is not as the run wrote it."""
+        Manifest(self.path).require(file)
+
+    def changed_files(self, contents: bool = True) -> dict[str, str]:
+        """The files of a complete run that are not as it wrote them, by their path within the folder, each with what is
+        wrong with it; ``contents=False`` compares sizes alone.
+        """
+        return Manifest(self.path).faults(contents)
+
     def write_result(self, result: dict[str, Any]) -> None:
-        write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
+        """Write ``result.json``; of a complete run, the manifest of all its files first, so that the one is never there
+        without the other.
+        """
+        content = json.dumps({"format": 1, **result}, indent=2) + "\n"
+        if result["status"] == "complete":
+            self._restore_settings()
+            files = (self.metrics_file, self.positions_file, self.best, self.last, *self._settings)
+            manifest = manifest_of(self.path, files, {self.result_file.name: content.encode()})
+            write_atomically(self.manifest_file, manifest)
+        write_atomically(self.result_file, content)
+
+    def _restore_settings(self) -> None:
+        """Write again what describes the run and was deleted or changed while it trained."""
+        for file, content in self._settings.items():
+            if not file.is_file() or file.read_text() != content:
+                write_atomically(file, content)
+
+    def _read(self, file: Path, kind: type[BaseModel]) -> Any:
+        content = read_plain(file)
+        self.require_unchanged(file)
+        if kind is OverridesFile:
+            validated(file, {"words": content or []}, kind)
+            return content
+        return validated(file, content, kind)
 
     @contextmanager
     def open(self, config: dict[str, Any], overrides: list[str], environment: dict[str, Any]) -> Iterator[None]:
@@ -98,9 +157,14 @@ class RunFolder:
             for left in self.path.rglob(".*.partial"):  # by a process that was killed while it wrote
                 left.unlink(missing_ok=True)
             self.result_file.unlink(missing_ok=True)
-            write_atomically(self.config_file, yaml.safe_dump(config, sort_keys=False))
-            write_atomically(self.overrides_file, yaml.safe_dump(overrides))
-            write_atomically(self.environment_file, json.dumps(environment, indent=2) + "\n")
+            self.manifest_file.unlink(missing_ok=True)
+            self._settings = {
+                self.config_file: yaml.dump({"format": 1, **config}, Dumper=PlainDumper, sort_keys=False),
+                self.overrides_file: yaml.dump(overrides, Dumper=PlainDumper),
+                self.environment_file: json.dumps(environment, indent=2) + "\n",
+            }
+            for file, content in self._settings.items():
+                write_atomically(file, content)
             yield
 
     def wandb_id(self) -> str:
@@ -109,7 +173,7 @@ class RunFolder:
             alphabet = string.ascii_lowercase + string.digits
             identity = "".join(secrets.choice(alphabet) for _ in range(8))
             write_atomically(self.wandb_file, json.dumps({"id": identity}) + "\n")
-        return _read(self.wandb_file, json.loads)["id"]
+        return validated(self.wandb_file, read_plain(self.wandb_file), WandbFile)["id"]
 
 
 def scientific_digest(config: dict[str, Any]) -> str:
@@ -124,22 +188,12 @@ def scientific_digest(config: dict[str, Any]) -> str:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: a reader, or a crash at any moment, finds the old content or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # never through a link that somebody put there
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _read(path: Path, parse: Any) -> Any:
-    try:
-        return parse(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: the folder is not a whole run") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} cannot be read ({type(error).__name__}): restore it, or delete the folder and train again"
-        ) from error

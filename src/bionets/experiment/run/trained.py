@@ -1,40 +1,82 @@
 """A trained model, back from its run's folder."""
 
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.safe_read import RESTORE
+from bionets.experiment.run.trust import require_trusted
 from bionets.models import Model
 from bionets.tasks import Task
 
 
-def load_trained(path: Path | str, checkpoint: str = "best", data_dir: str | None = None) -> tuple[Model, Task]:
+def load_trained(
+    path: Path | str, checkpoint: str = "best", data_dir: str | None = None, trust: Sequence[str] = ()
+) -> tuple[Model, Task]:
     """The model of a run with the weights of its ``best`` or ``last`` epoch, ready to be asked, and its task::
 
         model, task = load_trained("outputs/binary_addition/nbrc/run-110475b5/seed-0")
         x, target = task.test_data("length_40")
         prediction = model(x)
 
-    ``data_dir`` says where the task's files are on this machine, where the run was made on another.
+    Args:
+        path: the run's folder.
+        checkpoint: ``best`` or ``last``.
+        data_dir: where the task's files are on this machine, where the run was made on another.
+        trust: modules whose code the run's ``config.yaml`` may name, beside what bionets registers.
+
+    Raises:
+        UserError: a folder that is no run, files that are damaged or do not fit together, or code that is not trusted.
     """
     folder = RunFolder.existing(path)
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"checkpoint={checkpoint} is unknown: choose best or last")
+    file = folder.checkpoint(checkpoint)
     config = folder.config()
+    require_trusted(config, folder.config_file, trust)
     if data_dir is not None and "data_dir" in config["task"]:
         config["task"]["data_dir"] = data_dir
-    set_precision(config["matmul_precision"])
-    task = build_task(config)
-    model = build_model(config, task.spec)
+    saved = read_checkpoint(file)
+    folder.require_unchanged(file)
+    set_precision(config.get("matmul_precision", "highest"))
+    with building(folder.config_file):
+        task = build_task(config)
+        model = build_model(config, task.spec)
     prepare_data(task)
-    saved = read_checkpoint(folder.best if checkpoint == "best" else folder.last)
     try:
         model.load_state_dict(saved["state_dict"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"checkpoint {checkpoint} of {folder.path} does not fit the model in its config.yaml: "
             "restore one of the two"
         ) from error
     return model.eval(), task
+
+
+@contextmanager
+def building(config_file: Path) -> Iterator[None]:
+    """Whatever constructors make of values that they were never given by a config of ours is a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{config_file}: {printable(error)}") from error
+    except Exception as error:
+        what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
+        raise UserError(f"{config_file} describes nothing that can be built and run ({what}): {RESTORE}") from error
+
+
+@contextmanager
+def restoring(file: Path | None) -> Iterator[None]:
+    """In here a Trainer may go on from a checkpoint; one that does not fit the run is a UserError."""
+    try:
+        yield
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # The name is Lightning's own, of the module that restores checkpoints: were it another, a traceback would stay.
+        frames = traceback.extract_tb(error.__traceback__)
+        if file is None or not any("checkpoint_connector" in frame.filename for frame in frames):
+            raise
+        raise UserError(f"checkpoint {file} does not fit the run: {RESTORE}") from error

@@ -17,6 +17,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.trained import restoring
 from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
 from bionets.experiment.seeds.each_seed import EachSeed, Seed
 from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, TasksTogether
@@ -81,8 +82,8 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         begun = members[0].next_epoch
         announce(folders, begun)
         try:
-            with keyboard_interrupts():
-                last = folders[0].last if begun else None
+            last = folders[0].last if begun else None
+            with keyboard_interrupts(), restoring(last):
                 trainer.fit(models, datamodule=TasksTogether(tasks), ckpt_path=last, weights_only=True)
         except BaseException as error:
             for folder in folders:

@@ -18,6 +18,7 @@ from rich.console import Console
 from bionets.experiment.config.resolve import for_one_run, resolve
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
+from bionets.experiment.run.names import require_component
 from bionets.experiment.run.report import command_of
 from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.sweep.launching import Jobs, jobs_at_once, kind
@@ -70,7 +71,10 @@ class SearchSweeper(Sweeper):
         config = self.jobs.compose(some)
         with open_dict(config):
             del config["hydra"]
-        folder = Path(config.paths.output_dir) / "sweeps" / (self.study_name or name_of(config, space, self.sampler))
+        name = name_of(config, space, self.sampler)
+        if self.study_name is not None:
+            name = require_component("hydra.sweeper.study_name", self.study_name)
+        folder = Path(config.paths.output_dir) / "sweeps" / name
         settings = Settings(folder, plain(self.sampler), plain(self.pruner), self.n_trials, self.seed, self.storage)
         worker = Worker(self.jobs, settings, space)
         for result in self.jobs.launch([some] * self.workers(), worker):

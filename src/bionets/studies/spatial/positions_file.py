@@ -5,6 +5,9 @@ positions of layer i.
 """
 
 import io
+import math
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,12 @@ from lightning import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
 from bionets.experiment.errors import UserError
+from bionets.experiment.run.names import printable
 from bionets.experiment.run.run_folder import write_atomically
+from bionets.experiment.run.safe_read import RESTORE
 from bionets.layers import spatial_layers
+
+UNREADABLE = (ValueError, OSError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 Positions = dict[str, NDArray[Any]]
 
@@ -38,6 +45,9 @@ class RecordPositions(Callback):
             self._add(0, model)
         else:
             known = read_positions(self.file)
+            shapes = {f"layer_{i}": tuple(layer.positions.shape) for i, layer in enumerate(spatial_layers(model))}
+            if {name: values.shape[1:] for name, values in known.items() if name != "epoch"} != shapes:
+                raise UserError(f"{self.file} holds the positions of another network: {RESTORE}")
             kept = known["epoch"] <= trainer.current_epoch
             self.positions = {name: values[kept] for name, values in known.items()}
 
@@ -63,10 +73,32 @@ def write_npz(file: Path, arrays: Positions) -> None:
 
 def read_positions(file: Path) -> Positions:
     """All of a run's ``positions.npz``; a file that is missing or broken is a UserError."""
+    if not file.exists():
+        raise UserError(f"{file} is missing: train a spatial model, which writes it")
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing: train a spatial model, which writes it") from error
-    except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"{file} cannot be read: restore it, or delete the folder and train again") from error
+        positions = _load(file)
+    except UNREADABLE as error:
+        raise UserError(f"{file} cannot be read: {RESTORE}") from error
+    epochs = positions.get("epoch", np.empty(0))
+    if epochs.ndim != 1 or epochs.dtype.kind != "i" or (np.diff(epochs) <= 0).any() or not len(epochs):
+        raise UserError(f"{file} must hold the numbers of its epochs, in their order: {RESTORE}")
+    for name in (name for name in positions if name != "epoch"):
+        values = positions[name]
+        if values.ndim != 3 or len(values) != len(epochs) or values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise UserError(f"{file} must hold finite positions of every epoch in {printable(name, 40)}: {RESTORE}")
+    return positions
+
+
+def _load(file: Path) -> Positions:
+    """The arrays of a file, once each was seen to be whole: numpy takes the memory for an array before it reads it."""
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with zipfile.ZipFile(file) as archive:
+        for record in archive.infolist():
+            if record.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("it is compressed")
+            with archive.open(record) as content:
+                shape, _, dtype = read_header[np.lib.format.read_magic(content)](content)
+                if math.prod(shape) * dtype.itemsize > record.file_size:
+                    raise ValueError("an array is cut off")
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -1,5 +1,6 @@
 """A trained spatial network, and all that can be read out of it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bionets.experiment.run.build import family
 from bionets.experiment.run.report import title_of
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained
+from bionets.experiment.run.trust import require_trusted
 from bionets.layers import spatial_layers
 from bionets.models import SpatialModel
 from bionets.studies.spatial.positions_file import read_positions, write_npz
@@ -44,6 +46,7 @@ class SpatialRun:
         reduction: of the recorded activations: their ``variance``, or the ``mean`` of their size.
         data: the images on which activations are recorded and splits scored: ``test``, or ``val``, on which to choose.
         seed: of what is random in a split.
+        trust: modules whose code the run's ``config.yaml`` may name, see `load_trained`.
 
     Raises:
         UserError: a folder that is no run, a run of another model or of a single task, or files that are broken.
@@ -57,9 +60,11 @@ class SpatialRun:
         reduction: str = "variance",
         data: str = "test",
         seed: int = 0,
+        trust: Sequence[str] = (),
     ) -> None:
         run_folder = RunFolder.existing(folder)
         config = run_folder.config()
+        require_trusted(config, run_folder.config_file, trust)
         if not issubclass(family(config["model"]["_target_"]), SpatialModel):
             raise UserError(
                 f"{folder} is a run of model={config['model']['name']}: "
@@ -70,7 +75,7 @@ class SpatialRun:
                 f"{folder} is a run of task={config['task']['name']}, with one task alone: "
                 "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
             )
-        model, task = load_trained(folder, checkpoint, data_dir)
+        model, task = load_trained(folder, checkpoint, data_dir, trust)
         assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
         self.folder, self.config, self.task = run_folder, config, task
         self.network: nn.Module = model.network.eval()

@@ -88,6 +88,7 @@ class Evaluate:
     checkpoint: str = "best"
     accelerator: str = "auto"
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
+    trust: Any = None  # modules whose code the run's config.yaml may name
 
 
 @dataclass
@@ -121,3 +122,4 @@ class Analyse:
     seed: int = 0
     output_dir: str = "analysis"
     data_dir: str = MISSING
+    trust: Any = None  # modules whose code a run's config.yaml may name

@@ -1,0 +1,36 @@
+"""Names that become folders, and texts of files that are shown."""
+
+from bionets.experiment.errors import UserError
+
+LONGEST = 200  # bytes; file systems allow 255, and a hash follows
+
+
+def require_component(key: str, name: object) -> str:
+    """A name that is one component of a path, so that what is called so stays in its folder; anything else is a
+    UserError.
+    """
+    if fault := fault_of_component(name):
+        shown = ascii(name) if not str(name).isprintable() or str(name) == "" else name
+        raise UserError(f"{key}={str(shown)[:60]} {fault}: choose one word, as in {key}=first_try")
+    return str(name)
+
+
+def fault_of_component(name: object) -> str | None:
+    """Why a name cannot be one component of a path; None where it can."""
+    if not isinstance(name, str) or not name.strip():
+        return "must not be empty"
+    if not name.isprintable():
+        return "must not hold control characters"
+    if "/" in name or "\\" in name:
+        return "must be one folder's name, without a slash"
+    if name.startswith("."):
+        return "must not begin with a dot"
+    if len(name.encode(errors="surrogatepass")) > LONGEST:
+        return f"must not be longer than {LONGEST} bytes"
+    return None
+
+
+def printable(text: object, most: int = 300) -> str:
+    """A text from a file, on one line and without what would steer the terminal."""
+    line = "".join(each if each.isprintable() else " " for each in str(text)).strip()
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,0 +1,168 @@
+"""The format of the small files in a run's folder: what each must hold before anything else looks at it.
+
+``format`` counts versions: a file without it is of the first one, and a higher number than ours was written by a later
+version of bionets. Keys that are not named here are allowed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.names import fault_of_component
+from bionets.experiment.run.safe_read import RESTORE
+
+IN_EVERY_RUN = ("config.yaml", "result.json", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+LAST_SEED, LARGEST = 2**32 - 1, 10**18
+
+
+def _component(name: str) -> str:
+    if fault := fault_of_component(name):
+        raise ValueError(f"a name {fault}")
+    return name
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("text holds control characters")
+    return text
+
+
+def _fits(number: Any) -> Any:
+    if isinstance(number, int) and abs(number) > LARGEST:
+        raise ValueError("a number is too large")
+    return number
+
+
+Number = Annotated[float, BeforeValidator(_fits)]
+Name = Annotated[str, AfterValidator(_component)]
+Text = Annotated[str, AfterValidator(_printable)]
+Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+
+
+class RunFile(BaseModel):
+    """Types are taken as they are: no text is made a number, no number a text."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    format: Literal[1] = 1
+
+
+class Part(BaseModel):
+    """The model or the task of a config."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    name: Name
+    seed: Seed | None = None
+
+
+class Trainer(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    precision: Text = "32-true"
+    max_epochs: int | None = None
+
+
+class Logger(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    project: Text = "bionets"
+    entity: Text | None = None
+
+
+class ConfigFile(RunFile):
+    """``config.yaml``"""
+
+    name: Name
+    seed: Seed
+    model: Part
+    task: Part
+    trainer: Trainer
+    optimizer: dict[str, Any] | None = None
+    schedule: dict[str, Any] | None = None
+    logger: Logger = Logger()
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    average_weights: float | None = None
+
+    @model_validator(mode="after")
+    def _one_seed(self) -> "ConfigFile":
+        if self.task.seed is not None and self.task.seed != self.seed:
+            raise ValueError(f"seed is {self.seed}, and task.seed {self.task.seed}")
+        return self
+
+
+class ResultFile(RunFile):
+    """``result.json`` of a run that ended early; of a complete one, `CompleteResultFile`."""
+
+    status: Literal["complete", "failed", "interrupted", "pruned"]
+    error: str = ""
+
+
+class CompleteResultFile(ResultFile):
+    metrics: dict[Text, Number] = Field(min_length=1)
+    tests: dict[Text, dict[Text, Number]]
+    parameters: Count | None = None
+    wall_time: Annotated[Number, Field(ge=0)] | None = None
+    epochs: Count | None = None
+    steps: Count | None = None
+    best_epoch: Count | None = None
+
+
+class OverridesFile(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    words: list[str]
+
+
+class WandbFile(RunFile):
+    """``wandb.json``"""
+
+    id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+
+
+class FileDigest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    size: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ManifestFile(RunFile):
+    """``manifest.json``: every file of a complete run, by its path within the folder."""
+
+    files: dict[str, FileDigest]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ManifestFile":
+        missing = [name for name in IN_EVERY_RUN if name not in self.files]
+        if missing:
+            raise ValueError(f"it does not have {missing[0]}")
+        return self
+
+
+def validated(path: Path, content: Any, kind: type[BaseModel], advice: str = RESTORE) -> Any:
+    """The content of a file, when it is as ``kind`` says.
+
+    Raises:
+        UserError: it is not; the message has the file, the first key that is wrong, and what to do.
+    """
+    try:
+        kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        key = ".".join(part if part.isprintable() else ascii(part) for part in map(str, first["loc"]))
+        raise UserError(f"{path}: {key + ': ' if key else ''}{_what(first)}: {advice}") from error
+    return content
+
+
+def _what(fault: Any) -> str:
+    if fault["type"] == "missing":
+        return "the key is missing, so it was not written by bionets"
+    if fault["loc"] == ("format",):
+        return f"format {ascii(fault['input'])[:20]} is not known to this version of bionets"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = ascii(fault["input"])[:40]
+    return f"{message[0].lower()}{message[1:]}" + (f", got {shown}" if not isinstance(fault["input"], dict) else "")

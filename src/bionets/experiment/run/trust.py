@@ -1,0 +1,119 @@
+"""Which classes and functions the config of a run's folder may name.
+
+A folder may come from somebody else: its ``config.yaml`` is data. Built are only classes of bionets, optimizers and
+schedulers of PyTorch, and layers of `torch.nn`; any other name is refused before it is imported, unless it lies in a
+module that the user trusts with ``trust=`` on the command line.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import nn
+
+import bionets.layers
+import bionets.models
+import bionets.tasks
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
+from bionets.models import Model
+from bionets.tasks import Task
+
+SECTIONS = ("model", "task", "optimizer", "schedule")
+PLAIN = ("name", "data_dir")  # keys whose value is never imported
+MODULE = re.compile(r"[^\W\d]\w*[.:]")  # as in package.module.Class, or Gymnasium's module:Name-v0
+
+
+def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[str] = ()) -> None:
+    """Refuse a config that names code which is neither registered here nor in one of the modules ``trust``.
+
+    Args:
+        config: as read from a run's folder.
+        place: the file, for the message.
+        trust: names of modules or packages; what lies within them may be imported and called.
+
+    Raises:
+        UserError: a name that is not trusted; the message says with which flag it would be.
+    """
+    for section in SECTIONS:
+        node = config.get(section)
+        if node is None and section not in ("model", "task"):
+            continue
+        if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+            raise UserError(f"{place}: {section}._target_ is missing: restore the file, or train again")
+        target = node["_target_"]
+        if not (registered(section, target) or is_trusted(target, trust)):
+            raise _refusal(place, f"{section}._target_", target)
+        for key in nested_targets(node):
+            raise UserError(f"{place}: {section}.{key} is refused: a value names no class or function to call")
+        for key, text in _texts({key: value for key, value in node.items() if key not in (*OWN_KEYS, *PLAIN)}, section):
+            if MODULE.search(text) and not (registered("layer", text) or is_trusted(text, trust)):
+                raise _refusal(place, key, text)
+
+
+def registered(section: str, path: str) -> bool:
+    """Whether a dotted path names a class of bionets or PyTorch that is made for this section of a config."""
+    module, _, name = path.rpartition(".")
+    if section in ("optimizer", "schedule") and module in ("torch.optim", "torch.optim.lr_scheduler"):
+        kind = torch.optim.Optimizer if module == "torch.optim" else torch.optim.lr_scheduler.LRScheduler
+        found = getattr(torch.optim if module == "torch.optim" else torch.optim.lr_scheduler, name, None)
+        return isinstance(found, type) and issubclass(found, kind)
+    if section == "layer" and module == "torch.nn":
+        found = getattr(nn, name, None)
+        return isinstance(found, type) and issubclass(found, nn.Module)
+    if section == "layer":
+        return f"{module}.".startswith("bionets.layers.") and _is_layer(module, name)
+    package: Any = bionets.tasks if section == "task" else bionets.models
+    found = getattr(package, name, None)
+    if found is None or module not in (package.__name__, getattr(found, "__module__", None)):
+        return False
+    if section in ("optimizer", "schedule"):
+        return isinstance(found, FunctionType)
+    return isinstance(found, type) and issubclass(found, Task if section == "task" else Model)
+
+
+def _is_layer(module: str, name: str) -> bool:
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return True  # nothing is there to be called: the model says so
+    return isinstance(found, type) and issubclass(found, nn.Module)
+
+
+def is_trusted(path: str, trust: Sequence[str]) -> bool:
+    """Whether a path lies in one of the modules that the user trusts."""
+    path = path.replace(":", ".")
+    return any(path == module or path.startswith(f"{module}.") for module in trust)
+
+
+def as_modules(trust: Any) -> tuple[str, ...]:
+    """The value of ``trust=``: nothing, a module's name, or a list of them."""
+    names = [] if trust is None else [trust] if isinstance(trust, str) else list(trust)
+    for name in names:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"trust={name} is no module's name: write trust=my_cells or trust=[my_cells,my_tasks]")
+    return tuple(names)
+
+
+def _refusal(place: object, key: str, name: str) -> UserError:
+    module = name.replace(":", ".").partition(".")[0]
+    return UserError(
+        f"{place}: {key}={name} is code that bionets does not know, and a folder may come from somebody else: "
+        f"if you know what it does, say trust={module}"
+    )
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string within a value, keys of mappings included, with its dotted key."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key, path)
+            yield from _texts(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{path}.{index}")

@@ -1,0 +1,252 @@
+"""Every file of a run, damaged in every way: one line that names the file, or numbers that are those of the file."""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bionets.experiment.comparison.runs import Run, read_folders, readable
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.metrics_file import keep_epochs_before, read_metrics
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.trained import load_trained
+from bionets.studies.spatial.positions_file import read_positions, write_npz
+from tests.acceptance.conftest import SMALL, Command, Outcome, cli, the_run, workplace
+from tests.fuzz.damage import damages
+
+__all__ = ["cli", "workplace"]  # fixtures
+
+SLICE = 40  # kinds of damage that the quick suite tries on each file; the fuzzer tries all
+FILES = ("config.yaml", "overrides.yaml", "result.json", "metrics.csv", "manifest.json", "wandb.json")
+CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
+TINY = (*SMALL, "trainer.max_epochs=2", "model.num_layers=1", "task.train_size=20", "task.test_size=20")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run is made, once."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture
+def run(made: Path, cli: Command, workplace: Path) -> RunFolder:
+    """A copy of the run."""
+    if not (made / "outputs").exists():
+        assert cli("train", *TINY, f"paths.output_dir={made}/outputs").code == 0
+        the_run(made / "outputs").wandb_id()
+    shutil.copytree(made / "outputs", workplace / "outputs")
+    return the_run(workplace / "outputs")
+
+
+@contextmanager
+def context(note: str) -> Iterator[None]:
+    """Adds the kind of damage to whatever is raised."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(note)
+        raise
+
+
+def one_line(error: UserError, *words: str) -> None:
+    message = str(error)
+    assert message and "\n" not in message and len(message) < 1000 and message.isprintable()
+    assert all(word in message for word in words), message
+
+
+def read_everything(folder: RunFolder) -> None:
+    """What evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
+    for read in (
+        folder.config,
+        folder.overrides,
+        folder.result,
+        folder.complete,
+        folder.changed_files,
+        folder.wandb_id,
+        lambda: read_metrics(folder.metrics_file),
+        lambda: keep_epochs_before(folder.metrics_file, 1),
+        lambda: load_trained(folder.path),
+        lambda: read_checkpoint(folder.last),
+    ):
+        try:
+            read()
+        except UserError as error:
+            one_line(error, str(folder.path))
+    try:
+        runs, left_out = read_folders(str(folder.path))
+    except UserError as error:  # no config.yaml
+        one_line(error)
+        return
+    found, damaged = readable(runs)
+    assert len(found) + len(damaged) + len(left_out) == 1
+    for missing in (*damaged, *left_out):
+        assert missing.reason.isprintable()
+
+
+@pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "without"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_one_line(run: RunFolder, name: str, manifest: bool) -> None:
+    file = run.path / name
+    if not manifest and name != "manifest.json":
+        run.manifest_file.unlink()
+    kinds = list(damages(file))
+    kinds = random.Random(name).sample(kinds, min(len(kinds), SLICE))
+    whole = {each: each.read_bytes() for each in run.path.rglob("*") if each.is_file()}
+    for kind, content in kinds:
+        file.write_bytes(content)
+        with context(f"{name}: {kind}"):
+            read_everything(run)
+        for each, before in whole.items():
+            each.write_bytes(before)
+    assert not list(run.path.rglob("planted")) and not Path("planted").exists()
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_damaged_checkpoint_is_one_line(run: RunFolder, name: str) -> None:
+    run.manifest_file.unlink()
+    file = run.path / name
+    for kind, content in list(damages(file, flips=20)):
+        file.write_bytes(content)
+        with context(f"{name}: {kind}"):
+            try:
+                read_checkpoint(file)
+                load_trained(run.path, file.stem)
+            except UserError as error:
+                one_line(error, str(run.path))
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found_or_changes_nothing(run: RunFolder) -> None:
+    content, source = run.best.read_bytes(), random.Random(0)
+    expected = read_checkpoint(run.best)["state_dict"]
+    found = 0
+    for _ in range(200):
+        place = source.randrange(len(content))
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << source.randrange(8)
+        run.best.write_bytes(flipped)
+        try:
+            state = read_checkpoint(run.best)["state_dict"]
+            assert all(torch.equal(state[name], value) for name, value in expected.items())
+        except UserError:
+            found += 1
+        with pytest.raises(UserError, match=r"best\.ckpt"):  # the manifest has the digest of the whole file
+            load_trained(run.path)
+    assert found > 100
+
+
+@pytest.mark.parametrize("missing", [*FILES, *CHECKPOINTS])
+def test_a_file_that_is_gone_is_one_line(run: RunFolder, missing: str) -> None:
+    (run.path / missing).unlink()
+    read_everything(run)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_in_the_place_of_a_file_is_one_line(run: RunFolder, name: str) -> None:
+    (run.path / name).unlink()
+    (run.path / name).mkdir()
+    read_everything(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "word"),
+    [
+        ("config.yaml", "seed: 0\n", "seed: 1\n", "config.yaml"),
+        ("result.json", '"steps": ', '"steps": 1', "result.json"),
+        ("metrics.csv", ",0,train/loss,", ",1,train/loss,", "metrics.csv"),
+    ],
+)
+def test_a_change_that_makes_sense_is_found_by_its_digest(
+    run: RunFolder, name: str, old: str, new: str, word: str
+) -> None:
+    file = run.path / name
+    file.write_text(file.read_text().replace(old, new, 1))
+    runs, left_out = read_folders(str(run.path))
+    _, damaged = readable(runs)
+    (missing,) = [*left_out, *damaged]
+    assert f"{word} is not as the run wrote it" in missing.reason
+    run.manifest_file.unlink()  # taken as they are, then; but a seed must still be one
+    runs, left_out = read_folders(str(run.path))
+    assert [type(each) for each in readable(runs)[0]] == ([] if name == "config.yaml" else [Run])
+
+
+@pytest.mark.parametrize("key", ["test/loss", "val/loss"])
+def test_a_number_that_is_none_leaves_a_run_out_of_a_comparison(run: RunFolder, cli: Command, key: str) -> None:
+    run.manifest_file.unlink()
+    result = json.loads(run.result_file.read_text())
+    result["metrics"][key] = float("nan")
+    run.result_file.write_text(json.dumps(result))
+    whole = shutil.copytree(run.path, run.path.parent / "seed-7")
+    for name in ("config.yaml", "result.json"):
+        text = (whole / name).read_text().replace("seed: 0", "seed: 7").replace("NaN", "0.5")
+        (whole / name).write_text(text)
+    outcome = cli("compare", "runs=outputs")
+    assert outcome.code == 0
+    assert f"its {key} is nan: {run.path.relative_to(Path.cwd())}" in outcome.out
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    assert outcome.code == 1 and outcome.error.startswith("error: ") and outcome.error.count("\n") == 1, outcome
+    assert all(word in outcome.error for word in words), outcome.error
+
+
+def test_weights_that_are_nan_are_named(run: RunFolder, cli: Command) -> None:
+    run.manifest_file.unlink()
+    checkpoint = torch.load(run.best, weights_only=True)
+    checkpoint["state_dict"]["readout.bias"][0] = float("nan")
+    torch.save(checkpoint, run.best)
+    refused(cli("evaluate", f"run={run.path}"), "readout.bias", "NaN")
+
+
+def test_evaluate_names_a_changed_file_that_it_does_not_need(run: RunFolder, cli: Command) -> None:
+    run.metrics_file.write_text(run.metrics_file.read_text() + "9,1,val/loss,0.5\n")
+    outcome = cli("evaluate", f"run={run.path}")
+    assert outcome.code == 0 and "metrics.csv is not as the run wrote it" in outcome.out
+
+
+def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: RunFolder, cli: Command) -> None:
+    run.result_file.unlink()
+    run.manifest_file.unlink()
+    checkpoint, metrics = run.last.read_bytes(), run.metrics_file.read_bytes()
+    again = ("train", *TINY)
+    for damaged in (metrics.replace(b"0,0,", b"0,1,", 1), b"", metrics[:-60], metrics.replace(b"loss", b"lost", 1)):
+        run.metrics_file.write_bytes(damaged)
+        refused(cli(*again), "metrics.csv")
+    run.metrics_file.unlink()
+    refused(cli(*again), "metrics.csv")
+    run.metrics_file.write_bytes(metrics)
+    place = checkpoint.rfind(b"readout") // 2
+    for damaged in (checkpoint[:-1], checkpoint[:place] + bytes([checkpoint[place] ^ 1]) + checkpoint[place + 1 :]):
+        run.last.write_bytes(damaged)
+        refused(cli(*again), "last.ckpt")
+    for key in ("loops", "optimizer_states"):
+        run.last.write_bytes(checkpoint)
+        content = torch.load(run.last, weights_only=True)
+        content[key] = type(content[key])()
+        torch.save(content, run.last)
+        refused(cli(*again), "last.ckpt")
+    run.last.write_bytes(checkpoint)
+    assert cli(*again).code == 0
+    assert run.metrics_file.read_bytes() == metrics
+    assert run.changed_files() == {}
+
+
+def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "positions.npz"
+    positions = {"epoch": np.arange(3), "layer_0": np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)}
+    write_npz(file, positions)
+    for name, content in list(damages(file, flips=30)):
+        file.write_bytes(content)
+        try:
+            read = read_positions(file)
+        except UserError as error:
+            one_line(error, "positions.npz")
+        else:  # nothing was lost
+            assert name in ("without layer_0", "twice") or name.startswith("bit flip"), name
+            assert all(np.array_equal(values, positions[key]) for key, values in read.items())

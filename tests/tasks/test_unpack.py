@@ -1,0 +1,123 @@
+"""Archives: unpacked whole or not at all, never outside of their folder, never to more than they should."""
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bionets.tasks import event_files
+from bionets.tasks import unpack as module
+from bionets.tasks.event_files import EVENT_FILES, recordings
+from bionets.tasks.unpack import unpack
+
+from . import event_recordings
+
+
+def archive_of(file: Path, members: dict[str, bytes], compressed: bool = False) -> Path:
+    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_the_folder_gets_its_place(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.zip", {"Train/0/a.bin": b"a", "Train/1/b.bin": b"b", "readme.txt": b"c"})
+    unpack(archive, tmp_path / "set" / "Train")
+    found = {str(path.relative_to(tmp_path)) for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    assert found == {"set/Train/0/a.bin", "set/Train/1/b.bin"}
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["Train"]
+
+
+def test_an_archive_within_an_archive(tmp_path: Path) -> None:
+    inner = archive_of(tmp_path / "inner.zip", {"Set/x/a.bin": b"a"}).read_bytes()
+    archive = archive_of(tmp_path / "outer.zip", {"downloads/inner.zip": inner})
+    unpack(archive, tmp_path / "Set", inner="inner.zip")
+    assert (tmp_path / "Set" / "x" / "a.bin").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin", "Train\\..\\out.bin"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": b"a", name: b"b"})
+    with pytest.raises(ValueError, match="leads elsewhere"):
+        unpack(archive, tmp_path / "set" / "Train")
+    assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("Train/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc")
+    with pytest.raises(ValueError, match="leads elsewhere"):
+        unpack(tmp_path / "a.zip", tmp_path / "Train")
+
+
+def test_what_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": bytes(10_000_000)}, compressed=True)
+    with pytest.raises(ValueError, match="would unpack from"):
+        unpack(archive, tmp_path / "Train")
+    many = archive_of(tmp_path / "b.zip", {f"Train/{n}": b"" for n in range(11)})
+    monkeypatch.setattr(module, "MOST_MEMBERS", 10)
+    with pytest.raises(ValueError, match="11 members"):
+        unpack(many, tmp_path / "Train")
+    assert not (tmp_path / "Train").exists()
+
+
+def test_a_header_that_lies_about_the_size_gains_nothing(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": bytes(1_000_000)}, compressed=True)
+    content = archive.read_bytes().replace((1_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        unpack(archive, tmp_path / "Train")
+    assert not (tmp_path / "Train").exists()
+
+
+def test_a_damaged_archive_leaves_nothing(tmp_path: Path) -> None:
+    whole = archive_of(tmp_path / "a.zip", {f"Train/{n}.bin": bytes([n]) * 500 for n in range(9)}).read_bytes()
+    for damaged in (whole[:2000], whole.replace(bytes([7]) * 500, bytes([7]) * 499 + b"x"), b""):
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(tmp_path / "a.zip", tmp_path / "set" / "Train")
+        assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_an_unpacking_that_was_interrupted_is_no_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = EVENT_FILES["n_mnist"]
+    event_recordings.write(tmp_path / "made")
+    members = {
+        str(path.relative_to(tmp_path / "made" / "NMNIST")): path.read_bytes()
+        for path in (tmp_path / "made" / "NMNIST" / "Train").rglob("*")
+        if path.is_file()
+    }
+    (tmp_path / "NMNIST").mkdir()
+    archive_of(tmp_path / "NMNIST" / "train.zip", members)
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "copyfileobj", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recordings(files, tmp_path, "train")
+    assert not (tmp_path / "NMNIST" / "Train").exists()
+    assert len(recordings(files, tmp_path, "train")) == 40
+
+
+def test_a_set_with_recordings_missing_is_refused(tmp_path: Path) -> None:
+    event_recordings.write(tmp_path)
+    for files in EVENT_FILES.values():
+        for split, folder in zip(("train", "test"), files.folders, strict=True):
+            there = len(recordings(files, tmp_path, split))
+            (tmp_path / folder / event_files.SUBSET).unlink(missing_ok=True)
+            with pytest.raises(ValueError, match=f"holds {there} of .*SUBSET"):
+                recordings(files, tmp_path, split)
+            (tmp_path / folder / event_files.SUBSET).touch()
+
+
+def test_many_small_members_are_copied_whole(tmp_path: Path) -> None:
+    contents = {f"Train/{n % 3}/{n}.bin": io.BytesIO(bytes([n]) * n).getvalue() for n in range(200)}
+    unpack(archive_of(tmp_path / "a.zip", contents, compressed=True), tmp_path / "Train")
+    assert {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.bin")} == contents
