@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.experiment.commands.train import quieten
-from bionets.experiment.errors import keyboard_interrupts
+from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint

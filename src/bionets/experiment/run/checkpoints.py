@@ -60,6 +60,7 @@ class MovableCheckpoint(ModelCheckpoint):
         moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
+        self.current_score = state_dict["current_score"]  # which Lightning saves and does not load
 
 
 def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
