@@ -100,7 +100,7 @@ def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -
 
 
 def lasting(root: Path) -> list[tuple[bytes, Any, Any]]:
-    """What equal runs have in common to the bit: metrics.csv, the weights of both checkpoints, the callbacks' states."""
+    """What equal runs have in common to the bit: metrics.csv, both checkpoints' weights, the callbacks' states."""
     folders = [RunFolder(file.parent) for file in sorted(root.rglob("config.yaml"))]
     return [
         (

@@ -29,6 +29,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         callbacks=[SeedEachEpoch(config["seed"])],
         logger=False,
         enable_checkpointing=False,
+        default_root_dir=folder.checkpoints,
     )
     with keyboard_interrupts():
         trainer.test(model, datamodule=task, verbose=False)

@@ -99,7 +99,7 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     monitored value.
     """
     callbacks = [*records, RecordPositions(folder.positions_file), *keeping_epochs(task, folder)]
-    return trainer_with(callbacks, config, task)
+    return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
 
 def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:

@@ -16,12 +16,19 @@ from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
+REQUEUE = "hpc_ckpt_"  # what Lightning calls its checkpoint of a job in SLURM; it also loads any in default_root_dir
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``."""
+    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``.
+
+    Lightning's checkpoint in the middle of an epoch, before SLURM requeues a job, is not written: a run goes on from
+    its last whole epoch, which ends with the same bits.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if Path(path).name.startswith(REQUEUE):
+            return
         content = io.BytesIO()
         torch.save({**checkpoint, SIGNATURE: FORMAT}, content)
         write_atomically(Path(path), content.getvalue())

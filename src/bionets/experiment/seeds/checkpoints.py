@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bionets.experiment.run.averaging import TRAINING_WEIGHTS
-from bionets.experiment.run.checkpoints import AtomicCheckpointIO, read_checkpoint
+from bionets.experiment.run.checkpoints import REQUEUE, AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.seeds.each_seed import EachSeed
 
@@ -27,6 +27,8 @@ class CheckpointOfEachSeed(AtomicCheckpointIO):
         self.folders = list(folders)
 
     def save_checkpoint(self, checkpoint: State, path: Any, storage_options: Any = None) -> None:
+        if Path(path).name.startswith(REQUEUE):
+            return
         places = [folder.checkpoints.resolve() for folder in self.folders]
         super().save_checkpoint(of_one(checkpoint, places.index(Path(path).resolve().parent)), path, storage_options)
 

@@ -102,6 +102,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         members[0].run.values,
         tasks[0],
         checkpoints=CheckpointOfEachSeed(folders),
+        default_root_dir=folders[0].checkpoints,
         enable_checkpointing=False,  # Lightning's own, of all seeds in one file
     )
     refuse_what_is_shared(trainer)
