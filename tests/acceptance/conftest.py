@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,16 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """Of several words for one key the last, so that a test can say ``*SMALL, "model=gru"``: a command line that has
+    both is an error.
+    """
+    kept: dict[str, str] = {}
+    for word in words:
+        kept[word if word.startswith("-") else word.partition("=")[0].lstrip("+~")] = word
+    return list(kept.values())
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with no W&B account."""
@@ -63,7 +73,7 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
     def run(name: str, *arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *last_of_each(arguments)])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capfd.readouterr()
         try:
@@ -83,7 +93,7 @@ def start(name: str, *arguments: str, **options: object) -> "subprocess.Popen[st
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     return subprocess.Popen(
-        [sys.executable, str(ROOT / f"{name}.py"), *arguments],
+        [sys.executable, str(ROOT / f"{name}.py"), *last_of_each(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,12 +2,14 @@
 
 import pickle
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.acceptance.conftest import SMALL, Command, Outcome, start, the_run
+from tests.acceptance.conftest import ROOT, SMALL, Command, Outcome, start, the_run
 
 
 def refused(outcome: Outcome, *words: str) -> None:
@@ -53,6 +55,31 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("model.layer_arguments={batch_first:true}", ["batch_first"]),
         ("model=[brc", ["[brc"]),
         ("paths.output_dir=/proc/nowhere", ["/proc/nowhere"]),
+        ("trainer.log_every_n_steps=0", ["trainer.log_every_n_steps", "at least 1"]),
+        ("trainer.log_every_n_steps=-1", ["trainer.log_every_n_steps", "-1"]),
+        ("trainer.accumulate_grad_batches=0", ["trainer.accumulate_grad_batches", "0"]),
+        ("trainer.check_val_every_n_epoch=0", ["trainer.check_val_every_n_epoch", "0"]),
+        ("trainer.limit_test_batches=0", ["trainer.limit_test_batches", "0"]),
+        ("trainer.limit_train_batches=x", ["trainer.limit_train_batches", "x"]),
+        ("trainer.gradient_clip_val=-1", ["trainer.gradient_clip_val", "-1"]),
+        ("trainer.min_steps=-3", ["trainer.min_steps", "-3"]),
+        ("trainer.min_epochs=100", ["trainer.min_epochs=100", "trainer.max_epochs=6"]),
+        ("trainer.accelerator=tpu", ["the trainer cannot be built"]),
+        ("optimizer.betas=[0.9]", ["the optimizer refuses its settings"]),
+        ("optimizer.lr=inf", ["optimizer.lr", "inf"]),
+        ("model.dropout=nan", ["model.dropout", "nan"]),
+        ("model._target_=2", ["2"]),
+        ("seeds=100000", ["seeds must be between 1 and 128", "100000"]),
+        ("sweep=seeds", ["sweep=seeds is for a sweep", "-m"]),
+        ("launcher=joblib", ["launcher=joblib is for a sweep", "-m"]),
+        ("name=", ["name"]),
+        ("~name", ["name", "cannot be left out"]),
+        ("~optimizer", ["optimizer", "cannot be left out"]),
+        ("model=3", ["a group takes a word"]),
+        ("experiment=[[1]]", ["the command line cannot be read"]),
+        ("optimizer=[1,2]", ["the command line cannot be read"]),
+        ("--resolve", ["--resolve", "--cfg"]),
+        ("--shell-completion", ["install"]),
     ],
 )
 def test_a_wrong_word_is_one_line_and_writes_nothing(
@@ -60,6 +87,49 @@ def test_a_wrong_word_is_one_line_and_writes_nothing(
 ) -> None:
     refused(cli("train", *SMALL, argument), *words)
     assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["compare", "by=1.0"], ["by must be", "1.0"]),
+        (["compare", "by=[]"], ["by must be", "[]"]),
+        (["analyse", "seed=-1"], ["seed must be", "-1"]),
+        (["analyse", "methods=[]"], ["methods must be", "[]"]),
+        (["analyse", "by=[]"], ["by must be", "[]"]),
+        (["evaluate", "run="], ["run must be"]),
+        (["train", "-m", "--cfg", "job"], ["Only one of"]),
+    ],
+)
+def test_a_wrong_word_of_any_command_is_one_line(
+    cli: Command, workplace: Path, command: list[str], words: list[str]
+) -> None:
+    refused(cli(*command), *words)
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("model=brc", "model=gru"), ("seed=1", "seed=2"), ("-m", "seed=0,1", "seed=2"), ("+seed=1", "seed=1")]
+)
+def test_two_words_for_one_key_are_both_named(workplace: Path, words: tuple[str, ...]) -> None:
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words], cwd=workplace, capture_output=True, text=True, timeout=300
+    )
+    first, second = words[-2:]
+    refused(Outcome(process.returncode, process.stdout, process.stderr), f"{first} and {second} both set")
+    assert list(workplace.iterdir()) == []
+
+
+def test_a_flag_that_does_not_exist_is_a_usage_error(cli: Command, workplace: Path) -> None:
+    assert cli("train", "--nonsense").code == 2
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, "'\x1b[31mred'", "'a\nb'"])
+def test_an_error_is_short_and_obeyed_by_no_terminal(cli: Command, workplace: Path, value: str) -> None:
+    outcome = cli("train", *SMALL, f"matmul_precision={value}")
+    refused(outcome, "matmul_precision")
+    assert len(outcome.error) < 1000
+    assert outcome.error.strip().isprintable()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -231,7 +231,7 @@ def test_ddp_inside_a_multirun_is_refused_with_the_way_out(cli: Command, workpla
 
 def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
     process = start("train", *SMALL, "logger=wandb", "logger.tags=[demo]", "callbacks=default", cwd=workplace)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=500)
     assert process.returncode == 0, out
     folder = the_run(workplace / "outputs")
     (mirror,) = folder.path.rglob("*.wandb")

@@ -1,6 +1,7 @@
 """Several seeds at once: the folders are those of single runs, whatever happens to one of them or to all."""
 
 import csv
+import itertools
 import shutil
 import signal
 import time
@@ -11,8 +12,10 @@ import pytest
 import torch
 import yaml
 
+from bionets.experiment.interrupts import Terminated
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
 from bionets.tasks import BinaryAddition
 from tests.acceptance.conftest import SMALL, Command, start
 from tests.tasks import idx_files
@@ -94,6 +97,75 @@ def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -
     assert f"going on after epoch {stopped}, 2 seeds at once" in outcome.out
     assert cli("train", *words, "seeds=2", "paths.output_dir=whole").code == 0
     assert_same_runs(workplace / "stopped", workplace / "whole")
+
+
+def lasting(root: Path) -> list[tuple[bytes, Any, Any]]:
+    """What equal runs have in common to the bit: metrics.csv, both checkpoints' weights, the callbacks' states."""
+    folders = [RunFolder(file.parent) for file in sorted(root.rglob("config.yaml"))]
+    return [
+        (
+            folder.metrics_file.read_bytes(),
+            [read_checkpoint(file)["state_dict"] for file in (folder.best, folder.last)],
+            read_checkpoint(folder.last)["callbacks"],
+        )
+        for folder in folders
+    ]
+
+
+def assert_same_bits(root: Path, other_root: Path) -> None:
+    for one, other in zip(lasting(root), lasting(other_root), strict=True):
+        assert one[0] == other[0]
+        for weights, others in zip(one[1], other[1], strict=True):
+            assert all(torch.equal(weights[name], others[name]) for name in weights)
+        assert_alike(one[2], other[2])
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int, error: type[BaseException]) -> None:
+    """The ``number``-th time that a checkpoint of this name is to be written, an error is raised instead."""
+    save, count = CheckpointOfEachSeed.save_checkpoint, itertools.count(1)
+
+    def stopped(self: CheckpointOfEachSeed, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        if Path(path).name == name and next(count) == number:
+            raise error
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(CheckpointOfEachSeed, "save_checkpoint", stopped)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 9])  # with three seeds: in the first epoch, the second, the third
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated])
+def test_seeds_stopped_between_their_checkpoints_end_with_the_same_bits(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[BaseException]
+) -> None:
+    words = (*TOGETHER, "seeds=3", "average_weights=0.9")
+    assert cli("train", *words, "paths.output_dir=whole").code == 0
+    with monkeypatch.context() as patched:
+        stop_at(patched, "last.ckpt", number, error)
+        outcome = cli("train", *words, "paths.output_dir=stopped")
+    assert outcome.code == (143 if error is Terminated else 130)
+    assert "the same command goes on" in outcome.out
+    results = [RunFolder(file.parent).result() for file in Path("stopped").rglob("config.yaml")]
+    assert [result["status"] for result in results if result] == ["interrupted"] * 3
+    assert cli("train", *words, "paths.output_dir=stopped").code == 0
+    assert_same_bits(workplace / "whole", workplace / "stopped")
+    assert list(workplace.rglob(".epoch-before*")) == []
+
+
+def test_seeds_that_ended_early_are_kept_in_the_batch_after_a_stop(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
+    words += ["task.train_size=400", "task.val_size=100", "task.test_size=50", "task.stop_below=0.9", *QUIET, "seeds=3"]
+    assert cli("train", *words, "paths.output_dir=whole").code == 0
+    epochs = [RunFolder(file.parent).result()["epochs"] for file in sorted(Path("whole").rglob("config.yaml"))]  # type: ignore[index]
+    assert min(epochs) < max(epochs) - 1
+    with monkeypatch.context() as patched:
+        stop_at(patched, "last.ckpt", sum(min(each, max(epochs) - 1) for each in epochs) + 1, KeyboardInterrupt)
+        assert cli("train", *words, "paths.output_dir=stopped").code == 130
+    outcome = cli("train", *words, "paths.output_dir=stopped")
+    assert outcome.code == 0, outcome.error
+    assert "3 seeds at once" in outcome.out
+    assert_same_bits(workplace / "whole", workplace / "stopped")
 
 
 def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> None:

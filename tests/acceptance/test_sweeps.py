@@ -81,6 +81,17 @@ def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, w
         (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.trials=3"], "hydra.sweeper.trials"),
         (["sweep=tpe", "optimizer.lr=interval(2,1)"], "optimizer.lr=interval(2,1)"),
         (["seed=0,1", "model=gruu,brc"], "did you mean gru"),
+        (["sweep=seeds", "seed=7"], "the sweep says seed=0,1,2,3,4, and the command line seed=7"),
+        (["seed=range(0)"], "seed=range(0) has no values"),
+        (["model=glob(zzz*)"], "model=glob(zzz*) has no values"),
+        (["seed=range(0,1000000000)"], "at most 10000"),
+        (["sweep=tpe", "task.length=range(0)"], "task.length=range(0)"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be at least 1"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs must be at least 1"),
+        (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.sampler=null"], "hydra.sweeper.sampler"),
+        (["launcher=joblib", "seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs must be above 0"),
+        (["launcher=joblib", "seed=0,1", "hydra.launcher.pre_dispatch=x"], "the launcher refuses its settings"),
+        (["seed=0,1", "hydra.launcher=null"], "hydra.launcher has no value"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_one_line(cli: Command, workplace: Path, words: list[str], message: str) -> None:
@@ -98,8 +109,9 @@ def test_a_run_that_another_process_has_is_left_to_it(cli: Command, workplace: P
     folder.result_file.unlink()
     with folder.open(folder.config(), [], {}):
         outcome = cli("train", "-m", *TINY, "seed=0,1")
-    assert outcome.code == 0
+    assert outcome.code == 1
     assert "left out: seed=0: another process is training" in outcome.error
+    assert outcome.error.splitlines()[-1].startswith("error: another process is at 1 of 2 jobs")
     folder.result_file.write_text(result)
     assert len(list((workplace / "outputs").rglob("result.json"))) == 2
 

@@ -1,8 +1,8 @@
 """Errors that a user can mend: one line each, no traceback."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from difflib import get_close_matches
+from types import TracebackType
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -31,6 +31,9 @@ MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSErro
 # By name, since importing them costs seconds.
 FOREIGN = ("lightning.fabric.utilities.exceptions.MisconfigurationException", "wandb.errors.errors.Error")
 
+PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
+LONGEST = 800  # characters of a message; the rest is cut out of its middle
+
 # What Hydra and OmegaConf add for those who debug them.
 NOISE = (
     "object_type=",
@@ -45,27 +48,45 @@ NOISE = (
 def mendable(error: BaseException) -> bool:
     """Whether an error is the user's to mend: one line will do, and a traceback would hide it."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN) or is_empty_choice(error)
+    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN)
 
 
-def is_empty_choice(error: BaseException) -> bool:
-    """Whether Hydra was told, say, ``schedule=null``."""
+def of_the_command_line(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised an error while a config was composed: what was typed is then wrong, of
+    whatever type the error is (a ValueError for ``--resolve`` alone, an AssertionError for ``optimizer=[1,2]``).
+    """
+    trace: TracebackType | None = error.__traceback__
+    module = ""
+    while trace is not None:
+        module, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+    return module.partition(".")[0] in PARSERS
+
+
+def is_no_choice(error: BaseException) -> bool:
+    """Whether Hydra was told, say, ``schedule=null`` or ``model=3``."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
-@contextmanager
-def keyboard_interrupts() -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit; in here it is a KeyboardInterrupt again."""
-    try:
-        yield
-    except SystemExit as stopped:
-        if isinstance(stopped.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from stopped
-        raise
-
-
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line; a misspelt key or choice gets the nearest right ones."""
+    """The message of an error on one line, cut where it is very long and safe to print; a misspelt key or choice gets
+    the nearest right ones.
+    """
+    return printable(cut(_message(error)))
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which a terminal would obey: each is written as in a Python string."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def cut(text: str) -> str:
+    """A text that is not too long: its beginning and its end."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 4 :]}"
+
+
+def _message(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         if group == "hydra/launcher":
@@ -73,16 +94,20 @@ def one_line(error: BaseException) -> str:
         return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
     cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        message = str(error).splitlines()[0]
+        message = (str(error).splitlines() or [""])[0]
         place = message.partition(":")[0] + ": " if message.startswith("In '") else ""
-        return place + one_line(cause)
+        return place + _message(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
         known = [str(key) for key in error.parent_node]
         return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {str(error).splitlines()[0]}"
-    if is_empty_choice(error):
-        return "null is no choice of a group: to leave one out, put a tilde before its name, as in ~schedule"
+        return f"{error.full_key}: {(str(error).splitlines() or [type(error).__name__])[0]}"
+    if is_no_choice(error):
+        return (
+            "a group takes a word, not null or a number: to leave a group out, put a tilde before it, as in ~schedule"
+        )
+    if of_the_command_line(error) and not mendable(error):
+        return f"the command line cannot be read ({error}): --help shows what it takes"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__
 

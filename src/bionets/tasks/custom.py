@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from .data_files import Arrays, read_arrays
+from .data_files import SUFFIXES, Arrays, read_arrays
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -69,9 +69,7 @@ class CustomData(Task):
         for name, share in (("val_share", val_share), ("test_share", test_share)):
             if not 0 < share < 1:
                 raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")
-        path = Path(data)
-        known = path.exists() or path.suffix in (".pt", ".pth", ".safetensors", ".npz", ".csv") or "/" in data
-        arrays = read_arrays(path, inputs, targets, sequences) if known else _from_dataset(data)
+        arrays = read_arrays(Path(data), inputs, targets, sequences) if is_file(data) else _from_dataset(data)
         x, y = _checked(arrays, data)
         if x.dim() == 4:
             x = _as_sequence(x, read_as)
@@ -151,6 +149,11 @@ class CustomData(Task):
         if self.is_class:
             return MetricCollection({"accuracy": MulticlassAccuracy(self.spec.output_size, average="micro")})
         return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
+
+
+def is_file(data: str) -> bool:
+    """Whether `task.data` names a file or folder rather than a data set to import."""
+    return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data
 
 
 def _checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:

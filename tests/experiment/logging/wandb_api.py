@@ -51,4 +51,4 @@ def uploaded(log: Path) -> ApiRun:
 
 def inspect(log: Path, *options: str) -> str:
     command = [Path(sys.executable).parent / "wandb", "leet", "inspect", *options, "--json", log]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout

@@ -1,5 +1,5 @@
-"""What the entry points have in common: compose the config, run, and end with one line where a user can mend what went
-wrong.
+"""What the entry points have in common: compose the config, run, and end with one line where the user can correct what
+went wrong.
 """
 
 import os
@@ -14,26 +14,40 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from bionets.experiment.command_line import refuse_ignored, refuse_repeated
+from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
-from bionets.experiment.errors import Busy, JobError, mendable, one_line
+from bionets.experiment.errors import Busy, JobError, mendable, of_the_command_line, one_line
+from bionets.experiment.interrupts import Terminated, sigterm_interrupts
+from bionets.experiment.run.process import Process, end_with
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+TERMINATED = 143  # and for SIGTERM
 
 
 def command(name: str, configs: Path) -> NoReturn:
     """Run ``<name>`` of ``bionets.experiment.commands`` on the config that the command line composes, and exit.
 
-    Errors that a user can mend are one line and exit code 1; Ctrl-C is exit code 130. ``HYDRA_FULL_ERROR=1`` shows the
-    whole traceback instead.
+    Errors that a user can correct are one line and exit code 1; a wrong flag is exit code 2, Ctrl-C 130, SIGTERM 143.
+    ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
     """
     # The processes that ddp starts inherit what is set here, and are not meant.
     debug = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself
+    if "LOCAL_RANK" in os.environ:
+        end_with(Process.parent())
     register(configs)
+    composing = True
 
     def job(config: DictConfig) -> Any:
+        nonlocal composing
+        composing = False
         alone = HydraConfig.get().mode != RunMode.MULTIRUN
         try:
+            if alone:
+                refuse_repeated(HydraConfig.get().overrides.task)
+                refuse_ignored(HydraConfig.get())
+            refuse_values(name, config)
             # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
             return getattr(import_module(f"bionets.experiment.commands.{name}"), name)(config)
         except Exception as error:
@@ -48,15 +62,16 @@ def command(name: str, configs: Path) -> NoReturn:
             raise JobError(one_line(error)) from None
 
     def give_up(error: Exception) -> NoReturn:
-        if debug or not mendable(error):
+        if debug or not (mendable(error) or (composing and of_the_command_line(error))):
             raise error
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
     try:
-        hydra.main(config_path=str(configs), config_name=name, version_base="1.3")(job)()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        with sigterm_interrupts():
+            hydra.main(config_path=str(configs), config_name=name, version_base="1.3")(job)()
+    except KeyboardInterrupt as interrupt:
+        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
     except Exception as error:
         give_up(error)
     sys.exit(0)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.experiment.commands.train import quieten
-from bionets.experiment.errors import keyboard_interrupts
+from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
@@ -35,6 +35,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         callbacks=[SeedEachEpoch(config["seed"])],
         logger=False,
         enable_checkpointing=False,
+        default_root_dir=folder.checkpoints,
     )
     # Where a manifest says that the config is the run's own, an error is one of ours.
     foreign = nullcontext() if folder.manifest_file.exists() else building(folder.config_file)

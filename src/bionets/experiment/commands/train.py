@@ -12,8 +12,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.analysis.figures import draw_run
+from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
-from bionets.experiment.errors import Pruned, UserError, keyboard_interrupts, one_line
+from bionets.experiment.errors import Pruned, UserError, one_line
+from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.wandb_mirror import mirror, mirror_result
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
@@ -75,6 +77,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     console = Console()
     task, model, run = build_run(run)
     config = run.values
+    refuse_empty_ranges(config["trainer"])
     folder = RunFolder.of(config, run.digest)
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
@@ -108,7 +111,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 folder.write_result(result)
         except Pruned as pruned:
             note_failure(folder, pruned)
-            console.print(f"pruned: {pruned}", highlight=False)
+            console.print(f"pruned: {pruned}", highlight=False, markup=False)
             return {}
         except BaseException as error:
             note_failure(folder, error)

@@ -16,6 +16,8 @@ from bionets.experiment.logging.wandb_panels import curve_of_tests
 from bionets.experiment.run.metrics_file import read_rows
 from bionets.experiment.run.run_folder import RunFolder
 
+PATIENCE = 300.0  # seconds
+
 
 @contextmanager
 def mirror(
@@ -33,7 +35,8 @@ def mirror(
     group = f"{config['task']['name']}/{config['model']['name']}/{config['name']}-{digest}"
     experiment = [config["name"]] if config["name"] != "run" else []  # "run" is what a run without a name is called
     identity = folder.wandb_id()
-    wandb.setup(wandb.Settings(silent=True))
+    # On a loaded machine W&B's own process may take longer to start than the 30 seconds it is given by default.
+    wandb.setup(wandb.Settings(silent=True, init_timeout=PATIENCE, x_service_wait=PATIENCE))
     logger = WandbLogger(
         name=f"{config['model']['name']} {config['task']['name']} seed {config['seed']}",
         id=identity,

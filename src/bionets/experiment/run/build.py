@@ -17,6 +17,7 @@ from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.signals import KeepSigtermHandler
 from bionets.models import Model
 from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.studies.spatial.positions_file import RecordPositions
@@ -63,7 +64,10 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
 
 
 def family(target: str) -> type[Model]:
-    return cast(type[Model], get_class(target))
+    try:
+        return cast(type[Model], get_class(target))
+    except (ImportError, ValueError) as error:
+        raise UserError(f"model._target_={target} is no class that can be imported") from error
 
 
 def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
@@ -73,7 +77,7 @@ def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
     factory = instantiate_node(config["optimizer"])
     try:
         factory([torch.nn.Parameter(torch.zeros(1))])
-    except ValueError as error:
+    except Exception as error:  # whatever a constructor does with settings that it does not expect
         raise UserError(f"the optimizer refuses its settings: {error}") from error
     return factory
 
@@ -95,14 +99,14 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     monitored value.
     """
     callbacks = [*records, RecordPositions(folder.positions_file), *keeping_epochs(task, folder)]
-    return trainer_with(callbacks, config, task)
+    return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
 
 def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:
     """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
     refuse_no_training(config["trainer"], task)
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
-    every = [SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
+    every = [KeepSigtermHandler(), SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
     return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
 
 
@@ -159,7 +163,7 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
             num_sanity_val_steps=0,
             **more,
         )
-    except (ValueError, TypeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
         hint = (
             "; choose accelerator=auto or accelerator=cpu"
             if "backend" in str(error) or "accelerator" in str(error)

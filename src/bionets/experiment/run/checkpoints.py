@@ -21,12 +21,19 @@ UNREADABLE = (  # what `torch.load` raises where a file is none of its own
     *(pickle.UnpicklingError, zipfile.BadZipFile, OSError, EOFError, RuntimeError),
     *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
 )
+REQUEUE = "hpc_ckpt_"  # what Lightning calls its checkpoint of a job in SLURM; it also loads any in default_root_dir
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``."""
+    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``.
+
+    Lightning's checkpoint in the middle of an epoch, before SLURM requeues a job, is not written: a run goes on from
+    its last whole epoch, which ends with the same bits.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if Path(path).name.startswith(REQUEUE):
+            return
         content = io.BytesIO()
         torch.save({**checkpoint, SIGNATURE: FORMAT}, content)
         write_atomically(Path(path), content.getvalue())
@@ -80,6 +87,7 @@ class MovableCheckpoint(ModelCheckpoint):
         moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
+        self.current_score = state_dict["current_score"]  # which Lightning saves and does not load
 
 
 def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:

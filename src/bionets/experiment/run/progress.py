@@ -1,5 +1,8 @@
-"""A progress bar over the whole of training: one bar in a terminal, one line now and then in a log file."""
+"""Progress over the whole of training: a bar in a terminal, a line now and then in a log file, or where several jobs
+share a terminal.
+"""
 
+import os
 import time
 from typing import Any
 
@@ -7,15 +10,18 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bionets.experiment.run.process import JOB_VARIABLE
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressBar(Callback):
-    """Epoch, loss, the task's monitored value, and the time that is left."""
+    """How many epochs are done, the task's monitored value, and the time that is left."""
 
     def __init__(self, monitor: str, console: Console | None = None) -> None:
         self.monitor = monitor
         self.console = console or Console()
+        self.job_name = os.environ.get(JOB_VARIABLE)
         self.bar: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
@@ -23,7 +29,7 @@ class ProgressBar(Callback):
             return
         self.total = int(trainer.estimated_stepping_batches)
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
-        if self.console.is_terminal:
+        if self.console.is_terminal and self.job_name is None:  # bars of several jobs would overwrite each other
             self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -45,7 +51,7 @@ class ProgressBar(Callback):
         if not trainer.is_global_zero:
             return
         value = trainer.callback_metrics.get(self.monitor)
-        description = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        description = f"{trainer.current_epoch + 1}/{trainer.max_epochs} epochs"
         if value is not None:
             description += f"  {self.monitor} {float(value):.4f}"
         now = time.monotonic()
@@ -54,9 +60,9 @@ class ProgressBar(Callback):
         elif now - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = now
             left = (now - self.started) / (trainer.global_step - self.first_step) * (self.total - trainer.global_step)
-            self.console.print(
-                f"{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left", highlight=False
-            )
+            name = f"{self.job_name}: " if self.job_name else ""
+            line = f"{name}{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left"
+            self.console.print(line, highlight=False, markup=False)
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._stop()

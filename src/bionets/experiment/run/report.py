@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bionets.experiment.comparison.published import published
+from bionets.experiment.errors import printable
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -54,11 +55,11 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
         table.add_row(*row)
     console.print(table)
     for source in {figure.source for name, figure in known.items() if name in metrics}:
-        console.print(f"published: {source}", highlight=False)
+        console.print(f"published: {source}", highlight=False, markup=False)
 
 
 def print_stopped(console: Console) -> None:
-    """What Ctrl-C leaves."""
+    """What to do after Ctrl-C or SIGTERM."""
     console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
 
 
@@ -68,4 +69,4 @@ def command_of(overrides: list[str]) -> str:
 
 
 def title_of(config: dict[str, Any]) -> str:
-    return f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}"
+    return printable(f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}")

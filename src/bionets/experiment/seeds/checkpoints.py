@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bionets.experiment.run.averaging import TRAINING_WEIGHTS
-from bionets.experiment.run.checkpoints import AtomicCheckpointIO, read_checkpoint
+from bionets.experiment.run.checkpoints import REQUEUE, AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.seeds.each_seed import EachSeed
 
@@ -27,12 +27,18 @@ class CheckpointOfEachSeed(AtomicCheckpointIO):
         self.folders = list(folders)
 
     def save_checkpoint(self, checkpoint: State, path: Any, storage_options: Any = None) -> None:
+        if Path(path).name.startswith(REQUEUE):
+            return
         places = [folder.checkpoints.resolve() for folder in self.folders]
         super().save_checkpoint(of_one(checkpoint, places.index(Path(path).resolve().parent)), path, storage_options)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> State:
         name, place = Path(path).name, map_location or "cpu"
-        return of_all([read_checkpoint(folder.checkpoints / name, place) for folder in self.folders])
+        files = [folder.checkpoints / name for folder in self.folders]
+        found = [read_checkpoint(file, place) if file.exists() else None for file in files]
+        latest = max((each for each in found if each is not None), key=lambda each: each["epoch"])
+        # A seed that failed in its first epoch has none: it is not trained any more, so its numbers do not matter.
+        return of_all([each if each is not None else {**latest, "callbacks": {}} for each in found])
 
 
 def of_one(checkpoint: State, number: int) -> State:
@@ -52,8 +58,11 @@ def of_one(checkpoint: State, number: int) -> State:
 
 
 def of_all(checkpoints: list[State]) -> State:
-    """The checkpoint of S stacked models, out of one for each. They must be of the same epoch."""
-    first = checkpoints[0]
+    """The checkpoint of S stacked models, out of one for each. Those that are not of the latest epoch are of seeds that
+    ended early.
+    """
+    first = max(checkpoints, key=lambda each: each["epoch"])
+    latest = [each is first for each in checkpoints].index(True)
     states = zip(*(each["optimizer_states"] for each in checkpoints), strict=True)
     return {
         **first,
@@ -62,12 +71,12 @@ def of_all(checkpoints: list[State]) -> State:
             for key in WEIGHTS
             if key in first
         },
-        "optimizer_states": [_join(torch.stack, list(each)) for each in states],
+        "optimizer_states": [_join(torch.stack, list(each), latest) for each in states],
         "callbacks": {EachSeed.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
     }
 
 
-def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State]) -> State:
+def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State], latest: int = 0) -> State:
     """One optimizer's state out of several: all tensors joined but ``step``, which is the same for all parameters."""
 
     def joined(parameter: int, name: str, value: Any) -> Any:
@@ -75,7 +84,7 @@ def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State]) -> St
             return value
         return join([optimizer["state"][parameter][name] for optimizer in optimizers])
 
-    first = optimizers[0]
+    first = optimizers[latest]
     state = {
         parameter: {name: joined(parameter, name, value) for name, value in values.items()}
         for parameter, values in first["state"].items()

@@ -8,6 +8,9 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bionets.experiment.run.callbacks import NonFiniteLoss
+from bionets.experiment.run.result import note_failure
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.seeds.journal import all_or_none
 from bionets.experiment.seeds.stacked_models import StackedModels
 
 
@@ -15,6 +18,7 @@ from bionets.experiment.seeds.stacked_models import StackedModels
 class Seed:
     """One of the runs. over: nothing more of it is recorded; error: why it ended before the others."""
 
+    folder: RunFolder
     callbacks: list[Callback]
     over: bool = False
     error: Exception | None = None
@@ -69,7 +73,8 @@ class EachSeed(Callback):
         self._call("on_validation_end", trainer, module)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._call("on_train_epoch_end", trainer, module)
+        with all_or_none([seed.folder for seed in self.seeds if not seed.over] or [self.seeds[0].folder]):
+            self._call("on_train_epoch_end", trainer, module)
         trainer.should_stop = trainer.should_stop or all(seed.over for seed in self.seeds)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -89,4 +94,5 @@ class EachSeed(Callback):
                 getattr(callback, hook)(view, module, *arguments)
         except NonFiniteLoss as error:
             seed.error, seed.over = error, True
+            note_failure(seed.folder, error)  # now, so that it is known even if the others are killed
         seed.over = seed.over or (view.should_stop and trainer.current_epoch + 1 >= (trainer.min_epochs or 0))

@@ -1,18 +1,21 @@
 """Trains several seeds of one config as one batched model, and leaves each in a folder as if it had been alone."""
 
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
 
 from bionets.experiment.config.resolve import RunConfig
-from bionets.experiment.errors import UserError, keyboard_interrupts
+from bionets.experiment.errors import UserError
+from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.wandb_mirror import mirror, mirror_epochs
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, keeping_epochs, prepare_data, trainer_with
-from bionets.experiment.run.callbacks import Record
+from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
@@ -20,10 +23,13 @@ from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
 from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
 from bionets.experiment.seeds.each_seed import EachSeed, Seed
+from bionets.experiment.seeds.journal import last_whole, roll_back
 from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, TasksTogether
 from bionets.experiment.sweep.trial import in_trial
 from bionets.models import Model
 from bionets.tasks import Task
+
+NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error of one seed that leaves the others alone
 
 
 @dataclass(eq=False)
@@ -40,9 +46,28 @@ class Member:
         task, model, run = build_run(run)
         return cls(task, model, run, RunFolder.of(run.values, run.digest))
 
-    @property
+    @cached_property
     def next_epoch(self) -> int:
-        return read_checkpoint(self.folder.last)["epoch"] + 1 if self.folder.last.exists() else 0
+        """The epoch to begin with, or to go on at."""
+        return 0 if self._last is None else self._last["epoch"] + 1
+
+    @cached_property
+    def stopped(self) -> bool:
+        """Whether its task was solved before the others' were."""
+        callbacks = {} if self._last is None else self._last["callbacks"]
+        return bool(callbacks.get(StopBelow.__qualname__, {}).get("reached"))
+
+    @cached_property
+    def error(self) -> NonFiniteLoss | None:
+        """Why it failed while others went on."""
+        result = self.folder.result() or {}
+        failed = result.get("status") == "failed" and NON_FINITE.search(result["error"])
+        return NonFiniteLoss(result["error"]) if failed else None
+
+    @cached_property
+    def _last(self) -> dict[str, Any] | None:
+        file = last_whole(self.folder)
+        return None if file is None else read_checkpoint(file)
 
 
 def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
@@ -56,22 +81,29 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     if in_trial():
         raise UserError("a search judges one run at a time: leave out seeds=")
     members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
-    if len(members) < 2:
+    if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}
     for member in members:
         prepare_data(member.task)
     tasks, folders = [member.task for member in members], [member.folder for member in members]
     models = StackedModels([member.model for member in members], tasks)
     models.try_out(next(iter(TasksTogether(tasks).val_dataloader())))
+    begun = max(member.next_epoch for member in members)
     seeds = [
-        Seed([Record(folder.metrics_file, folder.last), *keeping_epochs(task, folder)])
-        for task, folder in zip(tasks, folders, strict=True)
+        Seed(
+            member.folder,
+            [Record(member.folder.metrics_file, member.folder.last), *keeping_epochs(member.task, member.folder)],
+            over=member.next_epoch < begun or member.error is not None,
+            error=member.error,
+        )
+        for member in members
     ]
     trainer = trainer_with(
         [EachSeed(seeds, models)],
         members[0].run.values,
         tasks[0],
         checkpoints=CheckpointOfEachSeed(folders),
+        default_root_dir=folders[0].checkpoints,
         enable_checkpointing=False,  # Lightning's own, of all seeds in one file
     )
     refuse_what_is_shared(trainer)
@@ -79,15 +111,18 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     with ExitStack() as held:
         for member in members:
             held.enter_context(member.folder.open(member.run.values, member.run.overrides, environment.describe()))
-        begun = members[0].next_epoch
+        roll_back(folders)
+        for seed in seeds:
+            if seed.error is not None:  # which opening the folder took away
+                note_failure(seed.folder, seed.error)
         announce(folders, begun)
         try:
-            last = folders[0].last if begun else None
+            last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
                 trainer.fit(models, datamodule=TasksTogether(tasks), ckpt_path=last, weights_only=True)
         except BaseException as error:
-            for folder in folders:
-                note_failure(folder, error)
+            for seed in seeds:
+                note_failure(seed.folder, seed.error or error)
             if isinstance(error, KeyboardInterrupt):
                 print_stopped(Console())
             raise
@@ -109,11 +144,19 @@ def announce(folders: Sequence[RunFolder], begun: int) -> None:
 
 
 def at_one_epoch(members: Sequence[Member]) -> list[Member]:
-    """As many of them as begin at the same epoch."""
+    """As many of them as go on at the same epoch, and those that ended before it: the batch is then as large as it was,
+    which keeps every last digit.
+    """
     by_epoch: dict[int, list[Member]] = {}
     for member in members:
-        by_epoch.setdefault(member.next_epoch, []).append(member)
-    return max(by_epoch.values(), key=len, default=[])
+        if not member.stopped and member.error is None:
+            by_epoch.setdefault(member.next_epoch, []).append(member)
+    going_on = max(by_epoch.values(), key=len, default=[])
+    if not going_on:
+        return []
+    begun = going_on[0].next_epoch
+    ended = [one for one in members if (one.stopped or one.error is not None) and one.next_epoch <= begun]
+    return [member for member in members if member in going_on or member in ended]
 
 
 def refuse_what_is_shared(trainer: Any) -> None:

@@ -14,7 +14,8 @@ from bionets.experiment.sweep.space import Space
 
 
 class GridSweeper(Sweeper):
-    """All combinations, through the launcher. A job that fails stops no other and is named at the end.
+    """All combinations, through the launcher. A job that fails, or that another process has, stops no other and is
+    named at the end.
 
     Runs that are complete are not run again, so the same command goes on with a sweep that was stopped.
     """
@@ -38,9 +39,13 @@ class GridSweeper(Sweeper):
         }
         for varied, error in errors.items():
             print(f"{'left out' if isinstance(error, Busy) else 'failed'}: {varied}: {why(error)}", file=sys.stderr)
-        failed = [error for error in errors.values() if not isinstance(error, Busy)]
-        if failed:
-            raise JobError(f"{len(failed)} of {len(jobs)} jobs failed: the same command starts them again")
+        busy = sum(isinstance(error, Busy) for error in errors.values())
+        if failed := len(errors) - busy:
+            raise JobError(f"{failed} of {len(jobs)} jobs failed: the same command starts them again")
+        if busy:
+            raise Busy(
+                f"another process is at {busy} of {len(jobs)} jobs: the same command shows them once they are done"
+            )
         return results
 
 

@@ -2,30 +2,44 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
 from shutil import which
+from threading import Thread
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, printable
+from bionets.experiment.run.process import JOB_VARIABLE, Process, end_with
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-class SharingCores:
-    """A job that takes its share of the cores it finds; what ``OMP_NUM_THREADS`` says goes first."""
+@dataclass(frozen=True)
+class LaunchedJob:
+    """A job in a process of a launcher.
 
-    def __init__(self, job: TaskFunction, shares: int) -> None:
-        self.job, self.shares = job, shares
+    It takes its share of the cores it finds; what ``OMP_NUM_THREADS`` says goes first. It ends with the process that
+    launched it, where that is given.
+    """
+
+    job: TaskFunction
+    shares: int
+    launched_by: Process | None
 
     def __call__(self, config: DictConfig) -> Any:
+        if self.launched_by is not None:
+            end_with(self.launched_by)
         if self.shares > 1:  # and so in a process that is there for this job alone
+            os.environ[JOB_VARIABLE] = f"job {HydraConfig.get().job.num}"
             threads = max(1, cores() // self.shares)
             for variable in THREAD_VARIABLES:
                 os.environ.setdefault(variable, str(threads))
@@ -50,38 +64,101 @@ class Jobs:
         """Run the job, or another in its place, on each list of overrides, with the launcher that the config names; one
         result each, in order.
         """
-        if kind(self.config.hydra.launcher) == "SlurmLauncher" and not which("srun"):
+        launcher_kind = kind(self.config.hydra.launcher)
+        if launcher_kind == "SlurmLauncher" and not which("srun"):
             raise UserError("launcher=submitit_slurm needs SLURM, and there is no srun here: start it on a login node")
         at_once = min(jobs_at_once(self.config.hydra.launcher), len(jobs))
+        if launcher_kind == "JoblibLauncher":
+            with open_dict(self.config):
+                self.config.hydra.launcher.n_jobs = at_once  # Joblib would start as many processes as it is told
+        # A job in SLURM is meant to outlive the terminal that queued it.
+        launched_by = None if launcher_kind == "SlurmLauncher" else Process.current()
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self.hydra_context, task_function=SharingCores(job or self.job, at_once), config=self.config
+            hydra_context=self.hydra_context,
+            task_function=LaunchedJob(job or self.job, at_once, launched_by),
+            config=self.config,
         )
+        if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
+            place = self.config.hydra.launcher.submitit_folder
+            print(
+                f"{len(jobs)} jobs, {at_once} at once; what each prints: {printable(str(Path(place).parent))}",
+                flush=True,
+            )
 
         def launch_one(index: int) -> JobReturn:
-            return launcher.launch([jobs[index]], initial_job_idx=index)[0]
+            result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
+            ended = "done" if result.status == JobStatus.COMPLETED else "failed"
+            print(f"job {index} {ended}: {printable(' '.join(result.overrides or ()))}", flush=True)
+            return result
 
         try:
-            if kind(self.config.hydra.launcher) != "LocalLauncher":
+            if launcher_kind != "LocalLauncher":
                 return list(launcher.launch(list(jobs), initial_job_idx=0))
-            with ThreadPoolExecutor(at_once) as pool:  # Submitit would start all at once on this machine
-                return list(pool.map(launch_one, range(len(jobs))))
+            return in_threads(launch_one, len(jobs), at_once)  # Submitit would start all at once on this machine
         except BrokenExecutor as error:
             raise UserError("a process of the launcher died: the same command goes on with what is left") from error
+        except (ValueError, TypeError) as error:  # a job's own is its result
+            raise UserError(f"the launcher refuses its settings: {error}") from error
+
+
+def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> list[JobReturn]:
+    """``[call(0), ..., call(count - 1)]``, so many at a time. An interrupt does not wait for those under way."""
+    results: list[JobReturn | BaseException | None] = [None] * count
+    waiting: SimpleQueue[int | None] = SimpleQueue()
+    for number in range(count):
+        waiting.put(number)
+    for _ in range(at_once):
+        waiting.put(None)
+
+    def work() -> None:
+        while (number := waiting.get()) is not None:
+            try:
+                results[number] = call(number)
+            except BaseException as error:
+                results[number] = error
+
+    threads = [Thread(target=work, daemon=True) for _ in range(at_once)]  # a daemon does not hold the process up
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ended: list[JobReturn] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        assert result is not None
+        ended.append(result)
+    return ended
 
 
 def jobs_at_once(launcher: DictConfig) -> int:
-    """How many jobs a launcher runs at a time on one machine. Jobs in SLURM have a machine, or a part of one, each."""
+    """How many jobs a launcher runs at a time on one machine. Jobs in SLURM have a machine, or a part of one, each.
+
+    Raises:
+        UserError: a setting that the launcher cannot have.
+    """
     match kind(launcher):
         case "JoblibLauncher":
-            return launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores() + 1 + launcher.n_jobs)
+            n_jobs = launcher.n_jobs
+            if not isinstance(n_jobs, int) or n_jobs == 0:
+                raise UserError(f"hydra.launcher.n_jobs must be above 0, or -1 for a job on each core, got {n_jobs}")
+            return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
         case "LocalLauncher":
-            return max(1, cores() // (launcher.cpus_per_task or 1))
+            per_task = launcher.cpus_per_task
+            if per_task is not None and per_task < 1:
+                raise UserError(f"hydra.launcher.cpus_per_task must be at least 1, got {per_task}")
+            return max(1, cores() // (per_task or 1))
         case "RayLauncher":
-            return max(1, int(cores() // (launcher.ray.remote.get("num_cpus") or 1)))
+            per_job = launcher.ray.remote.get("num_cpus")
+            if per_job is not None and per_job <= 0:
+                raise UserError(f"hydra.launcher.ray.remote.num_cpus must be above 0, got {per_job}")
+            return max(1, int(cores() // (per_job or 1)))
     return 1
 
 
-def kind(launcher: DictConfig) -> str:
+def kind(launcher: DictConfig | None) -> str:
+    if launcher is None:
+        raise UserError("hydra.launcher has no value: choose one with launcher=")
     return launcher["_target_"].rpartition(".")[2]
 
 

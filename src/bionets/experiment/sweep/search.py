@@ -50,6 +50,13 @@ class SearchSweeper(Sweeper):
     ) -> None:
         if find_spec("optuna") is None:
             raise UserError("a search needs Optuna, which is not installed: pip install 'bionets[sweep]'")
+        for key, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
+            if value is not None and value < 1:
+                raise UserError(f"hydra.sweeper.{key} must be at least 1, got {value}")
+        if not isinstance(sampler, DictConfig) or not isinstance(pruner, DictConfig | None):
+            raise UserError(
+                "hydra.sweeper.sampler and hydra.sweeper.pruner each name a _target_; only pruner can be null"
+            )
         self.params, self.sampler, self.pruner = params, sampler, pruner
         self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
         self.storage, self.study_name = storage, study_name

@@ -7,17 +7,21 @@ logarithms.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from bionets.experiment.command_line import refuse_repeated
 from bionets.experiment.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+MOST_JOBS = 10_000  # of a grid: each is composed before the first of them runs
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,17 @@ class Space:
     @classmethod
     def of(cls, params: Mapping[str, str], arguments: Sequence[str], config_loader: ConfigLoader) -> "Space":
         """From the config's ``hydra.sweeper.params`` and the command line, which has the last word on each key."""
+        refuse_repeated(arguments)
         parser = OverridesParser.create(config_loader=config_loader)
-        words = [f"{key}={value}" for key, value in params.items()]
-        overrides = {one.get_key_element(): one for one in parser.parse_overrides([*words, *arguments])}
+        given = {one.get_key_element(): one for one in parser.parse_overrides([f"{k}={v}" for k, v in params.items()])}
+        overrides = {one.get_key_element(): one for one in parser.parse_overrides(list(arguments))}
+        overrides = {**given, **overrides}
         swept = {key: one for key, one in overrides.items() if one.is_sweep_override()}
+        fixed_by_user = [key for key, one in given.items() if one.is_sweep_override()]
+        if fixed_by_user and not swept:
+            words = " ".join(f"{key}={given[key].get_value_string()}" for key in fixed_by_user)
+            typed = " ".join(_as_word(key, overrides[key]) for key in fixed_by_user)
+            raise UserError(f"the sweep says {words}, and the command line {typed}: leave out one of the two")
         fixed = [_as_word(key, one) for key, one in overrides.items() if key not in swept]
         return cls(fixed, swept)
 
@@ -49,7 +60,14 @@ class Space:
                     f"{key}={override.get_value_string()} has no end of values: "
                     f"list some ({key}=1,2,3), or search with sweep=random, tpe or cmaes"
                 )
-        choices = [[f"{key}={value}" for value in one.sweep_string_iterator()] for key, one in self.swept.items()]
+        choices = []
+        for key, override in self.swept.items():
+            words = [f"{key}={value}" for value in islice(override.sweep_string_iterator(), MOST_JOBS + 1)]
+            if not words:
+                raise UserError(f"{key}={override.get_value_string()} has no values: there is nothing to run")
+            choices.append(words)
+        if (jobs := prod(map(len, choices))) > MOST_JOBS:
+            raise UserError(f"this sweep has {jobs} jobs or more, and at most {MOST_JOBS} can be: divide it")
         return [[*self.fixed, *combination] for combination in product(*choices)]
 
     def varied(self, job: list[str]) -> list[str]:
@@ -83,6 +101,8 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
             return FloatDistribution(sweep.start, sweep.end, log=log)
         if isinstance(sweep, RangeSweep):
             values = [float(value) for value in sweep.range()]
+            if not values:
+                raise ValueError("it has no values")
             low, high, step = min(values), max(values), abs(float(sweep.step))
             if all(value.is_integer() for value in (*values, step)):
                 return IntDistribution(int(low), int(high), log="log" in sweep.tags, step=int(step))

@@ -1,6 +1,7 @@
 """A process that takes one trial of a study after the other, until there are none left."""
 
 import math
+import os
 import time
 from typing import Any, cast
 
@@ -8,7 +9,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import Busy, one_line
+from bionets.experiment.errors import Busy, one_line, printable
+from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
 from bionets.experiment.sweep.study import Settings, Study, StudyTrial
@@ -32,6 +34,10 @@ class Worker:
                 self._finish(trial, self._run(trial))
 
     def _run(self, trial: StudyTrial) -> JobReturn:
+        values = " ".join(f"{key}={value}" for key, value in trial.values.items())
+        print(printable(f"trial {trial.number} of {self.settings.n_trials}: {values}"), flush=True)
+        if JOB_VARIABLE in os.environ:
+            os.environ[JOB_VARIABLE] = f"trial {trial.number}"
         config = self.jobs.compose(self.space.overrides(trial.values))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = trial.number

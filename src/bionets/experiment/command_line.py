@@ -1,0 +1,29 @@
+"""What a command line may not say: the same key twice, or what only a sweep would hear."""
+
+from collections.abc import Sequence
+
+from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from bionets.experiment.errors import UserError
+
+OF_SWEEPS = {"sweep": "grid", "launcher": "basic"}
+"""Config groups that only a sweep reads, and their defaults."""
+
+
+def refuse_repeated(words: Sequence[str]) -> None:
+    """Two values for one key: Hydra would silently take the last."""
+    first: dict[str, str] = {}
+    for word, override in zip(words, OverridesParser.create().parse_overrides(list(words)), strict=True):
+        key = override.get_key_element().lstrip("+~")
+        if key in first:
+            raise UserError(f"{first[key]} and {word} both set {key}: leave out one of them")
+        first[key] = word
+
+
+def refuse_ignored(hydra: HydraConf) -> None:
+    """A way to sweep, or a launcher, on a command line without ``-m``: one run would be trained in silence."""
+    for group, default in OF_SWEEPS.items():
+        choice = hydra.runtime.choices.get(group, default)
+        if choice != default:
+            raise UserError(f"{group}={choice} is for a sweep: add -m, as in python train.py -m {group}={choice}")

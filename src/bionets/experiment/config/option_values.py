@@ -1,0 +1,129 @@
+"""What the values of options must be, beyond their types: one table, checked before anything is built or written."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bionets.experiment.errors import UserError
+
+MOST_SEEDS = 128  # of one batched model; each seed has its own data, activations and two checkpoints
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be, in words that follow "must be", and the test of it."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def at_least(least: float) -> Check:
+    return Check(f"at least {least}", lambda value: is_number(value) and value >= least)
+
+
+def between(least: float, most: float) -> Check:
+    return Check(f"between {least} and {most}", lambda value: is_number(value) and least <= value <= most)
+
+
+def is_batches(value: Any) -> bool:
+    return is_number(value) and (0 < value <= 1 if isinstance(value, float) else value >= 1)
+
+
+def is_list_of_words(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(word, str) and word for word in value)
+
+
+ABOVE_0 = Check("above 0", lambda value: is_number(value) and value > 0)
+BATCHES = Check("a whole number of batches above 0, or a share of them up to 1.0", is_batches)
+FINITE = Check("a finite number", is_number)
+WORDS = Check("a list of at least one word", is_list_of_words)
+WORD_OR_WORDS = Check(
+    "a config key, or a list of at least one",
+    lambda value: bool(value) and is_list_of_words([value]) if isinstance(value, str) else is_list_of_words(value),
+)
+
+CHECKS: dict[str, dict[str, Check]] = {
+    "train": {
+        "name": Check("one word at least", bool),
+        "seed": between(0, 2**32 - 1),
+        "seeds": between(1, MOST_SEEDS),
+        "trainer.num_nodes": at_least(1),
+        "trainer.max_epochs": at_least(1),
+        "trainer.min_epochs": at_least(0),
+        "trainer.max_steps": Check("-1 for no limit, or above 0", lambda value: value == -1 or value > 0),
+        "trainer.min_steps": at_least(0),
+        "trainer.limit_train_batches": BATCHES,
+        "trainer.limit_val_batches": BATCHES,
+        "trainer.limit_test_batches": BATCHES,
+        "trainer.overfit_batches": at_least(0),
+        "trainer.check_val_every_n_epoch": at_least(1),
+        "trainer.log_every_n_steps": at_least(1),
+        "trainer.accumulate_grad_batches": at_least(1),
+        "trainer.gradient_clip_val": ABOVE_0,
+        "trainer.gradient_clip_algorithm": Check("norm or value", lambda value: value in ("norm", "value")),
+        "optimizer.lr": FINITE,
+        "optimizer.weight_decay": FINITE,
+    },
+    "evaluate": {"run": Check("the folder of a run", bool)},
+    "compare": {"by": WORD_OR_WORDS},
+    "analyse": {"seed": between(0, 2**32 - 1), "steps": WORDS, "methods": WORDS, "by": WORDS},
+}
+"""By command and key. A value of null, and a key that a config does not have, are not checked."""
+
+
+def refuse_values(command: str, config: DictConfig) -> None:
+    """A UserError for the first value that its option cannot have."""
+    refuse_absent(config)
+    for key, check in CHECKS.get(command, {}).items():
+        value = OmegaConf.select(config, key, throw_on_missing=False)
+        if OmegaConf.is_config(value):
+            value = OmegaConf.to_container(value, resolve=True)
+        if value is not None and not check.holds(value):
+            raise UserError(f"{key} must be {check.words}, got {value!r}")
+    if command == "train":
+        refuse_empty_ranges(config.trainer)
+        for key, value in numbers(config):
+            if math.isnan(value):
+                raise UserError(f"{key} must be a number, got nan")
+
+
+def refuse_absent(config: DictConfig, path: str = "") -> None:
+    """A key that was deleted with ``~`` and that the schema has."""
+    schema = OmegaConf.get_type(config)
+    for field in fields(schema) if is_dataclass(schema) else ():
+        if field.name not in config:
+            raise UserError(f"{path}{field.name} cannot be left out: give it a value, as in {path}{field.name}=...")
+    for key in map(str, config):
+        if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
+            refuse_absent(node, f"{path}{key}.")
+
+
+def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:
+    """A minimum above its maximum would silently be the maximum."""
+    for unit in ("epochs", "steps"):
+        least, most = trainer[f"min_{unit}"], trainer[f"max_{unit}"]
+        if least is not None and most not in (None, -1) and least > most:
+            raise UserError(f"trainer.min_{unit}={least} is above trainer.max_{unit}={most}")
+
+
+def numbers(config: DictConfig) -> Iterator[tuple[str, float]]:
+    """Every floating-point number of a config, with its key."""
+
+    def walk(node: Any, key: str) -> Iterator[tuple[str, float]]:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                yield from walk(value, f"{key}.{name}" if key else str(name))
+        elif isinstance(node, list):
+            for number, value in enumerate(node):
+                yield from walk(value, f"{key}[{number}]")
+        elif isinstance(node, float):
+            yield key, node
+
+    return walk(OmegaConf.to_container(config, resolve=False), "")

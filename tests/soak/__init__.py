@@ -1,0 +1,1 @@
+"""Runs killed at random moments, and on a disk that fills up: see ``python -m tests.soak --help``."""
