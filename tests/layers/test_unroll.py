@@ -6,8 +6,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import StatefulModule, StigmergicMemory, get_states, reset_states, unroll
-from bionets.layers.spiking import LIB
+from bionets.layers import (
+    BRC,
+    NBRC,
+    BRCCell,
+    NBRCCell,
+    StatefulModule,
+    StigmergicMemory,
+    detach_states,
+    get_states,
+    reset_states,
+    unroll,
+)
+from bionets.layers.spiking import LIB, FullyRecurrent
 
 
 def memory(size: int) -> nn.Module:
@@ -63,19 +74,174 @@ def test_gradients_are_those_of_single_steps(x: Tensor) -> None:
     torch.testing.assert_close(torch.autograd.grad(unroll(model, x)["sum"].square().sum(), x), expected)
 
 
-def test_a_layer_called_twice_in_a_step_is_named(x: Tensor) -> None:
-    class Twice(nn.Module):
+class Loop(nn.Module):
+    """Two lists that share modules, called in a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = nn.Linear(4, 4)
+        self.layers = nn.ModuleList([shared, nn.ReLU(), shared, memory(4), shared])
+        self.branch = nn.ModuleDict({"first": shared, "second": nn.Sequential(shared, nn.Tanh())})
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.branch["first"](x) + self.branch["second"](x)
+
+
+def repeated() -> dict[str, nn.Module]:
+    activation, linear, block = nn.ReLU(), nn.Linear(4, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    return {
+        "an activation": nn.Sequential(nn.Linear(4, 4), activation, nn.Linear(4, 4), activation),
+        "tied weights": nn.Sequential(linear, nn.Tanh(), linear, memory(4), linear),
+        "a container": nn.Sequential(block, memory(4), block, nn.Sequential(block)),
+        "loops and branches": Loop(),
+        "nothing at all": nn.Sequential(),
+    }
+
+
+@pytest.mark.parametrize("name", repeated())
+def test_a_module_may_stand_in_several_places(x: Tensor, name: str) -> None:
+    torch.manual_seed(0)
+    model = repeated()[name]
+    for given in (x, x[:1].expand(x.shape)):
+        reset_states(model)
+        expected = torch.stack([model(step) for step in given])
+        reset_states(model)
+        torch.testing.assert_close(unroll(model, given), expected)
+
+
+class Outer(nn.Module):
+    def __init__(self, layer: nn.Module, times: int = 1) -> None:
+        super().__init__()
+        self.layer, self.times = layer, times
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.times):
+            x = self.layer(x)
+        return x
+
+
+def called_twice() -> dict[str, nn.Module]:
+    layer, pooled = memory(4), LIB(2, dim=-3)
+    recurrent = FullyRecurrent(memory(4))
+    return {
+        "in a forward": Outer(memory(4), 2),
+        "in a Sequential": nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 4), layer),
+        "in nested ones": nn.Sequential(nn.Sequential(layer), nn.Sequential(nn.ReLU(), layer)),
+        "with a pooling": nn.Sequential(
+            nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 1), pooled, nn.Conv2d(2, 2, 1), pooled, nn.MaxPool2d(2)
+        ),
+        "within another": nn.Sequential(recurrent, recurrent.layer),
+    }
+
+
+@pytest.mark.parametrize("name", called_twice())
+def test_a_stateful_layer_called_twice_is_named_and_the_states_are_kept(x: Tensor, name: str) -> None:
+    model = called_twice()[name]
+    model(x[0])
+    states = get_states(model)
+    with pytest.raises(RuntimeError, match=r"(LIB|Recurrent) is called more than once in a time step.*step by step"):
+        unroll(model, x)
+    assert get_states(model).keys() == states.keys()
+    assert all(state is states[key] for key, state in get_states(model).items())
+    torch.stack([model(step) for step in x])
+    unroll(memory(4), x)  # the failed pass has left nothing behind
+
+
+def sequence_layers() -> dict[str, tuple[nn.Module, str]]:
+    encoder = nn.TransformerEncoderLayer(4, 1, 8)
+
+    class Attention(nn.MultiheadAttention):
+        def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(query=x, key=x, value=x)[0]
+
+    class Hidden(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.memory = memory(4)
+            self.layers = [{"recurrent": nn.GRU(4, 4)}]
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.memory(self.memory(x))
+            return self.layers[0]["recurrent"](x)[0]
 
-    with pytest.raises(RuntimeError, match=r"LIB is called more than once in a time step.*step by step"):
-        unroll(Twice(), x)
-    torch.stack([Twice()(step) for step in x])
-    unroll(memory(4), x)  # the failed pass has left nothing behind
+    return {
+        "BRC": (BRC(4, 4), "BRC"),
+        "NBRC, batch first": (NBRC(4, 4, batch_first=True), "NBRC"),
+        "GRU": (nn.GRU(4, 4), "GRU"),
+        "LSTM": (nn.LSTM(4, 4, batch_first=True), "LSTM"),
+        "RNN": (nn.RNN(4, 4), "RNN"),
+        "attention": (Attention(4, 1), "Attention"),
+        "encoder layer": (encoder, "TransformerEncoderLayer"),
+        "encoder": (nn.TransformerEncoder(encoder, 1, enable_nested_tensor=False).eval(), "TransformerEncoderLayer"),
+        "plain Python": (Hidden(), "GRU"),
+    }
+
+
+@pytest.mark.parametrize("name", sequence_layers())
+def test_a_layer_that_works_along_time_is_refused_by_name(x: Tensor, name: str) -> None:
+    layer, shown = sequence_layers()[name]
+    for model in (layer, nn.Sequential(nn.Linear(4, 4), layer), nn.Sequential(memory(4), Outer(layer))):
+        with pytest.raises(RuntimeError, match=rf"{shown} is called within unroll: .*{shown.lower()}\(unroll"):
+            unroll(model, x)
+        assert get_states(model) == {}
+    layer(x)  # by itself it works as ever
+
+
+class Carried(nn.Module):
+    """A cell whose state is an attribute."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell, self.h = cell, None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.h = self.cell(x, self.h)
+        return self.h
+
+
+@pytest.mark.parametrize("cell", [nn.GRUCell, nn.RNNCell, BRCCell, NBRCCell])
+def test_a_cell_is_refused_by_name(x: Tensor, cell: type[nn.Module]) -> None:
+    with pytest.raises(RuntimeError, match=rf"{cell.__name__} is called within unroll.*does not keep its state"):
+        unroll(Carried(cell(4, 4)), x)
+
+
+@pytest.mark.parametrize("activation", [nn.Softmax(0), nn.LogSoftmax(-2), nn.GLU(0)])
+def test_what_mixes_the_samples_of_a_batch_is_refused(x: Tensor, activation: nn.Module) -> None:
+    with pytest.raises(RuntimeError, match="works along the batch axis within unroll"):
+        unroll(nn.Sequential(nn.Linear(4, 4), activation), x)
+    unroll(nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1)), x)
+
+
+def test_attention_over_the_patches_of_one_step_is_no_attention_over_time(x: Tensor) -> None:
+    torch.manual_seed(0)
+    layers = (nn.TransformerEncoderLayer(2, 1, 8, batch_first=True, dropout=0.0), nn.GRU(2, 2, batch_first=True))
+    for layer in (*layers, BRC(2, 2, batch_first=True)):
+        model = nn.Sequential(nn.Unflatten(1, (2, 2)), Outer(layer)).eval()
+        steps = [model(step) for step in x]
+        if isinstance(steps[0], tuple):
+            expected, found = torch.stack([y for y, _ in steps]), unroll(nn.Sequential(model, First()), x)
+        else:
+            expected, found = torch.stack(steps), unroll(model, x)
+        torch.testing.assert_close(found, expected)
+
+
+class First(nn.Module):
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return pair[0]
+
+
+@pytest.mark.parametrize("function", [reset_states, detach_states, get_states, lambda model: model[1].mem])
+def test_what_reads_or_changes_states_within_a_step_is_refused(x: Tensor, function: Any) -> None:
+    class Reset(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            function(self)
+            return y
+
+    model = Reset(nn.Linear(4, 4), memory(4))
+    with pytest.raises(RuntimeError, match=r"within unroll: .*step by step"):
+        unroll(model, x)
+    torch.stack([model(step) for step in x])
 
 
 def test_a_model_that_unrolls_itself_is_named(x: Tensor) -> None:
@@ -140,29 +306,20 @@ def test_a_model_that_mixes_samples_is_named(x: Tensor, before: bool, message: s
         unroll(Mixed(before), x)
 
 
-def test_what_does_not_change_with_time_is_computed_once() -> None:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)), LIB(3, dim=-3, spike_fn="arctan"))
-    net[1].backend = "reference"
-    image = torch.randn(2, 1, 5, 5, requires_grad=True)
-    seen: list[int] = []
-    net[0][0].register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
-    y = unroll(net, image.expand(6, *image.shape))
-    assert seen == [2]
-    reset_states(net)
-    expected = unroll(net, image.repeat(6, 1, 1, 1, 1))
-    assert seen == [2, 12] and y.any()
-    torch.testing.assert_close(y, expected)
-    weight = torch.randn_like(y)
-    found, wanted = (torch.autograd.grad((each * weight).sum(), image)[0] for each in (y, expected))
-    torch.testing.assert_close(found, wanted)
+@pytest.mark.parametrize("given", [3.0, "text", object()])
+def test_a_result_that_has_no_steps_is_named(x: Tensor, given: object) -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x, given
+
+    with pytest.raises(ValueError, match=f"Pair gave a {type(given).__name__}"):
+        unroll(Pair(), x)
 
 
-def test_randomness_does_not_repeat_itself_over_time() -> None:
-    net = nn.Sequential(nn.Dropout(0.5), memory(50))
-    ones = torch.ones(2, 50).expand(3, 2, 50)
-    net.train()
-    dropped = unroll(net[0], ones)
-    assert not torch.equal(dropped[0], dropped[1])
-    net.eval()
-    assert torch.equal(unroll(net[0], ones), ones)
+def test_no_steps_and_no_samples(x: Tensor) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), memory(4))
+    for empty in (x[:0], x[:, :0]):
+        reset_states(model)
+        assert unroll(model, empty).shape == empty.shape
+    with pytest.raises(ValueError, match=r"unroll needs x \[T, B, ...\], got shape \(7,\)"):
+        unroll(model, x[:, 0, 0])

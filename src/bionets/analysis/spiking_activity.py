@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from bionets.layers import StatefulModule, get_states, reset_states, set_states
+from bionets.layers.plain_calls import sees_single_steps
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
 __all__ = ["Activity", "SpikeRate", "SynapticOperations", "trace_activity"]
@@ -127,6 +128,7 @@ class SynapticOperations(Metric):
 
     @torch.no_grad()
     def update(self, network: nn.Module, x: Tensor) -> None:
+        @sees_single_steps
         def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
             sent = output if isinstance(layer, FullyRecurrent) else inputs[0]
             operations = synaptic_operations(layer, sent)

@@ -1,6 +1,11 @@
-"""Modules of one kind wherever they are: in modules, lists, tuples and dicts, in any depth."""
+"""Modules of one kind wherever they are: in modules, containers and objects, in any depth."""
 
+import sys
+from collections import UserDict, UserList, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from torch import nn
@@ -9,16 +14,33 @@ __all__ = ["find_modules", "join_path"]
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
-_HOLDERS = (nn.Module, list, tuple, dict)
+_SEQUENCES = (list, tuple, set, frozenset, deque)
 _TORCH_OWN = frozenset(vars(nn.Module()))
+_SMALL_OBJECTS = (SimpleNamespace, UserDict, UserList)  # of the standard library, but made to hold the user's things
+_LIBRARIES = sys.stdlib_module_names | {
+    *("torch", "torchmetrics", "lightning", "lightning_fabric", "pytorch_lightning", "numpy", "scipy", "pandas"),
+    *("omegaconf", "hydra", "wandb", "matplotlib", "optuna", "rich", "triton", "numba", "llvmlite", "functorch"),
+}
 
 
-def find_modules(root: Any, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
+def find_modules(root: Any, kind: type[Kind] | tuple[type[Kind], ...]) -> Iterator[tuple[str, Kind]]:
     """Every module of this kind in ``root`` with its path, each once.
 
-    Those that torch knows come first, by the paths of ``named_modules``; then those in a module's other attributes.
+    Those that torch knows come first, by the paths of ``named_modules``; then those in a module's other attributes:
+    in lists, tuples, sets, dicts and dataclasses, and in objects of any class that is not of a library (a Lightning
+    trainer, say, is not searched). Reference cycles do no harm.
     """
-    return _find(root, kind, "", set())
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("", root)]
+    while waiting:
+        path, found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, kind):
+            yield path, found
+        inside = [(join_path(path, str(name)), value) for name, value in _inside(found) if _holds(type(value))]  # type: ignore[arg-type]
+        waiting.extend(reversed(inside))
 
 
 def join_path(path: str, name: str) -> str:
@@ -26,21 +48,28 @@ def join_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _find(root: Any, kind: type[Kind], path: str, seen: set[int]) -> Iterator[tuple[str, Kind]]:
-    if id(root) in seen:
-        return
-    seen.add(id(root))
-    if isinstance(root, kind):
-        yield path, root
-    for name, inner in _inside(root):
-        if isinstance(inner, _HOLDERS):
-            yield from _find(inner, kind, join_path(path, str(name)), seen)
-
-
 def _inside(root: Any) -> Iterable[tuple[Any, Any]]:
-    if not isinstance(root, nn.Module):
-        return root.items() if isinstance(root, dict) else enumerate(root)
-    attributes = vars(root)  # many, of which hardly one is looked for: differences of sets are fast
-    holders = {name for name in attributes.keys() - _TORCH_OWN if isinstance(attributes[name], _HOLDERS)}
-    others = [each for each in attributes.items() if each[0] in holders] if holders else []
-    return [*root._modules.items(), *others]
+    if isinstance(root, nn.Module):
+        attributes = vars(root)
+        return [*root._modules.items(), *((name, attributes[name]) for name in attributes if name not in _TORCH_OWN)]
+    if isinstance(root, dict):
+        return root.items()
+    if isinstance(root, _SEQUENCES):
+        return enumerate(root)
+    slots = [field.name for field in fields(root)] if is_dataclass(root) else _slots(type(root))  # type: ignore[arg-type]
+    own = getattr(root, "__dict__", {})
+    return [*own.items(), *((name, getattr(root, name)) for name in slots if name not in own and hasattr(root, name))]
+
+
+@lru_cache(maxsize=4096)
+def _holds(kind: type[Any]) -> bool:
+    """Whether an object of this type may hold modules."""
+    if issubclass(kind, (nn.Module, dict, *_SEQUENCES, *_SMALL_OBJECTS)):
+        return True
+    return kind.__module__.partition(".")[0] not in _LIBRARIES and not issubclass(kind, type)
+
+
+@lru_cache(maxsize=4096)
+def _slots(kind: type[Any]) -> tuple[str, ...]:
+    named = (vars(each).get("__slots__", ()) for each in kind.__mro__)
+    return tuple(name for names in named for name in ((names,) if isinstance(names, str) else names))

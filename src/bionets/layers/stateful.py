@@ -1,15 +1,17 @@
 """Layers that are written for one time step and keep their state between calls."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bionets.layers.find_modules import find_modules, join_path
-from bionets.layers.folding import current_folding, folding
+from bionets.layers.folding import current_folding, folding, refuse_within_unroll
 
 __all__ = [
     "StatefulModule",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 States = tuple[Tensor, ...]
+INITIAL = "initial"  # metadata of a file of states: those that were not kept
 
 
 class StatefulModule(nn.Module):
@@ -72,13 +75,23 @@ class StatefulModule(nn.Module):
             ValueError: the kept states are of a batch of another size.
             RuntimeError: in the backward pass, if it goes through an old state whose graph is gone.
         """
+        if current_folding() is not None and not whole_sequence:
+            return self.unfolded(x, self.run_sequence).flatten(0, 1)
+        if whole_sequence:
+            return self.run_sequence(x)
+        return self.keep(*self.step(x, self.states_for(x.unsqueeze(0))))
+
+    def run_sequence(self, x: Tensor) -> Tensor:
+        """The outputs ``[T, B, ...]`` of x ``[T, B, ...]``, from the kept states, of which the last ones are kept."""
+        return self.keep(*self.over_time(x, self.states_for(x)))
+
+    def unfolded(self, x: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        """``run`` of x ``[T·B, ...]`` as ``[T, B, ...]``, within the pass of `unroll` that is going on."""
         fold = current_folding()
-        if fold is not None and not whole_sequence:
-            x = fold.unfold(self, x)
-            with folding(None):  # what the layer may call itself
-                return self.forward(x, whole_sequence=True).flatten(0, 1)
-        states = self.states_for(x if whole_sequence else x.unsqueeze(0))
-        return self.keep(*(self.over_time if whole_sequence else self.step)(x, states))
+        assert fold is not None
+        fold.meet(self)
+        with folding(None):  # for the layers that this one calls
+            return run(fold.unfold(x, self._get_name()))
 
     def keep(self, y: Tensor, states: States) -> Tensor:
         """Keep the states for the next call; gives the output."""
@@ -106,6 +119,15 @@ class StatefulModule(nn.Module):
             return kept
         named = zip(self.state_names, self.initial_states(x), strict=True)
         return tuple(start if getattr(self, name) is None else getattr(self, name) for name, start in named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "state_names" and name in self.state_names:
+            refuse_within_unroll(
+                f"the state {name} of {self._get_name()} is read",
+                "there is one state for each step: call the model step by step, "
+                "torch.stack([model(step) for step in x])",
+            )
+        return super().__getattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tensors inside a graph can be neither copied nor pickled.
@@ -143,6 +165,7 @@ def stateful_modules(model: Any) -> Iterator[tuple[str, StatefulModule]]:
 
 def reset_states(model: Any) -> None:
     """Forget: every stateful layer starts from its initial state at the next call."""
+    _refuse_within_unroll("reset_states")
     for _, module in stateful_modules(model):
         for name in module.state_names:
             module._buffers[name] = None
@@ -150,6 +173,7 @@ def reset_states(model: Any) -> None:
 
 def detach_states(model: Any) -> None:
     """Keep all states, but cut them off from the graph: no gradient flows further back in time."""
+    _refuse_within_unroll("detach_states")
     for _, module in stateful_modules(model):
         for name in module.state_names:
             kept = getattr(module, name)
@@ -158,6 +182,7 @@ def detach_states(model: Any) -> None:
 
 def get_states(model: Any) -> dict[str, Tensor]:
     """All kept states by ``path.name``, with their graph; layers that were not called since a reset have none."""
+    _refuse_within_unroll("get_states")
     kept = {key: getattr(module, name) for key, (module, name) in _places(model).items()}
     return {key: state for key, state in kept.items() if state is not None}
 
@@ -168,23 +193,50 @@ def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: a name that is no state of the model.
     """
+    _refuse_within_unroll("set_states")
     places = _places(model)
-    if unknown := sorted(states.keys() - places.keys()):
-        raise ValueError(f"the model has no state {unknown[0]}: it has {', '.join(places) or 'none'}")
+    _refuse_unknown(states, places)
     for key, (module, name) in places.items():
         setattr(module, name, states.get(key))
 
 
 def save_states(model: Any, path: str | PathLike[str]) -> None:
-    """Write all kept states to a safetensors file."""
-    save_file({key: state.detach().clone().contiguous() for key, state in get_states(model).items()}, path)
+    """Write all kept states to a safetensors file, with the names of the layers' states that are not kept."""
+    states = get_states(model)
+    initial = sorted(_places(model).keys() - states.keys())
+    tensors = {key: state.detach().clone().contiguous() for key, state in states.items()}
+    save_file(tensors, path, metadata={INITIAL: json.dumps(initial)})
 
 
 def load_states(model: Any, path: str | PathLike[str]) -> None:
-    """Go on from what `save_states` wrote, on the device of each layer. Raises as `set_states` does."""
-    places, states = _places(model), load_file(path)
-    set_states(
-        model, {key: state.to(_device(places[key][0])) if key in places else state for key, state in states.items()}
+    """Go on from what `save_states` wrote, on the device of each layer.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no safetensors file, or its states are not those of the model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            states = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
+            initial = json.loads((file.metadata() or {}).get(INITIAL, "[]"))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, which save_states writes ({error})") from None
+    places = _places(model)
+    _refuse_unknown((*states, *initial), places)
+    if missing := sorted(places.keys() - states.keys() - set(initial)):
+        raise ValueError(f"{path} has no state {missing[0]}: it has {', '.join(states) or 'none'}")
+    set_states(model, {key: state.to(_device(places[key][0])) for key, state in states.items()})
+
+
+def _refuse_unknown(names: Iterable[str], places: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(names) - places.keys()):
+        raise ValueError(f"the model has no state {unknown[0]}: it has {', '.join(places) or 'none'}")
+
+
+def _refuse_within_unroll(function: str) -> None:
+    refuse_within_unroll(
+        f"{function} is called",
+        f"call {function} before or after, or the model step by step, torch.stack([model(step) for step in x])",
     )
 
 

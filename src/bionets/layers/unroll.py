@@ -3,64 +3,63 @@
 from typing import Any
 
 from torch import Tensor, nn
+
+# Private, but in torch since 1.11 and without a public twin that needs no further package.
 from torch.utils import _pytree as pytree
 
-from bionets.layers.folding import current_folding, folding
+from bionets.layers.folding import Folding, folding, refuse_within_unroll
+from bionets.layers.plain_calls import always_the_same, calls_only, chain, run_one_step
+from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
-from bionets.layers.still import is_still, one_step
+from bionets.layers.time_invariant import one_step
 
 __all__ = ["unroll"]
-
-RANDOM = (
-    nn.modules.dropout._DropoutNd,
-    nn.RReLU,
-    nn.FractionalMaxPool2d,
-    nn.FractionalMaxPool3d,
-    nn.MultiheadAttention,
-    nn.RNNBase,
-)  # while training
 
 
 def unroll(model: nn.Module, x: Tensor) -> Any:
     """Run a model over x ``[T, B, ...]``: the numbers of calling it step by step, much faster.
 
-    The model's forward runs once, whatever it does (skip connections, branches, several outputs): layers without a
-    state see all steps as one batch of T·B samples, and layers with one take them apart, ``[T, B, ...]``, and scan over
-    time from their kept state. So the batch must stay on the first axis; samples may be cut into more samples. What is
-    carried from step to step must be the state of a `StatefulModule`: a model that remembers in another way, or that
-    calls a stateful layer twice in one step, must be called step by step.
+    The model's forward runs once, whatever it does (skip connections, branches, several outputs), with all hooks:
+    layers without a state see all steps as one batch of T·B samples, and layers with one take them apart,
+    ``[T, B, ...]``, and scan over time from their kept state. So the batch must stay on the first axis; samples may be
+    cut into more samples. What is carried from step to step must be the state of a `StatefulModule`.
 
-    An x that is the same at every step and says so (``image.expand(T, *image.shape)``) passes but once through the
-    first layers of an ``nn.Sequential``, up to the first that has a state or is random.
+    What a layer does once per call, it does once for all steps: batch normalisation, while training, takes its
+    statistics over all T·B samples, and `torch.nn.utils.spectral_norm` makes one power iteration.
 
-    Spiking neurons and a max-pooling behind them in an ``nn.Sequential`` are one pass, which does not write the spikes
-    that are not the largest of their window (unless a hook looks at them).
+    Two shortcuts for an ``nn.Sequential`` change no number, and are not taken where a hook looks. A time-invariant x
+    (``image.expand(T, *image.shape)``) that needs no gradient passes only once through the first layers, up to the
+    first that has a state or is random. Spiking neurons and a max-pooling behind them are one pass, which writes only
+    the largest spike of each window.
 
     Returns:
         What the model returns, every tensor as ``[T, B, ...]``.
 
     Raises:
-        RuntimeError: a stateful layer is called twice, or the model unrolls a sequence itself.
-        ValueError: a result is not one for each of the T·B samples.
+        RuntimeError: the model cannot run all steps at once: it calls a stateful layer twice, a layer that works along
+            time (`torch.nn.GRU`), a cell (`torch.nn.GRUCell`), or unroll, or it reads, resets or detaches states. The
+            kept states are then those from before the call.
+        ValueError: x has no axes of time and batch, or a result is not one tensor entry for each of the T·B samples.
     """
-    if current_folding() is not None:
-        raise RuntimeError(
-            "unroll within unroll: the model's forward unrolls a sequence itself, so call it as it is, model(x)"
-        )
-    if isinstance(model, StatefulModule):
-        return model(x, whole_sequence=True)
-    if type(model).forward is nn.Sequential.forward:
-        layers = list(model.children())
-        while layers:
-            layer = layers.pop(0)
-            x = pooled(layer, layers.pop(0), x) if layers and can_pool(layer, layers[0], x) else unroll(layer, x)
-        return x
+    refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
+    if x.dim() < 2:
+        raise ValueError(f"unroll needs x [T, B, ...], got shape {tuple(x.shape)}")
     time, batch = x.shape[:2]
-    if is_still(x) and _same_for_same(model):
-        return pytree.tree_map_only(Tensor, lambda y: y.expand(time, *y.shape), model(one_step(x)))
+    step = one_step(x)
+    fold = Folding(time, batch, one_step=step is not None)
+    with folding(fold), refuse_sequence_layers(model):
+        try:
+            y = _call(model, x.flatten(0, 1) if step is None else step, fold)
+        except BaseException:
+            fold.restore()
+            raise
 
-    def unfold(y: Tensor) -> Tensor:
+    def unfold(y: Any) -> Any:
+        if y is None:
+            return None
+        if not isinstance(y, Tensor):
+            raise ValueError(f"{type(model).__name__} gave a {type(y).__name__}: unroll can unfold only tensors")
         if y.dim() == 0 or len(y) != time * batch:
             raise ValueError(
                 f"{type(model).__name__} gave a tensor of shape {tuple(y.shape)} for {time} steps of {batch} samples: "
@@ -68,14 +67,27 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
             )
         return y.unflatten(0, (time, batch))
 
-    with folding(time):
-        y = model(x.flatten(0, 1))
-    return pytree.tree_map_only(Tensor, unfold, y)
+    return pytree.tree_map(unfold, y)
 
 
-def _same_for_same(model: nn.Module) -> bool:
-    """Whether the model surely gives the same at every step for the same input: torch's own layers, none random."""
-    return all(
-        type(module).__module__.startswith("torch.nn.modules.") and not (isinstance(module, RANDOM) and module.training)
-        for module in model.modules()
-    )
+def _call(model: nn.Module, x: Any, fold: Folding) -> Any:
+    """The model's output for all steps, given x of all steps, or the single step that all of them repeat."""
+
+    def every_step(x: Any) -> Any:
+        fold.one_step = False
+        return pytree.tree_map_only(Tensor, lambda each: each.expand(fold.time, *each.shape).flatten(0, 1), x)
+
+    layers = chain(model)
+    while layers:
+        layer = layers.pop(0)
+        if isinstance(layer, StatefulModule):
+            if fold.one_step and not calls_only(layer, StatefulModule.forward):
+                x = every_step(x)
+            pool = layers.pop(0) if layers and can_pool(layer, layers[0], x) else None
+            x = layer(x) if pool is None else pooled(layer, pool, x)
+            fold.one_step = False
+        elif fold.one_step and always_the_same(layer, x):
+            x = run_one_step(layer, x, fold.time)
+        else:
+            x = layer(every_step(x) if fold.one_step else x)
+    return every_step(x) if fold.one_step else x

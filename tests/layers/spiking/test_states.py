@@ -64,6 +64,38 @@ def test_states_of_another_model_are_named(x: Tensor, tmp_path: Path) -> None:
         load_states(LI(3), tmp_path / "states.safetensors")
 
 
+def test_a_file_that_lacks_a_state_of_the_model_is_refused(x: Tensor, tmp_path: Path) -> None:
+    small, large = nn.Sequential(LI(3)), nn.Sequential(LI(3), LI(3))
+    unroll(small, x)
+    save_states(small, tmp_path / "states.safetensors")
+    unroll(large, 2 * x)
+    kept = get_states(large)
+    with pytest.raises(ValueError, match=r"states\.safetensors has no state 1\.mem: it has 0\.mem"):
+        load_states(large, tmp_path / "states.safetensors")
+    assert all(state is kept[key] for key, state in get_states(large).items())
+
+
+def test_layers_without_a_state_are_saved_as_such(x: Tensor, tmp_path: Path) -> None:
+    model = nn.Sequential(LI(3), LI(3))
+    model[0](x[0])
+    save_states(model, tmp_path / "states.safetensors")
+    unroll(model, x)
+    load_states(model, tmp_path / "states.safetensors")
+    assert set(get_states(model)) == {"0.mem"}
+    save_states(LI(3), tmp_path / "none.safetensors")
+    load_states(LI(3), tmp_path / "none.safetensors")
+
+
+def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
+    torch.save({"mem": torch.ones(1)}, tmp_path / "states.pt")
+    (tmp_path / "empty").touch()
+    for name in ("states.pt", "empty"):
+        with pytest.raises(ValueError, match=rf"{name} is no safetensors file, which save_states writes"):
+            load_states(LI(3), tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        load_states(LI(3), tmp_path / "nothing")
+
+
 def test_a_state_that_is_missing_starts_anew(x: Tensor) -> None:
     layer = LIB(3, backend="reference")
     set_states(layer, {"mem": torch.full((2, 3), 0.7)})

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bionets.layers.folding import refuse_within_unroll
 from bionets.layers.plastic.neuron import Neuron
 from bionets.layers.stateful import StatefulModule
 
@@ -53,6 +54,7 @@ class Connection(StatefulModule):
 
         What has arrived at the synapses is kept for the learning rules as ``pre_spikes`` and ``pre_trace``.
         """
+        refuse_within_unroll(f"{self._get_name()} is called", "call the model step by step, or use a PlasticNetwork")
         assert source.spikes is not None
         if self.delay is None:
             self.pre_spikes, self.pre_trace = source.spikes, source.trace

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.layers.folding import current_folding
 from bionets.layers.plastic.dynamics import Dynamics, LinearDynamics, Value
 from bionets.layers.plastic.neuron import Neuron, Shape
 
@@ -61,11 +62,14 @@ class LIF(Neuron):
         self._add_values("refractory", refractory, torch.int32)
 
     def forward(self, x: Tensor, *, whole_sequence: bool = False) -> Tensor:
-        sequence = x if whole_sequence else x.unsqueeze(0)
+        if current_folding() is not None and not whole_sequence:
+            return self.unfolded(x, self.run_sequence).flatten(0, 1)
+        return self.run_sequence(x) if whole_sequence else self.run_sequence(x.unsqueeze(0))[0]
+
+    def run_sequence(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            self.prepare(sequence.shape[1], x.device)
-            spikes = torch.stack([self.integrate(current) for current in sequence])
-        return spikes if whole_sequence else spikes[0]
+            self.prepare(x.shape[1], x.device)
+            return torch.stack([self.integrate(current) for current in x])
 
     def integrate(self, current: Tensor) -> Tensor:
         """The spikes of one step, from the kept states, which `prepare` made."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.folding import refuse_sequence_layer
 from bionets.layers.plastic.backends import choose
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.learning_rule import LearningRule
@@ -114,6 +115,7 @@ class Network(nn.Module):
             ValueError: x does not fit, the kept states are of a batch of another size, or the backend was asked for by
                 name and cannot compute this network.
         """
+        refuse_sequence_layer(self)
         spikes = self._spikes(x)
         steps, batch = next(iter(spikes.values())).shape[:2]
         device = next(iter(spikes.values())).device

@@ -178,7 +178,8 @@ class BoundParameters(nn.Module):
         bound = self.__dict__.get("bounds", {}).get(name)
         if bound is None or name in self._buffers:
             return super().__getattr__(name)
-        return BOUNDS[bound].forward(super().__getattr__(f"raw_{name}"))  # type: ignore[arg-type]
+        # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
+        return BOUNDS[bound].forward(getattr(self, f"raw_{name}"))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, bound or free, under the rules of its bound."""

@@ -1,4 +1,4 @@
-"""The scan of spiking neurons, for inputs that change with time and for inputs that do not."""
+"""The scan of spiking neurons, with an input that changes with time or a time-invariant one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from bionets.layers.still import is_still, one_step
+from bionets.layers.time_invariant import one_step
 from bionets.scan import scan
 
 __all__ = ["neurons_over_time"]
@@ -27,25 +27,30 @@ def neurons_over_time(
     ``enter(tensor, lead)`` lays the input and the noise as the scan wants them, ``[T, B, *N]`` with ``lead`` = 1 and
     ``[B, *N]`` with ``lead`` = 0; state and params are laid already.
 
-    An input that is the same at every step and says so (``expand``) is handed to the scan as a parameter, one for each
-    place in the batch: it is read once, and its gradient is summed over time as it is made, never written T times.
+    A time-invariant input (see `one_step`) is handed to the scan as a parameter, one for each place in the batch: it is
+    read once, and its gradient is summed over time as it is made, never written T times.
     """
     drawn = tuple(enter(each, 1) for each in noise)
-    if not is_still(x):
+    invariant = one_step(x)
+    if invariant is None:
         drive = enter(x, 1)
         return scan(step, (drive, *drawn) if noise else drive, state, params, **options)
     # The batch becomes an axis of N: parameters have no other.
-    drive = enter(one_step(x), 0)
+    drive = enter(invariant, 0)
     shape = pytree.tree_leaves(drive)[0].shape
     nothing = x.new_zeros(shape).expand(len(x), 1, *shape)
     drawn, state = (
         pytree.tree_map(lambda leaf, at=at: leaf.unsqueeze(at), tree) for at, tree in ((1, drawn), (0, state))
     )
-    y, state = scan(partial(still_step, step=step), drawn if noise else nothing, state, (drive, params), **options)
+    y, state = scan(
+        partial(time_invariant_step, step=step), drawn if noise else nothing, state, (drive, params), **options
+    )
     return y.squeeze(1), pytree.tree_map(lambda leaf: leaf.squeeze(0), state)
 
 
-def still_step(noise: Any, state: Any, params: Any, *, step: Callable[..., tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+def time_invariant_step(
+    noise: Any, state: Any, params: Any, *, step: Callable[..., tuple[Tensor, Any]]
+) -> tuple[Tensor, Any]:
     """The step, with its input among the parameters."""
     drive, own = params
     return step((drive, *noise) if isinstance(noise, tuple) else drive, state, own)

@@ -11,31 +11,38 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.plain_calls import calls_only
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.spiking.spiking_layer import SpikingLayer
-from bionets.layers.stateful import States
+from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import split_gates
 
 __all__ = ["can_pool", "pooled", "pooled_over_time"]
 
 
-def can_pool(layer: nn.Module, pool: nn.Module, x: Tensor) -> bool:
-    """Whether `pooled_over_time` computes what these two modules compute of x ``[T, B, C, H, W]``, and nobody looks at
+def can_pool(layer: nn.Module, pool: nn.Module, x: Any) -> bool:
+    """Whether `pooled_over_time` computes what these two modules compute of x ``[T·B, C, H, W]``, and nobody looks at
     the spikes in between.
     """
     if not isinstance(layer, SpikingLayer) or type(layer).over_time is not SpikingLayer.over_time:
         return False
-    if type(pool) is not nn.MaxPool2d or x.dim() != 5 or layer.dim not in (-3, 1) or _hooked(layer) or _hooked(pool):
+    if type(pool) is not nn.MaxPool2d or not isinstance(x, Tensor) or x.dim() != 4 or layer.dim not in (-3, 1):
+        return False
+    if not calls_only(layer, StatefulModule.forward) or not calls_only(pool, nn.MaxPool2d.forward):
         return False
     rows, columns = size = _pair(pool.kernel_size)
     plain = _pair(pool.stride) == size and _pair(pool.padding) == (0, 0) and _pair(pool.dilation) == (1, 1)
-    return plain and not pool.return_indices and x.shape[3] % rows == 0 and x.shape[4] % columns == 0
+    return plain and not pool.return_indices and x.shape[2] % rows == 0 and x.shape[3] % columns == 0
 
 
 def pooled(layer: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
-    """`pooled_over_time` of two modules that `can_pool`, going on from the kept states."""
+    """`pooled_over_time` of two modules that `can_pool`, within `unroll`, going on from the kept states."""
     assert isinstance(layer, SpikingLayer) and isinstance(pool, nn.MaxPool2d)
-    return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x)))
+
+    def run(x: Tensor) -> Tensor:
+        return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x)))
+
+    return layer.unfolded(x, run).flatten(0, 1)
 
 
 def pooled_over_time(
@@ -136,7 +143,3 @@ def _places(images: Tensor, windows: Windows) -> Tensor:
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def _hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)

@@ -1,0 +1,95 @@
+"""Calls that run nothing but a module's own forward, so that `unroll` may compute the same in a shorter way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+__all__ = ["always_the_same", "calls_only", "chain", "run_one_step", "sees_single_steps"]
+
+Hook = Callable[..., Any]
+
+RANDOM = (
+    nn.modules.dropout._DropoutNd,  # private: the base class of all dropout layers
+    nn.RReLU,
+    nn.FractionalMaxPool2d,
+    nn.FractionalMaxPool3d,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+)
+NORMS = (nn.modules.batchnorm._NormBase,)  # private: the base class of batch and instance normalisation
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def sees_single_steps(hook: Hook) -> Hook:
+    """Mark a forward hook that may be given the single step ``[B, ...]`` that a time-invariant sequence repeats, in
+    place of all T·B samples: `unroll` then takes its shortcut in spite of it."""
+    hook.sees_single_steps = True  # type: ignore[attr-defined]
+    return hook
+
+
+def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: bool = False) -> bool:
+    """Whether calling the module runs this forward and nothing else, but for hooks marked by `sees_single_steps` if
+    ``marked_hooks``.
+
+    Torch has no public function that says whether a module has hooks; the names of their dictionaries may change.
+    """
+    own, hooks = vars(module), module._forward_hooks.values()
+    return (
+        type(module).__call__ is nn.Module.__call__
+        and type(module).forward is forward
+        and "forward" not in own
+        and own.get("_compiled_call_impl") is None
+        and not (module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks)
+        and all(marked_hooks and getattr(hook, "sees_single_steps", False) for hook in hooks)
+        and not torch_module._has_any_global_hook()
+    )
+
+
+def chain(model: nn.Module) -> list[nn.Module]:
+    """The modules that a call of the model calls one after the other: those of a plain `torch.nn.Sequential`, also of
+    the ones within it; otherwise the model itself."""
+    if not calls_only(model, nn.Sequential.forward):
+        return [model]
+    return [inner for layer in model._modules.values() if layer is not None for inner in chain(layer)]
+
+
+def always_the_same(module: nn.Module, x: Any) -> bool:
+    """Whether the module surely gives the same at every step for the same input x, and does nothing else that counts
+    the steps: torch's own layers, none random, none with running statistics that `run_one_step` cannot correct."""
+    return all(
+        type(each).__module__.startswith("torch.nn.modules.")
+        and calls_only(each, type(each).forward, marked_hooks=True)
+        and not (each.training and isinstance(each, RANDOM))
+        and not (_takes_statistics(each) and not (each is module and _several_samples(each, x)))
+        for each in module.modules()
+    )
+
+
+def run_one_step(module: nn.Module, x: Tensor, time: int) -> Any:
+    """The module's output for a single step x that all steps repeat, with its running statistics over all of them."""
+    if not (isinstance(module, BATCH_NORMS) and module.training and module.running_var is not None):
+        return module(x)
+    before = module.running_var
+    module.running_var = before.clone()  # the backward pass keeps this one, so that the other may be written
+    y = module(x)
+    after, module.running_var = module.running_var, before
+    samples = x.numel() // x.shape[1]
+    momentum = 1 / float(module.num_batches_tracked or 1) if module.momentum is None else module.momentum
+    # The unbiased variance of n samples that are repeated T times is T(n − 1)/(Tn − 1) times that of the n samples.
+    ratio = time * (samples - 1) / (time * samples - 1)
+    with torch.no_grad():
+        kept = (1 - momentum) * before
+        before.copy_(kept + ratio * (after - kept))
+    return y
+
+
+def _takes_statistics(module: nn.Module) -> bool:
+    return isinstance(module, NORMS) and (module.training or module.running_mean is None)
+
+
+def _several_samples(norm: nn.Module, x: Any) -> bool:
+    """Whether this is a batch normalisation that torch can compute for x, with more than one value for a channel."""
+    return type(norm) in BATCH_NORMS and isinstance(x, Tensor) and x.dim() > 1 and x.numel() > x.shape[1]
