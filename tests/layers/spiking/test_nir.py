@@ -36,6 +36,18 @@ class Skip(nn.Module):
         return self.spikes[1](self.second(y) + x) + y
 
 
+class Awkward(nn.Module):
+    """Names that clash once NIR's dots are gone, and with the methods of torch's containers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys, self.training_ = nn.Linear(3, 4), nn.Linear(4, 4)
+        self.a, self.a_0 = nn.Sequential(nn.Linear(4, 4)), LIB(4, threshold=0.2, **HARD)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a_0(self.training_(self.a(self.keys(x))))
+
+
 def conv_net() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1, bias=False),
@@ -63,6 +75,24 @@ MODELS = {
     "conv1d": (lambda: nn.Sequential(nn.Conv1d(3, 4, 3, stride=2), LIB(4, dim=-2, **HARD)), (3, 9)),
     "conv2d": (conv_net, (2, 8, 8)),
     "skip": (Skip, (6,)),
+    "decay 0": (lambda: LIB(6, beta=0.0, learn_beta=False, **HARD), (6,)),
+    "decays 0 to 0.9": (lambda: LIB(3, beta=torch.tensor([0.0, 0.5, 0.9]), learn_beta=False, **HARD), (3,)),
+    "synaptic decay 0": (lambda: SLIB(6, alpha=0.0, learn_alpha=False, **HARD), (6,)),
+    "both decays 0": (
+        lambda: SLI(6, alpha=0.0, beta=0.0, learn_alpha=False, learn_beta=False, backend="reference"),
+        (6,),
+    ),
+    "PLIF with decay 0": (lambda: PLIF(6, beta=0.0, learn_beta=False, threshold=0.3, **HARD), (6,)),
+    "a decay next to 1": (lambda: LI(6, beta=1 - 1e-7, backend="reference"), (6,)),
+    "grouped conv2d": (
+        lambda: nn.Sequential(nn.Conv2d(4, 6, 3, groups=2, stride=(2, 1), padding=(1, 0)), LIB(6, dim=-3, **HARD)),
+        (4, 6, 6),
+    ),
+    "depthwise conv1d": (
+        lambda: nn.Sequential(nn.Conv1d(4, 4, 3, groups=4, padding="same", dilation=2), LIB(4, dim=-2, **HARD)),
+        (4, 9),
+    ),
+    "awkward names": (Awkward, (3,)),
 }
 
 
@@ -127,12 +157,73 @@ def test_a_foreign_graph_means_what_nir_says() -> None:
         (ALIF(4), "a ALIF: "),
         (LIB(4), "a LIB with soft or random spikes.*spike_fn='arctan'"),
         (SLIB(4, beta=1.0, learn_beta=False, **HARD), "a SLIB with beta = 1"),
-        (nn.MaxPool1d(2), "1, a MaxPool1d"),
+        (LIB(4, beta=torch.tensor([0.0, 1.0, 0.5, 0.5]), learn_beta=False, **HARD), "1, a LIB with beta = 1"),
+        (PLIF(4, beta=1.0, learn_beta=False, **HARD), "1, a PLIF with beta = 1"),
+        (nn.MaxPool1d(2), "1, a MaxPool1d.*no maximum, only average pooling"),
+        (nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4)), r"1\.0, a ReLU"),
+        (nn.Sequential(LIB(4, **HARD), nn.BatchNorm1d(4)), r"1\.1, a BatchNorm1d.*linear or convolution"),
     ],
 )
 def test_what_nir_cannot_say_is_named(layer: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_nir(nn.Sequential(nn.Linear(3, 4), layer), torch.zeros(1, 3))
+
+
+def test_batch_normalisation_becomes_part_of_the_layer_before() -> None:
+    torch.manual_seed(0)
+    norms = nn.BatchNorm2d(8), nn.BatchNorm1d(5, affine=False)
+    model = nn.Sequential(
+        *(nn.Conv2d(2, 8, 3, bias=False), nn.AvgPool2d(2), norms[0], LIB(8, dim=-3, **HARD)),
+        *(nn.Flatten(), nn.Linear(32, 5, bias=False), norms[1], LI(5, backend="reference")),
+    )
+    for norm in norms:
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    norms[0].weight.data.normal_()
+    norms[0].bias.data.normal_()
+    x = torch.randn(9, 3, 2, 6, 6)
+    graph = to_nir(model.eval(), x[0])
+    assert sorted(graph.nodes) == ["0", "1", "3", "4", "5", "7", "input", "output"]
+    other = from_nir(graph).eval()
+    torch.testing.assert_close(unroll(other, x), unroll(model, x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_spiking_conv_model_with_average_pooling_goes_to_nir() -> None:
+    from bionets.models import SpikingConvModel
+    from bionets.tasks.spec import TaskSpec
+
+    spec = TaskSpec("image_to_class", input_size=64, output_size=3, image_shape=(1, 8, 8))
+    arguments = {"channels": (4, 4), "hidden_size": 6, "layer_arguments": {"spike_fn": "arctan"}}
+    model = SpikingConvModel(spec, pool="average", **arguments).eval()
+    images = torch.rand(2, 1, 8, 8)
+    again = from_nir(to_nir(model.network, images)).eval()
+    torch.testing.assert_close(model.readout(unroll(again, model.encode(images))), model(images), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"a MaxPool2d.*model\.pool=average"):
+        to_nir(SpikingConvModel(spec, **arguments).network, images)
+
+
+def test_a_layer_with_the_name_of_an_end_is_refused() -> None:
+    class Ends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.output = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.output(x)
+
+    with pytest.raises(ValueError, match="cannot have the name output"):
+        to_nir(Ends(), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_time_constant_of_one_step_is_a_neuron_without_memory(reset: str) -> None:
+    tau, one = torch.tensor([1e-3, 5e-3], dtype=torch.float64).numpy(), torch.ones(2).numpy()
+    node = nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=one)
+    model, x = from_nir(nir.NIRGraph.from_list(node), dt=1e-3, reset=reset), torch.tensor([[[3.0, 6.0]], [[0.5, 6.0]]])
+    assert unroll(model, x).tolist() == [[[1.0, 1.0]], [[0.0, 1.0]]]
+    assert not any("raw_beta" in name for name, _ in model.named_parameters())
+    with pytest.raises(ValueError, match=r"threshold is a|LIF that bionets cannot say with dt=0\.002.*decay is 1"):
+        from_nir(nir.NIRGraph.from_list(node), dt=2e-3, reset=reset)
 
 
 def test_a_forward_that_nir_cannot_say_is_named() -> None:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import nir
@@ -30,7 +31,9 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
 
     Args:
         model: a model of `LI`, `SLI`, `LIB`, `SLIB`, `PLIF` (hard spikes only), `FullyRecurrent` ones of these, linear,
-            convolution, flatten and average pooling layers, in any forward that torch.fx can trace.
+            convolution, flatten and average pooling layers, in any forward that torch.fx can trace. Dropout is left
+            out. Batch normalisation (by its running statistics) becomes part of the linear or convolution layer that
+            it follows, directly or behind an average pooling.
         sample: one step's input ``[B, ...]``, for the shapes.
         dt: a time step in NIR's unit of time.
 
@@ -54,6 +57,13 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
             if isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
                 sources[step] = sources[step.args[0]]
                 continue
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):  # private: the base class of batch normalisation
+                layer = _normalised(step, modules)
+                nodes[layer] = _with_affine(nodes[layer], *_affine(module))
+                sources[step] = sources[step.args[0]]
+                continue
+            if name in ("input", "output"):
+                raise ValueError(f"NIR: a layer cannot have the name {name}, which is that of a node: rename it")
             if name not in shapes or name in nodes:
                 raise ValueError(f"NIR: {name} must be called exactly once")
             found, own = _convert(module, name, *shapes[name], dt)
@@ -151,6 +161,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
     fires, synaptic = firing is not None, not plif and layer.kind.synaptic  # type: ignore[union-attr]
     with np.errstate(divide="ignore"):
         tau = dt / (1 - spread("beta"))
+        tau_syn = dt / (1 - spread("alpha")) if synaptic else None
     endless = bool(np.isinf(tau).all())
     if np.isinf(tau).any() and (plif or synaptic or not endless):
         raise ValueError(f"NIR cannot say {name}, a {type(layer).__name__} with beta = 1")
@@ -162,8 +173,8 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
         return (nir.IF if fires else nir.I)(r=one / dt, **rest)
     r = one if plif else tau / dt
     if synaptic:
-        syn = {"tau_syn": dt / (1 - spread("alpha")), "w_in": one}
-        return (nir.CubaLIF if fires else nir.CubaLI)(tau_mem=tau, r=r, v_leak=zero, **syn, **rest)
+        cuba = nir.CubaLIF if fires else nir.CubaLI
+        return cuba(tau_mem=tau, r=r, v_leak=zero, tau_syn=tau_syn, w_in=one, **rest)
     return (nir.LIF if fires else nir.LI)(tau=tau, r=r, v_leak=zero, **rest)
 
 
@@ -180,7 +191,7 @@ def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
             if one:
                 options = tuple(value[0] if isinstance(value, tuple) else value for value in options)
             kind = nir.Conv1d if one else nir.Conv2d
-            return kind(shape[1] if one else shape[1:], _array(module.weight), *options, module.groups, bias)
+            return kind(shape[1] if one else shape[1:], _dense_weight(module), *options, 1, bias)
         case nn.Flatten() if module.start_dim > 0:
             end = module.end_dim if module.end_dim < 0 else module.end_dim - 1
             return nir.Flatten({"input": np.array(shape)}, module.start_dim - 1, end)
@@ -193,7 +204,59 @@ def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
             raise refused
         case Scale():
             return nir.Scale(np.broadcast_to(_array(module.scale), shape))
+        case nn.modules.pooling._MaxPoolNd():  # private: the base class of max-pooling
+            raise ValueError(f"{refused}: it has no maximum, only average pooling (model.pool=average)")
     raise refused
+
+
+def _dense_weight(convolution: nn.Conv1d | nn.Conv2d) -> np.ndarray:
+    """The weight with zeros between the groups: NIR's own reader takes the channels of a group for all channels."""
+    weight = convolution.weight.detach()
+    outputs, inputs = len(weight) // convolution.groups, weight.shape[1]
+    dense = weight.new_zeros(convolution.out_channels, convolution.in_channels, *weight.shape[2:])
+    for group in range(convolution.groups):
+        rows, columns = slice(group * outputs, (group + 1) * outputs), slice(group * inputs, (group + 1) * inputs)
+        dense[rows, columns] = weight[rows]
+    return _array(dense)
+
+
+def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """The name of the linear or convolution layer of which a batch normalisation becomes part."""
+    source = norm.args[0]
+    while isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1:
+        module = modules[str(source.target)]
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            return str(source.target)
+        options = (module.divisor_override, module.ceil_mode) if isinstance(module, nn.AvgPool2d) else ()
+        averages = isinstance(module, nn.AvgPool2d) and not any(options) and not np.any(module.padding)
+        if not averages and not isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
+            break
+        source = source.args[0]
+    raise ValueError(
+        f"NIR cannot say {norm.target}, a {modules[str(norm.target)]}: only one that follows a linear or convolution "
+        "layer, whose output nothing else reads, can become part of it"
+    )
+
+
+def _affine(norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and offset of each channel: batch normalisation by its running statistics."""
+    assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError(f"NIR cannot say {norm}, which keeps no running statistics")
+    factor = (norm.running_var.double() + norm.eps).rsqrt()
+    offset = torch.zeros_like(factor)
+    if norm.affine:
+        factor, offset = factor * norm.weight, norm.bias.double()
+    return _array(factor), _array(offset - factor * norm.running_mean)
+
+
+def _with_affine(node: Any, factor: np.ndarray, offset: np.ndarray) -> nir.NIRNode:
+    """The node of a linear or convolution layer, whose outputs are multiplied by the factor, then moved."""
+    weight = (node.weight * factor.reshape(-1, *(1,) * (node.weight.ndim - 1))).astype(node.weight.dtype)
+    bias = (getattr(node, "bias", 0) * factor + offset).astype(node.weight.dtype)
+    new = nir.Affine(weight, bias) if isinstance(node, nir.Linear) else replace(node, weight=weight, bias=bias)
+    new.input_type, new.output_type = node.input_type, node.output_type
+    return new
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """A NIR graph as a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import nir
@@ -64,7 +64,8 @@ class NIRNet(nn.Module):
         super().__init__()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ValueError(f"NIR: a graph must have one input and one output, got {inputs} and {outputs}")
-        self.layers = nn.ModuleDict({_key(name): layer for name, layer in layers.items()})
+        self.keys = _keys(layers)
+        self.layers = nn.ModuleDict({self.keys[name]: layer for name, layer in layers.items()})
         self.input, self.output = inputs[0], outputs[0]
         sources: dict[str, list[str]] = {name: [] for name in (*layers, self.output)}
         for source, target in edges:
@@ -83,12 +84,20 @@ class NIRNet(nn.Module):
         for name, heard in self.order:
             first, *others = (values[source] for source in heard)
             total = sum(others, start=first)
-            values[name] = total if name == self.output else self.layers[_key(name)](total)
+            values[name] = total if name == self.output else self.layers[self.keys[name]](total)
         return values[self.output]
 
 
-def _key(name: str) -> str:
-    return name.replace(".", "_")
+def _keys(names: Iterable[str]) -> dict[str, str]:
+    """A key of `torch.nn.ModuleDict` for each name, all different."""
+    keys: dict[str, str] = {}
+    empty = nn.ModuleDict()
+    for name in names:
+        key = name.replace(".", "_") or "_"
+        while key in keys.values() or hasattr(empty, key):
+            key += "_"
+        keys[name] = key
+    return keys
 
 
 def _connect(name: str, layer: nn.Module, weight: np.ndarray) -> nn.Module:
@@ -154,7 +163,13 @@ def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | 
         kind, gain = PLIF, gain / (1 - beta)
     shape = np.shape(node.r)
     values = {key: np.broadcast_to(value, shape) for key, value in values.items()}
-    layer = _placed(kind, values, shape, {"spike_fn": spike_fn} if fires else {})
+    try:
+        layer = _placed(kind, values, shape, {"spike_fn": spike_fn} if fires else {})
+    except ValueError as error:
+        raise ValueError(
+            f"NIR: {name} is a {type(node).__name__} that bionets cannot say with dt={dt:g} (a decay is 1 - dt/tau): "
+            f"{error}"
+        ) from None
     if np.allclose(gain, 1, rtol=1e-9, atol=0):
         return layer
     return nn.Sequential(Scale(_tensor(np.broadcast_to(gain, shape))), layer)
@@ -172,9 +187,9 @@ def _placed(
     index = tuple(slice(None) if each == axis else 0 for each in range(len(shape)))
     options: dict[str, Any] = {}
     for key, value in values.items():
-        options[key] = _tensor(value[index])
+        options[key] = each = _tensor(value[index])
         options[f"{key}_rank"] = 1
-        options[f"learn_{key}"] = bool((value < 1).all()) or key == "threshold"
+        options[f"learn_{key}"] = key == "threshold" or bool(((each > 0) & (each < 1)).all())
     return kind(shape[axis], dim=axis - len(shape), **options, **firing)
 
 
