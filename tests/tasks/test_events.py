@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bionets.tasks import EventRecordings
 from bionets.tasks.event_files import EVENT_FILES, read_dat, read_saccades, recordings
+from bionets.tasks.event_frames import count_events, make_frames
 
 from . import event_recordings
 from .event_recordings import random_events
@@ -50,11 +53,55 @@ def test_frames_hold_every_event_at_its_place_and_time(data_dir: Path, dataset: 
     assert target[0] == files[chosen]
     events = task.files.read(chosen)
     expected = np.zeros((4, channels, height, width))
-    start, end = events["t"].min(), events["t"].max()
-    step = np.minimum((events["t"] - start) // ((end - start) // 4), 4)
-    kept = step < 4  # a bin is a whole number of microseconds: the last few belong to none
-    np.add.at(expected, (step[kept], events["p"][kept], events["y"][kept], events["x"][kept]), 1)
+    for event in events:
+        duration = int(events["t"].max()) - int(events["t"].min()) + 1  # both ends included
+        step = next(n for n in range(4) if 4 * (int(event["t"]) - int(events["t"].min())) < (n + 1) * duration)
+        expected[step, event["p"], event["y"], event["x"]] += 1
+    assert expected.sum() == len(events)
     assert np.array_equal(x[:, 0].view(expected.shape).numpy(), expected)
+
+
+def events_at(*rows: tuple[int, int, int, int]) -> np.ndarray:
+    return np.array(list(rows), dtype=[(name, np.uint16 if name in "xy" else np.int64) for name in "xytp"])
+
+
+def test_the_last_event_and_a_single_event_are_kept() -> None:
+    single = count_events(events_at((3, 2, 7, 1)), 5, (8, 6), (8, 6))
+    assert single.shape == (5, 2, 6, 8) and single.sum() == 1 and single[0, 1, 2, 3] == 1
+    few = count_events(events_at((0, 0, 0, 0), (1, 0, 1, 0), (2, 0, 2, 0)), 5, (8, 6), (8, 6))
+    assert few.sum((1, 2, 3)).tolist() == [1, 1, 0, 1, 0]  # fewer microseconds than steps
+    many = count_events(events_at(*((0, 0, t, 0) for t in range(100, 120))), 5, (8, 6), (8, 6))
+    assert many.sum((1, 2, 3)).tolist() == [4] * 5
+
+
+def test_many_events_at_one_place_are_all_counted(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    events = events_at(*((0, 0, 0, 0) for _ in range(300)))
+    frames = make_frames(
+        [tmp_path / "a"], lambda file: events, lambda events: count_events(events, 1, (1, 1), (1, 1)), ""
+    )
+    assert frames.dense(torch.tensor([0]), 2).tolist() == [[300.0, 0.0]]
+
+
+@given(
+    st.lists(st.tuples(*(st.integers(0, high) for high in (7, 5, 10**6, 1))), min_size=1, max_size=30),
+    st.integers(1, 12),
+    st.sampled_from([(8, 6), (4, 3), (3, 5), (16, 12)]),
+)
+def test_no_event_is_lost_at_any_resolution(rows: list[tuple[int, int, int, int]], steps: int, size: tuple) -> None:
+    events = events_at(*sorted(rows, key=lambda row: row[2]))
+    frames = count_events(events, steps, (8, 6), size)
+    assert frames.sum() == len(events) and frames.shape == (steps, 2, size[1], size[0])
+    assert frames[0].any() and (frames[-1].any() or np.ptp(events["t"]) < steps)
+    later = events.copy()
+    later["t"] += 12_345
+    assert np.array_equal(count_events(later, steps, (8, 6), size), frames)
+
+
+def test_denoising_keeps_events_with_a_recent_neighbour() -> None:
+    events = events_at((1, 1, 0, 0), (1, 2, 5, 0), (1, 2, 6, 1), (7, 5, 7, 0), (2, 2, 50, 0), (2, 1, 59, 0))
+    kept = count_events(events, 60, (8, 6), (8, 6), denoise=10)
+    assert np.argwhere(kept).tolist() == [[5, 0, 2, 1], [6, 1, 2, 1], [59, 0, 1, 2]]
 
 
 def test_smaller_binary_frames(data_dir: Path) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .event_files import Events
 
+POLARITIES = 2
+
 ToFrames = Callable[[Events], "np.ndarray[Any, Any]"]
 
 
@@ -25,7 +27,7 @@ class EventFrames:
 
     starts: ``[N + 1]``, int64.
     places: ``[E]``, int32: step, polarity, row and column of each place with events, as one index.
-    counts: ``[E]``, uint8: how many events there.
+    counts: ``[E]``, uint8, or int32 where there are more than 255: how many events there.
     """
 
     starts: Tensor
@@ -44,6 +46,58 @@ class EventFrames:
         return frames
 
 
+def count_events(
+    events: Events, steps: int, sensor: tuple[int, int], size: tuple[int, int], denoise: int | None = None
+) -> "np.ndarray[Any, Any]":
+    """The numbers of events ``[steps, 2, height, width]`` of one recording.
+
+    Its duration, from the first event to the last one included, is cut into ``steps`` equal parts:
+    step = ⌊steps·(t − first) / (last − first + 1)⌋ with times in whole microseconds. Columns and rows are scaled from
+    those of ``sensor`` to those of ``size``, both (columns, rows).
+
+    Args:
+        denoise: events that no other preceded by less than so many microseconds at a neighbouring place are left out.
+
+    Raises:
+        ValueError: there are no events.
+        IndexError: an event lies outside of the sensor.
+    """
+    if not len(events):
+        raise ValueError("it has no events")
+    columns, rows, times, polarities = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
+    for values, limit in ((columns, sensor[0]), (rows, sensor[1]), (polarities, POLARITIES)):
+        if values.min() < 0 or values.max() >= limit:
+            raise IndexError("it has events outside of the sensor")
+    first, last = times.min(), times.max()
+    places = (
+        steps * (times - first) // (last - first + 1),
+        polarities,
+        rows * size[1] // sensor[1],
+        columns * size[0] // sensor[0],
+    )
+    kept = slice(None) if denoise is None else _has_neighbour(columns, rows, times, sensor, denoise)
+    frames = np.zeros((steps, POLARITIES, size[1], size[0]), np.int64)
+    np.add.at(frames, tuple(place[kept] for place in places), 1)
+    return frames
+
+
+def _has_neighbour(
+    columns: "np.ndarray[Any, Any]",
+    rows: "np.ndarray[Any, Any]",
+    times: "np.ndarray[Any, Any]",
+    sensor: tuple[int, int],
+    within: int,
+) -> "np.ndarray[Any, Any]":
+    """For each event, in the order of their times: whether one of the four places beside it had one shortly before."""
+    latest = np.full((sensor[0] + 2, sensor[1] + 2), times.min() - within)  # with a margin, where nothing happens
+    kept = np.zeros(len(times), bool)
+    for n, (x, y, t) in enumerate(zip(columns + 1, rows + 1, times, strict=True)):
+        beside = max(latest[x - 1, y], latest[x + 1, y], latest[x, y - 1], latest[x, y + 1])
+        kept[n] = t - beside < within
+        latest[x, y] = t
+    return kept
+
+
 def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames: ToFrames, label: str) -> EventFrames:
     """Read every file, and make its events into frames.
 
@@ -59,10 +113,10 @@ def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames
         (where,) = np.nonzero(frames)
         starts.append(starts[-1] + len(where))
         places.append(where.astype(np.int32))
-        counts.append(np.minimum(frames[where], 255).astype(np.uint8))
-    return EventFrames(
-        torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(counts))
-    )
+        counts.append(frames[where].astype(np.int32))
+    numbers = np.concatenate(counts)
+    small = numbers.astype(np.uint8) if numbers.max(initial=0) <= 255 else numbers
+    return EventFrames(torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(small))
 
 
 def cached_frames(

@@ -11,12 +11,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .checks import require_at_least
 from .event_files import EVENT_FILES, Events, recordings
-from .event_frames import EventFrames, cached_frames
+from .event_frames import POLARITIES, EventFrames, cached_frames, count_events
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
-
-POLARITIES = 2
 
 
 class EventRecordings(Task):
@@ -24,8 +22,9 @@ class EventRecordings(Task):
 
     A recording is cut into ``steps`` of equal duration. x is ``[steps, B, 2 * height * width]``: how many events there
     were in a step, of either polarity (first those that grew darker), at each place; with ``binary``, 1 where there was
-    any. ``height`` and ``width`` None leave the camera's own resolution. ``denoise`` takes out events with no other
-    beside them within so many microseconds. The target ``[B]`` is the class, in the order of the folders' names.
+    any. ``height`` and ``width`` None leave the camera's own resolution. ``denoise`` leaves out events that no other
+    preceded beside them by less than so many microseconds. The target ``[B]`` is the class, in the order of the
+    folders' names.
 
     Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
     ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
@@ -128,7 +127,7 @@ class EventRecordings(Task):
         """The frames and labels of the recordings asked for: validation and then training, or test."""
         if split not in self._made:
             chosen = self._chosen(split)
-            settings = {"steps": self.steps, "size": self.size, "denoise": self.denoise}
+            settings = {"steps": self.steps, "size": self.size, "denoise": self.denoise, "version": 2}
             folder = self.data_dir / self.files.folders[0].split("/")[0] / "frames"
             files = [file for file, _ in chosen]
             label = f"{self.files.name}, {split}: events to frames"
@@ -153,11 +152,4 @@ class EventRecordings(Task):
 
     def to_frames(self, events: Events) -> Any:
         """``[steps, 2, height, width]`` counts of a recording's events."""
-        from tonic.transforms import Compose, Denoise, Downsample, ToFrame
-
-        sensor = (*self.files.sensor, POLARITIES)
-        transforms: list[Any] = [] if self.denoise is None else [Denoise(filter_time=self.denoise)]
-        if self.size != self.files.sensor:
-            transforms.append(Downsample(sensor_size=sensor, target_size=self.size))
-        transforms.append(ToFrame(sensor_size=(*self.size, POLARITIES), n_time_bins=self.steps))
-        return Compose(transforms)(events)
+        return count_events(events, self.steps, self.files.sensor, self.size, self.denoise)
