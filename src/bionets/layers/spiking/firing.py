@@ -75,7 +75,9 @@ class Firing(NamedTuple):
         quant = _find(QUANTISERS, "quant_fn", quant_fn)
         if _plain(spike) in HARD.values():
             quant = identity
-        required = [p for p in inspect.signature(quant).parameters.values() if p.default is p.empty]
+        required = [
+            p for p in inspect.signature(getattr(quant, "forward", quant)).parameters.values() if p.default is p.empty
+        ]
         return cls(spike, quant, stochastic=len(required) == 2)
 
     @property

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from bionets.layers.spiking.bound import BoundParameters
 from bionets.layers.spiking.layout import Layout
@@ -18,6 +19,7 @@ from bionets.layers.stateful import StatefulModule, States
 __all__ = ["Neuron", "SpikingLayer"]
 
 # neuron(x, state, params) -> (output, new states); state and params by name
+FUNCTIONS = ("spike_fn", "quant_fn")  # of `Firing`
 Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 
 
@@ -55,6 +57,10 @@ class SpikingLayer(BoundParameters, StatefulModule):
         self.backend = backend
         self.bounds = {}
         self.frozen = None
+        firing = getattr(getattr(self, "neuron", None), "keywords", {}).get("firing")
+        for name in FUNCTIONS:
+            if isinstance(function := getattr(firing, name, None), nn.Module):
+                self.add_module(name, function)
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
         """That of the input; the stream of noise is two numbers."""
@@ -83,10 +89,38 @@ class SpikingLayer(BoundParameters, StatefulModule):
         )
         return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
 
+    def values(self) -> tuple[Tensor, ...]:
+        """The bound values in the order of declaration, then the parameters and buffers of a spike function or
+        quantiser that is a module."""
+        return (*super().values(), *(tensor for _, _, tensor in self.function_tensors()))
+
+    def function_tensors(self) -> list[tuple[str, str, Tensor]]:
+        """The parameters and buffers of ``spike_fn`` and ``quant_fn``, where these are modules: function, name, tensor.
+
+        Raises:
+            ValueError: a tensor has neither one entry nor num_neurons.
+        """
+        found = []
+        for function in (name for name in FUNCTIONS if name in self._modules):
+            module = self.get_submodule(function)
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                if tensor.numel() not in (1, self.num_neurons):
+                    raise ValueError(
+                        f"{self._get_name()}: {function}.{name} must have one entry or num_neurons={self.num_neurons}, "
+                        f"got shape {tuple(tensor.shape)}"
+                    )
+                found.append((function, name, tensor if tensor.numel() > 1 else tensor.view(())))
+        return found
+
     def step_of_tuples(self) -> Callable[..., tuple[Tensor, States]]:
         """The neuron as a step of `bionets.scan.scan`, with states and parameters as tuples in their order."""
         states = tuple(name for name in self.state_names if name != "noise")
-        return partial(named_step, neuron=self.neuron, states=states, params_names=tuple(self.bounds))
+        step = partial(named_step, states=states, params_names=tuple(self.bounds))
+        functions = {name: self.get_submodule(name) for name in FUNCTIONS if name in self._modules}
+        if not functions:
+            return partial(step, neuron=self.neuron)
+        names = tuple((function, name) for function, name, _ in self.function_tensors())
+        return partial(step_with_modules, step=step, neuron=self.neuron, functions=functions, names=names)
 
     def checkpoint_every(self, steps: int) -> int:
         """How many steps apart the states are that are kept for the backward pass, which computes the others again:
@@ -132,3 +166,27 @@ def named_step(
     named_params = SimpleNamespace(**dict(zip(params_names, params, strict=True)))
     y, new = neuron(x, named_state, named_params)
     return y, (new,) if isinstance(new, Tensor) else tuple(new)
+
+
+def step_with_modules(
+    x: Any,
+    state: States,
+    params: States,
+    *,
+    step: Callable[..., tuple[Tensor, States]],
+    neuron: Any,
+    functions: dict[str, nn.Module],
+    names: tuple[tuple[str, str], ...],
+) -> tuple[Tensor, States]:
+    """One step of a neuron whose spike function or quantiser is a module: the last params are the module's tensors, so
+    that the step can be compiled with them."""
+    own = params[len(params) - len(names) :]
+    tensors: dict[str, dict[str, Tensor]] = {function: {} for function in functions}
+    for (function, name), tensor in zip(names, own, strict=True):
+        tensors[function][name] = tensor
+
+    def with_tensors(name: str) -> Callable[..., Tensor]:
+        return lambda *inputs: functional_call(functions[name], tensors[name], inputs)
+
+    firing = neuron.keywords["firing"]._replace(**{name: with_tensors(name) for name in functions})
+    return step(x, state, params[: len(params) - len(names)], neuron=partial(neuron, firing=firing))
