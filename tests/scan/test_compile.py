@@ -39,7 +39,7 @@ class Recurrent(nn.Module):
 def test_exports() -> None:
     model, x = Recurrent(), torch.randn(7, 3, 4)
     exported = torch.export.export(model, (x,))
-    assert any(node.target is scan_forward for node in exported.graph.nodes)
+    assert not any("bionets" in str(node.target) for node in exported.graph.nodes)
     torch.testing.assert_close(exported.module()(x), model(x))
 
 

@@ -1,5 +1,6 @@
 """The two public functions, `scan` and `dense_scan`, and the choice of a backend."""
 
+import contextlib
 import functools
 import importlib.util
 import math
@@ -133,12 +134,15 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
             if backend != "auto":
                 raise
             _warn_once(f"scan runs on the slow reference backend: {error}")
-    with torch.autocast(arguments.device.type, enabled=False):
+    device = arguments.device.type  # torch.export cannot load a context that changes nothing
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
         return reference_scan(stages, arguments)
 
 
 def _choose(arguments: Arguments, backend: str) -> str:
     device = arguments.device.type
+    if backend == "auto" and torch.compiler.is_exporting():
+        return "reference"  # so that the exported program needs no operator of ours where it is loaded
     if backend == "auto":
         chosen = FAST_BACKEND.get(device, "reference")
         if chosen == "triton" and importlib.util.find_spec("triton") is None:

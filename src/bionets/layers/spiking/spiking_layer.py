@@ -146,6 +146,11 @@ class SpikingLayer(BoundParameters, StatefulModule):
         """The states without the stream of noise, the noise of the steps x, and the stream after them."""
         if not self.noises:
             return states, (), ()
+        if torch.compiler.is_exporting():
+            raise RuntimeError(
+                f"{self._get_name()}: random spikes cannot be exported; take a hard spike_fn, such as 'arctan', or "
+                "quant_fn='round'"
+            )
         numbers, stream = draw(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
 

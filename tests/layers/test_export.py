@@ -1,0 +1,60 @@
+"""torch.export: a saved program runs in a process that does not know bionets."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import BRC, NBRC, RecurrentStigmergicMemory, reset_states, unroll
+from bionets.layers.spiking import LI, LIB, PLIF, FullyRecurrent
+
+LOAD = """
+import sys, torch
+for file in sys.argv[1:]:
+    x, expected = torch.load(file + ".numbers")
+    torch.testing.assert_close(torch.export.load(file).module()(x), expected)
+assert "bionets" not in sys.modules
+print(len(sys.argv) - 1, "loaded")
+"""
+
+
+class OverTime(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        reset_states(self.net)
+        return unroll(self.net, x)
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "brc": lambda: BRC(3, 4),
+    "nbrc": lambda: NBRC(3, 4, num_layers=2, bidirectional=True),
+    "spiking": lambda: OverTime(
+        nn.Sequential(nn.Linear(3, 4), FullyRecurrent(PLIF(4)), LIB(4, quant_fn="round"), nn.Linear(4, 2), LI(2))
+    ),
+    "stigmergic": lambda: OverTime(RecurrentStigmergicMemory(3, 4, hidden_layers=1)),
+}
+
+
+@pytest.mark.slow
+def test_a_saved_program_loads_in_a_new_process(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 3)
+    for name, make in MODELS.items():
+        model = make().eval().requires_grad_(False)
+        torch.export.save(torch.export.export(model, (x,)), tmp_path / f"{name}.pt2")
+        torch.save((x, model(x)), tmp_path / f"{name}.pt2.numbers")
+    files = [str(tmp_path / f"{name}.pt2") for name in MODELS]
+    found = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True, check=False)
+    assert found.stdout.strip() == "4 loaded", found.stderr[-2000:]
+
+
+def test_random_spikes_are_refused_by_name() -> None:
+    with pytest.raises(RuntimeError, match=r"LIB: random spikes cannot be exported.*arctan.*round"):
+        torch.export.export(OverTime(LIB(3)), (torch.rand(4, 2, 3),))
