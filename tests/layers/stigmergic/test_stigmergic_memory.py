@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
 from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
@@ -239,3 +240,38 @@ def test_an_input_of_another_size_is_refused() -> None:
         RecurrentStigmergicMemory(3, 4)(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="expected a state of shape"):
         StigmergicMemory(3, 4).over_time(torch.zeros(1, 2, 3), (torch.zeros(2, 5),))
+
+
+@pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
+def test_hooks_pruning_and_other_layers_within_the_networks_count(kind: type[StigmergicMemory]) -> None:
+    """The weights are also read without calling the layers; then what wraps the calls must not be lost."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 3)
+
+    def steps(memory: StigmergicMemory, x: Tensor) -> Tensor:
+        state, outputs = torch.zeros(2, 4), []
+        for x_t in x:
+            mark, tick = memory.marks_and_ticks(x_t, state)
+            state = smooth_clamp(state + mark - tick, memory.clamp_min, memory.clamp_max)
+            outputs.append(state)
+        return torch.stack(outputs)
+
+    def hooked(memory: StigmergicMemory) -> None:
+        memory.mark_net[0].register_forward_hook(lambda layer, inputs, output: 2 * output)
+
+    def pruned(memory: StigmergicMemory) -> None:
+        prune.l1_unstructured(memory.tick_net[0], "weight", 0.5)
+
+    def replaced(memory: StigmergicMemory) -> None:
+        memory.mark_net[1] = nn.Tanh()
+
+    for change in (lambda memory: None, hooked, pruned, replaced):
+        memory = kind(3, 4, hidden_layers=1, hidden_size=5)
+        change(memory)
+        optimiser = torch.optim.SGD(memory.parameters(), 0.5)
+        for _ in range(3):
+            optimiser.zero_grad()
+            y, _ = memory.over_time(x)
+            torch.testing.assert_close(y, steps(memory, x))
+            y.square().mean().backward()
+            optimiser.step()

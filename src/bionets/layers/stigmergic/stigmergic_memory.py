@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.plain_calls import calls_only
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan, project, scan, split_gates
@@ -182,7 +183,11 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         Nothing lies between the recurrence and the first layers, so A and B merge into them: W[x, A s + a] + c =
         W_x x + (W_s a + c) + (W_s A) s, of which all but the last term is made for all of time at once. Padding
         is inert: no weight leads from a padded cell to a real one.
+
+        Where a hook must run, or a network has other layers than those that it was made of, step by step.
         """
+        if not self._as_made():
+            return self._step_by_step(x, memory)
         size, n = self.memory_size, self.hidden_layers
         width = max(size, self.hidden_size) if n else size
         (first_mark, *later_marks), (first_tick, *later_ticks) = linears(self.mark_net), linears(self.tick_net)
@@ -201,6 +206,24 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         memory = pad(memory, len(memory), width)
         output, memory = dense_scan(stages, drive, memory, params, weights, backend=backend, pad_weights=True)
         return output[..., :size], memory[:, :size]
+
+    def _as_made(self) -> bool:
+        """Whether calling the networks does no more than their weights, biases and slopes say."""
+        made: tuple[type[nn.Module], ...] = (nn.Linear, nn.PReLU) * self.hidden_layers + (nn.Linear, nn.ReLU)
+        recurrences = (self.mark_recurrence, self.tick_recurrence)
+        return all(calls_only(each, nn.Linear.forward) for each in recurrences) and all(
+            calls_only(net, nn.Sequential.forward)
+            and len(net) == len(made)
+            and all(calls_only(layer, kind.forward) for layer, kind in zip(net, made, strict=True))
+            for net in (self.mark_net, self.tick_net)
+        )
+
+    def _step_by_step(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        clamp, outputs = partial(smooth_clamp, clamp_min=self.clamp_min, clamp_max=self.clamp_max), []
+        for step in x:
+            memory, _ = memory_step(self.marks_and_ticks(step, memory), memory, (), clamp=clamp)
+            outputs.append(memory)
+        return torch.stack(outputs) if outputs else memory.new_zeros(0, *memory.shape), memory
 
 
 Pair = tuple[Tensor, Tensor]
