@@ -1,4 +1,4 @@
-"""Layers of torch.nn that an unrolled model cannot call, because they would take the T·B samples for something else."""
+"""Layers that an unrolled model cannot call, because they would take the T·B samples for something else."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,11 +8,14 @@ from torch import Tensor, nn
 
 from bionets.layers.find_modules import find_modules
 from bionets.layers.folding import refuse_cell, refuse_sequence_layer, refuse_within_unroll
+from bionets.layers.recurrent.recurrent_cell import RecurrentCell
+from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
 __all__ = ["refuse_sequence_layers"]
 
-CELLS = (nn.RNNCellBase,)
+CELLS = (nn.RNNCellBase, RecurrentCell)
 SEQUENCE_LAYERS = (
+    RecurrentLayer,
     nn.RNNBase,
     nn.MultiheadAttention,
     nn.Transformer,
@@ -24,7 +27,8 @@ ALONG_AN_AXIS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.CosineSimilar
 
 @contextmanager
 def refuse_sequence_layers(model: nn.Module) -> Iterator[None]:
-    """Raise RuntimeError if the model calls a layer that works along time or along the batch, such as `torch.nn.GRU`.
+    """Raise RuntimeError if the model calls a layer that works along time or along the batch, such as `BRC`
+    and `torch.nn.GRU`.
 
     A layer with ``batch_first=True`` and a batch of sequences, such as attention over the patches of an image, is not
     refused: these sequences belong to one time step.

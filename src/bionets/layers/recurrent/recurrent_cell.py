@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from bionets.layers.folding import refuse_cell
 from bionets.layers.recurrent.recurrence import RecurrentModule, States
 
 __all__ = ["RecurrentCell"]
@@ -37,7 +36,6 @@ class RecurrentCell(RecurrentModule):
 
         Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
         """
-        refuse_cell(self)
         self._check_input(x, (1, 2))
         batch = x.shape[:-1]
         states = self._states_of(state, (*batch, self.hidden_size))

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from bionets.layers.folding import refuse_sequence_layer
 from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
 
 __all__ = ["RecurrentLayer"]
@@ -64,8 +63,6 @@ class RecurrentLayer(RecurrentModule):
         Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
         """
         output: Tensor | PackedSequence
-        if not (self.batch_first and isinstance(x, Tensor) and x.dim() == 3):
-            refuse_sequence_layer(self)
         if isinstance(x, PackedSequence):
             self._check_input(x.data, (2,))
             output, states = self._forward_packed(x, h0)
