@@ -106,8 +106,9 @@ def as_modules(trust: Any) -> tuple[str, ...]:
 
 def _refusal(place: object, key: str, name: str) -> UserError:
     module = printable(name.replace(":", ".").partition(".")[0], 60)
+    what = f"{printable(key, 100)}={printable(name, 100)}"
     return UserError(
-        f"{place}: {printable(key, 100)}={printable(name, 100)} is code that bionets does not know, and a folder may come from somebody else: "
+        f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
         f"if you know what it does, say trust={module}"
     )
 
