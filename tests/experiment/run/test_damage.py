@@ -225,7 +225,7 @@ def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: Ru
     for damaged in (checkpoint[:-1], checkpoint[:place] + bytes([checkpoint[place] ^ 1]) + checkpoint[place + 1 :]):
         run.last.write_bytes(damaged)
         refused(cli(*again), "last.ckpt")
-    for key in ("loops", "optimizer_states"):
+    for key in ("loops", "state_dict"):
         run.last.write_bytes(checkpoint)
         content = torch.load(run.last, weights_only=True)
         content[key] = type(content[key])()

@@ -54,6 +54,8 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
             return f"its {key} is a {type(value).__name__}"
         if isinstance(value, int) and value < 0:
             return f"its {key} is {value}"
+    if "fit_loop" not in checkpoint["loops"]:  # Lightning would begin again at step 0 with these weights
+        return "its loops have no fit_loop"
     for name, value in _weights(checkpoint["state_dict"]):
         if not isinstance(name, str) or not isinstance(value, Tensor):
             return "its state_dict holds something other than tensors"

@@ -7,6 +7,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.run.names import printable
 
 OWN_KEYS = ("_target_", "_partial_")
 
@@ -21,7 +22,9 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     """
     target = node["_target_"]
     for key in nested_targets(node):
-        raise UserError(f"{key} is refused: a value of {target} is data, and names no class or function to call")
+        raise UserError(
+            f"{printable(key, 100)} is refused: a value of {target} is data, and names no class or function to call"
+        )
     values = {key: value for key, value in node.items() if key not in (*OWN_KEYS, "name")}
     try:
         function = partial(get_object(target), **values)

@@ -19,6 +19,7 @@ import bionets.models
 import bionets.tasks
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
+from bionets.experiment.run.names import printable
 from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.custom import is_file
@@ -49,7 +50,9 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
         if not (registered(section, target) or is_trusted(target, trust)):
             raise _refusal(place, f"{section}._target_", target)
         for key in nested_targets(node):
-            raise UserError(f"{place}: {section}.{key} is refused: a value names no class or function to call")
+            raise UserError(
+                f"{place}: {section}.{printable(key, 100)} is refused: a value names no class or function to call"
+            )
         for key, text in _texts({key: value for key, value in node.items() if key not in (*OWN_KEYS, *PLAIN)}, section):
             if key == "task.data" and is_file(text):
                 continue
@@ -102,9 +105,10 @@ def as_modules(trust: Any) -> tuple[str, ...]:
 
 
 def _refusal(place: object, key: str, name: str) -> UserError:
-    module = name.replace(":", ".").partition(".")[0]
+    module = printable(name.replace(":", ".").partition(".")[0], 60)
+    what = f"{printable(key, 100)}={printable(name, 100)}"
     return UserError(
-        f"{place}: {key}={name} is code that bionets does not know, and a folder may come from somebody else: "
+        f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
         f"if you know what it does, say trust={module}"
     )
 
