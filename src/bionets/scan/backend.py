@@ -56,7 +56,7 @@ class Gradients:
     weights: list[Tensor]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def shared_gradients(program_key: str, needs_x: tuple[bool, ...]) -> tuple[int | None, ...]:
     """`shared_gradient` of each stage of a program."""
     program = program_of(program_key)

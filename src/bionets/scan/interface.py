@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
+from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
-from bionets.scan.trace import UnsupportedStepError
 from bionets.scan.tree import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
