@@ -100,6 +100,8 @@ Description = tuple[tuple[int, ...], torch.dtype, torch.device]
 
 
 def _describe(leaf: Tensor) -> Description:
+    if leaf.layout is not torch.strided:
+        raise TypeError(f"scan needs dense tensors, got {leaf.layout}; use to_dense()")
     return leaf.shape, leaf.dtype, leaf.device
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
+from bionets.scan.eager import needs_reference
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
 from bionets.scan.tree import Tree
@@ -127,6 +128,11 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)
     layout = arguments.layout
+    if chosen != "reference" and (transform := needs_reference()):
+        if backend != "auto":
+            raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")
+        _warn_once(f"scan runs on the slow reference backend, which alone has {transform}")
+        chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
             return compiled_scan(stages, arguments, chosen)
@@ -134,8 +140,9 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
             if backend != "auto":
                 raise
             _warn_once(f"scan runs on the slow reference backend: {error}")
-    device = arguments.device.type  # torch.export cannot load a context that changes nothing
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
+    kind = arguments.device.type  # torch.export cannot load a context that changes nothing
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
         return reference_scan(stages, arguments)
 
 

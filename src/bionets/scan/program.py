@@ -8,6 +8,7 @@ import hashlib
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any
 
 import torch
@@ -56,12 +57,16 @@ class _Asking:
 _bound: LastUsed[Bound | _Asking] = LastUsed(1024)  # by the identity of a step
 _programs: "weakref.WeakValueDictionary[str, Program]" = weakref.WeakValueDictionary()  # by key
 _recent: LastUsed[Program] = LastUsed(1024)  # so that a step which is traced at every call finds its program
-_compiled: dict[str, Program] = {}  # named by the key in code of torch.compile
+_compiled: "dict[str, _Compiled]" = {}  # by the key that stands in code of torch.compile
+_numbers_of_compiled: dict[Hashable, int] = {}  # that end those keys
 
 
 def program_of(key: str) -> Program:
     """The program that `find_program` has registered under this key."""
-    return _programs[key]
+    program = _compiled[key].bound.program if key in _compiled else _programs.get(key)
+    if program is None:
+        raise RuntimeError(f"there is no step {key}: code of torch.export with a scan runs only where it was made")
+    return program
 
 
 def find_program(stages: tuple[Callable[..., Any], ...], arguments: Arguments) -> Bound:
@@ -69,20 +74,62 @@ def find_program(stages: tuple[Callable[..., Any], ...], arguments: Arguments) -
     trees = (arguments.x_tree, arguments.state_tree, arguments.params_tree)
     blocks, dtype = arguments.layout.blocks or (0,), arguments.layout.carry_dtype
     if torch.compiler.is_compiling():
-        return _program_for_compiler(stages, blocks, trees, dtype)
+        found = _program_for_compiler(stages, blocks, trees, dtype)
+        if isinstance(found, str):
+            raise UnsupportedStepError(found)
+        return found
     return _find_program(stages, blocks, trees, dtype, arguments)
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A step in code of torch.compile, which does not see what the step reads."""
+
+    bound: Bound
+    find: Callable[[], Bound | None]  # as it is now; None where the object behind the step is gone
 
 
 def _program_for_compiler(
     stages: tuple[Callable[..., Any], ...], blocks: tuple[int, ...], trees: tuple[Structure, ...], dtype: torch.dtype
-) -> Bound:
-    bound = _find_program(stages, blocks, trees, dtype, None)
-    _compiled[bound.program.key] = bound.program
-    return bound
+) -> Bound | str:
+    """The program under a key of its own, or why there is none; called while torch.compile reads the caller."""
+    found: Bound | str = torch.compiler.disable(_register_compiled)(stages, blocks, trees, dtype)
+    return found
 
 
 # torch.compiler.assume_constant_result, without importing torch.compile
 _program_for_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _register_compiled(
+    stages: tuple[Callable[..., Any], ...], blocks: tuple[int, ...], trees: tuple[Structure, ...], dtype: torch.dtype
+) -> Bound | str:
+    try:
+        bound = _find_program(stages, blocks, trees, dtype, None)
+    except UnsupportedStepError as error:
+        return str(error)
+    # an object is held weakly behind its method
+    references = tuple(weakref.WeakMethod(stage) if isinstance(stage, MethodType) else stage for stage in stages)
+
+    def find() -> Bound | None:
+        now = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
+        return None if None in now else _find_program(now, blocks, trees, dtype, None)
+
+    number = _numbers_of_compiled.setdefault((references, bound.program.key, bound.values), len(_compiled))
+    key = f"{bound.program.key}@{number}"
+    _compiled[key] = _Compiled(bound, find)
+    return replace(bound, program=replace(bound.program, key=key))
+
+
+def check_compiled(key: str) -> None:
+    """Raise RuntimeError if code of torch.compile holds a step that has changed."""
+    compiled = _compiled.get(key)
+    now = compiled and compiled.find()
+    if compiled and now and (now.program.key, now.values) != (compiled.bound.program.key, compiled.bound.values):
+        raise RuntimeError(
+            "the step of a scan reads something that has changed since torch.compile; hand it in through params, "
+            "or call torch.compiler.reset()"
+        )
 
 
 def _find_program(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bionets.scan.eager import is_eager
+from bionets.scan.eager import as_it_reads, is_eager
 
 SMALL = 1 << 18  # multiplications below which torch's product takes no longer
 
@@ -49,7 +49,7 @@ class _Project(torch.autograd.Function):
 
 def _rows(tensor: Tensor) -> Tensor:
     """`[T * B, N]` with each row together in memory."""
-    rows = tensor.flatten(0, -2)
+    rows = as_it_reads(tensor).flatten(0, -2)
     return rows if rows.stride(1) == 1 or rows.shape[1] == 1 else rows.contiguous()
 
 
@@ -78,6 +78,7 @@ class _SplitGates(torch.autograd.Function):
         side_by_side = all(
             gradient.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
             and gradient.stride() == first.stride()
+            and gradient.is_neg() == first.is_neg()
             and gradient.storage_offset() == first.storage_offset() + number * step
             for number, gradient in enumerate(gradients)
         )
