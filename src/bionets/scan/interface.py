@@ -42,9 +42,9 @@ def scan(
     Args:
         step: `step(x, state, params) -> (y, new_state)`, one time step: pure, elementwise, torch operations only.
             `y` is a tensor or a tuple of tensors, and may be one of the new states.
-        x: tensor or (named) tuple of tensors, each `[T, B, *N]`.
-        state: the initial state, tensor or (named) tuple of tensors `[B, *N]` (or broadcastable to it).
-        params: tensor or (named) tuple of tensors, each scalar or `[*N]` (or broadcastable to it).
+        x: tensor, or (named) tuple, list or dict of tensors, nested or not, each `[T, B, *N]`.
+        state: the initial state, a tree of tensors as x, each `[B, *N]` (or broadcastable to it).
+        params: a tree of tensors as x, each scalar or `[*N]` (or broadcastable to it).
         lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
         checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
@@ -57,7 +57,7 @@ def scan(
 
     Raises:
         ValueError: shapes, lengths or an option do not fit.
-        TypeError: an argument or a result of the step is no tensor or (named) tuple of tensors.
+        TypeError: an argument or a result of the step is no tensor or tree of tensors.
     """
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
     return _run((step,), arguments, backend)
