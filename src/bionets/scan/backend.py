@@ -26,6 +26,10 @@ class Call:
         self.time, self.batch, self.width = self.x[0].shape
 
     @property
+    def groups(self) -> tuple[list[Tensor], ...]:
+        return self.x, self.state, self.params, self.weights
+
+    @property
     def tensors(self) -> list[Tensor]:
         return [*self.x, *self.state, *self.params, *self.weights]
 

@@ -9,6 +9,7 @@ Assumed: nobody replaces functions inside classes of torch, the standard library
 """
 
 import builtins
+import collections
 import enum
 import functools
 import itertools
@@ -308,15 +309,16 @@ def _of_class(cls: type, checks: _Checks, path: tuple[int, ...]) -> Hashable:
         raise _Mutable("a metaclass")
     names = vars(cls)
     checks.all_of(names)
-    members: Any = cls.__members__ if isinstance(cls, enum.EnumMeta) else None
-    found: list[Hashable] = [cls]
+    members: Mapping[str, Any] = cls.__members__ if isinstance(cls, enum.EnumMeta) else {}
+    found: list[Hashable] = [cls, *(_of_member(member, checks, path) for member in members.values())]
     for name in names:
         value = checks.lookup(names, name)
-        if name in _OF_CLASSES or (members is not None and (name in members or name in _OF_ENUMS)):
+        if name in _OF_CLASSES or name in members or (members and name in _OF_ENUMS):
             continue
-        if isinstance(value, staticmethod | classmethod):
-            found.append(_key(value.__func__, checks, path))
-        elif type(value) is property:
+        value = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+        if getattr(getattr(value, "__code__", None), "co_filename", None) == collections.__file__:
+            continue  # a method that every named tuple has
+        if type(value) is property:
             found += [_key(each, checks, path) for each in (value.fget, value.fset, value.fdel)]
         elif type(value).__name__ != "_tuplegetter":
             found.append(_key(value, checks, path))
@@ -340,13 +342,17 @@ _OF_ENUMS = {name for name in vars(enum.Enum("_", "a")) if name.startswith("_")}
 
 
 def _of_enum(member: enum.Enum, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
+    return (_of_type(type(member), checks, path), _of_member(member, checks, path))
+
+
+def _of_member(member: enum.Enum, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
     names = vars(member)
     if checks is not None:
         checks.all_of(names)
         for name in names:
             checks.lookup(names, name)
     others = tuple((name, _key(names[name], checks, path)) for name in names if name not in _ENUM)
-    return (_of_type(type(member), checks, path), member.name, _key(member._value_, checks, path), others)
+    return (member.name, _key(member._value_, checks, path), others)
 
 
 def global_write(step: Any) -> str | None:

@@ -107,8 +107,8 @@ def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
 
 
 def _as_it_reads(call: Call) -> Call:
-    groups = {name: [as_it_reads(leaf) for leaf in getattr(call, name)] for name in ("x", "state", "params", "weights")}
-    return dataclasses.replace(call, **groups)
+    x, state, params, weights = ([as_it_reads(leaf) for leaf in group] for group in call.groups)
+    return dataclasses.replace(call, x=x, state=state, params=params, weights=weights)
 
 
 @functools.cache

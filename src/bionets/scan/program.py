@@ -112,7 +112,7 @@ def _register_compiled(
     references = tuple(weakref.WeakMethod(stage) if isinstance(stage, MethodType) else stage for stage in stages)
 
     def find() -> Bound | None:
-        now = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
+        now: Any = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
         return None if None in now else _find_program(now, blocks, trees, dtype, None)
 
     number = _numbers_of_compiled.setdefault((references, bound.program.key, bound.values), len(_compiled))

@@ -46,6 +46,7 @@ DEVICES = {"device", "get_device", "is_cpu", "is_cuda", "is_meta", "is_mps", "is
 RESHAPED = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 EXPANDED = {"expand", "expand_as", "broadcast_to"}
 MADE = {"zeros", "ones", "full", "new_zeros", "new_ones", "new_full"}
+IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
 MOVED = {"to", "cpu", "cuda"}
 VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "item", "is_nonzero", "equal"}
 
@@ -53,14 +54,20 @@ VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__con
 class Questions(TorchFunctionMode):
     """Sees every torch function of a step and every attribute of a tensor that it reads.
 
-    knows: whether a tensor comes from the arguments. at: " (line of the step)", for errors. asked: whether the step
-    has asked for a shape or a device.
+    knows: whether a tensor comes from the arguments. inputs: the addresses of those themselves. at: " (line of the
+    step)", for errors. asked: whether the step has asked for a shape or a device.
     """
 
     def __init__(
-        self, surroundings: Surroundings | None, knows: Callable[[Tensor], bool], at: Callable[[], str], example: int
+        self,
+        surroundings: Surroundings | None,
+        knows: Callable[[Tensor], bool],
+        inputs: set[int],
+        at: Callable[[], str],
+        example: int,
     ) -> None:
         super().__init__()
+        self.inputs = inputs
         self.surroundings = surroundings
         self.knows = knows
         self.at = at
@@ -92,6 +99,8 @@ class Questions(TorchFunctionMode):
                 raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.at()}")
             if name in REFUSED and not (name == "type" and len(args) > 1):
                 raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.at()}")
+            if args[0].data_ptr() in self.inputs and (name in IN_PLACE or (name.endswith("_") and name[:2] != "__")):
+                raise UnsupportedStepError(f"{name} changes an input of the step in place{self.at()}")
             if name in SIZES:
                 self._ask(name)
                 return self._size(name, self.shape_of(args[0]), args[1:], kwargs)
@@ -108,7 +117,7 @@ class Questions(TorchFunctionMode):
                 args, func = args[:1], torch.clone
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        shape = broadcast([self.shape_of(tensor) for tensor in tensors], "tensors in a step")
+        shape = broadcast([self.shape_of(tensor) for tensor in tensors if self.knows(tensor)], "tensors in a step")
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             self.set_shape(result, shape if tensors else result.shape)

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from bionets.scan.arguments import broadcast
@@ -78,8 +78,8 @@ def trace_stage(
     line = difference(graph.select(run.outputs), forward.select(again.outputs))
     if line is not None:
         raise UnsupportedStepError(
-            f"the step computes something else when it runs again; random numbers, counters and settings belong into x "
-            f"or params{line}"
+            f"{name_of(stage)} computes something else when it runs again; random numbers, counters and settings "
+            f"belong into x or params{line}"
         )
     one = Stage(graph, blocks, run.state_in, len(run.shapes), len(run.outputs) - len(run.shapes))
     return Traced(one, run.y_tree, run.state_tree, run.questions.asked or again.questions.asked, run.shapes)
@@ -102,7 +102,9 @@ class _Run:
         self.dtype = dtype
         self.builder = GraphBuilder(torch.finfo(dtype).eps)
         self.watch = watch = _Watch(self.builder, dtype, example)
-        self.questions = Questions(surroundings, watch.knows, lambda: f" ({_source_line(sys._getframe(1))})", example)
+        self.questions = Questions(
+            surroundings, watch.knows, watch.inputs, lambda: f" ({_source_line(sys._getframe(1))})", example
+        )
 
         def inputs(role: str, shapes: Sequence[Shape] | None, count: int) -> list[Tensor]:
             leaves = [watch.new_input(f"{role}{number}") for number in range(count)]
@@ -163,14 +165,17 @@ def difference(one: Graph, other: Graph) -> str | None:
     return None if str(one) == str(other) else ""
 
 
-def name_of(step: Callable[..., Any]) -> str:
+def name_of(step: Any) -> str:
     """The name of a step and where it stands, for errors."""
     function = inspect.unwrap(step)
     while isinstance(function, functools.partial):
         function = function.func
-    code = getattr(function, "__code__", None) or getattr(getattr(function, "__func__", None), "__code__", None)
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"the step {name}" + (f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else "")
+    if not hasattr(function, "__qualname__"):
+        function = function.forward if isinstance(function, nn.Module) else type(function).__call__
+    code = getattr(function, "__code__", None)  # of methods too
+    return f"the step {function.__qualname__}" + (
+        f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
+    )
 
 
 @contextlib.contextmanager

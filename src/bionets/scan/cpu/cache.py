@@ -97,7 +97,8 @@ def _make_room(place: Path, limit: int) -> None:
     found = []
     with os.scandir(place) as entries:
         for entry in entries:
-            if (entry.name.endswith(SUFFIX) or entry.name.startswith(UNFINISHED)) and entry.is_file(follow_symlinks=False):
+            ours = entry.name.endswith(SUFFIX) or entry.name.startswith(UNFINISHED)
+            if ours and entry.is_file(follow_symlinks=False):
                 status = entry.stat(follow_symlinks=False)
                 found.append((status.st_mtime_ns, status.st_size, entry.path))
     total = sum(size for _, size, _ in found)
@@ -122,7 +123,10 @@ def _usable(place: Path | None, create: bool) -> Path | None:
     except (OSError, RuntimeError):  # it is not there or cannot be looked at
         return None
     if stranger is not None:
-        _warn(f"compiled kernels are not kept: {stranger} is not yours alone to write; chmod go-w, or set BIONETS_CACHE")
+        _warn(
+            f"compiled kernels are not kept: {stranger} is not yours alone to write; "
+            "chmod go-w, or set BIONETS_CACHE to a folder that is"
+        )
         return None
     return place
 
