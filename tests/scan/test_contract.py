@@ -11,6 +11,7 @@ import enum
 import functools
 import gc
 import math
+import operator
 import os
 import random
 import sys
@@ -295,6 +296,29 @@ def a_property() -> Case:
 
     cell = Cell()
     return scaled(lambda: cell.slope), lambda: setattr(cell, "kept", 3.0)
+
+
+@case
+def method_behind_a_wrapper() -> Case:
+    def passing(function: Any) -> Any:
+        return lambda *arguments: function(*arguments)
+
+    class Cell:
+        slope = 1.0
+
+        @passing
+        def step(self, x: Tensor, h: Tensor, params: Any) -> Any:
+            h = self.slope * torch.tanh(h + x)
+            return h, h
+
+    cell = Cell()
+    return cell.step, lambda: setattr(cell, "slope", 3.0)
+
+
+@case
+def operator_of_an_object() -> Case:
+    settings = types.SimpleNamespace(slope=1.0)
+    return scaled(functools.partial(operator.attrgetter("slope"), settings)), lambda: setattr(settings, "slope", 3.0)
 
 
 @case
@@ -739,6 +763,44 @@ def test_other_containers_are_refused_by_name(backend: str) -> None:
         scan(step, X, STATE, backend=backend)
     with pytest.raises(TypeError, match=r"params\['a'\] must be a tensor, .* found float"):
         scan(step, X, STATE, {"a": 0.5}, backend=backend)
+
+
+def test_methods_of_named_tuples_of_tensors_are_read_anew() -> None:
+    gain = 1.0
+
+    class Params(NamedTuple):
+        weight: Tensor
+
+        @property
+        def scaled(self) -> Tensor:
+            return self.weight * gain
+
+    def step(x: Tensor, h: Tensor, params: Params) -> Any:
+        h = torch.tanh(h + x * params.scaled)
+        return h, h
+
+    for value in (1.0, 3.0):
+        gain = value
+        found, expected = (
+            scan(step, X, STATE, Params(torch.ones(3)), backend=backend)[0] for backend in ("numba", "reference")
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_tensors_with_operations_of_their_own_run_on_the_reference() -> None:
+    class Doubled(Tensor):
+        @classmethod
+        def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = super().__torch_function__(func, types, args, kwargs or {})
+            return result * 2 if func is torch.tanh else result
+
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        return torch.tanh(x), h
+
+    x = X.clone().as_subclass(Doubled)
+    with pytest.warns(UserWarning, match="Doubled, with operations of its own"):
+        found, _ = scan(step, x, STATE)
+    torch.testing.assert_close(found, scan(step, x, STATE, backend="reference")[0])
 
 
 def test_an_error_inside_a_step_names_its_line() -> None:

@@ -28,6 +28,12 @@ def needs_reference() -> str | None:
     return None
 
 
+def has_own_operations(tensor: Tensor) -> bool:
+    """Whether a tensor is of a class with operations of its own, which only the reference backend calls."""
+    kind = type(tensor)
+    return kind is not Tensor and kind.__torch_function__ is not torch._C._disabled_torch_function_impl
+
+
 def as_it_reads(tensor: Tensor) -> Tensor:
     """The tensor, with its values in memory as they read: neither negated lazily nor zero without memory."""
     if tensor._is_zerotensor():  # private: no public name for it

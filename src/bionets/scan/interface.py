@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
-from bionets.scan.eager import needs_reference
+from bionets.scan.eager import has_own_operations, needs_reference
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
 from bionets.scan.tree import Tree
@@ -135,6 +135,9 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
         chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
+            for leaf in (*arguments.x, *arguments.state, *arguments.params, *arguments.weights):
+                if has_own_operations(leaf):
+                    raise UnsupportedStepError(f"an argument is a {type(leaf).__name__}, with operations of its own")
             return compiled_scan(stages, arguments, chosen)
         except UnsupportedStepError as error:
             if backend != "auto":

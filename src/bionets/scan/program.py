@@ -18,7 +18,7 @@ from bionets.scan.graph import Graph, Node
 from bionets.scan.identity import LastUsed, global_write, identify
 from bionets.scan.questions import Surroundings, UnsupportedStepError
 from bionets.scan.trace import Stage, name_of, trace_stage
-from bionets.scan.tree import Structure, count_leaves
+from bionets.scan.tree import Structure, count_leaves, named_tuples
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _find_program(
     dtype: torch.dtype,
     arguments: Arguments | None,
 ) -> Bound:
-    steps = tuple(map(identify, stages))
+    steps = tuple(map(identify, (*stages, *named_tuples(trees))))  # methods of named tuples are part of the step
     if None in steps:
         return _trace_program(stages, blocks, trees, dtype, surroundings_of(arguments))[0]
     identity: Hashable = (steps, blocks, trees, dtype, torch.get_default_dtype())

@@ -37,7 +37,7 @@ class Reads:
 def reads_of(code: CodeType) -> Reads:
     """The reads of a function, given its code."""
     chains: dict[str, set[Chain]] = {"global": set(), "free": set()}
-    known, write, first = True, None, False
+    known, write, first = True, None, not code.co_argcount  # with *args alone it may be read as a part of them
     argument = code.co_varnames[0] if code.co_argcount else ""
     for part in _with_nested(code):
         instructions = [each for each in dis.get_instructions(part) if each.opname != "EXTENDED_ARG"]

@@ -1,5 +1,6 @@
 """Trees: a tensor, or a tuple, named tuple, list or dict of trees. Their leaves, and their structure."""
 
+import functools
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,17 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Tree:
 
 def count_leaves(structure: Structure) -> int:
     return sum(map(count_leaves, structure[2:])) if isinstance(structure, tuple) else 1
+
+
+@functools.lru_cache(maxsize=1024)
+def named_tuples(structures: tuple[Structure, ...]) -> tuple[type, ...]:
+    """The classes of named tuples in these structures, which may have methods."""
+    found: list[type] = []
+    for structure in structures:
+        if isinstance(structure, tuple):
+            kind, _, *parts = structure
+            found += [*([kind] if hasattr(kind, "_fields") else []), *named_tuples(tuple(parts))]
+    return tuple(dict.fromkeys(found))
 
 
 def _collect(tree: Tree, name: str, leaves: list[Tensor]) -> Structure:
