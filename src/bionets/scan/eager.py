@@ -13,13 +13,14 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
         and all(type(tensor) is Tensor or type(tensor) is nn.Parameter for tensor in tensors)
     )
 
 
 def needs_reference() -> str | None:
     """The function transform around a call that only the reference backend can follow, if there is one."""
-    if forward_ad._current_level >= 0:  # private: the public functions answer only inside of a level
+    if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions answer only inside of a level
         return "forward-mode differentiation (torch.func.jvp, dual numbers)"
     if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
         stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public way to ask
