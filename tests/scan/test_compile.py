@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bionets.scan import dense_scan, scan, split_gates
 from bionets.scan.operator import scan_forward
-from bionets.scan.program import _programs_by_key
+from bionets.scan.program import _programs
 
 from .cells import CELLS, brc, leaves_of, nbrc
 
@@ -58,7 +58,7 @@ def test_the_operator_obeys_torch_rules() -> None:
     w = torch.ones(5)
     scan(brc, (x, x, x), torch.zeros(3, 5), (w, w), backend="numba")
     leaves = [torch.randn(4, 3, 5, requires_grad=True) for _ in range(3)]
-    counts = [(k, (p.x, p.params, p.state, p.stages[0].blocks)) for k, p in _programs_by_key.items()]
+    counts = [(k, (p.x, p.params, p.state, p.stages[0].blocks)) for k, p in _programs.items()]
     program = next(key for key, count in counts if count == (3, 2, 1, 0))
     arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], None, program, False, 1, "numba", True)
     torch.library.opcheck(scan_forward, arguments, test_utils=("test_schema", "test_faketensor"))

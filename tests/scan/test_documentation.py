@@ -32,9 +32,21 @@ def test_the_adaptive_neuron_adapts() -> None:
     assert counts["numba"][0] > counts["numba"][1] > 0
 
 
+def test_the_annealed_step_follows_its_slope() -> None:
+    names = run(BLOCKS[1])
+    step = names["partial"](names["lif"], slope=8.0)
+    torch.manual_seed(0)
+    x = torch.randn(10, 2, 4, requires_grad=True)
+    gradients = [
+        torch.autograd.grad(scan(step, x, torch.zeros(2, 4), backend=backend)[0].sum(), x)[0]
+        for backend in ("auto", "reference")
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
 def test_the_spike_function_of_your_own() -> None:
     v = torch.tensor([-0.1, 0.0, 0.2], requires_grad=True)
-    spike = run(BLOCKS[1])["exponential"](v)
+    spike = run(BLOCKS[2])["exponential"](v)
     assert spike.tolist() == [0.0, 1.0, 1.0]
     (gradient,) = torch.autograd.grad(spike.sum(), v)
     torch.testing.assert_close(gradient, 2.5 * torch.exp(-5 * v.detach().abs()))

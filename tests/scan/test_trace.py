@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bionets.scan import scan, surrogate
 from bionets.scan.arguments import read_arguments
-from bionets.scan.program import Program, find_program, identify
+from bionets.scan.identity import identify
+from bionets.scan.program import Program, find_program
 
 from .cells import SURROGATES, brc
 
@@ -18,7 +19,7 @@ X, STATE = torch.randn(4, 2, 3), torch.zeros(2, 3)
 
 
 def program(step: Any, x: Any = X, state: Any = STATE, params: Any = ()) -> Program:
-    return find_program((step,), read_arguments(x, state, params, (), None, False, 1))
+    return find_program((step,), read_arguments(x, state, params, (), None, False, 1)).program
 
 
 def test_forward_needs_no_derivative_and_backward_saves_no_gate() -> None:

@@ -100,6 +100,8 @@ Description = tuple[tuple[int, ...], torch.dtype, torch.device]
 
 
 def _describe(leaf: Tensor) -> Description:
+    if leaf.layout is not torch.strided:
+        raise TypeError(f"scan needs dense tensors, got {leaf.layout}; use to_dense()")
     return leaf.shape, leaf.dtype, leaf.device
 
 
@@ -122,11 +124,11 @@ def read_layout(
     for shape, *_ in x:
         if len(shape) < 2:
             raise ValueError(f"x must be [T, B, *N], got {list(shape)}")
-    time, batch, *inner = _broadcast([shape for shape, *_ in x] + [(1, *shape) for shape, *_ in state], "x and state")
+    time, batch, *inner = broadcast([shape for shape, *_ in x] + [(1, *shape) for shape, *_ in state], "x and state")
     if any(shape[0] != time for shape, *_ in x):
         raise ValueError(f"the tensors of x differ in T: {[shape[0] for shape, *_ in x]}")
     for shape, *_ in params:
-        if len(shape) > len(inner) or _broadcast([shape, tuple(inner)], "params and state") != tuple(inner):
+        if len(shape) > len(inner) or broadcast([shape, tuple(inner)], "params and state") != tuple(inner):
             raise ValueError(f"params must be scalar or {inner} (x and state without T and B), got {list(shape)}")
     for shape, *_ in weights:
         if len(inner) != 1:
@@ -144,9 +146,9 @@ def read_layout(
     return Layout(time, batch, tuple(inner), blocks, carry, output)
 
 
-def _broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
+def broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
     """torch.broadcast_shapes, which at its first call would import sympy for the better part of a second."""
-    longest = max(map(len, shapes))
+    longest = max([0, *map(len, shapes)])
     result = [1] * longest
     for shape in shapes:
         for axis, size in enumerate(shape, longest - len(shape)):

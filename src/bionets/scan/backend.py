@@ -26,6 +26,10 @@ class Call:
         self.time, self.batch, self.width = self.x[0].shape
 
     @property
+    def groups(self) -> tuple[list[Tensor], ...]:
+        return self.x, self.state, self.params, self.weights
+
+    @property
     def tensors(self) -> list[Tensor]:
         return [*self.x, *self.state, *self.params, *self.weights]
 
@@ -56,7 +60,7 @@ class Gradients:
     weights: list[Tensor]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def shared_gradients(program_key: str, needs_x: tuple[bool, ...]) -> tuple[int | None, ...]:
     """`shared_gradient` of each stage of a program."""
     program = program_of(program_key)

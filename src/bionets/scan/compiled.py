@@ -8,7 +8,7 @@ from torch import Tensor
 from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
 from bionets.scan.operator import run_scan
-from bionets.scan.program import find_program
+from bionets.scan.program import Bound, find_program
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
@@ -16,14 +16,15 @@ from bionets.scan.tree import unflatten
 
 
 def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -> tuple[Any, Any]:
-    program, layout = find_program(stages, arguments), arguments.layout
+    bound, layout = find_program(stages, arguments), arguments.layout
+    program = bound.program
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
     weights = arguments.weights if backend == "numba" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
         [_flat_rows(leaf, layout) for leaf in arguments.x],
         [_like_state(leaf, layout) for leaf in arguments.state],
-        [_flat_param(leaf, layout, arguments.device) for leaf in arguments.params],
+        [_flat_param(leaf, layout, arguments.device) for leaf in arguments.params] + _numbers(bound, arguments.device),
         [weight.to(program.dtype) for weight in weights],
         arguments.lengths,
         arguments.reverse,
@@ -62,6 +63,11 @@ def _flat_param(leaf: Tensor, layout: Layout, device: torch.device) -> Tensor:
     if leaf.shape != layout.shape:
         leaf = leaf.expand(layout.shape)
     return (leaf if leaf.dim() == 1 else leaf.reshape(-1)).contiguous()
+
+
+def _numbers(bound: Bound, device: torch.device) -> list[Tensor]:
+    """The numbers of a step that are parameters of its program, `[1]` each."""
+    return [torch.full((1,), value, dtype=bound.program.dtype, device=device) for value in bound.values]
 
 
 def _unflatten(leaf: Tensor, layout: Layout) -> Tensor:

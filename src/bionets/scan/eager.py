@@ -1,9 +1,10 @@
-"""When a shortcut may be taken that only plain eager PyTorch allows."""
+"""What else looks at a call: modes, function transforms, compilers; and tensors whose memory is not their value."""
 
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 
 def is_eager(tensors: Iterable[Tensor]) -> bool:
@@ -12,5 +13,30 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
         and all(type(tensor) is Tensor or type(tensor) is nn.Parameter for tensor in tensors)
     )
+
+
+def needs_reference() -> str | None:
+    """The function transform around a call that only the reference backend can follow, if there is one."""
+    if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions answer only inside of a level
+        return "forward-mode differentiation (torch.func.jvp, dual numbers)"
+    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public way to ask
+        if any(each.key() == torch._C._functorch.TransformType.Grad for each in stack):
+            return "a gradient of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
+    return None
+
+
+def has_own_operations(tensor: Tensor) -> bool:
+    """Whether a tensor is of a class with operations of its own, which only the reference backend calls."""
+    kind = type(tensor)
+    return kind is not Tensor and kind.__torch_function__ is not torch._C._disabled_torch_function_impl
+
+
+def as_it_reads(tensor: Tensor) -> Tensor:
+    """The tensor, with its values in memory as they read: neither negated lazily nor zero without memory."""
+    if tensor._is_zerotensor():  # private: no public name for it
+        return tensor.clone()
+    return tensor.resolve_neg()

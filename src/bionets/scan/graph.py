@@ -85,10 +85,16 @@ class Graph:
         return Graph(nodes, {name: new_number[number] for name, number in wanted.items()})
 
     def __str__(self) -> str:
-        """One line for each node; equal for equal graphs, so that it serves as a key."""
+        return self.text()
+
+    def text(self, constants: bool = True) -> str:
+        """One line for each node; equal for equal graphs, so that it serves as a key. Without `constants`, also equal
+        for graphs that differ in the values of their constants."""
         lines = []
         for number, node in enumerate(self.nodes):
-            detail = node.value.hex() if node.op == "constant" else node.name or " ".join(map(str, node.inputs))
+            detail = node.name or " ".join(map(str, node.inputs))
+            if node.op == "constant":
+                detail = node.value.hex() if constants else ""
             lines.append(f"{number} {node.op} {detail}")
         return "\n".join([*lines, " ".join(f"{name}={number}" for name, number in self.outputs.items())])
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
+from bionets.scan.eager import has_own_operations, needs_reference
+from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
-from bionets.scan.trace import UnsupportedStepError
 from bionets.scan.tree import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
@@ -41,9 +42,9 @@ def scan(
     Args:
         step: `step(x, state, params) -> (y, new_state)`, one time step: pure, elementwise, torch operations only.
             `y` is a tensor or a tuple of tensors, and may be one of the new states.
-        x: tensor or (named) tuple of tensors, each `[T, B, *N]`.
-        state: the initial state, tensor or (named) tuple of tensors `[B, *N]` (or broadcastable to it).
-        params: tensor or (named) tuple of tensors, each scalar or `[*N]` (or broadcastable to it).
+        x: tensor, or (named) tuple, list or dict of tensors, nested or not, each `[T, B, *N]`.
+        state: the initial state, a tree of tensors as x, each `[B, *N]` (or broadcastable to it).
+        params: a tree of tensors as x, each scalar or `[*N]` (or broadcastable to it).
         lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
         checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
@@ -56,7 +57,7 @@ def scan(
 
     Raises:
         ValueError: shapes, lengths or an option do not fit.
-        TypeError: an argument or a result of the step is no tensor or (named) tuple of tensors.
+        TypeError: an argument or a result of the step is no tensor or tree of tensors.
     """
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
     return _run((step,), arguments, backend)
@@ -127,15 +128,24 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)
     layout = arguments.layout
+    if chosen != "reference" and (transform := needs_reference()):
+        if backend != "auto":
+            raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")
+        _warn_once(f"scan runs on the slow reference backend, which alone has {transform}")
+        chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
+            for leaf in (*arguments.x, *arguments.state, *arguments.params, *arguments.weights):
+                if has_own_operations(leaf):
+                    raise UnsupportedStepError(f"an argument is a {type(leaf).__name__}, with operations of its own")
             return compiled_scan(stages, arguments, chosen)
         except UnsupportedStepError as error:
             if backend != "auto":
                 raise
             _warn_once(f"scan runs on the slow reference backend: {error}")
-    device = arguments.device.type  # torch.export cannot load a context that changes nothing
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext():
+    kind = arguments.device.type  # torch.export cannot load a context that changes nothing
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():
         return reference_scan(stages, arguments)
 
 

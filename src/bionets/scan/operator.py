@@ -5,6 +5,7 @@ An operator takes tensors, numbers and strings: the step is named by the key of 
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.eager import is_eager
-from bionets.scan.program import program_of
+from bionets.scan.eager import as_it_reads, is_eager
+from bionets.scan.program import check_compiled, program_of
 
 MODULES = {"numba": "bionets.scan.cpu.numba_backend", "triton": "bionets.scan.gpu.backend"}
 
@@ -36,6 +37,7 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
 
 def _forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
     """y, the final state, and with `keep` the histories that the backward pass needs beside y."""
+    call = _as_it_reads(call)
     with _no_autocast(call):
         y, final, histories = backend_module(backend).forward(call, keep)
     return [*y, *final, *histories]
@@ -50,6 +52,7 @@ def _backward(
     needs_params: Sequence[bool],
 ) -> list[Tensor]:
     """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params and weights."""
+    call, gradients = _as_it_reads(call), [leaf if leaf is None else as_it_reads(leaf) for leaf in gradients]
     grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
     with _no_autocast(call):
         found = backend_module(backend).backward(
@@ -79,6 +82,8 @@ def _differentiate(
     states, x, state, params, weights = _cut(saved, (program.state, program.x, program.state, program.params))
     call = Call(program, x, state, params, weights, lengths, reverse, every)
     watched = torch.is_grad_enabled() or not is_eager(call.tensors)
+    if torch._C._are_functorch_transforms_active():
+        importlib.import_module("bionets.scan.vmap")
     backward = _backward_by_operator if watched else _backward
     found = backward(call, backend, states, gradients, needs_x, needs_params)
     grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())
@@ -99,6 +104,11 @@ def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
         parts.append(list(sequence[start : start + count]))
         start += count
     return [*parts, list(sequence[start:])]
+
+
+def _as_it_reads(call: Call) -> Call:
+    x, state, params, weights = ([as_it_reads(leaf) for leaf in group] for group in call.groups)
+    return dataclasses.replace(call, x=x, state=state, params=params, weights=weights)
 
 
 @functools.cache
@@ -124,6 +134,11 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         program = ctx.options[0]
+        if any(leaf is not None and torch._C._functorch.is_legacy_batchedtensor(leaf) for leaf in gradients):
+            raise RuntimeError(
+                "scan has no batched gradients (is_grads_batched, vectorize=True) on compiled backends; "
+                "use torch.vmap of torch.autograd.grad, or backend='reference'"
+            )
         needs = _cut(ctx.needs_input_grad, (2, program.x, program.state, program.params))
         grads = _differentiate(ctx, gradients, needs[1], needs[3])
         return (None, None, *(gradient for group in grads for gradient in group))
@@ -135,6 +150,7 @@ INPUTS = (
     "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor? lengths, "
     "str program, bool reverse, int checkpoint_every, str backend"
 )
+PROGRAM = 5  # its place among them
 
 
 def _forward_by_operator(call: Call, backend: str, keep: bool) -> list[Tensor]:
@@ -169,6 +185,7 @@ def _call(inputs: Sequence[Any]) -> tuple[Call, str]:
 
 def _scan(*arguments: Any) -> list[Tensor]:
     *inputs, keep = arguments
+    check_compiled(inputs[PROGRAM])
     return _forward(*_call(inputs), keep)
 
 

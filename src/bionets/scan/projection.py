@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bionets.scan.eager import is_eager
+from bionets.scan.eager import as_it_reads, is_eager
 
 SMALL = 1 << 18  # multiplications below which torch's product takes no longer
 
@@ -37,7 +37,7 @@ class _Project(torch.autograd.Function):
         from bionets.scan.cpu.numba_matrix import multiply, multiply_transposed
 
         x, weight = ctx.saved_tensors
-        if torch.is_grad_enabled():  # second derivatives are wanted
+        if torch.is_grad_enabled() or not is_eager((gradient,)):  # second derivatives, or torch.vmap of this one
             return gradient @ weight, gradient.flatten(0, -2).T @ x.flatten(0, -2)
         needs_x, needs_weight = ctx.needs_input_grad
         grad_x = multiply(_rows(gradient), weight).unflatten(0, x.shape[:-1]) if needs_x else None
@@ -49,7 +49,7 @@ class _Project(torch.autograd.Function):
 
 def _rows(tensor: Tensor) -> Tensor:
     """`[T * B, N]` with each row together in memory."""
-    rows = tensor.flatten(0, -2)
+    rows = as_it_reads(tensor).flatten(0, -2)
     return rows if rows.stride(1) == 1 or rows.shape[1] == 1 else rows.contiguous()
 
 
@@ -75,9 +75,10 @@ class _SplitGates(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         first, step = gradients[0], gradients[0].shape[-1]
         row = len(gradients) * step
-        side_by_side = all(
+        side_by_side = is_eager(gradients) and all(
             gradient.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
             and gradient.stride() == first.stride()
+            and gradient.is_neg() == first.is_neg()
             and gradient.storage_offset() == first.storage_offset() + number * step
             for number, gradient in enumerate(gradients)
         )

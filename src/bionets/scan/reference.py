@@ -13,7 +13,7 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
     """Run the stages over all of time, one torch operation after the other. Any device, any number of derivatives."""
     carry, shape = arguments.layout.carry_dtype, arguments.state_shape
     x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
-    params = unflatten(arguments.params_tree, [leaf.to(carry) for leaf in arguments.params])
+    params = [leaf.to(carry) for leaf in arguments.params]
     weights = [weight.to(carry) for weight in whole_weights(arguments)]
     state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
     ys: list[list[Tensor]] = []
@@ -44,7 +44,7 @@ def one_step(
     stages: tuple[Any, ...],
     x: Any,
     state: list[Tensor],
-    params: Any,
+    params: list[Tensor],
     weights: list[Tensor],
     arguments: Arguments,
 ) -> tuple[list[Tensor], list[Tensor], Structure]:
@@ -53,11 +53,12 @@ def one_step(
     tree = unflatten(arguments.state_tree, state)
     y: Any = None
     for number, stage in enumerate(stages):
+        own = unflatten(arguments.params_tree, params)  # a new list or dict, in case that a stage writes into it
         if weights:
             products = (flatten(tree, "state")[0][0] @ weights[number].T).split(shape[-1] or 1, dim=-1)
-            y, tree = stage(x, products[0] if len(products) == 1 else products, tree, params)
+            y, tree = stage(x, products[0] if len(products) == 1 else products, tree, own)
         else:
-            y, tree = stage(x, tree, params)
+            y, tree = stage(x, tree, own)
     new_state, new_tree = flatten(tree, "the new state")
     y_leaves, y_tree = flatten(y, "y")
     if new_tree != arguments.state_tree:

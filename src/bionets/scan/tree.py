@@ -1,12 +1,13 @@
-"""Trees: a tensor, or a (named) tuple of trees. Their leaves, and their structure as something to compare by."""
+"""Trees: a tensor, or a tuple, named tuple, list or dict of trees. Their leaves, and their structure."""
 
+import functools
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
 
 Tree = Any
-Structure = Hashable  # LEAF for a tensor; for a tuple its type and the structures of its parts
+Structure = Hashable  # LEAF for a tensor; else the type of the node, the keys of a dict, the structures of the parts
 LEAF = "tensor"
 
 
@@ -22,21 +23,40 @@ def unflatten(structure: Structure, leaves: Iterable[Any]) -> Tree:
 
 
 def count_leaves(structure: Structure) -> int:
-    return sum(map(count_leaves, structure[1:])) if isinstance(structure, tuple) else 1
+    return sum(map(count_leaves, structure[2:])) if isinstance(structure, tuple) else 1
+
+
+@functools.lru_cache(maxsize=1024)
+def named_tuples(structures: tuple[Structure, ...]) -> tuple[type, ...]:
+    """The classes of named tuples in these structures, which may have methods."""
+    found: list[type] = []
+    for structure in structures:
+        if isinstance(structure, tuple):
+            kind, _, *parts = structure
+            found += [*([kind] if hasattr(kind, "_fields") else []), *named_tuples(tuple(parts))]
+    return tuple(dict.fromkeys(found))
 
 
 def _collect(tree: Tree, name: str, leaves: list[Tensor]) -> Structure:
     if isinstance(tree, Tensor):
         leaves.append(tree)
         return LEAF
-    if isinstance(tree, tuple | list):
-        return (type(tree), *[_collect(part, name, leaves) for part in tree])
-    raise TypeError(f"{name} must be a tensor or a (named) tuple of tensors, found {type(tree).__name__}")
+    kind = type(tree)
+    if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+        return (kind, None, *[_collect(part, name, leaves) for part in tree])
+    if kind is dict:
+        if not all(isinstance(key, str) for key in tree):
+            raise TypeError(f"the keys of a dict in {name} must be strings, got {', '.join(map(repr, tree))}")
+        keys = tuple(sorted(tree))  # equal dicts have one structure, in whatever order they were filled
+        return (kind, keys, *[_collect(tree[key], f"{name}[{key!r}]", leaves) for key in keys])
+    raise TypeError(f"{name} must be a tensor, or a (named) tuple, list or dict of tensors, found {kind.__name__}")
 
 
 def _build(structure: Structure, leaves: Iterator[Any]) -> Tree:
     if not isinstance(structure, tuple):
         return next(leaves)
-    kind, *parts = structure
+    kind, keys, *parts = structure
     built = [_build(part, leaves) for part in parts]
+    if keys is not None:
+        return dict(zip(keys, built, strict=True))
     return kind(*built) if hasattr(kind, "_fields") else kind(built)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.operator import run_scan
+from bionets.scan.operator import run_scan, scan_backward
 from bionets.scan.program import program_of
 
 Axis = int | None  # along which a tensor is batched
@@ -72,3 +72,24 @@ def _widen(leaf: Tensor, axis: Axis, size: int, width: int) -> Tensor:
 
 
 torch.library.register_vmap("bionets::scan", _join_scans)
+
+
+def _run_backwards(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
+    """The operator `bionets::scan_backward` for batched tensors, one after the other: so it is for the rows of a
+    Jacobian, which share all but the gradients."""
+    tensors = arguments[:6]  # gradients, states, x, state, params, weights
+    found = []
+    for i in range(info.batch_size):
+        one = [
+            [_select(leaf, axis, i) for leaf, axis in zip(group, of_group or (None,) * len(group), strict=True)]
+            for group, of_group in zip(tensors, axes, strict=False)
+        ]
+        found.append(scan_backward(*one, _select(arguments[6], axes[6], i), *arguments[7:]))
+    return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
+
+
+def _select(leaf: Tensor | None, axis: Axis, index: int) -> Tensor | None:
+    return leaf if leaf is None or axis is None else leaf.select(axis, index)
+
+
+torch.library.register_vmap("bionets::scan_backward", _run_backwards)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from .download import download
-from .image_files import only_one_process
 from .unpack import unpack
 
 Events = NDArray[Any]
@@ -174,7 +174,7 @@ def _download(files: EventFiles, folder: Path, split: str) -> None:
     archive = files.archives[split == "test"]
     file = folder.parent / archive.name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_one_process(folder.parent / ".lock"):
+    with FileLock(folder.parent / ".lock"):  # one process
         if folder.is_dir():  # another process was faster
             return
         try:

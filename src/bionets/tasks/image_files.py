@@ -1,11 +1,9 @@
 """The files of MNIST, Fashion-MNIST, KMNIST and QMNIST: where they are published, and how they come to this machine."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from torch import Tensor
 
 from .download import download
@@ -96,7 +94,7 @@ def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path
     folder = data_dir / files.name
     if any(_present(folder, name) is None for name in files.files):
         folder.mkdir(parents=True, exist_ok=True)
-        with only_one_process(folder / ".lock"):
+        with FileLock(folder / ".lock"):  # one process downloads
             for name, md5 in files.files.items():
                 if _present(folder, name) is None:
                     _download(files, name, md5, folder, progress)
@@ -128,10 +126,3 @@ def _download(files: ImageFiles, name: str, md5: str, folder: Path, progress: bo
             f"put the files into {folder}, or name the folder above one that has them with paths.data_dir or "
             "BIONETS_DATA"
         ) from error
-
-
-@contextmanager
-def only_one_process(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -68,7 +68,7 @@ def test_a_trial_that_is_held_is_left_alone_and_one_that_is_not_goes_on(tmp_path
     assert other is not None
     assert Study(settings(tmp_path, 2), "min").next(SPACE) is None
     values = dict(held.values)
-    held._lock.close()  # as the system does when a process dies
+    held._lock.release()  # as the system does when a process dies
     again = Study(settings(tmp_path, 2), "min").next(SPACE)
     assert again is not None
     assert (again.number, again.values) == (held.number, values)

@@ -1,6 +1,5 @@
 """A run is a folder: everything that is later read (evaluate, compare, resume, figures) is read from here."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from bionets.experiment.errors import Busy, UserError
@@ -145,13 +145,14 @@ class RunFolder:
         The lock is the system's, so it ends with the process, however that ends.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(
-                    f"another process is training {self.path}: wait for it, or choose another seed or name"
-                ) from error
+        lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
+        try:
+            held = lock.acquire()
+        except Timeout as error:
+            raise Busy(
+                f"another process is training {self.path}: wait for it, or choose another seed or name"
+            ) from error
+        with held:
             if self.complete():
                 raise Busy(f"another process has just completed {self.path}: the same command shows its results")
             for left in self.path.rglob(".*.partial"):  # by a process that was killed while it wrote

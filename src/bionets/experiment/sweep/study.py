@@ -6,7 +6,6 @@ holds, was left behind, and whoever asks next goes on with it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import secrets
 import warnings
@@ -14,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
+from filelock import BaseFileLock, FileLock, Timeout
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -137,27 +137,25 @@ class Study:
         """The best of the complete trials."""
         return self._study.best_trial if any(one.state == TrialState.COMPLETE for one in self.trials()) else None
 
-    def _hold(self, number: int) -> IO[str] | None:
-        lock = (self.locks / str(number)).open("a")
+    def _hold(self, number: int) -> BaseFileLock | None:
+        lock = FileLock(self.locks / str(number), timeout=0, thread_local=False)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+            lock.acquire()
+        except Timeout:
             return None
         return lock
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No other process asks for a trial, or ends one, meanwhile."""
-        with (self.settings.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.settings.folder / ".lock"):
             yield
 
 
 class StudyTrial:
     """One trial, held by this process; its values are those of the study's samplers."""
 
-    def __init__(self, study: Study, trial: optuna.Trial, lock: IO[str]) -> None:
+    def __init__(self, study: Study, trial: optuna.Trial, lock: BaseFileLock) -> None:
         self._study, self._trial, self._lock = study, trial, lock
         self.mode, self.number, self.values = study.mode, trial.number, trial.params
         self.monitor: str | None = None
@@ -187,8 +185,8 @@ class StudyTrial:
     def _tell(self, state: TrialState, value: float | None = None) -> None:
         with self._study.alone():  # or it would seem left behind between its end and that of its lock
             self._trial.study.tell(self.number, value, state)
-            Path(self._lock.name).unlink()
-            self._lock.close()
+            Path(self._lock.lock_file).unlink()
+            self._lock.release()
 
 
 def connect(url: str) -> optuna.storages.RDBStorage:

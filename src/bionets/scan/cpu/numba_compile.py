@@ -109,4 +109,5 @@ def _forget_lock() -> None:
     _lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

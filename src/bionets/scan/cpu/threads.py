@@ -106,4 +106,5 @@ def _forget() -> None:
     _forked = True  # OpenMP does not survive a fork
 
 
-os.register_at_fork(after_in_child=_forget)  # a forked child has no threads but its own
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)  # a forked child has no threads but its own

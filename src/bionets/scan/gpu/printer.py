@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
 from bionets.scan.program import Program
-from bionets.scan.trace import UnsupportedStepError
+from bionets.scan.questions import UnsupportedStepError
 
 OPERATIONS: dict[str, str] = {
     "neg": "-{0}",

@@ -1,0 +1,204 @@
+"""What a step may ask a tensor beside its value, and what it is answered while it is traced.
+
+A trace runs on tensors of a few elements. Asked for their shape or device, they answer as the real arguments of the
+call would, and the program is then used for that shape or device alone.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes  # private; torch's own tracers use it
+
+from bionets.scan.arguments import broadcast
+
+Shape = tuple[int, ...]
+
+
+class UnsupportedStepError(NotImplementedError):
+    """The step does something that cannot be compiled; the message names the operation and its line."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The shapes of a call as its step sees them, without T. `device` is None where the arguments are on several."""
+
+    x: tuple[Shape, ...]
+    state: tuple[Shape, ...]
+    params: tuple[Shape, ...]
+    full: Shape  # [B, *N]
+    device: torch.device | None
+
+
+# what differs between the reference, which runs the step in an autograd graph of its own, and a compiled step
+REFUSED = {"requires_grad", "requires_grad_", "is_leaf", "grad_fn", "grad", "retain_grad", "retains_grad", "backward"}
+REFUSED |= {"register_hook", "_version", "_backward_hooks", "output_nr", "names", "is_inference", "type", "layout"}
+# where the elements lie in memory, and their values
+REFUSED |= {"stride", "is_contiguous", "data_ptr", "storage", "untyped_storage", "storage_offset", "is_shared"}
+REFUSED |= {"numpy", "tolist", "__array__", "__dlpack__", "__repr__", "__format__", "__deepcopy__", "__reduce_ex__"}
+SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__", "nbytes"}
+DEVICES = {"device", "get_device", "is_cpu", "is_cuda", "is_meta", "is_mps", "is_xpu"}
+RESHAPED = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+EXPANDED = {"expand", "expand_as", "broadcast_to"}
+MADE = {"zeros", "ones", "full", "new_zeros", "new_ones", "new_full"}
+IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
+MOVED = {"to", "cpu", "cuda"}
+VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "item", "is_nonzero", "equal"}
+
+
+class Questions(TorchFunctionMode):
+    """Sees every torch function of a step and every attribute of a tensor that it reads.
+
+    knows: whether a tensor comes from the arguments. inputs: the addresses of those themselves. at: " (line of the
+    step)", for errors. asked: whether the step has asked for a shape or a device.
+    """
+
+    def __init__(
+        self,
+        surroundings: Surroundings | None,
+        knows: Callable[[Tensor], bool],
+        inputs: set[int],
+        at: Callable[[], str],
+        example: int,
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.surroundings = surroundings
+        self.knows = knows
+        self.at = at
+        self.example = example
+        self.asked = False
+        self._shapes: dict[int, Shape] = {}
+        self._by_address: dict[int, Shape] = {}
+        self._alive: list[Tensor] = []  # so that no number is used twice
+
+    def set_shape(self, tensor: Tensor, shape: Iterable[int]) -> None:
+        """Make a tensor answer that it has this shape."""
+        self._shapes[id(tensor)] = self._by_address[tensor.data_ptr()] = tuple(shape)
+        self._alive.append(tensor)
+
+    def shape_of(self, tensor: Tensor) -> Shape:
+        """The shape that stands for a tensor's own."""
+        found = self._shapes.get(id(tensor))
+        found = self._by_address.get(tensor.data_ptr()) if found is None else found
+        return tuple(tensor.shape) if found is None else found
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func.__name__
+        if name == "__get__":
+            name = func.__self__.__name__
+        if args and isinstance(args[0], Tensor) and self.knows(args[0]):
+            if name in VALUES:
+                hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
+                raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.at()}")
+            if name in REFUSED and not (name == "type" and len(args) > 1):
+                raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.at()}")
+            if args[0].data_ptr() in self.inputs and (name in IN_PLACE or (name.endswith("_") and name[:2] != "__")):
+                raise UnsupportedStepError(f"{name} changes an input of the step in place{self.at()}")
+            if name in SIZES:
+                self._ask(name)
+                return self._size(name, self.shape_of(args[0]), args[1:], kwargs)
+            if name in DEVICES:
+                self._ask(name)
+                return self._device(name)
+            if name in RESHAPED or name in EXPANDED:
+                return self._reshape(func, name, args, kwargs)
+        if name in MADE:
+            return self._make(func, name, args, kwargs)
+        if name in MOVED:
+            args = tuple(arg for arg in args if not self._is_here(arg))
+            if name in ("cpu", "cuda"):
+                args, func = args[:1], torch.clone
+        kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
+        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        shape = broadcast([self.shape_of(tensor) for tensor in tensors if self.knows(tensor)], "tensors in a step")
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor):
+            self.set_shape(result, shape if tensors else result.shape)
+        return result
+
+    def _ask(self, name: str) -> Surroundings:
+        self.asked = True
+        if self.surroundings is None:
+            raise UnsupportedStepError(f"the step reads {name}, which torch.compile may change{self.at()}")
+        return self.surroundings
+
+    def _size(self, name: str, shape: Shape, args: Any, kwargs: Any) -> Any:
+        if name in ("numel", "nelement"):
+            return math.prod(shape)
+        if name in ("dim", "ndimension", "ndim"):
+            return len(shape)
+        if name == "__len__":
+            if not shape:
+                raise TypeError("len() of a 0-d tensor")
+            return shape[0]
+        if name == "nbytes":
+            raise UnsupportedStepError(f"the step reads nbytes of a tensor{self.at()}")
+        dim = next(iter((*args, *kwargs.values())), None)
+        return torch.Size(shape) if dim is None else shape[dim]
+
+    def _device(self, name: str) -> Any:
+        device = self._ask(name).device
+        if device is None:
+            raise UnsupportedStepError(f"the step reads {name}, but its arguments are on several devices{self.at()}")
+        if name == "device":
+            return device
+        if name == "get_device":
+            return -1 if device.index is None else device.index
+        return device.type == name.removeprefix("is_")
+
+    def _is_here(self, value: Any) -> bool:
+        """Whether a value names the device that the arguments are on."""
+        if not isinstance(value, str | torch.device) or self.surroundings is None:
+            return False
+        try:
+            here = torch.device(value) == self.surroundings.device
+        except RuntimeError:  # another string
+            return False
+        self.asked = self.asked or here
+        return here
+
+    def _reshape(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        """A view of the same elements, if it stays aligned with the other tensors of the step."""
+        self._ask(name)
+        old = self.shape_of(args[0])
+
+        def stand_in(leaf: Any) -> Any:
+            return torch.empty(self.shape_of(leaf), device="meta") if isinstance(leaf, Tensor) else leaf
+
+        with _disable_current_modes():
+            new = tuple(func(*pytree.tree_map(stand_in, args), **pytree.tree_map(stand_in, kwargs)).shape)
+        if name not in EXPANDED and _without_leading_ones(new) != _without_leading_ones(old):
+            change = f"{list(old)} becomes {list(new)}"
+            raise UnsupportedStepError(f"{name} changes a shape: {change}; a step is elementwise{self.at()}")
+        result = args[0].view_as(args[0])
+        self.set_shape(result, new)
+        return result
+
+    def _make(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        """A tensor of the wanted shape, as all others with few elements."""
+        kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
+        lead, given = (args[:1], args[1:]) if name.startswith("new_") else ((), args)
+        rest: tuple[Any, ...] = ()
+        if "size" in kwargs:
+            size, rest = kwargs.pop("size"), given
+        elif given and isinstance(given[0], int) and not name.endswith("full"):
+            size = given
+        else:
+            size, rest = given[0], given[1:]
+        shape = tuple(size) if isinstance(size, Iterable) else (size,)
+        if math.prod(shape) != 1:
+            self._ask(name)
+        result = func(*lead, shape if math.prod(shape) == 1 else (self.example,), *rest, **kwargs)
+        self.set_shape(result, shape)
+        return result
+
+
+def _without_leading_ones(shape: Shape) -> Shape:
+    return shape[next((axis for axis, size in enumerate(shape) if size != 1), len(shape)) :]
