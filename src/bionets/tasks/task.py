@@ -137,13 +137,19 @@ class Task(LightningDataModule):
     @property
     def train_batches_per_epoch(self) -> int:
         """How many training steps an epoch takes."""
-        return len(batch_bounds(self.train_size, self.batch_size, self._world_size))
+        return len(batch_bounds(self.train_size, self.batch_size))
 
     def train_dataloader(self) -> Batches:
-        """The training batches of the trainer's current epoch, or of epoch 0 without a trainer."""
-        if self.trainer is not None and self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
+        """The training batches of the trainer's current epoch, or of epoch 0 without a trainer.
+
+        With ``Trainer(overfit_batches=...)`` every epoch has the batches of epoch 0.
+        """
+        if self.trainer is None:
+            return self.train_batches(0)
+        if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
             raise ValueError("give the Trainer reload_dataloaders_every_n_epochs=1: a task's data depend on the epoch")
-        return self.train_batches(0 if self.trainer is None else self.trainer.current_epoch)
+        overfitting = self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self.train_batches(0 if overfitting else self.trainer.current_epoch)
 
     def train_batches(self, epoch: int) -> Batches:
         """The training batches of any epoch, a pure function of the task's arguments and the epoch."""
@@ -160,10 +166,11 @@ class Task(LightningDataModule):
 
     def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
         def prepare(number: int, x: Tensor, target: Tensor) -> Data:
-            random = None if epoch is None else generator(self.seed, "prepare", epoch, number, self._rank)
+            random = None if epoch is None else generator(self.seed, "prepare", epoch, number, 0)
             x, target = self.prepare(x, target, random)
-            return self.encode(x, generator(self.seed, "encode", str(epoch), number, self._rank)), target
+            return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target
 
+        as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
             data,
             self.stored_batch_dims,
@@ -171,7 +178,8 @@ class Task(LightningDataModule):
             order=order,
             rank=self._rank,
             world_size=self._world_size,
-            prepare=prepare,
+            prepare=None if as_stored else prepare,
+            prepared_dims=self.spec.batch_dims,
         )
 
     def _draw_once(self, split: str, size: int) -> Data:
