@@ -104,7 +104,7 @@ def share_of_step(trainer: Trainer, batch_index: int) -> float:
     and processes of share · loss.
     """
     together = trainer.accumulate_grad_batches
-    loader = trainer.train_dataloader
+    loader: Any = trainer.train_dataloader
     first = batch_index // together * together
     last = min(first + together, int(trainer.num_training_batches))
     if not hasattr(loader, "shares"):  # not bionets' own: equal batches

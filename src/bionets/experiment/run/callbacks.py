@@ -178,10 +178,58 @@ class StopBelow(Callback):
         self.reached = state["reached"]
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
-        trainer.should_stop = self.reached
+        trainer.should_stop = trainer.should_stop or self.reached
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None:
-            self.reached = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
+            better = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
+            self.reached = self.reached or better  # once is enough, also where min_epochs asks for more epochs
         trainer.should_stop = trainer.should_stop or self.reached
+
+
+class StopAfter(Callback):
+    """Ends training after ``patience`` validations in a row without a better monitored value than before."""
+
+    def __init__(self, monitor: str, mode: str, patience: int) -> None:
+        self.monitor, self.sign, self.patience = monitor, 1 if mode == "min" else -1, patience
+        self.best, self.waited = math.inf, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._stop(trainer)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        value = self.sign * float(trainer.callback_metrics[self.monitor])
+        if self.waited < self.patience:  # once is enough, also where min_epochs asks for more epochs
+            self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
+
+
+class RememberStop(Callback):
+    """Remembers that another callback wished training to end, so that a resumed run does not train on."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stopped": self.stopped}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stopped = state["stopped"]
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.stopped = trainer.should_stop
