@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torchmetrics import MetricCollection
 
 from .batches import Batches, batch_bounds
-from .checks import require_at_least
+from .checks import check_rows, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -107,7 +107,7 @@ class Task(LightningDataModule):
 
     def test_data(self, name: str) -> Data:
         """The test set called ``name`` in ``test_names``."""
-        return self.draw("test", self.test_size, generator(self.seed, "test", name))
+        return self._draw("test", self.test_size, generator(self.seed, "test", name))
 
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
@@ -184,8 +184,13 @@ class Task(LightningDataModule):
 
     def _draw_once(self, split: str, size: int) -> Data:
         if split not in self._drawn_once:
-            self._drawn_once[split] = self.draw(split, size, generator(self.seed, split))
+            self._drawn_once[split] = self._draw(split, size, generator(self.seed, split))
         return self._drawn_once[split]
+
+    def _draw(self, split: str, size: int, random: Generator) -> Data:
+        x, target = self.draw(split, size, random)
+        check_rows(x, target, self.stored_batch_dims, size)
+        return x, target
 
     @property
     def _rank(self) -> int:

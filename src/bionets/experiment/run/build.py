@@ -22,6 +22,7 @@ from bionets.models import Model
 from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.studies.spatial.positions_file import RecordPositions
 from bionets.tasks import Task, TaskSpec
+from bionets.tasks.checks import check_batch
 
 
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
@@ -35,14 +36,31 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
 
 
 def build_task(config: dict[str, Any]) -> Task:
-    return instantiate_node(config["task"])
+    """The task that the config names; one that lacks what every task must have is a UserError."""
+    for key, example in (("name", "my_task"), ("_target_", "my_data.MyTask")):
+        if not config["task"].get(key):
+            raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
+    task = instantiate_node(config["task"])
+    target = config["task"]["_target_"]
+    if not isinstance(task, Task):
+        raise UserError(f"{target} is no task: derive it from bionets.tasks.Task")
+    if not isinstance(getattr(task, "spec", None), TaskSpec):
+        raise UserError(f"{target} has no spec: set spec = TaskSpec(...), which says what goes in and what comes out")
+    for method in ("loss", "metrics"):
+        if getattr(type(task), method) is getattr(Task, method):
+            raise UserError(f"{target} must implement {method}; help(bionets.tasks.Task) shows a whole task")
+    return task
 
 
 def prepare_data(task: Task) -> None:
-    """Have the task's files on this machine, before anything is written; a damaged one is a UserError."""
+    """Have the task's files on this machine, and see that its data are shaped as its spec says, before anything is
+    written; a damaged file or another shape is a UserError.
+    """
     try:
         task.prepare_data()
-    except ValueError as error:
+        for batches in (task.train_batches(0), task.val_dataloader()):
+            check_batch(task.spec, *next(iter(batches)))
+    except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
 
 
