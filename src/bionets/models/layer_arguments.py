@@ -57,6 +57,8 @@ def build_layer(
             given |= {each: value for each in pair if each not in arguments}
         elif not (name in defaults and value == defaults[name]):
             unnamed[name] = value
+        elif takes_any:
+            given[name] = value
     called = getattr(layer, "__name__", str(layer))
     if unnamed and not takes_any:
         name, value = next(iter(unnamed.items()))
