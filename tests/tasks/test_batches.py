@@ -62,27 +62,53 @@ def test_shares_of_all_ranks_make_up_the_whole_batch(
     rows: int, share: int, world_size: int, drop_last: bool, seed: int
 ) -> None:
     batch_size = share * world_size
-    if rows < (batch_size if drop_last else world_size):
+    if drop_last and rows < batch_size:
         return
     data = numbered(rows)
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     ranks = [
-        list(Batches(data, (1, 0), batch_size, order=order, drop_last=drop_last, rank=rank, world_size=world_size))
+        Batches(data, (1, 0), batch_size, order=order, drop_last=drop_last, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
-    bounds = batch_bounds(rows, batch_size, world_size, drop_last)
-    assert all(len(shares) == len(bounds) for shares in ranks)
-    for (start, stop), shares in zip(bounds, zip(*ranks, strict=True), strict=True):
-        sizes = [len(target) for _, target in shares]
-        assert min(sizes) >= 1
-        if stop - start == batch_size:
-            assert set(sizes) == {share}
-        assert torch.equal(torch.cat([target for _, target in shares]), data[1][order[start:stop]])
-        assert torch.equal(torch.cat([x for x, _ in shares], dim=1), data[0][:, order[start:stop]])
+    bounds = batch_bounds(rows, batch_size, drop_last)
+    assert all(len(list(batches)) == len(batches) == len(bounds) for batches in ranks)
+    for number, ((start, stop), shares) in enumerate(zip(bounds, zip(*ranks, strict=True), strict=True)):
+        sizes = [batches.shares[number] for batches in ranks]
+        assert sum(sizes) == stop - start == ranks[0].sizes[number]
+        assert max(sizes) - min(sizes) <= 1
+        assert [len(target) for _, target in shares] == [max(size, 1) for size in sizes]
+        counted = [share for share, size in zip(shares, sizes, strict=True) if size]
+        assert torch.equal(torch.cat([target for _, target in counted]), data[1][order[start:stop]])
+        assert torch.equal(torch.cat([x for x, _ in counted], dim=1), data[0][:, order[start:stop]])
     if not drop_last:
         assert bounds[0][0] == 0
         assert bounds[-1][1] == rows
     assert all(before[1] == after[0] for before, after in pairwise(bounds))
+
+
+@given(rows=st.integers(1, 20), share=st.integers(1, 3), world_size=st.integers(1, 4))
+def test_random_numbers_of_a_batch_do_not_depend_on_the_number_of_processes(
+    rows: int, share: int, world_size: int
+) -> None:
+    def prepare(number: int, x: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = torch.rand(target.shape, generator=torch.Generator().manual_seed(number))
+        return x[0] + noise, target  # the batch dimension of x moves
+
+    def batches(rank: int, processes: int) -> Batches:
+        return Batches(
+            numbered(rows),
+            (1, 0),
+            share * world_size,
+            rank=rank,
+            world_size=processes,
+            prepare=prepare,
+            prepared_dims=(0, 0),
+        )
+
+    ranks = [batches(rank, world_size) for rank in range(world_size)]
+    for number, (whole, shares) in enumerate(zip(batches(0, 1), zip(*ranks, strict=True), strict=True)):
+        counted = [x for (x, _), of in zip(shares, ranks, strict=True) if of.shares[number]]
+        assert torch.equal(torch.cat(counted), whole[0])
 
 
 def test_a_batch_size_that_cannot_be_shared_equally_is_refused() -> None:
@@ -97,4 +123,4 @@ def test_tensors_of_different_rows_are_refused() -> None:
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="a data set of 1 rows is too small"):
-        Batches(numbered(1), (1, 0), batch_size=2, world_size=2)
+        Batches(numbered(1), (1, 0), batch_size=2, drop_last=True)

@@ -216,6 +216,7 @@ class OneOfTwo:
     """What a task asks of a trainer, as process 0 or 1 of two."""
 
     reload_dataloaders_every_n_epochs = 1
+    overfit_batches = 0.0
     current_epoch = 3
     world_size = 2
 

@@ -19,7 +19,8 @@ class Score:
 
     ``accuracy`` is reached through the subnetwork's own outputs: those of another task are cut, so this is chance
     there. ``through_outputs`` is reached where the outputs of the scored task are left to read the subnetwork's hidden
-    neurons: how much of the task these know. ``retention`` is accuracy / accuracy of the whole network.
+    neurons: how much of the task these know. ``retention`` is accuracy / accuracy of the whole network, NaN where that
+    is 0.
     """
 
     subnetwork: str
@@ -39,7 +40,8 @@ def score(
     for kept, name in enumerate(names):
         own = accuracies(subnetwork(network, masks, kept), batches, len(names))
         read = accuracies(subnetwork(network, masks, kept, all_outputs=True), batches, len(names))
-        scores += [Score(name, names[t], own[t], own[t] / whole[t], read[t]) for t in range(len(names))]
+        kept_of = [part / all_ if all_ else float("nan") for part, all_ in zip(own, whole, strict=True)]
+        scores += [Score(name, names[t], own[t], kept_of[t], read[t]) for t in range(len(names))]
     return scores
 
 

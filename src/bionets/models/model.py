@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
@@ -56,11 +56,15 @@ class Model(LightningModule):
         x, target = batch
         return self.task.loss(self(x), target)
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
+
     def on_validation_epoch_start(self) -> None:
         self.validation_meters = self._meters(["validation"])
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        self._measure(self.validation_meters["validation"], batch)
+        counts = counts_here(self.trainer.val_dataloaders, batch_index)
+        self._measure(self.validation_meters["validation"], batch, counts)
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
@@ -70,7 +74,9 @@ class Model(LightningModule):
         self.test_meters = self._meters(self.task.test_names)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_index: int, dataloader_idx: int = 0) -> None:
-        self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch)
+        loaders = self.trainer.test_dataloaders
+        counts = counts_here(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
+        self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch, counts)
 
     def on_test_epoch_end(self) -> None:
         """Leave ``test_results``: test set -> metric -> value."""
@@ -83,9 +89,41 @@ class Model(LightningModule):
         # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.
         return {name: make_meters(self.task).to(self.device) for name in sets}
 
-    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, Tensor]) -> None:
+    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, Tensor], counts: bool) -> None:
         x, target = batch
-        measure(meters, self.task, self(x), target, samples=x.shape[self.spec.batch_dims[0]])
+        prediction = self(x)
+        if counts:
+            measure(meters, self.task, prediction, target, samples=x.shape[self.spec.batch_dims[0]])
+
+
+def share_of_step(trainer: Trainer, batch_index: int) -> float:
+    """The share of this batch, in this process, in the samples of its optimizer step.
+
+    A step takes in the batches of all processes and of ``accumulate_grad_batches`` batches one after the other, of
+    which there may be fewer at the end of an epoch. Its loss is the mean over all of its samples: the sum over batches
+    and processes of share · loss.
+    """
+    together = trainer.accumulate_grad_batches
+    loader: Any = trainer.train_dataloader
+    first = batch_index // together * together
+    last = min(first + together, int(trainer.num_training_batches))
+    if not hasattr(loader, "shares"):  # not bionets' own: equal batches
+        return 1 / ((last - first) * trainer.world_size)
+    return loader.shares[batch_index] / sum(loader.sizes[first:last])
+
+
+def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
+    """A batch's loss, which Lightning has divided by ``accumulate_grad_batches`` and whose gradients it averages over
+    processes, weighted so that the gradient of the optimizer step is that of the mean over the step's samples.
+    """
+    share = share_of_step(trainer, trainer.fit_loop.batch_idx)
+    weight = share * trainer.accumulate_grad_batches * trainer.world_size
+    return loss if weight == 1 else loss * weight
+
+
+def counts_here(loader: Any, batch_index: int) -> bool:
+    """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
+    return not hasattr(loader, "shares") or loader.shares[batch_index] > 0
 
 
 def configure_optimizers(

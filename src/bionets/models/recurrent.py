@@ -1,12 +1,12 @@
 """Recurrent networks: layers with the interface of ``nn.GRU``, read out by a linear layer."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from bionets.models.checks import require_positive
+from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -17,7 +17,8 @@ class RecurrentModel(Model):
 
     Args:
         spec: the task's spec.
-        layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``.
+        layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``;
+            of ``num_layers``, ``dropout`` and ``bidirectional`` it need only take those that are used.
         hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
         initialisation: the layer's initialisation by name; None leaves the layer's own default.
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
@@ -51,13 +52,14 @@ class RecurrentModel(Model):
                 raise ValueError(f"model.layer_arguments.{key} would change the shapes that the model counts on")
         if initialisation is not None:
             arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
-        self.recurrent = import_layer(layer)(
+        arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}
+        self.recurrent = build_layer(
+            import_layer(layer),
             spec.input_size,
             hidden_size,
-            num_layers=num_layers,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            **arguments,
+            arguments={**arguments_of_gru, **arguments},
+            defaults={"num_layers": 1, "dropout": 0.0, "bidirectional": False},
+            prefix="model.",
         )
         self.readout = nn.Linear(hidden_size * (2 if bidirectional else 1), spec.output_size)
 
@@ -66,14 +68,3 @@ class RecurrentModel(Model):
         if self.spec.last_step_only:
             output = output[-1]
         return self.readout(output)
-
-
-def import_layer(path: str) -> type[nn.Module]:
-    """The class that a dotted path names."""
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
-        ) from error

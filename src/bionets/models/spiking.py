@@ -11,11 +11,13 @@ from bionets.layers.spiking import LI, SpikingLayer
 from bionets.layers.spiking.encoders import ENCODERS, delta
 from bionets.layers.spiking.readouts import READOUTS
 from bionets.models.checks import require_positive
+from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import Model, OptimizerFactory
-from bionets.models.recurrent import import_layer
 from bionets.tasks.spec import TaskSpec
 
 OWN_LAYERS = "bionets.layers.spiking"
+# The config's values of layer_arguments, which not every layer takes.
+DEFAULT_ARGUMENTS = {"spike_fn": "arctan", "beta": 0.5}
 
 
 class SpikingModel(Model):
@@ -28,7 +30,8 @@ class SpikingModel(Model):
         spec: the task's spec.
         layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of one of your own with
             the constructor ``layer(num_neurons, dim=...)``.
-        layer_arguments: whatever else its constructor takes.
+        layer_arguments: whatever else its constructor takes. A name without sign is given to both signs where a layer
+            has two of it: ``beta`` of a dual layer, ``threshold`` of a ternary one.
         time_steps: steps of the network for each input.
         encoder, encoder_arguments: a name in `bionets.layers.spiking.encoders`, and what it takes besides x and steps.
         readout: a name in `bionets.layers.spiking.readouts`. Those of spikes have the outputs spike too; those of
@@ -68,12 +71,18 @@ class SpikingModel(Model):
 
     def neurons(self, num_neurons: int, dim: int = -1) -> SpikingLayer:
         """A layer of spiking neurons."""
-        return self.layer(num_neurons, dim=dim, **self.layer_arguments)
+        return build_layer(self.layer, num_neurons, dim=dim, arguments=self.layer_arguments, defaults=DEFAULT_ARGUMENTS)
 
     def outputs(self, size_in: int) -> list[nn.Module]:
         """The last layer's weights and neurons."""
         own = self.layer_arguments if self.output_layer is self.layer else {}
-        neurons = self.output_layer(self.spec.output_size, **{**own, **self.output_arguments})
+        neurons = build_layer(
+            self.output_layer,
+            self.spec.output_size,
+            arguments={**own, **self.output_arguments},
+            defaults=DEFAULT_ARGUMENTS,
+            prefix="model.output_arguments.",
+        )
         return [nn.Linear(size_in, self.spec.output_size), neurons]
 
     def encode(self, x: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}
 
 
 class SpikingConvModel(SpikingModel):
-    """Image ``[B, C, H, W]`` -> blocks of convolution, pooling, normalisation and spiking neurons -> spiking neurons,
-    fully connected -> outputs.
+    """Image ``[B, C, H, W]``, or a sequence of images ``[T, B, C·H·W]`` -> blocks of convolution, pooling,
+    normalisation and spiking neurons -> spiking neurons, fully connected -> outputs.
 
     All of it runs with the channels last in memory, which makes pooling many times faster on a CPU.
 
@@ -33,7 +33,12 @@ class SpikingConvModel(SpikingModel):
     The other arguments, and the errors: see `SpikingModel`.
     """
 
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class"})
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
+
+    @classmethod
+    def fits(cls, spec: TaskSpec) -> bool:
+        """Images, or sequences of images, as an event camera gives them."""
+        return super().fits(spec) and (spec.image_shape or spec.step_shape) is not None
 
     def __init__(
         self,
@@ -58,14 +63,15 @@ class SpikingConvModel(SpikingModel):
         super().__init__(
             spec, layer, layer_arguments, time_steps, encoder, encoder_arguments, readout, output_arguments, optimizer
         )
-        assert spec.image_shape is not None
+        shape = spec.image_shape or spec.step_shape
+        assert shape is not None
         require_positive(convolutions=convolutions, **{f"channels[{n}]": each for n, each in enumerate(channels)})
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"model.kernel_size must be odd, got {kernel_size}")
         if hidden_size < 0:
             raise ValueError(f"model.hidden_size must be at least 0, got {hidden_size}")
         pooling = choose("pool", pool, POOLS)
-        depth, *sides = spec.image_shape
+        depth, *sides = shape
         modules: list[nn.Module] = []
         for count in channels:
             for number in range(convolutions):
@@ -92,4 +98,7 @@ class SpikingConvModel(SpikingModel):
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, x: Tensor) -> Tensor:
-        return super().encode(x.contiguous(memory_format=torch.channels_last))
+        if self.spec.step_shape is None:
+            return super().encode(x.contiguous(memory_format=torch.channels_last))
+        images = x.flatten(0, 1).unflatten(1, self.spec.step_shape).contiguous(memory_format=torch.channels_last)
+        return super().encode(images.unflatten(0, x.shape[:2]))

@@ -5,20 +5,10 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 
-def batch_bounds(rows: int, batch_size: int, world_size: int = 1, drop_last: bool = False) -> list[tuple[int, int]]:
-    """The (first, past the last) row of every batch.
-
-    The last batch holds what remains, unless ``drop_last``. If that is less than one row for each of ``world_size``
-    processes, it joins the batch before it, so that no process is left with an empty share.
-    """
-    starts = list(range(0, rows, batch_size))
-    bounds = [(start, min(start + batch_size, rows)) for start in starts]
-    last_size = bounds[-1][1] - bounds[-1][0]
-    if drop_last and last_size < batch_size:
-        return bounds[:-1]
-    if last_size < world_size and len(bounds) > 1:
-        return [*bounds[:-2], (bounds[-2][0], rows)]
-    return bounds
+def batch_bounds(rows: int, batch_size: int, drop_last: bool = False) -> list[tuple[int, int]]:
+    """The (first, past the last) row of every batch. The last batch holds what remains, unless ``drop_last``."""
+    bounds = [(start, min(start + batch_size, rows)) for start in range(0, rows, batch_size)]
+    return bounds[:-1] if drop_last and bounds[-1][1] - bounds[-1][0] < batch_size else bounds
 
 
 class Batches:
@@ -27,8 +17,10 @@ class Batches:
     Iterating again gives the same batches again; another epoch's order is another ``Batches``.
 
     Under distributed training every process builds the same ``Batches`` but for its ``rank``, and gets its own
-    contiguous share of every batch; the shares of all ranks, one after the other, are the whole batch. They are of
-    equal size except in a last, smaller batch that does not divide by ``world_size``.
+    contiguous share of every batch; the shares of all ranks, one after the other, are the whole batch. Their sizes
+    differ by one row at most. Where a last batch has fewer rows than there are processes, a process whose share is
+    empty gets the batch's first row, so that all processes take equally many steps; ``shares`` says that it counts for
+    nothing.
 
     Args:
         tensors: the data, equally many rows in each.
@@ -37,7 +29,13 @@ class Batches:
         order: a permutation of the rows, or None for the order in which they are stored.
         drop_last: leave out a last batch that is smaller than the others.
         rank, world_size: this process, and how many there are.
-        prepare: makes the number of a batch and its slices into what is handed out.
+        prepare: makes the number of a batch and its slices into what is handed out. Every process prepares the whole
+            batch and takes its share of the result, so that random numbers do not depend on the number of processes.
+        prepared_dims: the batch dimensions of what ``prepare`` returns; None for ``dims``.
+
+    Attributes:
+        sizes: rows of each batch, over all processes.
+        shares: rows of each batch that count for this process.
 
     Raises:
         ValueError: if the tensors differ in rows, ``batch_size`` does not divide by ``world_size``, or there are too
@@ -55,38 +53,59 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         prepare: Callable[..., tuple[Tensor, ...]] | None = None,
+        prepared_dims: tuple[int, ...] | None = None,
     ) -> None:
-        sizes = [tensor.shape[dim] for tensor, dim in zip(tensors, dims, strict=True)]
-        if len(set(sizes)) != 1:
-            raise ValueError(f"the tensors of a data set must have equally many rows, got {sizes}")
+        rows = [tensor.shape[dim] for tensor, dim in zip(tensors, dims, strict=True)]
+        if len(set(rows)) != 1:
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+            raise ValueError(
+                f"the tensors of a data set must have equally many rows, got {rows}: "
+                f"their shapes are {shapes}, their batch dimensions {tuple(dims)}"
+            )
         if batch_size % world_size:
             raise ValueError(
                 f"task.batch_size must divide by the number of processes, {world_size}, to be shared equally; "
                 f"got {batch_size}"
             )
-        rows = sizes[0]
-        if rows < max(world_size, batch_size if drop_last else 1):
+        if rows[0] < (batch_size if drop_last else 1):
             raise ValueError(
-                f"a data set of {rows} rows is too small for a batch: make it larger or task.batch_size smaller"
+                f"a data set of {rows[0]} rows is too small for a batch: make it larger or task.batch_size smaller"
             )
         # Row indexing is only fast with the rows in front: index_select along dimension 1 can be 1000 times slower.
         self._rows_first = [tensor.movedim(dim, 0) for tensor, dim in zip(tensors, dims, strict=True)]
         self._dims = dims
         self._order = order
         self._prepare = prepare
-        self._shares = [
-            (start + (stop - start) * rank // world_size, start + (stop - start) * (rank + 1) // world_size)
-            for start, stop in batch_bounds(rows, batch_size, world_size, drop_last)
+        self._prepared_dims = dims if prepared_dims is None else prepared_dims
+        self._bounds = batch_bounds(rows[0], batch_size, drop_last)
+        self._own = [
+            (size * rank // world_size, size * (rank + 1) // world_size)
+            for size in (stop - start for start, stop in self._bounds)
         ]
+        self.sizes = [stop - start for start, stop in self._bounds]
+        self.shares = [stop - start for start, stop in self._own]
 
     def __len__(self) -> int:
-        return len(self._shares)
+        return len(self._bounds)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for number, (start, stop) in enumerate(self._shares):
-            rows = slice(start, stop) if self._order is None else self._order[start:stop]
-            batch = tuple(
-                tensor[rows].movedim(0, dim).contiguous()
-                for tensor, dim in zip(self._rows_first, self._dims, strict=True)
-            )
-            yield batch if self._prepare is None else self._prepare(number, *batch)
+        for number, (start, stop) in enumerate(self._bounds):
+            first, last = self._own[number]
+            own = slice(first, last) if first < last else slice(0, 1)
+            if self._prepare is None:
+                yield self._rows(start + own.start, start + own.stop)
+                continue
+            batch = self._prepare(number, *self._rows(start, stop))
+            if self.shares[number] < self.sizes[number]:
+                batch = tuple(
+                    tensor.movedim(dim, 0)[own].movedim(0, dim).contiguous()
+                    for tensor, dim in zip(batch, self._prepared_dims, strict=True)
+                )
+            yield batch
+
+    def _rows(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """The rows from one place in the order to another, each tensor in its own layout."""
+        rows = slice(start, stop) if self._order is None else self._order[start:stop]
+        return tuple(
+            tensor[rows].movedim(0, dim).contiguous() for tensor, dim in zip(self._rows_first, self._dims, strict=True)
+        )

@@ -1,4 +1,8 @@
-"""One-line errors for the values of a task's keys."""
+"""One-line errors for the values of a task's keys, and for data that its spec does not describe."""
+
+from torch import Tensor
+
+from .spec import TaskSpec
 
 
 def require_at_least(minimum: int, **values: int) -> None:
@@ -8,3 +12,31 @@ def require_at_least(minimum: int, **values: int) -> None:
             raise ValueError(f"task.{key} must be a whole number, got {value!r}")
         if value < minimum:
             raise ValueError(f"task.{key} must be at least {minimum}, got {value}")
+
+
+def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> None:
+    """Raise ``ValueError`` unless x and target hold so many samples along their batch dimensions."""
+    for name, tensor, dim in (("x", x, dims[0]), ("the target", target, dims[1])):
+        if dim >= tensor.dim() or tensor.shape[dim] != size:
+            first = "; sequences are [T, B, ...], time first" if dim == 1 and len(tensor) == size else ""
+            raise ValueError(
+                f"{name} of a data set must have its {size} samples along dimension {dim}, "
+                f"got the shape {tuple(tensor.shape)}{first}"
+            )
+
+
+def check_batch(spec: TaskSpec, x: Tensor, target: Tensor) -> None:
+    """Raise ``ValueError`` unless a batch is shaped as the spec says."""
+    batch, target_batch = spec.batch_dims
+    expected = {"image_to_class": spec.image_shape, "control": ()}.get(spec.kind, (spec.input_size,))
+    got = tuple(x.shape[batch + 1 :])
+    if x.dim() <= batch or got != expected:
+        raise ValueError(
+            f"x of a task of kind {spec.kind} must be [{'T, ' * batch}B{''.join(f', {n}' for n in expected or ())}], "
+            f"got the shape {tuple(x.shape)}"
+        )
+    if target.dim() <= target_batch or target.shape[target_batch] != x.shape[batch]:
+        raise ValueError(
+            f"x has {x.shape[batch]} samples along dimension {batch}, so the target must have as many along dimension "
+            f"{target_batch}; got the shape {tuple(target.shape)}"
+        )

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torchmetrics import MetricCollection
 
 from .batches import Batches, batch_bounds
-from .checks import require_at_least
+from .checks import check_rows, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -107,7 +107,7 @@ class Task(LightningDataModule):
 
     def test_data(self, name: str) -> Data:
         """The test set called ``name`` in ``test_names``."""
-        return self.draw("test", self.test_size, generator(self.seed, "test", name))
+        return self._draw("test", self.test_size, generator(self.seed, "test", name))
 
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
@@ -137,13 +137,19 @@ class Task(LightningDataModule):
     @property
     def train_batches_per_epoch(self) -> int:
         """How many training steps an epoch takes."""
-        return len(batch_bounds(self.train_size, self.batch_size, self._world_size))
+        return len(batch_bounds(self.train_size, self.batch_size))
 
     def train_dataloader(self) -> Batches:
-        """The training batches of the trainer's current epoch, or of epoch 0 without a trainer."""
-        if self.trainer is not None and self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
+        """The training batches of the trainer's current epoch, or of epoch 0 without a trainer.
+
+        With ``Trainer(overfit_batches=...)`` every epoch has the batches of epoch 0.
+        """
+        if self.trainer is None:
+            return self.train_batches(0)
+        if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]
             raise ValueError("give the Trainer reload_dataloaders_every_n_epochs=1: a task's data depend on the epoch")
-        return self.train_batches(0 if self.trainer is None else self.trainer.current_epoch)
+        overfitting = self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self.train_batches(0 if overfitting else self.trainer.current_epoch)
 
     def train_batches(self, epoch: int) -> Batches:
         """The training batches of any epoch, a pure function of the task's arguments and the epoch."""
@@ -160,10 +166,11 @@ class Task(LightningDataModule):
 
     def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
         def prepare(number: int, x: Tensor, target: Tensor) -> Data:
-            random = None if epoch is None else generator(self.seed, "prepare", epoch, number, self._rank)
+            random = None if epoch is None else generator(self.seed, "prepare", epoch, number, 0)
             x, target = self.prepare(x, target, random)
-            return self.encode(x, generator(self.seed, "encode", str(epoch), number, self._rank)), target
+            return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target
 
+        as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
             data,
             self.stored_batch_dims,
@@ -171,13 +178,19 @@ class Task(LightningDataModule):
             order=order,
             rank=self._rank,
             world_size=self._world_size,
-            prepare=prepare,
+            prepare=None if as_stored else prepare,
+            prepared_dims=self.spec.batch_dims,
         )
 
     def _draw_once(self, split: str, size: int) -> Data:
         if split not in self._drawn_once:
-            self._drawn_once[split] = self.draw(split, size, generator(self.seed, split))
+            self._drawn_once[split] = self._draw(split, size, generator(self.seed, split))
         return self._drawn_once[split]
+
+    def _draw(self, split: str, size: int, random: Generator) -> Data:
+        x, target = self.draw(split, size, random)
+        check_rows(x, target, self.stored_batch_dims, size)
+        return x, target
 
     @property
     def _rank(self) -> int:

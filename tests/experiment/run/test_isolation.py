@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from bionets.experiment.run.isolation import isolated
+from bionets.experiment.run.isolation import flushes_denormals, isolated
 
 
 def state() -> tuple[object, ...]:
@@ -30,6 +30,7 @@ def state() -> tuple[object, ...]:
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.is_grad_enabled(),
+        flushes_denormals(),
     )
 
 
@@ -40,6 +41,7 @@ def disturb() -> None:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_grad_enabled(False)
+    torch.set_flush_denormal(not flushes_denormals())
     torch.autograd.set_detect_anomaly(True)
     torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002
     warnings.filterwarnings("ignore", message="one of a kind")

@@ -37,12 +37,14 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         enable_checkpointing=False,
         default_root_dir=folder.checkpoints,
     )
+    saved = read_checkpoint(folder.checkpoint(checkpoint))
     # Where a manifest says that the config is the run's own, an error is one of ours.
     foreign = nullcontext() if folder.manifest_file.exists() else building(folder.config_file)
     with keyboard_interrupts(), foreign:
+        trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32
         trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
-    epoch = read_checkpoint(folder.checkpoint(checkpoint))["epoch"]
+    epoch = saved["epoch"]
     result: dict[str, Any] = {
         "checkpoint": checkpoint,
         "epoch": epoch,

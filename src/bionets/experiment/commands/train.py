@@ -26,6 +26,7 @@ from bionets.experiment.run.build import (
 )
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
 from bionets.experiment.run.model_figures import draw_model
@@ -49,7 +50,8 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     HydraConfig.instance().cfg = None
     quieten()
     environment.keep_large_buffers()
-    return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
+    with fast_dev_run(runs) as runs:
+        return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
 
 
 def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
@@ -132,10 +134,16 @@ def next_of(folder: RunFolder, max_epochs: int | None) -> str:
 
 def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
     """Fit, from the last checkpoint where there is one, then test the best epoch."""
+    trainer.precision_plugin.convert_module(model)  # else float64 weights of a checkpoint would be read as float32
     last = folder.last if folder.last.exists() else None
     with keyboard_interrupts():
         with restoring(last):
             trainer.fit(model, datamodule=task, ckpt_path=last, weights_only=True)
+        if not folder.best.exists():
+            raise UserError(
+                "training ended before anything was validated, so there is no best epoch to test: "
+                "give it more time (trainer.max_time)"
+            )
         trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
 
 
@@ -143,4 +151,14 @@ def quieten() -> None:
     """Silence what Lightning says of its own workings; what a user must know, we say."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    profilers = logging.getLogger("lightning.pytorch.profilers")  # trainer.profiler says its report here
+    profilers.setLevel(logging.INFO)
+    profilers.propagate, profilers.handlers = False, [PrintHandler()]
     warnings.filterwarnings("ignore", module="lightning.*")
+
+
+class PrintHandler(logging.Handler):
+    """Prints what is logged, as it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage())

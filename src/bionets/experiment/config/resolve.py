@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import scientific_digest
@@ -25,10 +25,11 @@ class RunConfig:
 
 def resolve(config: DictConfig) -> RunConfig:
     """All interpolations filled in; the digest is the same for every seed."""
+    typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    config = emptied(config, typed)
     refuse_unused(config)
     if not 0 <= config.seed < 2**32:
         raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
-    typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     without_seed = config.copy()
     without_seed.seed = 0
     values = {key: value for key, value in _plain(config).items() if key != "seeds"}  # how, not what
@@ -54,6 +55,23 @@ def resolve_seeds(config: DictConfig) -> list[RunConfig]:
 def for_one_run(words: list[str]) -> list[str]:
     """Without what only many runs need."""
     return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds="))]
+
+
+def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
+    """The config without the entries of those dicts of free keys that the user emptied, as in
+    ``model.layer_arguments={}``, which Hydra would merge with what is there.
+    """
+    config = config.copy()
+    words = [word.lstrip("+") for word in typed]
+    for word in words:
+        path, _, value = word.partition("=")
+        node = OmegaConf.select(config, path) if value == "{}" else None
+        if isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict:
+            with open_dict(node):
+                for key in list(node):
+                    if not any(other.startswith((f"{path}.{key}=", f"{path}.{key}.")) for other in words):
+                        del node[key]
+    return config
 
 
 def refuse_unused(config: DictConfig, path: str = "") -> None:

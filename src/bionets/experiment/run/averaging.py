@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-TRAINING_WEIGHTS = "training_weights"  # where a checkpoint has what training goes on from
+# Where a checkpoint has what training goes on from, and the average where the model's own dtype would round it.
+TRAINING_WEIGHTS, AVERAGE = "training_weights", "average_weights"
 
 Weights = dict[str, Tensor]
 
@@ -31,13 +33,18 @@ class AverageWeights(Callback):
         self.decay = decay
         self.steps = 0  # averaged over
         self.weights: Weights = {}  # the model's own tensors
-        self.average: Weights = {}
+        self.average: Weights = {}  # in float32 or float64: small changes would be lost in bfloat16
+        self.training: Weights = {}  # a copy of the weights while the average is in their place
         self.restored: Weights = {}
+        self.restored_average: Weights = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.steps = trainer.global_step
         self.weights = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
-        self.average = {name: value.clone() for name, value in self.weights.items()}
+        self.average = {
+            name: self.restored_average.get(name, value).to(value.device, widened(value.dtype), copy=True)
+            for name, value in self.weights.items()
+        }
         for name, value in self.restored.items():
             self.weights[name].copy_(value)
 
@@ -49,28 +56,41 @@ class AverageWeights(Callback):
         self.steps = trainer.global_step
         share = (1 - self.decay) / (1 - self.decay**self.steps)
         update = get_ema_multi_avg_fn(1 - share)
-        update(list(self.average.values()), list(self.weights.values()), self.steps)
+        weights = [value.to(widened(value.dtype)) for value in self.weights.values()]
+        update(list(self.average.values()), weights, self.steps)
 
     def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
-        self._swap()
+        self.training = {name: value.clone() for name, value in self.weights.items()}
+        put(self.average, self.weights)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
-        self._swap()
+        put(self.training, self.weights)
+        self.training = {}
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        self._swap()
+        put(self.average, self.weights)
         self.weights, self.average = {}, {}  # the model has the average from now on
 
     def on_save_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["state_dict"] = {**checkpoint["state_dict"], **self.average}
+        average = {name: value.to(self.weights[name].dtype) for name, value in self.average.items()}
+        checkpoint["state_dict"] = {**checkpoint["state_dict"], **average}
         checkpoint[TRAINING_WEIGHTS] = self.weights
+        rounded = {name: value for name, value in self.average.items() if value.dtype != average[name].dtype}
+        if rounded:
+            checkpoint[AVERAGE] = rounded
 
     def on_load_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
         # The model has the average by now. That is what a test wants; if training starts, it goes on from these.
         self.restored = checkpoint[TRAINING_WEIGHTS]
+        self.restored_average = checkpoint.get(AVERAGE, {})
 
-    def _swap(self) -> None:
-        for name, value in self.weights.items():
-            kept = value.clone()
-            value.copy_(self.average[name])
-            self.average[name].copy_(kept)
+
+def widened(dtype: torch.dtype) -> torch.dtype:
+    """float32 for a dtype of less precision, else itself."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def put(values: Weights, weights: Weights) -> None:
+    """Write values into the tensors of the same names."""
+    for name, value in weights.items():
+        value.copy_(values[name])

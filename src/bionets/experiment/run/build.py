@@ -12,7 +12,7 @@ from bionets.experiment.config.schemas import MODELS
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import wandb_mode
 from bionets.experiment.run.averaging import AverageWeights
-from bionets.experiment.run.callbacks import SeedEachEpoch, StopBelow
+from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.progress import ProgressBar
@@ -22,11 +22,12 @@ from bionets.models import Model
 from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.studies.spatial.positions_file import RecordPositions
 from bionets.tasks import Task, TaskSpec
+from bionets.tasks.checks import check_batch
 
 
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
-    set_precision(run.values["matmul_precision"])
+    set_precision(run.values["matmul_precision"], run.values["flush_denormals"])
     wandb_mode(run.values["logger"]["mode"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
@@ -35,14 +36,31 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
 
 
 def build_task(config: dict[str, Any]) -> Task:
-    return instantiate_node(config["task"])
+    """The task that the config names; one that lacks what every task must have is a UserError."""
+    for key, example in (("name", "my_task"), ("_target_", "my_data.MyTask")):
+        if not config["task"].get(key):
+            raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
+    task = instantiate_node(config["task"])
+    target = config["task"]["_target_"]
+    if not isinstance(task, Task):
+        raise UserError(f"{target} is no task: derive it from bionets.tasks.Task")
+    if not isinstance(getattr(task, "spec", None), TaskSpec):
+        raise UserError(f"{target} has no spec: set spec = TaskSpec(...), which says what goes in and what comes out")
+    for method in ("loss", "metrics"):
+        if getattr(type(task), method) is getattr(Task, method):
+            raise UserError(f"{target} must implement {method}; help(bionets.tasks.Task) shows a whole task")
+    return task
 
 
 def prepare_data(task: Task) -> None:
-    """Have the task's files on this machine, before anything is written; a damaged one is a UserError."""
+    """Have the task's files on this machine, and see that its data are shaped as its spec says, before anything is
+    written; a damaged file or another shape is a UserError.
+    """
     try:
         task.prepare_data()
-    except ValueError as error:
+        for batches in (task.train_batches(0), task.val_dataloader()):
+            check_batch(task.spec, *next(iter(batches)))
+    except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
 
 
@@ -98,7 +116,8 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
     monitored value.
     """
-    callbacks = [*records, RecordPositions(folder.positions_file), *keeping_epochs(task, folder)]
+    extra = build_callbacks(config)
+    callbacks = [*records, RecordPositions(folder.positions_file), *extra, *keeping_epochs(config, task, folder)]
     return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
 
@@ -120,20 +139,64 @@ def build_averaging(config: dict[str, Any]) -> list[Callback]:
         raise UserError(str(error)) from error
 
 
-def keeping_epochs(task: Task, folder: RunFolder) -> list[Callback]:
-    """What ends training early where the task says so, and then the checkpoints, which know of it."""
-    stop = [] if task.stop_below is None else [StopBelow(task.monitor, task.mode, task.stop_below)]
-    return [*stop, *checkpointing(folder, task.monitor, task.mode)]
+def build_callbacks(config: dict[str, Any]) -> list[Callback]:
+    """The Lightning callbacks that the config names, and what remembers that they ended training."""
+    nodes = config["callbacks"]["extra"]
+    for name, node in nodes.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise UserError(
+                f"callbacks.extra.{name} needs the class of a callback: callbacks.extra.{name}._target_=..."
+            )
+    callbacks = [instantiate_node(node) for node in nodes.values()]
+    for name, callback in zip(nodes, callbacks, strict=True):
+        if not isinstance(callback, Callback):
+            raise UserError(f"callbacks.extra.{name} is a {type(callback).__name__}, not a Lightning callback")
+    return [*callbacks, RememberStop()] if callbacks else []
+
+
+def keeping_epochs(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
+    """What ends training early where the task or the config says so, and then the checkpoints, which know of it."""
+    stop: list[Callback] = []
+    if task.stop_below is not None:
+        stop.append(StopBelow(task.monitor, task.mode, task.stop_below))
+    patience = config["callbacks"]["patience"]
+    if patience is not None:
+        if patience < 1:
+            raise UserError(f"callbacks.patience must be at least 1, got {patience}")
+        stop.append(StopAfter(task.monitor, task.mode, patience))
+    within_epochs = config["trainer"]["val_check_interval"] not in (None, 1.0)
+    return [*stop, *checkpointing(folder, task.monitor, task.mode, within_epochs)]
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
-    """Settings under which no epoch is ever validated would leave no best epoch to test."""
+    """Settings under which no epoch is ever validated would leave no best epoch to test; and numbers that mean
+    nothing.
+    """
+    for key in ("log_every_n_steps", "accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes"):
+        if arguments[key] < 1:
+            raise UserError(f"trainer.{key} must be at least 1, got {arguments[key]}")
+    for key in ("gradient_clip_val", "overfit_batches", "min_epochs", "min_steps"):
+        if arguments[key] is not None and arguments[key] < 0:
+            raise UserError(f"trainer.{key} must not be negative, got {arguments[key]}")
+    if (arguments["min_epochs"] or 0) > arguments["max_epochs"]:
+        raise UserError(
+            f"trainer.min_epochs={arguments['min_epochs']} is above trainer.max_epochs={arguments['max_epochs']}"
+        )
+    interval = arguments["val_check_interval"]
+    batches = task.train_batches_per_epoch
+    if isinstance(arguments["limit_train_batches"], int):
+        batches = min(batches, arguments["limit_train_batches"])
+    if interval is not None and not 0 < interval <= (batches if isinstance(interval, int) else 1):
+        raise UserError(
+            f"trainer.val_check_interval={interval} must be a share of an epoch, above 0 and at most 1.0, "
+            f"or a number of batches, at most {batches}"
+        )
     for key in ("max_epochs", "limit_train_batches", "limit_val_batches"):
         if arguments[key] is not None and arguments[key] <= 0:
             raise UserError(f"trainer.{key} must be above 0, got {arguments[key]}: it leaves no epoch to choose from")
     if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
         raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
-    first = task.train_batches_per_epoch
+    first = -(-task.train_batches_per_epoch // arguments["accumulate_grad_batches"])
     if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
         raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
 
@@ -155,7 +218,7 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
 def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:
     """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
     try:
-        return Trainer(
+        trainer = Trainer(
             **arguments,
             plugins=[checkpoints or AtomicCheckpointIO()],
             enable_progress_bar=False,
@@ -170,9 +233,19 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
             else ""
         )
         raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
+    asked = str(arguments.get("precision"))
+    if asked in ("16", "16-mixed", "16-true") and trainer.strategy.root_device.type == "cpu":
+        raise UserError(f"trainer.precision={asked} needs a GPU: choose bf16-mixed, bf16-true, 32-true or 64-true")
+    return trainer
 
 
-def set_precision(matmul_precision: str) -> None:
+def set_precision(matmul_precision: str, flush_denormals: bool) -> None:
+    """Of float32 matrix products on a GPU; and whether a CPU takes denormal numbers (below 1.2e-38) for 0, which
+    vanishing gradients are full of and with which Intel's CPUs compute many times slower.
+
+    Threads inherit it from the thread that starts them.
+    """
     if matmul_precision not in ("highest", "high", "medium"):
         raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium")
     torch.set_float32_matmul_precision(matmul_precision)
+    torch.set_flush_denormal(flush_denormals)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Extent, append, keep_epochs_before, require_beginning
+from bionets.models.model import share_of_step
 
 CHECK_EVERY = 50  # steps; a check on every step would make the CPU wait for the GPU
 
@@ -31,15 +32,23 @@ class SeedEachEpoch(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        seed_everything((self.seed * 1_000_003 + trainer.current_epoch) % 2**32, workers=True, verbose=False)
+        self._seed(trainer, self.seed * 1_000_003 + trainer.current_epoch)
 
     def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
-        seed_everything(self.seed, workers=True, verbose=False)
+        self._seed(trainer, self.seed)
+
+    def _seed(self, trainer: Trainer, seed: int) -> None:
+        # Processes draw differently: the same dropout for the samples of each would not be independent.
+        seed_everything((seed + trainer.global_rank * 998_244_353) % 2**32, workers=True, verbose=False)
 
 
 class Record(Callback):
     """Writes ``metrics.csv`` (one row a value: step, epoch, name, value) and guards it: a loss that is not finite
     stops the run.
+
+    Steps are optimizer steps, counted from 0. ``train/loss`` of a step is the mean over all of its samples: those of
+    all processes, and of all batches whose gradients are accumulated. What a validation measures stands at the step
+    before it.
 
     The rows of an epoch are written before its checkpoint; after a crash, the rows of epochs that the checkpoint does
     not know are cut off, so a resumed run leaves the very file that a run without a stop would have left.
@@ -48,9 +57,8 @@ class Record(Callback):
     def __init__(self, file: Path, last_checkpoint: Path) -> None:
         self.file, self.last_checkpoint = file, last_checkpoint
         self.restored = self.seconds_before = self.started = self.ended = 0.0
-        self.losses: list[tuple[int, Tensor]] = []
-        self.checked, self.validated = 0, False
         self.extent: Extent | None = None  # of the file
+        self._begin_epoch(0)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.total_seconds, "metrics": self.extent.state() if self.extent else None}
@@ -77,50 +85,72 @@ class Record(Callback):
             self.extent = keep_epochs_before(self.file, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        self.losses, self.checked, self.validated = [], 0, False
+        self._begin_epoch(trainer.global_step)
+
+    def _begin_epoch(self, step: int) -> None:
+        self.step = step  # of the batch to come
+        self.steps: list[int] = []  # of each batch of the epoch
+        self.losses: list[Tensor] = []  # of each batch, the mean over this process's samples
+        self.shares: list[float] = []  # of this process's samples in those of the step
+        self.checked = 0
+        self.measured: list[tuple[int, dict[str, float]]] = []  # step and values of each validation
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        self.losses.append((trainer.global_step - 1, outputs["loss"].detach()))
+        self.steps.append(self.step)
+        # Lightning has divided the loss by the number of batches that it accumulates.
+        self.losses.append(outputs["loss"].detach() * trainer.accumulate_grad_batches)
+        self.shares.append(share_of_step(trainer, batch_index))
+        self.step = trainer.global_step
         if len(self.losses) - self.checked >= CHECK_EVERY:
             self._check_losses(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._check_losses(trainer)
-        self.validated = True
-        for name, value in trainer.callback_metrics.items():
-            if name == "val/loss" and not math.isfinite(value):
-                raise self._not_finite(trainer, "validation loss", float(value), trainer.global_step - 1)
+        step = trainer.global_step - 1
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        if not math.isfinite(values.get("val/loss", 0.0)):
+            raise self._not_finite(trainer, "validation loss", values["val/loss"], step)
+        self.measured.append((step, values))
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._check_losses(trainer)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         epoch, last_step = trainer.current_epoch, trainer.global_step - 1
-        values = torch.stack([loss for _, loss in self.losses]).tolist() if self.losses else []
-        rows: list[tuple[int, int, str, float]] = [
-            (step, epoch, "train/loss", value)
-            for (step, _), value in zip(self.losses, values, strict=True)
-            if step % every == 0
-        ]
-        measured = trainer.callback_metrics.items() if self.validated else ()
-        summary = {name: float(value) for name, value in measured if name.startswith("val/")}
-        rows += [(last_step, epoch, name, value) for name, value in summary.items()]
+        losses = self._losses_of_steps(trainer)
+        rows = [(step, epoch, "train/loss", value) for step, value in losses.items() if step % every == 0]
+        rows += [(step, epoch, name, value) for step, values in self.measured for name, value in values.items()]
         if trainer.is_global_zero:
             self.extent = append(self.file, rows, self.extent)
-        if values:
-            summary["train/loss"] = sum(values) / len(values)
+        summary = dict(self.measured[-1][1]) if self.measured else {}
+        if losses:
+            summary["train/loss"] = sum(losses.values()) / len(losses)
         for logger in trainer.loggers:
             logger.log_metrics({**summary, "epoch": epoch}, step=last_step)
 
+    def _losses_of_steps(self, trainer: Trainer) -> dict[int, float]:
+        """The mean over the samples of each of the epoch's optimizer steps."""
+        if not self.losses:
+            return {}
+        parts = torch.stack(self.losses).cpu().double() * torch.tensor(self.shares, dtype=torch.float64)
+        if trainer.world_size > 1:
+            parts = trainer.strategy.reduce(parts.to(trainer.strategy.root_device), reduce_op="sum").cpu()
+        losses: dict[int, float] = {}
+        for step, part in zip(self.steps, parts.tolist(), strict=True):
+            losses[step] = losses.get(step, 0.0) + part
+        return losses
+
     def _check_losses(self, trainer: Trainer) -> None:
         new = self.losses[self.checked :]
+        steps = self.steps[self.checked :]
         self.checked = len(self.losses)
-        finite = not new or bool(torch.isfinite(torch.stack([loss for _, loss in new])).all())
+        finite = not new or bool(torch.isfinite(torch.stack(new)).all())
         if trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
         # Of this process; where it was another's, its step lies among these too.
-        step, loss = next(((step, loss) for step, loss in new if not torch.isfinite(loss)), (new[0][0], math.nan))
+        found = ((step, loss) for step, loss in zip(steps, new, strict=True) if not torch.isfinite(loss))
+        step, loss = next(found, (steps[0], math.nan))
         raise self._not_finite(trainer, "loss", float(loss), step)
 
     def _not_finite(self, trainer: Trainer, what: str, value: float, step: int) -> NonFiniteLoss:
@@ -148,10 +178,58 @@ class StopBelow(Callback):
         self.reached = state["reached"]
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
-        trainer.should_stop = self.reached
+        trainer.should_stop = trainer.should_stop or self.reached
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None:
-            self.reached = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
+            better = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
+            self.reached = self.reached or better  # once is enough, also where min_epochs asks for more epochs
         trainer.should_stop = trainer.should_stop or self.reached
+
+
+class StopAfter(Callback):
+    """Ends training after ``patience`` validations in a row without a better monitored value than before."""
+
+    def __init__(self, monitor: str, mode: str, patience: int) -> None:
+        self.monitor, self.sign, self.patience = monitor, 1 if mode == "min" else -1, patience
+        self.best, self.waited = math.inf, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._stop(trainer)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        value = self.sign * float(trainer.callback_metrics[self.monitor])
+        if self.waited < self.patience:  # once is enough, also where min_epochs asks for more epochs
+            self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
+
+
+class RememberStop(Callback):
+    """Remembers that another callback wished training to end, so that a resumed run does not train on."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stopped": self.stopped}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.stopped = state["stopped"]
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.stopped
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.stopped = trainer.should_stop

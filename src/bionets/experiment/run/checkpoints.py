@@ -90,13 +90,15 @@ class MovableCheckpoint(ModelCheckpoint):
         self.current_score = state_dict["current_score"]  # which Lightning saves and does not load
 
 
-def checkpointing(folder: RunFolder, monitor: str, mode: str) -> list[Callback]:
-    """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch."""
-    common: dict[str, Any] = {
-        "dirpath": folder.checkpoints,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    best = MovableCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, save_top_k=1, **common)
-    last = MovableCheckpoint(filename=folder.last.stem, monitor=None, save_top_k=1, every_n_epochs=1, **common)
+def checkpointing(folder: RunFolder, monitor: str, mode: str, within_epochs: bool = False) -> list[Callback]:
+    """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch; with ``within_epochs``
+    the best is chosen among all validations of an epoch.
+    """
+    common: dict[str, Any] = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_top_k": 1}
+    best = MovableCheckpoint(
+        filename=folder.best.stem, monitor=monitor, mode=mode, save_on_train_epoch_end=not within_epochs, **common
+    )
+    last = MovableCheckpoint(
+        filename=folder.last.stem, monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, **common
+    )
     return [best, last]

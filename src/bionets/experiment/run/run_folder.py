@@ -29,7 +29,8 @@ from bionets.experiment.run.run_files import (
 from bionets.experiment.run.safe_read import PlainDumper, read_plain
 
 # Where and how a run is computed, not what: these do not name the run.
-MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
+MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
+ENDING = ("patience", "extra")  # callbacks that change the result
 SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
 
 
@@ -182,6 +183,12 @@ def scientific_digest(config: dict[str, Any]) -> str:
     science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
     for part in ("trainer", "task"):
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
+    # Keys that did not always exist count only where they are set, so that earlier runs keep their names.
+    if science["trainer"].get("val_check_interval") is None:
+        science["trainer"].pop("val_check_interval", None)
+    callbacks = {key: value for key, value in config.get("callbacks", {}).items() if key in ENDING and value}
+    science |= {"callbacks": callbacks} if callbacks else {}
+    science |= {} if config.get("flush_denormals", True) else {"flush_denormals": False}
     canonical = json.dumps(science, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 

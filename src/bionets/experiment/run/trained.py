@@ -42,7 +42,7 @@ def load_trained(
         config["task"]["data_dir"] = data_dir
     saved = read_checkpoint(file)
     folder.require_unchanged(file)
-    set_precision(config.get("matmul_precision", "highest"))
+    set_precision(config.get("matmul_precision", "highest"), config.get("flush_denormals", False))
     with building(folder.config_file):
         task = build_task(config)
         model = build_model(config, task.spec)

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.experiment.run.averaging import TRAINING_WEIGHTS
+from bionets.experiment.run.averaging import AVERAGE, TRAINING_WEIGHTS
 from bionets.experiment.run.checkpoints import REQUEUE, AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.seeds.each_seed import EachSeed
 
 State = dict[str, Any]
 
-WEIGHTS = ("state_dict", TRAINING_WEIGHTS)
+WEIGHTS = ("state_dict", TRAINING_WEIGHTS, AVERAGE)
 
 
 class CheckpointOfEachSeed(AtomicCheckpointIO):

@@ -66,7 +66,8 @@ class EachSeed(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        for number, loss in enumerate(outputs["losses"].unbind()):
+        losses = outputs["losses"] / trainer.accumulate_grad_batches  # as Lightning hands on the loss of one run
+        for number, loss in enumerate(losses.unbind()):
             self._call_one(number, "on_train_batch_end", trainer, module, {"loss": loss}, batch, batch_index)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:

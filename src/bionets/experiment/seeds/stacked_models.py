@@ -10,8 +10,8 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.model import configure_optimizers, make_meters, measure
-from bionets.tasks import Task
+from bionets.models.model import configure_optimizers, make_meters, measure, weighted_loss
+from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
 INSTEAD = "train the seeds one by one instead: -m sweep=seeds"
@@ -86,6 +86,9 @@ class StackedModels(LightningModule):
         )
         return {"loss": losses.sum(), "losses": losses.detach()}
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
+
     def on_validation_epoch_start(self) -> None:
         self.meters = [make_meters(task).to(self.device) for task in self.tasks]
 
@@ -137,18 +140,20 @@ class TasksTogether(LightningDataModule):
         self.tasks = list(tasks)
 
     def train_dataloader(self) -> "Together":
-        epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        return Together([task.train_batches(epoch) for task in self.tasks])
+        for task in self.tasks:
+            task.trainer = self.trainer
+        return Together([task.train_dataloader() for task in self.tasks])
 
     def val_dataloader(self) -> "Together":
         return Together([task.val_dataloader() for task in self.tasks])
 
 
 class Together:
-    """Several loaders of equal length, a list of their batches at a time."""
+    """Several tasks' batches of equal sizes, a list of them at a time."""
 
-    def __init__(self, loaders: Sequence[Any]) -> None:
+    def __init__(self, loaders: Sequence[Batches]) -> None:
         self.loaders = loaders
+        self.sizes, self.shares = loaders[0].sizes, loaders[0].shares
 
     def __len__(self) -> int:
         return len(self.loaders[0])

@@ -80,6 +80,8 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     """
     if in_trial():
         raise UserError("a search judges one run at a time: leave out seeds=")
+    if runs[0].values["callbacks"]["extra"]:
+        raise UserError(f"callbacks.extra watch one run at a time; {INSTEAD}")
     members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
     if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}
@@ -92,7 +94,10 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     seeds = [
         Seed(
             member.folder,
-            [Record(member.folder.metrics_file, member.folder.last), *keeping_epochs(member.task, member.folder)],
+            [
+                Record(member.folder.metrics_file, member.folder.last),
+                *keeping_epochs(member.run.values, member.task, member.folder),
+            ],
             over=member.next_epoch < begun or member.error is not None,
             error=member.error,
         )
@@ -107,6 +112,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         enable_checkpointing=False,  # Lightning's own, of all seeds in one file
     )
     refuse_what_is_shared(trainer)
+    trainer.precision_plugin.convert_module(models)
 
     with ExitStack() as held:
         for member in members:

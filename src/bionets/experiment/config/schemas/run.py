@@ -9,7 +9,7 @@ from omegaconf import MISSING
 @dataclass
 class Trainer:
     """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says
-    otherwise.
+    otherwise. Where an int means a number of batches and a float a share of them, the type is kept as it was given.
     """
 
     accelerator: str = "auto"
@@ -22,16 +22,18 @@ class Trainer:
     max_steps: int = -1
     min_steps: int | None = None
     max_time: str | None = None
-    limit_train_batches: Any = None
-    limit_val_batches: Any = None
-    limit_test_batches: Any = None
-    overfit_batches: float = 0.0
+    fast_dev_run: bool | int | None = None  # so many batches (true: 1) of training, validation and test; no run folder
+    limit_train_batches: int | float | None = None
+    limit_val_batches: int | float | None = None
+    limit_test_batches: int | float | None = None
+    overfit_batches: int | float = 0.0  # the batches of epoch 0 in every epoch
+    val_check_interval: int | float | None = None  # None: at the end of an epoch
     check_val_every_n_epoch: int = 1
     log_every_n_steps: int = 1  # how many steps apart the rows of train/loss in metrics.csv are
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
-    deterministic: bool | None = None
+    deterministic: bool | str | None = None
     benchmark: bool | None = None
     detect_anomaly: bool = False
     sync_batchnorm: bool = False
@@ -44,6 +46,8 @@ class Callbacks:
 
     progress: bool = True
     figures: bool = True
+    patience: int | None = None  # training ends after so many validations without a better monitored value
+    extra: dict[str, Any] = field(default_factory=dict)  # name -> a Lightning callback, by its _target_
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Train:
     seeds: int = 1
     average_weights: float | None = None
     matmul_precision: str = "highest"
+    flush_denormals: bool = True
     model: Any = MISSING
     task: Any = MISSING
     optimizer: Any = MISSING

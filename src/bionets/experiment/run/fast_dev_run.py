@@ -1,0 +1,49 @@
+"""``trainer.fast_dev_run``: a few batches of a whole run, in a folder that does not outlast it."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from tempfile import mkdtemp
+from typing import Any
+
+from bionets.experiment.config.resolve import RunConfig
+from bionets.experiment.errors import UserError
+
+FOLDER = "BIONETS_FAST_DEV_RUN"  # the environment variable that tells the processes of ddp the folder
+
+
+@contextmanager
+def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
+    """The runs as they are; or, with ``trainer.fast_dev_run``, cut to one epoch of so many batches of training,
+    validation and test, without W&B, in a temporary folder.
+    """
+    batches = runs[0].values["trainer"]["fast_dev_run"]
+    if not batches:
+        yield list(runs)
+        return
+    if batches < 0:
+        raise UserError(f"trainer.fast_dev_run must be true or a number of batches, got {batches}")
+    mine = FOLDER not in os.environ
+    folder = os.environ.setdefault(FOLDER, mkdtemp(prefix="bionets-") if mine else "")
+    try:
+        yield [replace(run, values=shortened(run.values, int(batches), folder)) for run in runs]
+        if mine:
+            print(f"fast_dev_run: all of it ran, on {int(batches)} batches each; its folder is deleted")
+    finally:
+        if mine:
+            del os.environ[FOLDER]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def shortened(values: dict[str, Any], batches: int, folder: str) -> dict[str, Any]:
+    limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), batches)
+    epochs = {"max_epochs": 1, "min_epochs": None, "max_steps": -1, "min_steps": None, "check_val_every_n_epoch": 1}
+    always = {"overfit_batches": 0.0, "val_check_interval": None, "fast_dev_run": None}
+    return {
+        **values,
+        "trainer": {**values["trainer"], **limits, **epochs, **always},
+        "logger": {**values["logger"], "wandb": False},
+        "paths": {**values["paths"], "output_dir": folder},
+    }

@@ -1,0 +1,84 @@
+"""Layers by their dotted path, and their arguments: each is taken by the constructor, or refused by name."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import Any
+
+from torch import nn
+
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def import_layer(path: str) -> type[nn.Module]:
+    """The class that a dotted path names."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
+        ) from error
+
+
+def build_layer(
+    layer: Callable[..., Any],
+    *sizes: int,
+    arguments: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    prefix: str = "model.layer_arguments.",
+    **always: Any,
+) -> Any:
+    """``layer(*sizes, **always, **arguments)``.
+
+    An argument that the constructor does not name is left out where it has the value in ``defaults``, since nobody
+    asked for it. One that stands for a pair, as ``beta`` does for ``pos_beta`` and ``neg_beta``, is given to both.
+
+    Args:
+        layer: the class, or a function that builds it.
+        sizes: the first positional arguments.
+        arguments: by name, as the config has them.
+        defaults: the values of arguments that mean nothing to layers without them.
+        prefix: of the arguments' names in an error.
+        always: arguments that every layer takes.
+
+    Raises:
+        ValueError: an argument that the constructor does not take; or that it takes by ``**`` without keeping an
+            attribute of that name and value, so that it may have been ignored.
+    """
+    names, takes_any = named_arguments(layer)
+    given: dict[str, Any] = {}
+    unnamed: dict[str, Any] = {}
+    for name, value in arguments.items():
+        pair = (f"pos_{name}", f"neg_{name}")
+        if name in names:
+            given[name] = value
+        elif set(pair) <= set(names):
+            given |= {each: value for each in pair if each not in arguments}
+        elif not (name in defaults and value == defaults[name]):
+            unnamed[name] = value
+        elif takes_any:
+            given[name] = value
+    called = getattr(layer, "__name__", str(layer))
+    if unnamed and not takes_any:
+        name, value = next(iter(unnamed.items()))
+        raise ValueError(f"{prefix}{name}={value}: {called} takes no {name}; it takes {', '.join(names)}")
+    built = layer(*sizes, **always, **given, **unnamed)
+    if isinstance(built, nn.RNNBase):  # whose constructors take all by ** and refuse what they do not know
+        return built
+    for name, value in unnamed.items():
+        if getattr(built, name, None) != value:
+            raise ValueError(
+                f"{prefix}{name}={value}: {called} takes it by ** and may ignore it: name it in the constructor"
+            )
+    return built
+
+
+def named_arguments(layer: Callable[..., Any]) -> tuple[list[str], bool]:
+    """The names of the arguments in their order, and whether the layer takes others by ``**``."""
+    try:
+        parameters = signature(layer).parameters.values()
+    except (TypeError, ValueError):  # it does not tell
+        return [], True
+    names = [each.name for each in parameters if each.kind in NAMED]
+    return names, any(each.kind == Parameter.VAR_KEYWORD for each in parameters)

@@ -1,0 +1,111 @@
+"""A run that was interrupted leaves the bits of one that was not, whatever it was told."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from bionets.tasks import CopyFirstInput
+from tests.acceptance.conftest import Command, the_run
+from tests.acceptance.test_runs import assert_equal_runs
+
+# Two layers and dropout, so that random numbers matter; batches that do not divide.
+WORDS = (
+    "model=brc",
+    "model.hidden_size=6",
+    "model.num_layers=2",
+    "model.dropout=0.3",
+    "task=copy_first_input",
+    "task.length=6",
+    "task.train_size=52",
+    "task.val_size=20",
+    "task.test_size=20",
+    "task.batch_size=10",
+    "task.stop_below=null",
+    "trainer.max_epochs=5",
+    "callbacks=quiet",
+    "logger=none",
+)
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
+slow = pytest.mark.slow
+
+
+def interrupted(cli: Command, monkeypatch: pytest.MonkeyPatch, *words: str, before_epoch: int = 2) -> int:
+    """Run a command that Ctrl-C ends when the data of an epoch are asked for; its exit code."""
+    batches, handler = CopyFirstInput.train_dataloader, signal.getsignal(signal.SIGINT)
+
+    def stop(task: CopyFirstInput) -> object:
+        if task.trainer is not None and task.trainer.current_epoch == before_epoch:
+            raise KeyboardInterrupt
+        return batches(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CopyFirstInput, "train_dataloader", stop)
+        outcome = cli("train", *words)
+    signal.signal(signal.SIGINT, handler)  # which Lightning takes away
+    return outcome.code
+
+
+def assert_resumes(cli: Command, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    assert interrupted(cli, monkeypatch, *WORDS, *words, "paths.output_dir=part") == 130
+    for folder in ("part", "whole"):
+        outcome = cli("train", *WORDS, *words, f"paths.output_dir={folder}")
+        assert outcome.code == 0, outcome.error
+        assert ("going on after epoch 1" in outcome.out) is (folder == "part")
+    assert_equal_runs(Path("whole"), Path("part"))
+    states = [torch.load(the_run(Path(folder)).last, weights_only=True) for folder in ("whole", "part")]
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "training_weights"):
+        torch.testing.assert_close(*(state.get(key) for state in states), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("average", ["null", "0.9"])
+@pytest.mark.parametrize("precision", [*PRECISIONS])
+def test_in_every_precision(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, precision: str, average: str
+) -> None:
+    words = (f"trainer.precision={precision}", f"average_weights={average}")
+    assert_resumes(cli, monkeypatch, *words, "schedule=cosine", "optimizer.lr=0.01")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("optimizer=sgd", "optimizer.momentum=0.9"),
+        pytest.param(("optimizer=adamw", "schedule=cosine", "schedule.warmup=0.3"), marks=slow),
+        pytest.param(("optimizer=rmsprop", "optimizer.momentum=0.5"), marks=slow),
+        ("trainer.accumulate_grad_batches=4", "average_weights=0.9"),
+        pytest.param(("trainer.gradient_clip_val=0.1",), marks=slow),
+        ("trainer.val_check_interval=0.4",),
+        pytest.param(("trainer.check_val_every_n_epoch=2",), marks=slow),
+        pytest.param(("trainer.overfit_batches=2",), marks=slow),
+        ("callbacks.patience=1", "optimizer=sgd", "optimizer.lr=1e-9", "trainer.min_epochs=4"),
+        pytest.param(("task.stop_below=100", "trainer.min_epochs=4"), marks=slow),
+        (
+            "+callbacks.extra.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
+            "+callbacks.extra.stop.monitor=val/loss",
+            "+callbacks.extra.stop.patience=3",
+            "optimizer=sgd",
+            "optimizer.lr=1e-9",
+        ),
+    ],
+    ids=" ".join,
+)
+def test_with_every_setting_of_training(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    assert_resumes(cli, monkeypatch, *words)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_seeds_together_in_every_precision(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    words = (*WORDS, "model.dropout=0", f"trainer.precision={precision}", "average_weights=0.9", "seeds=2")
+    assert interrupted(cli, monkeypatch, *words, "paths.output_dir=part") == 130
+    for folder in ("part", "whole"):
+        outcome = cli("train", *words, f"paths.output_dir={folder}")
+        assert outcome.code == 0, outcome.error
+    for seed in ("seed-0", "seed-1"):
+        (part,), (whole,) = Path("part").rglob(seed), Path("whole").rglob(seed)
+        assert_equal_runs(whole, part)

@@ -1,0 +1,118 @@
+"""A layer gets the arguments that it takes; what it would ignore is refused by name."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.spiking import KINDS, SpikingLayer
+from bionets.models import RecurrentModel, SpikingConvModel, SpikingRecurrentModel
+from bionets.tasks import TaskSpec
+
+SEQUENCE = TaskSpec("sequence_to_value", input_size=2, output_size=1)
+IMAGE = TaskSpec("image_to_class", 64, 3, image_shape=(1, 8, 8))
+EVENTS = TaskSpec("sequence_to_class", 128, 3, steps=3, step_shape=(2, 8, 8), spikes=True)
+CONFIG = {"spike_fn": "arctan", "beta": 0.5}  # what configs/model/spiking_conv.yaml says
+
+
+class Plain(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, hidden_size)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return self.linear(x), None
+
+
+class Swallowing(Plain):
+    def __init__(self, input_size: int, hidden_size: int, **_: Any) -> None:
+        super().__init__(input_size, hidden_size)
+
+
+class Keeping(Plain):
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size)
+        self.num_layers = options["num_layers"]
+
+
+class Resonator(SpikingLayer):
+    state_names = ("position",)
+
+    def __init__(self, num_neurons: int, dim: int = -1, damping: float = 0.9) -> None:
+        super().__init__(num_neurons, dim)
+        self.add_parameter("damping", damping, "decay")
+
+    @staticmethod
+    def neuron(x: Tensor, state: Any, params: Any) -> tuple[Tensor, Tensor]:
+        position = params.damping * state.position + x
+        return position, position
+
+
+def path(layer: type) -> str:
+    return f"{__name__}.{layer.__name__}"
+
+
+@pytest.mark.parametrize(
+    "layer", ["torch.nn.GRU", "torch.nn.LSTM", "bionets.layers.BRC", path(Plain), path(Swallowing)]
+)
+def test_a_layer_need_not_take_what_is_not_used(layer: str) -> None:
+    model = RecurrentModel(SEQUENCE, layer, hidden_size=3)
+    assert model(torch.zeros(4, 2, 2)).shape == (2, 1)
+
+
+@pytest.mark.parametrize("layer", ["torch.nn.GRU", "bionets.layers.BRC", path(Keeping)])
+def test_what_a_layer_takes_is_given(layer: str) -> None:
+    assert RecurrentModel(SEQUENCE, layer, num_layers=2).recurrent.num_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "message"),
+    [
+        (Plain, {"num_layers": 2}, "model.num_layers=2: Plain takes no num_layers; it takes input_size, hidden_size"),
+        (Plain, {"bidirectional": True}, "model.bidirectional=True: Plain takes no bidirectional"),
+        (Swallowing, {"num_layers": 2}, "model.num_layers=2: Swallowing takes it by"),
+        (Swallowing, {"dropout": 0.5}, "model.dropout=0.5: Swallowing takes it by"),
+        (Swallowing, {"layer_arguments": {"foo": 1}}, "model.foo=1: Swallowing takes it by"),
+        (Keeping, {"dropout": 0.5}, "model.dropout=0.5: Keeping takes it by"),
+    ],
+)
+def test_what_a_layer_would_ignore_is_refused(layer: type, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        RecurrentModel(SEQUENCE, path(layer), **arguments)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("layer", [*(kind.name for kind in KINDS), "PLIF", "ALIF"])
+def test_every_kind_of_spiking_layer_fits_the_arguments_of_the_config(layer: str) -> None:
+    arguments = {**CONFIG, "backend": "reference"}
+    model = SpikingConvModel(IMAGE, channels=(2,), hidden_size=3, layer=layer, layer_arguments=arguments)
+    model(torch.rand(2, 1, 8, 8)).sum().backward()
+    neurons = next(module for module in model.modules() if isinstance(module, SpikingLayer))
+    decays = [name for name in ("beta", "pos_beta", "neg_beta") if hasattr(neurons, name)]
+    assert decays
+    for name in decays:
+        torch.testing.assert_close(getattr(neurons, name).mean(), torch.tensor(0.5))
+
+
+def test_a_layer_of_ones_own_gets_only_what_it_takes() -> None:
+    model = SpikingRecurrentModel(EVENTS, hidden_size=3, recurrent=False, layer=path(Resonator), layer_arguments=CONFIG)
+    assert model(torch.rand(3, 2, 128)).shape == (2, 3)
+    given = {**CONFIG, "damping": 0.25}
+    model = SpikingRecurrentModel(EVENTS, hidden_size=3, recurrent=False, layer=path(Resonator), layer_arguments=given)
+    torch.testing.assert_close(model.network[1].damping.mean(), torch.tensor(0.25))
+    for wrong in ({"spike_fn": "fast_sigmoid"}, {"dampnig": 0.25}):
+        with pytest.raises(ValueError, match=r"model\.layer_arguments\.\w+=\S+: Resonator takes no"):
+            SpikingRecurrentModel(EVENTS, layer=path(Resonator), layer_arguments=wrong)
+
+
+def test_a_sequence_of_images_is_seen_as_images() -> None:
+    arguments = {"channels": (2,), "hidden_size": 3, "layer_arguments": {**CONFIG, "backend": "reference"}}
+    torch.manual_seed(0)
+    events = SpikingConvModel(EVENTS, time_steps=1, **arguments).eval()
+    image = TaskSpec("image_to_class", 128, 3, image_shape=(2, 8, 8))
+    images = SpikingConvModel(image, time_steps=3, **arguments).eval()
+    images.load_state_dict(events.state_dict())
+    x = torch.rand(5, 2, 8, 8)
+    torch.testing.assert_close(events(x.flatten(1).expand(3, 5, 128)), images(x))
+    assert not SpikingConvModel.fits(TaskSpec("sequence_to_class", 28, 10, steps=28))
