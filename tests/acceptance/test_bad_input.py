@@ -108,9 +108,7 @@ def test_a_wrong_word_of_any_command_is_one_line(
     assert list(workplace.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "words", [("model=brc", "model=gru"), ("seed=1", "seed=2"), ("-m", "seed=0,1", "seed=2"), ("+seed=1", "seed=1")]
-)
+@pytest.mark.parametrize("words", [("model=brc", "model=gru"), ("seed=1", "seed=2"), ("-m", "seed=0,1", "seed=2")])
 def test_two_words_for_one_key_are_both_named(workplace: Path, words: tuple[str, ...]) -> None:
     process = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], cwd=workplace, capture_output=True, text=True, timeout=300

@@ -30,7 +30,7 @@ def main() -> int:
                 print(
                     f"seed {seed + count - 1}: {failure.why}: kept in {failure.keep()}\n{failure.shown()}", flush=True
                 )
-            elif count % 100 == 0:
+            elif count % 20 == 0:
                 print(f"{count} commands, {faults} failed", flush=True)
     print(f"{count} commands from seed {seed}, {faults} failed")
     return int(faults > 0)

@@ -76,7 +76,7 @@ def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
 
 def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     """Train, test and draw one run; where it is one of many, its results are a line."""
-    console = Console()
+    console = Console(markup=False)
     task, model, run = build_run(run)
     config = run.values
     refuse_empty_ranges(config["trainer"])

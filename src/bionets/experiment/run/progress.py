@@ -31,7 +31,7 @@ class ProgressBar(Callback):
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
         if self.console.is_terminal and self.job_name is None:  # bars of several jobs would overwrite each other
             self.bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),

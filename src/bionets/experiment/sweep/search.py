@@ -89,7 +89,7 @@ class SearchSweeper(Sweeper):
                 raise cast(Exception, result._return_value)  # what ended the worker
         study = Study.existing(settings)
         write_atomically(folder / "trials.csv", as_csv(study.trials(), list(space.swept)))
-        report(Console(), study, space)
+        report(Console(markup=False), study, space)
 
     def workers(self) -> int:
         """How many processes take trials."""
