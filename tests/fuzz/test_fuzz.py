@@ -26,6 +26,12 @@ def test_a_command_that_failed_once_ends_in_order(runs: list[Path], file: Path) 
     assert failure is None, f"{failure.why}: {failure.shown()}"
 
 
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + 8))
+def test_a_damaged_file_ends_in_order(runs: list[Path], seed: int) -> None:
+    failure = fuzzing.try_damage(seed, runs, seconds=300)
+    assert failure is None, f"{failure.why}: {failure.shown()}"
+
+
 def test_disorder_is_found() -> None:
     for outcome in (
         runner.Outcome(None, "", ""),
