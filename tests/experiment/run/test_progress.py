@@ -1,0 +1,40 @@
+"""A bar where a terminal belongs to one job, lines where several share it."""
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from bionets.experiment.run import progress
+from bionets.experiment.run.process import JOB_VARIABLE
+
+
+def trained(console: Console, monkeypatch: pytest.MonkeyPatch) -> progress.ProgressBar:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+    bar = progress.ProgressBar("val/loss", console)
+    trainer: Any = SimpleNamespace(is_global_zero=True, estimated_stepping_batches=20, global_step=0, max_epochs=2)
+    trainer.callback_metrics, trainer.current_epoch = {"val/loss": torch.tensor(0.5)}, 0
+    model: Any = None
+    bar.on_train_start(trainer, model)
+    trainer.global_step = 10
+    bar.on_train_epoch_end(trainer, model)
+    return bar
+
+
+def test_a_job_that_shares_its_terminal_prints_lines_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOB_VARIABLE, "job 3")
+    out = io.StringIO()
+    bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
+    assert bar.bar is None
+    assert out.getvalue().startswith("job 3: 1/2 epochs  val/loss 0.5000  step 10/20")
+
+
+def test_a_job_alone_in_its_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(JOB_VARIABLE, raising=False)
+    bar = trained(Console(file=io.StringIO(), force_terminal=True), monkeypatch)
+    assert bar.bar is not None
+    bar.on_exception(None, None, KeyboardInterrupt())  # type: ignore[arg-type]
+    assert bar.bar is None
