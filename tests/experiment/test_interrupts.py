@@ -1,0 +1,51 @@
+"""SIGTERM and Ctrl-C reach the command, wherever it is just then."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from bionets.experiment.interrupts import Terminated, keyboard_interrupts, sigterm_interrupts
+
+
+class Signalled:
+    """Receives a signal while it is deleted, where Python swallows the exception."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+        for _ in range(100):
+            time.sleep(0.001)
+
+
+def test_sigterm_raises_and_its_handler_is_set_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), sigterm_interrupts():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_that_a_finalizer_swallowed_is_sent_again(number: int, kind: type[BaseException]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hook: Any = sys.unraisablehook
+    with pytest.raises(kind), sigterm_interrupts():
+        Signalled(number)
+        time.sleep(30)
+    assert sys.unraisablehook is hook
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
+def test_an_interrupt_that_became_an_exit_is_itself_again(kind: type[KeyboardInterrupt]) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, keyboard_interrupts():
+        try:
+            raise kind
+        except KeyboardInterrupt:
+            sys.exit(1)
+    assert caught.type is kind
