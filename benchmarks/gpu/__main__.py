@@ -26,6 +26,7 @@ from benchmarks.gpu.report import print_part
 from benchmarks.gpu.worker import CASES, read_lines
 
 ROOT = Path(__file__).parents[2]
+WORKER = "benchmarks.gpu.worker"
 OUTPUT = Path("results/gpu.json")
 PACKAGES = ("torch", "triton", "numpy", "numba", "llvmlite", "lightning", "hydra-core", "spikingjelly", "snntorch")
 
@@ -68,7 +69,7 @@ class Share:
         return self.file.with_suffix(".log")
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "benchmarks.gpu.worker", self.part.name, str(self.file)]
+        command = [sys.executable, "-m", WORKER, self.part.name, str(self.file)]
         command += ["--share", str(self.number), "--shares", str(self.part.shares), *(["--tiny"] if self.tiny else [])]
         path = os.pathsep.join(entry for entry in (str(ROOT), os.environ.get("PYTHONPATH")) if entry)
         environment = {**os.environ, "PYTHONPATH": path}

@@ -1,6 +1,7 @@
 """The Triton backend against the reference on the same device: results and gradients of cells and layers."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,8 +162,8 @@ def _agreement(found: list[Tensor | None], expected: list[Tensor | None], tolera
         else:
             scale = max(1.0, float(other.abs().max())) if other.numel() else 1.0
             error = float((one.double() - other.double()).abs().max()) / scale if other.numel() else 0.0
-        if not error <= worst:  # NaN is the worst
-            worst, where = error, f"tensor {number} of {len(found)}"
+        if not error <= worst:
+            worst, where = float("inf") if math.isnan(error) else error, f"tensor {number} of {len(found)}"
     return {"ok": worst <= tolerance, "error": worst, "tolerance": tolerance, "worst": where}
 
 

@@ -1,0 +1,103 @@
+"""The benchmarks of a CUDA device without one: nothing that a case does stops the others, and all of it runs tiny."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import correctness
+from benchmarks.gpu.__main__ import Part, failed, run_part
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "WORKER", "tests.benchmarks.faulty_gpu_worker")
+
+
+def rows_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in result["rows"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shares", [1, 3])
+def test_a_case_that_raises_dies_or_hangs_is_a_row_and_the_rest_goes_on(
+    faulty: None, tmp_path: Path, shares: int
+) -> None:
+    *_, result = run_part(Part("correctness", 0, silence=25, shares=shares), 250, tiny=True, folder=tmp_path)
+    rows = rows_of(result)
+    assert result["complete"]
+    assert rows.keys() == {"first", "raises", "dies", "hangs", "last"}
+    assert rows["first"]["ok"] and rows["last"]["ok"]
+    assert rows["raises"]["failure"] == "ValueError: two shapes\ndo not fit"
+    assert rows["dies"]["failure"] == "the process ended with 5"
+    assert rows["hangs"]["failure"] == "no answer within 25 s"
+
+
+@pytest.mark.slow
+def test_a_part_ends_at_its_limit_with_what_it_has(faulty: None, tmp_path: Path) -> None:
+    *_, result = run_part(Part("correctness", 0, silence=600), 40, tiny=True, folder=tmp_path)
+    assert not result["complete"]
+    assert rows_of(result)["first"]["ok"]
+    assert "cut off at the part's limit" in rows_of(result)["hangs"]["failure"]
+
+
+def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gpu, "WORKER", "benchmarks.no_such_module")
+    *_, result = run_part(Part("correctness", 0, silence=600), 100, tiny=True, folder=tmp_path)
+    assert result["rows"] == []
+    assert "no_such_module" in result["failure"]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"name": "brc 13", "ok": True}, False),
+        ({"name": "brc 13", "ok": False}, True),
+        ({"name": "lif / bionets scan", "failure": "ValueError"}, True),
+        ({"name": "lif / norse", "failure": "ModuleNotFoundError"}, False),
+    ],
+)
+def test_a_peer_may_fail(row: dict[str, Any], expected: bool) -> None:
+    assert failed(row) == expected
+
+
+def test_agreement_sees_a_wrong_number_a_missing_gradient_and_nan() -> None:
+    one = torch.tensor([1.0, 100.0])
+    assert correctness._agreement([one], [one.clone()], 1e-6)["ok"]
+    assert correctness._agreement([one], [one + 1e-3], 1e-6)["error"] == pytest.approx(1e-5, rel=1e-2)
+    assert not correctness._agreement([one], [one + 1e-3], 1e-6)["ok"]
+    assert not correctness._agreement([None], [one], 1e-6)["ok"]
+    assert correctness._agreement([None], [0 * one], 1e-6)["ok"]
+    assert not correctness._agreement([torch.tensor([1.0, float("nan")]), one], [one, one], 1e-6)["ok"]
+    assert not correctness._agreement([one.double()], [one], 1e-6)["ok"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a rehearsal for machines without a GPU")
+def test_everything_runs_tiny_in_the_interpreter(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    file = tmp_path / "gpu.json"
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHON": sys.executable}
+    command = ["bash", "benchmarks/gpu.sh", "--tiny", "--minutes", "25", "--output", str(file)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    parts = json.loads(file.read_text())["parts"]
+    assert parts.keys() == {part.name for part in gpu.PARTS}
+    assert all(part["complete"] for part in parts.values())
+
+
+def test_without_a_device_only_a_rehearsal_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a device")
+    with pytest.raises(SystemExit):
+        gpu.main(["--minutes", "1"])
+    assert "no CUDA device here" in capsys.readouterr().err
