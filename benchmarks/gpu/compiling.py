@@ -1,0 +1,74 @@
+"""Kernels as they would be launched and compiled for a GPU that need not be there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from bionets.scan import interface
+from bionets.scan.gpu import kernels
+from bionets.scan.gpu.printer import COUNTERS
+
+TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
+TYPES |= {torch.int64: "*i64", torch.int32: "*i32", torch.bool: "*i1", torch.uint8: "*u8"}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel, its arguments by name, and the sizes of its launch."""
+
+    kernel: kernels.Kernel
+    values: dict[str, Any]
+    warps: int
+    wide: bool
+    block: int
+    stages: int
+
+
+@contextmanager
+def recorded_launches() -> Iterator[list[Launch]]:
+    """Within this, scans on CPU tensors take the Triton backend, and their launches are listed in place of being run.
+
+    Their results are whatever the memory held.
+    """
+    found: list[Launch] = []
+
+    def record(kernel: kernels.Kernel, values: dict[str, Any], instances: int, *sizes: Any) -> None:
+        found.append(Launch(kernel, {name: values[name] for name in kernel.source.arguments}, *sizes))
+
+    with (
+        patch.object(kernels, "_launch", record),
+        patch.object(interface, "_choose", lambda arguments, backend: "triton"),
+    ):
+        yield found
+
+
+def compile_ahead(launch: Launch, architecture: int) -> Any:
+    """What Triton compiles at this launch on a GPU of this compute capability, times ten."""
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+
+    constants = {
+        "BLOCK": launch.block,
+        "OFFSET": tl.int64 if launch.wide else tl.int32,
+        "STAGES": launch.stages,
+    }
+    signature, constexprs, attributes = {}, {}, {}
+    for number, name in enumerate(launch.kernel.function.arg_names):
+        value = constants.get(name, launch.values.get(name))
+        counter = name in COUNTERS
+        if name in constants or (not isinstance(value, Tensor) and value == 1 and not counter):
+            signature[name], constexprs[number,] = "constexpr", value
+            continue
+        signature[name] = TYPES[value.dtype] if isinstance(value, Tensor) else "i32"
+        aligned = value.data_ptr() % 16 == 0 if isinstance(value, Tensor) else value % 16 == 0 and not counter
+        if aligned:
+            attributes[number,] = [["tt.divisibility", 16]]
+    source = triton.compiler.ASTSource(launch.kernel.function, signature, constexprs, attributes)
+    options = {"num_warps": launch.warps, "enable_fp_fusion": False}
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
