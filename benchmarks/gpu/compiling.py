@@ -11,7 +11,6 @@ from torch import Tensor
 
 from bionets.scan import interface
 from bionets.scan.gpu import kernels
-from bionets.scan.gpu.printer import COUNTERS
 
 TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
 TYPES |= {torch.int64: "*i64", torch.int32: "*i32", torch.bool: "*i1", torch.uint8: "*u8"}
@@ -61,7 +60,7 @@ def compile_ahead(launch: Launch, architecture: int) -> Any:
     signature, constexprs, attributes = {}, {}, {}
     for number, name in enumerate(launch.kernel.function.arg_names):
         value = constants.get(name, launch.values.get(name))
-        counter = name in COUNTERS
+        counter = name in launch.kernel.source.plain
         if name in constants or (not isinstance(value, Tensor) and value == 1 and not counter):
             signature[name], constexprs[number,] = "constexpr", value
             continue
@@ -70,5 +69,5 @@ def compile_ahead(launch: Launch, architecture: int) -> Any:
         if aligned:
             attributes[number,] = [["tt.divisibility", 16]]
     source = triton.compiler.ASTSource(launch.kernel.function, signature, constexprs, attributes)
-    options = {"num_warps": launch.warps, "enable_fp_fusion": False}
+    options = {"num_warps": launch.warps, "enable_fp_fusion": launch.kernel.fuses}
     return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)

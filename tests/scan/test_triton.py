@@ -4,7 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.compiling import Launch, compile_ahead, recorded_launches
 from bionets.layers.recurrent.brc import brc_step
 from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
@@ -46,19 +48,11 @@ def _run_cases(marker: str) -> None:
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
 
 
-Launch = tuple[triton_kernels.Kernel, dict[str, Any], int, bool, int, int]
-
-
 @pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> list[Launch]:
-    """What would be launched: kernel, arguments, warps, wide, block, stages."""
-    found: list[Launch] = []
-
-    def record(kernel: triton_kernels.Kernel, values: dict[str, Any], instances: int, *sizes: Any) -> None:
-        found.append((kernel, {name: values[name] for name in kernel.source.arguments}, *sizes))
-
-    monkeypatch.setattr(triton_kernels, "_launch", record)
-    return found
+def launches() -> Iterator[list[Launch]]:
+    """What would be launched."""
+    with recorded_launches() as found:
+        yield found
 
 
 def tensor(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -110,7 +104,7 @@ KINDS: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_kernels_compile_for_nvidia_gpus(kind: str, launches: list[Launch]) -> None:
     KINDS[kind]()
-    kernels = {launch[0].source.text: launch for launch in launches}
+    kernels = {launch.kernel.source.text: launch for launch in launches}
     assert len(kernels) >= 2
     for launch in kernels.values():
         for architecture, limit in SHARED_MEMORY.items():
@@ -128,15 +122,14 @@ def test_loads_of_later_steps_are_under_way_during_a_step(launches: list[Launch]
 @compiling
 def test_offsets_beyond_32_bits_compile(launches: list[Launch]) -> None:
     brc(batch=64)
-    kernel, values, warps, _, block, stages = launches[0]
-    compile_ahead((kernel, values, warps, True, block, stages), 90)
+    compile_ahead(replace(launches[0], wide=True), 90)
 
 
 def test_time_and_batch_are_not_compiled_in(launches: list[Launch]) -> None:
     brc(time=20, batch=64)
     brc(time=7, batch=11)
-    assert launches[0][0] is launches[2][0]
-    assert launches[1][0] is launches[3][0]
+    assert launches[0].kernel is launches[2].kernel
+    assert launches[1].kernel is launches[3].kernel
 
 
 def test_an_operation_that_cannot_be_printed_is_named(launches: list[Launch], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,27 +151,3 @@ def test_a_missing_triton_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> 
 def test_wide_weights_loop_over_time() -> None:
     assert [triton_kernels.padded(width) for width in (1, 16, 100, 128, 129)] == [16, 16, 128, 128, 256]
     assert triton_backend.ON_CHIP == 4 * 128**2
-
-
-def compile_ahead(launch: Launch, architecture: int) -> Any:
-    """Compile a kernel as Triton would at this launch, for a GPU that need not be there."""
-    import triton
-    import triton.language as tl
-    from triton.backends.compiler import GPUTarget
-
-    kernel, values, warps, wide, block, stages = launch
-    constants = {"BLOCK": block, "OFFSET": tl.int64 if wide else tl.int32, "STAGES": stages}
-    types = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
-    signature, constexprs, attributes = {}, {}, {}
-    for number, name in enumerate(kernel.function.arg_names):
-        value = constants.get(name, values.get(name))
-        counter = name in triton_printer.COUNTERS
-        if name in constants or (not isinstance(value, Tensor) and value == 1 and not counter):
-            signature[name], constexprs[number,] = "constexpr", value
-        else:
-            signature[name] = types[value.dtype] if isinstance(value, Tensor) else "i32"
-            if isinstance(value, Tensor) or (value % 16 == 0 and not counter):
-                attributes[number,] = [["tt.divisibility", 16]]
-    source = triton.compiler.ASTSource(kernel.function, signature, constexprs, attributes)
-    options = {"num_warps": warps, "enable_fp_fusion": False}
-    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)

@@ -35,6 +35,9 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
         return y, final, histories
     table = Table(call)
     table.add_inputs(0)
+    for k, weight in enumerate(call.weights):
+        blocks = weight.unflatten(0, (-1, call.width))
+        table.values[f"weight{k}"] = blocks.transpose(1, 2).contiguous()
     for i, leaf in enumerate(y):
         table.add_over_time(f"y{i}", leaf, 0)
     for i, leaf in enumerate(final):
@@ -81,6 +84,10 @@ def _backward(
         table.add_history(f"history{i}", history, max(0, (chunks if recompute else call.time) - 2))
         if recompute:
             table.add_over_time(f"tape{i}", results.empty(every, call.batch, call.width), 0, forward=True)
+    products = bool(call.weights) and not recompute
+    if products:
+        for g, leaf in enumerate(_first_products(call, states[0]).split(call.width, 2)):
+            table.add_over_time(f"product{g}", leaf, last)
     for i, leaf in enumerate(grad_y):
         table.add_over_time(f"grad_y{i}", leaf, last)
     for i, leaf in enumerate(grad_final):
@@ -95,9 +102,26 @@ def _backward(
     table.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
     table.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
     variant = table.variant(
-        recompute=recompute, needs_x=results.needs_x, needs_params=results.needs_params, shared=results.shared
+        recompute=recompute,
+        products=products,
+        needs_x=results.needs_x,
+        needs_params=results.needs_params,
+        shared=results.shared,
     )
     _launch(table, find_kernel(print_backward, call.program, variant))
+
+
+def _first_products(call: Call, history: Tensor) -> Tensor:
+    """First(state) @ weight.T of the first stage at all time steps, `[T, B, G * N]`: one product, as all states are
+    known, where a kernel could only multiply step by step.
+    """
+    weight = call.weights[0].T
+    products = history.new_empty(call.time, call.batch, weight.shape[1])
+    at_first = -1 if call.reverse else 0
+    later, earlier = (products[:-1], history[1:]) if call.reverse else (products[1:], history[:-1])
+    torch.mm(call.state[0], weight, out=products[at_first])
+    torch.mm(earlier.flatten(0, 1), weight, out=later.flatten(0, 1))
+    return products
 
 
 def _launch(table: Table, kernel: Kernel) -> None:

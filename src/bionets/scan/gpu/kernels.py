@@ -1,11 +1,12 @@
 """From a printed kernel to one that runs on tiles of a tensor: compiled once, its launch sized for the device."""
 
+import contextlib
 import hashlib
 import importlib.util
 import linecache
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,10 +27,22 @@ _kernels: dict[Any, "Kernel"] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """`function` is what `triton.jit` made of the source."""
+    """`function` is what `triton.jit` made of the source.
+
+    compiled: what Triton compiled of it, by all that it may have compiled in; see `_identity`.
+    """
 
     function: Any
     source: Source
+    compiled: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether sums and products may be contracted into fused multiply-adds. Not in elementwise recurrences, whose
+        thresholds then fall on the same side as in eager PyTorch; products with a matrix are summed in another order
+        than there anyway, and take half the instructions.
+        """
+        return self.source.rows
 
 
 def find_kernel(printer: Callable[..., Source], program: Program, *options: Any) -> Kernel:
@@ -84,10 +97,30 @@ def _launch(
 ) -> None:
     import triton.language as tl  # only where the backend is used
 
-    arguments = {name: values[name] for name in kernel.source.arguments}
-    offset = tl.int64 if wide else tl.int32
-    device = next(value.device for value in arguments.values() if isinstance(value, Tensor))
-    with torch.cuda.device(device if device.type == "cuda" else -1):
-        kernel.function[(instances,)](
-            **arguments, BLOCK=block, OFFSET=offset, STAGES=stages, num_warps=warps, enable_fp_fusion=False
-        )
+    arguments = [values[name] for name in kernel.source.arguments]
+    constants = (block, tl.int64 if wide else tl.int32, stages)
+    device = next(value.device for value in arguments if isinstance(value, Tensor))
+    index = device.index if device.type == "cuda" else None
+    here = index is None or index == torch.cuda.current_device()
+    with contextlib.nullcontext() if here else torch.cuda.device(index):
+        identity = (index, warps, wide, block, stages, *_identity(kernel, arguments))
+        compiled = kernel.compiled.get(identity)
+        if compiled is not None:
+            compiled[(instances, 1, 1)](*arguments, *constants)
+            return
+        found = kernel.function[(instances,)](*arguments, *constants, num_warps=warps, enable_fp_fusion=kernel.fuses)
+        if index is not None:  # Triton's interpreter compiles nothing
+            kernel.compiled[identity] = found
+
+
+def _identity(kernel: Kernel, arguments: list[Any]) -> Iterator[Any]:
+    """All of the arguments that Triton may compile in: dtypes and alignment, and whether a number is 1, a multiple of
+    16 or beyond 32 bits. Triton finds that out at each launch again, which takes longer than to run a short kernel.
+    """
+    for name, value in zip(kernel.source.arguments, arguments, strict=True):
+        if isinstance(value, Tensor):
+            yield value.dtype, value.data_ptr() % 16 == 0
+        elif name in kernel.source.plain:
+            yield -(2**31) <= value < 2**31
+        else:
+            yield value == 1, value % 16 == 0, -(2**31) <= value < 2**31

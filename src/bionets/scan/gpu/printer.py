@@ -43,6 +43,7 @@ OPERATIONS: dict[str, str] = {
 """Each operation of a graph in Triton; {0} and {1} are its inputs."""
 
 COUNTERS = ("steps", "time", "direction", "every", "chunks")  # integers whose divisibility is of no use to a kernel
+SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would get four neighbours, too many of a row
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Variant:
 
     masked: bool = False  # lengths are given
     recompute: bool = False  # checkpoint_every > 1
+    products: bool = False  # the backward kernel is given the first stage's product at all time steps
     strided: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     needs_x: tuple[bool, ...] = ()  # gradients wanted
@@ -72,10 +74,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Source:
-    """A printed kernel and the names of its arguments, without the constants that are compiled in."""
+    """A printed kernel and the names of its arguments, without the constants that are compiled in.
+
+    plain: the integers among them of whose value nothing is compiled in. rows: an instance owns a row, see `Kernel`.
+    """
 
     text: str
     arguments: tuple[str, ...]
+    plain: tuple[str, ...] = ()
+    rows: bool = False
 
 
 class KernelPrinter:
@@ -92,21 +99,22 @@ class KernelPrinter:
     def source(self) -> Source:
         constants = ("BLOCK", "OFFSET", "STAGES")
         head = self.tile()  # last, when all arguments are known
-        counters = [name for name in COUNTERS if name in self.arguments]
+        plain = COUNTERS + (SIZES_OF_ROWS if self.rows else ())
+        plain = tuple(name for name in plain if name in self.arguments)
         lines = [
             "import triton",
             "import triton.language as tl",
             "from bionets.scan.gpu.math import *",
             "",
             "",
-            f"@triton.jit(do_not_specialize={counters})",
+            f"@triton.jit(do_not_specialize={list(plain)})",
             f"def kernel({', '.join([*self.arguments, *(f'{name}: tl.constexpr' for name in constants)])}):",
             *(f"    {line}" for line in head),
             *self.lines,
         ]
         shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
         text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
-        return Source(text, tuple(self.arguments))
+        return Source(text, tuple(self.arguments), plain, self.rows)
 
     def tile(self) -> list[str]:
         """The elements of this instance: their row, column and number, and whether they exist."""

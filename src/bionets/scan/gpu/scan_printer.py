@@ -31,6 +31,8 @@ def print_backward(program: Program, variant: Variant) -> Source:
 
 
 class _ScanPrinter(KernelPrinter):
+    times = "times"  # how a row is multiplied with the transpose of a weight
+
     @property
     def states(self) -> range:
         return range(self.program.state)
@@ -61,7 +63,7 @@ class _ScanPrinter(KernelPrinter):
         if blocks:
             self.emit(f"first{k} = tl.where(inside, {first}, 0.0)")
         for g in range(blocks):
-            self.emit(f"recurrent{k}_{g} = times(first{k}, weight{k}_{g})")
+            self.emit(f"recurrent{k}_{g} = {self.times}(first{k}, weight{k}_{g})")
         return {f"recurrent{g}": f"recurrent{k}_{g}" for g in range(blocks)}
 
     def common_inputs(self) -> dict[str, str]:
@@ -99,6 +101,10 @@ class _ScanPrinter(KernelPrinter):
 
 
 class _ForwardPrinter(_ScanPrinter):
+    """Its weights are handed in with each block transposed: threads then add along the rows that they hold."""
+
+    times = "times_transposed"
+
     def print(self) -> Source:
         histories = [f"history{i}" for i in self.variant.histories]
         self.load_params()
@@ -193,6 +199,14 @@ class _BackwardPrinter(_ScanPrinter):
                 self.emit(f"time -= ({every} - 1) * direction")
             self.move([f"history{i}" for i in self.states], "-")
 
+    def known_product(self, moving: list[str]) -> dict[str, str]:
+        """The first stage's product, computed for all time steps before the kernel."""
+        names = [f"product{g}" for g in range(self.program.stages[0].blocks)]
+        for g, name in enumerate(names):
+            self.load(f"recurrent0_{g}", name)
+        moving += names
+        return {f"recurrent{g}": f"recurrent0_{g}" for g in range(len(names))}
+
     def store_tape(self) -> None:
         for i in self.states:
             self.store(f"tape{i}", f"state{i}")
@@ -207,7 +221,8 @@ class _BackwardPrinter(_ScanPrinter):
             if stage.blocks and (k > 0 or variant.recompute):
                 self.store(f"before{k}", state[k][0])
                 moving.append(f"before{k}")
-            inputs.append(self.common_inputs() | self.product(k, state[k][0]))
+            recurrent = self.known_product(moving) if k == 0 and variant.products else self.product(k, state[k][0])
+            inputs.append(self.common_inputs() | recurrent)
             inputs[k] |= {f"state{i}": variable for i, variable in enumerate(state[k])}
             if k < self.last:
                 graph = stage.graph.select([f"new_state{i}" for i in range(stage.state_out)])
