@@ -45,7 +45,8 @@ class Part:
 PARTS = (
     Part("correctness", 100, 60, shares=12),
     Part("ceilings", 20, 20),
-    Part("layers", 170, 45),
+    Part("graphs", 60, 30),
+    Part("layers", 150, 45),
     Part("steps", 50, 40),
     Part("commands", 100, 90, shares=4),
     Part("plastic", 40, 30),

@@ -45,6 +45,22 @@ def time_run(run: Callable[[], object], rounds: int) -> Row:
     return row | (_kernels(run) if median < PROFILED else {})
 
 
+def graphed(run: Callable[[], object]) -> Callable[[], object]:
+    """`run` captured as a CUDA graph, which replays its kernels without Python. On the CPU `run` itself."""
+    if DEVICE == "cpu":
+        return run
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
 def peak_memory(run: Callable[[], object]) -> int | None:
     """Bytes allocated at the peak of `run`, beyond what was allocated before it."""
     if DEVICE == "cpu":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from benchmarks import cells
 from benchmarks.copy_first_input import copy_first_input
 from benchmarks.decay import decay
-from benchmarks.gpu.case import DEVICE, Case, Row, peak_memory, time_run
+from benchmarks.gpu.case import DEVICE, Case, Row, graphed, peak_memory, time_run
 from benchmarks.spiking import BETA, THETA, dsrlits, lif
 from benchmarks.spiking_conv import spiking_conv
 from benchmarks.stigmergic import stigmergic
@@ -21,6 +21,7 @@ from bionets.layers import PeepholeLSTM
 
 ROUNDS = 11
 WITHOUT = ("brc_pytorch",)  # makes its states on the CPU
+TOO_MANY_KERNELS = ("eager", "tracetorch", "snntorch", "norse")  # loops over time, whose capture takes seconds
 
 
 def layer_cases(tiny: bool) -> Iterator[Case]:
@@ -65,17 +66,38 @@ def step_cases(tiny: bool) -> Iterator[Case]:
         yield from _binary_addition(layers, *((2, 4, 8) if tiny else (200, 60, 100)))
 
 
-def _cases(comparison: Comparison, size: str) -> Iterator[Case]:
+def graph_cases(tiny: bool) -> Iterator[Case]:
+    """The same training steps replayed as CUDA graphs, as users can capture them, peers alike: no Python between
+    kernels."""
+    if tiny:
+        yield from _cases(copy_first_input("BRC", 3, 2, 4), "4", graph=True)
+        return
+    yield from _cases(copy_first_input("BRC", 300, 100, 100), "100", graph=True)
+    yield from _cases(copy_first_input("nBRC", 300, 100, 128), "128", graph=True)
+    yield from _cases(lif("round", (100, 64, 1024)), "1024", graph=True)
+    yield from _cases(copy_first_input("nBRC", 300, 100, 100), "100", graph=True)
+    yield from _cases(copy_first_input("BRC", 1000, 100, 100), "100", graph=True)
+    yield from _cases(_peephole(300, 100, 64), "64", graph=True)
+    yield from _cases(copy_first_input("nBRC", 300, 100, 256), "256", graph=True)
+    yield from _cases(_peephole(300, 100, 100), "100", graph=True)
+    yield from _cases(copy_first_input("nBRC", 300, 100, 512), "512", graph=True)
+    yield from _cases(dsrlits("round", (100, 64, 1024)), "1024", graph=True)
+
+
+def _cases(comparison: Comparison, size: str, graph: bool = False) -> Iterator[Case]:
     """One for each contestant: an error, or memory that one of them fills, is then no other's."""
     for contestant in comparison.contestants:
-        if not contestant.name.startswith(WITHOUT):
-            name = f"{comparison.name}{'-' * bool(size)}{size} / {contestant.name}"
-            yield Case(name, lambda contestant=contestant: _measure(comparison, contestant))  # type: ignore[misc]
+        if contestant.name.startswith(WITHOUT) or (graph and contestant.name.startswith(TOO_MANY_KERNELS)):
+            continue
+        name = f"{comparison.name}{'-' * bool(size)}{size}{'-graph' * graph} / {contestant.name}"
+        yield Case(name, lambda contestant=contestant: _measure(comparison, contestant, graph))  # type: ignore[misc]
 
 
-def _measure(comparison: Comparison, contestant: Contestant) -> Row:
+def _measure(comparison: Comparison, contestant: Contestant, graph: bool) -> Row:
     with torch.device(DEVICE):
         run = contestant.build()
+    if graph:
+        run = graphed(run)
     rounds = min(ROUNDS, contestant.most_rounds or ROUNDS)
     row = time_run(run, rounds) | {"peak_bytes": peak_memory(run)}
     work = contestant.work or comparison.work

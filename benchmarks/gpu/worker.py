@@ -23,6 +23,7 @@ CASES: dict[str, Callable[[bool], Iterator[Case]]] = {
     "correctness": correctness.cases,
     "ceilings": ceilings.cases,
     "layers": timings.layer_cases,
+    "graphs": timings.graph_cases,
     "steps": timings.step_cases,
     "commands": commands.cases,
     "plastic": plastic.cases,

@@ -10,7 +10,7 @@ from torch import Tensor
 from bionets.scan.backend import Call, Gradients
 from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
 from bionets.scan.gpu.loop import loop_backward, loop_forward
-from bionets.scan.gpu.results import Results
+from bionets.scan.gpu.results import Results, first_products
 from bionets.scan.gpu.scan_printer import print_backward, print_forward
 from bionets.scan.gpu.table import Table
 
@@ -86,7 +86,7 @@ def _backward(
             table.add_over_time(f"tape{i}", results.empty(every, call.batch, call.width), 0, forward=True)
     products = bool(call.weights) and not recompute
     if products:
-        for g, leaf in enumerate(_first_products(call, states[0]).split(call.width, 2)):
+        for g, leaf in enumerate(first_products(call, states[0]).split(call.width, 2)):
             table.add_over_time(f"product{g}", leaf, last)
     for i, leaf in enumerate(grad_y):
         table.add_over_time(f"grad_y{i}", leaf, last)
@@ -109,19 +109,6 @@ def _backward(
         shared=results.shared,
     )
     _launch(table, find_kernel(print_backward, call.program, variant))
-
-
-def _first_products(call: Call, history: Tensor) -> Tensor:
-    """First(state) @ weight.T of the first stage at all time steps, `[T, B, G * N]`: one product, as all states are
-    known, where a kernel could only multiply step by step.
-    """
-    weight = call.weights[0].T
-    products = history.new_empty(call.time, call.batch, weight.shape[1])
-    at_first = -1 if call.reverse else 0
-    later, earlier = (products[:-1], history[1:]) if call.reverse else (products[1:], history[:-1])
-    torch.mm(call.state[0], weight, out=products[at_first])
-    torch.mm(earlier.flatten(0, 1), weight, out=later.flatten(0, 1))
-    return products
 
 
 def _launch(table: Table, kernel: Kernel) -> None:

@@ -1,11 +1,15 @@
 """Wide dense recurrences on CUDA: a loop over time with one matrix product and one kernel for each stage."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.gpu.kernels import find_kernel
-from bionets.scan.gpu.results import Results
+from bionets.scan.gpu.kernels import Kernel, find_kernel
+from bionets.scan.gpu.printer import Source
+from bionets.scan.gpu.results import Results, first_products
 from bionets.scan.gpu.stage_printer import print_stage, print_stage_gradient
 from bionets.scan.gpu.table import Table
 
@@ -34,7 +38,8 @@ def loop_backward(
     results: Results,
 ) -> None:
     """Fill the results, walking time from the last step to the first."""
-    loop, every = _Loop(call), call.checkpoint_every
+    every = call.checkpoint_every
+    loop = _Loop(call, first_products(call, histories[0]) if every == 1 else None)
     for leaf in results.sums.values():
         leaf.zero_()
     pairs = zip(grad_final, call.state, strict=True)
@@ -57,26 +62,31 @@ def loop_backward(
 
 
 class _Loop:
-    """One time step, forward and backward. Steps are counted in the order in which they are walked."""
+    """One time step, forward and backward. Steps are counted in the order in which they are walked.
 
-    def __init__(self, call: Call) -> None:
+    products: what the first stage's states give with its weight at all time steps, where that is known beforehand.
+    """
+
+    def __init__(self, call: Call, products: Tensor | None = None) -> None:
         self.call, self.stages = call, call.program.stages
         self.last = len(self.stages) - 1
+        self.products = None if products is None else products.unbind(0)
+        self.x = [leaf.unbind(0) for leaf in call.x]
+        self.known: dict[Any, tuple[Table, Kernel]] = {}  # tables and kernels of a stage: the same at each step
 
     def time(self, step: int) -> int:
         return self.call.time - 1 - step if self.call.reverse else step
 
     def advance(self, step: int, state: States, y: list[Tensor] | None, stages: int | None = None) -> list[States]:
         """The states before the first stage, between the stages and after the last (or after as many as wanted)."""
-        states = [state]
+        states, t = [state], self.time(step)
         for k in range(len(self.stages) if stages is None else stages):
-            table = self._table(step, k, states[k])
             after = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_out)]
-            table.values |= {f"new_state{i}": leaf for i, leaf in enumerate(after)}
-            table.values |= {f"old{i}": leaf for i, leaf in enumerate(state)}
-            for i, leaf in enumerate(y or ()):
-                table.add(f"y{i}", leaf[self.time(step)])
-            table.launch(find_kernel(print_stage, self.call.program, table.variant(), k, y is not None))
+            values = self._inputs(t, k, states[k])
+            values |= {f"new_state{i}": leaf for i, leaf in enumerate(after)}
+            values |= {f"old{i}": leaf for i, leaf in enumerate(state)}
+            values |= {f"y{i}": leaf[t] for i, leaf in enumerate(y or ())}
+            self._launch(values, print_stage, (k, y is not None))
             states.append(after)
         return states
 
@@ -88,31 +98,43 @@ class _Loop:
         for k, before in enumerate(results.before):
             if before is not None:
                 before[t].copy_(states[k][0])
+        options = {"needs_x": results.needs_x, "needs_params": results.needs_params, "shared": results.shared}
         for k in reversed(range(len(self.stages))):
-            table = self._table(step, k, states[k])
             found = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_in)]
-            for i, leaf in enumerate(grad_y):
-                table.add(f"grad_y{i}", None if leaf is None else leaf[t])
-            for i, leaf in results.x_by_number().items():
-                table.add(f"grad_x{i}", leaf[t])
-            for g, leaf in enumerate(results.recurrent[k]):
-                table.add(f"grad_recurrent{g}", leaf[t])
-            table.values |= {f"grad_new_state{i}": leaf for i, leaf in enumerate(gradients)}
-            table.values |= {f"kept{i}": leaf for i, leaf in enumerate(grad_after)}
-            table.values |= {f"grad_state{i}": leaf for i, leaf in enumerate(found)}
-            table.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
-            variant = table.variant(needs_x=results.needs_x, needs_params=results.needs_params, shared=results.shared)
-            table.launch(find_kernel(print_stage_gradient, self.call.program, variant, k))
+            values = self._inputs(t, k, states[k])
+            values |= {f"grad_y{i}": None if leaf is None else leaf[t] for i, leaf in enumerate(grad_y)}
+            values |= {f"grad_x{i}": leaf[t] for i, leaf in results.x_by_number().items()}
+            values |= {f"grad_recurrent{g}": leaf[t] for g, leaf in enumerate(results.recurrent[k])}
+            values |= {f"grad_new_state{i}": leaf for i, leaf in enumerate(gradients)}
+            values |= {f"kept{i}": leaf for i, leaf in enumerate(grad_after)}
+            values |= {f"grad_state{i}": leaf for i, leaf in enumerate(found)}
+            values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
+            self._launch(values, print_stage_gradient, (k,), **options)
             found[0].addmm_(results.recurrent_rows(k, t), self.call.weights[k])
             gradients = found
         return gradients
 
-    def _table(self, step: int, k: int, state: States) -> Table:
-        """What a stage is given, with recurrent = first(state) @ weight.T."""
-        table = Table(self.call)
-        table.add_inputs(step)
-        product = torch.mm(state[0], self.call.weights[k].T)
-        for g, leaf in enumerate(product.split(self.call.width, 1)):
-            table.add(f"recurrent{g}", leaf)
-        table.values |= {f"state{i}": leaf for i, leaf in enumerate(state)}
-        return table
+    def _inputs(self, t: int, k: int, state: States) -> dict[str, Any]:
+        """What a stage is given at a time, with recurrent = first(state) @ weight.T."""
+        known = k == 0 and self.products is not None
+        product = self.products[t] if known else torch.mm(state[0], self.call.weights[k].T)  # type: ignore[index]
+        values: dict[str, Any] = {"time": t} | {f"x{i}": leaf[t] for i, leaf in enumerate(self.x)}
+        values |= {f"recurrent{g}": leaf for g, leaf in enumerate(product.split(self.call.width, 1))}
+        return values | {f"state{i}": leaf for i, leaf in enumerate(state)}
+
+    def _launch(
+        self, values: dict[str, Any], printer: Callable[..., Source], stage: tuple[Any, ...], **options: Any
+    ) -> None:
+        """Launch a kernel of a stage. Strides are the same at all time steps, so the kernel is, too."""
+        key = (printer, stage)
+        if key not in self.known:
+            table = Table(self.call)
+            table.add_inputs(0)
+            for name, leaf in values.items():
+                if name != "time":
+                    table.add(name, leaf)
+            kernel = find_kernel(printer, self.call.program, table.variant(**options), *stage)
+            self.known[key] = table, kernel
+        table, kernel = self.known[key]
+        table.values.update(values)
+        table.launch(kernel)

@@ -60,3 +60,16 @@ class Results:
         first = gradient[-1 if call.reverse else 0].T @ call.state[0]
         later, earlier = (gradient[:-1], history[1:]) if call.reverse else (gradient[1:], history[:-1])
         return first.addmm_(later.reshape(-1, rows).T, earlier.reshape(-1, call.width))
+
+
+def first_products(call: Call, history: Tensor) -> Tensor:
+    """First(state) @ weight.T of the first stage at all time steps, `[T, B, G * N]`: one product, as all states are
+    known, where a kernel could only multiply step by step.
+    """
+    weight = call.weights[0].T
+    products = history.new_empty(call.time, call.batch, weight.shape[1])
+    at_first = -1 if call.reverse else 0
+    later, earlier = (products[:-1], history[1:]) if call.reverse else (products[1:], history[:-1])
+    torch.mm(call.state[0], weight, out=products[at_first])
+    torch.mm(earlier.flatten(0, 1), weight, out=later.flatten(0, 1))
+    return products
