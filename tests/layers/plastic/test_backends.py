@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from functools import partial
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bionets.layers import get_states
 from bionets.layers.plastic import (
     IF,
     LIF,
@@ -28,6 +31,8 @@ from bionets.layers.plastic import (
     StableSTDP,
     TraceLIF,
     TripletSTDP,
+    reference,
+    replay,
 )
 
 EVERYTHING = ("spikes", "trace", "voltage", "threshold")
@@ -137,6 +142,42 @@ def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor,
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=1e-9, atol=1e-12, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks())
+def test_replayed_steps_are_the_reference(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
+    network, first, second, rewards = drawn
+    other = copy.deepcopy(network)
+    for x in (first, second):
+        with (
+            patch.object(reference, "can_replay", lambda *arguments: True),
+            patch.object(replay, "cuda_graph", lambda step: step),  # needs a GPU; what it captures must run anywhere
+        ):
+            ours = network(x, rewards, backend="reference")
+        theirs = other(x, rewards, backend="reference")
+        network.reinforce(0.5)
+        other.reinforce(0.5)
+        for name, spikes in ours.items():
+            assert torch.equal(spikes, theirs[name])
+    ours, theirs = everything(network), everything(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
+    network = small(weight=torch.rand((16, 3)), delay=2)
+    network(x[:2], backend="reference")
+    step = partial(reference._step, network, {"input": x[2]}, {"output": torch.zeros(2, 3, dtype=torch.bool)}, None)
+    with patch.object(replay, "cuda_graph", lambda step: step):
+        captured = replay.capture(network, step)
+    before = {name: state.data_ptr() for name, state in get_states(network).items()}
+    values = {name: state.clone() for name, state in get_states(network).items()}
+    captured()
+    assert before == {name: state.data_ptr() for name, state in get_states(network).items()}
+    assert len(set(before.values())) == len(before)
+    assert any(not torch.equal(state, values[name]) for name, state in get_states(network).items())
 
 
 def small(**options: object) -> Network:

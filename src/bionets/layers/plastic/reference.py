@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 
 from bionets.layers.plastic.learning_rule import Synapses
+from bionets.layers.plastic.replay import FIRST, can_replay, capture
 
 if TYPE_CHECKING:
     from bionets.layers.plastic.network import Network
 
 
 def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
-    """The spikes ``[T, B, *shape]`` of every group that is no input."""
+    """The spikes ``[T, B, *shape]`` of every group that is no input.
+
+    On a GPU most steps are replays of one that was captured.
+    """
     given = next(iter(spikes.values()))
     steps, batch = given.shape[:2]
     out = {
@@ -20,15 +24,37 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
         for name, neurons in network.neurons.items()
         if name not in spikes
     }
-    for t in range(steps):
-        for name, neurons in network.neurons.items():
-            if name in spikes:
-                neurons.fire(spikes[name][t])
-            else:
-                out[name][t] = neurons.integrate(_current(network, name, out[name][t]))
-        if network.training:
-            _learn(network, None if rewards is None else rewards[t])
+    replays = can_replay(network, steps, given.device)
+    for t in range(min(FIRST, steps) if replays else steps):
+        _step(network, _at(spikes, t), _at(out, t), None if rewards is None else rewards[t])
+    if replays:
+        x, y = ({name: values[0].clone() for name, values in groups.items()} for groups in (spikes, out))
+        reward = None if rewards is None else rewards[0].clone()
+        replay = capture(network, lambda: _step(network, x, y, reward))
+        for t in range(FIRST, steps):
+            for name, values in x.items():
+                values.copy_(spikes[name][t])
+            if rewards is not None and reward is not None:
+                reward.copy_(rewards[t])
+            replay()
+            for name, values in y.items():
+                out[name][t] = values
     return out
+
+
+def _at(groups: dict[str, Tensor], t: int) -> dict[str, Tensor]:
+    return {name: values[t] for name, values in groups.items()}
+
+
+def _step(network: "Network", x: dict[str, Tensor], y: dict[str, Tensor], reward: Tensor | None) -> None:
+    """One step from the input's spikes ``[B, *shape]`` by name; writes those of the other groups into ``y``."""
+    for name, neurons in network.neurons.items():
+        if name in x:
+            neurons.fire(x[name])
+        else:
+            y[name].copy_(neurons.integrate(_current(network, name, y[name])))
+    if network.training:
+        _learn(network, reward)
 
 
 def _current(network: "Network", name: str, like: Tensor) -> Tensor:

@@ -1,0 +1,70 @@
+"""Steps of a network replayed as a CUDA graph: the numbers of the reference without Python between its kernels."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bionets.layers.stateful import stateful_modules
+
+if TYPE_CHECKING:
+    from bionets.layers.plastic.network import Network
+
+FIRST = 2  # steps before one is captured: in them states come into being, and CUDA's libraries start up
+WORTH = 16  # steps below which capturing takes longer than it saves
+
+Step = Callable[[], None]
+Slot = tuple[dict[Any, Any], Any]
+
+
+def can_replay(network: "Network", steps: int, device: torch.device) -> bool:
+    """Whether a presentation is worth a graph and fits into one: what is recorded of each step does not."""
+    recorded = any(neurons.record for neurons in network.neurons.values())
+    return device.type == "cuda" and steps >= WORTH and not recorded and not torch.cuda.is_current_stream_capturing()
+
+
+def capture(network: "Network", step: Step) -> Step:
+    """A function that does what `step` does, from the network's kept states to the next ones.
+
+    A graph reads and writes fixed addresses, so at its end the new states are copied to where the old ones were.
+    """
+    slots = list(_state_slots(network))
+    for states, name in slots:  # none shares its memory with another one
+        states[name] = states[name].clone()
+    old = [states[name] for states, name in slots]
+    addresses = {tensor.untyped_storage().data_ptr() for tensor in old}
+
+    def step_in_place() -> None:
+        step()
+        new = [states[name] for states, name in slots]
+        held = [
+            one.untyped_storage().data_ptr() in addresses and one is not kept
+            for one, kept in zip(new, old, strict=True)
+        ]
+        new = [one.clone() if copied else one for one, copied in zip(new, held, strict=True)]
+        for (states, name), kept, one in zip(slots, old, new, strict=True):
+            if one is not kept:
+                kept.copy_(one)
+            states[name] = kept
+
+    return cuda_graph(step_in_place)
+
+
+def cuda_graph(step: Step) -> Step:
+    """Capture a step, without running it."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def _state_slots(network: "Network") -> Iterator[Slot]:
+    """Where every tensor is kept that a step replaces by another one; weights change in place."""
+    for _, module in stateful_modules(network):
+        for name in module.state_names:
+            if module._buffers[name] is not None:
+                yield module._buffers, name
+    for rule in network.rules:
+        for state in rule.state.values():
+            for name in state:
+                yield state, name
