@@ -43,12 +43,12 @@ class Part:
 
 
 PARTS = (
-    Part("correctness", 100, 60, shares=12),
+    Part("correctness", 80, 60, shares=12),
     Part("ceilings", 20, 20),
-    Part("graphs", 60, 30),
-    Part("layers", 150, 45),
+    Part("graphs", 80, 30),
+    Part("layers", 140, 45),
     Part("steps", 50, 40),
-    Part("commands", 100, 90, shares=4),
+    Part("commands", 90, 90, shares=6),
     Part("plastic", 40, 30),
 )
 

@@ -1,11 +1,13 @@
 """The Triton backend against the reference on the same device: results and gradients of cells and layers."""
 
+import copy
 import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -13,7 +15,9 @@ from torch.utils import _pytree as pytree  # private, but torch's own tree of te
 
 from benchmarks import cells
 from benchmarks.gpu.case import BACKEND, DEVICE, Case, Row
+from benchmarks.plastic import diehl_and_cook, digits
 from bionets.layers import RecurrentStigmergicMemory, spiking
+from bionets.layers.plastic import reference
 from bionets.layers.recurrent.brc import brc_step
 from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
@@ -68,6 +72,7 @@ def cases(tiny: bool) -> Iterator[Case]:
     yield Case("uniform numbers are those of the CPU", _compare_uniform)
     yield Case("same input, same bits", lambda: _compare_bits(cell_table(tiny)["nbrc 13"]))
     yield Case("torch.compile around a scan", lambda: _compare_compiled(cell_table(tiny)["brc 13"]))
+    yield Case("a plastic network replayed", lambda: _compare_replay(20 if tiny else 100))
     if DEVICE == "cuda":
         yield Case("offsets beyond 32 bits", _compare_wide)
 
@@ -111,6 +116,19 @@ def _compare_compiled(cell: Cell) -> Row:
     compiled = torch.compile(cell.call) if DEVICE == "cuda" else torch.compile(cell.call, backend="aot_eager")
     found = _results(compiled, leaves, BACKEND, {})
     return _agreement(found, _results(cell.call, leaves, "reference", {}), TOLERANCES[torch.float32])
+
+
+def _compare_replay(steps: int) -> Row:
+    """Steps replayed as a CUDA graph against the same steps one by one: spikes, and weights after learning."""
+    torch.manual_seed(0)
+    network, x = diehl_and_cook(50).to(DEVICE), digits(4, steps).to(DEVICE)
+    other = copy.deepcopy(network)
+    found = network(x, backend="reference")
+    with patch.object(reference, "can_replay", lambda *arguments: False):
+        expected = other(x, backend="reference")
+    spikes = [[spikes.float() for spikes in each.values()] for each in (found, expected)]
+    ours, theirs = ([*one, *net.parameters()] for one, net in zip(spikes, (network, other), strict=True))
+    return _agreement(ours, theirs, 1e-5) | {"spikes": float(found["excitatory"].sum())}
 
 
 def _compare_wide() -> Row:

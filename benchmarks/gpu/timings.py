@@ -18,6 +18,7 @@ from benchmarks.spiking_conv import spiking_conv
 from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, Contestant, Run
 from bionets.layers import PeepholeLSTM
+from bionets.layers.spiking import LIB
 
 ROUNDS = 11
 WITHOUT = ("brc_pytorch",)  # makes its states on the CPU
@@ -34,6 +35,7 @@ def _layer_cases(tiny: bool) -> Iterator[Case]:
         yield from _cases(lif("round", (3, 2, 8)), "8")
         yield from _cases(copy_first_input("BRC", 3, 2, 4), "4")
         yield from _cases(_peephole(3, 2, 4), "4")
+        yield Case("layer-8 / bionets LIB", lambda: _integrator((3, 2, 8)))
         yield Case("compiled-lif-8 / torch.compile of a step", lambda: _compiled_step((3, 2, 8)))
         return
     small, large = (100, 64, 1024), (100, 64, 65_536)
@@ -42,6 +44,7 @@ def _layer_cases(tiny: bool) -> Iterator[Case]:
     yield from _cases(copy_first_input("nBRC", 300, 100, 100), "100")
     yield from _cases(copy_first_input("nBRC", 300, 100, 128), "128")
     yield from _cases(lif("round", large), "65536")
+    yield Case("layer-65536 / bionets LIB", lambda: _integrator(large))
     yield from _cases(dsrlits("round", small), "1024")
     yield from _cases(dsrlits("round", large), "65536")
     yield from _cases(copy_first_input("BRC", 300, 64, 1024), "1024")
@@ -147,6 +150,19 @@ def _addition_step(kind: Callable[..., nn.Module], layers: int, batch: int, leng
         optimizer.step()
 
     return run
+
+
+def _integrator(size: tuple[int, int, int]) -> Row:
+    """The layer LIB as users call it: few states are kept for the backward pass, which computes the others again."""
+    layer = LIB(size[2], beta=BETA, threshold=THETA, quant_fn="round").to(DEVICE)
+    x, output_gradient = torch.randn(size, device=DEVICE, requires_grad=True), torch.randn(size, device=DEVICE)
+
+    def run() -> None:
+        for leaf in (x, *layer.parameters()):
+            leaf.grad = None
+        layer.over_time(x)[0].backward(output_gradient)
+
+    return time_run(run, ROUNDS) | {"peak_bytes": peak_memory(run)}
 
 
 def _compiled_step(size: tuple[int, int, int]) -> Row:

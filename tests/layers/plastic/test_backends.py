@@ -180,6 +180,22 @@ def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
     assert any(not torch.equal(state, values[name]) for name, state in get_states(network).items())
 
 
+def test_a_step_that_no_graph_can_hold_runs_all_the_same(x: Tensor) -> None:
+    def refuse(step: replay.Step) -> replay.Step:
+        step()
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    network = small(weight=torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
+    other = copy.deepcopy(network)
+    with (
+        patch.object(reference, "can_replay", lambda *arguments: True),
+        patch.object(replay, "cuda_graph", refuse),
+        pytest.warns(UserWarning, match="one by one, slowly: operation not permitted"),
+    ):
+        ours = network(x, backend="reference")
+    assert torch.equal(ours["output"], other(x, backend="reference")["output"])
+
+
 def small(**options: object) -> Network:
     network = Network()
     network.add("input", Input((1, 4, 4), trace=LinearDynamics(0.9)))

@@ -1,5 +1,6 @@
 """Steps of a network replayed as a CUDA graph: the numbers of the reference without Python between its kernels."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,13 @@ def capture(network: "Network", step: Step) -> Step:
                 kept.copy_(one)
             states[name] = kept
 
-    return cuda_graph(step_in_place)
+    try:
+        return cuda_graph(step_in_place)
+    except RuntimeError as error:  # a rule of the user's own may do what a graph cannot hold, such as wait for the GPU
+        for (states, name), kept in zip(slots, old, strict=True):
+            states[name] = kept
+        warnings.warn(f"the network's steps run one by one, slowly: {str(error).splitlines()[0]}", stacklevel=2)
+        return step_in_place
 
 
 def cuda_graph(step: Step) -> Step:

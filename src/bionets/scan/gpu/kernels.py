@@ -18,7 +18,9 @@ from bionets.scan.program import Program
 STAGES = (4, 8, 16)  # time steps whose loads are under way at once: the fewer elements, the more steps it takes
 IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidth times its latency
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
-LANES = 128  # elements of a block that one warp takes
+LANES = 128  # elements of a block that one warp takes: loads are then 16 bytes wide
+FEWER_LANES = 64  # where a thread would have to hold
+MANY = 24  # numbers or more for each of its elements: with four of these its registers do not last
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
 
 _lock = threading.RLock()
@@ -76,10 +78,11 @@ def padded(width: int) -> int:
 def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> None:
     """Run a kernel on the elements of [B, N] in blocks."""
     total, block = values["total"], 32
-    while block < 1024 and total > ENOUGH * block:
+    lanes, largest = (FEWER_LANES, 256) if kernel.source.held > MANY else (LANES, 1024)
+    while block < largest and total > ENOUGH * block:
         block *= 2
     stages = next((stages for stages in STAGES if stages * total >= IN_FLIGHT), STAGES[-1])
-    _launch(kernel, values, -(-total // block), max(1, block // LANES), wide, block, stages)
+    _launch(kernel, values, -(-total // block), max(1, block // lanes), wide, block, stages)
 
 
 def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, wide: bool) -> None:

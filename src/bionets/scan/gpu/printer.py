@@ -77,12 +77,14 @@ class Source:
     """A printed kernel and the names of its arguments, without the constants that are compiled in.
 
     plain: the integers among them of whose value nothing is compiled in. rows: an instance owns a row, see `Kernel`.
+    held: how many numbers it holds for each element through all of time.
     """
 
     text: str
     arguments: tuple[str, ...]
     plain: tuple[str, ...] = ()
     rows: bool = False
+    held: int = 0
 
 
 class KernelPrinter:
@@ -94,6 +96,7 @@ class KernelPrinter:
         self.offsets: dict[str, str] = {}  # of the strided tensors
         self.lines: list[str] = []
         self.depth = 1
+        self.held = 0
         self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
 
     def source(self) -> Source:
@@ -114,7 +117,7 @@ class KernelPrinter:
         ]
         shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
         text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
-        return Source(text, tuple(self.arguments), plain, self.rows)
+        return Source(text, tuple(self.arguments), plain, self.rows, self.held)
 
     def tile(self) -> list[str]:
         """The elements of this instance: their row, column and number, and whether they exist."""

@@ -107,6 +107,7 @@ class _ForwardPrinter(_ScanPrinter):
 
     def print(self) -> Source:
         histories = [f"history{i}" for i in self.variant.histories]
+        self.held = self.program.state + self.program.params
         self.load_params()
         self.load_weights()
         for i in self.states:
@@ -134,6 +135,8 @@ class _ForwardPrinter(_ScanPrinter):
 
 class _BackwardPrinter(_ScanPrinter):
     def print(self) -> Source:
+        # of each state its initial value, the one before the step and its gradient; parameters and their gradients
+        self.held = 3 * self.program.state + self.program.params + len(self.variant.wanted_params)
         self.load_params()
         self.load_weights()
         for i in self.states:
