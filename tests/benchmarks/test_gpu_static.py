@@ -1,0 +1,63 @@
+"""The report on compiled GPU kernels reads machine code rightly, and no kernel keeps its numbers in slow memory."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu.sass import Instruction, MachineCode, innermost_loops
+from benchmarks.gpu_static import DEVICES, kinds, main, occupancy, reports
+
+pytest.importorskip("triton", reason="kernels are compiled by Triton")
+pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
+
+SPILLING = ("nBRC 256", "peephole LSTM 64")  # the first is a loop over time, the second holds seven weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in SPILLING])
+def test_no_kernel_spills(kind: str) -> None:
+    found = list(reports(kind))
+    assert {report.pass_ for report in found} == {"forward", "backward"}
+    assert {report.architecture for report in found} == set(DEVICES)
+    for report in found:
+        assert report.spills == 0, report
+
+
+def test_a_large_layer_moves_16_bytes_at_once_and_loads_ahead(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "static.json"
+    assert main(["--only", "SLIEMA", "--architecture", "90", "--output", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert [report["pass_"] for report in found] == ["forward", "backward"]
+    for report in found:
+        assert report["load_bytes"] == report["store_bytes"] == [16]
+        assert report["asynchronous"]
+        assert report["limit"] == "memory"
+
+
+def test_loops_are_those_without_another_one_inside() -> None:
+    code = [
+        Instruction(0x00, "MOV", ""),
+        Instruction(0x10, "LDG.E.128", ""),
+        Instruction(0x20, "BRA", " 0x10 "),
+        Instruction(0x30, "BRA", " 0x0 "),
+        Instruction(0x40, "BRA", " 0x50 "),
+        Instruction(0x50, "BRA", " 0x50"),
+    ]
+    assert innermost_loops(code) == [(0x10, 0x20)]
+
+
+def test_bytes_are_those_of_global_memory() -> None:
+    names = ("LDG.E.128", "LDGSTS.E.BYPASS.64", "STG.E", "LDS.128", "LDG.E.U16", "FADD")
+    code = MachineCode(32, 0, 0, tuple(Instruction(16 * i, name, "") for i, name in enumerate(names)))
+    assert code.bytes_per_thread == 16 + 8 + 4 + 2
+    assert code.widths(("LDG",)) == {16: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("registers", "warps", "shared", "expected"),
+    [(32, 8, 0, 1.0), (128, 8, 0, 0.25), (255, 16, 0, 0.0), (32, 8, 100 * 1024, 0.25), (32, 1, 0, 0.5)],
+)
+def test_occupancy(registers: int, warps: int, shared: int, expected: float) -> None:
+    assert occupancy(DEVICES[90], registers, warps, shared) == expected
