@@ -2,6 +2,8 @@
 
 from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
+from bionets.models.muon import MuonWithAdamW
+from bionets.models.optimization import Schedule
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.reward_modulated import RewardModulatedModel
 from bionets.models.schedule import cosine_schedule
@@ -16,9 +18,11 @@ from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
 __all__ = [
     "FeedForwardModel",
     "Model",
+    "MuonWithAdamW",
     "RecurrentModel",
     "RewardModulatedModel",
     "STDPModel",
+    "Schedule",
     "SpatialConvModel",
     "SpatialLinearModel",
     "SpatialModel",

@@ -1,17 +1,21 @@
 """What every model family shares: training, validation and test steps, written once against a task's interface."""
 
-from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
+from bionets.models.optimization import (
+    OptimizerFactory,
+    ScheduleFactory,
+    configure_optimizers,
+    has_one_group,
+    look_at_plateaus,
+)
 from bionets.tasks.spec import Kind, TaskSpec
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-ScheduleFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+__all__ = ["Model", "OptimizerFactory", "ScheduleFactory", "make_meters", "measure"]
 
 
 class Model(LightningModule):
@@ -25,8 +29,8 @@ class Model(LightningModule):
         optimizer: called with the parameters, gives the optimizer. None will do for evaluation.
 
     Attributes:
-        schedule: called with the optimizer and the number of training steps, gives what changes the learning rate after
-            each step; None for a constant one.
+        schedule: called with the optimizer and the number of training steps, gives what changes the learning rate,
+            after each step unless it is a `Schedule` that says otherwise; None for a constant one.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
@@ -39,6 +43,7 @@ class Model(LightningModule):
         self.optimizer = optimizer
         self.schedule: ScheduleFactory | None = None
         self.test_results: dict[str, dict[str, float]] = {}
+        self.one_group = False
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
@@ -50,7 +55,11 @@ class Model(LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
-        return configure_optimizers(self, self.optimizer, self.schedule)
+        return configure_optimizers(self, self.optimizer, self.schedule, one_group=self.one_group)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with one group of parameters where training began so; see `has_one_group`."""
+        self.one_group = has_one_group(checkpoint)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
@@ -69,6 +78,9 @@ class Model(LightningModule):
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
         self.log_dict(values, sync_dist=False)
+
+    def on_validation_end(self) -> None:
+        look_at_plateaus(self.trainer)
 
     def on_test_epoch_start(self) -> None:
         self.test_meters = self._meters(self.task.test_names)
@@ -124,19 +136,6 @@ def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
 def counts_here(loader: Any, batch_index: int) -> bool:
     """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
     return not hasattr(loader, "shares") or loader.shares[batch_index] > 0
-
-
-def configure_optimizers(
-    module: LightningModule, optimizer: OptimizerFactory | None, schedule: ScheduleFactory | None
-) -> Any:
-    """What Lightning asks of a module: its optimizer, and what changes the learning rate after each step."""
-    if optimizer is None:
-        raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
-    chosen = optimizer(module.parameters())
-    if schedule is None:
-        return chosen
-    scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
-    return {"optimizer": chosen, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def make_meters(task: Any) -> MetricCollection:

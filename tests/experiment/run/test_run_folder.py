@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bionets.experiment.config.digest import scientific_digest
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.run_folder import RunFolder, scientific_digest, write_atomically
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 CONFIG = {
     "model": {"name": "brc", "hidden_size": 4},

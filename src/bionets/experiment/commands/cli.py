@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from bionets.experiment.command_line import refuse_ignored, refuse_repeated
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
+from bionets.experiment.config.words import expand
 from bionets.experiment.errors import Busy, JobError, mendable, of_the_command_line, one_line
 from bionets.experiment.interrupts import Terminated, sigterm_interrupts
 from bionets.experiment.run.process import Process, end_with
@@ -37,6 +38,7 @@ def command(name: str, configs: Path) -> NoReturn:
     if "LOCAL_RANK" in os.environ:
         end_with(Process.parent())
     register(configs)
+    sys.argv[1:] = expand(sys.argv[1:])
     composing = True
 
     def job(config: DictConfig) -> Any:

@@ -7,8 +7,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bionets.experiment.config.digest import scientific_digest
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.run_folder import scientific_digest
 
 if TYPE_CHECKING:
     from bionets.tasks import Task

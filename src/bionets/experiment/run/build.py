@@ -8,18 +8,18 @@ from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bionets.experiment.config.resolve import RunConfig, with_protocol
-from bionets.experiment.config.schemas import MODELS
+from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import wandb_mode
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.optimization import build_optimizer, build_schedule
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.signals import KeepSigtermHandler
 from bionets.models import Model
-from bionets.models.model import OptimizerFactory, ScheduleFactory
 from bionets.studies.spatial.positions_file import RecordPositions
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.checks import check_batch
@@ -32,6 +32,7 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
     model = build_model(run.values, task.spec)
+    model.schedule = build_schedule(run.values, task)
     return task, model, with_protocol(run, task)
 
 
@@ -75,7 +76,6 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
     model: Model = instantiate_node(config["model"], spec=spec, optimizer=build_optimizer(config))
-    model.schedule = build_schedule(config)
     if config.get("average_weights") is not None and not model.automatic_optimization:
         raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
     return model
@@ -86,30 +86,6 @@ def family(target: str) -> type[Model]:
         return cast(type[Model], get_class(target))
     except (ImportError, ValueError) as error:
         raise UserError(f"model._target_={target} is no class that can be imported") from error
-
-
-def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
-    """The optimizer, still to be given its parameters; settings that it refuses are a UserError now, not when training
-    starts.
-    """
-    factory = instantiate_node(config["optimizer"])
-    try:
-        factory([torch.nn.Parameter(torch.zeros(1))])
-    except Exception as error:  # whatever a constructor does with settings that it does not expect
-        raise UserError(f"the optimizer refuses its settings: {error}") from error
-    return factory
-
-
-def build_schedule(config: dict[str, Any]) -> ScheduleFactory | None:
-    """The schedule, still to be given the optimizer and the number of steps; what it refuses is a UserError now."""
-    if config.get("schedule") is None:
-        return None
-    factory = instantiate_node(config["schedule"])
-    try:
-        factory(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]), 1)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return factory
 
 
 def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:

@@ -1,6 +1,5 @@
 """A run is a folder: everything that is later read (evaluate, compare, resume, figures) is read from here."""
 
-import hashlib
 import json
 import os
 import secrets
@@ -27,11 +26,6 @@ from bionets.experiment.run.run_files import (
     validated,
 )
 from bionets.experiment.run.safe_read import PlainDumper, read_plain
-
-# Where and how a run is computed, not what: these do not name the run.
-MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
-ENDING = ("patience", "extra")  # callbacks that change the result
-SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
 
 
 class RunFolder:
@@ -176,21 +170,6 @@ class RunFolder:
             identity = "".join(secrets.choice(alphabet) for _ in range(8))
             write_atomically(self.wandb_file, json.dumps({"id": identity}) + "\n")
         return validated(self.wandb_file, read_plain(self.wandb_file), WandbFile)["id"]
-
-
-def scientific_digest(config: dict[str, Any]) -> str:
-    """Eight hex digits that name everything in a resolved config that can change the result, the seed apart."""
-    science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
-    for part in ("trainer", "task"):
-        science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
-    # Keys that did not always exist count only where they are set, so that earlier runs keep their names.
-    if science["trainer"].get("val_check_interval") is None:
-        science["trainer"].pop("val_check_interval", None)
-    callbacks = {key: value for key, value in config.get("callbacks", {}).items() if key in ENDING and value}
-    science |= {"callbacks": callbacks} if callbacks else {}
-    science |= {} if config.get("flush_denormals", True) else {"flush_denormals": False}
-    canonical = json.dumps(science, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -10,7 +10,8 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.model import configure_optimizers, make_meters, measure, weighted_loss
+from bionets.models.model import make_meters, measure, weighted_loss
+from bionets.models.optimization import configure_optimizers, has_one_group, names_without_decay
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
@@ -42,6 +43,7 @@ class StackedModels(LightningModule):
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
         self.values: list[dict[str, Tensor]] = [{} for _ in models]
+        self.one_group = False
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """What one model's holds, by its names, each `[S, ...]`."""
@@ -106,12 +108,24 @@ class StackedModels(LightningModule):
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
-        configured = configure_optimizers(self, first.optimizer, first.schedule)
+        if getattr(first.schedule, "monitor", None) is not None:
+            raise UserError(f"a schedule that looks at {first.schedule.monitor} would join the seeds; {INSTEAD}")
+        configured = configure_optimizers(
+            self,
+            first.optimizer,
+            first.schedule,
+            parameters=dict(zip(self.names, self.stacked, strict=True)),
+            without_decay=names_without_decay(first),
+            one_group=self.one_group,
+        )
         optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
         if type(optimizer) not in ELEMENTWISE:
             names = ", ".join(kind.__name__ for kind in ELEMENTWISE)
             raise UserError(f"several seeds at once need one of the optimizers {names}; {INSTEAD}")
         return configured
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.one_group = has_one_group(checkpoint)
 
     def configure_gradient_clipping(
         self,

@@ -20,6 +20,7 @@ class SpatialLayer(nn.Module):
 
     weight: Tensor
     positions: nn.Parameter
+    no_weight_decay = ("positions",)
 
     def place(self, dim: int) -> None:
         """Give every neuron a position in ``dim`` dimensions."""

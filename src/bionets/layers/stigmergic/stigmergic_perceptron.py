@@ -43,6 +43,8 @@ class StigmergicPerceptron(StatefulModule):
     threshold: Tensor | None
     weights: Tensor | None
 
+    no_weight_decay = ("weight_tick",)
+
     def __init__(
         self,
         input_size: int,

@@ -1,12 +1,9 @@
-"""The shape of every config: one dataclass per choice, so that a misspelt key or a wrong type fails at once with its
-full path.
+"""The shape of every config, so that a misspelt key or a wrong type fails at once with its full path.
 
-Each file in ``configs/`` inherits its own schema (``/schema/<group>/<name>@_here_``); to add a model or a task of an
-existing family, a YAML file on that family's schema is enough.
+The schemas of models, tasks, optimizers and schedules are derived from their constructors; a file in ``configs/`` inherits
+one (``/schema/<group>/<name>@_here_``) and states what differs from the defaults.
 """
 
-from .models import MODELS
-from .register import register
-from .tasks import TASKS
+from bionets.experiment.config.schemas.register import register
 
-__all__ = ["MODELS", "TASKS", "register"]
+__all__ = ["register"]

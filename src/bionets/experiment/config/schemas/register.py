@@ -1,37 +1,39 @@
 """Every schema into Hydra's ConfigStore, and the choices that the config files offer."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from .models import MODELS
-from .optimizers import OPTIMIZERS, CosineSchedule
-from .run import Analyse, Callbacks, Compare, Evaluate, Logger, Paths, Train
-from .sweeps import SWEEPS
-from .tasks import TASKS
+from bionets.experiment.config.schemas.run import Callbacks, Compare, Evaluate, Logger, Paths, Train
+from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 
 def register(configs: Path) -> None:
     """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called
     more than once.
     """
+    from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS  # imports PyTorch
+
     store = ConfigStore.instance()
-    groups: dict[str, Mapping[str, type]] = {
-        "model": MODELS,
-        "task": TASKS,
-        "optimizer": OPTIMIZERS,
-        "schedule": {"cosine": CosineSchedule},
-    }
+    groups = {"model": MODELS, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for group, schemas in groups.items():
         for name, schema in schemas.items():
             store.store(name=name, node=schema, group=f"schema/{group}")
+            if group in ("optimizer", "schedule") and name != "cosine":  # these need no file: optimizer=Adagrad
+                store.store(name=name, node=schema, group=group)
+    for name, schema in (
+        ("adam", "Adam"),
+        ("adamw", "AdamW"),
+        ("sgd", "SGD"),
+        ("rmsprop", "RMSprop"),
+        ("muon", "Muon"),
+    ):
+        store.store(name=name, node=OPTIMIZERS[schema], group="schema/optimizer")
     single = (
         ("train", Train),
         ("evaluate", Evaluate),
         ("compare", Compare),
-        ("analyse", Analyse),
         ("callbacks", Callbacks),
         ("logger", Logger),
         ("paths", Paths),

@@ -1,0 +1,105 @@
+"""A schema derived from a constructor: its arguments with their types and defaults."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import Field, field, make_dataclass
+from dataclasses import fields as fields_of
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+
+from hydra_zen import BuildsFn
+from hydra_zen.typing import SupportedPrimitive
+from omegaconf import MISSING
+
+MAPPING = dict[str, Any]
+
+
+def schema_of(
+    target: Callable[..., Any], leave_out: Sequence[str] = (), partial: bool = False, **fields: tuple[Any, Any]
+) -> type:
+    """The dataclass whose fields are the arguments of ``target``, and its dotted path as ``_target_``.
+
+    Args:
+        target: a class or a function.
+        leave_out: arguments that do not come from the config.
+        partial: whether more arguments follow when it is called, as those of an optimizer do.
+        fields: fields in place of the arguments of the same name, or beside them, each a type and a default.
+    """
+    derived = Builds.builds(target, populate_full_signature=True, zen_exclude=[*leave_out], zen_partial=partial or None)
+    known = {each.name: each.type for each in fields_of(derived)}
+    needed = {
+        name: (Builds._sanitized_type(kind), MISSING) for name, kind in required(target).items() if name not in known
+    }
+    mappings = {name: (MAPPING, dict) for name, kind in known.items() if kind == MAPPING | None}
+    chosen = {name: each for name, each in {**needed, **mappings, **fields}.items() if name not in leave_out}
+    more = [(name, kind, _field(default)) for name, (kind, default) in chosen.items()]
+    return make_dataclass(target.__name__, more, bases=(derived,))
+
+
+def required(target: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments without a default, and their types; hydra-zen leaves them out of what is called with more later."""
+    try:
+        hints = get_type_hints(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
+    except NameError:  # an annotation names what is imported for type checkers alone
+        hints = {}
+    named = inspect.signature(target).parameters.values()
+    return {each.name: hints.get(each.name, Any) for each in named if each.default is each.empty}
+
+
+def arguments_of(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
+    """As `schema_of`, without a ``_target_``: what a mapping of keyword arguments may hold."""
+    derived = fields_of(schema_of(target, leave_out))
+    chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]
+    return make_dataclass(f"{target.__name__}_arguments", chosen)
+
+
+class Builds(BuildsFn[SupportedPrimitive]):
+    """hydra-zen's `builds`, by the two methods that it documents as to be overridden: with the path under which a
+    package exports a class, and with more of its type.
+    """
+
+    @classmethod
+    def _get_obj_path(cls, target: Any) -> str:
+        name = target.__name__
+        parts = target.__module__.split(".")
+        packages = [".".join(parts[:length]) for length in range(2, len(parts) + 1)]
+        exported = (each for each in packages if getattr(sys.modules.get(each), name, None) is target)
+        return f"{next(exported, target.__module__)}.{name}"
+
+    @classmethod
+    def _sanitized_type(cls, type_: Any, **options: Any) -> Any:
+        return super()._sanitized_type(plain_type(type_), **options)
+
+
+def plain_type(annotation: Any) -> Any:
+    """The type that a value in a YAML file has: a sequence is a list, a path or a Literal its text, and a number that
+    may also be a tensor is a number.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return type(arguments[0])
+    if origin in (Union, UnionType):
+        kinds = {plain_type(each) for each in arguments}
+        known = {kind for kind in kinds if kind is not NoneType and getattr(kind, "__name__", "") != "Tensor"}
+        known -= {int} if float in known else set()
+        if len(known) != 1:
+            return Any
+        (kind,) = known
+        return Optional[kind] if NoneType in kinds else kind  # noqa: UP045 - hydra-zen does not know kind | None
+    if origin is tuple:
+        return tuple[tuple(plain_type(each) for each in arguments)] if Ellipsis not in arguments else list
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return MAPPING
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        inner = plain_type(arguments[0])
+        return list[list[get_args(inner)[0]] if get_origin(inner) is tuple else inner]  # type: ignore[misc]
+    return str if annotation is Path else annotation
+
+
+def _field(default: Any) -> Field[Any]:
+    if isinstance(default, type):  # a schema, of which every config has its own
+        return field(default_factory=default)
+    return field(default=default) if default is not NO_DEFAULT else field()

@@ -1,0 +1,105 @@
+"""The schemas of models, tasks, optimizers and schedules, each derived from its constructor. What the packages
+`bionets.models`, `bionets.tasks`, `torch.optim` and `torch.optim.lr_scheduler` export needs no entry here.
+"""
+
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+import torch
+from omegaconf import II, MISSING
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from bionets import models, tasks
+from bionets.experiment.config.schemas.derive import arguments_of, schema_of
+from bionets.tasks.augmentation import augment
+
+FILLED_IN = ("spec", "optimizer")  # arguments of a model that its run gives it
+INITIALISATION = ("initialisation", "chrono_steps")  # arguments that torch's own recurrent layers do not have
+EVERY_STEP = ("OneCycleLR", "CyclicLR")  # schedules whose numbers are training steps; those of the others are epochs
+TAKE_OBJECTS = ("_LRScheduler", "LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def exported(package: ModuleType, base: type) -> dict[str, type]:
+    """The classes that a package exports and derives no further, by their names."""
+    found = [each for _, each in inspect.getmembers(package, inspect.isclass) if issubclass(each, base)]
+    return {each.__name__: each for each in found if not any(each in other.__mro__[1:] for other in found)}
+
+
+def model_schemas() -> dict[str, type]:
+    schemas = {
+        snake_case(name.removesuffix("Model")): schema_of(model, FILLED_IN, name=(str, MISSING))
+        for name, model in exported(models, models.Model).items()
+    }
+    recurrent = schema_of(models.RecurrentModel, (*FILLED_IN, *INITIALISATION), name=(str, MISSING))
+    initialised = schema_of(models.RecurrentModel, FILLED_IN, name=(str, MISSING), initialisation=(str, MISSING))
+    for name in ("recurrent", "gru", "lstm", "rnn"):
+        schemas[name] = recurrent
+    for name in ("brc", "nbrc", "peephole_lstm"):
+        schemas[name] = initialised
+    return schemas
+
+
+def task_schemas() -> dict[str, type]:
+    schemas = {snake_case(name): task_schema(task) for name, task in exported(tasks, tasks.Task).items()}
+    for family, names in (
+        ("images", ("mnist", "fashion_mnist", "kmnist", "qmnist", "smnist", "psmnist")),
+        ("event_recordings", ("n_mnist", "n_caltech101", "n_cars")),
+        ("control", ("cart_pole",)),
+        ("custom_data", ("custom",)),
+    ):
+        schemas |= dict.fromkeys(names, schemas[family])
+    return schemas
+
+
+def task_schema(task: type) -> type:
+    """The seed, the folder of the data and the names of what augments images come from elsewhere in the config."""
+    arguments = inspect.signature(task).parameters
+    filled: dict[str, tuple[Any, Any]] = {
+        "name": (str, MISSING),
+        "seed": (int, II("seed")),
+        "data_dir": (str, II("paths.data_dir")),
+        "augmentation": (augmentation := arguments_of(augment, ("images", "random")), augmentation),
+    }
+    return schema_of(task, **{key: value for key, value in filled.items() if key in (*arguments, "name")})
+
+
+def optimizer_schemas() -> dict[str, type]:
+    """Every optimizer of PyTorch by the name of its class, with Muon for the matrices alone."""
+    found = inspect.getmembers(torch.optim, inspect.isclass)
+    chosen = {
+        name: each for name, each in found if issubclass(each, Optimizer) and name not in ("Optimizer", "SparseAdam")
+    }
+    chosen["Muon"] = models.MuonWithAdamW
+    return {name: schema_of(each, ("params",), partial=True) for name, each in chosen.items()}
+
+
+def schedule_schemas() -> dict[str, type]:
+    """The cosine with warm-up, and every schedule of PyTorch that takes numbers by the name of its class."""
+    found = inspect.getmembers(lr_scheduler, inspect.isclass)
+    known = [each for name, each in found if issubclass(each, LRScheduler) and name not in TAKE_OBJECTS]
+    schemas = {each.__name__: torch_schedule(each) for each in known}
+    return {**schemas, "cosine": schema_of(models.cosine_schedule, ("optimizer", "steps"), partial=True)}
+
+
+def torch_schedule(schedule: type) -> type:
+    """With what is ours: after a step or an epoch; and the value that ReduceLROnPlateau looks at, by default the
+    task's.
+    """
+    fields: dict[str, tuple[Any, Any]] = {"interval": (str, "step" if schedule.__name__ in EVERY_STEP else "epoch")}
+    if schedule is lr_scheduler.ReduceLROnPlateau:
+        fields |= {"monitor": (str | None, None), "mode": (str | None, None)}
+    leave_out = {"optimizer", "last_epoch", "scale_fn"} & {*inspect.signature(schedule).parameters}
+    return schema_of(schedule, tuple(leave_out), partial=True, **fields)
+
+
+MODELS = model_schemas()
+TASKS = task_schemas()
+OPTIMIZERS = optimizer_schemas()
+SCHEDULES = schedule_schemas()

@@ -1,0 +1,80 @@
+"""Muon for matrices, AdamW for everything else."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+
+
+class MuonWithAdamW(Optimizer):
+    """Two-dimensional parameters are updated by `torch.optim.Muon`, all others by `torch.optim.AdamW`.
+
+    Args:
+        params: parameters, or groups of them that state options of their own.
+        lr: learning rate of both. Muon's update is scaled to the root mean square of AdamW's, so one rate fits both.
+        weight_decay: decoupled weight decay of both.
+        momentum: of Muon.
+        nesterov: whether Muon's momentum is Nesterov's.
+        ns_steps: Newton-Schulz iterations that make an update orthogonal.
+        betas: decay constants of AdamW's averages of the gradient and of its square.
+        eps: added to the denominator of AdamW.
+
+    Sources: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
+    scalable for LLM training", arXiv 2502.16982, 2025.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float = 0.001,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self._muon_options = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+        self._adamw_options = {"betas": betas, "eps": eps}
+        given: list[Any] = list(params)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        split = []
+        for group in groups:
+            parameters = list(group["params"])
+            for matrices in (True, False):
+                chosen = [each for each in parameters if (each.ndim == 2) == matrices]
+                split += [{**group, "params": chosen, "matrices": matrices}] if chosen else []
+        super().__init__(split, {"lr": lr, "weight_decay": weight_decay})
+        self._link()
+
+    def _link(self) -> None:
+        """Make the optimizer of each kind of parameter, which works on this one's groups and state."""
+        self._parts: list[Optimizer] = []
+        for matrices in (True, False):
+            groups = [group for group in self.param_groups if group["matrices"] == matrices]
+            if groups:
+                common = {"lr": self.defaults["lr"], "weight_decay": self.defaults["weight_decay"]}
+                part: Optimizer
+                if matrices:
+                    part = Muon(groups, adjust_lr_fn="match_rms_adamw", **common, **self._muon_options)  # type: ignore[arg-type]
+                else:
+                    part = AdamW(groups, **common, **self._adamw_options)  # type: ignore[arg-type]
+                part.state = self.state
+                self._parts.append(part)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # after a checkpoint was loaded, among others
+        super().__setstate__(state)
+        self._link()
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of both; the closure, if there is one, computes the loss and its gradients before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self._parts:
+            part.step()
+        return loss

@@ -1,0 +1,99 @@
+"""The optimizer of a model, its groups of parameters, and the schedule of its learning rate."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+OptimizerFactory = Callable[[Iterable[Any]], torch.optim.Optimizer]
+ScheduleFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the learning rate.
+
+    Attributes:
+        make: called with the optimizer and the number of training steps.
+        interval: ``step`` or ``epoch``, after which the learning rate changes; with ``monitor`` it is each validation.
+        monitor: the logged value that `torch.optim.lr_scheduler.ReduceLROnPlateau` looks at.
+    """
+
+    make: ScheduleFactory
+    interval: str = "step"
+    monitor: str | None = None
+
+    def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        return self.make(optimizer, steps)
+
+
+def configure_optimizers(
+    module: LightningModule,
+    optimizer: OptimizerFactory | None,
+    schedule: ScheduleFactory | None,
+    parameters: Mapping[str, nn.Parameter] | None = None,
+    without_decay: Iterable[str] | None = None,
+    one_group: bool = False,
+) -> Any:
+    """The optimizer of a module and its schedule, as Lightning asks for them.
+
+    Where the optimizer has a weight decay, it does not apply to the parameters that `names_without_decay` names: they
+    are a second group.
+
+    Args:
+        module: what is trained.
+        optimizer: called with parameters, or with groups of them.
+        schedule: called with the optimizer and the number of training steps; None for a constant learning rate.
+        parameters: those to be trained, by their names; None for all of the module's.
+        without_decay: names of those without weight decay; None for `names_without_decay` of the module.
+        one_group: whether the weight decay applies to all parameters.
+    """
+    if optimizer is None:
+        raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
+    named = dict(module.named_parameters()) if parameters is None else dict(parameters)
+    chosen = optimizer(named.values())
+    if chosen.defaults.get("weight_decay") and not one_group:
+        spared = set(names_without_decay(module) if without_decay is None else without_decay)
+        groups = [
+            {"params": [each for name, each in named.items() if name not in spared]},
+            {"params": [each for name, each in named.items() if name in spared], "weight_decay": 0.0},
+        ]
+        chosen = optimizer([group for group in groups if group["params"]])
+    if schedule is None:
+        return chosen
+    scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
+    settings: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
+    if getattr(schedule, "monitor", None) is not None:
+        # Lightning would look at the value after the epoch's checkpoint was written: `look_at_plateaus` does it before.
+        settings |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
+    return {"optimizer": chosen, "lr_scheduler": settings}
+
+
+def look_at_plateaus(trainer: Trainer) -> None:
+    """Show the value just measured to the schedules that wait for it to fall no more."""
+    for config in trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ():
+        value = trainer.callback_metrics.get(config.monitor or "")
+        if isinstance(config.scheduler, ReduceLROnPlateau) and value is not None:
+            config.scheduler.step(value)
+
+
+def names_without_decay(module: nn.Module) -> list[str]:
+    """The parameters to which no weight decay applies: those with fewer than two dimensions (biases, decays,
+    thresholds, the gains of a normalisation), and those that a layer names in its attribute ``no_weight_decay``.
+    """
+    return [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, layer in module.named_modules()
+        for name, parameter in layer.named_parameters(recurse=False)
+        if parameter.ndim < 2 or name in getattr(layer, "no_weight_decay", ())
+    ]
+
+
+def has_one_group(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the optimizer of a checkpoint has one group of parameters, as in runs that began before the groups."""
+    return [len(state["param_groups"]) for state in checkpoint.get("optimizer_states", ())] == [1]

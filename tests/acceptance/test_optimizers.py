@@ -1,0 +1,91 @@
+"""Any optimizer and schedule of PyTorch by name, resumed to the same numbers."""
+
+from typing import Any
+
+import pytest
+
+from bionets.experiment.run.callbacks import SeedEachEpoch
+from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.run_folder import RunFolder
+from tests.acceptance.conftest import Command
+
+SMALL = (
+    "model=rnn",
+    "model.hidden_size=4",
+    "task=copy_first_input",
+    "task.length=3",
+    "task.stop_below=null",
+    "task.train_size=40",
+    "task.val_size=10",
+    "task.test_size=10",
+    "task.batch_size=10",
+    "trainer.max_epochs=4",
+    "callbacks=quiet",
+    "logger=none",
+)
+CHOICES = [
+    ("optimizer.name=Adagrad", "optimizer.lr=0.1"),
+    ("optimizer=LBFGS", "optimizer.lr=0.1", "optimizer.max_iter=3"),
+    ("optimizer=muon", "schedule=cosine"),
+    ("optimizer=adamw", "optimizer.weight_decay=0.1", "schedule.name=StepLR", "schedule.step_size=1"),
+    ("optimizer=sgd", "schedule=ReduceLROnPlateau", "schedule.patience=0", "schedule.threshold=10"),
+    ("optimizer=adam", "schedule.name=OneCycleLR", "schedule.max_lr=0.01"),
+]
+
+
+def stop_in_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
+    before = SeedEachEpoch.on_train_epoch_start
+
+    def stop(self: SeedEachEpoch, trainer: Any, model: Any) -> None:
+        if trainer.current_epoch == epoch:
+            raise KeyboardInterrupt
+        before(self, trainer, model)
+
+    patch.setattr(SeedEachEpoch, "on_train_epoch_start", stop)
+
+
+@pytest.mark.parametrize("words", CHOICES, ids=lambda words: words[0] + "," + words[-1])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(cli: Command, workplace: Any, words: tuple[str, ...]) -> None:
+    whole = cli("train", *SMALL, *words, "name=whole")
+    assert whole.code == 0, whole.error
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *SMALL, *words, "name=stopped").code == 130
+    resumed = cli("train", *SMALL, *words, "name=stopped")
+    assert resumed.code == 0, resumed.error
+    assert "going on after epoch 1" in resumed.out
+    folders = [RunFolder(next(workplace.rglob(f"{name}-*/seed-0"))) for name in ("whole", "stopped")]
+    one, other = (read_checkpoint(folder.last)["state_dict"] for folder in folders)
+    for name, value in one.items():
+        assert value.equal(other[name]), name
+
+
+def test_the_learning_rate_falls_when_the_monitored_value_does_not(cli: Command, workplace: Any) -> None:
+    words = ("optimizer=sgd", "optimizer.lr=0.5", "schedule=ReduceLROnPlateau", "schedule.patience=0")
+    assert cli("train", *SMALL, *words, "schedule.threshold=10").code == 0  # no value falls by so much
+    (file,) = workplace.rglob("last.ckpt")
+    (group,) = read_checkpoint(file)["optimizer_states"][0]["param_groups"]
+    assert group["lr"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["optimizer.name=Adagra"], ["optimizer=Adagra", "Adagrad"]),
+        (["optimizer.name=Adagrad", "optimizer.betas=[0.9,0.9]"], ["optimizer.betas"]),
+        (["optimizer._target_=torch.optim.Adagrad"], ["Adagrad", "betas"]),
+        (["optimizer.name=LBFGS", "optimizer.history_size=a"], ["optimizer.history_size", "Integer"]),
+        (["schedule.name=StepLR"], ["schedule.step_size"]),
+        (["schedule.name=StepLR", "schedule.step_size=1", "schedule.interval=week"], ["schedule.interval", "epoch"]),
+        (["schedule.name=OneCycleLR", "schedule.max_lr=0.1", "optimizer.name=Adagrad"], ["momentum"]),
+        (["schedule=ReduceLROnPlateau", "schedule.mode=low"], ["mode", "low"]),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_one_line(
+    cli: Command, workplace: Any, words: list[str], named: list[str]
+) -> None:
+    outcome = cli("train", *SMALL, *words)
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
+    assert all(name in outcome.error for name in named), outcome.error
+    assert not (workplace / "outputs").exists()

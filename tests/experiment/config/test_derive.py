@@ -1,0 +1,64 @@
+"""Schemas say what the constructors say."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
+
+from bionets.experiment.config.schemas.derive import schema_of
+from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
+
+
+class Example:
+    def __init__(
+        self,
+        given: object,
+        size: int,
+        sizes: Sequence[int] = (1, 2),
+        kind: Literal["a", "b"] = "a",
+        rate: float | None = None,
+        folder: str | Path = "data",
+        arguments: Mapping[str, Any] | None = None,
+        pairs: Sequence[tuple[float, float]] = ((0.0, 1.0),),
+    ) -> None: ...
+
+
+def config() -> Any:
+    return OmegaConf.structured(schema_of(Example, ("given",)))
+
+
+def test_defaults_are_those_of_the_constructor() -> None:
+    made = config()
+    assert made.sizes == [1, 2] and made.kind == "a" and made.rate is None and made.folder == "data"
+    assert made.arguments == {} and made.pairs == [[0.0, 1.0]] and made._target_.endswith(".Example")
+    with pytest.raises(MissingMandatoryValue):
+        _ = made.size
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [("size", "a"), ("sizes", ["a"]), ("sizes", 3), ("rate", "a"), ("arguments", 3), ("pairs", [["a"]])],
+)
+def test_a_wrong_type_is_refused(key: str, wrong: Any) -> None:
+    with pytest.raises(ValidationError):
+        config()[key] = wrong
+
+
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ConfigKeyError):
+        config()["sise"] = 1
+
+
+@pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
+def test_every_schema_builds_with_its_own_defaults(schemas: dict[str, type]) -> None:
+    """Each is a config of OmegaConf, and each of its keys an argument of its constructor, or one of ours."""
+    from hydra.utils import get_object
+
+    ours = {"_target_", "_partial_", "name", "interval", "monitor"}
+    for schema in schemas.values():
+        made = OmegaConf.structured(schema)
+        assert {*map(str, made)} - ours <= {*inspect.signature(get_object(made._target_)).parameters}

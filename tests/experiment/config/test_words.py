@@ -1,0 +1,6 @@
+from bionets.experiment.config.words import expand
+
+
+def test_an_optimizer_and_a_schedule_are_chosen_by_the_name_of_their_class() -> None:
+    words = ["-m", "optimizer.name=Adagrad,SGD", "schedule.name=OneCycleLR", "optimizer.lr=0.1", "model.name=a"]
+    assert expand(words) == ["-m", "optimizer=Adagrad,SGD", "schedule=OneCycleLR", "optimizer.lr=0.1", "model.name=a"]

@@ -1,0 +1,118 @@
+"""Groups of parameters, and Muon beside AdamW."""
+
+import copy
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from bionets.layers import SpatialLinear
+from bionets.layers.spiking import LIB
+from bionets.models import MuonWithAdamW
+from bionets.models.optimization import configure_optimizers, has_one_group, names_without_decay
+
+
+class Net(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, 4), LIB(4), SpatialLinear(4, 2))
+
+
+def test_decays_thresholds_biases_and_positions_have_no_weight_decay() -> None:
+    module = Net()
+    spared = set(names_without_decay(module))
+    assert {"net.0.bias", "net.2.bias", "net.2.positions"} < spared
+    assert all(name in spared for name, _ in module.named_parameters() if name.startswith("net.1."))
+    assert {"net.0.weight", "net.2.weight"}.isdisjoint(spared)
+
+
+def test_weight_decay_shrinks_weights_alone() -> None:
+    module = Net()
+    before = {name: value.detach().clone() for name, value in module.named_parameters()}
+    optimizer = configure_optimizers(module, partial(torch.optim.SGD, lr=0.5, weight_decay=0.1), None)
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, value in module.named_parameters():
+        factor = 1.0 if name in names_without_decay(module) else 1 - 0.5 * 0.1
+        torch.testing.assert_close(value.detach(), factor * before[name])
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_one_group_without_weight_decay_or_in_a_run_that_began_so(weight_decay: float) -> None:
+    module = Net()
+    factory = partial(torch.optim.AdamW, weight_decay=weight_decay)
+    grouped = configure_optimizers(module, factory, None)
+    assert len(grouped.param_groups) == (2 if weight_decay else 1)
+    assert has_one_group({"optimizer_states": [grouped.state_dict()]}) is not bool(weight_decay)
+    assert len(configure_optimizers(module, factory, None, one_group=True).param_groups) == 1
+
+
+def test_a_schedule_says_after_what_it_changes_the_learning_rate() -> None:
+    module: Any = Net()
+    module._trainer = SimpleNamespace(estimated_stepping_batches=7)
+    steps: list[int] = []
+
+    def schedule(optimizer: torch.optim.Optimizer, number: int) -> Any:
+        steps.append(number)
+        return torch.optim.lr_scheduler.StepLR(optimizer, 3)
+
+    configured = configure_optimizers(module, torch.optim.SGD, schedule)
+    assert steps == [7] and configured["lr_scheduler"]["interval"] == "step"
+
+
+def parameters() -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((4, 3), (4,), (2, 3, 3), (3, 3))]
+
+
+def steps(optimizer: torch.optim.Optimizer, given: list[nn.Parameter], count: int) -> None:
+    for _ in range(count):
+        for parameter in given:
+            parameter.grad = torch.cos(parameter.detach())
+        optimizer.step()
+
+
+def test_muon_for_matrices_and_adamw_for_the_rest() -> None:
+    ours, theirs = parameters(), parameters()
+    steps(MuonWithAdamW(ours, lr=0.02, weight_decay=0.1), ours, 3)
+    matrices, rest = [theirs[0], theirs[3]], [theirs[1], theirs[2]]
+    steps(torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"), matrices, 3)
+    steps(torch.optim.AdamW(rest, lr=0.02, weight_decay=0.1), rest, 3)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
+
+
+def test_muon_goes_on_from_its_state_to_the_same_numbers() -> None:
+    whole = parameters()
+    steps(MuonWithAdamW(whole), whole, 4)
+    resumed = parameters()
+    first = MuonWithAdamW(resumed)
+    steps(first, resumed, 2)
+    state = copy.deepcopy(first.state_dict())
+    second = MuonWithAdamW(resumed)
+    second.load_state_dict(state)
+    steps(second, resumed, 2)
+    for one, other in zip(whole, resumed, strict=True):
+        torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
+
+
+def test_a_schedule_changes_the_rate_of_both_parts_of_muon() -> None:
+    given = parameters()
+    optimizer = MuonWithAdamW(given, lr=0.1, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
+    before: list[Tensor] = [parameter.detach().clone() for parameter in given]
+    steps(optimizer, given, 2)
+    schedule.step()
+    for one, other in zip(given, before, strict=True):
+        torch.testing.assert_close(one.detach(), other)
+
+
+def test_muon_takes_groups_with_options_of_their_own() -> None:
+    given = parameters()
+    optimizer = MuonWithAdamW([{"params": given[:2], "weight_decay": 0.0}, {"params": given[2:]}], weight_decay=0.2)
+    assert sorted(group["weight_decay"] for group in optimizer.param_groups) == [0.0, 0.0, 0.2, 0.2]
