@@ -77,7 +77,7 @@ class Model(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
-        self.log_dict(values, sync_dist=False)
+        self.log_dict(values, sync_dist=False, logger=False)  # `Record` hands them to the loggers
 
     def on_validation_end(self) -> None:
         look_at_plateaus(self.trainer)

@@ -59,7 +59,7 @@ def configure_optimizers(
     chosen = optimizer(named.values())
     if chosen.defaults.get("weight_decay") and not one_group:
         spared = set(names_without_decay(module) if without_decay is None else without_decay)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [each for name, each in named.items() if name not in spared]},
             {"params": [each for name, each in named.items() if name in spared], "weight_decay": 0.0},
         ]

@@ -75,7 +75,7 @@ class SpatialModel(Model):
         super().on_validation_epoch_end()
         with torch.no_grad():
             costs = self.costs()
-        self.log_dict({f"val/{name}": value for name, value in costs._asdict().items()}, sync_dist=False)
+        self.log_dict({f"val/{name}": value for name, value in costs._asdict().items()}, sync_dist=False, logger=False)
 
 
 class SpatialLinearModel(SpatialModel):

@@ -16,7 +16,7 @@ from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.errors import Pruned, UserError, one_line
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.wandb_mirror import mirror, mirror_result
+from bionets.experiment.logging.mirrors import mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
     build_run,
@@ -101,15 +101,15 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
             f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
         )
         try:
-            with mirror(config, folder, run.digest) as logger:
-                trainer.loggers = [logger] if logger else []
+            with mirrored(config, folder, run.digest) as mirrors:
+                trainer.loggers = [mirror.logger for mirror in mirrors]
                 run_to_the_end(trainer, model, task, folder)
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
                     draw_model(folder.figures, title_of(config), model, task)
-                if logger:
-                    mirror_result(logger, folder, result)
+                for mirror in mirrors:
+                    mirror.write_result(result, folder)
                 folder.write_result(result)
         except Pruned as pruned:
             note_failure(folder, pruned)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bionets.experiment.comparison.published import published
-from bionets.experiment.run.run_folder import MACHINE, SCIENTIFIC
+from bionets.experiment.config.digest import MACHINE, scientific_part
 
 from .runs import Run, require_key, value_of
 
@@ -106,7 +106,7 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
 
 def _settings(run: Run) -> dict[str, Any]:
     """What can change a result, the seeds apart, as dotted keys."""
-    science = {key: run.config[key] for key in SCIENTIFIC if run.config.get(key) is not None}
+    science = scientific_part(run.config)
     flat = dict(_flat(science))
     return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in (*MACHINE, "seed")}
 

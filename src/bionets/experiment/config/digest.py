@@ -7,8 +7,8 @@ from typing import Any
 SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
-# Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves the
-# digest as it was, so that a run is still found by its command.
+# Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves
+# the digest as it was, so that a run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
     "optimizer": {
         "amsgrad": False,
@@ -27,14 +27,16 @@ LATER: dict[str, dict[str, Any]] = {
 
 def scientific_digest(config: dict[str, Any]) -> str:
     """Eight hex digits that name everything in a resolved config that can change the result, the seed apart."""
+    canonical = json.dumps(scientific_part(config), sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
+    """What in a resolved config can change the result, the options of `LATER` only where they are set."""
     science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
     for part in ("trainer", "task"):
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
     for part, defaults in LATER.items():
-        science[part] = {key: value for key, value in science[part].items() if _matters(key, value, defaults)}
-    canonical = json.dumps(science, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
-
-
-def _matters(key: str, value: Any, defaults: dict[str, Any]) -> bool:
-    return key not in defaults or value != defaults[key]
+        items = science.get(part, {}).items()
+        science[part] = {key: value for key, value in items if key not in defaults or value != defaults[key]}
+    return science

@@ -6,11 +6,12 @@ import torch
 from hydra.utils import get_class
 from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import OmegaConf
 
 from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError
-from bionets.experiment.logging.wandb_login import wandb_mode
+from bionets.experiment.logging.mirrors import check_mirrors
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
@@ -28,7 +29,7 @@ from bionets.tasks.checks import check_batch
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
     set_precision(run.values["matmul_precision"], run.values["flush_denormals"])
-    wandb_mode(run.values["logger"]["mode"])
+    check_mirrors(run.values["logger"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
     model = build_model(run.values, task.spec)
@@ -70,7 +71,7 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     which do.
     """
     if not family(config["model"]["_target_"]).fits(spec):
-        fitting = [name for name, schema in MODELS.items() if family(schema._target_).fits(spec)]
+        fitting = [name for name, schema in MODELS.items() if family(OmegaConf.structured(schema)._target_).fits(spec)]
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")

@@ -108,8 +108,9 @@ class StackedModels(LightningModule):
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
-        if getattr(first.schedule, "monitor", None) is not None:
-            raise UserError(f"a schedule that looks at {first.schedule.monitor} would join the seeds; {INSTEAD}")
+        monitor = getattr(first.schedule, "monitor", None)
+        if monitor is not None:
+            raise UserError(f"a schedule that looks at {monitor} would join the seeds; {INSTEAD}")
         configured = configure_optimizers(
             self,
             first.optimizer,

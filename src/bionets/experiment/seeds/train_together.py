@@ -12,7 +12,7 @@ from rich.console import Console
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.wandb_mirror import mirror, mirror_epochs
+from bionets.experiment.logging.mirrors import log_epochs, mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, keeping_epochs, prepare_data, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
@@ -133,9 +133,9 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 print_stopped(Console())
             raise
         for member in members:
-            with mirror(member.run.values, member.folder, member.run.digest) as logger:
-                if logger:
-                    mirror_epochs(logger, member.folder.metrics_file, first=begun)
+            with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
+                for mirror in mirrors:
+                    log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
         failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
         for member, why in failed.items():
             note_failure(member.folder, why)

@@ -28,11 +28,12 @@ def schema_of(
         partial: whether more arguments follow when it is called, as those of an optimizer do.
         fields: fields in place of the arguments of the same name, or beside them, each a type and a default.
     """
-    derived = Builds.builds(target, populate_full_signature=True, zen_exclude=[*leave_out], zen_partial=partial or None)
+    derived: Any = Builds.builds(
+        target, populate_full_signature=True, zen_exclude=[*leave_out], zen_partial=partial or None
+    )
     known = {each.name: each.type for each in fields_of(derived)}
-    needed = {
-        name: (Builds._sanitized_type(kind), MISSING) for name, kind in required(target).items() if name not in known
-    }
+    left = {name: kind for name, kind in required(target).items() if name not in known}
+    needed = {name: (Builds._sanitized_type(kind), MISSING) for name, kind in left.items()}
     mappings = {name: (MAPPING, dict) for name, kind in known.items() if kind == MAPPING | None}
     chosen = {name: each for name, each in {**needed, **mappings, **fields}.items() if name not in leave_out}
     more = [(name, kind, _field(default)) for name, (kind, default) in chosen.items()]
@@ -94,8 +95,10 @@ def plain_type(annotation: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return MAPPING
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        inner = plain_type(arguments[0])
-        return list[list[get_args(inner)[0]] if get_origin(inner) is tuple else inner]  # type: ignore[misc]
+        inner: Any = plain_type(arguments[0])
+        if get_origin(inner) is tuple:
+            inner = list[get_args(inner)[0]]  # type: ignore[misc]
+        return list[inner]
     return str if annotation is Path else annotation
 
 

@@ -19,6 +19,7 @@ from bionets.tasks.augmentation import augment
 FILLED_IN = ("spec", "optimizer")  # arguments of a model that its run gives it
 INITIALISATION = ("initialisation", "chrono_steps")  # arguments that torch's own recurrent layers do not have
 EVERY_STEP = ("OneCycleLR", "CyclicLR")  # schedules whose numbers are training steps; those of the others are epochs
+NOT_FOR_DENSE = ("Optimizer", "SparseAdam")
 TAKE_OBJECTS = ("_LRScheduler", "LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
 
 
@@ -67,15 +68,14 @@ def task_schema(task: type) -> type:
         "data_dir": (str, II("paths.data_dir")),
         "augmentation": (augmentation := arguments_of(augment, ("images", "random")), augmentation),
     }
-    return schema_of(task, **{key: value for key, value in filled.items() if key in (*arguments, "name")})
+    chosen = {key: value for key, value in filled.items() if key in (*arguments, "name")}
+    return schema_of(task, (), False, **chosen)
 
 
 def optimizer_schemas() -> dict[str, type]:
     """Every optimizer of PyTorch by the name of its class, with Muon for the matrices alone."""
     found = inspect.getmembers(torch.optim, inspect.isclass)
-    chosen = {
-        name: each for name, each in found if issubclass(each, Optimizer) and name not in ("Optimizer", "SparseAdam")
-    }
+    chosen = {name: each for name, each in found if issubclass(each, Optimizer) and name not in NOT_FOR_DENSE}
     chosen["Muon"] = models.MuonWithAdamW
     return {name: schema_of(each, ("params",), partial=True) for name, each in chosen.items()}
 

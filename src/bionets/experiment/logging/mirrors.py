@@ -1,0 +1,136 @@
+"""Loggers that mirror a run's folder: any number of them, behind one interface."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import fmean
+from typing import Any, ClassVar
+
+from lightning.pytorch.loggers import Logger
+
+from bionets.experiment.errors import Pruned, UserError
+from bionets.experiment.run.metrics_file import read_rows
+from bionets.experiment.run.run_folder import RunFolder
+
+FIRST = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings stand in ``logger`` itself
+
+
+@dataclass(frozen=True)
+class MirroredRun:
+    """What a mirror is told of a run: its resolved config and digest, its folder, and what it is for."""
+
+    config: dict[str, Any]
+    folder: RunFolder
+    digest: str
+    job_type: str = "train"
+
+    @property
+    def title(self) -> str:
+        return f"{self.config['model']['name']} {self.config['task']['name']} seed {self.config['seed']}"
+
+    @property
+    def group(self) -> str:
+        """The name that runs which differ in seed alone have in common."""
+        return f"{self.config['task']['name']}/{self.config['model']['name']}/{self.config['name']}-{self.digest}"
+
+
+class Mirror:
+    """A logger of Lightning, and what else it is given at a run's end.
+
+    A logger of your own is a subclass, and a file in ``configs/logger`` that names it::
+
+        # @package logger.my_logger
+        _target_: my_package.MyMirror
+        project: demo
+
+    Its constructor takes the run, then what else stands in that file, and sets ``logger``. It imports what it needs
+    there, so that nothing is imported for loggers that are not used.
+
+    Attributes:
+        needs: the module that must be installed, and the extra of bionets that installs it.
+        logger: gets the metrics of every epoch.
+    """
+
+    needs: ClassVar[tuple[str, str] | None] = None
+    logger: Logger
+
+    @classmethod
+    def check(cls, **settings: Any) -> None:
+        """A UserError where settings or the machine will not do; called before anything is written."""
+
+    def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
+        """Take what ``result.json`` will hold, and the figures in the folder; here the headline metrics alone, without
+        that of the best epoch, which was logged in its turn.
+        """
+        metrics = {name: value for name, value in result["metrics"].items() if not name.startswith("val/")}
+        self.logger.log_metrics(metrics, step=result["steps"])
+
+    def close(self, failed: bool) -> None:
+        """End, whatever happened."""
+        self.logger.finalize("failed" if failed else "success")
+
+
+def check_mirrors(settings: dict[str, Any]) -> None:
+    """A UserError where a logger of a config cannot be used."""
+    for mirror, own in chosen_mirrors(settings):
+        mirror.check(**own)
+
+
+@contextmanager
+def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train") -> Iterator[list[Mirror]]:
+    """The mirrors that a config asks for, closed whatever happens."""
+    run = MirroredRun(config, folder, digest, job_type)
+    mirrors: list[Mirror] = []
+    failed = True
+    with ExitStack() as opened:
+        for kind, settings in chosen_mirrors(config["logger"]):
+            mirror = kind(run, **settings)  # type: ignore[call-arg]
+            mirrors.append(mirror)
+            opened.callback(lambda mirror=mirror: mirror.close(failed))
+        try:
+            yield mirrors
+            failed = False
+        except Pruned:
+            failed = False
+            raise
+
+
+def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[str, Any]]]:
+    """The class of each logger of a config, and its settings. W&B, the default, is left out where it is not installed."""
+    chosen = []
+    if settings.get("wandb") and find_spec("wandb") is not None:
+        flat = {key: value for key, value in settings.items() if not isinstance(value, dict) and key != "wandb"}
+        chosen.append((_class(FIRST), flat))
+    for name, node in settings.items():
+        if isinstance(node, dict):
+            kind = _class(node["_target_"])
+            if kind.needs is not None and find_spec(kind.needs[0]) is None:
+                raise UserError(f"logger={name} needs {kind.needs[0]}: pip install 'bionets[{kind.needs[1]}]'")
+            chosen.append((kind, {key: value for key, value in node.items() if key != "_target_"}))
+    return chosen
+
+
+def _class(path: str) -> type[Mirror]:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"the logger {path} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Mirror)):
+        raise UserError(f"the logger {path} is no subclass of bionets.experiment.logging.mirrors.Mirror")
+    return found
+
+
+def log_epochs(logger: Logger, metrics_file: Path, first: int = 0) -> None:
+    """The epochs from ``first`` on, as they would have been logged while they were trained."""
+    epochs: dict[int, dict[str, list[float]]] = {}
+    steps: dict[int, int] = {}
+    for step, epoch, name, value in read_rows(metrics_file):
+        if epoch >= first:
+            epochs.setdefault(epoch, {}).setdefault(name, []).append(value)
+            steps[epoch] = max(step, steps.get(epoch, 0))
+    for epoch, values in epochs.items():
+        logger.log_metrics({name: fmean(each) for name, each in values.items()} | {"epoch": epoch}, step=steps[epoch])

@@ -1,0 +1,47 @@
+"""MLflow: runs in ``mlruns`` of the working directory, or on the server that ``tracking_uri`` names."""
+
+import json
+from typing import Any
+
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
+
+
+class MlflowMirror(Mirror):
+    """A run's config, metrics and figures as one run of MLflow, which goes on when the run does.
+
+    Args:
+        run: the run.
+        experiment_name: under which MLflow lists it.
+        tracking_uri: of the server or folder; None for what ``$MLFLOW_TRACKING_URI`` says, else ``mlruns``.
+        tags: further tags, by their names.
+    """
+
+    needs = ("mlflow", "mlflow")
+
+    def __init__(
+        self,
+        run: MirroredRun,
+        experiment_name: str = "bionets",
+        tracking_uri: str | None = None,
+        tags: dict[str, Any] | None = None,
+    ) -> None:
+        from lightning.pytorch.loggers import MLFlowLogger
+
+        file = run.folder.path / "mlflow.json"
+        known = json.loads(file.read_text())["id"] if file.exists() else None
+        self.logger = MLFlowLogger(
+            experiment_name,
+            run_name=run.title,
+            **({} if tracking_uri is None else {"tracking_uri": tracking_uri}),
+            tags={"group": run.group, "job_type": run.job_type, **(tags or {})},
+            run_id=known,
+        )
+        if known is None:
+            self.logger.log_hyperparams(run.config)
+            write_atomically(file, json.dumps({"id": self.logger.run_id}) + "\n")
+
+    def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
+        super().write_result(result, folder)
+        for file in sorted(folder.figures.glob("*.png")):
+            self.logger.experiment.log_artifact(self.logger.run_id, str(file), "figures")

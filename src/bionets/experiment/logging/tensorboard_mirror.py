@@ -1,0 +1,29 @@
+"""TensorBoard: ``tensorboard --logdir outputs`` shows the event files in the folders ``tensorboard`` of all runs."""
+
+from typing import Any
+
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.run.run_folder import RunFolder
+
+
+class TensorBoardMirror(Mirror):
+    """A run's metrics, and at its end its figures and headline numbers.
+
+    Args:
+        run: the run.
+        flush_secs: seconds after which events are written to the disk.
+    """
+
+    needs = ("tensorboard", "tensorboard")
+
+    def __init__(self, run: MirroredRun, flush_secs: int = 120) -> None:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        self.logger = TensorBoardLogger(run.folder.path, name="", version="tensorboard", flush_secs=flush_secs)
+
+    def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
+        from matplotlib.image import imread
+
+        super().write_result(result, folder)
+        for file in sorted(folder.figures.glob("*.png")):
+            self.logger.experiment.add_image(f"figures/{file.stem}", imread(file), dataformats="HWC")

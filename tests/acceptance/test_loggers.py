@@ -1,0 +1,138 @@
+"""Loggers by name, several at once, each imported only when it is used."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.run.run_folder import RunFolder
+from tests.acceptance.conftest import ROOT, Command, the_run
+from tests.acceptance.test_optimizers import stop_in_epoch
+
+SMALL = (
+    "model=rnn",
+    "model.hidden_size=4",
+    "task=copy_first_input",
+    "task.length=3",
+    "task.stop_below=null",
+    "task.train_size=20",
+    "task.val_size=10",
+    "task.test_size=10",
+    "task.batch_size=10",
+    "trainer.max_epochs=3",
+)
+
+
+def columns(folder: RunFolder) -> dict[str, list[str]]:
+    """The columns of Lightning's CSV file, empty cells left out."""
+    with (folder.path / "csv" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [row[name] for row in rows if row[name]] for name in rows[0]}
+
+
+def tensorboard_tags(folder: RunFolder) -> tuple[set[str], set[str], list[int]]:
+    """The names of scalars and of images, and the steps at which the validation loss was written."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder.path / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    return {*tags["scalars"]}, {*tags["images"]}, [event.step for event in events.Scalars("val/loss")]
+
+
+def test_several_loggers_mirror_one_run_and_go_on_with_it(cli: Command, workplace: Path) -> None:
+    pytest.importorskip("tensorboard")
+    words = (*SMALL, "logger=[tensorboard,csv]", "callbacks.progress=false")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words).code == 130
+    outcome = cli("train", *words)
+    assert outcome.code == 0, outcome.error
+    folder = the_run(workplace)
+    table = columns(folder)
+    assert table["epoch"] == ["0", "1", "2"] and len(table["val/loss"]) == 3 and len(table["test/loss"]) == 1
+    scalars, images, steps = tensorboard_tags(folder)
+    assert {"train/loss", "val/loss", "test/loss"} <= scalars and "figures/loss" in images
+    assert steps == [1, 3, 5]  # two batches an epoch
+    assert not (folder.path / "wandb.json").exists()
+
+
+def test_mlflow_keeps_one_run(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    words = (
+        *SMALL,
+        "logger=mlflow",
+        f"logger.mlflow.tracking_uri={(workplace / 'mlruns').as_uri()}",
+        "callbacks=quiet",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words).code == 130
+    outcome = cli("train", *words)
+    assert outcome.code == 0, outcome.error
+    client = mlflow.MlflowClient((workplace / "mlruns").as_uri())
+    (experiment,) = client.search_experiments(filter_string="name = 'bionets'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED" and {"val/loss", "test/loss"} <= run.data.metrics.keys()
+    assert len(client.get_metric_history(run.info.run_id, "val/loss")) == 3
+
+
+def test_wandb_and_another(cli: Command, workplace: Path) -> None:
+    words = (*SMALL, "logger=[wandb,csv]", "logger.mode=offline", "logger.tags=[demo]", "callbacks=quiet")
+    outcome = cli("train", *words)
+    assert outcome.code == 0, outcome.error
+    folder = the_run(workplace)
+    assert list(folder.path.glob("wandb/offline-run-*/*.wandb")) and columns(folder)["epoch"]
+
+
+def test_a_logger_of_ones_own_is_one_class_and_one_file(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "my_logger.py").write_text(
+        "from lightning.pytorch.loggers.logger import DummyLogger\n"
+        "from bionets.experiment.logging.mirrors import Mirror\n"
+        "class MyMirror(Mirror):\n"
+        "    def __init__(self, run, file):\n"
+        "        self.logger, self.file = DummyLogger(), file\n"
+        "    def write_result(self, result, folder):\n"
+        "        open(self.file, 'w').write(f\"{result['metrics']['test/loss']}\")\n"
+    )
+    (workplace / "mine" / "logger").mkdir(parents=True)
+    (workplace / "mine" / "logger" / "mine.yaml").write_text(
+        "# @package logger.mine\n_target_: my_logger.MyMirror\nfile: result.txt\n"
+    )
+    monkeypatch.syspath_prepend(workplace)
+    outcome = cli("train", "--config-dir", "mine", *SMALL, "logger=[csv,mine]", "callbacks=quiet")
+    assert outcome.code == 0, outcome.error
+    result = the_run(workplace).result()
+    assert result is not None and float((workplace / "result.txt").read_text()) == result["metrics"]["test/loss"]
+
+
+def test_a_logger_that_is_not_installed_is_named_before_anything_is_written(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bionets.experiment.logging.tensorboard_mirror import TensorBoardMirror
+
+    monkeypatch.setattr(TensorBoardMirror, "needs", ("no_such_module", "tensorboard"))
+    outcome = cli("train", *SMALL, "logger=tensorboard")
+    assert outcome.code == 1 and "pip install 'bionets[tensorboard]'" in outcome.error
+    assert not (workplace / "outputs").exists()
+
+
+def test_a_logger_that_is_not_used_is_not_imported(workplace: Path) -> None:
+    words = [*SMALL, "logger=csv", "callbacks=quiet", "trainer.max_epochs=1"]
+    code = f"""
+import sys
+from pathlib import Path
+from bionets.experiment import command
+sys.argv = ["train.py", *{words!r}]
+try:
+    command("train", configs=Path({str(ROOT / "configs")!r}))
+except SystemExit as stopped:
+    print("code", stopped.code, "imported", sorted({{"wandb", "tensorboard", "mlflow"}} & {{*sys.modules}}))
+"""
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "code 0 imported []" in outcome.stdout, outcome.stdout + outcome.stderr
