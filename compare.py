@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bionets.experiment import command
+from bionets.__main__ import run
 
 if __name__ == "__main__":
-    command("compare", configs=Path(__file__).parent / "configs")
+    run("compare", configs=Path(__file__).parent / "configs")

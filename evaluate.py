@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bionets.experiment import command
+from bionets.__main__ import run
 
 if __name__ == "__main__":
-    command("evaluate", configs=Path(__file__).parent / "configs")
+    run("evaluate", configs=Path(__file__).parent / "configs")

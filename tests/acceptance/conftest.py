@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from bionets.experiment import command
+from bionets.__main__ import run as run_command
 from bionets.experiment.run.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -73,11 +73,14 @@ def cli(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
     def run(name: str, *arguments: str) -> Outcome:
         GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "path", [*sys.path])  # a command adds the working directory to both
+        monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        monkeypatch.setenv("BIONETS_CONFIGS_HERE", "")
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *last_of_each(arguments)])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capfd.readouterr()
         try:
-            command(name, configs=ROOT / "configs")
+            run_command(name, configs=ROOT / "configs")
         except SystemExit as stopped:
             code = stopped.code
         for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:

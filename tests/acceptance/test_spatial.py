@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from bionets.studies.spatial.positions_file import read_positions
+from bionets.experiment.run.recorded_arrays import read_arrays
 from tests.acceptance.conftest import Command, Outcome, the_run
 from tests.tasks import idx_files
 
@@ -42,7 +42,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     trained = cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.presentation=concatenate")
     assert trained.code == 0, trained.error
     folder = the_run(workplace / "outputs")
-    positions = read_positions(folder.positions_file)
+    positions = read_arrays(folder.path / "positions.npz")
     assert positions["epoch"].tolist() == [0, 1, 2, 3] and positions["layer_1"].shape == (4, 4, 2)
     assert (positions["layer_1"][0] != positions["layer_1"][1]).all()
 
@@ -85,7 +85,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     refused(cli("analyse", f"run={folder.path}", "reduction=median"), "median", "variance")
     refused(cli("analyse", f"run={folder.path}", "data=train"), "data=train", "val")
     refused(cli("analyse", f"run={folder.path}", "checkpoint=first"), "first", "last")
-    folder.positions_file.write_bytes(b"no archive")
+    (folder.path / "positions.npz").write_bytes(b"no archive")
     refused(cli("analyse", f"run={folder.path}", "steps=[plot]", "methods=[greedy]"), "positions.npz")
 
 
@@ -110,7 +110,7 @@ def test_a_resumed_run_leaves_the_same_positions(cli: Command, workplace: Path) 
     stopped.result_file.unlink()
     outcome = cli("train", *arguments, "paths.output_dir=stopped")
     assert outcome.code == 0 and "going on after epoch 1" in outcome.out, outcome.error
-    assert stopped.positions_file.read_bytes() == whole.positions_file.read_bytes()
+    assert (stopped.path / "positions.npz").read_bytes() == (whole.path / "positions.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

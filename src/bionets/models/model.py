@@ -1,5 +1,6 @@
 """What every model family shares: training, validation and test steps, written once against a task's interface."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning import LightningModule, Trainer
@@ -96,6 +97,24 @@ class Model(LightningModule):
             test: {name: float(value) for name, value in meters.compute().items()}
             for test, meters in self.test_meters.items()
         }
+
+    # What a family adds to a run
+
+    def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
+        """Write figures of what the trained model has learnt, or of how it works on x, the first test batch; the files.
+        Here there are none.
+        """
+        return []
+
+    def test_metrics(self, x: Tensor) -> dict[str, float]:
+        """Headline numbers beside those of the task, measured on x, the first test batch; here none."""
+        return {}
+
+    def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
+        """Tensors to be recorded before training and after every epoch, by the name of their file in the run's folder
+        and their name in it; here none.
+        """
+        return {}
 
     def _meters(self, sets: list[str]) -> dict[str, MetricCollection]:
         # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.

@@ -71,6 +71,10 @@ class SpatialModel(Model):
         costs = self.costs()
         return loss + self.proximity * costs.proximity + self.transport * costs.transport
 
+    def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
+        """``positions.npz``: where the neurons of each spatial layer are."""
+        return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
+
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """What the spiking families share: encode, run the network over time, read out."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -101,6 +102,31 @@ class SpikingModel(Model):
         if self.spec.kind == "sequence_to_sequence":
             outputs = outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1)
         return self.readout(outputs)
+
+    def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
+        """Spikes, membranes and learnt parameters, on the first sample."""
+        from bionets.analysis.spiking_activity import trace_activity
+        from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
+
+        activity = trace_activity(self.network, self.encode(x.narrow(self.spec.batch_dims[0], 0, 1)))
+        return [
+            draw_raster(directory / "raster.png", self.network, activity, title),
+            draw_membranes(directory / "membranes.png", self.network, activity, title),
+            draw_parameters(directory / "parameters.png", self.network, title),
+        ]
+
+    def test_metrics(self, x: Tensor) -> dict[str, float]:
+        """Spikes of a neuron and step, and the energy of a sample's synaptic operations."""
+        from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations
+
+        rate, operations = SpikeRate(), SynapticOperations(batch_dim=self.spec.batch_dims[0])
+        with torch.random.fork_rng():  # random spikes here leave the run's random numbers as they are
+            for metric in (rate, operations):
+                metric.to(x.device).update(self, x)
+        return {
+            "test/spikes_per_step": float(rate.compute()),
+            "test/nanojoules": float(operations.compute()["nanojoules"]),
+        }
 
     def _try_encoder(self) -> None:
         if self.encoder is delta and self.spec.image_shape is not None:

@@ -2,6 +2,7 @@
 
 import math
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -146,6 +147,15 @@ class STDPModel(PlasticModel):
             brighter = poisson_spikes(pixels[silent] * (self.chance * factor), self.steps, self.random)
             counts[silent] = self._answer(brighter)
         return counts
+
+    def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
+        """The weights of each excitatory neuron as an image, where the inputs are one."""
+        from bionets.analysis.filters import draw_filters
+
+        shape = self.spec.image_shape or self.spec.step_shape
+        if shape is None:
+            return []
+        return [draw_filters(directory / "filters.png", self.weight, shape, self.votes.assigned, title)]
 
     def _answer(self, spikes: Tensor) -> Tensor:
         self.network.reset()

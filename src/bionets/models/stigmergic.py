@@ -1,5 +1,6 @@
 """Networks with a stigmergic memory, read out by a small feed-forward network."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -57,3 +58,10 @@ class StigmergicModel(Model):
         reset_states(self)
         memories = unroll(self.memory, x)
         return self.readout(self.memory.memory) if self.spec.last_step_only else unroll(self.readout, memories)
+
+    def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
+        """What the memory does with the first sequence."""
+        from bionets.analysis.stigmergy import draw_memory, trace_memory
+
+        sequence = x[:, 0]
+        return [draw_memory(directory / "memory.png", sequence, trace_memory(self.memory, sequence), title)]

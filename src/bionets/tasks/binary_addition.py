@@ -27,6 +27,17 @@ class BinaryAddition(Task):
     ``test_length``. From L = `binary_numbers.SMALLEST_DISJOINT_LENGTH` on, no pair of numbers is in two of the three
     splits; shorter ones are so few that all splits share them.
 
+    Args:
+        length: digits of both numbers together, to which the curriculum climbs.
+        min_length: digits with which the curriculum begins.
+        test_length, min_test_length: digits of the longest and the shortest numbers tested.
+        epochs_per_length: epochs on each length, each on fresh samples.
+        curriculum: whether lengths grow; False trains on ``length`` alone.
+        train_size, val_size: samples in an epoch, and in the validation set.
+        test_size: samples of each length tested.
+        batch_size: samples in a batch.
+        seed: of the data.
+
     Source: the binary addition experiment of brc_pytorch (Janakarajan and Born), a port of Vecoven, Ernst and Drion,
     "A bio-inspired bistable recurrent cell allows for long-lasting memory", PLoS ONE 2021.
     """

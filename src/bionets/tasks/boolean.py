@@ -23,6 +23,18 @@ class Boolean(Task):
     is read as b + N(0, ``noise``²), held within 0 and 1. The target ``[B]`` is the class 0 or 1.
 
     All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
+
+    Args:
+        function: ``and``, ``or`` or ``xor``.
+        steps: of 1 ms.
+        population: neurons for each bit, and as many for its opposite.
+        low_rate: spikes per second for 0.
+        high_rate: spikes per second for 1.
+        noise: standard deviation of what is added to a bit.
+        train_size, val_size, test_size: samples in each set.
+        batch_size: samples in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
     """
 
     monitor = "val/accuracy"

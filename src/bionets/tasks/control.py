@@ -42,6 +42,17 @@ class Control(Task):
     rewards); the model plays them in `environment`. The target holds nothing of use. Sizes are numbers of episodes. The
     loss is the share of ``best_return`` that was missed. ``bounds`` gives the lowest and highest usual value of each
     number of an observation; an episode counts as solved from a return of ``solved_from`` on.
+
+    Args:
+        environment_name: as Gymnasium knows it.
+        steps: at most, in an episode.
+        bounds: the lowest and highest usual value of each number of an observation.
+        best_return: the return of a perfect episode.
+        solved_from: an episode counts as solved from this return on.
+        train_size, val_size, test_size: episodes in each set.
+        batch_size: episodes in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
     """
 
     monitor = "val/return"

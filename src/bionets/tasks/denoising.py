@@ -32,6 +32,15 @@ class Denoising(Task):
     prediction has all length + marked steps; loss and metrics look at its last ``marked`` ones alone. A model that
     remembers nothing reaches a mean squared error of 1.
 
+    Args:
+        length: numbers in the stream.
+        forgetting_period: last steps of the stream in which no number is marked.
+        marked: numbers to be remembered.
+        train_size, val_size, test_size: sequences in each set.
+        batch_size: sequences in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
+
     Source: Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for long-lasting memory",
     PLoS ONE 2021, second benchmark: length 400, five marked values, a forgetting period of 0 or 200. The sizes, batch
     and epochs are those of `CopyFirstInput`.

@@ -33,6 +33,18 @@ class EventRecordings(Task):
     The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``data_dir/NCALTECH101`` and
     ``data_dir/NCARS``. The frames are made once and kept there, in ``frames/``.
 
+    Args:
+        dataset: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
+        data_dir: the folder with a folder for each data set.
+        steps: into which a recording is cut.
+        height, width: of a frame; None for the camera's own.
+        binary: 1 wherever there was any event, instead of how many.
+        denoise: microseconds within which an event needs another beside it; None keeps all.
+        train_size, val_size, test_size: recordings in each set.
+        batch_size: recordings in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
+
     Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018.
     """
 

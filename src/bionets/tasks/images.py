@@ -44,6 +44,22 @@ class Images(Task):
     files are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
 
     The loss is the ``cross_entropy`` of the scores or their ``squared_error`` from 1 for the class and 0 elsewhere.
+
+    Args:
+        dataset: ``mnist``, ``fashion_mnist``, ``kmnist`` or ``qmnist``.
+        data_dir: the folder with a folder for each data set.
+        read_as: ``image``, a sequence of ``rows``, ``columns`` or ``pixels``, or spikes: ``poisson``.
+        permuted: whether the pixels of all images are shuffled by one fixed permutation.
+        blank_steps: zeros after a sequence.
+        steps: of 1 ms, read as poisson.
+        max_rate: spikes per second of a white pixel, read as poisson.
+        threshold: pixels above it are 1, the others 0; None leaves them as they are.
+        augmentation: random changes of training images, up to so much.
+        loss: ``cross_entropy`` or ``squared_error``.
+        train_size, val_size, test_size: images in each set.
+        batch_size: images in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
     """
 
     monitor = "val/accuracy"

@@ -45,6 +45,18 @@ class MultiImage(Task):
     The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; that of the others is
     the mean over tasks of the cross-entropy over each task's units.
 
+    Args:
+        datasets: the data sets, each a task.
+        data_dir: the folder with a folder for each data set.
+        presentation: ``sequential``, ``concatenate`` or ``mix``.
+        sampling: ``random``, or ``task``: one task after the other, as in continual learning.
+        epochs_per_task: epochs of each task in its turn, with sampling=task; None for one round in all epochs.
+        labels: of each task; others are taken modulo.
+        train_size, val_size, test_size: images of each task in each set.
+        batch_size: images of each task in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
+
     Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
     """
 

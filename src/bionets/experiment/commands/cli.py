@@ -15,6 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from bionets.experiment.command_line import refuse_ignored, refuse_repeated
+from bionets.experiment.config.help import asks_for_help, help_page
+from bionets.experiment.config.here import look_here_first
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.words import expand
@@ -26,8 +28,11 @@ INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 TERMINATED = 143  # and for SIGTERM
 
 
-def command(name: str, configs: Path) -> NoReturn:
-    """Run ``<name>`` of ``bionets.experiment.commands`` on the config that the command line composes, and exit.
+def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
+    """Run ``<name>`` of a module on the config that the command line composes, and exit. The module is
+    ``bionets.experiment.commands.<name>`` where it is not given.
+
+    ``configs/`` in the working directory is searched before ``configs``, and modules there can be imported.
 
     Errors that a user can correct are one line and exit code 1; a wrong flag is exit code 2, Ctrl-C 130, SIGTERM 143.
     ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
@@ -37,8 +42,11 @@ def command(name: str, configs: Path) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself
     if "LOCAL_RANK" in os.environ:
         end_with(Process.parent())
-    register(configs)
+    register(configs, families=name == "train")
     sys.argv[1:] = expand(sys.argv[1:])
+    look_here_first()
+    if asks_for_help(sys.argv[1:]):
+        show_help(name, configs)
     composing = True
 
     def job(config: DictConfig) -> Any:
@@ -51,7 +59,7 @@ def command(name: str, configs: Path) -> NoReturn:
                 refuse_ignored(HydraConfig.get())
             refuse_values(name, config)
             # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
-            return getattr(import_module(f"bionets.experiment.commands.{name}"), name)(config)
+            return getattr(import_module(module or f"bionets.experiment.commands.{name}"), name)(config)
         except Exception as error:
             if alone:  # ends here, since Hydra would add lines of its own
                 give_up(error)
@@ -76,4 +84,16 @@ def command(name: str, configs: Path) -> NoReturn:
         sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
     except Exception as error:
         give_up(error)
+    sys.exit(0)
+
+
+def show_help(name: str, configs: Path) -> NoReturn:
+    """Print the help page of a command, and exit."""
+    try:
+        print(help_page(name, str(configs), sys.argv[1:]))
+    except Exception as error:
+        if not mendable(error):
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)

@@ -16,7 +16,7 @@ from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.errors import Pruned, UserError, one_line
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.mirrors import mirrored
+from bionets.experiment.logging.mirrors import check_mirrors, mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
     build_run,
@@ -29,9 +29,8 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.model_figures import draw_model
 from bionets.experiment.run.report import print_results, print_stopped, title_of
-from bionets.experiment.run.result import note_failure, summarise
+from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
 from bionets.experiment.sweep.trial import begin_trial
@@ -77,6 +76,7 @@ def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
 def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     """Train, test and draw one run; where it is one of many, its results are a line."""
     console = Console(markup=False)
+    check_mirrors(run.values["logger"])
     task, model, run = build_run(run)
     config = run.values
     refuse_empty_ranges(config["trainer"])
@@ -107,7 +107,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
-                    draw_model(folder.figures, title_of(config), model, task)
+                    model.eval().draw(folder.figures, title_of(config), first_test_batch(model, task))
                 for mirror in mirrors:
                     mirror.write_result(result, folder)
                 folder.write_result(result)

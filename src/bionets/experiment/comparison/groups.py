@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bionets.experiment.comparison.published import published
 from bionets.experiment.config.digest import MACHINE, scientific_part
+from bionets.experiment.run.published import published
 
 from .runs import Run, require_key, value_of
 

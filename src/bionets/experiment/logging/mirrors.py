@@ -51,11 +51,11 @@ class Mirror:
 
     Attributes:
         needs: the module that must be installed, and the extra of bionets that installs it.
-        logger: gets the metrics of every epoch.
+        logger: a `lightning.pytorch.loggers.Logger`, which gets the metrics of every epoch.
     """
 
     needs: ClassVar[tuple[str, str] | None] = None
-    logger: Logger
+    logger: Any
 
     @classmethod
     def check(cls, **settings: Any) -> None:
@@ -85,11 +85,15 @@ def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: s
     run = MirroredRun(config, folder, digest, job_type)
     mirrors: list[Mirror] = []
     failed = True
+
+    def close(mirror: Mirror) -> None:
+        mirror.close(failed)
+
     with ExitStack() as opened:
         for kind, settings in chosen_mirrors(config["logger"]):
             mirror = kind(run, **settings)  # type: ignore[call-arg]
             mirrors.append(mirror)
-            opened.callback(lambda mirror=mirror: mirror.close(failed))
+            opened.callback(close, mirror)
         try:
             yield mirrors
             failed = False
@@ -99,7 +103,7 @@ def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: s
 
 
 def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[str, Any]]]:
-    """The class of each logger of a config, and its settings. W&B, the default, is left out where it is not installed."""
+    """The class of each logger of a config, and its settings; W&B, the default, only where it is installed."""
     chosen = []
     if settings.get("wandb") and find_spec("wandb") is not None:
         flat = {key: value for key, value in settings.items() if not isinstance(value, dict) and key != "wandb"}

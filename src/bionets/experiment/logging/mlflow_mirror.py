@@ -30,10 +30,11 @@ class MlflowMirror(Mirror):
 
         file = run.folder.path / "mlflow.json"
         known = json.loads(file.read_text())["id"] if file.exists() else None
+        where: dict[str, Any] = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
         self.logger = MLFlowLogger(
             experiment_name,
             run_name=run.title,
-            **({} if tracking_uri is None else {"tracking_uri": tracking_uri}),
+            **where,
             tags={"group": run.group, "job_type": run.job_type, **(tags or {})},
             run_id=known,
         )

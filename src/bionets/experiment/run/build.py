@@ -11,17 +11,16 @@ from omegaconf import OmegaConf
 from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError
-from bionets.experiment.logging.mirrors import check_mirrors
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.optimization import build_optimizer, build_schedule
 from bionets.experiment.run.progress import ProgressBar
+from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.signals import KeepSigtermHandler
 from bionets.models import Model
-from bionets.studies.spatial.positions_file import RecordPositions
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.checks import check_batch
 
@@ -29,7 +28,6 @@ from bionets.tasks.checks import check_batch
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
     set_precision(run.values["matmul_precision"], run.values["flush_denormals"])
-    check_mirrors(run.values["logger"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
     model = build_model(run.values, task.spec)
@@ -94,7 +92,7 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     monitored value.
     """
     extra = build_callbacks(config)
-    callbacks = [*records, RecordPositions(folder.positions_file), *extra, *keeping_epochs(config, task, folder)]
+    callbacks = [*records, RecordArrays(folder.path), *extra, *keeping_epochs(config, task, folder)]
     return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
 

@@ -2,15 +2,19 @@
 again.
 """
 
+import argparse
+import os
 import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bionets.experiment.comparison.published import published
 from bionets.experiment.errors import printable
+from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -34,7 +38,7 @@ def print_results(
     lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
     lines += [
         ("run again", command_of(overrides)),
-        ("evaluate", f"python evaluate.py run={shlex.quote(str(folder.path))}"),
+        ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
     ]
     for label, text in lines:
         console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
@@ -64,8 +68,24 @@ def print_stopped(console: Console) -> None:
 
 
 def command_of(overrides: list[str]) -> str:
-    """The command that makes this run."""
-    return " ".join(["python train.py", *(shlex.quote(override) for override in overrides)])
+    """The command that makes this run, from the same folder."""
+    return " ".join([program("train"), *map(shlex.quote, [*config_dir(), *overrides])])
+
+
+def program(name: str) -> str:
+    """How a command was started, or would be if it is another: the script with its path, or ``bionets``."""
+    if "BIONETS_COMMAND" in os.environ:
+        return f"bionets {name}"
+    script = Path(sys.argv[0])
+    return f"python {shlex.quote(str(script.with_name(f'{name}.py')))}" if script.suffix == ".py" else f"bionets {name}"
+
+
+def config_dir() -> list[str]:
+    """The folder of configs that the command line names."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(sys.argv[1:])[0].config_dir
+    return [] if folder is None else ["--config-dir", folder]
 
 
 def title_of(config: dict[str, Any]) -> str:

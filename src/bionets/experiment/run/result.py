@@ -3,11 +3,12 @@
 import contextlib
 from typing import Any
 
-from bionets.experiment.comparison.published import published
+from torch import Tensor
+
 from bionets.experiment.errors import Pruned, one_line
-from bionets.experiment.run.activity import measure_activity
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import Series, read_metrics
+from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.models import Model
 from bionets.tasks import Task
@@ -23,7 +24,7 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
     metrics = task.summarise(model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
-    metrics.update(measure_activity(model, task))
+    metrics.update(model.eval().test_metrics(first_test_batch(model, task)))
     return {
         "status": "complete",
         "metrics": metrics,
@@ -34,6 +35,12 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "wall_time": seconds,
     }
+
+
+def first_test_batch(model: Model, task: Task) -> Tensor:
+    """The first x of a task's first test set, where the model is."""
+    x, _ = next(iter(task.test_dataloader()[0]))
+    return x.to(model.device)
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:

@@ -37,7 +37,6 @@ class RunFolder:
         self.overrides_file = self.path / "overrides.yaml"
         self.environment_file = self.path / "environment.json"
         self.metrics_file = self.path / "metrics.csv"
-        self.positions_file = self.path / "positions.npz"
         self.result_file = self.path / "result.json"
         self.manifest_file = self.path / MANIFEST
         self.wandb_file = self.path / "wandb.json"
@@ -114,7 +113,7 @@ class RunFolder:
         content = json.dumps({"format": 1, **result}, indent=2) + "\n"
         if result["status"] == "complete":
             self._restore_settings()
-            files = (self.metrics_file, self.positions_file, self.best, self.last, *self._settings)
+            files = (self.metrics_file, *sorted(self.path.glob("*.npz")), self.best, self.last, *self._settings)
             manifest = manifest_of(self.path, files, {self.result_file.name: content.encode()})
             write_atomically(self.manifest_file, manifest)
         write_atomically(self.result_file, content)

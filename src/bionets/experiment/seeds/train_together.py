@@ -12,7 +12,7 @@ from rich.console import Console
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.mirrors import log_epochs, mirrored
+from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, keeping_epochs, prepare_data, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
@@ -43,6 +43,7 @@ class Member:
 
     @classmethod
     def of(cls, run: RunConfig) -> "Member":
+        check_mirrors(run.values["logger"])
         task, model, run = build_run(run)
         return cls(task, model, run, RunFolder.of(run.values, run.digest))
 

@@ -1,18 +1,14 @@
 """A network step by step, as its equations are written, in PyTorch: any network, any device."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.learning_rule import Synapses
 from bionets.layers.plastic.replay import FIRST, can_replay, capture
 
-if TYPE_CHECKING:
-    from bionets.layers.plastic.network import Network
 
-
-def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
+def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input.
 
     On a GPU most steps are replays of one that was captured.
@@ -46,7 +42,7 @@ def _at(groups: dict[str, Tensor], t: int) -> dict[str, Tensor]:
     return {name: values[t] for name, values in groups.items()}
 
 
-def _step(network: "Network", x: dict[str, Tensor], y: dict[str, Tensor], reward: Tensor | None) -> None:
+def _step(network: Graph, x: dict[str, Tensor], y: dict[str, Tensor], reward: Tensor | None) -> None:
     """One step from the input's spikes ``[B, *shape]`` by name; writes those of the other groups into ``y``."""
     for name, neurons in network.neurons.items():
         if name in x:
@@ -57,7 +53,7 @@ def _step(network: "Network", x: dict[str, Tensor], y: dict[str, Tensor], reward
         _learn(network, reward)
 
 
-def _current(network: "Network", name: str, like: Tensor) -> Tensor:
+def _current(network: Graph, name: str, like: Tensor) -> Tensor:
     """I, summed over all connections to a group, in the shape of ``like``."""
     currents = []
     for source, connection in network.inputs_of(name):
@@ -67,7 +63,7 @@ def _current(network: "Network", name: str, like: Tensor) -> Tensor:
     return torch.stack(currents).sum(0) if currents else torch.zeros_like(like, dtype=torch.get_default_dtype())
 
 
-def _learn(network: "Network", reward: Tensor | None) -> None:
+def _learn(network: Graph, reward: Tensor | None) -> None:
     for rule in network.rules:
         for connection, options in rule:
             source, target = network.ends_of(connection)

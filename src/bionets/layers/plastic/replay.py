@@ -2,14 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from bionets.layers.plastic.graph import Graph
 from bionets.layers.stateful import stateful_modules
-
-if TYPE_CHECKING:
-    from bionets.layers.plastic.network import Network
 
 FIRST = 2  # steps before one is captured: in them states come into being, and CUDA's libraries start up
 WORTH = 16  # steps below which capturing takes longer than it saves
@@ -18,13 +16,13 @@ Step = Callable[[], None]
 Slot = tuple[dict[Any, Any], Any]
 
 
-def can_replay(network: "Network", steps: int, device: torch.device) -> bool:
+def can_replay(network: Graph, steps: int, device: torch.device) -> bool:
     """Whether a presentation is worth a graph and fits into one: what is recorded of each step does not."""
     recorded = any(neurons.record for neurons in network.neurons.values())
     return device.type == "cuda" and steps >= WORTH and not recorded and not torch.cuda.is_current_stream_capturing()
 
 
-def capture(network: "Network", step: Step) -> Step:
+def capture(network: Graph, step: Step) -> Step:
     """A function that does what `step` does, from the network's kept states to the next ones.
 
     A graph reads and writes fixed addresses, so at its end the new states are copied to where the old ones were.
@@ -65,7 +63,7 @@ def cuda_graph(step: Step) -> Step:
     return graph.replay
 
 
-def _state_slots(network: "Network") -> Iterator[Slot]:
+def _state_slots(network: Graph) -> Iterator[Slot]:
     """Where every tensor is kept that a step replaces by another one; weights change in place."""
     for _, module in stateful_modules(network):
         for name in module.state_names:

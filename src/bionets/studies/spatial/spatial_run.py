@@ -15,13 +15,13 @@ from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import family
+from bionets.experiment.run.recorded_arrays import read_arrays, write_npz
 from bionets.experiment.run.report import title_of
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained
 from bionets.experiment.run.trust import require_trusted
 from bionets.layers import spatial_layers
 from bionets.models import SpatialModel
-from bionets.studies.spatial.positions_file import read_positions, write_npz
 from bionets.tasks import MultiImage
 
 DATA = ("test", "val")
@@ -164,7 +164,9 @@ class SpatialRun:
             draw_activations(self.directory / f"{name}.png", self.network, self.activations, self.names, title)
         )
         if film:
-            moves = read_positions(self.folder.positions_file)
+            moves = read_arrays(self.folder.path / "positions.npz")
+            if any(values.ndim != 3 for name, values in moves.items() if name != "epoch"):
+                raise UserError(f"{self.folder.path / 'positions.npz'} holds no positions: restore it, or train again")
             method = methods[0] if methods else "greedy"
             file = self.directory / "positions.gif"
             files.append(draw_film(file, moves, self.split(method), self.names, self.title))

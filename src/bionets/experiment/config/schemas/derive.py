@@ -54,7 +54,9 @@ def arguments_of(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
     """As `schema_of`, without a ``_target_``: what a mapping of keyword arguments may hold."""
     derived = fields_of(schema_of(target, leave_out))
     chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]
-    return make_dataclass(f"{target.__name__}_arguments", chosen)
+    made = make_dataclass(f"{target.__name__}_arguments", chosen)
+    made.__doc__ = target.__doc__
+    return made
 
 
 class Builds(BuildsFn[SupportedPrimitive]):
@@ -91,7 +93,7 @@ def plain_type(annotation: Any) -> Any:
         (kind,) = known
         return Optional[kind] if NoneType in kinds else kind  # noqa: UP045 - hydra-zen does not know kind | None
     if origin is tuple:
-        return tuple[tuple(plain_type(each) for each in arguments)] if Ellipsis not in arguments else list
+        return tuple.__class_getitem__(tuple(map(plain_type, arguments))) if Ellipsis not in arguments else list
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return MAPPING
     if isinstance(origin, type) and issubclass(origin, Sequence):

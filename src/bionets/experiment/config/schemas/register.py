@@ -9,27 +9,23 @@ from bionets.experiment.config.schemas.run import Callbacks, Compare, Evaluate, 
 from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 
-def register(configs: Path) -> None:
+def register(configs: Path, families: bool = True) -> None:
     """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called
-    more than once.
+    more than once. Without ``families``, those of models, tasks, optimizers and schedules are left out, which import
+    PyTorch.
     """
-    from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS  # imports PyTorch
-
     store = ConfigStore.instance()
-    groups = {"model": MODELS, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-    for group, schemas in groups.items():
-        for name, schema in schemas.items():
-            store.store(name=name, node=schema, group=f"schema/{group}")
-            if group in ("optimizer", "schedule") and name != "cosine":  # these need no file: optimizer=Adagrad
-                store.store(name=name, node=schema, group=group)
-    for name, schema in (
-        ("adam", "Adam"),
-        ("adamw", "AdamW"),
-        ("sgd", "SGD"),
-        ("rmsprop", "RMSprop"),
-        ("muon", "Muon"),
-    ):
-        store.store(name=name, node=OPTIMIZERS[schema], group="schema/optimizer")
+    if families:
+        from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
+
+        groups = {"model": MODELS, "task": TASKS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        for group, schemas in groups.items():
+            for name, schema in schemas.items():
+                store.store(name=name, node=schema, group=f"schema/{group}")
+                if group in ("optimizer", "schedule") and name != "cosine":  # these need no file: optimizer=Adagrad
+                    store.store(name=name, node=schema, group=group)
+        for optimizer in ("Adam", "AdamW", "SGD", "RMSprop", "Muon"):  # those that have a file
+            store.store(name=optimizer.lower(), node=OPTIMIZERS[optimizer], group="schema/optimizer")
     single = (
         ("train", Train),
         ("evaluate", Evaluate),

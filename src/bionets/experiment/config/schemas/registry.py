@@ -89,14 +89,20 @@ def schedule_schemas() -> dict[str, type]:
 
 
 def torch_schedule(schedule: type) -> type:
-    """With what is ours: after a step or an epoch; and the value that ReduceLROnPlateau looks at, by default the
-    task's.
+    """The schema of a schedule of PyTorch, with what is ours.
+
+    Args:
+        interval: step or epoch, after which the learning rate changes.
+        monitor: the value that ReduceLROnPlateau looks at after each validation; None for the task's.
+        mode: min or max, whichever is better; None for the task's.
     """
     fields: dict[str, tuple[Any, Any]] = {"interval": (str, "step" if schedule.__name__ in EVERY_STEP else "epoch")}
     if schedule is lr_scheduler.ReduceLROnPlateau:
         fields |= {"monitor": (str | None, None), "mode": (str | None, None)}
     leave_out = {"optimizer", "last_epoch", "scale_fn"} & {*inspect.signature(schedule).parameters}
-    return schema_of(schedule, tuple(leave_out), partial=True, **fields)
+    made = schema_of(schedule, tuple(leave_out), partial=True, **fields)
+    made.__doc__ = torch_schedule.__doc__
+    return made
 
 
 MODELS = model_schemas()

@@ -42,7 +42,12 @@ class Trainer:
 
 @dataclass
 class Callbacks:
-    """What happens around training."""
+    """What happens around training.
+
+    Args:
+        progress: whether a progress bar is shown.
+        figures: whether figures are drawn at the end.
+    """
 
     progress: bool = True
     figures: bool = True
@@ -63,12 +68,37 @@ class Logger:
 
 @dataclass
 class Paths:
+    """Where things lie.
+
+    Args:
+        output_dir: the folder of all run folders.
+        data_dir: the folder of all data sets.
+    """
+
     output_dir: str = MISSING
     data_dir: str = MISSING
 
 
 @dataclass
 class Train:
+    """What ``train`` takes.
+
+    Args:
+        name: the first half of the run folder's name; the second is a hash of what can change the result.
+        seed: of everything random.
+        seeds: so many seeds at once, counted up from ``seed``, as one batched model where the model allows it.
+        average_weights: 0.999 validates, tests and keeps an average over about the last 1,000 training steps.
+        matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
+        model: the network.
+        task: the data, their loss and metrics.
+        optimizer: any of torch.optim by name, as in optimizer.name=Adagrad.
+        schedule: of the learning rate: cosine, or any of torch.optim.lr_scheduler by name.
+        trainer: Lightning's own Trainer arguments.
+        callbacks: what happens around training.
+        logger: where a run is mirrored: wandb, tensorboard, csv, mlflow, several as a list, or none.
+        paths: where things lie.
+    """
+
     name: str = MISSING
     seed: int = MISSING
     seeds: int = 1
@@ -87,7 +117,15 @@ class Train:
 
 @dataclass
 class Evaluate:
-    """What ``evaluate.py`` takes."""
+    """What ``evaluate`` takes.
+
+    Args:
+        run: the folder of the run.
+        checkpoint: ``best`` or ``last``.
+        accelerator: auto, cpu or gpu.
+        data_dir: the folder of all data sets.
+        trust: modules whose code the run's config.yaml may name, as in trust=my_cells.
+    """
 
     run: str = MISSING
     checkpoint: str = "best"
@@ -98,7 +136,19 @@ class Evaluate:
 
 @dataclass
 class Compare:
-    """What ``compare.py`` takes."""
+    """What ``compare`` takes.
+
+    Args:
+        runs: a folder with runs in or below it, or a glob; with source=wandb a project, entity/project.
+        by: the config key that tells groups apart; of several, as a list, the others make panels.
+        where: only runs whose config says so, as in where={task.length:300}.
+        metrics: some, as in metrics=[test/accuracy,parameters]; null for all headline numbers.
+        curves: names in metrics.csv; null for train/loss, val/loss and val/accuracy.
+        output_dir: for the tables and figures.
+        source: folders or wandb.
+        report: wandb also writes a W&B report.
+        wandb: sync sends the offline runs to W&B, and compares nothing.
+    """
 
     runs: str = "outputs"
     by: Any = "model"
@@ -109,22 +159,3 @@ class Compare:
     source: str = "folders"
     report: str | None = None
     wandb: str | None = None
-
-
-@dataclass
-class Analyse:
-    """What ``analyse.py`` takes."""
-
-    run: str | None = None
-    runs: str | None = None
-    steps: list[str] = field(default_factory=list)
-    methods: list[str] = field(default_factory=list)
-    by: list[str] = field(default_factory=list)
-    data: str = "test"
-    reduction: str = "variance"
-    film: bool = True
-    checkpoint: str = "best"
-    seed: int = 0
-    output_dir: str = "analysis"
-    data_dir: str = MISSING
-    trust: Any = None  # modules whose code a run's config.yaml may name

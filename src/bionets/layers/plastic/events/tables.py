@@ -6,7 +6,7 @@ delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` and `MS
 
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.events import memory
+from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF, TraceLIF
 from bionets.layers.plastic.lateral import AllButOne, OneToOne
 from bionets.layers.plastic.learning_rule import LearningRule
@@ -23,9 +24,6 @@ from bionets.layers.plastic.pair_stdp import PairSTDP, check_dependence
 from bionets.layers.plastic.reward_modulated import MSTDP, MSTDPET
 from bionets.layers.plastic.triplet_stdp import TripletSTDP
 from bionets.layers.plastic.weighted import WeightedConnection
-
-if TYPE_CHECKING:
-    from bionets.layers.plastic.network import Network
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF, TraceLIF)
 CONNECTIONS: dict[type[Connection], int] = {
@@ -37,7 +35,7 @@ RULES = (PairSTDP, TripletSTDP, MSTDP, MSTDPET)
 FIELDS = frozenset(memory.GROUP.names or ())
 
 
-def why_not(network: "Network", device: torch.device) -> str | None:
+def why_not(network: Graph, device: torch.device) -> str | None:
     """What of this network the kernel cannot compute; None if it can compute all."""
     if device.type != "cpu":
         return f"it lies on {device.type}"
@@ -63,13 +61,13 @@ def why_not(network: "Network", device: torch.device) -> str | None:
     return None
 
 
-def _dtypes(network: "Network") -> set[torch.dtype]:
+def _dtypes(network: Graph) -> set[torch.dtype]:
     """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
     tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
     return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
 
 
-def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
+def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
     from bionets.layers.plastic.events.kernel import present
 
@@ -94,7 +92,7 @@ def run(network: "Network", spikes: dict[str, Tensor], rewards: Tensor | None) -
 class Tables:
     """The arguments of the kernel. Lives as long as the kernel runs, since it holds what the addresses point to."""
 
-    def __init__(self, network: "Network", spikes: dict[str, Tensor]) -> None:
+    def __init__(self, network: Graph, spikes: dict[str, Tensor]) -> None:
         self.steps, self.batch = next(iter(spikes.values())).shape[:2]
         (self.torch_dtype,) = _dtypes(network)
         self.dtype = torch.empty(0, dtype=self.torch_dtype).numpy().dtype
@@ -129,7 +127,7 @@ class Tables:
         for plasticity, (rule, connection, options) in zip(self.plasticities, taught, strict=True):
             self._plasticity(plasticity, rule, connection, options, network.ends_of(connection))
 
-    def _is_carried(self, network: "Network", name: str, learns: bool) -> bool:
+    def _is_carried(self, network: Graph, name: str, learns: bool) -> bool:
         """Whether what arrives differs from what the source now is, when it is needed."""
         source, target = (self._numbers[network.neurons[end]] for end in network.paths[name])
         return network.connections[name].delay is not None or (learns and source >= target)

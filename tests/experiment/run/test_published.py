@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bionets.experiment.comparison.published import published
+from bionets.experiment.run.published import published
 
 ADDITION = {"name": "binary_addition", "curriculum": True, "min_length": 3, "length": 20, "epochs_per_length": 15}
 CONFIG: dict[str, Any] = {

@@ -1,0 +1,62 @@
+"""``bionets train|evaluate|compare|analyse|new``: the commands, from any folder."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from bionets.experiment import command
+from bionets.experiment.commands.new import new
+from bionets.studies.spatial.options import register
+
+MODULES = {
+    "train": "bionets.experiment.commands.train",
+    "evaluate": "bionets.experiment.commands.evaluate",
+    "compare": "bionets.experiment.commands.compare",
+    "analyse": "bionets.studies.spatial.analyse",
+}
+USAGE = """bionets: networks with biologically inspired memory
+
+  bionets train      train a model on a task:    bionets train model=nbrc task=binary_addition
+  bionets evaluate   test a trained run again:   bionets evaluate run=<folder>
+  bionets compare    tables and figures of runs: bionets compare runs=outputs by=model
+  bionets analyse    look into spatial networks: bionets analyse run=<folder>
+  bionets new        write a small project:      bionets new my_project
+
+bionets <command> --help shows what it takes."""
+COMMAND = "BIONETS_COMMAND"
+"""The environment variable that names the command to the processes that ddp starts, whose words lack it."""
+
+
+def packaged_configs() -> Path:
+    """The configs that come with bionets: in a wheel within the package, else beside ``src``."""
+    package = Path(__file__).resolve().parent
+    return package / "configs" if (package / "configs").is_dir() else package.parents[1] / "configs"
+
+
+def run(name: str, configs: Path | None = None) -> NoReturn:
+    """Run a command by its name, on the words that follow it, and exit."""
+    register()
+    command(name, configs or packaged_configs(), MODULES[name])
+
+
+def main() -> NoReturn:
+    """The console command ``bionets``."""
+    words = sys.argv[1:]
+    if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # started by ddp
+        run(os.environ[COMMAND])
+    if words and words[0] == "new":
+        sys.exit(new(words[1:]))
+    if words and words[0] in MODULES:
+        os.environ[COMMAND] = words[0]
+        del sys.argv[1]
+        run(words[0])
+    wanted = not words or words[0] in ("-h", "--help")
+    if not wanted:
+        print(f"error: there is no command {words[0]}\n", file=sys.stderr)
+    print(USAGE, file=sys.stdout if wanted else sys.stderr)
+    sys.exit(0 if wanted else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""``bionets new``: a small project of one's own, which trains at once."""
+
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from bionets.experiment.errors import UserError
+
+NAME, SUFFIX = "my_project", ".template"
+
+
+def new(words: Sequence[str]) -> int:
+    """Write the project that the words name, and say what to do next; the exit code."""
+    try:
+        if len(words) != 1 or words[0].startswith("-"):
+            raise UserError("say what the project is called: bionets new my_project")
+        folder = write_project(Path(words[0]))
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {folder}; now: cd {folder} && bionets train experiment=first")
+    return 0
+
+
+def write_project(folder: Path) -> Path:
+    """Write a project into a folder that does not exist yet, or is empty. Its package has the folder's name, with
+    underscores for what a name in Python cannot have.
+    """
+    package = folder.name.replace("-", "_").replace(" ", "_")
+    if not package.isidentifier():
+        raise UserError(f"{folder.name} cannot name a Python package: take letters, digits and underscores")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists already and is not empty: choose another name")
+    _copy(files("bionets.experiment.commands").joinpath("project"), folder, package)
+    return folder
+
+
+def _copy(source: Traversable, target: Path, package: str) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in source.iterdir():
+        name = entry.name.removesuffix(SUFFIX).replace(NAME, package)
+        if entry.is_dir():
+            _copy(entry, target / name, package)
+        elif entry.name.endswith(SUFFIX):
+            (target / name).write_text(entry.read_text(encoding="utf-8").replace(NAME, package), encoding="utf-8")

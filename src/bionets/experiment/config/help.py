@@ -1,0 +1,95 @@
+"""``--help``: every key of a config, with its value and the line that its docstring has of it."""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from string import Template
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
+WIDTH = 44
+"""Columns of keys and values, before the comments begin."""
+LIGHTNING = {"Trainer": "lightning.Trainer"}
+"""Schemas that repeat the arguments of another package, and where these are documented."""
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    return bool({"--help", "-h"} & set(words))
+
+
+def help_page(name: str, configs: str, words: Sequence[str]) -> str:
+    """What a command takes, with the choices that the words make; ``--help model`` shows one group of it."""
+    groups = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
+    folder = next((words[place + 1] for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")), None)
+    chosen = [word for word in words if ("=" in word and not word.startswith("-")) or word.startswith("~")]
+    found = [] if folder is None else [f"hydra.searchpath=[file://{folder}]"]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(configs, version_base="1.3"):
+        config = compose(name, [*chosen, *found], return_hydra_config=True)
+    template = config.hydra.help.template
+    shown = {str(key): value for key, value in config.items() if key != "hydra" and (not groups or key in groups)}
+    text = "\n".join(documented(config, list(shown)))
+    return text if shown and groups and folder not in groups else Template(template).safe_substitute(CONFIG=text)
+
+
+def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> list[str]:
+    """A config as YAML, a line a key, each with what is said of it where its value is used."""
+    documents, lines = docstrings(config), []
+    for key in sorted(keys, key=lambda key: key != "name"):
+        node = config._get_node(key)
+        comment = documents.get(key, "")
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and len(node):
+            lines.append(_line(f"{indent}{key}:", comment))
+            lines += documented(
+                node, [str(each) for each in node if each not in ("_target_", "_partial_")], indent + "  "
+            )
+        else:
+            lines.append(_line(f"{indent}{key}: {as_text(node)}", comment))
+    return lines
+
+
+def docstrings(config: DictConfig) -> dict[str, str]:
+    """The first sentence on each argument of what a config builds, or on each field of its schema."""
+    schema: Any = OmegaConf.get_type(config)
+    ours = {} if schema in (dict, None) else arguments_of(schema)
+    target = config._get_node("_target_") if "_target_" in config else LIGHTNING.get(getattr(schema, "__name__", ""))
+    if target is None:
+        return ours
+    try:
+        return arguments_of(get_object(str(target))) | ours
+    except (ImportError, AttributeError, ValueError):
+        return ours
+
+
+def arguments_of(target: Callable[..., Any]) -> dict[str, str]:
+    """What the section ``Args`` of a docstring, or of one of the classes it derives from, says of each argument."""
+    found: dict[str, str] = {}
+    for kind in target.__mro__ if isinstance(target, type) else (target,):
+        initialiser = kind.__init__ if isinstance(kind, type) and "__init__" in vars(kind) else None
+        for documented_by in (kind, initialiser):
+            text = inspect.cleandoc(getattr(documented_by, "__doc__", None) or "")
+            _, marked, rest = text.partition("\nArgs:\n")
+            for entry in ENTRY.finditer(re.split(r"\n\S", rest)[0] if marked else ""):
+                sentence = re.split(r"(?<=[^.][^.])\.\s", " ".join(entry["text"].split()) + " ")[0].strip()
+                for name in entry["names"].split(", "):
+                    found.setdefault(name, sentence)
+    return found
+
+
+def as_text(node: Any) -> str:
+    """A value as in YAML, on one line; interpolations and missing values as they are written."""
+    value = OmegaConf.to_container(OmegaConf.create({"value": node}), resolve=False)
+    assert isinstance(value, dict)
+    if isinstance(value["value"], str) and value["value"].startswith(("${", "???")):
+        return value["value"]
+    return yaml.safe_dump(value["value"], default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+
+
+def _line(text: str, comment: str) -> str:
+    return f"{text:<{WIDTH}} # {comment.replace('`', '')}" if comment else text

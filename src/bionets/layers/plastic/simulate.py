@@ -1,0 +1,96 @@
+"""Run a graph of neurons over time: step by step in PyTorch, or by one kernel that follows spikes."""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic import reference
+from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.neuron import Input, Neuron
+
+__all__ = ["simulate"]
+
+Run = Callable[[Graph, dict[str, Tensor], Tensor | None], dict[str, Tensor]]
+
+
+def simulate(
+    graph: Graph,
+    x: Tensor | Mapping[str, Tensor],
+    reward: float | Tensor | None = None,
+    backend: str = "auto",
+) -> tuple[str, dict[str, Tensor]]:
+    """All steps of x, from the kept states, with learning in training mode; see `Network.forward`.
+
+    Returns:
+        The name of the backend, and the spikes of every group that is no input, bool ``[T, B, *shape]``.
+    """
+    spikes = input_spikes(graph, x)
+    steps, batch = next(iter(spikes.values())).shape[:2]
+    device = next(iter(spikes.values())).device
+    with torch.no_grad():
+        for neurons in graph.neurons.values():
+            neurons.prepare(batch, device)
+        for connection in graph.connections.values():
+            connection.prepare(batch)
+        rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
+        name, run = choose(graph, backend, device)
+        return name, run(graph, spikes, rewards)
+
+
+def choose(graph: Graph, backend: str, device: torch.device) -> tuple[str, Run]:
+    """The name of the backend and its function.
+
+    Raises:
+        ValueError: no backend has this name, or "numba" was asked for and cannot compute this network.
+    """
+    if backend == "reference":
+        return backend, reference.run
+    if backend not in ("auto", "numba"):
+        raise ValueError(f"unknown backend {backend!r}; choose auto, reference or numba")
+    if backend == "auto" and device.type != "cpu":
+        return "reference", reference.run
+    from bionets.layers.plastic.events import run, why_not  # only here: it brings Numba
+
+    reason = why_not(graph, device)
+    if reason is None:
+        return "numba", run
+    if backend == "numba":
+        raise ValueError(f"backend 'numba' cannot compute this network: {reason}")
+    _warn_once(f"the network runs step by step on the slow reference backend: {reason}")
+    return "reference", reference.run
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The spikes of each input by its name, bool."""
+    inputs = {name: neurons for name, neurons in graph.neurons.items() if isinstance(neurons, Input)}
+    if isinstance(x, Tensor):
+        if len(inputs) != 1:
+            raise ValueError(f"the network has {len(inputs)} inputs ({', '.join(inputs)}): give a dict by name")
+        x = dict.fromkeys(inputs, x)
+    if x.keys() != inputs.keys():
+        raise ValueError(f"spikes are given for {', '.join(x) or 'nothing'}; the inputs are {', '.join(inputs)}")
+    spikes = {name: _checked(name, inputs[name], values) for name, values in x.items()}
+    sizes = {tuple(values.shape[:2]) for values in spikes.values()}
+    if len(sizes) > 1:
+        raise ValueError(f"all inputs need the same steps and batch, got {' and '.join(map(str, sizes))}")
+    return spikes
+
+
+def _checked(name: str, neurons: Neuron, values: Tensor) -> Tensor:
+    if values.dim() < 2 or tuple(values.shape[2:]) != neurons.shape:
+        expected = ", ".join(["T", "B", *map(str, neurons.shape)])
+        raise ValueError(f"{name!r}: expected spikes of shape [{expected}], got {tuple(values.shape)}")
+    if values.dtype == torch.bool:
+        return values
+    spikes = values != 0
+    if not torch.equal(spikes.to(values.dtype), values):
+        raise ValueError(f"{name!r}: spikes must be 0 or 1; make them of rates with torch.rand_like(x) < x")
+    return spikes

@@ -1,0 +1,47 @@
+"""The options of ``analyse``."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Analyse:
+    """What ``analyse`` takes.
+
+    Args:
+        run: the folder of one run, into whose folder analysis/ everything goes.
+        runs: or a folder with runs in or below it, or a glob: the splits of all, as one table and one figure.
+        steps: some of record, split, score and plot.
+        methods: of splitting: greedy, probability, rescale, activations, clusters.
+        by: with runs, the config keys that tell groups apart, beside task.presentation.
+        data: test or val: the images on which activations are recorded and splits scored.
+        reduction: what is recorded of an activation: its variance, or the mean of its size.
+        film: with plot, also a film of the positions during training.
+        checkpoint: best or last.
+        seed: of what is random: the split by probability, and the clusters.
+        output_dir: for the table and the figure of many runs.
+        data_dir: the folder of all data sets.
+        trust: modules whose code a run's config.yaml may name, as in trust=my_cells.
+    """
+
+    run: str | None = None
+    runs: str | None = None
+    steps: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    by: list[str] = field(default_factory=list)
+    data: str = "test"
+    reduction: str = "variance"
+    film: bool = True
+    checkpoint: str = "best"
+    seed: int = 0
+    output_dir: str = "analysis"
+    data_dir: str = MISSING
+    trust: Any = None
+
+
+def register() -> None:
+    """Put them into Hydra's ConfigStore, for ``configs/analyse.yaml``."""
+    ConfigStore.instance().store(name="analyse", node=Analyse, group="schema")

@@ -1,0 +1,31 @@
+"""`bionets new`."""
+
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.commands.new import new, write_project
+from bionets.experiment.errors import UserError
+
+
+def test_every_file_speaks_of_the_new_project(tmp_path: Path) -> None:
+    folder = write_project(tmp_path / "my-own project")
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {"README.md", "Makefile", "cells.py", "tasks.py", "first.yaml"} <= {file.name for file in files}
+    assert (folder / "my_own_project" / "cells.py").exists() and (folder / "configs" / "model" / "leaky.yaml").exists()
+    assert not [file for file in files if "my_project" in file.read_text() or file.suffix == ".template"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    with pytest.raises(UserError, match="not empty"):
+        write_project(tmp_path / "there")
+    with pytest.raises(UserError, match="Python package"):
+        write_project(tmp_path / "1st")
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b"], ["--help"]])
+def test_a_name_is_asked_for(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(words) == 1
+    assert "bionets new my_project" in capsys.readouterr().err
