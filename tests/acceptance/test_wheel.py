@@ -75,10 +75,8 @@ def test_a_new_project_trains_and_its_tests_pass(bionets: Path, empty: Path) -> 
     made = run(bionets, "new", "my-cells", cwd=empty)
     assert made.returncode == 0, made.stderr
     project = empty / "my-cells"
-    for words in (
-        ("experiment=first",),
-        ("model=leaky", "task=binary_addition", "task.length=4", "task.test_length=4"),
-    ):
+    addition = ("model=leaky", "task=binary_addition", "task.length=4", "task.test_length=4")
+    for words in (("experiment=first",), addition):
         trained = run(bionets, "train", *words, *SMALL, cwd=project)
         assert trained.returncode == 0, trained.stderr
         assert "leaky on" in trained.stdout

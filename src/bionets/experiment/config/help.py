@@ -46,9 +46,8 @@ def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> lis
         comment = documents.get(key, "")
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and len(node):
             lines.append(_line(f"{indent}{key}:", comment))
-            lines += documented(
-                node, [str(each) for each in node if each not in ("_target_", "_partial_")], indent + "  "
-            )
+            inner = [str(each) for each in node if each not in ("_target_", "_partial_")]
+            lines += documented(node, inner, indent + "  ")
         else:
             lines.append(_line(f"{indent}{key}: {as_text(node)}", comment))
     return lines
@@ -71,7 +70,7 @@ def arguments_of(target: Callable[..., Any]) -> dict[str, str]:
     """What the section ``Args`` of a docstring, or of one of the classes it derives from, says of each argument."""
     found: dict[str, str] = {}
     for kind in target.__mro__ if isinstance(target, type) else (target,):
-        initialiser = kind.__init__ if isinstance(kind, type) and "__init__" in vars(kind) else None
+        initialiser = vars(kind).get("__init__")
         for documented_by in (kind, initialiser):
             text = inspect.cleandoc(getattr(documented_by, "__doc__", None) or "")
             _, marked, rest = text.partition("\nArgs:\n")
