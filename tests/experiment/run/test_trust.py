@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bionets.experiment.comparison.runs import read_folders
-from bionets.experiment.config.schemas import MODELS, TASKS
+from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.run_folder import RunFolder
@@ -173,6 +173,8 @@ def test_every_choice_in_this_repository_is_registered() -> None:
     root = Path(__file__).parents[3] / "configs"
     assert all(registered("model", schema._target_) for schema in MODELS.values())
     assert all(registered("task", schema._target_) for schema in TASKS.values())
+    assert all(registered("optimizer", schema._target_) for schema in OPTIMIZERS.values())
+    assert all(registered("schedule", schema._target_) for schema in SCHEDULES.values())
     layers = [yaml.safe_load(file.read_text()).get("layer") for file in sorted((root / "model").glob("*.yaml"))]
     assert all(registered("layer", layer) for layer in layers if layer and "." in layer)
 

@@ -77,7 +77,7 @@ def registered(section: str, path: str) -> bool:
     if found is None or module not in (package.__name__, getattr(found, "__module__", None)):
         return False
     if section in ("optimizer", "schedule"):
-        return isinstance(found, FunctionType)
+        return isinstance(found, FunctionType) or (isinstance(found, type) and issubclass(found, torch.optim.Optimizer))
     return isinstance(found, type) and issubclass(found, Task if section == "task" else Model)
 
 
