@@ -10,6 +10,12 @@ def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final
     """From 0 up to the optimizer's rate in a straight line over the first share ``warmup`` of all ``steps``, then down
     to the share ``final`` of it along half a cosine.
 
+    Args:
+        optimizer: whose learning rate changes.
+        steps: of the whole training.
+        warmup: share of the steps in which the rate rises.
+        final: share of the rate that is left at the end.
+
     Raises:
         ValueError: a share that does not lie between 0 and 1.
     """

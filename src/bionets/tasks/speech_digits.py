@@ -36,6 +36,15 @@ class SpeechDigits(Task):
 
     The files are read from `data_dir/free-spoken-digit-dataset/recordings`; they are not downloaded.
 
+    Args:
+        data_dir: the folder with a folder for each data set.
+        steps: of 10 ms; longer recordings are cut, shorter ones end in zeros.
+        bands: filters on the mel scale.
+        held_out: speakers whose recordings are the test set instead of the official one.
+        batch_size: recordings in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the split and the order.
+
     Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
     """
 

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
+ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?\s*:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
 WIDTH = 44
 """Columns of keys and values, before the comments begin."""
 LIGHTNING = {"Trainer": "lightning.Trainer"}

@@ -1,0 +1,68 @@
+"""`--help`: every key, with what its docstring says."""
+
+from dataclasses import fields
+
+import pytest
+from hydra.utils import get_object
+
+from bionets.experiment.config.help import arguments_of, help_page
+from bionets.experiment.config.schemas import register
+from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
+from bionets.experiment.config.schemas.run import Compare, Evaluate, Paths, Train
+from bionets.studies.spatial.options import Analyse
+from tests.acceptance.conftest import ROOT
+
+OURS = ("_target_", "_partial_", "name")
+
+
+class Base:
+    """A base.
+
+    Args:
+        size: of it, in
+            units. More is said here.
+        rate, decay: two numbers (of steps).
+    """
+
+
+class Derived(Base):
+    """A class derived from it.
+
+    Args:
+        size: another.
+
+    Raises:
+        ValueError: never.
+    """
+
+    def __init__(self, size: int, rate: float, decay: float) -> None: ...
+
+
+def test_the_first_sentence_on_each_argument_is_found_also_in_bases() -> None:
+    assert arguments_of(Base)["size"] == "of it, in units"
+    assert arguments_of(Derived) == {"size": "another", **dict.fromkeys(("rate", "decay"), "two numbers (of steps)")}
+
+
+@pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
+def test_every_option_is_documented_where_it_is_written(schemas: dict[str, type]) -> None:
+    missing = {}
+    for name, schema in schemas.items():
+        documented = arguments_of(get_object(schema._target_)) | arguments_of(schema)  # type: ignore[attr-defined]
+        missing[name] = [each.name for each in fields(schema) if each.name not in (*documented, *OURS)]
+    assert not {name: options for name, options in missing.items() if options}
+
+
+@pytest.mark.parametrize("schema", [Train, Evaluate, Compare, Analyse, Paths])
+def test_every_option_of_a_command_is_documented(schema: type) -> None:
+    assert {each.name for each in fields(schema)} <= arguments_of(schema).keys()
+
+
+def test_the_page_shows_the_choices_that_the_words_make() -> None:
+    register(ROOT / "configs")
+    page = help_page("train", str(ROOT / "configs"), ["--help", "model=stigmergic", "schedule=StepLR"])
+    assert "Choose one of each" in page and "$CONFIG" not in page
+    lines = {line.partition(":")[0].strip(): line for line in page.splitlines()}
+    assert lines["memory_size"].strip().startswith("memory_size: 15") and lines["memory_size"].endswith("# cells")
+    assert "step_size: ???" in page and "# Period of learning rate decay" in page
+    alone = help_page("train", str(ROOT / "configs"), ["--help", "model", "model=stigmergic"])
+    assert alone.splitlines()[0].startswith("model:") and "optimizer" not in alone
