@@ -9,7 +9,7 @@ export BIONETS_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-full lint type docs bench lock clean
+.PHONY: help train test test-full lint type docs wheel bench lock clean
 
 help: ## show this page
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ type: $(READY) ## mypy
 
 docs: $(READY) ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: $(READY) ## build the source distribution and the wheel in dist/
+	$(BIN)/python -m build --no-isolation
 
 bench: $(READY) ## time the layers beside their peers
 	$(BIN)/python -m benchmarks

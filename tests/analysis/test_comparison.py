@@ -85,3 +85,9 @@ def test_smoothing_keeps_the_steps_at_which_windows_end() -> None:
     ((steps, values),) = smoothed({"": {"brc": [(xs, ys)]}}, 2)[""]["brc"]
     assert (steps, values) == ([10, 20, 30], [3.0, 1.0, 1.0])
     assert values == moving_average(ys, 2).tolist()
+
+
+def test_runs_without_a_step_in_common_leave_an_empty_figure(tmp_path: Path) -> None:
+    runs = [([1], [0.5]), ([3], [0.4])]
+    file = draw_curves(tmp_path / "loss", {"": {"cell": runs}}, {}, x_label="step", y_label="loss", log=True)
+    assert file.exists()
