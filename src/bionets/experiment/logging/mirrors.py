@@ -74,8 +74,11 @@ class Mirror:
 
 
 def check_mirrors(settings: dict[str, Any]) -> None:
-    """A UserError where a logger of a config cannot be used."""
-    for mirror, own in chosen_mirrors(settings):
+    """A UserError where a logger of a config cannot be used; what is said of W&B must be right even where it is off."""
+    chosen = chosen_mirrors(settings)
+    if not settings.get("wandb"):
+        chosen.append((_class(FIRST), of_wandb(settings)))
+    for mirror, own in chosen:
         mirror.check(**own)
 
 
@@ -106,8 +109,7 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
     """The class of each logger of a config, and its settings; W&B, the default, only where it is installed."""
     chosen = []
     if settings.get("wandb") and find_spec("wandb") is not None:
-        flat = {key: value for key, value in settings.items() if not isinstance(value, dict) and key != "wandb"}
-        chosen.append((_class(FIRST), flat))
+        chosen.append((_class(FIRST), of_wandb(settings)))
     for name, node in settings.items():
         if isinstance(node, dict):
             kind = _class(node["_target_"])
@@ -115,6 +117,11 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
                 raise UserError(f"logger={name} needs {kind.needs[0]}: pip install 'bionets[{kind.needs[1]}]'")
             chosen.append((kind, {key: value for key, value in node.items() if key != "_target_"}))
     return chosen
+
+
+def of_wandb(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of W&B, which stand beside those of the other loggers."""
+    return {key: value for key, value in settings.items() if not isinstance(value, dict) and key != "wandb"}
 
 
 def _class(path: str) -> type[Mirror]:
