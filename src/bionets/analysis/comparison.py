@@ -43,7 +43,7 @@ def draw_curves(
             draw_band(axes, label, runs, colours[label])
         for label, (x, y) in marks.get(panel, {}).items():
             axes.plot([x], [y], color=colours.get(label, "black"), zorder=3, **PUBLISHED)
-        if log and any(len(line.get_xydata()) for line in axes.lines):  # runs may have no step in common
+        if log and any(np.size(line.get_xdata()) for line in axes.lines):  # runs may have no step in common
             axes.set_yscale("log")
         if unit:
             axes.set_ylim(-0.02, 1.02)

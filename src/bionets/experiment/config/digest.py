@@ -6,7 +6,8 @@ from typing import Any
 
 SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
 # Where and how a run is computed, not what: these do not name the run.
-MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir")
+MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
+ENDING = ("patience", "extra")  # callbacks that change the result
 # Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves
 # the digest as it was, so that a run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
@@ -39,4 +40,6 @@ def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
     for part, defaults in LATER.items():
         items = science.get(part, {}).items()
         science[part] = {key: value for key, value in items if key not in defaults or value != defaults[key]}
-    return science
+    callbacks = {key: value for key, value in config.get("callbacks", {}).items() if key in ENDING and value}
+    science |= {"callbacks": callbacks} if callbacks else {}
+    return science | ({} if config.get("flush_denormals", True) else {"flush_denormals": False})

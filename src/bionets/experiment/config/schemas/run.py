@@ -47,12 +47,14 @@ class Callbacks:
     Args:
         progress: whether a progress bar is shown.
         figures: whether figures are drawn at the end.
+        patience: training ends after so many validations without a better monitored value; None for never.
+        extra: further callbacks of Lightning by a name of your choice, each by its _target_.
     """
 
     progress: bool = True
     figures: bool = True
-    patience: int | None = None  # training ends after so many validations without a better monitored value
-    extra: dict[str, Any] = field(default_factory=dict)  # name -> a Lightning callback, by its _target_
+    patience: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Train:
         seeds: so many seeds at once, counted up from ``seed``, as one batched model where the model allows it.
         average_weights: 0.999 validates, tests and keeps an average over about the last 1,000 training steps.
         matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
+        flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
         model: the network.
         task: the data, their loss and metrics.
         optimizer: any of torch.optim by name, as in optimizer.name=Adagrad.
