@@ -149,7 +149,7 @@ def test_a_pair_that_does_not_fit_names_the_models_that_do(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bionets.models.RecurrentModel.accepts", frozenset({"sequence_to_value"}))
-    refused(cli("train", *SMALL), "model=brc does not fit task=binary_addition", "choose model=stigmergic")
+    refused(cli("train", *SMALL), "model=brc does not fit task=binary_addition", "choose model=", "stigmergic")
     assert list(workplace.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.config.schemas.run import Compare, Evaluate, Paths, Train
 from bionets.studies.spatial.options import Analyse
+from bionets.studies.spatial.options import register as register_analyse
 from tests.acceptance.conftest import ROOT
 
 OURS = ("_target_", "_partial_", "name")
@@ -66,3 +67,10 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
     assert "step_size: ???" in page and "# Period of learning rate decay" in page
     alone = help_page("train", str(ROOT / "configs"), ["--help", "model", "model=stigmergic"])
     assert alone.splitlines()[0].startswith("model:") and "optimizer" not in alone
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "analyse"])
+def test_every_command_has_a_page(command: str) -> None:
+    register(ROOT / "configs", families=False)
+    register_analyse()
+    assert "# " in help_page(command, str(ROOT / "configs"), ["--help"])

@@ -33,8 +33,8 @@ def help_page(name: str, configs: str, words: Sequence[str]) -> str:
     with initialize_config_dir(configs, version_base="1.3"):
         config = compose(name, [*chosen, *found], return_hydra_config=True)
     template = config.hydra.help.template
-    shown = {str(key): value for key, value in config.items() if key != "hydra" and (not groups or key in groups)}
-    text = "\n".join(documented(config, list(shown)))
+    shown = [str(key) for key in config if key != "hydra" and (not groups or key in groups)]
+    text = "\n".join(documented(config, shown))
     return text if shown and groups and folder not in groups else Template(template).safe_substitute(CONFIG=text)
 
 
