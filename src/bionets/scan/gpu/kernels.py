@@ -78,7 +78,7 @@ def padded(width: int) -> int:
 def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> None:
     """Run a kernel on the elements of [B, N] in blocks."""
     total, block = values["total"], 32
-    lanes, largest = (FEWER_LANES, 256) if kernel.source.held > MANY else (LANES, 1024)
+    lanes, largest = (FEWER_LANES, 256) if kernel.source.held > MANY else (LANES, 512)
     while block < largest and total > ENOUGH * block:
         block *= 2
     stages = next((stages for stages in STAGES if stages * total >= IN_FLIGHT), STAGES[-1])
