@@ -19,7 +19,8 @@ LEAVING = ["../up", "/abs", "a/b", "..", ".", ".hidden", "", "a\\\\b"]
 def test_a_name_that_leaves_its_folder_is_refused(cli: Command, workplace: Path, key: str, name: str) -> None:
     outcome = cli("train", *SMALL, f"{key}='{name}'")
     assert outcome.code == 1 and outcome.error.count("\n") == 1
-    assert f"{key}=" in outcome.error
+    named = [f"{key}="] if name else [f"{key}=", f"{key} must", "has no name"]
+    assert any(words in outcome.error for words in named)
     assert list(workplace.iterdir()) == []
 
 
