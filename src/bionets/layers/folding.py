@@ -1,6 +1,7 @@
 """All time steps at once through a model's forward: T·B samples on the first axis.
 
 Layers without a state see a batch of T·B samples. Layers with a state unfold it to ``[T, B, ...]`` and scan over time.
+Of sequences with different lengths, layers without a state see the valid steps alone.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from bionets.layers.lengths import valid_steps
 from bionets.layers.time_invariant import repeat_over_time
 
 __all__ = ["Folding", "current_folding", "folding", "refuse_cell", "refuse_sequence_layer", "refuse_within_unroll"]
@@ -21,13 +23,20 @@ class Folding:
 
     time, batch: T and B.
     one_step: whether the tensors that are passed on hold a single step, which all T steps repeat.
+    lengths: `[B]`, of sequences that end before T; only their valid steps are then on the first axis, in order of time.
     met: the stateful layers that were called, each with the states that it had before.
     """
 
     time: int
     batch: int
     one_step: bool = False
+    lengths: Tensor | None = None
     met: dict[int, tuple[nn.Module, dict[str, Tensor | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = self.lengths
+        self.valid = None if lengths is None else valid_steps(lengths, self.time).flatten().nonzero().squeeze(1)
+        self.samples = self.time * self.batch if self.valid is None else len(self.valid)
 
     def meet(self, layer: nn.Module) -> None:
         """Note that a stateful layer is called, before its states change.
@@ -44,19 +53,39 @@ class Folding:
         self.met |= {id(module): (module, dict(module._buffers)) for module in stateful}
 
     def unfold(self, x: Tensor, name: str) -> Tensor:
-        """x ``[T·B, ...]`` as ``[T, B, ...]``, for the layer of this name.
+        """x ``[T·B, ...]`` as ``[T, B, ...]``, for the layer of this name; zeros past the end of each sequence.
 
         Raises:
-            ValueError: the first axis is no multiple of T.
+            ValueError: the first axis is no multiple of T, or of the number of valid steps.
         """
         if self.one_step:
             return repeat_over_time(x, self.time)
-        if x.dim() == 0 or (self.time and len(x) % self.time):
+        rows = self.time if self.valid is None else self.samples
+        if x.dim() == 0 or (rows and len(x) % rows):
             raise ValueError(
                 f"{name}: within unroll the first axis of its input must hold {self.time} steps of a batch, got shape "
                 f"{tuple(x.shape)}: the model must leave the batch on the first axis"
             )
-        return x.unflatten(0, (self.time, len(x) // self.time if self.time else self.batch))
+        if self.valid is None:
+            return x.unflatten(0, (self.time, len(x) // self.time if self.time else self.batch))
+        pieces = len(x) // rows if rows else 1  # into which the model has cut each sample
+        whole = x.new_zeros(self.time * self.batch, pieces, *x.shape[1:])
+        whole = whole.index_copy(0, self.valid, x.unflatten(0, (rows, pieces)))
+        return whole.view(self.time, self.batch * pieces, *x.shape[1:])
+
+    def fold(self, y: Tensor) -> Tensor:
+        """Back from `unfold`: y ``[T, B, ...]`` as ``[T·B, ...]``, without the steps past the ends."""
+        if self.valid is None:
+            return y.flatten(0, 1)
+        pieces = y.shape[1] // max(self.batch, 1)
+        whole = y.reshape(self.time * self.batch, pieces, *y.shape[2:])
+        return whole.index_select(0, self.valid).flatten(0, 1)
+
+    def lengths_of(self, x: Tensor) -> Tensor | None:
+        """The lengths of the sequences in x ``[T, B, ...]``, which `unfold` gave."""
+        if self.lengths is None:
+            return None
+        return self.lengths.repeat_interleave(x.shape[1] // max(self.batch, 1))
 
     def restore(self) -> None:
         """Give the layers back the states that they had before the pass."""
@@ -91,10 +120,12 @@ def refuse_within_unroll(what: str, instead: str) -> None:
 def refuse_sequence_layer(layer: nn.Module) -> None:
     """Raise RuntimeError if a layer that works along time is called within `unroll`."""
     name = type(layer).__name__
+    recurrent = hasattr(layer, "hidden_size")
+    or_step = f", or take one step at a time with StatefulRecurrent({name}(...))" if recurrent else ""
     refuse_within_unroll(
         f"{name} is called",
         "it would take the steps and the batch for one sequence: unroll the layers before and after it, and call it on "
-        f"[T, B, ...] between them, as in {name.lower()}(unroll(before, x))",
+        f"[T, B, ...] between them, as in {name.lower()}(unroll(before, x)){or_step}",
     )
 
 
@@ -102,6 +133,6 @@ def refuse_cell(cell: nn.Module) -> None:
     """Raise RuntimeError if a cell, to which the caller gives its state, is called within `unroll`."""
     refuse_within_unroll(
         f"{type(cell).__name__} is called",
-        "it does not keep its state from step to step: use the sequence layer instead, outside of the unrolled model, "
-        "or call the model step by step, torch.stack([model(step) for step in x])",
+        "it does not keep its state from step to step: use StatefulRecurrent of the sequence layer instead, or "
+        "call the model step by step, torch.stack([model(step) for step in x])",
     )

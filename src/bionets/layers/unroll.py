@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import Folding, folding, refuse_within_unroll
+from bionets.layers.lengths import check_lengths
 from bionets.layers.plain_calls import always_the_same, calls_only, chain, run_one_step
 from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
@@ -17,7 +18,7 @@ from bionets.layers.time_invariant import one_step
 __all__ = ["unroll"]
 
 
-def unroll(model: nn.Module, x: Tensor) -> Any:
+def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any:
     """Run a model over x ``[T, B, ...]``: the numbers of calling it step by step, much faster.
 
     The model's forward runs once, whatever it does (skip connections, branches, several outputs), with all hooks:
@@ -33,6 +34,10 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
     first that has a state or is random. Spiking neurons and a max-pooling behind them are one pass, which writes only
     the largest spike of each window.
 
+    **Lengths** (``[B]`` integers) of sequences that end before T: states stay as they are past the end of a sequence,
+    and results there are zero. Layers without a state see only the valid steps, so that what x holds past the ends does
+    not matter, and no time is spent on it.
+
     Returns:
         What the model returns, every tensor as ``[T, B, ...]``.
 
@@ -40,17 +45,20 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
         RuntimeError: the model cannot run all steps at once: it calls a stateful layer twice, a layer that works along
             time (`torch.nn.GRU`), a cell (`torch.nn.GRUCell`), or unroll, or it reads, resets or detaches states. The
             kept states are then those from before the call.
-        ValueError: x has no axes of time and batch, or a result is not one tensor entry for each of the T·B samples.
+        ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T, or a result is not one
+            tensor entry for each of the T·B samples.
     """
     refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
     if x.dim() < 2:
         raise ValueError(f"unroll needs x [T, B, ...], got shape {tuple(x.shape)}")
     time, batch = x.shape[:2]
-    step = one_step(x)
-    fold = Folding(time, batch, one_step=step is not None)
+    if lengths is not None:
+        lengths = check_lengths(lengths, x.shape, x.device)
+    step = one_step(x) if lengths is None else None
+    fold = Folding(time, batch, one_step=step is not None, lengths=lengths)
     with folding(fold), refuse_sequence_layers(model):
         try:
-            y = _call(model, x.flatten(0, 1) if step is None else step, fold)
+            y = _call(model, fold.fold(x) if step is None else step, fold)
         except BaseException:
             fold.restore()
             raise
@@ -60,12 +68,12 @@ def unroll(model: nn.Module, x: Tensor) -> Any:
             return None
         if not isinstance(y, Tensor):
             raise ValueError(f"{type(model).__name__} gave a {type(y).__name__}: unroll can unfold only tensors")
-        if y.dim() == 0 or len(y) != time * batch:
+        if y.dim() == 0 or len(y) != fold.samples:
             raise ValueError(
                 f"{type(model).__name__} gave a tensor of shape {tuple(y.shape)} for {time} steps of {batch} samples: "
                 "unroll needs one result for each of them"
             )
-        return y.unflatten(0, (time, batch))
+        return fold.unfold(y, type(model).__name__) if fold.valid is not None else y.unflatten(0, (time, batch))
 
     return pytree.tree_map(unfold, y)
 

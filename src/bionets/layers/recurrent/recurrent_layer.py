@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from bionets.layers.lengths import check_lengths, zero_past_end
 from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
 
 __all__ = ["RecurrentLayer"]
@@ -56,33 +57,58 @@ class RecurrentLayer(RecurrentModule):
         self.reset_parameters()
 
     def forward(
-        self, x: Tensor | PackedSequence, h0: Tensor | States | None = None
+        self,
+        x: Tensor | PackedSequence,
+        h0: Tensor | States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        backend: str | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor | States]:
         """Run over the whole sequence from the states `h0`; see the class for shapes.
 
-        Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
+        lengths: `[B]` integers, for a batch of padded sequences: outputs past the end of a sequence are zero, its last
+        states are those at its own end (in reverse it starts there), and what x holds past the end does not matter.
+        backend: in place of the layer's own.
+
+        Raises ValueError for an input or a state of the wrong shape, for an input whose dtype is not the weights', and
+        for lengths that are not B integers from 0 to T or come with a packed or an unbatched sequence.
         """
         output: Tensor | PackedSequence
+        if lengths is not None and (isinstance(x, PackedSequence) or x.dim() != 3):
+            raise ValueError(f"{self._get_name()}: lengths are for a batch of padded sequences, [T, B, ...]")
+        backend = backend or self.backend
         if isinstance(x, PackedSequence):
             self._check_input(x.data, (2,))
-            output, states = self._forward_packed(x, h0)
+            output, states = self._forward_packed(x, h0, backend)
         else:
             self._check_input(x, (2, 3))
-            run = self._forward_batched if x.dim() == 3 else self._forward_unbatched
-            output, states = run(x, h0)
+            if x.dim() == 3:
+                output, states = self._forward_batched(x, h0, lengths, backend)
+            else:
+                output, states = self._forward_unbatched(x, h0, backend)
         return output, self._as_given(states)
 
-    def _forward_batched(self, x: Tensor, h0: Tensor | States | None) -> tuple[Tensor, States]:
+    def _forward_batched(
+        self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, backend: str
+    ) -> tuple[Tensor, States]:
         x = x.transpose(0, 1) if self.batch_first else x
-        output, states = self._over_layers(x, self._states_of(h0, self._state_shape(x.size(1))))
+        states = self._states_of(h0, self._state_shape(x.size(1)))
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape, x.device)
+            x = zero_past_end(x, lengths)  # else 0·NaN would reach the gradient of the weights
+        output, states = self._over_layers(x, states, lengths, backend)
+        if lengths is not None:
+            output = zero_past_end(output, lengths)  # where a cell's output is computed after its scan
         return (output.transpose(0, 1) if self.batch_first else output), states
 
-    def _forward_unbatched(self, x: Tensor, h0: Tensor | States | None) -> tuple[Tensor, States]:
+    def _forward_unbatched(self, x: Tensor, h0: Tensor | States | None, backend: str) -> tuple[Tensor, States]:
         states = tuple(state.unsqueeze(1) for state in self._states_of(h0, self._state_shape()))
-        output, states = self._over_layers(x.unsqueeze(1), states)
+        output, states = self._over_layers(x.unsqueeze(1), states, None, backend)
         return output.squeeze(1), tuple(state.squeeze(1) for state in states)
 
-    def _forward_packed(self, packed: PackedSequence, h0: Tensor | States | None) -> tuple[PackedSequence, States]:
+    def _forward_packed(
+        self, packed: PackedSequence, h0: Tensor | States | None, backend: str
+    ) -> tuple[PackedSequence, States]:
         """Pad in the packed order (longest first), scan each sequence to its own length, and pack again.
 
         The states come and go in the user's order.
@@ -90,12 +116,12 @@ class RecurrentLayer(RecurrentModule):
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         states = self._states_of(h0, self._state_shape(x.size(1)))
         states = _permute_batch(states, packed.sorted_indices)
-        output, states = self._over_layers(x, states, lengths)
+        output, states = self._over_layers(x, states, lengths, backend)
         data = pack_padded_sequence(output, lengths).data
         repacked = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
         return repacked, _permute_batch(states, packed.unsorted_indices)
 
-    def _over_layers(self, x: Tensor, states: States, lengths: Tensor | None = None) -> tuple[Tensor, States]:
+    def _over_layers(self, x: Tensor, states: States, lengths: Tensor | None, backend: str) -> tuple[Tensor, States]:
         last_states: list[States] = []
         for layer in range(self.num_layers):
             if layer > 0 and self.dropout > 0:
@@ -109,7 +135,7 @@ class RecurrentLayer(RecurrentModule):
                     **self.constants,
                     lengths=lengths,
                     reverse=direction == "_reverse",
-                    backend=self.backend,
+                    backend=backend,
                 )
                 outputs.append(output)
                 last_states.append(last)

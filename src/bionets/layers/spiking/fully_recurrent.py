@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.lengths import flat_lengths
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan
@@ -45,7 +46,9 @@ class FullyRecurrent(StatefulModule):
         """Zeros, and a new stream of noise; see `SpikingLayer`."""
         return (self.weight.new_zeros(x.shape[1:]), *self.layer.initial_states(x, generator))
 
-    def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
+    def over_time(
+        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+    ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
         memory, noise, stream = self.layer.with_noise(x, self.initial_states(x) if states is None else states)
@@ -66,6 +69,7 @@ class FullyRecurrent(StatefulModule):
             tuple(enter(state, 0) for state in memory),
             self.layer.values(),
             self.weight,
+            lengths=flat_lengths(x, lengths, batch if axis else ()),
             backend=self.layer.backend if backend == "auto" else backend,
         )
         return self.layer.in_dtype_of(x, leave(y, 1)), (*(leave(state, 0) for state in memory), *stream)

@@ -1,14 +1,16 @@
 """Losses of spiking networks: of scores ``[B, O]`` that a readout gives, or of the last layer over time ``[T, B, O]``.
 
 Any loss for scores will do behind a readout, ``functional.cross_entropy(spike_count(spikes), target)`` say; here is
-what torch does not have. All are means over the batch.
+what torch does not have. All are means over the batch. With ``lengths`` (``[B]`` integers) each sequence counts as if
+it ended there.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.layers.spiking.readouts import first_spike_time, spike_rate
+from bionets.layers.lengths import check_lengths, zero_past_end
+from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_mean
 
 __all__ = ["cross_entropy_each_step", "first_spike_cross_entropy", "soft_cross_entropy", "spike_rate_error"]
 
@@ -25,25 +27,34 @@ def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-
     return -(target * floored.log()).flatten(1).sum(1).mean()
 
 
-def cross_entropy_each_step(membrane: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy_each_step(
+    membrane: Tensor, target: Tensor, label_smoothing: float = 0.0, *, lengths: Tensor | None = None
+) -> Tensor:
     """The mean over time of the cross-entropy of each step's scores ``[T, B, O]`` with the classes ``[B]``: every step
     is asked to be right, not just their mean (temporal efficient training, Deng et al., ICLR 2022, eq. 9).
     """
-    target = target.expand(len(membrane), -1)
-    return functional.cross_entropy(membrane.flatten(0, 1), target.flatten(), label_smoothing=label_smoothing)
+    if lengths is not None:
+        membrane = zero_past_end(membrane, check_lengths(lengths, membrane.shape, membrane.device))
+    steps = target.expand(len(membrane), -1)
+    each = functional.cross_entropy(
+        membrane.flatten(0, 1), steps.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return valid_mean(each.view(steps.shape), lengths).mean()
 
 
-def spike_rate_error(spikes: Tensor, target: Tensor, right: float = 0.8, wrong: float = 0.1) -> Tensor:
+def spike_rate_error(
+    spikes: Tensor, target: Tensor, right: float = 0.8, wrong: float = 0.1, *, lengths: Tensor | None = None
+) -> Tensor:
     """The squared error of the spike rates of ``[T, B, O]`` from ``right`` for the class in ``[B]`` and ``wrong`` for
     the others, so that no neuron must be silent or spike at every step.
     """
-    rates = spike_rate(spikes)
+    rates = spike_rate(spikes, lengths)
     wanted = torch.full_like(rates, wrong).scatter_(1, target.unsqueeze(1), right)
     return functional.mse_loss(rates, wanted)
 
 
-def first_spike_cross_entropy(spikes: Tensor, target: Tensor) -> Tensor:
+def first_spike_cross_entropy(spikes: Tensor, target: Tensor, *, lengths: Tensor | None = None) -> Tensor:
     """The cross-entropy of minus the times of the first spikes of ``[T, B, O]`` with the classes ``[B]``: the neuron of
     the class is asked to be the first.
     """
-    return functional.cross_entropy(-first_spike_time(spikes), target)
+    return functional.cross_entropy(-first_spike_time(spikes, lengths), target)

@@ -39,14 +39,14 @@ def pooled(layer: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
     """`pooled_over_time` of two modules that `can_pool`, within `unroll`, going on from the kept states."""
     assert isinstance(layer, SpikingLayer) and isinstance(pool, nn.MaxPool2d)
 
-    def run(x: Tensor) -> Tensor:
-        return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x)))
+    def run(x: Tensor, lengths: Tensor | None) -> Tensor:
+        return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x), lengths))
 
-    return layer.unfolded(x, run).flatten(0, 1)
+    return layer.unfolded(x, run)
 
 
 def pooled_over_time(
-    layer: SpikingLayer, pool: nn.MaxPool2d, x: Tensor, states: States | None
+    layer: SpikingLayer, pool: nn.MaxPool2d, x: Tensor, states: States | None, lengths: Tensor | None = None
 ) -> tuple[Tensor, States]:
     """The pooled outputs ``[T, B, C, H / k, W / k]`` of x ``[T, B, C, H, W]``, and the layer's last states: the numbers
     and gradients of `SpikingLayer.over_time` and then the pooling. Pure.
@@ -61,6 +61,7 @@ def pooled_over_time(
         noise,
         tuple(zip(*(windows.cut(state, 0) for state in memory), strict=True)),
         tuple(windows.parameter(value) for value in layer.values()),
+        lengths=lengths,
         checkpoint_every=layer.checkpoint_every(len(x)),
         backend=layer.backend,
     )

@@ -1,7 +1,12 @@
-"""From what the last layer gives over time, ``[T, B, O]``, to one score for each output, ``[B, O]``."""
+"""From what the last layer gives over time, ``[T, B, O]``, to one score for each output, ``[B, O]``.
+
+With ``lengths`` (``[B]`` integers) each sequence is read as if it were alone and ended there; one of length 0 scores 0.
+"""
 
 import torch
 from torch import Tensor
+
+from bionets.layers.lengths import check_lengths, valid_steps, zero_past_end
 
 __all__ = [
     "READOUTS",
@@ -14,43 +19,72 @@ __all__ = [
 ]
 
 
-def spike_count(spikes: Tensor) -> Tensor:
+def spike_count(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """How many spikes: Σ_t s[t]."""
-    return spikes.sum(0)
+    return valid_sum(spikes, lengths)
 
 
-def spike_rate(spikes: Tensor) -> Tensor:
+def spike_rate(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The share of steps with a spike: the mean of s over time."""
-    return spikes.mean(0)
+    return valid_mean(spikes, lengths)
 
 
-def mean_membrane(membrane: Tensor) -> Tensor:
+def mean_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The mean of the membrane over time."""
-    return membrane.mean(0)
+    return valid_mean(membrane, lengths)
 
 
-def last_membrane(membrane: Tensor) -> Tensor:
+def last_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The membrane after the last step."""
-    return membrane[-1]
+    if lengths is None:
+        return membrane[-1]
+    last = check_lengths(lengths, membrane.shape, membrane.device) - 1
+    is_last = torch.arange(len(membrane), device=membrane.device).unsqueeze(1) == last
+    return torch.where(_like(is_last, membrane), membrane, 0).sum(0)
 
 
-def max_membrane(membrane: Tensor) -> Tensor:
+def max_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The highest that the membrane came."""
-    return membrane.amax(0)
+    if lengths is None:
+        return membrane.amax(0)
+    lengths = check_lengths(lengths, membrane.shape, membrane.device)
+    valid = _like(valid_steps(lengths, len(membrane)), membrane)
+    highest = torch.where(valid, membrane, -torch.inf).amax(0)
+    return torch.where(_like(lengths > 0, highest), highest, 0)
 
 
-def first_spike_time(spikes: Tensor) -> Tensor:
+def first_spike_time(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The step of the first spike, counted from 0, and T where there is none: Σ_t Π_{u ≤ t} (1 − s[u]).
 
     The sum counts the steps that a neuron has been silent through. Between 0 and 1 it is the expected time of the first
     spike when s[t] are probabilities, so that its gradient pulls every step up to the first spike.
     """
-    return torch.cumprod(1 - spikes, 0).sum(0)
+    if lengths is not None:
+        spikes = zero_past_end(spikes, check_lengths(lengths, spikes.shape, spikes.device))
+    return valid_sum(torch.cumprod(1 - spikes, 0), lengths)
 
 
-def soonest(spikes: Tensor) -> Tensor:
+def soonest(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Minus `first_spike_time`: the sooner, the higher the score."""
-    return -first_spike_time(spikes)
+    return -first_spike_time(spikes, lengths)
+
+
+def valid_sum(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The sum of x ``[T, B, ...]`` over the steps of each sequence."""
+    return (x if lengths is None else zero_past_end(x, check_lengths(lengths, x.shape, x.device))).sum(0)
+
+
+def valid_mean(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The mean of x ``[T, B, ...]`` over the steps of each sequence; 0 for none."""
+    if lengths is None:
+        return x.mean(0)
+    total = valid_sum(x, lengths)
+    return total / _like(lengths.to(x.device).clamp_min(1), total)
+
+
+def _like(values: Tensor, x: Tensor) -> Tensor:
+    """Values of the first axes of x, to broadcast over the others."""
+    return values.view(*values.shape, *(1,) * (x.dim() - values.dim()))
 
 
 READOUTS = {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bionets.layers.lengths import check_lengths
 from bionets.layers.spiking.bound import BoundParameters
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw, new_stream
@@ -73,9 +74,13 @@ class SpikingLayer(BoundParameters, StatefulModule):
         zeros = [torch.zeros(x.shape[1:], dtype=dtype, device=x.device) for name in self.state_names if name != "noise"]
         return (*zeros, new_stream(generator)) if self.noises else tuple(zeros)
 
-    def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
+    def over_time(
+        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+    ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
         layout = Layout.of(x, self.neuron_axis(x.shape[1:]))
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape[: 2 if layout.axis else 1], x.device)
         memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
         y, memory = neurons_over_time(
             self.step_of_tuples(),
@@ -84,6 +89,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
             noise,
             tuple(layout.enter(state) for state in memory),
             tuple(layout.parameter(value) for value in self.values()),
+            lengths=lengths,
             checkpoint_every=self.checkpoint_every(len(x)),
             backend=self.backend if backend == "auto" else backend,
         )

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.lengths import flat_lengths
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
@@ -80,21 +81,26 @@ class StigmergicPerceptron(StatefulModule):
         starts = (self.threshold_start, self.weight)
         return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
 
-    def over_time(self, x: Tensor, states: States | None = None, *, backend: str = "auto") -> tuple[Tensor, States]:
+    def over_time(
+        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+    ) -> tuple[Tensor, States]:
         """x ``[T, *, input_size]`` to ``[T, *, output_size]`` and the last states. Pure; see `StatefulModule`."""
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
         threshold, *weights = self.initial_states(x) if states is None else states
-        x = x.reshape(len(x), -1, size_in)
+        lengths = flat_lengths(x, lengths, lead)
+        x = x.reshape(len(x), lead.numel(), size_in)
         if self.stigmergic_weights:
             params = (self.weight_mark, self.weight_tick)
             start = weights[0].reshape(-1, size_out, size_in)
-            history, last = scan(partial(weight_step, clamp=self.clamp), x.unsqueeze(2), start, params, backend=backend)
+            step = partial(weight_step, clamp=self.clamp)
+            history, last = scan(step, x.unsqueeze(2), start, params, lengths=lengths, backend=backend)
             drive = (history @ x.unsqueeze(3)).squeeze(3) + self.bias
             weights = [last.reshape(*lead, size_out, size_in)]
         else:
             drive = nn.functional.linear(x, self.weight, self.bias)
         step = partial(threshold_step, clamp=self.clamp)
-        y, threshold = scan(step, drive, threshold.reshape(-1, size_out), (self.mark, self.tick), backend=backend)
+        start, params = threshold.reshape(-1, size_out), (self.mark, self.tick)
+        y, threshold = scan(step, drive, start, params, lengths=lengths, backend=backend)
         return y.reshape(len(x), *lead, size_out), (threshold.reshape(*lead, size_out), *weights)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,49 @@
+"""Sequences of different lengths side by side in one batch, each with steps past its end that count for nothing."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bionets.scan.eager import is_eager
+
+__all__ = ["check_lengths", "flat_lengths", "valid_steps", "zero_past_end"]
+
+
+def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
+    """The lengths as int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+
+    Raises:
+        ValueError: they are not B integers from 0 to T. (The range is not checked on a GPU, which would have to wait.)
+    """
+    if len(steps) < 2 or tuple(lengths.shape) != (steps[1],):
+        expected = f"[{steps[1]}] integers" if len(steps) > 1 else "for a batch, [T, B, ...]"
+        raise ValueError(f"lengths must be {expected}, got shape {list(lengths.shape)}")
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
+    if is_eager((lengths,)) and lengths.device.type == "cpu" and len(lengths):
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        if shortest < 0 or longest > steps[0]:
+            raise ValueError(f"lengths must lie between 0 and T = {steps[0]}, got {shortest} to {longest}")
+    return lengths.to(device=device, dtype=torch.int64)
+
+
+def flat_lengths(x: Tensor, lengths: Tensor | None, batch: Sequence[int]) -> Tensor | None:
+    """The lengths for x ``[T, B, ...]`` once the axes ``batch`` = (B, ...) of a step are flattened into one."""
+    if lengths is None:
+        return None
+    if not batch:
+        raise ValueError("lengths must be for a batch, [T, B, ...]: leave them out for a single sequence")
+    return check_lengths(lengths, x.shape, x.device).repeat_interleave(math.prod(batch[1:]))
+
+
+def valid_steps(lengths: Tensor, time: int) -> Tensor:
+    """Which steps count, ``[T, B]``: t < lengths."""
+    return torch.arange(time, device=lengths.device).unsqueeze(1) < lengths
+
+
+def zero_past_end(x: Tensor, lengths: Tensor) -> Tensor:
+    """x ``[T, B, ...]`` with zeros past the end of each sequence, whatever stands there; no gradient flows to it."""
+    valid = valid_steps(lengths, len(x))
+    return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))
