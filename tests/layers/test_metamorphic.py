@@ -16,6 +16,7 @@ from bionets import layers as all_layers
 from bionets.layers import (
     RecurrentStigmergicMemory,
     StatefulModule,
+    StatefulRecurrent,
     StigmergicMemory,
     StigmergicPerceptron,
     get_states,
@@ -54,6 +55,12 @@ SPIKING = {
     for name, kind in vars(spiking).items()
     if inspect.isclass(kind) and issubclass(kind, SpikingLayer) and name not in ("SpikingLayer", "LeakyIntegrator")
 }
+RECURRENT = {
+    name: kind
+    for name, kind in vars(all_layers).items()
+    if inspect.isclass(kind) and issubclass(kind, RecurrentLayer) and kind is not RecurrentLayer
+}
+OF_TORCH = {"GRU": nn.GRU, "LSTM": nn.LSTM, "RNN": nn.RNN}
 STATEFUL: dict[str, Make] = {
     **{name: (lambda kind=kind, **options: spiking_layer(kind, **options)) for name, kind in SPIKING.items()},
     "FullyRecurrent": lambda **options: fully_recurrent(**options),
@@ -61,11 +68,19 @@ STATEFUL: dict[str, Make] = {
     "RecurrentStigmergicMemory": lambda: RecurrentStigmergicMemory(SIZE, 5, hidden_layers=1, hidden_size=6),
     "StigmergicPerceptron": lambda: StigmergicPerceptron(SIZE, 5),
     "StigmergicPerceptron with weights": lambda: StigmergicPerceptron(SIZE, 5, stigmergic_weights=True),
-}
-RECURRENT = {
-    name: kind
-    for name, kind in vars(all_layers).items()
-    if inspect.isclass(kind) and issubclass(kind, RecurrentLayer) and kind is not RecurrentLayer
+    **{
+        f"StatefulRecurrent {name}": lambda kind=kind, **options: StatefulRecurrent(
+            kind(SIZE, 5, backend="reference"), **options
+        )
+        for name, kind in RECURRENT.items()
+    },
+    **{
+        f"StatefulRecurrent {name}": lambda kind=kind, **options: StatefulRecurrent(kind(SIZE, 5), **options)
+        for name, kind in OF_TORCH.items()
+    },
+    "StatefulRecurrent stack": lambda **options: StatefulRecurrent(
+        nn.LSTM(SIZE, 5, num_layers=2, batch_first=True, proj_size=3), **options
+    ),
 }
 
 
@@ -109,6 +124,34 @@ def sample_by_sample(layer: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([(reset_states(layer), unroll(layer, x[:, n : n + 1]))[1] for n in range(x.shape[1])], 1)
 
 
+LENGTHS = torch.tensor([3, STEPS, 0])
+
+
+def each_to_its_length(layer: nn.Module, x: Tensor) -> Tensor:
+    """Each sequence alone, with its last state."""
+    outputs, states = [], []
+    for n, length in enumerate(LENGTHS.tolist()):
+        reset_states(layer)
+        y = unroll(layer, x[:length, n : n + 1])
+        outputs.append(torch.cat([y, y.new_zeros(STEPS - length, *y.shape[1:])]))
+        states.append(get_states(layer))
+    set_states(layer, {key: torch.cat([state[key] for state in states]) for key in states[0]})
+    return torch.cat(outputs, 1)
+
+
+def with_lengths(layer: nn.Module, x: Tensor) -> Tensor:
+    return unroll(layer, x, lengths=LENGTHS)
+
+
+def whole_sequence_with_lengths(layer: nn.Module, x: Tensor) -> Tensor:
+    return layer(x, whole_sequence=True, lengths=LENGTHS)
+
+
+def with_lengths_in_chunks(layer: nn.Module, x: Tensor) -> Tensor:
+    chunks = [unroll(layer, x[t : t + 2], lengths=(LENGTHS - t).clamp(0, 2)) for t in range(0, STEPS, 2)]
+    return torch.cat(chunks)
+
+
 def pure(layer: nn.Module, x: Tensor) -> Tensor:
     y, _ = layer.over_time(x)  # type: ignore[operator]
     return y
@@ -124,6 +167,11 @@ class TestStateful:
     def test_the_same_run_in_other_words(self, name: str, run: Callable[..., Tensor], x: Tensor) -> None:
         layer = STATEFUL[name]()
         close(outcome(layer, x, run), outcome(layer, x))
+
+    @pytest.mark.parametrize("run", [with_lengths, whole_sequence_with_lengths, with_lengths_in_chunks])
+    def test_sequences_of_different_lengths(self, name: str, run: Callable[..., Tensor], x: Tensor) -> None:
+        layer = STATEFUL[name]()
+        close(outcome(layer, x, run), outcome(layer, x, each_to_its_length))
 
     @pytest.mark.parametrize("run", [sample_by_sample, pure])
     def test_the_same_outputs_and_gradients(self, name: str, run: Callable[..., Tensor], x: Tensor) -> None:
@@ -205,16 +253,22 @@ class TestStateful:
         close(outcome(layer, x), fixed)
 
 
-@pytest.mark.parametrize("name", [*SPIKING, "FullyRecurrent"])
+@pytest.mark.parametrize("name", [*SPIKING, "FullyRecurrent", "StatefulRecurrent BRC", "StatefulRecurrent stack"])
 def test_the_axis_of_the_neurons_may_be_any(name: str) -> None:
-    images = torch.randn(STEPS, 2, SIZE, 3, 2)
-    last = outcome(STATEFUL[name](), images.movedim(2, -1))
-    for dim in (-3, 1):
-        y, states, _ = outcome(STATEFUL[name](dim=dim), images)
-        moved = {key: state.movedim(1, -1) for key, state in states.items()}
-        close((y.movedim(2, -1), moved), last[:2])
+    def make(**options: Any) -> nn.Module:
+        torch.manual_seed(0)
+        return STATEFUL[name](**options)
+
+    images = torch.randn(STEPS, BATCH, SIZE, 3, 2)
     channels_last = images.movedim(2, -1).contiguous().movedim(-1, 2)
-    close(outcome(STATEFUL[name](dim=-3), channels_last), outcome(STATEFUL[name](dim=-3), images))
+    for run in (unroll, with_lengths):
+        last = outcome(make(), images.movedim(2, -1), run)
+        for dim in (-3, 1):
+            y, states, _ = outcome(make(dim=dim), images, run)
+            moved = {key: state.movedim(1, -1) for key, state in states.items()}
+            close((y.movedim(2, -1), moved), last[:2])
+        close(outcome(make(dim=-3), channels_last, run), outcome(make(dim=-3), images, run))
+    close(outcome(make(dim=-3), images, with_lengths), outcome(make(dim=-3), images, each_to_its_length))
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -272,7 +326,7 @@ class TestRecurrent:
 
         self.compare(layer, chunks, layer, x)
 
-    def test_packed_sequences(self, name: str, x: Tensor) -> None:
+    def test_packed_and_padded_sequences(self, name: str, x: Tensor) -> None:
         layer, lengths = self.make(name, num_layers=2, bidirectional=True), (3, 6, 1)
 
         def packed(x: Tensor) -> Any:
@@ -280,13 +334,18 @@ class TestRecurrent:
             y, last = layer(sequences)
             return pad_packed_sequence(y)[0], last
 
+        def padded(x: Tensor) -> Any:
+            beyond = torch.arange(STEPS).view(-1, 1, 1) >= torch.tensor(lengths).view(1, -1, 1)
+            return layer(x.masked_fill(beyond, torch.nan), lengths=torch.tensor(lengths))
+
         def apart(x: Tensor) -> Any:
             runs = [layer(x[:t, n : n + 1]) for n, t in enumerate(lengths)]
-            padded = [nn.functional.pad(y, (0, 0, 0, 0, 0, STEPS - len(y))) for y, _ in runs]
+            outputs = [nn.functional.pad(y, (0, 0, 0, 0, 0, STEPS - len(y))) for y, _ in runs]
             states = zip(*(self.states_of(last) for _, last in runs), strict=True)
-            return torch.cat(padded, 1), tuple(torch.cat(each, 1) for each in states)
+            return torch.cat(outputs, 1), tuple(torch.cat(each, 1) for each in states)
 
         self.compare(packed, apart, layer, x)
+        self.compare(padded, apart, layer, x)
 
     def test_the_backward_direction_is_the_forward_one_in_reversed_time(self, name: str, x: Tensor) -> None:
         layer, single = self.make(name, bidirectional=True), self.make(name)
@@ -318,6 +377,8 @@ class TestRecurrent:
         layer, cell = self.make(name), vars(all_layers)[f"{name}Cell"](SIZE, 5)
         cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
         state, outputs = None, []
+        stateful = StatefulRecurrent(layer)
+        close(step_by_step(stateful, x), layer(x)[0])
         for step in x:
             state = cell(step, state)
             outputs.append(self.states_of(state)[0])

@@ -9,6 +9,7 @@ from bionets.layers.recurrent.nbrc import NBRC, NBRCCell
 from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnICORNNCell
 from bionets.layers.recurrent.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
 from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
+from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.spatial.spatial_layers import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
 from bionets.layers.stateful import (
@@ -50,6 +51,7 @@ __all__ = [
     "SpatialLayer",
     "SpatialLinear",
     "StatefulModule",
+    "StatefulRecurrent",
     "StigmergicMemory",
     "StigmergicPerceptron",
     "UnICORNN",
