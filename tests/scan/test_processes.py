@@ -53,7 +53,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[float, bool]:
 
 def test_cache_serves_the_next_process_and_survives_damage(tmp_path: Path) -> None:
     together = [start(tmp_path), start(tmp_path)]  # two processes fill one folder
-    assert any([compiled for _, compiled in map(finish, together)])
+    found = [finish(process) for process in together]
+    assert any(compiled for _, compiled in found)
     _, compiled = finish(start(tmp_path))
     assert not compiled
     for number, file in enumerate(sorted(tmp_path.iterdir())):
