@@ -17,8 +17,7 @@ from torch import Tensor
 from benchmarks import cells
 from benchmarks.child import in_new_process
 from bionets.scan import dense_scan, scan, surrogate
-from bionets.scan.cpu.numba_compile import helper_address
-from bionets.scan.cpu.numba_writer import HELPERS
+from bionets.scan.cpu.kernels import product_addresses
 
 SIZE = (10, 4, 8)
 FRESH, USED = "on a fresh machine", "after other cells"
@@ -92,8 +91,7 @@ def _run_recurrent_lif() -> None:
 
 
 def _compile_shared() -> None:
-    for name in (*HELPERS, "weight_product"):
-        helper_address(name, 32)
+    product_addresses(4)
 
 
 CELLS = {"adaptive LIF": _run_adaptive_lif, "recurrent LIF": _run_recurrent_lif, "DSRLITS": _run_dsrlits}

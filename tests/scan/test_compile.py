@@ -14,7 +14,7 @@ from .cells import CELLS, brc, leaves_of, nbrc
 
 def test_compiles_as_one_graph_with_gradients() -> None:
     def loss(name: str, *leaves: Tensor) -> Any:
-        y, state = CELLS[name].call(*leaves, backend="numba")
+        y, state = CELLS[name].call(*leaves, backend="cpu")
         return y.square().sum() + state.cos().sum()
 
     for name in ("brc", "nbrc"):
@@ -56,9 +56,9 @@ def test_autocast_computes_in_single_precision_and_returns_half() -> None:
 def test_the_operator_obeys_torch_rules() -> None:
     x = torch.randn(4, 3, 5)
     w = torch.ones(5)
-    scan(brc, (x, x, x), torch.zeros(3, 5), (w, w), backend="numba")
+    scan(brc, (x, x, x), torch.zeros(3, 5), (w, w), backend="cpu")
     leaves = [torch.randn(4, 3, 5, requires_grad=True) for _ in range(3)]
     counts = [(k, (p.x, p.params, p.state, p.stages[0].blocks)) for k, p in _programs.items()]
     program = next(key for key, count in counts if count == (3, 2, 1, 0))
-    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], None, program, False, 1, "numba", True)
+    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], None, program, False, 1, "cpu", True)
     torch.library.opcheck(scan_forward, arguments, test_utils=("test_schema", "test_faketensor"))

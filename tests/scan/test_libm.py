@@ -13,7 +13,7 @@ def step(x, state, params):
     state = torch.sigmoid(x) + torch.tanh(state) + torch.exp(-state) + torch.log1p(state * state) + torch.sin(x)
     return state, state
 
-y, _ = scan(step, torch.ones(3, 2, 4, dtype=torch.float64), torch.zeros(2, 4, dtype=torch.float64), backend="numba")
+y, _ = scan(step, torch.ones(3, 2, 4, dtype=torch.float64), torch.zeros(2, 4, dtype=torch.float64), backend="cpu")
 print(y.sum().item())
 """
 

@@ -6,7 +6,7 @@ import sys
 
 HEAD = """
 import builtins, ctypes, importlib, os, sys
-MISSING = {"fcntl", "resource", "pwd", "grp", "termios", "numba", "llvmlite", "triton"}
+MISSING = {"fcntl", "resource", "pwd", "grp", "termios", "cpu", "llvmlite", "triton"}
 plain = builtins.__import__
 def refusing(name, *arguments, **options):
     if name.partition(".")[0] in MISSING and "bionets" in sys._getframe(1).f_globals.get("__name__", ""):
@@ -47,7 +47,7 @@ def step(x, h, params):
     h = torch.tanh(h + x)
     return h, h
 torch.set_num_threads(2)
-y, _ = scan(step, x, torch.zeros(64, 300), backend="numba")
+y, _ = scan(step, x, torch.zeros(64, 300), backend="cpu")
 torch.testing.assert_close(y, scan(step, x, torch.zeros(64, 300), backend="reference")[0])
 """
 
@@ -62,10 +62,10 @@ def test_layers_and_the_reference_need_only_torch_and_numpy(tmp_path: object) ->
 
 
 def test_the_rest_of_the_package_is_imported_without_posix(tmp_path: object) -> None:
-    head = HEAD.replace(', "numba", "llvmlite", "triton"', "")
+    head = HEAD.replace(', "cpu", "llvmlite", "triton"', "")
     run(head + "import torch, lightning, pooch\n" + SYSTEM + PATCH + TASKS, tmp_path)
 
 
 def test_kernels_run_without_the_openmp_of_torch(tmp_path: object) -> None:
-    head = HEAD.replace(', "numba", "llvmlite", "triton"', "")
+    head = HEAD.replace(', "cpu", "llvmlite", "triton"', "")
     run(head + "import torch, numba\n" + SYSTEM + PATCH + COMPILED, tmp_path)

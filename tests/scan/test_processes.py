@@ -13,22 +13,27 @@ import pytest
 import torch
 
 from bionets.scan import scan, split_gates
-from bionets.scan.cpu.numba_compile import compile_function
+from bionets.scan.cpu.compile import function_address
+from bionets.scan.cpu.ir import Module
+from bionets.scan.cpu.target import host
 from bionets.scan.cpu.threads import run_parts
 
 from .cells import brc
 
 SCRIPT = """
-import sys, time, torch
+import time, torch
 from bionets.scan import scan
+from bionets.scan.cpu import compile
+compiled, optimise = [], compile.optimise
+compile.optimise = lambda *arguments: compiled.append(1) or optimise(*arguments)
 def step(x, h, params):
     h = torch.tanh(h * params + x)
     return h, h
 x = torch.linspace(-1, 1, 5 * 2 * 3).view(5, 2, 3).requires_grad_()
 start = time.perf_counter()
-y, _ = scan(step, x, torch.zeros(2, 3), torch.tensor(0.5), backend="numba")
+y, _ = scan(step, x, torch.zeros(2, 3), torch.tensor(0.5), backend="cpu")
 y.square().sum().backward()
-print(time.perf_counter() - start, "numba" in sys.modules)
+print(time.perf_counter() - start, bool(compiled))
 expected, _ = scan(step, x, torch.zeros(2, 3), torch.tensor(0.5), backend="reference")
 torch.testing.assert_close(y, expected)
 """
@@ -48,7 +53,8 @@ def finish(process: subprocess.Popen[str]) -> tuple[float, bool]:
 
 def test_cache_serves_the_next_process_and_survives_damage(tmp_path: Path) -> None:
     together = [start(tmp_path), start(tmp_path)]  # two processes fill one folder
-    assert all(compiled for _, compiled in map(finish, together))
+    found = [finish(process) for process in together]
+    assert any(compiled for _, compiled in found)
     _, compiled = finish(start(tmp_path))
     assert not compiled
     for number, file in enumerate(sorted(tmp_path.iterdir())):
@@ -74,7 +80,7 @@ def gradient_of(seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(50, 20, 3 * 40, generator=generator, requires_grad=True)
     w = torch.ones(40)
-    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="numba")
+    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="cpu")
     return torch.autograd.grad(y.square().sum(), x)[0]
 
 
@@ -87,7 +93,7 @@ def test_many_threads_at_once() -> None:
 
 def _in_child(leaves: tuple[torch.Tensor, ...], queue: "multiprocessing.Queue[list[float]]") -> None:
     x, w, cotangent = leaves
-    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="numba")
+    y, _ = scan(brc, split_gates(x, 3), torch.zeros(20, 40), (w, w), backend="cpu")
     queue.put(torch.autograd.grad(y, x, cotangent)[0].flatten()[:10].tolist())
 
 
@@ -113,24 +119,23 @@ def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
     w = torch.ones(64)
     kept = []
     for _ in range(4):
-        y, _ = scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="numba")
+        y, _ = scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="cpu")
         kept.append((y[3, 2], y[3, 2].clone()))
         del y
     x = x + 1
-    scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="numba")
+    scan(brc, (x, x, x), torch.zeros(64, 64), (w, w), backend="cpu")
     assert all(torch.equal(view, copy) for view, copy in kept)
 
 
 def test_every_part_runs_once() -> None:
-    source = """
-from bionets.scan.cpu.numba_calls import take
-
-def count(place, step, times):
-    for _ in range(times):
-        take(place + 8 * step)
-"""
+    module = Module(host())
+    f = module.function("count", {"place": "ptr", "step": "i64", "times": "i64"})
+    place, step, times = f.arguments
+    with f.loop(0, times):
+        f.value("i64", f"atomicrmw add ptr {f.at(place, step * 8).text}, i64 1 monotonic")
+    f.finish()
     counts = np.zeros(5, np.int64)
-    function = compile_function(source, "count")
+    function = function_address(module, "count")
     for parts in ([(0, 3)], [(0, 1), (1, 2), (4, 100_000)]):
         run_parts(function, [(counts.ctypes.data, *part) for part in parts])
     assert counts.tolist() == [4, 2, 0, 0, 100_000]

@@ -39,7 +39,7 @@ def run_dense(backend: str, x: Tensor = X, weight: Tensor = WEIGHT) -> Tensor:
     return dense_scan(recurrent_step, x, STATE, GAIN, weight, backend=backend)[0]
 
 
-LAYERS = {backend: BRC(3, 4, backend=backend).double() for backend in ("auto", "numba", "reference")}
+LAYERS = {backend: BRC(3, 4, backend=backend).double() for backend in ("auto", "cpu", "reference")}
 for layer in LAYERS.values():
     layer.load_state_dict(LAYERS["reference"].state_dict())
 
@@ -87,14 +87,14 @@ def test_transforms_give_the_numbers_of_the_reference(kind: str, name: str) -> N
     function, transform = RUNS[kind], TRANSFORMS[name]
     expected = transform(lambda x: function("reference", x))
     torch.testing.assert_close(transform(lambda x: function("auto", x)), expected)
-    with pytest.raises(ValueError, match=r"backend 'numba' .* use backend='reference' or 'auto'"):
-        transform(lambda x: function("numba", x))
+    with pytest.raises(ValueError, match=r"backend 'cpu' .* use backend='reference' or 'auto'"):
+        transform(lambda x: function("cpu", x))
 
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_backward_under_vmap_is_compiled(kind: str) -> None:
     rows = []
-    for backend in ("reference", "numba"):
+    for backend in ("reference", "cpu"):
         x = X.clone().requires_grad_()
         y = RUNS[kind](backend, x)
         cotangents = torch.stack([torch.ones_like(y), y.detach(), y.detach().cos()])
@@ -104,10 +104,10 @@ def test_backward_under_vmap_is_compiled(kind: str) -> None:
 
 def test_what_has_no_compiled_form_says_what_to_use() -> None:
     x = X.clone().requires_grad_()
-    y = run("numba", x)
+    y = run("cpu", x)
     with pytest.raises(RuntimeError, match=r"torch.vmap of torch.autograd.grad, or backend='reference'"):
         torch.autograd.grad(y, x, torch.stack([y.detach()] * 2), is_grads_batched=True)
-    (first,) = torch.autograd.grad(run("numba", x).sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(run("cpu", x).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative on compiled backends; use backend='reference'"):
         torch.autograd.grad(first.sum(), x)
 
@@ -120,11 +120,11 @@ def negated(tensor: Tensor) -> Tensor:
 
 
 def test_lazily_negated_tensors_are_read_as_they_are() -> None:
-    torch.testing.assert_close(run("numba", negated(X)), run("reference", -X))
-    torch.testing.assert_close(run("numba", X, negated(STATE)), run("reference", X, -STATE))
-    torch.testing.assert_close(run("numba", X, STATE, negated(GAIN)), run("reference", X, STATE, -GAIN))
-    torch.testing.assert_close(run_dense("numba", X, negated(WEIGHT)), run_dense("reference", X, -WEIGHT))
-    torch.testing.assert_close(run_layer("numba", negated(X)), run_layer("reference", -X))
+    torch.testing.assert_close(run("cpu", negated(X)), run("reference", -X))
+    torch.testing.assert_close(run("cpu", X, negated(STATE)), run("reference", X, -STATE))
+    torch.testing.assert_close(run("cpu", X, STATE, negated(GAIN)), run("reference", X, STATE, -GAIN))
+    torch.testing.assert_close(run_dense("cpu", X, negated(WEIGHT)), run_dense("reference", X, -WEIGHT))
+    torch.testing.assert_close(run_layer("cpu", negated(X)), run_layer("reference", -X))
     wide, weight = torch.randn(5, 20, 600), torch.randn(600, 600)
     torch.testing.assert_close(project(negated(wide), weight), -project(wide, weight))
     torch.testing.assert_close(project(wide, negated(weight)), -project(wide, weight))
@@ -132,7 +132,7 @@ def test_lazily_negated_tensors_are_read_as_they_are() -> None:
 
 def test_lazily_negated_and_empty_gradients_are_read_as_they_are() -> None:
     x = X.clone().requires_grad_()
-    y, last = scan(step, x, STATE, GAIN, backend="numba")
+    y, last = scan(step, x, STATE, GAIN, backend="cpu")
     (expected,) = torch.autograd.grad([y, last], x, [-Y, -Y[0]], retain_graph=True)
     (found,) = torch.autograd.grad([y, last], x, [negated(Y), negated(Y[0])], retain_graph=True)
     torch.testing.assert_close(found, expected)
@@ -150,7 +150,7 @@ def test_inference_mode_and_the_meta_device() -> None:
     y, state = scan(step, X.to("meta"), STATE.to("meta"), GAIN.to("meta"))
     assert (y.device.type, y.shape, state.shape) == ("meta", X.shape, STATE.shape)
     with pytest.raises(ValueError, match="needs tensors on cpu, got meta"):
-        scan(step, X.to("meta"), STATE.to("meta"), GAIN.to("meta"), backend="numba")
+        scan(step, X.to("meta"), STATE.to("meta"), GAIN.to("meta"), backend="cpu")
     with pytest.raises(TypeError, match=r"dense tensors, got torch.sparse_coo; use to_dense"):
         scan(step, X.to_sparse(), STATE, GAIN)
 

@@ -19,7 +19,7 @@ def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
-    weights = arguments.weights if backend == "numba" else whole_weights(arguments)  # its kernels skip the padding
+    weights = arguments.weights if backend == "cpu" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
         [_flat_rows(leaf, layout) for leaf in arguments.x],

@@ -20,8 +20,8 @@ from bionets.scan.tree import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
 
-BACKENDS = ("auto", "reference", "numba", "triton")
-FAST_BACKEND = {"cpu": "numba", "cuda": "triton"}
+BACKENDS = ("auto", "reference", "cpu", "triton")
+FAST_BACKEND = {"cpu": "cpu", "cuda": "triton"}
 
 
 def scan(
@@ -48,7 +48,7 @@ def scan(
         lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
         checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
-        backend: "auto" (by device), "reference", "numba" (CPU) or "triton" (CUDA). A named backend never falls back;
+        backend: "auto" (by device), "reference", "cpu" or "triton" (CUDA). A named backend never falls back;
             "auto" warns once where it does.
 
     Returns:
@@ -124,6 +124,9 @@ def dense_scan(
 
 
 def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
+    if backend == "numba":
+        warnings.warn("backend 'numba' is now called 'cpu'", DeprecationWarning, stacklevel=3)
+        backend = "cpu"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)

@@ -18,7 +18,7 @@ from bionets.scan.backend import Call
 from bionets.scan.eager import as_it_reads, is_eager
 from bionets.scan.program import check_compiled, program_of
 
-MODULES = {"numba": "bionets.scan.cpu.numba_backend", "triton": "bionets.scan.gpu.backend"}
+MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backend"}
 
 
 def run_scan(call: Call, backend: str) -> list[Tensor]:

@@ -235,7 +235,9 @@ def _without_varying_constants(
     text = "\n".join([str(dtype), *(graph.text(constants=False) for graph in graphs)])
     values = tuple(node.value for graph in graphs for node in graph.nodes if node.op == "constant")
     known = _constants.get(text) or _Constants(values, frozenset())
-    differing = {i for i, (a, b) in enumerate(zip(known.first, values, strict=True)) if a.hex() != b.hex()}
+    differing = {
+        i for i, (a, b) in enumerate(zip(known.first, values, strict=True)) if float(a).hex() != float(b).hex()
+    }
     varying = known.varying | differing
     _constants[text] = _Constants(known.first, varying)
     numbers = {constant: params + i for i, constant in enumerate(sorted(varying))}

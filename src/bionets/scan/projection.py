@@ -27,14 +27,14 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        from bionets.scan.cpu.numba_matrix import multiply
+        from bionets.scan.cpu.matrix import multiply
 
         ctx.save_for_backward(x, weight)
         return multiply(_rows(x), weight.T).unflatten(0, x.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        from bionets.scan.cpu.numba_matrix import multiply, multiply_transposed
+        from bionets.scan.cpu.matrix import multiply, multiply_transposed
 
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled() or not is_eager((gradient,)):  # second derivatives, or torch.vmap of this one

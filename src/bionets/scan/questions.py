@@ -167,6 +167,8 @@ class Questions(TorchFunctionMode):
     def _reshape(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
         """A view of the same elements, if it stays aligned with the other tensors of the step."""
         self._ask(name)
+        if any(isinstance(each, torch.dtype) for each in (*args, *kwargs.values())):
+            raise UnsupportedStepError(f"{name} reads the bits of a tensor as another dtype{self.at()}")
         old = self.shape_of(args[0])
 
         def stand_in(leaf: Any) -> Any:

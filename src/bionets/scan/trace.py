@@ -100,7 +100,7 @@ class _Run:
         example: int,
     ) -> None:
         self.dtype = dtype
-        self.builder = GraphBuilder(torch.finfo(dtype).eps)
+        self.builder = GraphBuilder(dtype)
         self.watch = watch = _Watch(self.builder, dtype, example)
         self.questions = Questions(
             surroundings, watch.knows, watch.inputs, lambda: f" ({_source_line(sys._getframe(1))})", example
@@ -150,8 +150,13 @@ class _Run:
             total = torch.zeros((), dtype=self.dtype)
             for name in differentiable:
                 total = total + (results[name] * gradients[name]).sum()
-            with watch, self.questions, _naming_the_line():
-                found = torch.autograd.grad(total, self.sources, allow_unused=True)
+            try:
+                with watch, self.questions, _naming_the_line():
+                    found = torch.autograd.grad(total, self.sources, allow_unused=True)
+            except RuntimeError as error:
+                if "derivative" not in str(error) or isinstance(error, UnsupportedStepError):
+                    raise
+                raise UnsupportedStepError(f"the step has no derivative: {error}") from None
         for name, gradient in zip(names, found, strict=True):
             outputs[name] = builder.constant(0.0) if gradient is None else watch.float_of(gradient)
         return builder.finish(outputs)
@@ -245,8 +250,7 @@ class _Watch(TorchDispatchMode):
         if tensor.numel() not in (1, self.example):
             made = f"it made {self.example} elements into {tensor.numel()}"
             raise UnsupportedStepError(f"the step is not elementwise: {made}")
-        number = self.number_of(tensor)
-        return Value(self.builder("float", number)) if self.builder.is_bool(number) else number
+        return self.builder.cast(self.number_of(tensor), "float")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():  # what is asked here is not asked by the step
@@ -259,7 +263,7 @@ class _Watch(TorchDispatchMode):
         if mutates and args[0].data_ptr() in self.inputs:
             raise UnsupportedStepError(f"aten.{name} changes an input of the step in place{_at(self.builder)}")
         if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
-            self.values[args[0].data_ptr()] = self.builder.constant(float(args[0]))
+            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
         if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
             return func(*args)
         lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
@@ -276,14 +280,20 @@ class _Watch(TorchDispatchMode):
             kwargs = {key: self.number_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
         original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
         result = func(*args, **original)
+        if name in IGNORED and isinstance(result, Tensor) and result.dtype != args[0].dtype:
+            raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}")
         if lowering is not None:
+            results = result if isinstance(result, tuple) else (result,)
             try:
-                value = lowering(self.builder, *numbers, **kwargs)
-            except (TypeError, KeyError, ValueError):
+                self.builder.describe(args, results[0])
+                found = lowering(self.builder, *numbers, **kwargs)
+            except (TypeError, KeyError, ValueError, OverflowError):
                 raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}") from None
-            self.values[result.data_ptr()] = Value(value)
-        if isinstance(result, Tensor):
-            self.alive.append(result)
+            for each, value in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
+                self.values[each.data_ptr()] = Value(value)
+        self.alive += [
+            each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
+        ]
         return result
 
     def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:

@@ -59,42 +59,39 @@ def _on_cpu(seed: int, first_step: int, shape: tuple[int, ...]) -> Tensor:
 
 @functools.cache
 def _fill() -> int:
-    from bionets.scan.cpu.numba_compile import compile_function  # only here: a GPU needs no compiler for the CPU
+    from bionets.scan.cpu.compile import function_address  # only here: a GPU needs no compiler for the CPU
+    from bionets.scan.cpu.ir import Module, Value, select
+    from bionets.scan.cpu.target import host
 
-    text = _TEMPLATE.format(rounds="".join(map(_round, range(ROUNDS))), lane=LANE, tile=TILE, tile_bytes=4 * TILE)
-    return compile_function(text, "fill")
+    module = Module(host())
+    lanes, low = host().lanes(8), 0xFFFFFFFF
+    vector = f"<{lanes} x i64>"
+    names = ("address", "scratch", "size", "tiles", "begin", "end", "seed", "first_step")
+    f = module.function("fill", {name: "ptr" if name in ("address", "scratch") else "i64" for name in names})
+    address, scratch, size, tiles, begin, end, seed, first_step = f.arguments
+    keys = [f.broadcast(seed & low, vector), f.broadcast(seed.unsigned_shift(32), vector)]
+    places = Value(f, vector, f"<{', '.join(f'i64 {lane}' for lane in range(lanes))}>")
 
+    def mixed(c: list[Value]) -> list[Value]:
+        for number in range(ROUNDS):  # the key goes up with every round
+            k0, k1 = ((key + number * step % (1 << 32)) & low for key, step in zip(keys, KEY_STEPS, strict=True))
+            p, q = c[0] * MULTIPLIERS[0], c[2] * MULTIPLIERS[1]
+            c = [q.unsigned_shift(32) ^ c[1] ^ k0, q & low, p.unsigned_shift(32) ^ c[3] ^ k1, p & low]
+        return c
 
-def _round(number: int) -> str:
-    """One round on the counter c0…c3; the key goes up with every round."""
-    add0, add1 = (number * step % (1 << 32) for step in KEY_STEPS)
-    return f"""
-            p, q = c0 * uint64({MULTIPLIERS[0]}), c2 * uint64({MULTIPLIERS[1]})
-            c0, c1 = (q >> half) ^ c1 ^ ((k0 + uint64({add0})) & low), q & low
-            c2, c3 = (p >> half) ^ c3 ^ ((k1 + uint64({add1})) & low), p & low"""
-
-
-_TEMPLATE = """
-from numba import float32, int32, uint64
-from bionets.scan.cpu.numba_memory import load32, store32
-
-def fill(address, scratch, size, tiles, begin, end, seed, first_step):
-    low, half, eight, unit = uint64(0xFFFFFFFF), uint64(32), uint64(8), float32(2.0**-24)
-    k0, k1 = uint64(seed) & low, uint64(seed) >> half
-    for number in range(begin, end):
-        done = number // tiles
-        tile = number - done * tiles
-        step = first_step + done
-        row = address + 4 * done * size
-        whole = (tile + 1) * {tile} <= size
-        place = row + tile * {tile_bytes} if whole else scratch
-        for i in range({lane}):
-            c0, c1, c2, c3 = uint64(tile * {lane} + i), uint64(0), uint64(step) & low, uint64(step) >> half{rounds}
-            store32(place, i, float32(int32(c0 >> eight)) * unit)
-            store32(place, {lane} + i, float32(int32(c1 >> eight)) * unit)
-            store32(place, 2 * {lane} + i, float32(int32(c2 >> eight)) * unit)
-            store32(place, 3 * {lane} + i, float32(int32(c3 >> eight)) * unit)
-        if not whole:
-            for i in range(size - tile * {tile}):
-                store32(row, tile * {tile} + i, load32(scratch, i))
-"""
+    with f.loop(begin, end) as number:
+        done = number / tiles
+        tile, step = number - done * tiles, first_step + done
+        row = f.at(address, done * size * 4)
+        whole = (tile + 1) * TILE <= size
+        place = select(whole, f.at(row, tile * (4 * TILE)), scratch)
+        counter = [f.broadcast(each, vector) for each in (step & low, step.unsigned_shift(32))]
+        with f.loop(0, LANE, lanes) as lane:
+            first = f.broadcast(tile * LANE + lane, vector) + places
+            for quarter, word in enumerate(mixed([first, f.constant(vector, 0), *counter])):
+                drawn = word.unsigned_shift(8).convert("trunc", "i32").convert("sitofp", "float") * 2.0**-24
+                f.store(drawn, f.at(place, lane * 4 + 4 * LANE * quarter))
+        with f.when(~whole), f.loop(0, size - tile * TILE) as i:
+            f.store(f.load("float", f.at(scratch, i * 4)), f.at(row, (tile * TILE + i) * 4))
+    f.finish()
+    return function_address(module, "fill")

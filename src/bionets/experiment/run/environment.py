@@ -10,7 +10,18 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("bionets", "torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numba", "numpy", "wandb")
+PACKAGES = (
+    "bionets",
+    "torch",
+    "lightning",
+    "hydra-core",
+    "omegaconf",
+    "torchmetrics",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "wandb",
+)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 

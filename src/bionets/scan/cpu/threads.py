@@ -30,7 +30,7 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
         for part in parts:
             _callable(function, arity)(*part)
         return
-    # The next part to be taken, their number, the function, its arguments in each part; see `_MEMBER`.
+    # The next part to be taken, their number, the function, its arguments in each part; see `_member`.
     task = np.array([0, len(parts), function, *(argument for part in parts for argument in part)], np.int64)
     address, member = task.ctypes.data, _member(arity)
     team = None if _forked else _openmp()
@@ -52,26 +52,26 @@ def split(count: int, grain: int) -> list[int]:
     return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
 
 
-_MEMBER = """
-from bionets.scan.cpu.numba_calls import call_with, take
-from bionets.scan.cpu.numba_memory import word
-
-call = call_with({arity})
-
-def member(task):
-    part = take(task)
-    while part < word(task, 1):
-        call(word(task, 2), task + 8 * (3 + part * {arity}))
-        part = take(task)
-"""
-
-
 @functools.cache
 def _member(arity: int) -> int:
     """The address of what each thread of a team does: take parts, one after the other, until there is none."""
-    from bionets.scan.cpu.numba_compile import compile_function
+    from bionets.scan.cpu.compile import function_address
+    from bionets.scan.cpu.ir import Module
+    from bionets.scan.cpu.target import host
 
-    return compile_function(_MEMBER.format(arity=arity), "member")
+    module = Module(host())
+    f = module.function("member", {"task": "ptr"})
+    task = f.arguments[0]
+    parts, function = (f.load("i64", f.at(task, 8 * number)) for number in (1, 2))
+    with f.repeat() as stop:
+        part = f.value("i64", f"atomicrmw add ptr {task.text}, i64 1 monotonic")
+        stop(part >= parts)
+        arguments = f.at(task, part * (8 * arity) + 24)
+        words = ", ".join(f"i64 {f.load('i64', f.at(arguments, 8 * i)).text}" for i in range(arity))
+        pointer = f.value("ptr", f"inttoptr i64 {function.text} to ptr")
+        f.emit(f"call void {pointer.text}({words})")
+    f.finish()
+    return function_address(module, "member")
 
 
 @functools.cache

@@ -9,8 +9,9 @@ Polynomials cover the neighbourhood of zero, where the textbook form would cance
 import triton
 import triton.language as tl
 
-__all__ = ["atan", "divide", "exp", "expm1", "log1p", "maximum", "minimum", "power", "round_even"]
-__all__ += ["sigmoid", "sign", "square_root", "tanh", "times", "times_transposed", "trunc"]
+__all__ = ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "copy_sign", "cosh", "divide", "exp", "expm1"]
+__all__ += ["hypot", "log1p", "maximum", "minimum", "modulus", "power", "round_even", "sigmoid", "sign", "sinh"]
+__all__ += ["square_root", "tanh", "times", "times_transposed", "trunc"]
 
 
 @triton.jit
@@ -117,6 +118,92 @@ def atan(x):
     angle = tl.where(shifted, 0.7853981633974483 + angle, angle)
     angle = tl.where(inverse, 1.5707963267948966 - angle, angle)
     return tl.where(x < 0, -angle, angle)
+
+
+@triton.jit
+def asin(x):
+    return atan2(x, square_root((1.0 - x) * (1.0 + x)))
+
+
+@triton.jit
+def acos(x):
+    return atan2(square_root((1.0 - x) * (1.0 + x)), x)
+
+
+@triton.jit
+def atan2(y, x):
+    """The angle of the point (x, y)."""
+    a, b = tl.abs(y), tl.abs(x)
+    smaller, larger = tl.where(a > b, b, a), tl.where(a > b, a, b)
+    ratio = tl.where(a == b, tl.where(a == 0, 0.0, 1.0), divide(smaller, tl.where(larger == 0, 1.0, larger)))
+    angle = atan(ratio.to(x.dtype))
+    angle = tl.where(a > b, 1.5707963267948966 - angle, angle)
+    angle = tl.where(negative(x), 3.141592653589793 - angle, angle)
+    return tl.where((x != x) | (y != y), x + y, tl.where(negative(y), -angle, angle)).to(x.dtype)
+
+
+@triton.jit
+def negative(x):
+    """Also of -0."""
+    return (x < 0) | ((x == 0) & (1.0 / x < 0))
+
+
+@triton.jit
+def copy_sign(x, of):
+    return tl.where(negative(of), -tl.abs(x), tl.abs(x))
+
+
+@triton.jit
+def sinh(x):
+    half = exp(tl.abs(x) * 0.5)
+    e = expm1(tl.where(tl.abs(x) < 80.0, tl.abs(x), 0.0))
+    magnitude = tl.where(tl.abs(x) < 80.0, (e + e / (e + 1.0)) * 0.5, half * 0.5 * half)
+    return tl.where(x < 0, -magnitude, magnitude)
+
+
+@triton.jit
+def cosh(x):
+    half = exp(tl.abs(x) * 0.5)
+    return half * 0.5 * half + 0.5 / half / half
+
+
+@triton.jit
+def asinh(x):
+    a = tl.abs(x)
+    large = a > 1e18
+    inner = tl.where(large, 1.0, a)
+    magnitude = tl.where(
+        large, tl.log(a) + 0.6931471805599453, log1p(inner + inner * inner / (1.0 + square_root(inner * inner + 1.0)))
+    )
+    return tl.where(x < 0, -magnitude, magnitude).to(x.dtype)
+
+
+@triton.jit
+def acosh(x):
+    large = x > 1e18
+    t = tl.where(large, 1.0, x) - 1.0
+    small = log1p(t + square_root(t + t + t * t))
+    return tl.where(x >= 1.0, tl.where(large, tl.log(x) + 0.6931471805599453, small), float("nan")).to(x.dtype)
+
+
+@triton.jit
+def atanh(x):
+    a = tl.abs(x)
+    magnitude = 0.5 * log1p((a + a) / (1.0 - a))
+    return tl.where(x < 0, -magnitude, magnitude).to(x.dtype)
+
+
+@triton.jit
+def hypot(a, b):
+    wide = tl.sqrt(a.to(tl.float64) * a.to(tl.float64) + b.to(tl.float64) * b.to(tl.float64)).to(a.dtype)
+    infinite = (tl.abs(a) == float("inf")) | (tl.abs(b) == float("inf"))
+    return tl.where(infinite, float("inf"), wide).to(a.dtype)
+
+
+@triton.jit
+def modulus(a, b):
+    """What is left of a after the division by b that is rounded towards zero."""
+    return a % b
 
 
 @triton.jit

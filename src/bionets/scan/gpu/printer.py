@@ -11,36 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bionets.scan.graph import Graph
+from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program
 from bionets.scan.questions import UnsupportedStepError
-
-OPERATIONS: dict[str, str] = {
-    "neg": "-{0}",
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "divide({0}, {1})",
-    "pow": "power({0}, {1})",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "and": "{0} & {1}",
-    "or": "{0} | {1}",
-    "xor": "{0} ^ {1}",
-    "not": "{0} == 0",
-    "where": "tl.where({0}, {1}, {2})",
-    "float": "{0}.to(DTYPE)",
-    "sqrt": "square_root({0})",
-    "round": "round_even({0})",
-    "maximum": "maximum({0}, {1})",
-    "minimum": "minimum({0}, {1})",
-    **{op: f"tl.{op}({{0}})" for op in ("abs", "log", "sin", "cos", "erf", "floor", "ceil")},
-    **{op: f"{op}({{0}})" for op in ("exp", "expm1", "log1p", "tanh", "sigmoid", "atan", "trunc", "sign")},
-}
-"""Each operation of a graph in Triton; {0} and {1} are its inputs."""
 
 COUNTERS = ("steps", "time", "direction", "every", "chunks")  # integers whose divisibility is of no use to a kernel
 SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would get four neighbours, too many of a row
@@ -206,11 +179,18 @@ class KernelPrinter:
                 continue
             if node.op == "constant":
                 value = repr(node.value) if math.isfinite(node.value) else f'float("{node.value}")'
-                expression = f"tl.full(SHAPE, {value}, DTYPE)"
+                expression = f"tl.full(SHAPE, {value}, {_kind(node.kind)})"
             elif node.op in OPERATIONS:
-                expression = OPERATIONS[node.op].format(*(variables[i] for i in node.inputs))
+                operands = [variables[i] for i in node.inputs]
+                expression = OPERATIONS[node.op].triton.format(*operands, kind=_kind(node.kind))
+                if node.op == "not" and node.kind != "bool":
+                    expression = f"~{operands[0]}"
             else:
                 raise UnsupportedStepError(f"the triton backend cannot print {node.op!r} ({node.source})")
             variables.append(f"{prefix}{number}")
             self.emit(f"{variables[-1]} = {expression}")
         return {name: variables[number] for name, number in graph.outputs.items()}
+
+
+def _kind(kind: str) -> str:
+    return {"float": "DTYPE", "bool": "tl.int1"}.get(kind, f"tl.{kind}")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numba
 
-from bionets.layers.plastic.events import learning, memory
+from bionets.layers.plastic.events import learning, memory, mode
 from bionets.layers.plastic.events.learning import learn
 from bionets.layers.plastic.events.memory import ALL_BUT_ONE, LINEAR, ONE_TO_ONE, array, copy
-from bionets.scan.cpu.numba_memory import flush_denormals, restore_mode
+from bionets.layers.plastic.events.mode import flush_denormals, restore_mode
 
 
 @numba.njit
@@ -255,5 +255,5 @@ def _compiled(digest: str) -> Any:
     return present
 
 
-_sources = [Path(str(module.__file__)).read_bytes() for module in (learning, memory)]
+_sources = [Path(str(module.__file__)).read_bytes() for module in (learning, memory, mode)]
 present = _compiled(hashlib.sha256(b"".join(_sources)).hexdigest())

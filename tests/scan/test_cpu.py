@@ -28,7 +28,7 @@ WHOLE_WALK = [(name, dtype, option) for name in CELLS for dtype in DTYPES for op
 
 def walk(name: str, dtype: torch.dtype, option: str) -> None:
     options = OPTIONS[option]
-    found = run_cell(name, "numba", dtype, **options)
+    found = run_cell(name, "cpu", dtype, **options)
     assert_close(found, run_cell(name, "reference", dtype, **options), TOLERANCE[dtype])
 
 
@@ -49,13 +49,13 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
 
     leaves = leaves_of(name, torch.float64)
     call = CELLS[name].call
-    assert torch.autograd.gradcheck(lambda *each: call(*each, backend="numba"), leaves)
+    assert torch.autograd.gradcheck(lambda *each: call(*each, backend="cpu"), leaves)
 
 
 @pytest.mark.parametrize("name", ["brc", "nbrc"])
 def test_same_input_gives_same_bits(name: str) -> None:
     torch.manual_seed(0)
-    first, second = run_cell(name, "numba"), run_cell(name, "numba")
+    first, second = run_cell(name, "cpu"), run_cell(name, "cpu")
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -69,7 +69,7 @@ def test_a_dense_scan_of_any_width(width: int) -> None:
     shapes = ((4, 7, 2, width), (7, width), (width,), (3 * width, width))
     leaves = [(torch.randn(shape, generator=generator) / width**0.5).requires_grad_() for shape in shapes]
     results = []
-    for backend in ("numba", "reference"):
+    for backend in ("cpu", "reference"):
         x, h, bias, weight = leaves
         y, last = dense_scan(step, x.unbind(2), h, bias, weight, backend=backend)
         results.append((y, last, *torch.autograd.grad(y.square().sum() + last.sum(), leaves)))
@@ -120,7 +120,7 @@ def test_weights_of_fewer_rows_and_columns(
         return (y, last, *torch.autograd.grad(y.square().sum() + last.sum(), leaves))
 
     expected = run("padded by hand")
-    torch.testing.assert_close(run("numba"), expected)
+    torch.testing.assert_close(run("cpu"), expected)
     torch.testing.assert_close(run("reference"), expected)
 
 
@@ -130,7 +130,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
     def run() -> list[torch.Tensor]:
         leaves = [leaf.clone().requires_grad_() for leaf in (x, h, w)]
-        y, _ = scan(brc, leaves[0].unbind(2), leaves[1], (leaves[2], leaves[2]), backend="numba")
+        y, _ = scan(brc, leaves[0].unbind(2), leaves[1], (leaves[2], leaves[2]), backend="cpu")
         return [y, *torch.autograd.grad(y.square().sum(), leaves)]
 
     threads = torch.get_num_threads()
@@ -151,7 +151,7 @@ def test_empty_and_single_steps(time: int, batch: int) -> None:
     ):
         x = tuple(torch.randn(time, batch, 4) for _ in range(3))
         h, w = torch.randn(batch, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
-        found, expected = run(x, h, w, "numba"), run(x, h, w, "reference")
+        found, expected = run(x, h, w, "cpu"), run(x, h, w, "reference")
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b)
         assert found[0].shape == (time, batch, 4)
@@ -163,7 +163,7 @@ def test_strided_and_broadcast_inputs() -> None:
     base = torch.randn(3, 4, 7, 6, 2)
     x = (base[0].permute(1, 0, 2, 3)[..., 0], base[1, :, :, :, 1].transpose(0, 1), torch.randn(7, 1, 6))
     h, wide, w = torch.zeros(()), torch.randn(1, requires_grad=True), torch.randn(6)
-    found = scan(brc, x, h, (wide, w), backend="numba")
+    found = scan(brc, x, h, (wide, w), backend="cpu")
     expected = scan(brc, x, h, (wide, w), backend="reference")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     (gradient,), (other,) = (torch.autograd.grad(y.square().sum(), wide) for y in (found[0], expected[0]))
@@ -178,7 +178,7 @@ def test_nan_and_infinity_pass_through() -> None:
 
     special = [float("nan"), float("inf"), float("-inf"), 0.0, -1.0, 1e-30, 88.8, -104.0, 1e30]
     x = torch.tensor(special).expand(4, 2, -1)
-    found, expected = (scan(step, x, torch.zeros(2, 9), backend=backend) for backend in ("numba", "reference"))
+    found, expected = (scan(step, x, torch.zeros(2, 9), backend=backend) for backend in ("cpu", "reference"))
     torch.testing.assert_close(found, expected, equal_nan=True, rtol=1e-5, atol=1e-6)
 
 
@@ -188,7 +188,7 @@ def test_infinity_beyond_the_end_of_a_sequence_touches_nothing() -> None:
         x[length:, row] = float("inf")
     x.requires_grad_()
     w = torch.ones(5, requires_grad=True)
-    y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend="numba")
+    y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend="cpu")
     gradients = torch.autograd.grad(y.sum() + h.sum(), (x, w))
     assert all(torch.isfinite(leaf).all() for leaf in (y, h, *gradients))
 
@@ -202,7 +202,7 @@ def test_denormals_are_zero_inside_kernels_and_nowhere_else(threads: int) -> Non
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     x = torch.zeros(10_000, 2, 1024, requires_grad=True)
-    y, v = scan(decay, x, torch.ones(2, 1024), torch.tensor(0.9), backend="numba")
+    y, v = scan(decay, x, torch.ones(2, 1024), torch.tensor(0.9), backend="cpu")
     (gradient,) = torch.autograd.grad(v.sum(), x)
     smallest = torch.finfo(torch.float32).tiny
     for decayed in (y.detach(), gradient):
@@ -214,7 +214,7 @@ def test_denormals_are_zero_inside_kernels_and_nowhere_else(threads: int) -> Non
 
 def test_second_derivatives_are_refused_by_name() -> None:
     x = torch.randn(4, 2, 3, requires_grad=True)
-    y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="numba")
+    y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="cpu")
     (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="backend='reference'"):
         gradient.sum().backward()
@@ -223,10 +223,10 @@ def test_second_derivatives_are_refused_by_name() -> None:
 def test_gradients_flow_only_where_they_are_wanted() -> None:
     x = torch.randn(4, 2, 3)
     with torch.no_grad():
-        y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="numba")
+        y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="cpu")
     assert not y.requires_grad
     h = torch.zeros(2, 3, requires_grad=True)
-    y, last = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, h, backend="numba")
+    y, last = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, h, backend="cpu")
     torch.testing.assert_close(*(torch.autograd.grad(z.sum(), h, retain_graph=True)[0] for z in (y[-1], last)))
 
 
@@ -249,9 +249,9 @@ def test_checkpoints_stay_within_their_buffer(monkeypatch: pytest.MonkeyPatch) -
         h = 0.5 * h + x
         return 2 * h, h * h
 
-    monkeypatch.setattr("bionets.scan.cpu.numba_backend.empty", fenced)
+    monkeypatch.setattr("bionets.scan.cpu.backend.empty", fenced)
     x = torch.randn(4, 3, 5, requires_grad=True)
-    y, _ = scan(step, x, torch.zeros(3, 5), checkpoint_every=2, backend="numba")
+    y, _ = scan(step, x, torch.zeros(3, 5), checkpoint_every=2, backend="cpu")
     y.sum().backward()
     assert fences
     assert all((fence == 7).all() for fence in fences)
@@ -263,7 +263,7 @@ def test_parameters_may_be_strided() -> None:
         return h, h
 
     x, decay = torch.randn(4, 3, 5), torch.rand(10)[::2]
-    found, expected = (scan(step, x, torch.zeros(3, 5), decay, backend=name)[0] for name in ("numba", "reference"))
+    found, expected = (scan(step, x, torch.zeros(3, 5), decay, backend=name)[0] for name in ("cpu", "reference"))
     assert torch.allclose(found, expected)
 
 
@@ -300,7 +300,7 @@ def test_states_that_stages_hand_on_as_they_are(options: dict[str, object]) -> N
         total = y.square().sum() + sum((number + 1) * leaf.sum() for number, leaf in enumerate(state))
         return (y, *state, *torch.autograd.grad(total, leaves))
 
-    torch.testing.assert_close(run("numba"), run("reference"))
+    torch.testing.assert_close(run("cpu"), run("reference"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -314,7 +314,7 @@ def test_a_rounded_sigmoid_is_that_of_torch_at_the_threshold_too(dtype: torch.dt
     def step(x, state, params):  # type: ignore[no-untyped-def]
         return torch.round(torch.sigmoid(x)), state
 
-    y, _ = scan(step, x, torch.zeros_like(x[0]), backend="numba")
+    y, _ = scan(step, x, torch.zeros_like(x[0]), backend="cpu")
     assert torch.equal(y.nan_to_num(-1), torch.round(torch.sigmoid(x)).nan_to_num(-1))
     assert y.flatten()[:3].tolist() == [0, 0, 1]
 
@@ -344,14 +344,14 @@ def test_inputs_that_only_some_stages_use(uses: str, options: dict[str, object])
         gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
         return (y, *state, *gradients)
 
-    torch.testing.assert_close(run("numba"), run("reference"))
+    torch.testing.assert_close(run("cpu"), run("reference"))
 
 
 def test_a_default_device_does_not_matter_to_tensors_that_have_one() -> None:
     x = torch.randn(4, 2, 3, requires_grad=True)
     weight, state, step = torch.eye(3), torch.zeros(2, 3), lambda x, r, h, p: (torch.tanh(x + r),) * 2
     with torch.device("meta"):
-        y, _ = dense_scan(step, x, state, (), weight, backend="numba")
+        y, _ = dense_scan(step, x, state, (), weight, backend="cpu")
         (gradient,) = torch.autograd.grad(y, x, y.detach())
     assert y.device.type == gradient.device.type == "cpu"
     assert torch.isfinite(gradient).all()

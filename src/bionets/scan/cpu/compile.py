@@ -1,0 +1,99 @@
+"""From IR to machine code that runs without the interpreter's lock, compiled once and kept on disk."""
+
+import functools
+import hashlib
+import importlib.metadata
+import itertools
+import os
+import threading
+from collections.abc import Mapping
+
+import llvmlite.binding as llvm
+
+from bionets.scan.cpu import cache
+from bionets.scan.cpu.ir import Module
+from bionets.scan.cpu.target import Target, host
+from bionets.scan.dump import dump, is_dumping
+
+_lock = threading.RLock()
+_functions: dict[str, dict[str, int]] = {}
+_libraries: list[llvm.ResourceTracker] = []  # they own the code, which is never unloaded
+_jit: llvm.LLJIT | None = None
+_numbers = itertools.count()
+
+
+def function_address(module: Module, name: str, label: str = "", imports: Mapping[str, int] | None = None) -> int:
+    """`function_addresses` of one function."""
+    return function_addresses(module, (name,), label or name, imports or {})[name]
+
+
+def function_addresses(
+    module: Module, names: tuple[str, ...], label: str, imports: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """The addresses of compiled functions: from this process, from the disk, or compiled now.
+
+    Args:
+        module: the module that defines them.
+        label: names the files in the folder $BIONETS_DUMP.
+        imports: addresses of functions that the module calls, by name.
+    """
+    text = str(module)
+    key = hashlib.sha256(f"{_environment()}\n{module.target}\n{names}\n{text}".encode()).hexdigest()[:32]
+    with _lock:
+        if key not in _functions:
+            dump(f"{label}.ll", text)
+            code = None if is_dumping() else cache.read(key)
+            if code is None:
+                code = _compile(text, module.target, label)
+                cache.write(key, code)
+            _functions[key] = _load(code, names, imports or {})
+        return _functions[key]
+
+
+@functools.cache
+def _environment() -> str:
+    """What the machine code depends on beside the module."""
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("bionets", "llvmlite"))
+
+
+def _compile(text: str, target: Target, label: str) -> bytes:
+    machine = target.machine()
+    optimised = optimise(text, machine)
+    dump(f"{label}.s", lambda: str(machine.emit_assembly(optimised)))
+    return bytes(machine.emit_object(optimised))
+
+
+def optimise(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    """Parse a module and run LLVM's passes; loops need not be vectorised, they are written in vectors."""
+    module = llvm.parse_assembly(text)
+    module.data_layout = str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+    options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    return module
+
+
+def _load(code: bytes, names: tuple[str, ...], imports: Mapping[str, int]) -> dict[str, int]:
+    global _jit
+    if _jit is None:
+        _jit = llvm.create_lljit_compiler(host().machine())
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in names:
+        library.export_symbol(name)
+    for name, address in imports.items():
+        library.import_symbol(name, address)
+    loaded = library.link(_jit, f"bionets{next(_numbers)}")
+    _libraries.append(loaded)
+    return {name: int(loaded[name]) for name in names}
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

@@ -1,0 +1,82 @@
+"""The kernels of a program, and the products that they share, found by their meaning."""
+
+import functools
+import os
+import threading
+from dataclasses import dataclass
+
+from bionets.scan.cpu.compile import function_address, function_addresses
+from bionets.scan.cpu.ir import Module
+from bionets.scan.cpu.printer import Printer
+from bionets.scan.cpu.product import NAMES, define_products
+from bionets.scan.cpu.target import Target, host
+from bionets.scan.dump import dump
+from bionets.scan.program import Program
+from bionets.scan.schedule import Variant, make_schedule
+
+_lock = threading.RLock()
+_kernels: dict[tuple[str, Variant, tuple[bool, ...]], "Kernel"] = {}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`address`: of a function as `printer` describes it; and what it expects.
+
+    fields: of its table, in order. work: the number of tiles in its memory, without the tape. operations, values: nodes
+    and carried or streamed tensors of one element, for the sizes of parts and tiles.
+    """
+
+    address: int
+    fields: tuple[str, ...]
+    work: int
+    operations: int
+    values: int
+
+
+def find_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...]) -> Kernel:
+    """The kernel of a program: from this process, from the disk, or compiled now.
+
+    scalars: which of the parameters are one number for all elements.
+    """
+    with _lock:
+        key = (program.key, variant, scalars)
+        if key not in _kernels:
+            _kernels[key] = _make_kernel(program, variant, scalars)
+        return _kernels[key]
+
+
+def print_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...], target: Target) -> Printer:
+    """The printer that has defined the function `kernel` in its module."""
+    printer = Printer(Module(target), program, make_schedule(program, variant), scalars, variant.masked)
+    printer.print()
+    return printer
+
+
+def _make_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...]) -> Kernel:
+    printer = print_kernel(program, variant, scalars, host())
+    name = program.key[:8]
+    for number, stage in enumerate(program.stages):
+        dump(f"{name}-stage{number}.graph", stage.graph.listing())
+    label = f"{name}-{'backward' if variant.backward else 'forward'}"
+    dump(f"{label}.schedule", f"{printer.schedule}\n")
+    imports = product_addresses(program.dtype.itemsize) if program.stages[0].blocks else {}
+    address = function_address(printer.module, "kernel", label, imports)
+    operations = sum(len(stage.graph.nodes) for stage in program.stages)
+    return Kernel(address, tuple(printer.table.numbers), len(printer.work), operations, printer.most_values)
+
+
+@functools.cache
+def product_addresses(size: int) -> dict[str, int]:
+    """The addresses of the functions of `product`, for floats of so many bytes."""
+    module = Module(host())
+    define_products(module, size)
+    return function_addresses(module, NAMES, f"products{8 * size}")
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

@@ -1,0 +1,103 @@
+"""The functions of the table of operations that are no single instruction, as LLVM IR.
+
+No branch, no table, so that they compute on whole vectors. Polynomials with bit tricks, within 3 units in the last
+place (erfc: 9), right at infinities and NaN. exp, log and what is made of them exist in both precisions; trigonometry
+in float64 calls the C library. LLVM never contracts sums and products, so that thresholds fall on the same side as in
+eager torch; polynomials use fused multiply-adds explicitly.
+"""
+
+from collections.abc import Callable
+
+from bionets.scan.cpu.exponentials import (
+    DOUBLE,
+    acosh,
+    asinh,
+    atanh,
+    cosh,
+    exp,
+    exp2,
+    expm1,
+    format_of,
+    log,
+    log1p,
+    log2,
+    log10,
+    magnitude,
+    sigmoid,
+    sinh,
+    square_root,
+    tanh,
+)
+from bionets.scan.cpu.ir import Value, select
+from bionets.scan.cpu.trigonometry import acos, asin, atan, atan2, cos, erf, erfc, library, sin, tan
+
+INFINITY, NAN = float("inf"), float("nan")
+
+
+def pow(a: Value, b: Value) -> Value:
+    """aᵇ as the C library has it; float32 through float64."""
+    if format_of(a) is DOUBLE:
+        return a.function.intrinsic("pow", a, b)
+    base, exponent = a.convert("fpext", "double"), b.convert("fpext", "double")
+    power = exp(exponent * log(magnitude(base)))
+    whole = a.function.intrinsic("trunc", exponent).equals(exponent)
+    half = exponent * 0.5
+    odd = whole & a.function.intrinsic("trunc", half).differs(half)
+    sign = base.convert("bitcast", "i64") < 0
+    no_root = (base < 0) & ~whole & base.differs(-INFINITY) & (magnitude(exponent) < INFINITY)
+    power = select(no_root, a.function.constant(power.kind, NAN), select(odd & sign, -power, power))
+    one = exponent.equals(0) | base.equals(1) | (base.equals(-1) & magnitude(exponent).equals(INFINITY))
+    return select(one, a.function.constant(power.kind, 1), power).convert("fptrunc", "float")
+
+
+def hypot(a: Value, b: Value) -> Value:
+    """√(a² + b²); float32 through float64, in which no square is too large."""
+    if format_of(a) is DOUBLE:
+        return library("hypot", a, b)
+    wide = [each.convert("fpext", "double") for each in (a, b)]
+    root = square_root(wide[0] * wide[0] + wide[1] * wide[1]).convert("fptrunc", "float")
+    infinite = magnitude(a).equals(INFINITY) | magnitude(b).equals(INFINITY)
+    return select(infinite, a.function.constant(a.kind, INFINITY), root)
+
+
+def fmod(a: Value, b: Value) -> Value:
+    return a % b
+
+
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "exp": exp,
+    "exp2": exp2,
+    "expm1": expm1,
+    "log": log,
+    "log2": log2,
+    "log10": log10,
+    "log1p": log1p,
+    "sigmoid": sigmoid,
+    "sinh": sinh,
+    "cosh": cosh,
+    "tanh": tanh,
+    "asinh": asinh,
+    "acosh": acosh,
+    "atanh": atanh,
+    "sin": sin,
+    "cos": cos,
+    "tan": tan,
+    "asin": asin,
+    "acos": acos,
+    "atan": atan,
+    "atan2": atan2,
+    "erf": erf,
+    "erfc": erfc,
+    "pow": pow,
+    "hypot": hypot,
+    "fmod": fmod,
+}
+
+
+def call(name: str, *arguments: Value) -> Value:
+    """Call a function of this table, which the module then holds once for each type."""
+    kind, function = arguments[0].kind, arguments[0].function
+    symbol = f"{name}.{kind[1:-1].replace(' ', '') if kind.startswith('<') else kind}"
+    parameters = dict.fromkeys("abc"[: len(arguments)], kind)
+    function.module.inlined(symbol, parameters, kind, FUNCTIONS[name])
+    return function.call(symbol, kind, *arguments)

@@ -1,0 +1,80 @@
+"""Matrix products of whole tensors, on all threads, with the tiles of `product`.
+
+They are for tall matrices, `[T · B, features]`, for which they are faster than the BLAS that torch comes with on
+processors of other makers. The bits do not depend on the number of threads.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bionets.scan.cpu.buffers import empty
+from bionets.scan.cpu.kernels import product_addresses
+from bionets.scan.cpu.target import host
+from bionets.scan.cpu.threads import run_parts, split
+
+Pair = tuple[Tensor, Tensor]
+
+SMALL = 1 << 21  # multiplications below which a second thread does not pay
+
+
+def multiply(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right. The rows of `left` lie together in memory."""
+    rows, inner = left.shape
+    packed, size = pack(right), left.element_size()
+    columns = right.shape[1]
+    out = empty((rows, columns), left.dtype)
+    target, source, factor = out.data_ptr(), left.data_ptr(), packed.data_ptr()
+    out_row, left_row, packed_row = columns * size, left.stride(0) * size, packed.shape[1] * size
+    parts = [
+        (
+            target + low * out_row,
+            out_row,
+            source + low * left_row,
+            left_row,
+            factor,
+            packed_row,
+            columns,
+            high - low,
+            inner,
+        )
+        for low, high in _bounds(rows, rows * inner * columns)
+    ]
+    run_parts(product_addresses(size)["product"], parts)
+    return out
+
+
+def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
+    """For each sum of pairs the sum of left.T @ right. The rows of each matrix lie together in memory."""
+    outs = [pairs[0][0].new_zeros(pairs[0][0].shape[1], pairs[0][1].shape[1]) for pairs in sums]
+    for wave in itertools.zip_longest(*sums):  # the pairs of one sum are added one after the other
+        products = [(out, *pair) for out, pair in zip(outs, wave, strict=True) if pair is not None]
+        work = sum(out.numel() * len(left) for out, left, _ in products)
+        parts = [
+            _arguments(out, left, right, low, high)
+            for out, left, right in products
+            for low, high in _bounds(len(out), work)
+        ]
+        run_parts(product_addresses(outs[0].element_size())["weight_product"], parts, alone=work <= SMALL)
+    return outs
+
+
+def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) -> tuple[int, ...]:
+    """Those of `weight_product`, for rows `low` to `high` of the result."""
+    columns, size = out.shape[1], out.element_size()
+    target, source = out.data_ptr() + low * columns * size, left.data_ptr() + low * size
+    rows = (columns * size, source, left.stride(0) * size, right.data_ptr(), right.stride(0) * size)
+    return (target, *rows, columns, high - low, len(left))
+
+
+def pack(matrix: Tensor) -> Tensor:
+    """Contiguous, with the columns (of each matrix) padded to whole vectors."""
+    columns = matrix.shape[-1]
+    return torch.constant_pad_nd(matrix, (0, host().padded(columns, matrix.element_size()) - columns)).contiguous()
+
+
+def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:
+    """The first row of each part and the row after its last."""
+    return list(itertools.pairwise(split(rows, host().tile_rows))) if multiplications > SMALL else [(0, rows)]

@@ -1,0 +1,30 @@
+"""The processor's mode for denormal numbers, by the registers of x86 (MXCSR) and ARM (FPCR)."""
+
+import contextlib
+from collections.abc import Iterator
+
+from bionets.scan.cpu.ir import Function
+
+FLUSH = {"x86_64": 0x8040, "aarch64": 1 << 24}  # flush to zero, on x86 also denormals-are-zero
+
+
+@contextlib.contextmanager
+def denormals_flushed(function: Function) -> Iterator[None]:
+    """Within, denormal numbers are zero on this thread; then the mode is what it was."""
+    architecture = function.module.target.architecture
+    if architecture == "x86_64":
+        slot = function.stack("i32")
+        before = function.stack("i32")
+        function.outside("llvm.x86.sse.stmxcsr", "void", before)
+        mode = function.load("i32", before)
+        function.store(mode | FLUSH[architecture], slot)
+        function.outside("llvm.x86.sse.ldmxcsr", "void", slot)
+        yield
+        function.outside("llvm.x86.sse.ldmxcsr", "void", before)
+    elif architecture == "aarch64":
+        mode = function.outside("llvm.aarch64.get.fpcr", "i64")
+        function.outside("llvm.aarch64.set.fpcr", "void", mode | FLUSH[architecture])
+        yield
+        function.outside("llvm.aarch64.set.fpcr", "void", mode)
+    else:
+        yield

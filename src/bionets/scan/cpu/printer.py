@@ -1,0 +1,298 @@
+"""Prints a schedule as one LLVM function over all of time.
+
+    kernel(table, row_low, row_high, column_low, column_high, work)
+
+computes a part of the elements [B, N], which no other thread touches, in tiles: a tile is walked through all of time
+before the next one, so that what is carried stays in the cache. Sizes, addresses and strides come in a table of
+integers, one field each, so that one kernel serves every shape; strides are in bytes.
+
+Carried states, gradients and sums lie in the tensors that hold them at the end. What lies between two operations of one
+time step (recurrent products, states between stages) and the tape lie in `work`, the memory of this thread.
+"""
+
+from dataclasses import dataclass, field
+
+from bionets.scan.cpu.elements import evaluate, products_in_sums
+from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.mode import denormals_flushed
+from bionets.scan.program import Program
+from bionets.scan.schedule import Evaluate, Loop, Place, Product
+
+ARGUMENTS = ("table", "row_low", "row_high", "column_low", "column_high", "work")
+OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
+STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
+GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
+
+
+@dataclass
+class View:
+    """Where a place lies now: the address of the tile's first element, and the distance of rows.
+
+    there: whether it is there; None if it always is. whole: whether rows end in whole vectors.
+    """
+
+    address: Value
+    row: Value
+    there: Value | None = None
+    whole: bool = False
+    ahead: Value | None = None
+
+
+class Table:
+    """The fields of the table, each read where the kernel begins."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.function: Function
+
+    def __getitem__(self, name: str) -> Value:
+        number = self.numbers.setdefault(name, len(self.numbers))
+        return Value(self.function, "i64", f"%field{number}")
+
+    def lines(self) -> list[str]:
+        lines = []
+        for number in self.numbers.values():
+            lines.append(f"  %place{number} = getelementptr i64, ptr %table, i64 {number}")
+            lines.append(f"  %field{number} = load i64, ptr %place{number}, align 8")
+        return lines
+
+
+@dataclass
+class Printer:
+    """`scalars`: the parameters that are one number for all elements."""
+
+    module: Module
+    program: Program
+    schedule: Loop
+    scalars: tuple[bool, ...]
+    masked: bool
+    table: Table = field(default_factory=Table)
+    work: dict[str, None] = field(default_factory=dict)  # in order, the places of a tile in the thread's memory
+    most_values: int = 0  # tensors and carried values that an operation reads and writes, at most
+
+    def print(self) -> None:
+        size = self.program.dtype.itemsize
+        self.size, self.lanes = size, self.module.target.lanes(size)
+        self.vector = f"<{self.lanes} x {'float' if size == 4 else 'double'}>"
+        self.function = f = self.module.function("kernel", {n: _argument(n) for n in ARGUMENTS})
+        self.table.function = f
+        _, row_low, row_high, column_low, column_high, self.memory = f.arguments
+        with denormals_flushed(f), f.loop(row_low, row_high, self.table["tile_rows"]) as self.first_row:
+            self.rows = _at_most(row_high - self.first_row, self.table["tile_rows"])
+            with f.loop(column_low, column_high, self.table["tile_columns"]) as self.first_column:
+                self.columns = _at_most(column_high - self.first_column, self.table["tile_columns"])
+                self.offset = self.first_column * size
+                if self.program.stages[0].blocks:  # rows and columns that a weight lacks
+                    text = f"ptr {self.memory.text}, i8 0, i64 {self.table['work_bytes'].text}, i1 false"
+                    self.module.declarations["declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"] = None
+                    f.emit(f"call void @llvm.memset.p0.i64({text})")
+                self.loop(self.schedule)
+        f.finish()
+        f.first_lines += self.table.lines()
+
+    # loops over time
+
+    def loop(self, loop: Loop) -> None:
+        time, every, f = self.table["time"], self.table["every"], self.function
+        zero = f.index(0)
+        match loop.over:
+            case "steps":
+                with f.loop(0, time) as step:
+                    self.step(loop, step, zero)
+            case "steps backward":
+                with f.loop(0, time) as done:
+                    self.step(loop, time - 1 - done, zero)
+            case "segments backward":
+                segments = (time + every - 1) / every
+                with f.loop(0, segments) as done:
+                    self.segment = segments - 1 - done
+                    self.begin = self.segment * every
+                    self.end = _at_most(self.begin + every, time)
+                    for inner in loop.body:
+                        assert isinstance(inner, Loop)
+                        self.loop(inner)
+            case "steps of the segment":
+                with f.loop(self.begin, self.end - 1) as step:
+                    self.step(loop, step, self.begin)
+            case "steps of the segment backward":
+                with f.loop(self.begin, self.end) as done:
+                    self.step(loop, self.begin + self.end - 1 - done, self.begin)
+
+    def step(self, loop: Loop, step: Value, begin: Value) -> None:
+        reverse = self.table["reverse"].differs(0)
+        self.number, self.begins = step, begin
+        self.time = select(reverse, self.table["time"] - 1 - step, step)
+        self.time_before = select(reverse, self.time + 1, self.time - 1)
+        for work in loop.body:
+            assert not isinstance(work, Loop)
+            if isinstance(work, Product):
+                self.product(work)
+            else:
+                self.evaluate(work)
+
+    # operations
+
+    def evaluate(self, work: Evaluate) -> None:
+        f, vector = self.function, self.vector
+        places = dict.fromkeys(work.reads.values())
+        places |= {place: None for targets in work.writes.values() for place in targets}
+        places |= {place: None for place in work.held.values() if place}
+        places |= {place: None for pair in work.copies for place in pair}
+        self.most_values = max(self.most_values, len(places))
+        scalars = {f"params{i}" for i, scalar in enumerate(self.scalars) if scalar}
+        views = {place: self.view(place) for place in places if place.name not in scalars}
+        constants = {name: self.scalar(name) for name in work.reads if name in scalars}
+        length = self.view(Place("length")) if self.masked and work.held else None
+        now = self.time.convert("sitofp", vector.rpartition(" ")[2][:-1])
+        fused = products_in_sums(work.graph, () if length else work.added)
+        with f.loop(0, self.rows) as row:
+            addresses = {place: f.at(view.address, row * view.row) for place, view in views.items()}
+            of_length = f.at(length.address, row * length.row) if length else None
+            with f.loop(0, self.columns, self.lanes) as column:
+                self.column, self.left = column * self.size, self.columns - column
+                loaded: dict[Place, Value] = {}
+
+                def load(place: Place) -> Value:
+                    if place not in loaded:
+                        loaded[place] = self.load(addresses[place], views[place])
+                    return loaded[place]
+
+                def read(name: str) -> Value:
+                    return constants[name] if name in constants else load(work.reads[name])
+
+                for place, view in views.items():
+                    if view.ahead is not None:
+                        f.prefetch(f.at(addresses[place], self.column + view.ahead))
+                copied = [(load(source), target) for source, target in work.copies]
+                held = {name: load(place) if place else f.constant(vector, 0) for name, place in work.held.items()}
+                before = {name: load(work.writes[name][0]) for name in work.added}
+                values = evaluate(f, vector, work.graph, fused, read)
+                results = {}
+                for name, number in work.graph.outputs.items():
+                    if name in fused:
+                        a, b = (values[i] for i in work.graph.nodes[number].inputs)
+                        results[name] = fma(a, b, before[name])
+                        continue
+                    result = values[number]
+                    if of_length is not None and name in held:
+                        active = f.broadcast(now, vector) < f.load_part(vector, f.at(of_length, self.column), self.left)
+                        result = select(active, result, held[name])
+                    results[name] = before[name] + result if name in before else result
+                for value, target in copied:
+                    f.store_part(value, f.at(addresses[target], self.column), self.left)
+                for name, result in results.items():
+                    for target in work.writes[name]:
+                        self.store(result, addresses[target], views[target])
+
+    def load(self, address: Value, view: View) -> Value:
+        address = self.function.at(address, self.column)
+        if view.whole:
+            return self.function.load(self.vector, address)
+        left = self.left if view.there is None else select(view.there, self.left, 0)
+        return self.function.load_part(self.vector, address, left)
+
+    def store(self, value: Value, address: Value, view: View) -> None:
+        address = self.function.at(address, self.column)
+        if view.whole:
+            self.function.store(value, address)
+            return
+        left = self.left if view.there is None else select(view.there, self.left, 0)
+        self.function.store_part(value, address, left)
+
+    def scalar(self, name: str) -> Value:
+        f = self.function
+        number = f.load(self.vector.rpartition(" ")[2][:-1], self.pointer(self.table[name]))
+        return f.broadcast(number, self.vector)
+
+    def product(self, work: Product) -> None:
+        f, table, k = self.function, self.table, work.stage
+        left = self.view(work.lefts[0])
+        if work.backward:
+            target = self.view(work.targets[0])
+            weight = self.pointer(table[f"transposed{k}"])
+            f.outside("add_product", "void", target.address, target.row, left.address, left.row, weight,
+                      table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])  # fmt: skip
+            return
+        for i, place in enumerate(work.targets):
+            target = self.view(place)
+            weight = self.pointer(table[f"weight{k}"] + table[f"weight{k}_block"] * i)
+            f.outside("product", "void", target.address, target.row, left.address, left.row, weight,
+                      table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])  # fmt: skip
+
+    # places
+
+    def view(self, place: Place) -> View:
+        """Where the elements of the tile lie at this time step."""
+        view = self.place_of(place)
+        if place.first is None:
+            return view
+        first = self.view(place.first)
+        is_first = self.number.equals(self.begins) if place.step == "before" else self.segment.equals(0)
+        return View(
+            select(is_first, first.address, view.address), select(is_first, first.row, view.row), ahead=view.ahead
+        )
+
+    def place_of(self, place: Place) -> View:
+        table, f, name = self.table, self.function, place.name
+        role = name.rstrip("0123456789_")
+        if role == "tape":
+            number = self.number - (1 if place.step == "before" else 0) - self.begins
+            entry = number * self.program.state + int(name.removeprefix("tape"))
+            base = table["tape"] + entry * table["tile_bytes"]
+            return View(f.at(self.memory, base), table["pitch"], whole=True)
+        if not place.step and role in ("recurrent", "state", "grad") and not name.startswith(("state0_", "grad0_")):
+            self.work.setdefault(name)
+            position = list(self.work).index(name)
+            return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], whole=True)
+        row = table[_row_field(name, role)]
+        address = table[name]
+        there = address.differs(0) if role in OPTIONAL else None
+        distance = self.first_row * row + self.offset
+        if place.step:
+            index, due = self.index(place.step)
+            there = there if due is None else due
+            distance = distance + index * table[_time_field(name, role)]
+        ahead = None
+        if place.step in ("now", "before"):
+            stride = table[_time_field(name, role)]
+            back = table["reverse"].differs(0) ^ ("backward" in self.schedule.over)
+            ahead = select(back, 0 - stride, stride)
+        return View(f.at(self.pointer(address), distance), row, there, ahead=ahead)
+
+    def index(self, step: str) -> tuple[Value, Value | None]:
+        """The index in time; and of what is not written at every step, whether it is now."""
+        if step == "now":
+            return self.time, None
+        if step == "before":
+            return self.time_before, None
+        if self.schedule.over != "steps":
+            return self.segment - 1, None
+        walked, every = self.number + 1, self.table["every"]
+        return walked / every - 1, (walked % every).equals(0) & (walked < self.table["time"])
+
+    def pointer(self, address: Value) -> Value:
+        return self.function.value("ptr", f"inttoptr i64 {address.text} to ptr")
+
+
+def _argument(name: str) -> str:
+    return "ptr" if name in ("table", "work") else "i64"
+
+
+def _at_most(a: Value, b: Value) -> Value:
+    return select(a < b, a, b)
+
+
+def _row_field(name: str, role: str) -> str:
+    if role in STRIDED or role == "params":
+        return f"{name}_row"
+    if role in GROUPS:
+        return f"{GROUPS[role] or name.rpartition('_')[0]}_row"
+    return "row"
+
+
+def _time_field(name: str, role: str) -> str:
+    if role in STRIDED:
+        return f"{name}_time"
+    if role in GROUPS:
+        return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
+    return "step"

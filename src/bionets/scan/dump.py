@@ -1,0 +1,17 @@
+"""What the compiler makes of a step, written to the folder $BIONETS_DUMP for people to read."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def is_dumping() -> bool:
+    return bool(os.environ.get("BIONETS_DUMP"))
+
+
+def dump(name: str, text: str | Callable[[], str]) -> None:
+    """Write a file to the folder, if there is one; a callable is then asked for its text."""
+    folder = os.environ.get("BIONETS_DUMP")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / name).write_text(text if isinstance(text, str) else text())

@@ -1,0 +1,292 @@
+"""The schedule of a program: the ordered list of what is done forward or backward, which a backend prints.
+
+    forward                                     backward
+    for each time step                          for each time step, last to first
+        for each stage                              for each stage but the last: as forward
+            recurrent = first(state) @ weight.T     for each stage, last to first
+            evaluate the stage                          evaluate its vector-Jacobian product
+                                                        gradient of first(state) += that of recurrent @ weight
+
+With checkpoints, the backward pass goes through segments of K steps, last to first: forward again through the steps of
+the segment, whose states are kept on a tape, then backward through them.
+
+A schedule consists of `Loop`, `Product` and `Evaluate`. They name their operands as places: tensors at a time step, and
+values that are carried from one operation to the next (`state0_1`: state 1 before stage 0), which a backend may keep in
+registers or in memory.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bionets.scan.backend import shared_gradient
+from bionets.scan.graph import Graph
+from bionets.scan.program import Program
+
+
+@dataclass(frozen=True)
+class Place:
+    """Elements [B, N] of a tensor or of a carried value.
+
+    step: "" for what has no time; "now", this step; "before", the step before it in the order of the forward pass;
+    "checkpoint", the state stored at the end of the last segment, or if it is written, of the segment that ends now.
+    first: what is read instead at the first step of the loop, or in the first segment.
+    """
+
+    name: str
+    step: str = ""
+    first: "Place | None" = None
+
+    def __str__(self) -> str:
+        step = f"[{self.step}]" if self.step else ""
+        return f"{self.name}{step}" + (f" (at first {self.first})" if self.first else "")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a graph for each element.
+
+    reads, writes: places of its inputs and outputs. held: with lengths, what an output is past the end of a sequence,
+    None for 0. added: outputs that are added to what is there. copies: (from, to), before anything is written.
+    """
+
+    graph: Graph
+    reads: Mapping[str, Place]
+    writes: Mapping[str, tuple[Place, ...]]
+    held: Mapping[str, Place | None] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+    copies: tuple[tuple[Place, Place], ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"read   {name} = {place}" for name, place in self.reads.items()]
+        lines += [f"copy   {target} = {source}" for source, target in self.copies]
+        for name, targets in self.writes.items():
+            held = f", past the end {self.held[name] or 0}" if name in self.held else ""
+            lines.append(f"write  {', '.join(map(str, targets))} {'+' * (name in self.added)}= {name}{held}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Product:
+    """target = left @ weightᵀ for each block of the weight of a stage; or, backward, target += [lefts] @ weight."""
+
+    stage: int
+    lefts: tuple[Place, ...]
+    targets: tuple[Place, ...]
+    backward: bool = False
+
+    def __str__(self) -> str:
+        if self.backward:
+            return f"product {self.targets[0]} += [{', '.join(map(str, self.lefts))}] @ weight{self.stage}"
+        return f"product {', '.join(map(str, self.targets))} = {self.lefts[0]} @ weight{self.stage}.T"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """over: "steps", "steps backward", or with checkpoints "segments backward", and within a segment "steps of the
+    segment", all but its last, and "steps of the segment backward"."""
+
+    over: str
+    body: tuple["Evaluate | Product | Loop", ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"for each of the {self.over}:", *(textwrap.indent(f"{each}\n", "    ") for each in self.body)]
+        )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What of a call is part of a schedule."""
+
+    backward: bool
+    masked: bool = False  # lengths are given
+    recompute: bool = False  # checkpoint_every > 1
+    histories: tuple[int, ...] = ()  # forward: the states whose history is stored
+    needs_x: tuple[bool, ...] = ()  # backward: the gradients wanted
+    needs_params: tuple[bool, ...] = ()
+
+    @property
+    def wanted_x(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_x) if needed]
+
+    @property
+    def wanted_params(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_params) if needed]
+
+
+def make_schedule(program: Program, variant: Variant) -> Loop:
+    return _Maker(program, variant).make()
+
+
+def needs_before(program: Program, recompute: bool, k: int) -> bool:
+    """Whether the states that stage k multiplies are stored for the gradient of its weight."""
+    return bool(program.stages[k].blocks) and (k > 0 or recompute)
+
+
+class _Maker:
+    def __init__(self, program: Program, variant: Variant) -> None:
+        self.program, self.variant = program, variant
+        self.stages = program.stages
+        self.last = len(self.stages) - 1
+        self.same = self.handed_on()
+        self.state_before: dict[int, Place] = {}
+
+    def make(self) -> Loop:
+        if not self.variant.backward:
+            return Loop("steps", tuple(self.forward_step(outputs=True)))
+        states = range(self.program.state)
+        if not self.variant.recompute:
+            self.state_before = {i: Place(f"history{i}", "before", Place(f"initial{i}")) for i in states}
+            return Loop("steps backward", tuple(self.backward_step()))
+        stored = {i: Place(f"history{i}", "checkpoint", Place(f"initial{i}")) for i in states}
+        self.state_before = {i: Place(f"tape{i}", "before", stored[i]) for i in states}
+        again = Loop("steps of the segment", tuple(self.forward_step(outputs=False)))
+        backward = Loop("steps of the segment backward", tuple(self.backward_step()))
+        return Loop("segments backward", (again, backward))
+
+    # one time step
+
+    def forward_step(self, outputs: bool) -> "list[Evaluate | Product]":
+        """All stages of one time step; their states end where the next time step reads them."""
+        work: list[Evaluate | Product] = []
+        for k in range(self.last + 1):
+            work += self.products(k)
+            work += self.forward_stage(k, outputs)
+        return work
+
+    def forward_stage(self, k: int, outputs: bool) -> list[Evaluate]:
+        stage, ends = self.stages[k], k == self.last
+        writes: dict[str, tuple[Place, ...]] = {}
+        for i in range(stage.state_out):
+            if not ends:
+                place = self.state(k + 1, i)
+                if f"state{k + 1}_{i}" not in self.same:
+                    writes[f"new_state{i}"] = (place,)
+            elif self.variant.backward:
+                writes[f"new_state{i}"] = (Place(f"tape{i}", "now"),)
+            else:
+                history = Place(f"history{i}", "checkpoint" if self.variant.recompute else "now")
+                stored = (history,) if i in self.variant.histories else ()
+                writes[f"new_state{i}"] = (self.state(0, i), *stored)
+        if outputs:
+            writes |= {f"y{i}": (Place(f"y{i}", "now"),) for i in range(stage.outputs)}
+        held: dict[str, Place | None] = {}
+        if ends and self.variant.masked:
+            held = {
+                name: self.state(0, int(name.removeprefix("new_state"))) if name.startswith("new_state") else None
+                for name in writes
+            }
+        return self.evaluate(k, writes, held)
+
+    def backward_step(self) -> "list[Evaluate | Product]":
+        """One time step backward, from the gradients of the state after it to those before it."""
+        work: list[Evaluate | Product] = []
+        for k in range(self.last):
+            work += [*self.products(k), *self.forward_stage(k, outputs=False)]
+        work += self.products(self.last)
+        seen: set[int] = set()
+        for k in range(self.last, -1, -1):
+            work += self.backward_stage(k, seen)
+        return work
+
+    def backward_stage(self, k: int, seen: set[int]) -> "list[Evaluate | Product]":
+        stage, variant, program = self.stages[k], self.variant, self.program
+        shared = shared_gradient(program, variant.needs_x, k)
+        writes = {
+            f"grad_state{i}": (self.gradient(k, i),) for i in range(stage.state_in) if f"grad{k}_{i}" not in self.same
+        }
+        recurrent = [Place(f"grad_recurrent{k}_{i}", "now") for i in range(stage.blocks)]
+        if shared is None:
+            writes |= {f"grad_recurrent{i}": (place,) for i, place in enumerate(recurrent)}
+        else:
+            recurrent = [Place(f"grad_x{variant.wanted_x[shared + i]}", "now") for i in range(stage.blocks)]
+        own_x = [i for i in variant.wanted_x if k in self.stages_of_x(i)]
+        own_params = [i for i in variant.wanted_params if not stage.graph.is_zero(f"grad_params{i}")]
+        writes |= {f"grad_x{i}": (Place(f"grad_x{i}", "now"),) for i in own_x}
+        writes |= {f"grad_params{i}": (Place(f"sum{i}"),) for i in own_params}
+        held: dict[str, Place | None] = {}
+        if variant.masked:
+            held = dict.fromkeys(writes)
+            if k == 0:
+                held |= {f"grad_state{i}": self.gradient(0, i) for i in range(stage.state_in)}
+        added = frozenset([f"grad_params{i}" for i in own_params] + [f"grad_x{i}" for i in own_x if i in seen])
+        seen.update(own_x)
+        copies: tuple[tuple[Place, Place], ...] = ()
+        if k == 0 and needs_before(program, variant.recompute, 0):
+            copies = ((self.state_before[0], Place("before0", "now")),)
+        work: list[Evaluate | Product] = [*self.evaluate(k, writes, held, added, copies)]
+        if stage.blocks:
+            work.append(Product(k, tuple(recurrent), (self.gradient(k, 0),), backward=True))
+        return work
+
+    def evaluate(
+        self,
+        k: int,
+        writes: Mapping[str, tuple[Place, ...]],
+        held: Mapping[str, Place | None],
+        added: frozenset[str] = frozenset(),
+        copies: tuple[tuple[Place, Place], ...] = (),
+    ) -> list[Evaluate]:
+        graph = self.stages[k].graph.select(writes)
+        reads = {name: self.input(k, name) for name in graph.inputs}
+        return [Evaluate(graph, reads, writes, held, added, copies)] if writes or copies else []
+
+    def products(self, k: int) -> list[Product]:
+        blocks = self.stages[k].blocks
+        targets = tuple(Place(f"recurrent{k}_{i}") for i in range(blocks))
+        return [Product(k, (self.state(k, 0),), targets)] if blocks else []
+
+    # places
+
+    def input(self, k: int, name: str) -> Place:
+        role = name.rstrip("0123456789")
+        number = int(name.removeprefix(role))
+        if role == "state":
+            return self.state(k, number)
+        if role == "recurrent":
+            return Place(f"recurrent{k}_{number}")
+        if role == "grad_new_state":
+            return self.gradient(0 if k == self.last else k + 1, number)
+        return Place(name, "" if role == "params" else "now")
+
+    def state(self, k: int, i: int) -> Place:
+        """State i before stage k; before stage 0, that before the time step."""
+        name = self.renamed(f"state{k}_{i}")
+        if name.startswith("state0_"):
+            return self.state_before.get(int(name.removeprefix("state0_")), Place(name))
+        if name == f"state{k}_0" and self.variant.backward:
+            return Place(f"before{k}", "now")  # the gradient of the weight needs it
+        return Place(name)
+
+    def gradient(self, k: int, i: int) -> Place:
+        """The gradient of state i before stage k."""
+        return Place(self.renamed(f"grad{k}_{i}"))
+
+    def renamed(self, name: str) -> str:
+        while name in self.same:
+            name = self.same[name]
+        return name
+
+    def handed_on(self) -> dict[str, str]:
+        """States, and their gradients, that a stage hands on as they are: they stay where they lie."""
+        same = dict[str, str]()
+        for k, stage in enumerate(self.stages):
+            for i in range(stage.state_out if k < self.last else 0):
+                source = stage.graph.input_behind(f"new_state{i}")
+                if source.startswith("state") and not (i == 0 and self.variant.backward):
+                    same[f"state{k + 1}_{i}"] = f"state{k}_{source.removeprefix('state')}"
+            taken = set[str]()
+            for i in range(
+                stage.state_in if k > 0 and not self.variant.masked else 0
+            ):  # past its end a sequence's are 0
+                source = stage.graph.input_behind(f"grad_state{i}")
+                if source.startswith("grad_new_state") and source not in taken:
+                    taken.add(source)
+                    after = 0 if k == self.last else k + 1
+                    same[f"grad{k}_{i}"] = f"grad{after}_{source.removeprefix('grad_new_state')}"
+        return same
+
+    def stages_of_x(self, i: int) -> list[int]:
+        """The stages that add to the gradient of x number i; the first one if none does."""
+        return [k for k, stage in enumerate(self.stages) if not stage.graph.is_zero(f"grad_x{i}")] or [0]
