@@ -1,4 +1,4 @@
-"""What each neuron of a trained spatial network is for: python analyse.py run=<folder>"""
+"""Analyse trained networks: python analyse.py run=<folder>"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the project set out to reach, beside what was measured."""
+"""The goals of the project beside the measurements."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

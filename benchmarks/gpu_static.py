@@ -1,4 +1,4 @@
-"""What the compiler says of every kind of GPU kernel, without a GPU: registers, spills, occupancy, widths of loads and
+"""Static report on every kind of GPU kernel, without a GPU: registers, spills, occupancy, widths of loads and
 stores, instructions per element and time step, and the share of the memory bandwidth that these allow.
 
 The limit is a roofline: the longest of the bytes at the bandwidth, the instructions at the rate at which they are

@@ -1,4 +1,4 @@
-"""What the template costs beside a bare PyTorch script: python -m benchmarks.overhead start|step|jobs
+"""The overhead of the template over a bare PyTorch script: python -m benchmarks.overhead start|step|jobs
 
 start: seconds of a whole command that trains one epoch of one step, over those of a script that does just that.
 step: milliseconds that our Trainer, with all its callbacks, metrics and checkpoints, adds to a step.
@@ -122,7 +122,7 @@ def jobs(launcher: str, epochs: int) -> dict[str, float]:
 
 
 def cpu_seconds_of_others() -> float:
-    """What the rest of the machine has computed so far: whether it was quiet."""
+    """The CPU time of all other processes so far, to tell whether the machine was quiet."""
     user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.ru_utime - own.ru_stime

@@ -42,7 +42,7 @@ class Comparison:
 
 @dataclass
 class Row:
-    """What was measured of one contestant; `failure` says why nothing was."""
+    """The measurement of one library; `failure` is the reason why there is none."""
 
     contestant: Contestant
     seconds: list[float] = field(default_factory=list)
@@ -85,7 +85,7 @@ def _clock(row: Row, run: Run) -> None:
 
 
 def _attempt(row: Row, action: Callable[[], T]) -> T | None:
-    """What `action` returns; its warnings and its failure go into the row: no peer stops the benchmark."""
+    """The result of `action`; its warnings and its failure go into the row: no peer stops the benchmark."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for of_no_interest in (DeprecationWarning, FutureWarning):

@@ -47,7 +47,7 @@ def recorded_launches() -> Iterator[list[Launch]]:
 
 
 def compile_ahead(launch: Launch, architecture: int) -> Any:
-    """What Triton compiles at this launch on a GPU of this compute capability, times ten."""
+    """The kernel that Triton compiles for this launch on a GPU of this compute capability (times ten)."""
     import triton
     import triton.language as tl
     from triton.backends.compiler import GPUTarget

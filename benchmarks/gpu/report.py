@@ -21,7 +21,7 @@ def print_part(name: str, result: dict[str, Any]) -> None:
 
 
 def _print_correctness(rows: list[Row]) -> None:
-    """How many agree, and of those that do not the first of each message."""
+    """The number of cases that agree, and the first case of each error message."""
     wrong = [row for row in rows if "failure" in row or not row.get("ok")]
     print(f"{len(rows) - len(wrong)} of {len(rows)} agree", flush=True)
     messages = Counter(_message(row) for row in wrong)

@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """What was written up to now; a line that is still being written is left out."""
+    """The complete lines written so far."""
     if not file.exists():
         return []
     lines = file.read_text().split("\n")[:-1]

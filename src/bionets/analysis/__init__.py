@@ -1,1 +1,1 @@
-"""What is read out of a trained model, and the figures of it."""
+"""Analysis of trained models, and its figures."""

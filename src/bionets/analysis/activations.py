@@ -1,4 +1,4 @@
-"""How strongly each neuron of a spatial network answers to the images of each task."""
+"""The responses of the neurons of a spatial network to the images of each task."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

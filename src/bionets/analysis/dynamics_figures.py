@@ -51,7 +51,7 @@ def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label
 
 
 def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
-    """How many units keep a change for how long; those that keep it beyond the horizon are the last bar."""
+    """Histogram of memory half-lives; those beyond the horizon are the last bar."""
     edges = np.unique(np.geomspace(1, horizon, 25).round())
     finite = half_lives[half_lives.isfinite()].numpy()
     axes.hist(finite, bins=edges, color="C0")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What each neuron has learnt to look for: its weights, as an image."""
+"""Receptive fields: the input weights of each neuron as an image."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happens in a spiking network: the outputs and states of its layers at every step, and what they cost, as
+"""Activity of a spiking network: the outputs and states of its layers at every step, and their cost, as
 torchmetrics.
 """
 
@@ -98,7 +98,7 @@ class SpikeRate(Metric):
 
 
 class SynapticOperations(Metric):
-    """What the synapses of a network compute for one sample, and the energy of it.
+    """The synaptic operations of a network for one sample, and their energy.
 
     A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), that takes an
     addition (an accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers are
@@ -151,7 +151,7 @@ class SynapticOperations(Metric):
 
 
 def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
-    """How many times a weight of the layer meets an input that is not 0."""
+    """The number of weights of the layer that meet an input other than 0."""
     weight = layer.get_parameter("weight")
     if isinstance(layer, nn.Linear | FullyRecurrent):
         return x.count_nonzero() * len(weight)

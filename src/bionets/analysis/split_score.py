@@ -1,4 +1,4 @@
-"""What the subnetworks of a split can do: every one on every task, and how well positions tell the tasks apart."""
+"""Scores of the subnetworks of a split: each on each task, and the silhouette of the positions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["Score", "accuracies", "cluster_score", "score"]
 
 @dataclass(frozen=True)
 class Score:
-    """What one subnetwork reaches on one task.
+    """The score of one subnetwork on one task.
 
     ``accuracy`` is reached through the subnetwork's own outputs: those of another task are cut, so this is chance
     there. ``through_outputs`` is reached where the outputs of the scored task are left to read the subnetwork's hidden
@@ -65,7 +65,7 @@ def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tas
 
 
 def cluster_score(network: nn.Module, masks: Split) -> float:
-    """How well the positions of all neurons, outputs too, tell tasks apart: the mean silhouette, from -1 to 1, of the
+    """The mean silhouette of the positions of all neurons, outputs included, by task, from -1 to 1, of the
     clusters that a split makes of them. NaN where all neurons belong to one task.
     """
     labels = torch.cat(owners(masks)).numpy()

@@ -1,4 +1,4 @@
-"""What happens in a stigmergic memory: marks, ticks and cells over time."""
+"""Activity of a stigmergic memory: marks, ticks and cells over time."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What a command line may not say: the same key twice, or what only a sweep would hear."""
+"""Checks of the command line: repeated keys, and options that need a sweep."""
 
 from collections.abc import Sequence
 

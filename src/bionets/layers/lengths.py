@@ -39,7 +39,7 @@ def flat_lengths(x: Tensor, lengths: Tensor | None, batch: Sequence[int]) -> Ten
 
 
 def valid_steps(lengths: Tensor, time: int) -> Tensor:
-    """Which steps count, ``[T, B]``: t < lengths."""
+    """The mask of valid steps, ``[T, B]``: t < lengths."""
     return torch.arange(time, device=lengths.device).unsqueeze(1) < lengths
 
 

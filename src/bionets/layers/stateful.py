@@ -252,7 +252,7 @@ def _refuse_within_unroll(function: str) -> None:
 
 
 def _places(model: Any) -> dict[str, tuple[StatefulModule, str]]:
-    """Where each state is kept: its layer and name, by ``path.name``."""
+    """The layer and name of each state, by ``path.name``."""
     return {
         join_path(path, name): (module, name) for path, module in stateful_modules(model) for name in module.state_names
     }

@@ -1,4 +1,4 @@
-"""What an actor needs beside its synapses: a code of where it is, and a critic that knows what to expect there."""
+"""Actor-critic parts of reward-modulated learning: place cells and a critic."""
 
 from collections.abc import Sequence
 

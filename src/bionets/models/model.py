@@ -1,4 +1,4 @@
-"""What every model family shares: training, validation and test steps, written once against a task's interface."""
+"""The base class of all models: training, validation and test steps against the interface of a task."""
 
 from pathlib import Path
 from typing import Any, ClassVar

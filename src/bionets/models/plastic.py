@@ -1,4 +1,4 @@
-"""What models have in common that learn by rules of their own, without gradients."""
+"""The base class of models that learn by local rules, without gradients."""
 
 from typing import Any
 

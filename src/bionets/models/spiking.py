@@ -1,4 +1,4 @@
-"""What the spiking families share: encode, run the network over time, read out."""
+"""The base class of spiking models: encoding, network over time, readout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +87,7 @@ class SpikingModel(Model):
         return [nn.Linear(size_in, self.spec.output_size), neurons]
 
     def encode(self, x: Tensor) -> Tensor:
-        """What the network sees, ``[steps of the network, B, ...]``."""
+        """The encoded input of the network, ``[steps of the network, B, ...]``."""
         if self.spec.image_shape is not None:
             return self.encoder(x, self.time_steps, **self.encoder_arguments)
         if self.encoder is delta:

@@ -60,7 +60,7 @@ class StigmergicModel(Model):
         return self.readout(self.memory.memory) if self.spec.last_step_only else unroll(self.readout, memories)
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """What the memory does with the first sequence."""
+        """Figures of the memory on the first sequence."""
         from bionets.analysis.stigmergy import draw_memory, trace_memory
 
         sequence = x[:, 0]

@@ -1,4 +1,4 @@
-"""How neurons that learnt without labels tell a class: by how they answered to labelled training samples."""
+"""Classification by neurons that learnt without labels, from their responses to labelled training samples."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ LEAST = 1e-3  # the proportion of a class to which a neuron never answered
 
 
 class Votes(nn.Module):
-    """How often each neuron fires for each class, and the scores of classes that follow for a sample.
+    """The response of each neuron to each class, and the class scores of a sample.
 
     ``assigned``: every neuron belongs to the class for which it fires most; a class scores the mean count of its
     neurons (Diehl and Cook, 2015). ``proportion``: every neuron speaks for each class c in the proportion p_c of its

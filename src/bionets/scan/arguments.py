@@ -1,4 +1,4 @@
-"""What a scan is called with, flattened and checked once for all backends."""
+"""The arguments of a scan, flattened and checked once for all backends."""
 
 import functools
 import math
@@ -14,7 +14,7 @@ from bionets.scan.tree import Structure, Tree, flatten
 
 @dataclass(frozen=True)
 class Layout:
-    """What the shapes and dtypes of all arguments come to."""
+    """The shapes and dtypes of a call."""
 
     time: int
     batch: int

@@ -1,4 +1,4 @@
-"""What a compiling backend is called with, which histories its backward pass needs, and what that gives back."""
+"""The interface of the compiling backends: arguments, stored histories, gradients."""
 
 import functools
 from dataclasses import dataclass

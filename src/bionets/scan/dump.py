@@ -1,4 +1,4 @@
-"""What the compiler makes of a step, written to the folder $BIONETS_DUMP for people to read."""
+"""Debugging output of the compiler in the folder $BIONETS_DUMP: graph, schedule, IR, assembly."""
 
 import os
 from collections.abc import Callable

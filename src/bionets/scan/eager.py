@@ -1,4 +1,4 @@
-"""What else looks at a call: modes, function transforms, compilers; and tensors whose memory is not their value."""
+"""Modes, function transforms and compilers around a call; tensors whose memory is not their value."""
 
 from collections.abc import Iterable
 

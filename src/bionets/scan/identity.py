@@ -1,4 +1,4 @@
-"""Which step functions are provably the same as one seen before, so that they need not be traced again.
+"""Identity of step functions: those that are provably the same as one seen before are not traced again.
 
 A function is identified by its code, its defaults, and the values of all that it reads from outside, where each of
 these is immutable: a number, a string, an enum, a tuple of such, a function of torch or of `math`, or a function that
@@ -85,7 +85,7 @@ _ENUM = {"_value_", "_name_", "_sort_order_", "__objclass__"}
 
 
 class _Checks:
-    """What was read to identify a function or a class: as long as it is all there, so is the identity."""
+    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged."""
 
     def __init__(self) -> None:
         self.lookups: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}

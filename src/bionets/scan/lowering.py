@@ -1,4 +1,4 @@
-"""How each torch operation is written in the operations of a graph (see `operations`).
+"""The translation of torch operations into the operations of a graph (see `operations`).
 
 A lowering receives the builder and the arguments of the operation, with tensors replaced by node numbers (`Value`).
 The builder knows the kind of the result (`b.result`) and the one to which torch promotes the arguments (`b.common`).

@@ -171,7 +171,7 @@ def _backward_by_operator(
 
 
 def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
-    """As `INPUTS` says."""
+    """The tensor inputs in the order of `INPUTS`."""
     options = (call.program.key, call.reverse, call.checkpoint_every, backend)
     return (call.x, call.state, call.params, call.weights, call.lengths, *options)
 

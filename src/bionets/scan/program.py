@@ -23,7 +23,7 @@ from bionets.scan.tree import Structure, count_leaves, named_tuples
 
 @dataclass(frozen=True)
 class Program:
-    """What a backend is given. One time step runs the stages in order:
+    """The traced stages of a step. One time step runs them in order:
 
         for k, stage: state = stage_k(x, first(state) @ weight_k.T, state, params);  y from the last stage
 

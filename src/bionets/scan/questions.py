@@ -1,4 +1,4 @@
-"""What a step may ask a tensor beside its value, and what it is answered while it is traced.
+"""The attributes of a tensor that a step may read while it is traced, and their values.
 
 A trace runs on tensors of a few elements. Asked for their shape or device, they answer as the real arguments of the
 call would, and the program is then used for that shape or device alone.

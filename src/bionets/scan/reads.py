@@ -20,7 +20,7 @@ DUNDERS = {"__init__", "__name__", "__len__", "__getitem__", "__call__"}  # of a
 
 @dataclass(frozen=True)
 class Reads:
-    """What the code of a function reads from outside, that of its lambdas, comprehensions and generators included.
+    """The names that the code of a function reads from outside, its lambdas, comprehensions and generators included.
 
     known: whether that is all. write: the first line that assigns a global or a variable of an enclosing function,
     or None. first: whether the first argument (`self` of a method) is read.

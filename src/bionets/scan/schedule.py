@@ -97,7 +97,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Variant:
-    """What of a call is part of a schedule."""
+    """The properties of a call that a schedule depends on."""
 
     backward: bool
     masked: bool = False  # lengths are given

@@ -1,4 +1,4 @@
-"""How `torch.vmap` joins scans, say those of one network with several sets of parameters, into one.
+"""The `torch.vmap` rule of a scan, for example over several sets of parameters of one network.
 
 Elementwise recurrences become one that is as many times as wide. Where each has a matrix or lengths of its own, they
 run one after the other.

@@ -20,7 +20,7 @@ class BitAccuracy(Metric):
         self.add_state("total", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def right(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """What counts as one right answer: here, each bit of ``[T, B, O]`` logits."""
+        """The unit that is counted as right or wrong: each bit of ``[T, B, O]`` logits."""
         return (prediction > 0) == (target > 0.5)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:

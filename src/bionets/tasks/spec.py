@@ -1,4 +1,4 @@
-"""What a model must know of a task, and nothing more."""
+"""The specification of a task: all that a model knows of it."""
 
 from dataclasses import dataclass
 from typing import Literal

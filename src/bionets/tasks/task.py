@@ -1,4 +1,4 @@
-"""What every task offers to whatever trains a model on it."""
+"""The base class of all tasks."""
 
 from collections.abc import Mapping
 
@@ -136,7 +136,7 @@ class Task(LightningDataModule):
 
     @property
     def train_batches_per_epoch(self) -> int:
-        """How many training steps an epoch takes."""
+        """The number of training batches of an epoch."""
         return len(batch_bounds(self.train_size, self.batch_size))
 
     def train_dataloader(self) -> Batches:

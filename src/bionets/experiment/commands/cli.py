@@ -1,4 +1,4 @@
-"""What the entry points have in common: compose the config, run, and end with one line where the user can correct what
+"""The common part of the entry points: compose the config, run, and end with one line where the user can correct what
 went wrong.
 """
 

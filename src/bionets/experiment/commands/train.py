@@ -125,7 +125,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
 
 
 def next_of(folder: RunFolder, max_epochs: int | None) -> str:
-    """What a run is about to do."""
+    """A run before it starts: config, overrides, folder."""
     if not folder.last.exists():
         return "training"
     epoch = read_checkpoint(folder.last)["epoch"]

@@ -1,4 +1,4 @@
-"""Which runs stand for the same thing, and what a reader must know about how they were put together."""
+"""Grouping of runs, and notes on what makes the groups less than comparable."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def panel_title(panel: Sequence[str], by: Sequence[str]) -> str:
 
 
 def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """What makes the groups less than comparable, a line each: seeds that are missing or counted twice, settings that
+    """Notes on what makes the groups less than comparable: seeds that are missing or counted twice, settings that
     differ within a group or, beyond what ``by`` names, between groups.
     """
     said = [*_unequal_seeds(groups)]
@@ -105,7 +105,7 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What can change a result, the seeds apart, as dotted keys."""
+    """The dotted keys that can change a result, without the seeds."""
     science = scientific_part(run.config)
     flat = dict(_flat(science))
     return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in (*MACHINE, "seed")}

@@ -21,7 +21,7 @@ MORE = ("parameters", "wall_time")
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where W&B has, or will have, a run. An ``entity`` of None is the user's own."""
+    """The place of a run at W&B. An ``entity`` of None is the user's own."""
 
     entity: str | None
     project: str
@@ -183,7 +183,7 @@ def require_key(runs: Sequence[Run], key: str, argument: str) -> None:
 
 
 def value_of(config: dict[str, Any], key: str) -> str:
-    """What a config says at a dotted key; ``model`` and ``task`` mean their names."""
+    """The value of a config at a dotted key; ``model`` and ``task`` mean their names."""
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:

@@ -1,4 +1,4 @@
-"""What the runs of a group say together, and whether groups differ by more than chance."""
+"""Statistics of groups of runs: means, standard errors, permutation tests."""
 
 import math
 import statistics
@@ -126,7 +126,7 @@ def too_few_runs(groups: Sequence[Group]) -> list[str]:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """What a two-sided permutation test of n against m numbers gives at its most extreme: 2 / C(n + m, n)."""
+    """The smallest p-value of a two-sided permutation test of n against m numbers: 2 / C(n + m, n)."""
     return min(1.0, 2 / math.comb(n + m, n))
 
 

@@ -33,7 +33,7 @@ def scientific_digest(config: dict[str, Any]) -> str:
 
 
 def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
-    """What in a resolved config can change the result, the options of `LATER` only where they are set."""
+    """The part of a resolved config that can change the result; options of `LATER` only where they are set."""
     science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
     for part in ("trainer", "task"):
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}

@@ -24,7 +24,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def help_page(name: str, configs: str, words: Sequence[str]) -> str:
-    """What a command takes, with the choices that the words make; ``--help model`` shows one group of it."""
+    """The help page of a command with the given choices; ``--help model`` shows one group."""
     groups = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
     folder = next((words[place + 1] for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")), None)
     chosen = [word for word in words if ("=" in word and not word.startswith("-")) or word.startswith("~")]
@@ -67,7 +67,7 @@ def docstrings(config: DictConfig) -> dict[str, str]:
 
 
 def arguments_of(target: Callable[..., Any]) -> dict[str, str]:
-    """What the section ``Args`` of a docstring, or of one of the classes it derives from, says of each argument."""
+    """The description of each argument in the section ``Args`` of a class or its bases."""
     found: dict[str, str] = {}
     for kind in target.__mro__ if isinstance(target, type) else (target,):
         initialiser = vars(kind).get("__init__")

@@ -1,4 +1,4 @@
-"""What the working directory adds: configs and modules of one's own."""
+"""Configs and modules of the working directory."""
 
 import os
 import sys

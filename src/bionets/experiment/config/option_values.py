@@ -1,4 +1,4 @@
-"""What the values of options must be, beyond their types: one table, checked before anything is built or written."""
+"""Constraints on the values of options beyond their types, checked before anything is built or written."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ MOST_SEEDS = 128  # of one batched model; each seed has its own data, activation
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be, in words that follow "must be", and the test of it."""
+    """A constraint: the words that follow "must be", and the test."""
 
     words: str
     holds: Callable[[Any], bool]

@@ -20,7 +20,7 @@ FIRST = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings st
 
 @dataclass(frozen=True)
 class MirroredRun:
-    """What a mirror is told of a run: its resolved config and digest, its folder, and what it is for."""
+    """The run as a logger sees it: resolved config, digest, folder, tags."""
 
     config: dict[str, Any]
     folder: RunFolder

@@ -17,7 +17,7 @@ from bionets.experiment.logging.wandb_panels import STEP, curve_of_tests
 
 
 def require_report() -> None:
-    """What a report needs: the package that writes it, and an account."""
+    """Check the requirements of a report: its package, and an account."""
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("report=wandb needs wandb-workspaces: pip install 'bionets[report]'")
     require_login("report=wandb", "then the same command")

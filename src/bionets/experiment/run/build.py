@@ -105,7 +105,7 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
 
 
 def build_averaging(config: dict[str, Any]) -> list[Callback]:
-    """What averages the weights, where the config asks for it; what it refuses is a UserError."""
+    """The callback that averages the weights, where the config asks for it. Raises UserError."""
     if config["average_weights"] is None:
         return []
     try:
@@ -130,7 +130,7 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
 
 
 def keeping_epochs(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
-    """What ends training early where the task or the config says so, and then the checkpoints, which know of it."""
+    """Early stopping, then the checkpoints, which store its state."""
     stop: list[Callback] = []
     if task.stop_below is not None:
         stop.append(StopBelow(task.monitor, task.mode, task.stop_below))

@@ -1,4 +1,4 @@
-"""What happens around a training loop: reproducible randomness, the record of the run, the guard against NaN, early
+"""Callbacks of the training loop: reproducible randomness, the metrics file, the guard against NaN, early
 success.
 """
 

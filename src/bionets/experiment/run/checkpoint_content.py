@@ -24,7 +24,7 @@ PARTS: dict[str, type] = {
 
 
 def damage_of_file(path: Path) -> str | None:
-    """What is wrong with a checkpoint's file, None where every record has the check sum (CRC-32) that was written with
+    """The fault of a checkpoint file, None where every record has the check sum (CRC-32) that was written with
     it; `torch.load` does not look at them.
     """
     try:
@@ -45,7 +45,7 @@ def damage_of_file(path: Path) -> str | None:
 
 
 def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
-    """What is wrong with a checkpoint's content, None where it has all its parts and no weight is NaN."""
+    """The fault of a checkpoint's content, None where it has all its parts and no weight is NaN."""
     for key, kind in PARTS.items():
         if key not in checkpoint:
             return f"it has no {key}"

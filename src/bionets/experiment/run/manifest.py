@@ -42,7 +42,7 @@ class Manifest:
             raise UserError(f"{file} {fault}: {ACCEPT}")
 
     def fault(self, name: str, contents: bool = True) -> str | None:
-        """What is wrong with a file; ``contents=False`` looks at its size alone."""
+        """The fault of a file; ``contents=False`` compares its size alone."""
         if name not in self.files:
             return None
         file, known = self.folder / name, self.files[name]

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class Extent:
-    """How long a metrics file was at some time, and the digest of what it held then."""
+    """The length and digest of a metrics file at some time."""
 
     def __init__(self, content: bytes = b"") -> None:
         self.size = 0

@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressBar(Callback):
-    """How many epochs are done, the task's monitored value, and the time that is left."""
+    """Progress bar: finished epochs, the monitored value, the remaining time."""
 
     def __init__(self, monitor: str, console: Console | None = None) -> None:
         self.monitor = monitor

@@ -1,4 +1,4 @@
-"""What a run says when it ends: its results, the published figures beside them, where the pictures are, how to run it
+"""The report at the end of a run: results, published figures, paths of figures, the command to run it
 again.
 """
 
@@ -63,7 +63,7 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
 
 
 def print_stopped(console: Console) -> None:
-    """What to do after Ctrl-C or SIGTERM."""
+    """Print how to resume after Ctrl-C or SIGTERM."""
     console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
 
 
@@ -73,7 +73,7 @@ def command_of(overrides: list[str]) -> str:
 
 
 def program(name: str) -> str:
-    """How a command was started, or would be if it is another: the script with its path, or ``bionets``."""
+    """The command line prefix of a command: the script with its path, or ``bionets``."""
     if "BIONETS_COMMAND" in os.environ:
         return f"bionets {name}"
     script = Path(sys.argv[0])

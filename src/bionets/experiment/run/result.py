@@ -1,4 +1,4 @@
-"""What ``result.json`` says of a run: the numbers of one that is complete, or why one ended early."""
+"""The content of ``result.json``: the results of a complete run, or the reason why a run ended early."""
 
 import contextlib
 from typing import Any
@@ -17,7 +17,7 @@ MOVING_AVERAGE = 100  # steps; the window of brc_pytorch's curves
 
 
 def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolder, seconds: float) -> dict[str, Any]:
-    """What ``result.json`` will say, from the folder's files and the test just made."""
+    """The content of ``result.json`` from the folder's files and the test results."""
     best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
     series = read_metrics(folder.metrics_file)
     steps, values = series[task.monitor]

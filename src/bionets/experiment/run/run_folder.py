@@ -80,7 +80,7 @@ class RunFolder:
         return self._read(self.overrides_file, OverridesFile) or []
 
     def result(self) -> dict[str, Any] | None:
-        """What ``result.json`` says, None where there is none yet."""
+        """The content of ``result.json``, None where there is none yet."""
         if not self.result_file.exists():
             return None
         result = self._read(self.result_file, ResultFile)

@@ -15,7 +15,7 @@ RESTORE = "restore it, or delete the folder and train again"
 
 
 def read_plain(path: Path, advice: str = RESTORE) -> Any:
-    """What a YAML or JSON file holds, in lists, mappings, texts, numbers and truth values.
+    """The content of a YAML or JSON file as lists, mappings, strings, numbers and booleans.
 
     YAML aliases are refused, since a few of them can stand for more than fits into memory, and so are keys that are
     there twice, of which all but one would be ignored.

@@ -59,7 +59,7 @@ def load_trained(
 
 @contextmanager
 def building(config_file: Path) -> Iterator[None]:
-    """Whatever constructors make of values that they were never given by a config of ours is a UserError."""
+    """Turn errors of constructors with invalid values into a UserError."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Which classes and functions the config of a run's folder may name.
+"""The classes and functions that the config of a run folder may name.
 
 A folder may come from somebody else: its ``config.yaml`` is data. Built are only classes of bionets, optimizers and
 schedulers of PyTorch, and layers of `torch.nn`; any other name is refused before it is imported, unless it lies in a

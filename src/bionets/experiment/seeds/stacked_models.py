@@ -46,7 +46,7 @@ class StackedModels(LightningModule):
         self.one_group = False
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """What one model's holds, by its names, each `[S, ...]`."""
+        """The tensors of one model by name, each `[S, ...]`."""
         everything = dict(zip(self.names, self.stacked, strict=True)) | self._buffers_of_models()
         return {name: everything[name].detach() for name in self._template[0].state_dict()}
 

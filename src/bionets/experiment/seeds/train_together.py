@@ -167,7 +167,7 @@ def at_one_epoch(members: Sequence[Member]) -> list[Member]:
 
 
 def refuse_what_is_shared(trainer: Any) -> None:
-    """What would make the seeds depend on each other."""
+    """The reason why the seeds would depend on each other."""
     if trainer.world_size > 1:
         raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {INSTEAD}")
     if trainer.precision == "16-mixed":

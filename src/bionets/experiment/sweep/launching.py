@@ -50,7 +50,7 @@ class LaunchedJob:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What Hydra hands to a sweeper: the job, and what its config is composed from."""
+    """The arguments that Hydra passes to a sweeper."""
 
     job: TaskFunction
     hydra_context: HydraContext
@@ -132,7 +132,7 @@ def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> li
 
 
 def jobs_at_once(launcher: DictConfig) -> int:
-    """How many jobs a launcher runs at a time on one machine. Jobs in SLURM have a machine, or a part of one, each.
+    """The number of jobs that a launcher runs at a time on one machine. SLURM jobs have resources of their own.
 
     Raises:
         UserError: a setting that the launcher cannot have.

@@ -92,7 +92,7 @@ class SearchSweeper(Sweeper):
         report(Console(markup=False), study, space)
 
     def workers(self) -> int:
-        """How many processes take trials."""
+        """The number of worker processes."""
         launcher = kind(self.jobs.config.hydra.launcher)
         if launcher == "BasicLauncher" and (self.n_jobs or 1) > 1:
             raise UserError(

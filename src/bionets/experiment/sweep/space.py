@@ -1,4 +1,4 @@
-"""What a sweep varies, in Hydra's own words, and what it leaves alone.
+"""The search space of a sweep in Hydra's syntax, and the overrides that stay fixed.
 
 ``key=a,b`` and ``key=choice(a,b)`` are choices, ``key=range(1,9,2)`` and ``key=interval(0.1,1)`` are numbers,
 ``key=int(interval(1,64))`` are whole ones, and ``key=tag(log,interval(1e-4,1e-1))`` are spread evenly over their
@@ -49,7 +49,7 @@ class Space:
         return cls(fixed, swept)
 
     def words(self) -> list[str]:
-        """What is swept, as it was typed."""
+        """The swept overrides as typed."""
         return [f"{key}={override.get_value_string()}" for key, override in self.swept.items()]
 
     def grid(self) -> list[list[str]]:
@@ -71,7 +71,7 @@ class Space:
         return [[*self.fixed, *combination] for combination in product(*choices)]
 
     def varied(self, job: list[str]) -> list[str]:
-        """What sets a job of the grid apart from the others."""
+        """The overrides in which a job differs from the others."""
         return job[len(self.fixed) :] or job
 
     def distributions(self) -> dict[str, "BaseDistribution"]:

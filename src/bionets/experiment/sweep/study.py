@@ -33,7 +33,7 @@ DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 
 @dataclass(frozen=True)
 class Settings:
-    """What a search is told: see ``configs/sweep/tpe.yaml``."""
+    """The settings of a search; see ``configs/sweep/tpe.yaml``."""
 
     folder: Path
     sampler: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a run knows of the search that it is a trial of: where to report, and when to give up."""
+"""The link from a run to the search it is a trial of: reports and pruning."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -19,7 +19,7 @@ SECONDS_BETWEEN_TRIES = 1.0
 
 
 class Worker:
-    """What the launcher starts in place of a run. Workers wait for nobody: each asks the study for its next trial."""
+    """The job that the launcher starts: a worker that takes trials from the study until there are none left."""
 
     def __init__(self, jobs: Jobs, settings: Settings, space: Space) -> None:
         self.jobs, self.settings, self.space = jobs, settings, space

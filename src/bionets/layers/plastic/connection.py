@@ -1,4 +1,4 @@
-"""What all connections have in common: they carry spikes and traces, some of them late, and give a current."""
+"""The base class of connections: they carry spikes and traces with delays, and give a current."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""How a voltage, a trace or a threshold comes back to rest, and how much an input moves it."""
+"""The dynamics of voltages, traces and thresholds: decay to rest, and response to an input."""
 
 from dataclasses import dataclass
 

@@ -86,7 +86,7 @@ class LIF(Neuron):
         return spikes
 
     def present_threshold(self) -> Tensor:
-        """What v is compared with, to be broadcast to ``[B, *shape]``."""
+        """The threshold, to be broadcast to ``[B, *shape]``."""
         return self.threshold
 
     def recorded(self, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a learning rule is: from what the synapses of a connection have just seen to a change of their weights."""
+"""The base class of learning rules: from pre- and postsynaptic activity to a change of the weights."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What all neurons have in common: a shape, spikes, a trace of them, and a recorded history."""
+"""The base class of neurons: shape, spikes, trace, recorded history."""
 
 from collections.abc import Iterable
 
@@ -62,7 +62,7 @@ class Neuron(StatefulModule):
 
     @property
     def history(self) -> dict[str, Tensor]:
-        """What was recorded since the last reset, each ``[T, B, *shape]``, as it was at the end of each step."""
+        """The recorded values since the last reset, each ``[T, B, *shape]``, at the end of each step."""
         return {name: torch.cat(parts) for name, parts in self._history.items()}
 
     def extra_repr(self) -> str:

@@ -64,7 +64,7 @@ def cuda_graph(step: Step) -> Step:
 
 
 def _state_slots(network: Graph) -> Iterator[Slot]:
-    """Where every tensor is kept that a step replaces by another one; weights change in place."""
+    """The owner and name of every tensor that a step replaces by another one; weights change in place."""
     for _, module in stateful_modules(network):
         for name in module.state_names:
             if module._buffers[name] is not None:

@@ -1,4 +1,4 @@
-"""What both bistable cells share: the update of the state, the layout of the parameters, their initial values."""
+"""The common part of both bistable cells: state update, parameter layout, initialisations."""
 
 from collections.abc import Callable
 

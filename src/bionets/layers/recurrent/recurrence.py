@@ -1,4 +1,4 @@
-"""What a recurrent layer and its cell have in common: named parameters, their initial values, and a scan over time."""
+"""The common part of a recurrent layer and its cell: named parameters, initialisation, and a scan over time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

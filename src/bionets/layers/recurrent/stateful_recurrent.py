@@ -46,7 +46,7 @@ class StatefulRecurrent(StatefulModule):
         self.dim = dim
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """That of the input, with the layer's size along ``dim``."""
+        """The shape of the input, with the layer's size along ``dim``, for each state."""
         axis = self._axis(input_shape)
         sizes = (self._size(kind) for kind in self.kinds for _ in range(self.layer.num_layers))
         return tuple((*input_shape[:axis], size, *input_shape[axis + 1 :]) for size in sizes)

@@ -1,4 +1,4 @@
-"""What a place costs: neurons of one layer that sit close together, and strong connections between distant ones."""
+"""The costs of positions: proximity within a layer, transport between layers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -26,7 +26,7 @@ class SpatialCosts(NamedTuple):
 
 
 def proximity_cost(positions: Tensor) -> Tensor:
-    """How close the neurons of one layer sit: the mean over all pairs i, j, self-pairs included, of exp(−‖p_i − p_j‖).
+    """The proximity cost of one layer: the mean over all pairs i, j, self-pairs included, of exp(−‖p_i − p_j‖).
 
     ‖·‖ is sqrt(sum of squares + 1e-8). Memory grows with the number of neurons, not of pairs.
 
@@ -38,7 +38,7 @@ def proximity_cost(positions: Tensor) -> Tensor:
 
 
 def transport_cost(positions: Tensor, previous_positions: Tensor, weight: Tensor, norm: Norm = "l2") -> Tensor:
-    """What the connections between two layers cost: the mean over all weights of ‖p_i − q_j‖·|w_ij|ⁿ.
+    """The transport cost between two layers: the mean over all weights of ‖p_i − q_j‖·|w_ij|ⁿ.
 
     ‖·‖ is sqrt(sum of squares + 1e-8). A channel has one place: all weights of a kernel, and all pixels of a channel
     that were flattened between a convolution and a linear layer, share it. Beyond the weights, memory grows with the

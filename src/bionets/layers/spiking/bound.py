@@ -53,7 +53,7 @@ BOUNDS = {
 
 
 class Frozen(NamedTuple):
-    """What `freeze` put aside: the raw parameters, and the order in which all parameters and buffers were."""
+    """The raw parameters that `freeze` removed, and the order of all parameters and buffers."""
 
     raw: dict[str, Tensor]
     parameters: tuple[str, ...]

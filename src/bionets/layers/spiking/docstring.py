@@ -1,4 +1,4 @@
-"""What the documentation of each leaky integrator says: its equations, arguments and states, from its specification."""
+"""The docstrings of the leaky integrators: equations, arguments and states, from their specification."""
 
 from bionets.layers.spiking.kind import Kind
 

@@ -39,7 +39,7 @@ class FullyRecurrent(StatefulModule):
         self.weight = nn.Parameter(torch.empty(layer.num_neurons, layer.num_neurons).uniform_(-limit, limit))
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """That of the input, and those of the layer."""
+        """The shape of the input, and the state shapes of the layer."""
         return (tuple(input_shape), *self.layer.state_shapes(input_shape))
 
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:

@@ -15,7 +15,7 @@ class Declared(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the layer reads by: the value, and what is kept where that differs."""
+        """The attributes of the layer: the value, and the raw parameter where that differs."""
         return (self.name,) if self.bound is None else (self.name, f"raw_{self.name}")
 
 

@@ -1,4 +1,4 @@
-"""Where the neurons lie in a tensor, and in which order a scan should walk it so that nothing is copied."""
+"""The memory layout of the neurons in a tensor, chosen so that a scan copies nothing."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ __all__ = ["Layout"]
 
 
 class Layout(NamedTuple):
-    """How tensors ``[..., *shape]`` are laid before a scan, whose first axis must hold no parameters.
+    """The layout in which tensors ``[..., *shape]`` are passed to a scan.
 
     The axes of ``shape`` are permuted into the order in which they lie in memory (channels-last images stay so), and
     where the neurons come first, an axis of size one comes before them.

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def spike_count(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """How many spikes: Σ_t s[t]."""
+    """The number of spikes: Σ_t s[t]."""
     return valid_sum(spikes, lengths)
 
 

@@ -64,7 +64,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
                 self.add_module(name, function)
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """That of the input; the stream of noise is two numbers."""
+        """The shape of the input for each state; the noise stream has two numbers."""
         return tuple((2,) if name == "noise" else tuple(input_shape) for name in self.state_names)
 
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
@@ -129,7 +129,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
         return partial(step_with_modules, step=step, neuron=self.neuron, functions=functions, names=names)
 
     def checkpoint_every(self, steps: int) -> int:
-        """How many steps apart the states are that are kept for the backward pass, which computes the others again:
+        """The distance in steps between the states that are stored for the backward pass, which recomputes the others:
         the square root of the number of steps takes least memory, and on a CPU no more time than to keep them all.
         """
         return math.isqrt(max(1, steps))

@@ -125,7 +125,7 @@ class StigmergicMemory(StatefulModule):
         return output.reshape(len(x), *shape), (memory.reshape(shape),)
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """What the networks deposit and take away at one step, given x ``[*, input_size]`` and the memory before it."""
+        """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
         return self.mark_net(x), self.tick_net(x)
 
     def _scan(self, x: Tensor, memory: Tensor, lengths: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
@@ -176,7 +176,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         return self.input_size + self.memory_size
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """What the networks deposit and take away at one step, given x ``[*, input_size]`` and the memory before it."""
+        """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
         mark = self.mark_net(torch.cat([x, self.mark_recurrence(memory)], -1))
         tick = self.tick_net(torch.cat([x, self.tick_recurrence(memory)], -1))
         return mark, tick

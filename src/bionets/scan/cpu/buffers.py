@@ -62,7 +62,7 @@ def _give_back(memory: np.ndarray) -> None:
 
 
 class _Handle(np.ndarray):
-    """What the tensors hold on to; its end gives the memory back."""
+    """The owner of a buffer's memory: when it is deleted, the memory is free again."""
 
 
 def _new_lock() -> None:

@@ -52,7 +52,7 @@ def function_addresses(
 
 @functools.cache
 def _environment() -> str:
-    """What the machine code depends on beside the module."""
+    """The part of the cache key beside the module: versions and CPU."""
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("bionets", "llvmlite"))
 
 

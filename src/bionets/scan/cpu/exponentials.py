@@ -131,7 +131,7 @@ def exp2(x: Value) -> Value:
 
 
 def _expm1_small(x: Value) -> Value:
-    """Where 2ⁿ lies in the format."""
+    """The position of the exponent in the format of a float."""
     n, p = _reduced(x)
     scale = _power_of_two(n)
     return fma(scale, p, scale - 1)

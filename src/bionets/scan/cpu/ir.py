@@ -348,7 +348,7 @@ class Function:
 
 
 def _mask(kind: str, left: Value) -> Value:
-    """Which elements of a vector are there."""
+    """The mask of the elements of a vector that lie within the row."""
     function, numbers = left.function, like(kind, "i32")
     count = int(kind[1:].partition(" ")[0])
     few = select(left < count, left, count).convert("trunc", "i32")

@@ -62,7 +62,7 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
 
 
 def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) -> tuple[int, ...]:
-    """Those of `weight_product`, for rows `low` to `high` of the result."""
+    """The arguments of `weight_product` for rows `low` to `high` of the result."""
     columns, size = out.shape[1], out.element_size()
     target, source = out.data_ptr() + low * columns * size, left.data_ptr() + low * size
     rows = (columns * size, source, left.stride(0) * size, right.data_ptr(), right.stride(0) * size)

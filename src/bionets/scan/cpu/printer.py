@@ -26,7 +26,7 @@ GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by 
 
 @dataclass
 class View:
-    """Where a place lies now: the address of the tile's first element, and the distance of rows.
+    """The current location of an operand: the address of the tile's first element, and the distance of rows.
 
     there: whether it is there; None if it always is. whole: whether rows end in whole vectors.
     """
@@ -222,7 +222,7 @@ class Printer:
     # places
 
     def view(self, place: Place) -> View:
-        """Where the elements of the tile lie at this time step."""
+        """The location of the tile's elements at this time step."""
         view = self.place_of(place)
         if place.first is None:
             return view

@@ -115,7 +115,7 @@ class _Loop:
         return gradients
 
     def _inputs(self, t: int, k: int, state: States) -> dict[str, Any]:
-        """What a stage is given at a time, with recurrent = first(state) @ weight.T."""
+        """The inputs of a stage at a time step, with recurrent = first(state) @ weight.T."""
         known = k == 0 and self.products is not None
         product = self.products[t] if known else torch.mm(state[0], self.call.weights[k].T)  # type: ignore[index]
         values: dict[str, Any] = {"time": t} | {f"x{i}": leaf[t] for i, leaf in enumerate(self.x)}

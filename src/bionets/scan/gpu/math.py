@@ -202,7 +202,7 @@ def hypot(a, b):
 
 @triton.jit
 def modulus(a, b):
-    """What is left of a after the division by b that is rounded towards zero."""
+    """The remainder of a divided by b, rounded towards zero."""
     return a % b
 
 

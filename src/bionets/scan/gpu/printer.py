@@ -1,4 +1,4 @@
-"""What all printed Triton kernels have in common: arguments, the tile of elements that an instance owns, and graphs.
+"""The common part of all printed Triton kernels: arguments, the tile of elements of an instance, and graphs.
 
 A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each is *flat* (contiguous, so that an
 element is found by its number in the tile) or *strided* (found by its row and column). The host names the strided ones
@@ -21,7 +21,7 @@ SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compiled in rather than handed in. Everything else may change from call to call.
+    """The compile-time constants of a kernel. Everything else may change from call to call.
 
     strided: the names of the tensors that are not flat. absent: those that are not there and count as zero.
     """

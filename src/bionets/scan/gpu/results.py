@@ -1,4 +1,4 @@
-"""What the backward pass on CUDA writes, and the gradients that come of it."""
+"""The buffers that the backward pass on CUDA writes, and the gradients made of them."""
 
 import torch
 from torch import Tensor

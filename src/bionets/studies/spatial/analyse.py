@@ -1,4 +1,4 @@
-"""What each neuron of a trained spatial network is for: one run, or many side by side."""
+"""The assignment of neurons to tasks in trained spatial networks: one run, or many side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 
 @dataclass
 class Analyse:
-    """What ``analyse`` takes.
+    """The options of ``analyse``.
 
     Args:
         run: the folder of one run, into whose folder analysis/ everything goes.

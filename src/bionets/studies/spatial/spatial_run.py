@@ -93,7 +93,7 @@ class SpatialRun:
 
     @cached_property
     def activations(self) -> list[Tensor]:
-        """How strongly each neuron answers to the images of each task, shown alone; see `record`."""
+        """The response of each neuron to the images of each task, shown alone; see `record`."""
         alone = [self.task.alone(task, self.data) for task in range(len(self.names))]
         return record(self.network, alone, self.reduction)
 
@@ -118,7 +118,7 @@ class SpatialRun:
         return score(self.network, self.split(method), self.batches, self.names)
 
     def cluster_score(self, method: str = "greedy") -> float:
-        """How well the positions tell the tasks apart, from -1 to 1; see `bionets.analysis.split_score`."""
+        """The silhouette of the positions by task, from -1 to 1; see `bionets.analysis.split_score`."""
         return cluster_score(self.network, self.split(method))
 
     def write_activations(self) -> list[Path]:

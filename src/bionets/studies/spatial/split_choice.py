@@ -1,4 +1,4 @@
-"""Which setting to train with: the least loss of accuracy among those under which the tasks part."""
+"""The choice of a setting: the highest accuracy among those for which the split separates the tasks."""
 
 from collections.abc import Sequence
 from statistics import fmean

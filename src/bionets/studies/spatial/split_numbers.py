@@ -1,4 +1,4 @@
-"""What the splits of many runs come to: every number of every run, and of every group of runs."""
+"""The numbers of the splits of many runs, for each run and for each group of runs."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -11,7 +11,7 @@ ACCURACY, RETENTION, READ = "accuracy", "retention", "other, through its outputs
 
 
 class Group(NamedTuple):
-    """What tells the groups of runs apart: the presentation, and the values of the keys in ``by``."""
+    """The key of a group of runs: the presentation, and the values of the keys in ``by``."""
 
     presentation: str
     setting: tuple[str, ...]

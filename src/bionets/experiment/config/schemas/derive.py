@@ -51,7 +51,7 @@ def required(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def arguments_of(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
-    """As `schema_of`, without a ``_target_``: what a mapping of keyword arguments may hold."""
+    """As `schema_of`, without a ``_target_``, for a mapping of keyword arguments."""
     derived = fields_of(schema_of(target, leave_out))
     chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]
     made = make_dataclass(f"{target.__name__}_arguments", chosen)

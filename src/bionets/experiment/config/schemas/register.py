@@ -42,7 +42,7 @@ def register(configs: Path, families: bool = True) -> None:
 
 
 def choices(configs: Path) -> str:
-    """What each config group offers, one line a group; for the help page."""
+    """The choices of each config group, one line for each group, for the help page."""
     groups = sorted(path for path in configs.iterdir() if path.is_dir() and path.name not in ("hydra", "study"))
     return "\n".join(
         f"  {group.name:<12} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups

@@ -1,4 +1,4 @@
-"""What surrounds model and task: the trainer, the loggers, the folders, and the commands themselves."""
+"""Schemas of everything but model and task: trainer, loggers, folders, commands."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,7 @@ class Trainer:
 
 @dataclass
 class Callbacks:
-    """What happens around training.
+    """Callbacks of the training loop.
 
     Args:
         progress: whether a progress bar is shown.
@@ -59,7 +59,7 @@ class Callbacks:
 
 @dataclass
 class Logger:
-    """Where a run is mirrored. ``mode``: auto (online where logged in, else offline), online, offline, disabled."""
+    """Logging to W&B. ``mode``: auto (online where logged in, else offline), online, offline, disabled."""
 
     wandb: bool = True
     project: str = "bionets"
@@ -70,7 +70,7 @@ class Logger:
 
 @dataclass
 class Paths:
-    """Where things lie.
+    """Folders.
 
     Args:
         output_dir: the folder of all run folders.
@@ -83,7 +83,7 @@ class Paths:
 
 @dataclass
 class Train:
-    """What ``train`` takes.
+    """The options of ``train``.
 
     Args:
         name: the first half of the run folder's name; the second is a hash of what can change the result.
@@ -120,7 +120,7 @@ class Train:
 
 @dataclass
 class Evaluate:
-    """What ``evaluate`` takes.
+    """The options of ``evaluate``.
 
     Args:
         run: the folder of the run.
@@ -139,7 +139,7 @@ class Evaluate:
 
 @dataclass
 class Compare:
-    """What ``compare`` takes.
+    """The options of ``compare``.
 
     Args:
         runs: a folder with runs in or below it, or a glob; with source=wandb a project, entity/project.

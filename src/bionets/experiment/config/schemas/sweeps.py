@@ -1,4 +1,4 @@
-"""What each way to sweep can be told."""
+"""Schemas of the sweepers."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -41,7 +41,7 @@ def _list_spikes(group: Any, batch: int, counts: Any, work: Any) -> None:
 
 @numba.njit
 def _carry(groups: Any, number: int, batch: int, work: Any) -> None:
-    """What arrives of another group in this step: late, or as it was before that group's turn."""
+    """The activity of another group that arrives in this step: delayed, or from before that group's update."""
     group, origin = groups[number], groups[groups[number].origin]
     size = group.size
     if group.delay == 0:

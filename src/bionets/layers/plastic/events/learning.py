@@ -118,7 +118,7 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
 
 @numba.njit
 def _reward(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, work: Any) -> None:
-    """What the spike of each target adds to a block of rows, without the dependence on the weight."""
+    """The potentiation of a block of rows by the spike of each target, without the dependence on the weight."""
     index, number, largest = work.heads[1], work.current.dtype.type, len(work.current)
     offset, share = number(rule.trace_target), number(1 / synapses.batch)
     for n in range(outgoing):
@@ -140,7 +140,7 @@ def _reward(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, wor
 
 @numba.njit
 def _punish(rule: Any, synapses: Any, i: int, work: Any) -> None:
-    """What the spikes of source ``i`` add, below zero, to all its weights."""
+    """The depression of all weights of source ``i`` by its spikes."""
     index, down, columns = work.heads[0], work.current, synapses.columns
     number = down.dtype.type
     share = number(1 / synapses.batch)

@@ -1,4 +1,4 @@
-"""What the kernel's tables and memory look like, and how it reaches what they point to."""
+"""The layout of the kernel's tables and memory, and access to it."""
 
 from typing import Any, NamedTuple
 

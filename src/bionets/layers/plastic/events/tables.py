@@ -36,7 +36,7 @@ FIELDS = frozenset(memory.GROUP.names or ())
 
 
 def why_not(network: Graph, device: torch.device) -> str | None:
-    """What of this network the kernel cannot compute; None if it can compute all."""
+    """The part of this network that the kernel cannot compute; None if it can compute all."""
     if device.type != "cpu":
         return f"it lies on {device.type}"
     for name, neurons in network.neurons.items():
@@ -157,7 +157,7 @@ class Tables:
         self.connections[place] = (CONNECTIONS[type(connection)], source, target, self._address(weight), False)
 
     def _carried(self, row: Any, connection: Connection, source: Neuron) -> None:
-        """What a connection carries, as a group of its own."""
+        """The presynaptic spikes and trace of a connection, as a group of their own."""
         shape = (self.batch, *source.shape)
         row["size"], row["origin"] = math.prod(source.shape), self._numbers[source]
         row["spikes"] = self._address(torch.empty(shape, dtype=torch.bool))
