@@ -131,7 +131,7 @@ def exp2(x: Value) -> Value:
 
 
 def _expm1_small(x: Value) -> Value:
-    """The position of the exponent in the format of a float."""
+    """expm1(x) for arguments whose 2ⁿ is within the range of the format."""
     n, p = _reduced(x)
     scale = _power_of_two(n)
     return fma(scale, p, scale - 1)
