@@ -49,7 +49,7 @@ bench: $(READY) ## time the layers beside their peers
 	$(BIN)/python -m benchmarks
 
 lock: $(READY) ## write requirements.lock anew from what is installed
-	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//; /^triton==/d'; sed -n '/^triton/p' requirements.lock; } > requirements.new
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --all --exclude-editable | sed 's/+cpu//; /^triton==/d; /^pip==/d'; sed -n '/^triton/p' requirements.lock; } > requirements.new
 	mv requirements.new requirements.lock
 
 clean: ## remove what was installed and built, never outputs/
