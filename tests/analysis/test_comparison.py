@@ -1,6 +1,5 @@
 """The figures of a comparison say what they should: means in bands, published points, one colour for a label."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,21 @@ from matplotlib.figure import Figure
 
 from bionets.analysis import comparison
 from bionets.analysis.comparison import MOST_POINTS, draw_band, draw_bars, draw_curves, smoothed
-from bionets.analysis.figures import moving_average, new_figure
+from bionets.analysis.figures import moving_average
+from bionets.analysis.style import LOOKS, new_figure
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved, to look into."""
     figures: list[Figure] = []
-    save = comparison._save
+    save = comparison.save
 
     def keep(figure: Figure, *arguments: str) -> Path:
         figures.append(figure)
         return save(figure, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(comparison, "_save", keep)
+    monkeypatch.setattr(comparison, "save", keep)
     return figures
 
 
@@ -33,18 +33,18 @@ def colour_of(axes: Axes, label: str) -> str:
 
 
 def test_a_band_is_one_standard_error_around_the_mean_over_what_all_runs_have() -> None:
-    _, axes = new_figure()
+    axes = new_figure().add_subplot()
     draw_band(axes, "brc", [([0, 1, 2, 3], [9.0, 1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
     (line,) = axes.lines
     assert np.array_equal(line.get_xydata(), [[1, 2], [2, 4]])
     (band,) = axes.collections
     vertices = band.get_paths()[0].vertices
     assert {tuple(point) for point in vertices} >= {(1, 1), (1, 3), (2, 2), (2, 6)}
-    assert line.get_label() == "brc (n = 2)"
+    assert line.get_label() == "BRC (n = 2)"
 
 
 def test_long_curves_are_thinned(drawn: list[Figure]) -> None:
-    _, axes = new_figure()
+    axes = new_figure().add_subplot()
     draw_band(axes, "brc", [(range(13_500), np.zeros(13_500).tolist())])
     assert MOST_POINTS <= len(axes.lines[0].get_xdata()) < 2 * MOST_POINTS
 
@@ -58,7 +58,7 @@ def test_each_panel_has_its_curves_in_the_same_colours_and_the_published_points(
     file = draw_curves(tmp_path / "accuracy", curves, marks, x_label="length", y_label="accuracy", unit=True)
     one, two = drawn[0].axes
     assert [axes.get_title() for axes in (one, two)] == list(curves)
-    assert colour_of(one, "gru") == colour_of(two, "gru") != colour_of(one, "brc")
+    assert colour_of(one, "GRU") == colour_of(two, "GRU") == to_hex(LOOKS["gru"].colour) != colour_of(one, "BRC")
     assert [60.0, 0.59] in [line.get_xydata()[0].tolist() for line in one.lines if len(line.get_xdata()) == 1]
     assert file.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in file.with_suffix(".svg").read_text()
@@ -72,12 +72,12 @@ def test_bars_are_means_with_a_dot_for_each_run(tmp_path: Path, drawn: list[Figu
     draw_bars(tmp_path / "bars", metrics)
     accuracy, loss = drawn[0].axes
     assert [bar.get_height() for bar in accuracy.patches] == [pytest.approx(0.6), 0.4]
-    assert [label.get_text() for label in accuracy.get_xticklabels()] == ["brc\nn = 2", "gru\nn = 1"]
+    assert [label.get_text() for label in accuracy.get_xticklabels()] == ["BRC\nn = 2", "GRU\nn = 1"]
     heights = [value for line in accuracy.lines if line.get_marker() == "." for value in line.get_ydata()]
     assert heights == [0.5, 0.7, 0.4]
     assert [line.get_ydata()[0] for line in accuracy.lines if line.get_marker() == "D"] == [0.92]
     assert not [line for line in loss.lines if line.get_marker() == "D"]
-    assert re.search("published", drawn[0].get_suptitle())
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["one run", "published"]
 
 
 def test_smoothing_keeps_the_steps_at_which_windows_end() -> None:
@@ -87,7 +87,21 @@ def test_smoothing_keeps_the_steps_at_which_windows_end() -> None:
     assert values == moving_average(ys, 2).tolist()
 
 
-def test_runs_without_a_step_in_common_leave_an_empty_figure(tmp_path: Path) -> None:
-    runs = [([1], [0.5]), ([3], [0.4])]
-    file = draw_curves(tmp_path / "loss", {"": {"cell": runs}}, {}, x_label="step", y_label="loss", log=True)
-    assert file.exists()
+def test_a_legend_covers_no_curve(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw_curves(tmp_path / "loss", {"": {"brc": [([0, 1], [1.0, 0.5])]}}, {}, x_label="step", y_label="loss")
+    (figure,) = drawn
+    (legend,) = figure.legends
+    assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
+
+
+def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = [([1, 2], [0.5, 0.4]), ([3], [0.4])]
+    draw_curves(tmp_path / "loss", {"": {"brc": runs}}, {}, x_label="step", y_label="loss", log=True)
+    lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
+    assert [line.get_xydata().tolist() for line in lines] == [[[1, 0.5], [2, 0.4]], [[3, 0.4]]]
+
+
+def test_losses_that_reach_zero_or_below_have_a_linear_axis(tmp_path: Path, drawn: list[Figure]) -> None:
+    for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "log")):
+        draw_curves(tmp_path / "l", {"": {"brc": [([0, 1], losses)]}}, {}, x_label="step", y_label="loss", log=True)
+        assert drawn[-1].axes[0].get_yscale() == scale

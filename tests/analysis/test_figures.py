@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +32,10 @@ def test_a_run_is_drawn(tmp_path: Path) -> None:
     assert [file.name for file in files] == ["loss.png", "accuracy_by_length.png"]
     for file in files:
         assert file.read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in file.with_suffix(".svg").read_text()
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [float("nan")] * 3])
+def test_a_loss_that_was_never_measured_twice_has_no_figure(tmp_path: Path, losses: list[float]) -> None:
+    assert draw_run(tmp_path, "brc", {"train/loss": (list(range(len(losses))), losses)}, {}) == []
+    assert not list(tmp_path.iterdir())

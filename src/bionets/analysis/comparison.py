@@ -1,4 +1,4 @@
-"""The figures of a comparison: curves with bands, and bars, a panel for each way of comparing. Files, never windows.
+"""The figures of a comparison: curves with bands, and bars, a panel for each way of comparing.
 
 A comparison is ``panel title -> label -> one entry for each run``; a label has one colour in all panels, and the
 published figures stand beside ours as hollow diamonds.
@@ -7,14 +7,18 @@ published figures stand beside ours as hollow diamonds.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import moving_average
+from bionets.analysis.figures import moving_average
+from bionets.analysis.style import COLUMN, Look, ink, label_of, legend_below, looks, name_of, new_figure, save, styled
 
 Curve = tuple[Sequence[float], Sequence[float]]
 Curves = Mapping[str, Mapping[str, Sequence[Curve]]]
@@ -24,75 +28,98 @@ Values = Mapping[str, Mapping[str, Sequence[float]]]
 Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 """panel -> label -> a published point (x, y)"""
 
-FORMATS = ("png", "svg")
 MOST_COLUMNS = 3
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
-PUBLISHED: dict[str, Any] = {"marker": "D", "markersize": 6, "markerfacecolor": "white", "linestyle": "none"}
+PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "linestyle": "none", "zorder": 3}
+HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
+ERROR = "mean ± standard error"
 
 
+@styled
 def draw_curves(
     stem: Path, curves: Curves, marks: Marks, *, x_label: str, y_label: str, log: bool = False, unit: bool = False
 ) -> Path:
-    """The mean of each label's curves in a band of one standard error; returns the first file. ``log`` and ``unit``
-    (from 0 to 1) say what the y axis is.
+    """The mean of each label's curves in a band of one standard error, as png and svg; returns the png. ``log`` (where
+    all values are above 0) and ``unit`` (from 0 to 1) say what the y axis is.
     """
-    colours = _colours(curves)
-    figure, panels = _panels(list(curves), len(curves))
+    chosen = looks(label for labels in curves.values() for label in labels)
+    figure, panels = _panels(list(curves))
+    handles: dict[str, Artist] = {}
     for axes, (panel, labels) in zip(panels, curves.items(), strict=False):
         for label, runs in labels.items():
-            draw_band(axes, label, runs, colours[label])
+            handles.setdefault(label, draw_band(axes, label, runs, chosen[label]))
         for label, (x, y) in marks.get(panel, {}).items():
-            axes.plot([x], [y], color=colours.get(label, "black"), zorder=3, **PUBLISHED)
-        if log and any(np.size(line.get_xdata()) for line in axes.lines):  # runs may have no step in common
+            axes.plot([x], [y], color=chosen[label].colour if label in chosen else ink(), **PUBLISHED)
+        if log and all(np.all(np.asarray(ys) > 0) for runs in labels.values() for _, ys in runs):
             axes.set_yscale("log")
         if unit:
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(x_label)
-        handles, _ = axes.get_legend_handles_labels()
-        if marks.get(panel):
-            handles.append(Line2D([], [], color="black", label="published", **PUBLISHED))
-        axes.legend(handles=handles, fontsize="small")
     panels[0].set_ylabel(y_label)
-    return _save(figure, stem)
+    for label, handle in handles.items():
+        if len({len(labels[label]) for labels in curves.values() if label in labels}) > 1:
+            handle.set_label(name_of(label))
+    published = [Line2D([], [], color=ink(), label="published", **PUBLISHED)] if any(marks.values()) else []
+    legend_below(figure, [*handles.values(), *published])
+    return save(figure, _png(stem), ERROR)
 
 
+@styled
 def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mapping[str, float]]]]) -> Path:
     """A row of panels for each metric: bars of the means with one standard error, a dot for each run, and published
     values (``metric -> (ours, panel -> label -> published)``).
     """
     widest = max(len(ours) for ours, _ in metrics.values())
-    figure = Figure(figsize=(4.6 * widest + 0.6, 3.2 * len(metrics)), layout="constrained")
+    most = max(len(labels) for ours, _ in metrics.values() for labels in ours.values())
+    figure = new_figure(max(COLUMN, 0.55 * most + 0.6) * widest, 1.9 * len(metrics) + 0.4)
     rows = figure.subplots(len(metrics), widest, squeeze=False, sharey="row")
+    small = rcParams["lines.markersize"] / 2
     for row, (metric, (ours, published)) in zip(rows, metrics.items(), strict=True):
-        colours = _colours(ours)
+        chosen = looks(label for labels in ours.values() for label in labels)
         for axes in row[len(ours) :]:
             axes.set_axis_off()
         for axes, (panel, labels) in zip(row, ours.items(), strict=False):
             for at, (label, values) in enumerate(labels.items()):
                 error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
-                axes.bar(at, np.mean(values), yerr=error, color=colours[label], alpha=0.7, capsize=4, width=0.65)
+                bar = {"color": chosen[label].colour, "ecolor": ink(), "capsize": 3, "width": 0.65}
+                bar |= {"alpha": 0.7, "hatch": HATCHES[chosen[label].dash], "edgecolor": rcParams["axes.facecolor"]}
+                axes.bar(at, np.mean(values), yerr=error, **bar)
                 spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
-                axes.plot(at + np.asarray(spread), values, ".", color="0.2", markersize=4)
+                axes.plot(at + np.asarray(spread), values, ".", color=ink(), markersize=small)
                 if label in published.get(panel, {}):
-                    axes.plot([at + 0.25], [published[panel][label]], color="black", zorder=3, **PUBLISHED)
-            axes.set_xticks(range(len(labels)), [f"{label}\nn = {len(values)}" for label, values in labels.items()])
+                    axes.plot([at + 0.25], [published[panel][label]], color=ink(), **PUBLISHED)
+            names = [f"{name_of(label)}\nn = {len(values)}" for label, values in labels.items()]
+            axes.set_xticks(range(len(labels)), names)
             axes.set_title(panel)
-        row[0].set_ylabel(metric)
-    marks = ", ◇ published" if any(any(known.values()) for _, known in metrics.values()) else ""
-    return _save(figure, stem, f"mean ± standard error, a dot for each run{marks}")
+        row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
+    handles = [Line2D([], [], color=ink(), marker=".", linestyle="none", label="one run")]
+    if any(any(known.values()) for _, known in metrics.values()):
+        handles.append(Line2D([], [], color=ink(), label="published", **PUBLISHED))
+    legend_below(figure, handles)
+    return save(figure, _png(stem), ERROR)
 
 
-def draw_band(axes: Axes, label: str, curves: Sequence[Curve], colour: str | None = None) -> None:
-    """The mean of several curves over the x that all of them have, and a band of one standard error around it."""
+def draw_band(axes: Axes, label: str, curves: Sequence[Curve], look: Look | None = None) -> Line2D:
+    """The mean of several curves over the x that all of them have, and a band of one standard error around it; where
+    they share fewer than two, each curve by itself. Returns a line for the legend.
+    """
+    look = look or looks([label])[label]
+    how: dict[str, Any] = {"color": look.colour, "linestyle": look.dash}
+    name = f"{name_of(label)} (n = {len(curves)})"
     by_x = [dict(zip(xs, ys, strict=True)) for xs, ys in curves]
     shared = sorted(set.intersection(*map(set, by_x)))
+    if len(shared) < 2 and len(set.union(*map(set, by_x))) > len(shared):
+        lines = [axes.plot(xs, ys, linewidth=0.6, marker=_marker(xs), **how)[0] for xs, ys in curves]
+        lines[0].set_label(name)
+        return lines[0]
     shared = shared[:: max(1, len(shared) // MOST_POINTS)]
     values = np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64)
     mean = values.mean(0)
-    (line,) = axes.plot(shared, mean, label=f"{label} (n = {len(curves)})", color=colour)
+    (line,) = axes.plot(shared, mean, label=name, marker=_marker(shared), **how)
     if len(curves) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(curves))
-        axes.fill_between(shared, mean - error, mean + error, color=line.get_color(), alpha=0.25, linewidth=0)
+        axes.fill_between(shared, mean - error, mean + error, color=look.colour, alpha=0.25, linewidth=0)
+    return line
 
 
 def smoothed(curves: Curves, window: int) -> dict[str, dict[str, list[Curve]]]:
@@ -106,31 +133,24 @@ def smoothed(curves: Curves, window: int) -> dict[str, dict[str, list[Curve]]]:
     }
 
 
-def _colours(panels: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
-    labels = dict.fromkeys(label for each in panels.values() for label in each)
-    return {label: f"C{index % 10}" for index, label in enumerate(labels)}
+def _marker(xs: Sequence[float]) -> str | None:
+    """A point alone makes no line."""
+    return "o" if len(xs) == 1 else None
 
 
-def _panels(titles: Sequence[str], number: int) -> tuple[Figure, list[Axes]]:
+def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    number = len(titles)
     columns = min(number, MOST_COLUMNS)
     rows = math.ceil(number / columns)
-    size = (7.0, 4.2) if number == 1 else (4.6 * columns + 0.4, 3.8 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(COLUMN if number == 1 else 2.5 * columns, 2.6 if number == 1 else 2.2 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     panels = [axes for row in grid for axes in row]
     for axes in panels[number:]:
         axes.set_axis_off()
     for axes, title in zip(panels, titles, strict=False):
         axes.set_title(title)
-    return figure, panels
+    return figure, panels[:number]
 
 
-def _save(figure: Figure, stem: Path, title: str = "mean ± standard error") -> Path:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize="medium", color="0.4")
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    files = [stem.with_suffix(f".{kind}") for kind in FORMATS]
-    for file in files:
-        figure.savefig(file, dpi=150)
-    return files[0]
+def _png(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}.png")

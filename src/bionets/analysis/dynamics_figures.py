@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from bionets.analysis.dynamics import FixedPoint
+from bionets.analysis.style import faint, legend_of
 
 __all__ = [
     "draw_bifurcation",
@@ -25,7 +26,7 @@ def draw_bistable_share(axes: Axes, shares: Mapping[str, Tensor]) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("time step")
     axes.set_ylabel("share of bistable units (a > 1)")
-    axes.legend(frameon=False)
+    legend_of(axes)
 
 
 def draw_bifurcation(axes: Axes, points: Sequence[tuple[float, float, bool]], label: str) -> None:
@@ -38,7 +39,7 @@ def draw_bifurcation(axes: Axes, points: Sequence[tuple[float, float, bool]], la
             axes.scatter(factors, values, s=10, facecolors=face, edgecolors="C0", label=name)
     axes.set_xlabel("input")
     axes.set_ylabel(label)
-    axes.legend(frameon=False)
+    legend_of(axes)
 
 
 def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label: str) -> None:
@@ -47,7 +48,7 @@ def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label
     axes.plot(factors, down, color="C1", label="falling input")
     axes.set_xlabel("input")
     axes.set_ylabel(label)
-    axes.legend(frameon=False)
+    legend_of(axes)
 
 
 def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
@@ -60,7 +61,7 @@ def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("memory half-life (time steps)")
     axes.set_ylabel("units")
-    axes.legend(frameon=False)
+    legend_of(axes)
 
 
 def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint]) -> None:
@@ -69,7 +70,7 @@ def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint])
     _, _, components = torch.linalg.svd(visited - mean, full_matrices=False)
     plane = components[:2].mT if components.size(0) > 1 else torch.cat((components.mT, 0 * components.mT), 1)
     first, second = ((visited - mean) @ plane).T
-    axes.scatter(first, second, s=3, color="0.75", label="visited states")
+    axes.scatter(first, second, s=3, color=faint(), rasterized=True, label="visited states")
     for stable, name in ((True, "stable fixed points"), (False, "unstable fixed points")):
         chosen = [point.state for point in points if point.stable == stable]
         if chosen:
@@ -78,4 +79,4 @@ def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint])
             axes.scatter(first, second, s=40, facecolors=face, edgecolors="C0", label=name)
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
-    axes.legend(frameon=False)
+    legend_of(axes)

@@ -1,56 +1,69 @@
-"""The figures of a run: loss curves with their moving average, accuracy by length. Files, never windows."""
+"""The figures of a run: loss curves with their moving average, accuracy by length."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from bionets.analysis.style import faint, ink, label_of, legend_of, looks, new_figure, save, styled
 
 Floats = NDArray[np.float64]
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 Tests = Mapping[str, Mapping[str, float]]
 
 WINDOW, SHORT_WINDOW = 100, 20  # steps in a moving average; the short one for runs of less than ten long windows
-LENGTHS, EVERY_BIT_RIGHT = "length of both numbers together, in bits", "sequences with every bit right"
+LENGTHS, EVERY_BIT_RIGHT = "length of both numbers together (bits)", "sequences with all bits right (share)"
 
 
-def draw_run(directory: Path, title: str, series: Series, tests: Tests) -> list[Path]:
-    """All figures of one run, as png files in ``directory``: the losses, and accuracy by length where there are
-    several lengths.
+@styled
+def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: str = "") -> list[Path]:
+    """All figures of one run, as png and svg in ``directory``: the losses, and accuracy by length where there are
+    several lengths. The curves have the colour of the model. Returns the png files.
     """
-    files = []
-    if "train/loss" in series:
-        figure, axes = new_figure()
-        draw_losses(axes, series)
-        files.append(save(figure, axes, directory / "loss", title))
+    files, colour = [], looks([model])[model].colour if model else "C0"
+    losses = {name: finite(*series[name]) for name in ("train/loss", "val/loss") if name in series}
+    if any(len(steps) > 1 for steps, _ in losses.values()):
+        figure = new_figure()
+        draw_losses(figure.add_subplot(), losses, colour)
+        files.append(save(figure, directory / "loss.png", title))
     lengths, accuracies = by_length(tests, "accuracy")
     if len(lengths) > 1:
-        figure, axes = new_figure()
-        axes.plot(lengths, accuracies)
+        figure = new_figure()
+        axes = figure.add_subplot()
+        axes.plot(lengths, accuracies, marker="o", color=colour)
         label_accuracy_by_length(axes)
-        files.append(save(figure, axes, directory / "accuracy_by_length", title))
+        files.append(save(figure, directory / "accuracy_by_length.png", title))
     return files
 
 
-def draw_losses(axes: Axes, series: Series) -> None:
-    """Training loss of every step, its moving average, and the validation loss, on a logarithmic axis."""
-    steps, losses = series["train/loss"]
-    window = window_for(len(losses))
-    axes.plot(steps, losses, color="0.8", linewidth=0.5, label="training loss, each step")
-    axes.plot(
-        steps[window - 1 :],
-        moving_average(losses, window),
-        color="C0",
-        label=f"training loss, mean over {window} steps",
-    )
+def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
+    """Training loss of every step, its moving average, and the validation loss; on a logarithmic axis where all are
+    above 0.
+    """
+    if "train/loss" in series:
+        steps, losses = series["train/loss"]
+        window = window_for(len(losses))
+        axes.plot(
+            steps, losses, color=faint(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
+        )
+        mean = moving_average(losses, window)
+        axes.plot(steps[window - 1 :], mean, color=colour, label=f"training, mean over {window} steps")
     if "val/loss" in series:
-        axes.plot(*series["val/loss"], color="C1", label="validation loss")
-    axes.set_yscale("log")
-    axes.set_xlabel("step")
+        steps, losses = series["val/loss"]
+        axes.plot(steps, losses, color=ink(), label="validation", marker="o" if len(steps) < 20 else None, markersize=3)
+    if all(value > 0 for _, values in series.values() for value in values):
+        axes.set_yscale("log")
+    axes.set_xlabel(label_of("step"))
     axes.set_ylabel("loss")
-    axes.legend()
+    legend_of(axes)
+
+
+def finite(xs: Sequence[int], ys: Sequence[float]) -> tuple[list[int], list[float]]:
+    """The points of a curve that can be drawn."""
+    kept = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
+    return [x for x, _ in kept], [y for _, y in kept]
 
 
 def label_accuracy_by_length(axes: Axes) -> None:
@@ -77,17 +90,3 @@ def window_for(steps: int) -> int:
 def moving_average(values: Sequence[float], window: int) -> Floats:
     """Means over ``window`` neighbours: ``len(values) - window + 1`` of them, the first at index ``window - 1``."""
     return np.convolve(np.asarray(values, dtype=np.float64), np.full(window, 1 / window), mode="valid")
-
-
-def new_figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def save(figure: Figure, axes: Axes, stem: Path, title: str) -> Path:
-    axes.set_title(title)
-    axes.spines[["top", "right"]].set_visible(False)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    file = stem.with_suffix(".png")
-    figure.savefig(file, dpi=150)
-    return file

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
+
+from bionets.analysis.style import PAGE, new_figure, save, styled
 
 __all__ = ["draw_filters"]
 
 
+@styled
 def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels: Tensor, title: str) -> Path:
-    """The weights ``[N, C·H·W]`` of all neurons side by side, sorted by their labels ``[N]``, as a png file.
+    """The weights ``[N, C·H·W]`` of all neurons side by side, sorted by their labels ``[N]``, as png and svg.
 
     ``shape`` is (C, H, W); weights from several channels are added up. A gap divides the filters, whose brightest
     weight is that of the whole figure.
@@ -26,12 +28,9 @@ def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels
     for n, image in enumerate(images.numpy()):
         top, left = n // columns * (height + 1), n % columns * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    figure = Figure(figsize=(8, 6.8 * rows * height / (columns * width) + 0.4), layout="constrained")
+    figure = new_figure(PAGE, 6 * rows * height / (columns * width) + 0.4)
     axes = figure.add_subplot()
     picture = axes.imshow(sheet, cmap="magma", interpolation="nearest", vmin=0)
     axes.set_axis_off()
-    figure.colorbar(picture, ax=axes, shrink=0.5, label="weight")
-    figure.suptitle(f"{title}: weights of {len(images)} neurons, in the order of their labels")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
-    return file
+    figure.colorbar(picture, ax=axes, shrink=0.5, label="synaptic weight")
+    return save(figure, file, f"{title}: weights of {len(images)} neurons, in the order of their labels")

@@ -1,10 +1,11 @@
-"""Pictures of a spatial network: where its neurons are, whose they are, what connects them, and how they got there."""
+"""Figures of a spatial network: where its neurons are, whose they are, what connects them, and how they got there."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -13,21 +14,23 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bionets.analysis.style import PALETTE, ink, legend_below, name_of, new_figure, save, styled
 from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
 __all__ = ["draw_activations", "draw_film", "draw_positions"]
 
-COLOURS = [f"C{i}" for i in range(10)]
+COLOURS = [f"C{i}" for i in range(len(PALETTE))]
 CONNECTIONS = 300  # drawn of each layer, the strongest
 FRAMES_PER_SECOND = 8
 
 
+@styled
 def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence[str], title: str) -> Path:
     """A panel for each layer: its neurons, coloured by the task that they belong to, and the strongest connections
     that enter them from the layer before, whose neurons are hollow. A connection between neurons of one task has the
-    task's colour, any other is black.
+    task's colour, any other that of the text.
     """
     layers, task_of = spatial_layers(network), [each.numpy() for each in owners(masks)]
     figure, panels = _panels(len(layers))
@@ -38,33 +41,39 @@ def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence
         _scatter(axes, _plane(layer), task_of[i])
         axes.set_title(_name_of(i, len(layers)))
     _square(panels, [_plane(layer) for layer in layers])
-    _legend(figure, names, title)
-    return _save(figure, file)
+    _legend(figure, names)
+    return save(figure, file, title)
 
 
+@styled
 def draw_activations(
-    file: Path, network: nn.Module, activations: Sequence[Tensor], names: Sequence[str], title: str
+    file: Path,
+    network: nn.Module,
+    activations: Sequence[Tensor],
+    names: Sequence[str],
+    title: str,
+    quantity: str = "activation",
 ) -> Path:
     """A row for each task, a panel for each layer: the neurons in their places, the darker the more strongly the task
-    drives them.
+    drives them; ``quantity`` labels the colour bar.
     """
     layers = spatial_layers(network)
-    figure = Figure(figsize=(3.6 * len(layers), 3.4 * len(names)), layout="constrained")
+    figure = new_figure(2.3 * len(layers), 2.2 * len(names) + 0.6)
     grid = figure.subplots(len(names), len(layers), squeeze=False, sharex=True, sharey=True)
     for i, layer in enumerate(layers):
         strongest = float(activations[i].max()) or 1.0
         for task, name in enumerate(names):
             axes = grid[task, i]
             picture = axes.scatter(
-                *_plane(layer).T, c=activations[i][task].numpy(), s=30, cmap="magma_r", vmin=0, vmax=strongest
+                *_plane(layer).T, c=activations[i][task].numpy(), s=12, cmap="magma_r", vmin=0, vmax=strongest
             )
-            axes.set_title(f"{_name_of(i, len(layers))}, {name}", fontsize="medium")
-        figure.colorbar(picture, ax=list(grid[:, i]), location="bottom", shrink=0.8)
+            axes.set_title(f"{_name_of(i, len(layers))}, {name_of(name)}")
+        figure.colorbar(picture, ax=list(grid[:, i]), location="bottom", shrink=0.8, label=quantity)
     _square(list(grid.flat), [_plane(layer) for layer in layers])
-    figure.suptitle(title)
-    return _save(figure, file)
+    return save(figure, file, title)
 
 
+@styled
 def draw_film(
     file: Path, positions: Mapping[str, NDArray[Any]], masks: Split, names: Sequence[str], title: str
 ) -> Path:
@@ -75,18 +84,18 @@ def draw_film(
     """
     moves = [_in_plane(positions[f"layer_{i}"]) for i in range(len(masks))]
     task_of = [each.numpy() for each in owners(masks)]
-    figure, panels = _panels(len(moves), size=2.8)
-    dots = [_scatter(axes, move[0], task, size=16) for axes, move, task in zip(panels, moves, task_of, strict=True)]
+    figure, panels = _panels(len(moves), size=2.4)
+    dots = [_scatter(axes, move[0], task, size=10) for axes, move, task in zip(panels, moves, task_of, strict=True)]
     for i, axes in enumerate(panels):
-        axes.set_title(_name_of(i, len(moves)), fontsize="medium")
+        axes.set_title(_name_of(i, len(moves)))
     _square(panels, [move.reshape(-1, 2) for move in moves])
-    _legend(figure, names, "")
+    _legend(figure, names)
     heading = figure.suptitle(title)
 
     frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # rests at the end
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = PillowWriter(fps=FRAMES_PER_SECOND)
-    with writer.saving(figure, str(file), dpi=80):
+    with writer.saving(figure, str(file), dpi=100):
         for frame in frames:
             for dot, move in zip(dots, moves, strict=True):
                 dot.set_offsets(move[frame])
@@ -95,18 +104,19 @@ def draw_film(
     return file
 
 
-def _panels(layers: int, size: float = 4.2) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(size * layers, size * 1.3), layout="constrained")
+def _panels(layers: int, size: float = 2.6) -> tuple[Figure, list[Axes]]:
+    figure = new_figure(size * layers, size * 1.25)
     return figure, list(figure.subplots(1, layers, squeeze=False, sharex=True, sharey=True)[0])
 
 
-def _scatter(axes: Axes, places: NDArray[Any], task_of: NDArray[Any], hollow: bool = False, size: float = 30) -> Any:
+def _scatter(axes: Axes, places: NDArray[Any], task_of: NDArray[Any], hollow: bool = False, size: float = 14) -> Any:
     colours = [to_rgba(COLOURS[task % len(COLOURS)]) for task in task_of]
+    ground = rcParams["axes.facecolor"]
     if hollow:
         return axes.scatter(
-            places[:, 0], places[:, 1], s=size / 2, facecolors="white", edgecolors=colours, linewidths=0.8, zorder=2
+            places[:, 0], places[:, 1], s=size / 2, facecolors=ground, edgecolors=colours, linewidths=0.6, zorder=2
         )
-    return axes.scatter(places[:, 0], places[:, 1], s=size, c=colours, edgecolors="white", linewidths=0.4, zorder=3)
+    return axes.scatter(places[:, 0], places[:, 1], s=size, c=colours, edgecolors=ground, linewidths=0.3, zorder=3)
 
 
 def _draw_connections(
@@ -119,10 +129,10 @@ def _draw_connections(
     start, end = _plane(before), _plane(layer)
     lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
     colours = [
-        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else "black", alpha=alpha)
+        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else ink(), alpha=alpha)
         for i, j, alpha in zip(rows, columns, (0.8 * (strongest.values / most).sqrt()).tolist(), strict=True)
     ]
-    axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.8, zorder=1))
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.5, zorder=1))
 
 
 def _plane(layer: SpatialLayer) -> NDArray[Any]:
@@ -145,21 +155,14 @@ def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
         axes.set_xlim(middle[0] - half, middle[0] + half)
         axes.set_ylim(middle[1] - half, middle[1] + half)
         axes.set_aspect("equal")
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel("x")
+    panels[0].set_ylabel("y")
 
 
-def _legend(figure: Figure, names: Sequence[str], title: str) -> None:
-    for task, name in enumerate(names):
-        figure.axes[0].scatter([], [], c=COLOURS[task % len(COLOURS)], s=30, label=name)
-    figure.legend(loc="outside lower center", ncols=len(names), frameon=False)
-    figure.suptitle(title)
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    dots = [figure.axes[0].scatter([], [], c=COLOURS[k % len(COLOURS)], label=name_of(n)) for k, n in enumerate(names)]
+    legend_below(figure, dots)
 
 
 def _name_of(layer: int, layers: int) -> str:
     return "outputs" if layer == layers - 1 else f"layer {layer}"
-
-
-def _save(figure: Figure, file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
-    return file

@@ -1,4 +1,4 @@
-"""Pictures of a spiking network: its spikes, its membranes, its decays and thresholds. Files, never windows."""
+"""Figures of a spiking network: its spikes, its membranes, its decays and thresholds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,42 +10,44 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from bionets.analysis.spiking_activity import Activity, fires
+from bionets.analysis.style import PAGE, faint, ink, name_of, new_figure, save, styled
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
 __all__ = ["draw_membranes", "draw_parameters", "draw_raster"]
 
 MOST_NEURONS, MOST_TRACES = 200, 4
-RISING, FALLING = "0.1", "C3"
 
 
+@styled
 def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
     """The spikes of the first sequence, a panel for each spiking layer and a row for each neuron; negative spikes red.
     Of more than 200 neurons, every n-th.
     """
     spiking = {path: each for path, each in activity.items() if fires(network.get_submodule(path))}
-    figure, panels = stacked(len(spiking), 1.6)
+    figure, panels = stacked(len(spiking), 1.3)
     for axes, (path, each) in zip(panels, spiking.items(), strict=True):
         neurons = each.output[:, 0].flatten(1).cpu()
         every = -(-neurons.shape[1] // MOST_NEURONS)
         shown = neurons[:, ::every]
-        for sign, colour in ((1, RISING), (-1, FALLING)):
+        for sign, colour in ((1, ink()), (-1, "C3")):
             steps, rows = (shown * sign > 0).nonzero(as_tuple=True)
-            axes.scatter(steps, rows, s=3, marker="s", linewidths=0, color=colour)
+            axes.scatter(steps, rows, s=3, marker="s", linewidths=0, color=colour, rasterized=True)
         rate = float((neurons != 0).float().mean())
         which = f"one in {every} of {neurons.shape[1]}" if every > 1 else f"{neurons.shape[1]}"
         axes.set_ylim(-0.5, shown.shape[1] - 0.5)
         axes.set_yticks([])
-        axes.set_ylabel("neurons")
-        axes.set_title(f"{named(network, path)}: {which} neurons, {rate:.3f} spikes a step", fontsize=9, loc="left")
+        axes.set_ylabel("neuron")
+        axes.set_title(f"{named(network, path)}: {which} neurons, {rate:.3f} spikes per neuron and step", loc="left")
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
 
 
+@styled
 def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
     """The membranes of the first sequence after each step, a panel for each layer, of the few neurons that spike most
     (without spikes: whose membranes move most); dots mark the spikes. A dual membrane is drawn as its sum.
     """
     found = {path: each for path, each in activity.items() if membrane(each) is not None}
-    figure, panels = stacked(len(found), 1.9)
+    figure, panels = stacked(len(found), 1.4)
     for axes, (path, each) in zip(panels, found.items(), strict=True):
         voltage = membrane(each)
         assert voltage is not None
@@ -54,33 +56,34 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
         activity_of = output.count_nonzero(0).float() if spiking else voltage.std(0, correction=0)
         most = activity_of.topk(min(MOST_TRACES, voltage.shape[1])).indices
         for place, neuron in enumerate(most.tolist()):
-            axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=1)
+            axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=0.9)
             if spiking:
                 steps = output[:, neuron].nonzero()[:, 0]
-                axes.plot(steps, voltage[steps, neuron], "o", color=f"C{place}", markersize=4)
-        axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-        axes.set_ylabel("membrane")
-        axes.set_title(f"{named(network, path)}: {len(most)} of {voltage.shape[1]} neurons", fontsize=9, loc="left")
+                axes.plot(steps, voltage[steps, neuron], "o", color=f"C{place}", markersize=3)
+        axes.axhline(0, color=faint(), linewidth=0.6, zorder=0)
+        dots = ", dots are spikes" if spiking else ""
+        axes.set_ylabel("membrane\npotential")
+        axes.set_title(f"{named(network, path)}: {len(most)} of {voltage.shape[1]} neurons{dots}", loc="left")
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
 
 
+@styled
 def draw_parameters(file: Path, network: nn.Module, title: str) -> Path:
     """Histograms of all decays and of all thresholds, a row for each layer."""
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, SpikingLayer)]
     thresholds = [value for _, layer in layers for value in bound_values(layer, "threshold").values()]
     lowest, highest = (float(end) for end in torch.cat(thresholds or [torch.ones(1)]).aminmax())
     room = 0.05 * max(highest - lowest, 0.2)
-    figure = Figure(figsize=(7, 0.9 + 1.5 * len(layers)), layout="constrained")
+    figure = new_figure(PAGE, 0.7 + 1.3 * len(layers))
     panels = figure.subplots(len(layers), 2, squeeze=False)
     for row, (path, layer) in zip(panels, layers, strict=True):
         histogram(row[0], bound_values(layer, "decay"), (0.0, 1.0))
         histogram(row[1], bound_values(layer, "threshold"), (lowest - room, highest + room))
-        row[0].set_title(named(network, path), fontsize=9, loc="left")
+        row[0].set_title(named(network, path), loc="left")
         row[0].set_ylabel("neurons")
     panels[-1, 0].set_xlabel("decay per step")
     panels[-1, 1].set_xlabel("threshold")
-    figure.suptitle(title)
-    return save(figure, file)
+    return save(figure, file, title)
 
 
 def bound_values(layer: SpikingLayer, bound: str) -> dict[str, Tensor]:
@@ -91,11 +94,11 @@ def bound_values(layer: SpikingLayer, bound: str) -> dict[str, Tensor]:
 
 def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, float]) -> None:
     for name, each in values.items():
-        axes.hist(each.numpy(), bins=50, range=limits, alpha=0.6, label=name)
+        axes.hist(each.numpy(), bins=50, range=limits, alpha=0.6, label=name_of(name))
     if values:
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     else:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color="0.5")
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=faint())
     axes.set_xlim(limits)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
@@ -115,7 +118,7 @@ def named(network: nn.Module, path: str) -> str:
 
 def stacked(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of panels one above the other, over the same time."""
-    figure = Figure(figsize=(7, 0.9 + height * count), layout="constrained")
+    figure = new_figure(PAGE, 0.7 + height * count)
     return figure, [row[0] for row in figure.subplots(count, 1, squeeze=False, sharex=True)]
 
 
@@ -123,13 +126,4 @@ def finish(figure: Figure, panels: list[Axes], steps: int, file: Path, title: st
     panels[-1].set_xlabel("time step")
     panels[-1].set_xlim(-0.5, steps - 0.5)
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(title)
-    return save(figure, file)
-
-
-def save(figure: Figure, file: Path) -> Path:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
-    return file
+    return save(figure, file, title)

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from bionets.analysis.style import PAGE, ink, legend_below, looks, name_of, new_figure, save, styled
 
 __all__ = ["Bars", "draw_splits"]
 
@@ -18,6 +21,7 @@ ROWS = {
 GOALS = {"retention": 0.95, "other, through its outputs": 0.2}
 
 
+@styled
 def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: Sequence[str]) -> Path:
     """A column for each presentation; bars for each method, a colour for each group of runs. Dashed: the goals.
 
@@ -25,9 +29,9 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
         stem: of the files, written as png and svg.
         panels: presentation -> group of runs -> bars.
     """
-    figure = Figure(figsize=(3.2 * len(panels) + 1, 7.2), layout="constrained")
+    figure = new_figure(max(PAGE / 2, 2.4 * len(panels) + 0.6), 6.0)
     grid = figure.subplots(len(ROWS), len(panels), squeeze=False, sharey="row")
-    labels = list(dict.fromkeys(label for groups in panels.values() for label in groups))
+    colours = {label: look.colour for label, look in looks(label for g in panels.values() for label in g).items()}
     for column, (presentation, groups) in enumerate(panels.items()):
         for row, (quantity, name) in enumerate(ROWS.items()):
             axes = grid[row, column]
@@ -35,21 +39,18 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
             for k, (label, bars) in enumerate(groups.items()):
                 means, errors = np.array([bars[quantity][method] for method in methods]).T
                 places = np.arange(len(methods)) + (k - (len(groups) - 1) / 2) * width
-                axes.bar(places, means, width, yerr=errors, color=f"C{labels.index(label)}", error_kw={"linewidth": 1})
+                axes.bar(places, means, width, yerr=errors, color=colours[label], error_kw={"linewidth": 1})
             if quantity in GOALS:
-                axes.axhline(GOALS[quantity], color="0.4", linestyle="--", linewidth=0.8)
+                axes.axhline(GOALS[quantity], color=ink(), linestyle="--", linewidth=0.8)
                 axes.set_ylim(0, 1.05)
             else:
-                axes.axhline(0, color="0.4", linewidth=0.8)
+                axes.axhline(0, color=ink(), linewidth=0.8)
             axes.set_xticks(range(len(methods)), methods if row == len(ROWS) - 1 else [], rotation=30, ha="right")
-            axes.spines[["top", "right"]].set_visible(False)
             if row == 0:
-                axes.set_title(presentation)
+                axes.set_title(name_of(presentation))
             if column == 0:
                 axes.set_ylabel(name)
-    handles = [grid[0, 0].bar([0], [0], color=f"C{k}", label=label) for k, label in enumerate(labels)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    for kind in ("svg", "png"):
-        figure.savefig(stem.with_suffix(f".{kind}"), dpi=150)
-    return stem.with_suffix(".png")
+    handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
+    goal = Line2D([], [], color=ink(), linestyle="--", linewidth=0.8, label="goal")
+    legend_below(figure, [*handles, goal], columns=2)
+    return save(figure, stem.with_name(f"{stem.name}.png"))

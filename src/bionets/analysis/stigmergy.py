@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from bionets.analysis.style import PAGE, new_figure, save, styled
 from bionets.layers import StigmergicMemory
 
 __all__ = ["MemoryTrace", "draw_memory", "trace_memory"]
@@ -30,21 +30,21 @@ def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
     return MemoryTrace(*layer.marks_and_ticks(x, before), memories)
 
 
+@styled
 def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
-    """The input ``[T, input_size]``, marks, ticks and memory side by side, time running downwards, as a png file."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    """The input ``[T, input_size]``, marks, ticks and memory side by side, time running downwards, as png and svg."""
+    figure = new_figure(PAGE, 2.8)
     panels = figure.subplots(1, 4, sharey=True)
     deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)
+    units = {"input": "value", "marks": "added per step", "ticks": "removed per step", "memory": "level"}
     scales = {"input": 1.0, "marks": deposits, "ticks": deposits, "memory": None}
-    for axes, (name, highest), values in zip(panels, scales.items(), (x, *trace), strict=True):
-        shades = {"vmin": 0, "vmax": highest, "cmap": "magma"} if name != "memory" else {"cmap": "magma"}
+    for axes, (name, unit), values in zip(panels, units.items(), (x, *trace), strict=True):
+        lowest = None if name == "memory" else 0
+        shades = {"vmin": lowest, "vmax": scales[name], "cmap": "magma"}
         picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", **shades)
-        figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8, label=unit)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.set_title(name)
-        axes.set_xlabel("pixel" if name == "input" else "cell")
+        axes.set_xlabel("input element" if name == "input" else "memory cell")
     panels[0].set_ylabel("time step")
-    figure.suptitle(title)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
-    return file
+    return save(figure, file, title)

@@ -7,12 +7,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bionets.analysis.style import STYLES
 from bionets.experiment.comparison.figures import draw
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import LeftOut, Run, changes, matching, read_folders, readable
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
 from bionets.experiment.errors import UserError, did_you_mean
+from bionets.experiment.figure_style import figure_style
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
@@ -55,8 +57,9 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
         console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
-    for file in draw(directory, groups, rows, by, config["curves"]):
-        console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
+    with figure_style(config["style"]):
+        for file in draw(directory, groups, rows, by, config["curves"]):
+            console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)
     if config["report"] == "wandb":
         write_report(console, groups, rows, by)
@@ -66,7 +69,12 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 def refuse_unknown(config: dict[str, Any]) -> None:
     if not isinstance(config["where"], dict | None):
         raise UserError(f"where={config['where']} is not understood: say where={{task.length:300,model.num_layers:2}}")
-    for key, known in (("source", ("folders", "wandb")), ("report", (None, "wandb")), ("wandb", (None, "sync"))):
+    for key, known in (
+        ("source", ("folders", "wandb")),
+        ("report", (None, "wandb")),
+        ("wandb", (None, "sync")),
+        ("style", tuple(STYLES)),
+    ):
         if config[key] not in known:
             offered = " or ".join(f"{key}={'null' if choice is None else choice}" for choice in known)
             raise UserError(f"{key}={config[key]} is unknown: choose {offered}")

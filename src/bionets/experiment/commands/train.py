@@ -15,6 +15,7 @@ from bionets.analysis.figures import draw_run
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.errors import Pruned, UserError, one_line
+from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, mirrored
 from bionets.experiment.run import environment
@@ -29,7 +30,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.report import print_results, print_stopped, title_of
+from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
@@ -49,7 +50,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     HydraConfig.instance().cfg = None
     quieten()
     environment.keep_large_buffers()
-    with fast_dev_run(runs) as runs:
+    with figure_style(hydra_config.style), fast_dev_run(runs) as runs:
         return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
 
 
@@ -106,8 +107,9 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 run_to_the_end(trainer, model, task, folder)
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
-                    draw_run(folder.figures, title_of(config), read_metrics(folder.metrics_file), result["tests"])
-                    model.eval().draw(folder.figures, title_of(config), first_test_batch(model, task))
+                    series, name = read_metrics(folder.metrics_file), config["model"]["name"]
+                    draw_run(folder.figures, figure_title(config), series, result["tests"], name)
+                    model.eval().draw(folder.figures, figure_title(config), first_test_batch(model, task))
                 for mirror in mirrors:
                     mirror.write_result(result, folder)
                 folder.write_result(result)

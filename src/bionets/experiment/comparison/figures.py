@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
 from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, window_for
+from bionets.analysis.style import label_of, name_of
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.run.metrics_file import Series
 
@@ -24,13 +25,13 @@ def draw(
     series = {run.place: run.curves() for group in groups for run in group.runs}
     for name in _chosen(series.values(), curves):
         found = _collect(groups, by, partial(_curve, series, name))
-        file, label = directory / name.replace("/", "_").replace("train_", ""), name.replace("/", " ")
+        file, label = directory / name.replace("/", "_").replace("train_", ""), label_of(name)
         if name == "train/loss":
             window = window_for(min(len(ys) for of in found.values() for runs in of.values() for _, ys in runs))
             found = smoothed(found, window)
             label = f"training loss, mean over {window} steps"
         marks = _marks(groups, by, f"{name}_step_")
-        files.append(draw_curves(file, found, marks, x_label="step", y_label=label, log="loss" in name))
+        files.append(draw_curves(file, found, marks, x_label=label_of("step"), y_label=label, log="loss" in name))
     accuracies = _collect(groups, by, _accuracy_by_length)
     if accuracies:
         marks = _marks(groups, by, "test/accuracy_length_")
@@ -43,7 +44,7 @@ def _bars(directory: Path, rows: Sequence[Row], by: Sequence[str]) -> Path:
     metrics: dict[str, tuple[dict[str, dict[str, tuple[float, ...]]], dict[str, dict[str, float]]]] = {}
     for row in rows:
         ours, known = metrics.setdefault(row.metric, ({}, {}))
-        panel = panel_title(row.group.panel, by)
+        panel = title_of_panel(row.group.panel, by)
         ours.setdefault(panel, {})[row.group.label] = row.values
         if row.published is not None:
             known.setdefault(panel, {})[row.group.label] = row.published
@@ -69,7 +70,7 @@ def _collect(
     for group in groups:
         curves = [each for run in group.runs if (each := curve(run)) is not None]
         if curves:
-            found.setdefault(panel_title(group.panel, by), {})[group.label] = curves
+            found.setdefault(title_of_panel(group.panel, by), {})[group.label] = curves
     return found
 
 
@@ -89,5 +90,9 @@ def _marks(groups: Sequence[Group], by: Sequence[str], prefix: str) -> Marks:
         for name, value in group.published.items():
             if name.startswith(prefix):
                 point = (float(name.removeprefix(prefix)), value)
-                marks.setdefault(panel_title(group.panel, by), {})[group.label] = point
+                marks.setdefault(title_of_panel(group.panel, by), {})[group.label] = point
     return marks
+
+
+def title_of_panel(panel: Sequence[str], by: Sequence[str]) -> str:
+    return name_of(panel_title(panel, by))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bionets.analysis.style import name_of
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
@@ -90,3 +91,8 @@ def config_dir() -> list[str]:
 
 def title_of(config: dict[str, Any]) -> str:
     return printable(f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}")
+
+
+def figure_title(config: dict[str, Any]) -> str:
+    """The same, with the names that papers use."""
+    return printable(f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}")

@@ -19,6 +19,7 @@ class Analyse:
         by: with runs, the config keys that tell groups apart, beside task.presentation.
         data: test or val: the images on which activations are recorded and splits scored.
         reduction: what is recorded of an activation: its variance, or the mean of its size.
+        style: of the figures: paper (one column wide), slides or dark.
         film: with plot, also a film of the positions during training.
         checkpoint: best or last.
         seed: of what is random: the split by probability, and the clusters.
@@ -34,6 +35,7 @@ class Analyse:
     by: list[str] = field(default_factory=list)
     data: str = "test"
     reduction: str = "variance"
+    style: str = "paper"
     film: bool = True
     checkpoint: str = "best"
     seed: int = 0

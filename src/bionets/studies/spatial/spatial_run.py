@@ -16,7 +16,7 @@ from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import family
 from bionets.experiment.run.recorded_arrays import read_arrays, write_npz
-from bionets.experiment.run.report import title_of
+from bionets.experiment.run.report import figure_title, title_of
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained
 from bionets.experiment.run.trust import require_trusted
@@ -147,29 +147,28 @@ class SpatialRun:
 
     def draw(self, methods: list[str], film: bool = True) -> list[Path]:
         """Positions and connections for each method, the strength of activations, and a film of the training."""
+        title = figure_title(self.config)
         files = [
             draw_positions(
                 self.directory / f"positions-{method}.png",
                 self.network,
                 self.split(method),
                 self.names,
-                f"{self.title}: {method}",
+                f"{title}: {method}",
             )
             for method in methods
         ]
         name = f"activations-{self.reduction}"
         what = "mean |activation|" if self.reduction == "mean" else "variance of the activation"
-        title = f"{self.title}: {what}"
-        files.append(
-            draw_activations(self.directory / f"{name}.png", self.network, self.activations, self.names, title)
-        )
+        file = self.directory / f"{name}.png"
+        files.append(draw_activations(file, self.network, self.activations, self.names, title, what))
         if film:
             moves = read_arrays(self.folder.path / "positions.npz")
             if any(values.ndim != 3 for name, values in moves.items() if name != "epoch"):
                 raise UserError(f"{self.folder.path / 'positions.npz'} holds no positions: restore it, or train again")
             method = methods[0] if methods else "greedy"
             file = self.directory / "positions.gif"
-            files.append(draw_film(file, moves, self.split(method), self.names, self.title))
+            files.append(draw_film(file, moves, self.split(method), self.names, title))
         return files
 
     def _neurons(self, methods: list[str]) -> str:

@@ -92,6 +92,7 @@ class Train:
         average_weights: 0.999 validates, tests and keeps an average over about the last 1,000 training steps.
         matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
         flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
+        style: of the figures: paper (one column wide), slides or dark.
         model: the network.
         task: the data, their loss and metrics.
         optimizer: any of torch.optim by name, as in optimizer.name=Adagrad.
@@ -108,6 +109,7 @@ class Train:
     average_weights: float | None = None
     matmul_precision: str = "highest"
     flush_denormals: bool = True
+    style: str = "paper"
     model: Any = MISSING
     task: Any = MISSING
     optimizer: Any = MISSING
@@ -149,6 +151,7 @@ class Compare:
         curves: names in metrics.csv; null for train/loss, val/loss and val/accuracy.
         output_dir: for the tables and figures.
         source: folders or wandb.
+        style: of the figures: paper (one column wide), slides or dark.
         report: wandb also writes a W&B report.
         wandb: sync sends the offline runs to W&B, and compares nothing.
     """
@@ -160,5 +163,6 @@ class Compare:
     curves: list[str] | None = None
     output_dir: str = "comparison"
     source: str = "folders"
+    style: str = "paper"
     report: str | None = None
     wandb: str | None = None

@@ -1,0 +1,16 @@
+"""The ``style`` key of train, compare and analyse."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bionets.analysis.style import STYLES, use_style
+from bionets.experiment.errors import UserError
+
+
+@contextmanager
+def figure_style(name: str) -> Iterator[None]:
+    """All figures that are drawn in here have this style; an unknown one is a UserError before anything is done."""
+    if name not in STYLES:
+        raise UserError(f"style={name} is unknown: choose {', '.join(STYLES)}")
+    with use_style(name):
+        yield
