@@ -23,6 +23,7 @@ __all__ = [
     "hysteresis_loop",
     "largest_lyapunov_exponent",
     "memory_half_life",
+    "settled",
     "state_map",
     "visited_states",
 ]
@@ -196,21 +197,35 @@ def hysteresis_loop(
 
 
 def bifurcation_diagram(
-    step: StateMap, direction: Tensor, factors: Sequence[float], unit: int, starts: int = 21
+    step: StateMap, direction: Tensor, factors: Sequence[float], unit: int, starts: int | Tensor = 21
 ) -> list[tuple[float, float, bool]]:
     """The fixed points of one element of the state as the input changes: (factor, value of the element, stable).
 
-    For each factor the input is factor·direction. Newton's method starts from zeros but for the element, which starts
-    at `starts` values between −1 and 1.
+    For each factor the input is factor·direction. Newton's method starts from `starts`, states `[K, N]`, and from those
+    that the map reaches from them; or, for a number, from zeros but for the element, which starts at so many values
+    between −1 and 1.
     """
-    N = step(torch.zeros(1, _size(step, direction)), direction).size(1)
-    begin = torch.zeros(starts, N, dtype=torch.float64)
-    begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
-    return [
-        (float(factor), float(point.state[unit]), point.stable)
-        for factor in factors
-        for point in find_fixed_points(step, factor * direction.double(), begin)
-    ]
+    if isinstance(starts, Tensor):
+        begin = starts.detach().double()
+    else:
+        N = step(torch.zeros(1, _size(step, direction)), direction).size(1)
+        begin = torch.zeros(starts, N, dtype=torch.float64)
+        begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
+    found = []
+    for factor in factors:
+        x = factor * direction.double()
+        near = torch.cat((begin, settled(step, x, begin))) if isinstance(starts, Tensor) else begin
+        points = find_fixed_points(step, x, near)
+        found += [(float(factor), float(point.state[unit]), point.stable) for point in points]
+    return found
+
+
+def settled(step: StateMap, x: Tensor, starts: Tensor, steps: int = 300) -> Tensor:
+    """The states that the map reaches from `starts` `[K, N]` under a constant input x `[I]`."""
+    s = starts.double()
+    for _ in range(steps):
+        s = step(s, x)
+    return s
 
 
 def memory_half_life(

@@ -57,11 +57,12 @@ def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
     finite = half_lives[half_lives.isfinite()].numpy()
     axes.hist(finite, bins=edges, color="C0")  # type: ignore[arg-type]
     beyond = int((~half_lives.isfinite()).sum())
-    axes.bar(edges[-1] * 1.3, beyond, width=edges[-1] * 0.4, color="C1", label=f"longer than {horizon} steps")
+    if beyond:
+        axes.bar(edges[-1] * 1.3, beyond, width=edges[-1] * 0.4, color="C1", label=f"longer than {horizon} steps")
+        legend_of(axes)
     axes.set_xscale("log")
     axes.set_xlabel("memory half-life (time steps)")
     axes.set_ylabel("units")
-    legend_of(axes)
 
 
 def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
 from bionets.models.optimization import (
@@ -50,6 +50,10 @@ class Model(LightningModule):
     def fits(cls, spec: TaskSpec) -> bool:
         """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
         return spec.kind in cls.accepts
+
+    def recurrent_layer(self) -> nn.Module | None:
+        """The layer with the interface of ``nn.GRU`` that ``method=dynamics`` analyses, or None."""
+        return None
 
     @property
     def task(self) -> Any:

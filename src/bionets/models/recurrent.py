@@ -68,3 +68,6 @@ class RecurrentModel(Model):
         if self.spec.last_step_only:
             output = output[-1]
         return self.readout(output)
+
+    def recurrent_layer(self) -> nn.Module:
+        return self.recurrent

@@ -1,4 +1,4 @@
-"""The assignment of neurons to tasks in trained spatial networks: one run, or many side by side."""
+"""The assignment of neurons to tasks in trained spatial networks, and the dynamics of a trained recurrent network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,8 @@ from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
 from bionets.experiment.commands.train import quieten
 from bionets.experiment.errors import UserError
+from bionets.experiment.figure_style import figure_style
+from bionets.experiment.run.dynamics_run import DynamicsRun, analyse_dynamics
 from bionets.experiment.run.trust import as_modules
 from bionets.studies.spatial.spatial_run import DATA, SpatialRun
 from bionets.studies.spatial.split_study import study
@@ -20,9 +22,10 @@ STEPS = ("record", "split", "score", "plot")
 
 
 def analyse(hydra_config: DictConfig) -> None:
-    """Record, split, score and draw one run, into its folder ``analysis/``; or score the splits of many runs, as a
-    table and a figure in ``output_dir``.
+    """Analyse one run into its folder ``analysis/``: with ``method=dynamics`` a recurrent network, else record, split,
+    score and draw a spatial one; or score the splits of many spatial runs, as a table and a figure in ``output_dir``.
     """
+    refuse_unknown("method", [hydra_config.method], ("spatial", "dynamics"))
     steps, methods = list(hydra_config.steps), list(hydra_config.methods)
     refuse_unknown("steps", steps, STEPS)
     refuse_unknown("methods", methods, METHODS)
@@ -31,14 +34,20 @@ def analyse(hydra_config: DictConfig) -> None:
     if (hydra_config.run is None) == (hydra_config.runs is None):
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
     quieten()
+    if hydra_config.method == "dynamics" and hydra_config.runs is not None:
+        raise UserError("method=dynamics analyses one run: name its folder with run=")
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
     options["trust"] = as_modules(hydra_config.trust)
     console = Console()
-    if hydra_config.runs is not None:
-        by, directory = list(hydra_config.by), Path(hydra_config.output_dir)
-        files = study(console, hydra_config.runs, methods, by, directory, options)
-    else:
-        files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
+    with figure_style(hydra_config.style):
+        if hydra_config.method == "dynamics":
+            chosen = {key: options[key] for key in ("checkpoint", "data_dir", "data", "trust")}
+            files = analyse_dynamics(console, DynamicsRun(hydra_config.run, unit=hydra_config.unit, **chosen))
+        elif hydra_config.runs is not None:
+            by, directory = list(hydra_config.by), Path(hydra_config.output_dir)
+            files = study(console, hydra_config.runs, methods, by, directory, options)
+        else:
+            files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
     for file in files:
         console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 

@@ -14,6 +14,8 @@ class Analyse:
     Args:
         run: the folder of one run, into whose folder analysis/ everything goes.
         runs: or a folder with runs in or below it, or a glob: the splits of all, as one table and one figure.
+        method: spatial, what each neuron of a spatial network is for; or dynamics, of a recurrent network.
+        unit: with method=dynamics, the element of the state in its diagrams; null for the most bistable one.
         steps: some of record, split, score and plot.
         methods: of splitting: greedy, probability, rescale, activations, clusters.
         by: with runs, the config keys that tell groups apart, beside task.presentation.
@@ -30,6 +32,8 @@ class Analyse:
 
     run: str | None = None
     runs: str | None = None
+    method: str = "spatial"
+    unit: int | None = None
     steps: list[str] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     by: list[str] = field(default_factory=list)

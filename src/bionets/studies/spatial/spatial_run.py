@@ -68,7 +68,7 @@ class SpatialRun:
         if not issubclass(family(config["model"]["_target_"]), SpatialModel):
             raise UserError(
                 f"{folder} is a run of model={config['model']['name']}: "
-                "name a run of model=spatial_linear or model=spatial_conv"
+                "name a run of model=spatial_linear or model=spatial_conv; for a recurrent model add method=dynamics"
             )
         if len(config["task"].get("datasets", [])) < 2:
             raise UserError(

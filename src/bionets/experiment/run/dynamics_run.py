@@ -1,0 +1,229 @@
+"""The dynamics of a trained recurrent network, from its run folder: numbers, figures, a table."""
+
+import inspect
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from bionets.analysis.dynamics import (
+    FixedPoint,
+    bifurcation_diagram,
+    bistable_share,
+    find_fixed_points,
+    hysteresis_loop,
+    largest_lyapunov_exponent,
+    memory_half_life,
+    settled,
+    state_map,
+    visited_states,
+)
+from bionets.analysis.dynamics_figures import (
+    draw_bifurcation,
+    draw_bistable_share,
+    draw_fixed_points,
+    draw_half_lives,
+    draw_hysteresis,
+)
+from bionets.analysis.style import new_figure, save, styled
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.report import figure_title
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.trained import load_trained
+
+SEQUENCES = 32  # of the data, whose states are visited
+NEWTON_STEPS = 50
+STARTS = 32  # visited states from which fixed points are searched
+LYAPUNOV_SEQUENCES = 4
+HORIZON = 1000  # time steps over which memory is followed
+FACTORS, LOOP_STEPS = 21, 400  # inputs of the bifurcation diagram, and of each way of the hysteresis loop
+WIDEST = 3.0  # standard deviations of the input
+
+
+class DynamicsRun:
+    """A run of a recurrent model, whose layer is analysed as a dynamical system; see `bionets.analysis.dynamics`.
+
+    Args:
+        folder: of the run.
+        checkpoint: ``best`` or ``last``.
+        data_dir: where the data lie; None for where they lay when the run was made.
+        data: the sequences on which states are visited: ``test`` (the last test set) or ``val``.
+        unit: an element of the state, for the bifurcation diagram and the hysteresis loop; None for that with the
+            largest gate a on average, or, in a layer without bistable gates, that which varies most.
+        trust: modules whose code the run's ``config.yaml`` may name, see `load_trained`.
+
+    Raises:
+        UserError: a run of a model without a recurrent layer, a bidirectional one, or a unit that is not there.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        checkpoint: str = "best",
+        data_dir: str | None = None,
+        data: str = "test",
+        unit: int | None = None,
+        trust: Sequence[str] = (),
+    ) -> None:
+        run_folder = RunFolder.existing(folder)
+        config = run_folder.config()
+        model, task = load_trained(folder, checkpoint, data_dir, trust)
+        layer = model.recurrent_layer()
+        name = config["model"]["name"]
+        if layer is None:
+            raise UserError(
+                f"{folder} is a run of model={name}: method=dynamics is for recurrent models "
+                "(model=brc, nbrc, gru, lstm and others with the interface of nn.GRU)"
+            )
+        try:
+            self.step = state_map(layer)
+        except ValueError as error:
+            raise UserError(f"{folder} cannot be analysed: {error}") from error
+        batches = task.val_dataloader() if data == "val" else task.test_dataloader()[-1]
+        self.x: Tensor = next(iter(batches))[0][:, :SEQUENCES].double()
+        self.layer, self.title, self.model = layer.double(), figure_title(config), name
+        self.directory = run_folder.path / "analysis"
+        self.gates = bistable_gates(self.layer, self.x)
+        self.visited = visited_states(self.step, self.x)
+        states = self.visited.size(2)
+        if unit is not None and not 0 <= unit < states:
+            raise UserError(f"unit must lie between 0 and {states - 1}, got {unit}")
+        self.unit = self._most_bistable() if unit is None else unit
+        deviation = self.x.std((0, 1), correction=0)
+        self.direction = deviation if bool(deviation.any()) else torch.ones_like(deviation)
+
+    def measure(self) -> dict[str, Any]:
+        """All numbers, as `write` stores them."""
+        silence = torch.zeros_like(self.direction)
+        visited = self.visited.flatten(0, 1)
+        chosen = visited[torch.linspace(0, len(visited) - 1, min(STARTS, len(visited))).long()]
+        factors = np.linspace(-WIDEST, WIDEST, FACTORS).tolist()
+        near = torch.cat((chosen, settled(self.step, silence, chosen)))
+        self.points = find_fixed_points(self.step, silence, near, iterations=NEWTON_STEPS)
+        self.diagram = bifurcation_diagram(self.step, self.direction, factors, self.unit, chosen[::4])
+        self.loop = hysteresis_loop(self.step, self.direction, -WIDEST, WIDEST, LOOP_STEPS)
+        self.half_lives = memory_half_life(self.step, self.x[:, 0], horizon=HORIZON)
+        self.exponents = [
+            largest_lyapunov_exponent(self.step, x, discard=len(x) // 10)
+            for x in self.x[:, :LYAPUNOV_SEQUENCES].unbind(1)
+        ]
+        states = self.visited.size(2)
+        numbers: dict[str, Any] = {
+            "unit": self.unit,
+            "direction": self.direction,
+            "fixed_points": torch.stack([p.state for p in self.points]) if self.points else torch.empty(0, states),
+            "fixed_point_eigenvalues": stacked(self.points, states),
+            "fixed_point_residuals": [point.residual for point in self.points],
+            "bifurcation": np.array(self.diagram, dtype=np.float64).reshape(-1, 3),
+            "hysteresis_input": self.loop[0],
+            "hysteresis_rising": self.loop[1][:, self.unit],
+            "hysteresis_falling": self.loop[2][:, self.unit],
+            "half_lives": self.half_lives,
+            "lyapunov_exponents": self.exponents,
+        }
+        if self.gates:
+            numbers["bistable_share"] = torch.stack([bistable_share(a) for a in self.gates.values()])
+        return {name: np.asarray(value) for name, value in numbers.items()}
+
+    def write(self, numbers: dict[str, Any]) -> Path:
+        """``dynamics.npz`` in the folder ``analysis/`` of the run."""
+        content = io.BytesIO()
+        np.savez_compressed(content, **numbers)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.directory / "dynamics.npz", content.getvalue())
+        return self.directory / "dynamics.npz"
+
+    @styled
+    def draw(self) -> list[Path]:
+        """The figures of what was measured, as png and svg; the png files."""
+        label = f"state of {self.unit_name()}"
+        rising, falling = self.loop[1][:, self.unit], self.loop[2][:, self.unit]
+        visited = self.visited.flatten(0, 1)
+        drawings: dict[str, Callable[[Axes], None]] = {
+            "fixed_points": lambda axes: draw_fixed_points(axes, visited, self.points),
+            "bifurcation": lambda axes: draw_bifurcation(axes, self.diagram, label),
+            "hysteresis": lambda axes: draw_hysteresis(axes, self.loop[0], rising, falling, label),
+            "half_lives": lambda axes: draw_half_lives(axes, self.half_lives, HORIZON),
+        }
+        if self.gates:
+            shares = {name: bistable_share(a) for name, a in self.gates.items()}
+            drawings["bistable_share"] = lambda axes: draw_bistable_share(axes, shares)
+        files = []
+        for name, draw in drawings.items():
+            figure = new_figure()
+            axes = figure.add_subplot()
+            draw(axes)
+            if name in ("bifurcation", "hysteresis"):
+                axes.set_xlabel(
+                    "constant input (standard deviations)" if name == "bifurcation" else "input (standard deviations)"
+                )
+            files.append(save(figure, self.directory / f"{name}.png", self.title))
+        return files
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What was measured, as a small table."""
+        stable = sum(point.stable for point in self.points)
+        finite = self.half_lives[self.half_lives.isfinite()]
+        median = f"median {float(self.half_lives.median()):g} steps"
+        longer = len(self.half_lives) - len(finite)
+        rows = [("data", f"{self.x.size(1)} sequences of {self.x.size(0)} steps")]
+        rows += [
+            (f"bistable units at the end, {name}", f"{float(bistable_share(a)[-1]):.1%}")
+            for name, a in self.gates.items()
+        ]
+        radii = [point.spectral_radius for point in self.points]
+        rows += [
+            ("fixed points under zero input", f"{stable} stable, {len(self.points) - stable} unstable"),
+            ("largest |eigenvalue| there", f"{max(radii):.4f}" if radii else "-"),
+            ("memory half-life", f"{median}, {longer} of {len(self.half_lives)} longer than {HORIZON}"),
+            ("largest Lyapunov exponent", f"{np.mean(self.exponents):.4f} per step"),
+            ("unit in the diagrams", self.unit_name()),
+        ]
+        return rows
+
+    def unit_name(self) -> str:
+        """``unit 3 of layer 1``; of a second state, as the c of an LSTM, the element of the state."""
+        layers, hidden = int(self.step.layer.num_layers), int(self.step.layer.hidden_size)  # type: ignore[arg-type]
+        if self.unit >= layers * hidden:
+            return f"state element {self.unit}"
+        return f"unit {self.unit % hidden}" + (f" of layer {self.unit // hidden + 1}" if layers > 1 else "")
+
+    def _most_bistable(self) -> int:
+        if self.gates:
+            return int(torch.cat([a.mean((0, 1)) for a in self.gates.values()]).argmax())
+        return int(self.visited.flatten(0, 1).var(0).argmax())
+
+
+def bistable_gates(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """The gate a ``[T, B, H]`` of each layer of a stack; empty for a layer without bistable gates."""
+    if "return_gates" not in inspect.signature(layer.forward).parameters:
+        return {}
+    with torch.no_grad():
+        gates = layer(x, return_gates=True)[2]
+    return {f"layer {number}": each.a for number, each in enumerate(gates, 1)}
+
+
+def stacked(points: Sequence[FixedPoint], states: int) -> Tensor:
+    """The eigenvalues at all fixed points, ``[points, states]``."""
+    if not points:
+        return torch.empty(0, states, dtype=torch.complex128)
+    return torch.stack([point.eigenvalues for point in points])
+
+
+def analyse_dynamics(console: Console, run: DynamicsRun) -> list[Path]:
+    """Measure, write, draw and print; the files."""
+    numbers = run.measure()
+    files = [run.write(numbers), *run.draw()]
+    console.print(run.title, highlight=False, markup=False)
+    table = Table("quantity", "value")
+    for name, value in run.rows():
+        table.add_row(name, value)
+    console.print(table)
+    return files
