@@ -1,0 +1,94 @@
+"""``analyse.py method=dynamics``: what it writes is what the functions of `bionets.analysis.dynamics` say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bionets.analysis.dynamics import bistable_share, state_map
+from bionets.experiment.run.dynamics_run import HORIZON, DynamicsRun
+from bionets.experiment.run.trained import load_trained
+from tests.acceptance.conftest import Command, Outcome, cli, the_run, workplace
+
+__all__ = ["cli", "workplace"]
+
+TINY = (
+    "task=copy_first_input",
+    "task.length=8",
+    "task.train_size=40",
+    "task.val_size=20",
+    "task.test_size=20",
+    "model.hidden_size=4",
+    "trainer.max_epochs=1",
+    "callbacks=quiet",
+    "logger=none",
+)
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1, outcome.error
+    assert all(word in outcome.error for word in words), outcome.error
+
+
+@pytest.mark.slow
+def test_the_dynamics_of_a_bistable_run(cli: Command, workplace: Path) -> None:
+    assert cli("train", "model=nbrc", "model.num_layers=2", *TINY).code == 0
+    folder = the_run(workplace / "outputs").path
+    done = cli("analyse", f"run={folder}", "method=dynamics", "unit=5", "style=slides")
+    assert done.code == 0, done.error
+    assert "largest Lyapunov exponent" in done.out and "unit 1 of layer 2" in done.out
+
+    written = {file.name for file in (folder / "analysis").iterdir()}
+    figures = {"fixed_points", "bifurcation", "hysteresis", "half_lives", "bistable_share"}
+    assert written == {"dynamics.npz", *(f"{name}.{kind}" for name in figures for kind in ("png", "svg"))}
+    numbers = np.load(folder / "analysis" / "dynamics.npz")
+    model, task = load_trained(folder)
+    x = next(iter(task.test_dataloader()[-1]))[0][:, :32].double()
+    layer = model.recurrent_layer()
+    assert layer is not None
+    _, _, gates = layer.double()(x, return_gates=True)
+    shares = torch.stack([bistable_share(each.a) for each in gates])
+    assert np.allclose(numbers["bistable_share"], shares.detach())
+    step = state_map(layer)
+    points = torch.from_numpy(numbers["fixed_points"])
+    assert len(points) > 0
+    torch.testing.assert_close(step(points, torch.zeros(x.size(2))), points, rtol=0, atol=1e-8)
+    for factor, value, _ in numbers["bifurcation"]:
+        assert abs(factor) <= 3 and abs(value) <= 1 + 1e-9
+    assert len(numbers["half_lives"]) == 8
+    assert ((numbers["half_lives"] <= HORIZON) | np.isinf(numbers["half_lives"])).all()
+    refused(cli("analyse", f"run={folder}", "method=dynamics", "unit=8"), "unit must lie between 0 and 7")
+    refused(cli("analyse", f"run={folder}"), "method=dynamics")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lstm", "lru", "unicornn"])
+def test_models_without_bistable_gates_or_with_two_states(cli: Command, workplace: Path, model: str) -> None:
+    assert cli("train", f"model={model}", *TINY).code == 0
+    run = DynamicsRun(the_run(workplace / "outputs").path)
+    numbers = run.measure()
+    assert "bistable_share" not in numbers
+    assert {file.name for file in run.draw()} == {
+        f"{name}.png" for name in ("fixed_points", "bifurcation", "hysteresis", "half_lives")
+    }
+    assert numbers["half_lives"].shape == (8,)
+    assert numbers["fixed_point_eigenvalues"].shape == numbers["fixed_points"].shape
+
+
+@pytest.mark.slow
+def test_what_has_no_dynamics_to_analyse_is_refused_in_one_line(cli: Command, workplace: Path) -> None:
+    assert cli("train", "model=stigmergic", *TINY[:-4], *TINY[-3:]).code == 0
+    refused(
+        cli("analyse", f"run={the_run(workplace / 'outputs').path}", "method=dynamics"), "model=stigmergic", "model=brc"
+    )
+    assert cli("train", "model=brc", "model.bidirectional=true", "paths.output_dir=both", *TINY).code == 0
+    refused(cli("analyse", f"run={the_run(workplace / 'both').path}", "method=dynamics"), "bidirectional")
+
+
+def test_a_method_and_a_style_that_are_unknown_are_refused(cli: Command) -> None:
+    refused(cli("analyse", "run=here", "method=dynamic"), "method=dynamic is unknown", "spatial, dynamics")
+    refused(cli("analyse", "runs=here", "method=dynamics"), "one run")
+    refused(cli("train", "style=purple", *TINY), "style=purple is unknown", "paper, slides, dark")
+    refused(cli("compare", "style=purple"), "style=purple is unknown", "style=dark")
