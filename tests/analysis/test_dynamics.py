@@ -15,6 +15,7 @@ from bionets.analysis.dynamics import (
     hysteresis_loop,
     largest_lyapunov_exponent,
     memory_half_life,
+    settled,
     state_map,
     visited_states,
 )
@@ -138,6 +139,34 @@ def test_the_bifurcation_diagram_folds_back() -> None:
     at = {factor: [(value, stable) for f, value, stable in diagram if f == factor] for factor in (-0.5, 0.0, 0.5)}
     assert [len(at[factor]) for factor in (-0.5, 0.0, 0.5)] == [1, 3, 1]
     assert sorted(stable for _, stable in at[0.0]) == [False, True, True]
+
+
+def test_the_bifurcation_diagram_from_visited_states_is_that_from_a_grid() -> None:
+    step = state_map(one_unit(1.5))
+    factors = [-0.5, 0.0, 0.5]
+    grid = bifurcation_diagram(step, ONE, factors, unit=0)
+    visited = bifurcation_diagram(step, ONE, factors, unit=0, starts=starts(7))
+    for (factor, value, stable), (other_factor, other_value, other_stable) in zip(
+        sorted(grid), sorted(visited), strict=True
+    ):
+        assert (factor, stable) == (other_factor, other_stable)
+        assert value == pytest.approx(other_value, abs=1e-6)
+
+
+def test_states_settle_on_the_stable_fixed_point() -> None:
+    ends = settled(state_map(one_unit(1.5)), NO_INPUT, torch.tensor([[-0.5], [0.5]]))
+    assert ends[:, 0].tolist() == pytest.approx([-root_of_tanh(1.5), root_of_tanh(1.5)], abs=1e-6)
+
+
+def test_fixed_points_of_a_saturated_gate_far_outside_do_not_count() -> None:
+    """With c = σ(−h) a state of −40 stays where it is in float64, though the unit never leaves [−1, 1]."""
+    layer = one_unit(1.5)
+    with torch.no_grad():
+        layer.weight_hh_l0[1] = -1.0
+    step, near = state_map(layer), torch.tensor([[-40.0], [-0.5], [0.5]], dtype=torch.float64)
+    assert min(float(point.state) for point in find_fixed_points(step, NO_INPUT, near)) < -30
+    for point in find_fixed_points(step, NO_INPUT, near[1:], margin=0.5):
+        assert abs(float(point.state)) <= 1
 
 
 def test_memory_half_life_of_a_leaky_integrator() -> None:

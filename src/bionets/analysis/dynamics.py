@@ -121,7 +121,14 @@ class FixedPoint:
 
 
 def find_fixed_points(
-    step: StateMap, x: Tensor, starts: Tensor, *, tolerance: float = 1e-9, iterations: int = 200, distance: float = 1e-4
+    step: StateMap,
+    x: Tensor,
+    starts: Tensor,
+    *,
+    tolerance: float = 1e-9,
+    iterations: int = 200,
+    distance: float = 1e-4,
+    margin: float | None = None,
 ) -> list[FixedPoint]:
     """Solve s = f(s, x) by Newton's method from each of `starts` `[K, N]`, for example from `visited_states`.
 
@@ -131,6 +138,9 @@ def find_fixed_points(
     Args:
         x: the constant input, `[I]`.
         starts: initial states, `[K, N]`.
+        margin: drop solutions with an element that lies outside the range of all starts by more than this share of the
+            range. Far outside, a saturated gate holds any value, so that states which the layer never reaches count as
+            fixed points.
 
     Returns:
         the fixed points, in the order in which they were found.
@@ -157,9 +167,12 @@ def find_fixed_points(
         if bool(stuck.all()):
             break
         s[open_], residual[open_] = best, best_r
+    lowest, highest = (float(end) for end in starts.aminmax())
+    room = float("inf") if margin is None else margin * (highest - lowest)
     found: list[Tensor] = []
     for state, r in zip(s, residual, strict=True):
-        if r.abs().max() <= tolerance and all((state - other).abs().max() > distance for other in found):
+        inside = bool((state >= lowest - room).all() and (state <= highest + room).all())
+        if inside and r.abs().max() <= tolerance and all((state - other).abs().max() > distance for other in found):
             found.append(state)
     if not found:
         return []
@@ -202,8 +215,8 @@ def bifurcation_diagram(
     """The fixed points of one element of the state as the input changes: (factor, value of the element, stable).
 
     For each factor the input is factor·direction. Newton's method starts from `starts`, states `[K, N]`, and from those
-    that the map reaches from them; or, for a number, from zeros but for the element, which starts at so many values
-    between −1 and 1.
+    that the map reaches from them, and solutions outside their range do not count; or, for a number, from zeros but for
+    the element, which starts at so many values between −1 and 1.
     """
     if isinstance(starts, Tensor):
         begin = starts.detach().double()
@@ -214,18 +227,17 @@ def bifurcation_diagram(
     found = []
     for factor in factors:
         x = factor * direction.double()
-        near = torch.cat((begin, settled(step, x, begin))) if isinstance(starts, Tensor) else begin
-        points = find_fixed_points(step, x, near)
+        if isinstance(starts, Tensor):
+            points = find_fixed_points(step, x, torch.cat((begin, settled(step, x, begin))), iterations=50, margin=0.1)
+        else:
+            points = find_fixed_points(step, x, begin)
         found += [(float(factor), float(point.state[unit]), point.stable) for point in points]
     return found
 
 
 def settled(step: StateMap, x: Tensor, starts: Tensor, steps: int = 300) -> Tensor:
     """The states that the map reaches from `starts` `[K, N]` under a constant input x `[I]`."""
-    s = starts.double()
-    for _ in range(steps):
-        s = step(s, x)
-    return s
+    return step.run(x.double().expand(steps, len(starts), -1), starts)[1]
 
 
 def memory_half_life(

@@ -106,9 +106,11 @@ class DynamicsRun:
         chosen = visited[torch.linspace(0, len(visited) - 1, min(STARTS, len(visited))).long()]
         factors = np.linspace(-WIDEST, WIDEST, FACTORS).tolist()
         near = torch.cat((chosen, settled(self.step, silence, chosen)))
-        self.points = find_fixed_points(self.step, silence, near, iterations=NEWTON_STEPS)
-        self.diagram = bifurcation_diagram(self.step, self.direction, factors, self.unit, chosen[::4])
-        self.loop = hysteresis_loop(self.step, self.direction, -WIDEST, WIDEST, LOOP_STEPS)
+        self.points = find_fixed_points(self.step, silence, near, iterations=NEWTON_STEPS, margin=0.1)
+        begin = settled(self.step, -WIDEST * self.direction, torch.zeros_like(chosen[:1]))
+        self.loop = hysteresis_loop(self.step, self.direction, -WIDEST, WIDEST, LOOP_STEPS, begin)
+        starts = torch.cat((chosen[::4], *(way[:: LOOP_STEPS // 4] for way in self.loop[1:])))
+        self.diagram = bifurcation_diagram(self.step, self.direction, factors, self.unit, starts)
         self.half_lives = memory_half_life(self.step, self.x[:, 0], horizon=HORIZON)
         self.exponents = [
             largest_lyapunov_exponent(self.step, x, discard=len(x) // 10)
