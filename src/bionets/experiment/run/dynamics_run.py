@@ -88,7 +88,7 @@ class DynamicsRun:
             raise UserError(f"{folder} cannot be analysed: {error}") from error
         batches = task.val_dataloader() if data == "val" else task.test_dataloader()[-1]
         self.x: Tensor = next(iter(batches))[0][:, :SEQUENCES].double()
-        self.layer, self.title, self.model = layer.double(), figure_title(config), name
+        self.layer, self.title = layer.double(), figure_title(config)
         self.directory = run_folder.path / "analysis"
         self.gates = bistable_gates(self.layer, self.x)
         self.visited = visited_states(self.step, self.x)
@@ -221,9 +221,10 @@ def stacked(points: Sequence[FixedPoint], states: int) -> Tensor:
 
 def analyse_dynamics(console: Console, run: DynamicsRun) -> list[Path]:
     """Measure, write, draw and print; the files."""
+    elements = f"{run.visited.size(2)} state elements"
+    console.print(f"{run.title}: fixed points of {elements} (over a minute for 100)", highlight=False, markup=False)
     numbers = run.measure()
     files = [run.write(numbers), *run.draw()]
-    console.print(run.title, highlight=False, markup=False)
     table = Table("quantity", "value")
     for name, value in run.rows():
         table.add_row(name, value)
