@@ -51,7 +51,8 @@ def test_a_run_leaves_a_folder_with_everything(cli: Command, workplace: Path) ->
     assert result["steps"] == 12
     assert 0 < result["wall_time"] < time.monotonic() - started
     assert set(result["tests"]) == {"length_3", "length_4", "length_5", "length_6"}
-    assert {file.name for file in folder.figures.iterdir()} == {"loss.png", "accuracy_by_length.png"}
+    figures = {f"{name}.{kind}" for name in ("loss", "accuracy_by_length") for kind in ("png", "svg")}
+    assert {file.name for file in folder.figures.iterdir()} == figures
     for shown in ("test/accuracy_length_6", "python train.py", "python evaluate.py run=", "accuracy_by_length.png"):
         assert shown in outcome.out
     rows = folder.metrics_file.read_text().splitlines()
