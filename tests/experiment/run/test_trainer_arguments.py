@@ -10,12 +10,12 @@ from hydra.core.global_hydra import GlobalHydra
 from lightning import Trainer
 from omegaconf import OmegaConf
 
+from bionets.experiment.config.digest import scientific_digest
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.run import Trainer as Schema
 from bionets.experiment.errors import UserError
 from bionets.experiment.run import build
 from bionets.experiment.run.isolation import isolated
-from bionets.experiment.run.run_folder import scientific_digest
 from bionets.tasks import CopyFirstInput
 
 CONFIGS = Path(__file__).parents[3] / "configs"
