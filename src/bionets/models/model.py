@@ -7,6 +7,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
+from bionets.layers.single_step import SingleStep
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
@@ -35,6 +36,7 @@ class Model(LightningModule):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
+    exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__()
@@ -50,6 +52,23 @@ class Model(LightningModule):
     def fits(cls, spec: TaskSpec) -> bool:
         """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
         return spec.kind in cls.accepts
+
+    def step_inputs(self, x: Tensor) -> Tensor:
+        """What the network is given at each time step, ``[T, B, ...]``, of a batch x."""
+        return x
+
+    def single_step(self, x: Tensor) -> SingleStep:
+        """One time step of the network with its states as arguments, for export.
+
+        Args:
+            x: an input of one step ``[B, ...]``, as `step_inputs` gives it.
+
+        Raises:
+            ValueError: the family does not work step by step.
+        """
+        raise ValueError(
+            f"{type(self).__name__} does not work step by step: export the whole sequence, single_step=False"
+        )
 
     @property
     def task(self) -> Any:
