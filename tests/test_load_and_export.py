@@ -28,6 +28,7 @@ from bionets.models import (
     StigmergicModel,
     StigmergicPerceptronModel,
 )
+from bionets.scan.interface import default_backend
 from bionets.tasks import BinaryAddition, TaskSpec
 from tests.acceptance.conftest import SMALL, Command, cli, the_run, workplace
 
@@ -244,4 +245,8 @@ def test_a_run_names_its_layers_device_and_backend(cli: Command) -> None:
     outcome = cli("train", *TINY, "accelerator=cpu")
     assert outcome.code == 0, outcome.error
     (line,) = (line for line in outcome.out.splitlines() if line.strip().startswith("model "))
-    assert "recurrent (BRC)" in line and "readout (Linear) 7" in line and "device cpu, scans by numba" in line
+    assert (
+        "recurrent (BRC)" in line
+        and "readout (Linear) 7" in line
+        and f"device cpu, {default_backend('cpu')} backend" in line
+    )

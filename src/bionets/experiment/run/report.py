@@ -69,7 +69,7 @@ def print_model(console: Console, model: nn.Module, device: torch.device) -> Non
     """The layers of a model with their parameters, the device, and what computes its scans there."""
     layers = [f"{name} ({type(layer).__name__}) {count(layer):,}" for name, layer in model.named_children()]
     scans = default_backend(device.type)
-    text = f"{count(model):,} parameters: {', '.join(layers)}; device {device}, scans by {scans}"
+    text = f"{count(model):,} parameters: {', '.join(layers)}; device {device}, {scans} backend of scan"
     console.print(f"    model  {text}", highlight=False, markup=False, soft_wrap=True)
 
 
