@@ -61,13 +61,13 @@ class Folding:
         if self.one_step:
             return repeat_over_time(x, self.time)
         rows = self.time if self.valid is None else self.samples
-        if x.dim() == 0 or (rows and len(x) % rows):
+        if x.dim() == 0 or (rows and x.size(0) % rows):
             raise ValueError(
                 f"{name}: within unroll the first axis of its input must hold {self.time} steps of a batch, got shape "
                 f"{tuple(x.shape)}: the model must leave the batch on the first axis"
             )
         if self.valid is None:
-            return x.unflatten(0, (self.time, len(x) // self.time if self.time else self.batch))
+            return x.unflatten(0, (self.time, x.size(0) // self.time if self.time else self.batch))
         pieces = len(x) // rows if rows else 1  # into which the model has cut each sample
         whole = x.new_zeros(self.time * self.batch, pieces, *x.shape[1:])
         whole = whole.index_copy(0, self.valid, x.unflatten(0, (rows, pieces)))

@@ -68,7 +68,7 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any
             return None
         if not isinstance(y, Tensor):
             raise ValueError(f"{type(model).__name__} gave a {type(y).__name__}: unroll can unfold only tensors")
-        if y.dim() == 0 or len(y) != fold.samples:
+        if y.dim() == 0 or y.size(0) != fold.samples:
             raise ValueError(
                 f"{type(model).__name__} gave a tensor of shape {tuple(y.shape)} for {time} steps of {batch} samples: "
                 "unroll needs one result for each of them"

@@ -7,6 +7,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
+from bionets.layers.single_step import SingleStep
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
@@ -35,6 +36,7 @@ class Model(LightningModule):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
+    exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__()
@@ -54,6 +56,23 @@ class Model(LightningModule):
     def recurrent_layer(self) -> nn.Module | None:
         """The layer with the interface of ``nn.GRU`` that ``method=dynamics`` analyses, or None."""
         return None
+
+    def step_inputs(self, x: Tensor) -> Tensor:
+        """The input of the network at each time step, ``[T, B, ...]``, for a batch x."""
+        return x
+
+    def single_step(self, x: Tensor) -> SingleStep:
+        """One time step of the network with its states as arguments, for export.
+
+        Args:
+            x: an input of one step ``[B, ...]``, as `step_inputs` gives it.
+
+        Raises:
+            ValueError: the family does not work step by step.
+        """
+        raise ValueError(
+            f"{type(self).__name__} does not work step by step: export the whole sequence, single_step=False"
+        )
 
     @property
     def task(self) -> Any:

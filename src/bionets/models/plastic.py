@@ -19,6 +19,8 @@ class PlasticModel(Model):
     used. In training all that is random comes from PyTorch's own generator, in validation and test from ``random``.
     """
 
+    exportable = False
+
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__(spec, optimizer)
         self.automatic_optimization = False

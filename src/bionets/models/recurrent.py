@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
 from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import Model, OptimizerFactory
@@ -62,6 +63,9 @@ class RecurrentModel(Model):
             prefix="model.",
         )
         self.readout = nn.Linear(hidden_size * (2 if bidirectional else 1), spec.output_size)
+
+    def single_step(self, x: Tensor) -> RecurrentStep:
+        return RecurrentStep(self.recurrent, self.readout)
 
     def forward(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)

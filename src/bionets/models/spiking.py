@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers import reset_states, unroll
+from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import LI, SpikingLayer
 from bionets.layers.spiking.encoders import ENCODERS, delta
 from bionets.layers.spiking.readouts import READOUTS
@@ -95,6 +96,12 @@ class SpikingModel(Model):
         if self.time_steps == 1 and self.encoder is ENCODERS["direct"]:
             return x
         return self.encoder(x, self.time_steps, **self.encoder_arguments).transpose(0, 1).flatten(0, 1)
+
+    def step_inputs(self, x: Tensor) -> Tensor:
+        return self.encode(x)
+
+    def single_step(self, x: Tensor) -> StatefulStep:
+        return StatefulStep(self.network, x)
 
     def forward(self, x: Tensor) -> Tensor:
         reset_states(self)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
+from bionets.layers.single_step import StatefulStep
 from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
@@ -53,6 +54,9 @@ class StigmergicModel(Model):
         self.memory = layer(spec.input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max)
         readout = [nn.Linear(memory_size, readout_size), nn.PReLU(), nn.Linear(readout_size, spec.output_size)]
         self.readout = nn.Sequential(*readout, *([nn.PReLU()] if final_prelu else []))
+
+    def single_step(self, x: Tensor) -> StatefulStep:
+        return StatefulStep(self.memory, x, self.readout)
 
     def forward(self, x: Tensor) -> Tensor:
         reset_states(self)

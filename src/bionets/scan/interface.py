@@ -157,15 +157,20 @@ def _choose(arguments: Arguments, backend: str) -> str:
     if backend == "auto" and torch.compiler.is_exporting():
         return "reference"  # so that the exported program needs no operator of ours where it is loaded
     if backend == "auto":
-        chosen = FAST_BACKEND.get(device, "reference")
-        if chosen == "triton" and importlib.util.find_spec("triton") is None:
+        chosen = default_backend(device)
+        if chosen != FAST_BACKEND.get(device, "reference"):
             _warn_once("scan runs on the slow reference backend: triton is not installed")
-            return "reference"
         return chosen
     needed = next((kind for kind, name in FAST_BACKEND.items() if name == backend), device)
     if needed != device and not (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
         raise ValueError(f"backend {backend!r} needs tensors on {needed}, got {device}; use backend='auto'")
     return backend
+
+
+def default_backend(device: str) -> str:
+    """The backend that "auto" stands for on a type of device."""
+    chosen = FAST_BACKEND.get(device, "reference")
+    return "reference" if chosen == "triton" and importlib.util.find_spec("triton") is None else chosen
 
 
 @functools.cache

@@ -19,7 +19,7 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
     """
     supported = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if supported and on_cpu and x.numel() * weight.shape[0] >= SMALL and is_eager((x, weight)):
+    if supported and on_cpu and is_eager((x, weight)) and x.numel() * weight.shape[0] >= SMALL:
         return _Project.apply(x, weight)
     return F.linear(x, weight)
 

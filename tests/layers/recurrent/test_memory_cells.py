@@ -274,3 +274,11 @@ def test_a_driven_src_fires_separate_spikes_and_a_resting_one_none() -> None:
     starts = (firing[1:] & ~firing[:-1]).sum()
     assert starts >= 3
     assert not bool(firing.all())
+
+
+def test_an_lmu_is_exported_before_it_was_ever_called() -> None:
+    layer = LMU(2, 5, theta=37.0)
+    x = torch.randn(4, 3, 2)
+    exported = torch.export.export(layer, (x,))
+    torch.testing.assert_close(exported.module()(x)[0], LMU.forward(layer, x)[0])
+    assert LMU(2, 5, theta=37.0)(x)[0].isfinite().all()

@@ -30,7 +30,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.report import figure_title, print_results, print_stopped
+from bionets.experiment.run.report import figure_title, print_model, print_results, print_stopped
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
@@ -101,6 +101,8 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         console.print(
             f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
         )
+        if not multirun:
+            print_model(console, model, trainer.strategy.root_device)
         try:
             with mirrored(config, folder, run.digest) as mirrors:
                 trainer.loggers = [mirror.logger for mirror in mirrors]

@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torch import nn
 
 from bionets.analysis.style import name_of
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.scan.interface import default_backend
 
 
 def print_results(
@@ -61,6 +64,18 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
     console.print(table)
     for source in {figure.source for name, figure in known.items() if name in metrics}:
         console.print(f"published: {source}", highlight=False, markup=False)
+
+
+def print_model(console: Console, model: nn.Module, device: torch.device) -> None:
+    """The layers of a model with their parameters, the device, and what computes its scans there."""
+    layers = [f"{name} ({type(layer).__name__}) {count(layer):,}" for name, layer in model.named_children()]
+    scans = default_backend(device.type)
+    text = f"{count(model):,} parameters: {', '.join(layers)}; device {device}, {scans} backend of scan"
+    console.print(f"    model  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def print_stopped(console: Console) -> None:

@@ -17,19 +17,29 @@ from bionets.tasks import Task
 
 
 def load_trained(
-    path: Path | str, checkpoint: str = "best", data_dir: str | None = None, trust: Sequence[str] = ()
+    path: Path | str,
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+    trust: Sequence[str] = (),
+    *,
+    data: bool = True,
 ) -> tuple[Model, Task]:
     """The model of a run with the weights of its ``best`` or ``last`` epoch, ready to be asked, and its task::
 
-        model, task = load_trained("outputs/binary_addition/nbrc/run-110475b5/seed-0")
+        model, task = bionets.load("outputs/binary_addition/nbrc/run-110475b5/seed-0")
         x, target = task.test_data("length_40")
         prediction = model(x)
+
+    As the run did, it sets the precision of float32 matrix products and whether denormal numbers are flushed, for the
+    whole process.
 
     Args:
         path: the run's folder.
         checkpoint: ``best`` or ``last``.
         data_dir: where the task's files are on this machine, where the run was made on another.
         trust: modules whose code the run's ``config.yaml`` may name, beside what bionets registers.
+        data: whether the task's data are read (or downloaded) and checked now. Without them, the model can be used and
+            the task has its ``spec``, ``loss`` and ``metrics``; it reads its data once they are asked for.
 
     Raises:
         UserError: a folder that is no run, files that are damaged or do not fit together, or code that is not trusted.
@@ -46,7 +56,8 @@ def load_trained(
     with building(folder.config_file):
         task = build_task(config)
         model = build_model(config, task.spec)
-    prepare_data(task)
+    if data:
+        prepare_data(task)
     try:
         model.load_state_dict(saved["state_dict"])
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:

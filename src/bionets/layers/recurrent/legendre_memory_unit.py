@@ -3,7 +3,9 @@
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.linalg import expm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,16 +32,22 @@ def lmu_output_stage(x: Two, recurrent: Tensor, state: Tensor, params: tuple[Ten
     return state, state
 
 
-@lru_cache(maxsize=16)
 def legendre_matrices(order: int, theta: float) -> tuple[Tensor, Tensor]:
     """A `[d, d]` and B `[d]` of the memory, discretised by a zero-order hold for one time step (Voelker et al. 2019,
     equations 1 and 2), float64."""
-    n = torch.arange(order, dtype=torch.float64)
-    sign = torch.where(n[:, None] < n[None, :], -1.0, (-1.0) ** (n[:, None] - n[None, :] + 1))
+    a, b = _discretised(order, theta)
+    return torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+
+
+@lru_cache(maxsize=16)
+def _discretised(order: int, theta: float) -> tuple[list[list[float]], list[float]]:
+    """As plain numbers: a tensor that is first made within torch.export would be a fake one, also afterwards."""
+    n = np.arange(order, dtype=np.float64)
+    sign = np.where(n[:, None] < n[None, :], -1.0, (-1.0) ** (n[:, None] - n[None, :] + 1))
     a = (2 * n[:, None] + 1) / theta * sign
     b = (2 * n + 1) * (-1.0) ** n / theta
-    discrete_a = torch.linalg.matrix_exp(a)
-    return discrete_a, torch.linalg.solve(a, (discrete_a - torch.eye(order, dtype=torch.float64)) @ b)
+    discrete_a = expm(a)
+    return discrete_a.tolist(), np.linalg.solve(a, (discrete_a - np.eye(order)) @ b).tolist()
 
 
 def _over_time(

@@ -207,7 +207,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         params = (*biases, *slopes, *(pad(linear.bias, width) for linear in later))
         weights = (torch.cat(merged), *(linear.weight for linear in later))
         stages = recurrent_stages(n, self.clamp_min, self.clamp_max)
-        memory = pad(memory, len(memory), width)
+        memory = pad(memory, memory.size(0), width)
         output, memory = dense_scan(
             stages, drive, memory, params, weights, lengths=lengths, backend=backend, pad_weights=True
         )

@@ -1,0 +1,132 @@
+"""One time step of a network, with its states as arguments and results instead of attributes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.stateful import StatefulModule, get_states, reset_states, set_states, stateful_modules
+
+__all__ = ["RecurrentStep", "SingleStep", "StatefulStep"]
+
+
+class SingleStep(nn.Module):
+    """A pure function of one step's input and the states, as `torch.export` and ONNX need it::
+
+        output, *states = step(x, *states)
+
+    Attributes:
+        state_names: of the states, in the order of arguments and results.
+        state_batch_dim: the batch dimension of every state.
+    """
+
+    state_names: tuple[str, ...]
+    state_batch_dim: int
+
+    def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The states before the first step, for an input x ``[B, ...]``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement initial_states")
+
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """The output and the new states of one step x ``[B, ...]``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+
+class RecurrentStep(SingleStep):
+    """One step of a layer with the interface of `torch.nn.GRU` or `torch.nn.LSTM`, then of a readout.
+
+    x is ``[B, input_size]``, the states (``h0``, and ``c0`` where there are two) ``[num_layers, B, hidden_size]``.
+
+    Args:
+        layer: such a layer, with ``batch_first=False``.
+        readout: a module from the layer's output ``[B, hidden_size]`` to the output of the step.
+
+    Raises:
+        ValueError: the layer is bidirectional, or takes the batch first.
+    """
+
+    state_batch_dim = 1
+
+    def __init__(self, layer: nn.Module, readout: nn.Module | None = None) -> None:
+        super().__init__()
+        name = type(layer).__name__
+        if getattr(layer, "bidirectional", False):
+            raise ValueError(f"a bidirectional {name} cannot run step by step: it needs the whole sequence")
+        if getattr(layer, "batch_first", False):
+            raise ValueError(f"{name}: a single step needs batch_first=False")
+        self.layer = layer
+        self.readout = nn.Identity() if readout is None else readout
+        recurrence = getattr(layer, "recurrence", None)
+        both = ("h0", "c0") if isinstance(layer, nn.LSTM) else ("h0",)
+        self.state_names = both if recurrence is None else recurrence.states
+
+    def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Zeros."""
+        with torch.no_grad():
+            _, last = self.layer(x.unsqueeze(0))
+        return tuple(torch.zeros_like(state) for state in _as_tuple(last))
+
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        output, last = self.layer(x.unsqueeze(0), states[0] if len(states) == 1 else states)
+        return (self.readout(output.squeeze(0)), *_as_tuple(last))
+
+
+class StatefulStep(SingleStep):
+    """One step of a network of `StatefulModule` layers, then of a readout.
+
+    x and the states are ``[B, ...]``, the states under the names that `get_states` gives them. Those that the network
+    itself keeps stay as they are.
+
+    Args:
+        network: written for one time step, as for `unroll`.
+        x: an input of one step, which tells the states.
+        readout: a module from the network's output to the output of the step.
+    """
+
+    state_batch_dim = 0
+
+    def __init__(self, network: nn.Module, x: Tensor, readout: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.readout = nn.Identity() if readout is None else readout
+        self.state_names = tuple(self._initial_states(x))
+
+    def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
+        """As each layer begins; mostly zeros."""
+        return tuple(self._initial_states(x).values())
+
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        kept = get_states(self.network)
+        try:
+            set_states(self.network, dict(zip(self.state_names, states, strict=True)))
+            output = self.readout(self.network(x))
+            new = get_states(self.network)
+        finally:
+            set_states(self.network, kept)
+        return (output, *(new[name] for name in self.state_names))
+
+    def _initial_states(self, x: Tensor) -> dict[str, Tensor]:
+        initial: dict[str, Tensor] = {}
+
+        def recorder(path: str) -> Any:
+            def record(layer: StatefulModule, inputs: tuple[Tensor, ...]) -> None:
+                names = (f"{path}.{name}" if path else name for name in layer.state_names)
+                initial.update(zip(names, layer.initial_states(inputs[0].unsqueeze(0)), strict=True))
+
+            return record
+
+        hooks = [layer.register_forward_pre_hook(recorder(path)) for path, layer in stateful_modules(self.network)]
+        kept = get_states(self.network)
+        try:
+            reset_states(self.network)
+            with torch.no_grad():
+                self.network(x)
+        finally:
+            set_states(self.network, kept)
+            for hook in hooks:
+                hook.remove()
+        return initial
+
+
+def _as_tuple(states: Any) -> tuple[Tensor, ...]:
+    return (states,) if isinstance(states, Tensor) else tuple(states)

@@ -1,0 +1,252 @@
+"""bionets.load and bionets.export: what leaves a run's folder computes what the model in it computes."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import bionets
+from bionets.experiment.errors import UserError
+from bionets.experiment.run import export as module
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.layers import get_states, set_states
+from bionets.layers.single_step import StatefulStep
+from bionets.layers.spiking import LIB
+from bionets.models import (
+    Model,
+    RecurrentModel,
+    SpikingConvModel,
+    SpikingRecurrentModel,
+    STDPModel,
+    StigmergicModel,
+    StigmergicPerceptronModel,
+)
+from bionets.scan.interface import default_backend
+from bionets.tasks import BinaryAddition, TaskSpec
+from tests.acceptance.conftest import SMALL, Command, cli, the_run, workplace
+
+__all__ = ["cli", "workplace"]  # fixtures
+
+ROOT = Path(__file__).parents[1]
+TINY = (*SMALL, "trainer.max_epochs=1", "task.train_size=20")
+LOAD = """
+import sys, torch
+for file in sys.argv[1:]:
+    inputs, expected = torch.load(file + ".numbers")
+    torch.testing.assert_close(torch.export.load(file).module()(*inputs), expected)
+assert "bionets" not in sys.modules
+print(len(sys.argv) - 1, "loaded")
+"""
+
+
+@pytest.fixture
+def run(cli: Command, workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.getbasetemp() / "run-to-load"
+    if not made.exists():
+        assert cli("train", *TINY, f"paths.output_dir={made}").code == 0
+    shutil.copytree(made, workplace / "outputs")
+    return the_run(workplace / "outputs").path
+
+
+def test_importing_bionets_is_light() -> None:
+    code = "import bionets, sys; print('torch' in sys.modules, {'load', 'export'} <= {*dir(bionets)})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'loaded'"):
+        bionets.loaded  # noqa: B018
+
+
+def test_a_run_gives_its_model_and_task(run: Path) -> None:
+    model, task = bionets.load(run)
+    assert isinstance(task, BinaryAddition) and not model.training
+    saved = torch.load(RunFolder(run).best, weights_only=True)["state_dict"]
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in saved.items())
+
+
+def test_a_model_is_loaded_without_its_data(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, _ = bionets.load(run)
+
+    def missing(task: BinaryAddition) -> None:
+        raise ValueError("there are no data")
+
+    monkeypatch.setattr(BinaryAddition, "prepare_data", missing)
+    with pytest.raises(UserError, match="there are no data"):
+        bionets.load(run)
+    model, task = bionets.load(run, data=False)
+    x = torch.rand(7, 3, task.spec.input_size)
+    assert torch.equal(model(x), expected(x))
+
+
+def run_onnx() -> Callable[[Path, np.ndarray], np.ndarray]:
+    """The function that the documentation shows."""
+    pytest.importorskip("onnxruntime")
+    names: dict[str, Callable[[Path, np.ndarray], np.ndarray]] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own_loop.md").read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "def run_onnx" in block)
+    exec(block, names)
+    return names["run_onnx"]
+
+
+@pytest.mark.slow
+def test_a_run_in_onnx_runtime_predicts_what_the_model_predicts(run: Path, workplace: Path) -> None:
+    model, task = bionets.load(run)
+    file = bionets.export(run, workplace / "model.onnx")
+    for batch in (1, 4):
+        x = torch.rand(9, batch, task.spec.input_size)
+        predictions = run_onnx()(file, x.numpy())
+        np.testing.assert_allclose(predictions, model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -> None:
+    model, task = bionets.load(run)
+    whole = bionets.export(run, "whole.pt2", steps=5)
+    one = bionets.export(run, "one.pt2", single_step=True)
+    x = torch.rand(5, 4, task.spec.input_size)
+    torch.save(((x,), model(x).detach()), f"{whole}.numbers")
+    step = model.single_step(x[0])
+    inputs = (x[0], *(torch.rand_like(state) for state in step.initial_states(x[0])))
+    torch.save((inputs, tuple(each.detach() for each in step(*inputs))), f"{one}.numbers")
+    found = subprocess.run(
+        [sys.executable, "-c", LOAD, str(whole), str(one)], capture_output=True, text=True, check=False
+    )
+    assert found.stdout.strip() == "2 loaded", found.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "message"),
+    [
+        ("model.h5", {}, "no format: choose .pt2, .onnx, .nir"),
+        ("model.pt2", {}, "no fixed number of steps"),
+        ("model.nir", {}, "networks of spiking neurons only"),
+        ("model.nir", {"single_step": False}, "NIR holds a single step"),
+        ("model.pt2", {"checkpoint": "first"}, "choose best or last"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_leaves_no_file(
+    run: Path, workplace: Path, file: str, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        bionets.export(run, file, **arguments)  # type: ignore[arg-type]
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert not (workplace / file).exists()
+
+
+def test_a_missing_package_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs the package onnx: pip install 'bionets\[export\]'"):
+        bionets.export(run, "model.onnx")
+
+
+SEQUENCE = TaskSpec("sequence_to_class", 3, 5, steps=4)
+IMAGE = TaskSpec("image_to_class", 64, 5, image_shape=(1, 8, 8))
+HARD = {"spike_fn": "arctan"}
+STEPWISE: dict[str, Callable[[], Model]] = {
+    "brc": lambda: RecurrentModel(SEQUENCE, "bionets.layers.BRC", hidden_size=4, num_layers=2),
+    "lmu": lambda: RecurrentModel(SEQUENCE, "bionets.layers.LMU", hidden_size=4),
+    "lstm": lambda: RecurrentModel(SEQUENCE, "torch.nn.LSTM", hidden_size=4),
+    "stigmergic": lambda: StigmergicModel(SEQUENCE),
+    "spiking": lambda: SpikingRecurrentModel(SEQUENCE, hidden_size=6, layer_arguments=HARD),
+    "spiking image": lambda: SpikingConvModel(IMAGE, (2,), hidden_size=6, layer_arguments=HARD),
+}
+
+
+@pytest.mark.parametrize("name", STEPWISE)
+def test_single_steps_give_what_the_whole_sequence_gives(name: str) -> None:
+    torch.manual_seed(0)
+    model = STEPWISE[name]().eval()
+    spec = model.spec
+    x = torch.rand(3, *IMAGE.image_shape) if spec.image_shape and IMAGE.image_shape else torch.rand(4, 3, 3)
+    steps = model.step_inputs(x)
+    one = model.single_step(steps[0])
+    states, outputs = one.initial_states(steps[0]), []
+    assert len(states) == len(one.state_names)
+    for step in steps:
+        output, *states = one(step, *states)  # type: ignore[assignment]
+        outputs.append(output)
+    readout: Callable[[Tensor], Tensor] = getattr(model, "readout", lambda y: y[-1])
+    found = readout(torch.stack(outputs)) if name.startswith("spiking") else outputs[-1]
+    torch.testing.assert_close(found, model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_single_step_leaves_the_states_of_its_network_alone() -> None:
+    network = LIB(3, spike_fn="arctan")
+    network(torch.rand(2, 3))
+    kept = {name: state.clone() for name, state in get_states(network).items()}
+    step = StatefulStep(network, torch.rand(5, 3))
+    step(torch.rand(5, 3), *step.initial_states(torch.rand(5, 3)))
+    assert all(torch.equal(state, kept[name]) for name, state in get_states(network).items())
+    set_states(network, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPWISE)
+@pytest.mark.parametrize(("suffix", "single"), [(".pt2", True), (".pt2", False), (".onnx", True)])
+def test_every_family_is_exported_and_checked(name: str, suffix: str, single: bool) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    assert module.exported(STEPWISE[name]().eval().requires_grad_(False), suffix, single, None)
+
+
+@pytest.mark.slow
+def test_a_spiking_network_goes_to_nir() -> None:
+    pytest.importorskip("nir")
+    for model in (
+        SpikingRecurrentModel(SEQUENCE, hidden_size=6, layer_arguments=HARD),
+        SpikingConvModel(IMAGE, (2,), pool="average", hidden_size=6, layer_arguments=HARD),
+    ):
+        assert module.exported(model.eval().requires_grad_(False), ".nir", None, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "single", "message"),
+    [
+        (lambda: STDPModel(IMAGE, hidden_size=4), ".pt2", False, "by rules"),
+        (lambda: StigmergicPerceptronModel(SEQUENCE), ".pt2", True, "does not work step by step"),
+        (
+            lambda: RecurrentModel(SEQUENCE, "bionets.layers.BRC", hidden_size=4, bidirectional=True),
+            ".pt2",
+            True,
+            "bidirectional BRC cannot run step by step",
+        ),
+        (lambda: SpikingConvModel(IMAGE, (2,), layer_arguments=HARD), ".nir", None, "MaxPool2d"),
+        (lambda: SpikingConvModel(IMAGE, (2,)), ".pt2", True, "random spikes cannot be exported"),
+        (
+            lambda: SpikingConvModel(IMAGE, (2,), layer_arguments=HARD, encoder="rate"),
+            ".pt2",
+            False,
+            "answers at random",
+        ),
+    ],
+)
+def test_a_model_that_cannot_be_exported_says_why(
+    make: Callable[[], Model], suffix: str, single: bool | None, message: str
+) -> None:
+    torch.manual_seed(0)
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        module.exported(make().eval().requires_grad_(False), suffix, single, None)
+
+
+def test_numbers_that_differ_are_refused() -> None:
+    traced = module._traced(STEPWISE["lstm"]().eval(), True, None, False)
+    with pytest.raises(ValueError, match="other numbers"), torch.no_grad():
+        traced.check(lambda *inputs: tuple(1.01 * each for each in traced.module(*inputs)))
+
+
+def test_a_run_names_its_layers_device_and_backend(cli: Command) -> None:
+    outcome = cli("train", *TINY, "accelerator=cpu")
+    assert outcome.code == 0, outcome.error
+    (line,) = (line for line in outcome.out.splitlines() if line.strip().startswith("model "))
+    assert (
+        "recurrent (BRC)" in line
+        and "readout (Linear) 7" in line
+        and f"device cpu, {default_backend('cpu')} backend" in line
+    )
