@@ -65,7 +65,7 @@ def step(rounds: int, steps: int = 50, epochs: int = 10) -> dict[str, float]:
     """Median milliseconds a step of a tiny model, bare and with everything; an epoch is one second of 20 ms steps."""
     import torch
 
-    from bionets.experiment.commands.train import quieten
+    from bionets.experiment.commands.train import silence_libraries
     from bionets.experiment.config.schemas.run import Trainer
     from bionets.experiment.run.build import build_trainer
     from bionets.experiment.run.callbacks import Record
@@ -73,7 +73,7 @@ def step(rounds: int, steps: int = 50, epochs: int = 10) -> dict[str, float]:
     from bionets.models import RecurrentModel
     from bionets.tasks import CopyFirstInput
 
-    quieten()
+    silence_libraries()
     torch.set_num_threads(1)
     arguments = {**vars(Trainer()), "accelerator": "cpu", "devices": 1, "max_epochs": epochs}
     config = {"seed": 0, "trainer": arguments, "callbacks": {"progress": False}}

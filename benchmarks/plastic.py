@@ -15,8 +15,8 @@ from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.layers.plastic import (
     LIF,
     AdaptiveLIF,
-    AllButOne,
     Input,
+    LateralInhibition,
     Linear,
     LinearDynamics,
     Network,
@@ -72,8 +72,8 @@ def diehl_and_cook(size: int) -> Network:
     weight = 0.3 * torch.rand(INPUTS, size)
     learnt = network.connect("pixels", "excitatory", Linear(INPUTS, size, weight=weight, norm=78.4))
     network.connect("excitatory", "inhibitory", OneToOne(size, 22.5))
-    network.connect("inhibitory", "excitatory", AllButOne(size, -17.5))
-    network.learn(PairSTDP([learnt], potentiation=1e-2, depression=1e-4))
+    network.connect("inhibitory", "excitatory", LateralInhibition(size, -17.5))
+    network.add_rule(PairSTDP([learnt], potentiation=1e-2, depression=1e-4))
     return network
 
 

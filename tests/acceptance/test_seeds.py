@@ -15,7 +15,7 @@ import yaml
 from bionets.experiment.interrupts import Terminated
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
+from bionets.experiment.seeds.checkpoints import PerSeedCheckpoint
 from bionets.tasks import BinaryAddition
 from tests.acceptance.conftest import SMALL, Command, start
 from tests.tasks import idx_files
@@ -123,14 +123,14 @@ def assert_same_bits(root: Path, other_root: Path) -> None:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int, error: type[BaseException]) -> None:
     """The ``number``-th time that a checkpoint of this name is to be written, an error is raised instead."""
-    save, count = CheckpointOfEachSeed.save_checkpoint, itertools.count(1)
+    save, count = PerSeedCheckpoint.save_checkpoint, itertools.count(1)
 
-    def stopped(self: CheckpointOfEachSeed, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+    def stopped(self: PerSeedCheckpoint, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
         if Path(path).name == name and next(count) == number:
             raise error
         save(self, checkpoint, path, storage_options)
 
-    monkeypatch.setattr(CheckpointOfEachSeed, "save_checkpoint", stopped)
+    monkeypatch.setattr(PerSeedCheckpoint, "save_checkpoint", stopped)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5, 9])  # with three seeds: in the first epoch, the second, the third

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.analysis.activations import record
-from bionets.analysis.spatial_plots import draw_activations, draw_film, draw_positions
+from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_plots import draw_splits
 from bionets.analysis.split_score import accuracies, cluster_score, score
 from bionets.analysis.subnetworks import METHODS, owners, split, subnetwork
@@ -181,7 +181,7 @@ def test_the_pictures(tmp_path: Path) -> None:
     masks, names = split(net, TASKS), ["a", "b"]
     activations = record(net, [[images(0)], [images(1)]])
     moves = {f"layer_{i}": np.random.default_rng(0).normal(size=(3, len(each), 2)) for i, each in enumerate(OWNERS)}
-    film = draw_film(tmp_path / "new" / "film.gif", {"epoch": np.arange(3), **moves}, masks, names, "title")
+    film = draw_animation(tmp_path / "new" / "film.gif", {"epoch": np.arange(3), **moves}, masks, names, "title")
     assert film.read_bytes().startswith(b"GIF89a")
     bars = {each: {"greedy": (0.5, 0.1)} for each in ("retention", "other, through its outputs", "silhouette")}
     pictures = [

@@ -19,7 +19,7 @@ from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
-__all__ = ["draw_activations", "draw_film", "draw_positions"]
+__all__ = ["draw_activations", "draw_animation", "draw_positions"]
 
 COLOURS = [f"C{i}" for i in range(len(PALETTE))]
 CONNECTIONS = 300  # drawn of each layer, the strongest
@@ -74,7 +74,7 @@ def draw_activations(
 
 
 @styled
-def draw_film(
+def draw_animation(
     file: Path, positions: Mapping[str, NDArray[Any]], masks: Split, names: Sequence[str], title: str
 ) -> Path:
     """A film (gif) of the positions during training, coloured by the task to which a neuron belongs in the end.

@@ -45,7 +45,7 @@ NOISE = (
 )
 
 
-def mendable(error: BaseException) -> bool:
+def is_user_error(error: BaseException) -> bool:
     """Whether an error is the user's to mend: one line will do, and a traceback would hide it."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN)
@@ -106,7 +106,7 @@ def _message(error: BaseException) -> str:
         return (
             "a group takes a word, not null or a number: to leave a group out, put a tilde before it, as in ~schedule"
         )
-    if of_the_command_line(error) and not mendable(error):
+    if of_the_command_line(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help shows what it takes"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__

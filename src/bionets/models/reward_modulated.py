@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bionets.layers.plastic import LIF, MSTDPET, AllButOne, Input, Linear, LinearDynamics, Network
+from bionets.layers.plastic import LIF, MSTDPET, Input, LateralInhibition, Linear, LinearDynamics, Network
 from bionets.models.actor_critic import Critic, PlaceCells
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
@@ -174,8 +174,8 @@ def competing_layers(
         weight = largest * torch.rand(source_size, size)
         norm = largest / 2 * source_size if name == "hidden" else None
         connection = network.connect(source, name, Linear(source_size, size, weight=weight, norm=norm))
-        network.connect(name, name, AllButOne(size, -3.0))
+        network.connect(name, name, LateralInhibition(size, -3.0))
         learnt.append({"connections": connection, "rate": rate})
         source, source_size = name, size
-    network.learn(MSTDPET(learnt, depression=0.0, decay=decay))
+    network.add_rule(MSTDPET(learnt, depression=0.0, decay=decay))
     return network

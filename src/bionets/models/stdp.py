@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from bionets.layers.plastic import (
     LIF,
     AdaptiveLIF,
-    AllButOne,
     Input,
+    LateralInhibition,
     Linear,
     LinearDynamics,
     Network,
@@ -208,6 +208,6 @@ def competing_network(
     weight = (3 * mean_weight * torch.rand(inputs, neurons)).clamp(max=1)
     learnt = network.connect("input", "excitatory", Linear(inputs, neurons, weight=weight, norm=mean_weight * inputs))
     network.connect("excitatory", "inhibitory", OneToOne(neurons, 22.5))
-    network.connect("inhibitory", "excitatory", AllButOne(neurons, -inhibition))
-    network.learn(PairSTDP([learnt], potentiation=potentiation, depression=depression))
+    network.connect("inhibitory", "excitatory", LateralInhibition(neurons, -inhibition))
+    network.add_rule(PairSTDP([learnt], potentiation=potentiation, depression=depression))
     return network

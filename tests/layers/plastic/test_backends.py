@@ -18,9 +18,9 @@ from bionets.layers.plastic import (
     MSTDP,
     MSTDPET,
     AdaptiveLIF,
-    AllButOne,
     ExponentialDynamics,
     Input,
+    LateralInhibition,
     LearningRule,
     Linear,
     LinearDynamics,
@@ -94,7 +94,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor, Tensor | None]:
     learnt = [network.connect("input", "hidden", Linear(6, size, weight=between(0, 1, 6, size), delay=delay()))]
     if draw(st.booleans()):
         late = torch.randint(0, 4, (size,), generator=generator) if draw(st.booleans()) else 0
-        network.connect("hidden", "hidden", AllButOne(size, between(-0.5, 0.0, size), delay=late))
+        network.connect("hidden", "hidden", LateralInhibition(size, between(-0.5, 0.0, size), delay=late))
     if draw(st.booleans()):
         network.add("output", neurons((size, 1)))
         network.connect("hidden", "output", OneToOne(size, between(0.5, 1.0, size)))
@@ -107,7 +107,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor, Tensor, Tensor | None]:
         )
     network.to(dtype)
     if draw(st.booleans()):
-        network.learn(rule(learnt))
+        network.add_rule(rule(learnt))
     network.train(draw(st.booleans()))
     batch = draw(st.sampled_from([1, 3]))
     first, second = (torch.rand((12, batch, 6), generator=generator) < 0.4 for _ in range(2))
@@ -211,7 +211,7 @@ def x() -> Tensor:
 
 def test_float32_agrees_too(x: Tensor) -> None:
     network = small(weight=torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
-    network.learn(PairSTDP([network.connections["input_output"]], 0.1, 0.1))
+    network.add_rule(PairSTDP([network.connections["input_output"]], 0.1, 0.1))
     other = copy.deepcopy(network)
     ours, theirs = network(x), other(x, backend="reference")
     assert network.backend == "numba"

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from bionets.layers.plastic import (
     AdaptiveMaxPool2d,
-    AllButOne,
     Connection,
     Conv2d,
     Input,
+    LateralInhibition,
     Linear,
     LinearDynamics,
     MaxPool2d,
@@ -91,7 +91,7 @@ def test_nothing_is_kept_where_nothing_is_delayed() -> None:
 @pytest.mark.parametrize("delay", [0, torch.tensor([0, 1, 2, 1])])
 def test_lateral_connections(delay: Any) -> None:
     weight = torch.rand(4)
-    for connection, count in ((OneToOne(4, weight, delay=delay), 1), (AllButOne(4, weight, delay=delay), 3)):
+    for connection, count in ((OneToOne(4, weight, delay=delay), 1), (LateralInhibition(4, weight, delay=delay), 3)):
         spikes, currents, traces = carried(connection, (4,))
         steps = torch.as_tensor(delay).expand(4).tolist()
         for b, j in itertools.product(range(BATCH), range(4)):
@@ -149,5 +149,5 @@ def test_what_does_not_fit_is_refused() -> None:
         Linear(3, 2, bounds=(1.0, 0.0))
     with pytest.raises(ValueError, match="OneToOne: weight must be a number or of shape"):
         OneToOne(3, torch.ones(2))
-    with pytest.raises(ValueError, match=r"AllButOne\(3\) does not fit"):
-        AllButOne(3, 1.0).check((3,), (4,))
+    with pytest.raises(ValueError, match=r"LateralInhibition\(3\) does not fit"):
+        LateralInhibition(3, 1.0).check((3,), (4,))

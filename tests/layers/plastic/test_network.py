@@ -1,5 +1,6 @@
 """Networks know cycles, sum inputs, forget, move, and keep what they have learnt."""
 
+import contextlib
 import copy
 import io
 from pathlib import Path
@@ -16,9 +17,9 @@ from bionets.layers.plastic import (
     LIF,
     MSTDPET,
     AdaptiveLIF,
-    AllButOne,
     Conv2d,
     Input,
+    LateralInhibition,
     Linear,
     LinearDynamics,
     MaxPool2d,
@@ -48,8 +49,8 @@ def diehl_and_cook(inputs: int = 20, size: int = 6) -> Network:
     network.add("inhibitory", LIF(size, LinearDynamics(0.9), rest=-60.0, reset=-45.0, threshold=-40.0, refractory=2))
     learnt = network.connect("pixels", "excitatory", Linear(inputs, size, norm=2.0 * size))
     network.connect("excitatory", "inhibitory", OneToOne(size, 22.5))
-    network.connect("inhibitory", "excitatory", AllButOne(size, -17.5))
-    network.learn(PairSTDP([learnt], potentiation=1e-2, depression=1e-3))
+    network.connect("inhibitory", "excitatory", LateralInhibition(size, -17.5))
+    network.add_rule(PairSTDP([learnt], potentiation=1e-2, depression=1e-3))
     return network
 
 
@@ -136,7 +137,7 @@ def test_reset_forgets_spikes_and_eligibility_but_not_what_was_learnt() -> None:
     network.add("late", LIF(6, dynamics, trace=dynamics))
     learnt = network.connect("pixels", "late", Linear(20, 6, delay=2))
     rule = MSTDPET([learnt])
-    network.learn(rule)
+    network.add_rule(rule)
     network(spikes(20, 2, 20), backend="reference")
     assert get_states(network) and rule.state[learnt]
     weight = network.connections["pixels_excitatory"].weight.clone()
@@ -175,7 +176,7 @@ def test_what_was_learnt_is_saved_without_pickles(tmp_path: Path) -> None:
 def test_it_moves_between_dtypes_and_devices_with_its_states() -> None:
     network, dynamics = diehl_and_cook(), LinearDynamics(0.9)
     network.add("more", LIF(6, dynamics, trace=dynamics))
-    network.learn(TripletSTDP([network.connect("pixels", "more", Linear(20, 6))]))
+    network.add_rule(TripletSTDP([network.connect("pixels", "more", Linear(20, 6))]))
     network(spikes(10, 2, 20))
     network.double()
     assert {s.dtype for s in get_states(network).values()} == {torch.float64, torch.bool, torch.int32}
@@ -206,7 +207,7 @@ def test_convolutions_pools_and_matrices_in_a_row() -> None:
     conv = network.connect("image", "features", Conv2d(1, 2, 3, norm=1.5))
     network.connect("features", "pooled", MaxPool2d(2))
     linear = network.connect("pooled", "output", Linear(8, 3, delay=1))
-    network.learn(PairSTDP([conv, linear]))
+    network.add_rule(PairSTDP([conv, linear]))
     weight = conv.weight.clone()
     with pytest.warns(UserWarning, match="reference backend"):
         out = network(spikes(20, 2, 1, 6, 6))
@@ -237,7 +238,7 @@ def test_neurons_of_ones_own() -> None:
     network.add("alone", IF(2))
     network.connect("input", "echo", OneToOne(3, 1.0))
     learnt = network.connect("echo", "echo", Linear(3, 3, weight=torch.zeros(3, 3)))
-    network.learn(PairSTDP([learnt], potentiation=0.0, depression=0.1))  # nothing to take off
+    network.add_rule(PairSTDP([learnt], potentiation=0.0, depression=0.1))  # nothing to take off
     x = spikes(10, 2, 3)
     with pytest.raises(ValueError, match="'echo' are neurons of a kind of their own, Echo"):
         network(x, backend="numba")
@@ -288,3 +289,15 @@ def test_what_does_not_fit_is_refused() -> None:
         network(spikes(3, 2, 20))
     with pytest.raises(ValueError, match="need the same steps and batch"):
         network({"pixels": spikes(3, 2, 20), "more": spikes(4, 2, 2)})
+
+
+def test_old_names_are_deprecated() -> None:
+    from bionets.layers import plastic
+
+    with pytest.warns(DeprecationWarning, match="LateralInhibition"):
+        assert plastic.AllButOne is plastic.LateralInhibition
+    with pytest.raises(AttributeError, match="NoSuchName"):
+        _ = plastic.NoSuchName
+    network = plastic.Network()
+    with pytest.warns(DeprecationWarning, match="add_rule"), contextlib.suppress(TypeError):
+        network.learn(())  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from bionets.experiment.config.here import look_here_first
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.words import expand
-from bionets.experiment.errors import Busy, JobError, mendable, of_the_command_line, one_line
+from bionets.experiment.errors import Busy, JobError, is_user_error, of_the_command_line, one_line
 from bionets.experiment.interrupts import Terminated, sigterm_interrupts
 from bionets.experiment.run.process import Process, end_with
 
@@ -67,12 +67,12 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
                 raise
             # One job of many: the others go on, perhaps in other processes, and the sweep names it at its end.
             print(f"failed: {one_line(error)}", file=sys.stderr)
-            if debug or not mendable(error):
+            if debug or not is_user_error(error):
                 traceback.print_exception(error)
             raise JobError(one_line(error)) from None
 
     def give_up(error: Exception) -> NoReturn:
-        if debug or not (mendable(error) or (composing and of_the_command_line(error))):
+        if debug or not (is_user_error(error) or (composing and of_the_command_line(error))):
             raise error
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
@@ -92,7 +92,7 @@ def show_help(name: str, configs: Path) -> NoReturn:
     try:
         print(help_page(name, str(configs), sys.argv[1:]))
     except Exception as error:
-        if not mendable(error):
+        if not is_user_error(error):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from bionets.experiment.commands.train import quieten
+from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
@@ -24,7 +24,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
     Files of a complete run that are not as it wrote them are named; where the test needs one of them, that is an error.
     """
-    quieten()
+    silence_libraries()
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
     trust = as_modules(hydra_config.trust)
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust)

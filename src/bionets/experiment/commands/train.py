@@ -48,7 +48,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     runs, multirun = resolve_seeds(hydra_config), in_multirun()
     # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
     HydraConfig.instance().cfg = None
-    quieten()
+    silence_libraries()
     environment.keep_large_buffers()
     with figure_style(hydra_config.style), fast_dev_run(runs) as runs:
         return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
@@ -56,9 +56,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
 def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
     """Train several seeds of one config together, then test and draw each; the means of their headline metrics."""
-    from bionets.experiment.seeds.train_together import train_together
+    from bionets.experiment.seeds.train_seeds import train_seeds
 
-    errors = train_together(runs)
+    errors = train_seeds(runs)
     metrics: list[dict[str, float]] = []
     for run in runs:
         seed = run.values["seed"]
@@ -151,7 +151,7 @@ def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder
         trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
 
 
-def quieten() -> None:
+def silence_libraries() -> None:
     """Silence what Lightning says of its own workings; what a user must know, we say."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

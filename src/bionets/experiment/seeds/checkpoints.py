@@ -10,14 +10,14 @@ from torch import Tensor
 from bionets.experiment.run.averaging import AVERAGE, TRAINING_WEIGHTS
 from bionets.experiment.run.checkpoints import REQUEUE, AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.experiment.seeds.each_seed import EachSeed
+from bionets.experiment.seeds.per_seed import PerSeedCallback
 
 State = dict[str, Any]
 
 WEIGHTS = ("state_dict", TRAINING_WEIGHTS, AVERAGE)
 
 
-class CheckpointOfEachSeed(AtomicCheckpointIO):
+class PerSeedCheckpoint(AtomicCheckpointIO):
     """Of what S stacked models would write, keeps what is the seed's in whose folder it shall lie; reads the
     checkpoints of one name in all folders, stacked.
     """
@@ -53,7 +53,7 @@ def of_one(checkpoint: State, number: int) -> State:
         "optimizer_states": [
             _join(lambda values: values[0][number].clone(), [state]) for state in checkpoint["optimizer_states"]
         ],
-        "callbacks": checkpoint["callbacks"][EachSeed.__name__]["seeds"][number],
+        "callbacks": checkpoint["callbacks"][PerSeedCallback.__name__]["seeds"][number],
     }
 
 
@@ -72,7 +72,7 @@ def of_all(checkpoints: list[State]) -> State:
             if key in first
         },
         "optimizer_states": [_join(torch.stack, list(each), latest) for each in states],
-        "callbacks": {EachSeed.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
+        "callbacks": {PerSeedCallback.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
     }
 
 

@@ -147,7 +147,7 @@ class StackedModels(LightningModule):
             gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
 
 
-class TasksTogether(LightningDataModule):
+class StackedTasks(LightningDataModule):
     """The data of several tasks that differ in their seed alone: a batch is the list of their batches."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:

@@ -52,7 +52,7 @@ class Study:
     """
 
     def __init__(self, settings: Settings, mode: str | None) -> None:
-        quieten()
+        silence_libraries()
         self.settings = settings
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.locks = settings.folder / "locks"
@@ -194,7 +194,7 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
 
 
-def quieten() -> None:
+def silence_libraries() -> None:
     """Silence what Optuna says of its own workings."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

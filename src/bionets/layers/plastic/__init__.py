@@ -1,10 +1,13 @@
 """Spiking networks that learn by correlation: neurons, connections, learning rules, and the network that holds them."""
 
+import warnings
+from typing import Any
+
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.convolution import Conv2d
 from bionets.layers.plastic.dynamics import Dynamics, ExponentialDynamics, LinearDynamics
 from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF, TraceLIF
-from bionets.layers.plastic.lateral import AllButOne, OneToOne
+from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.learning_rule import LearningRule, Synapses
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.network import Network
@@ -23,12 +26,12 @@ __all__ = [
     "MSTDPET",
     "AdaptiveLIF",
     "AdaptiveMaxPool2d",
-    "AllButOne",
     "Connection",
     "Conv2d",
     "Dynamics",
     "ExponentialDynamics",
     "Input",
+    "LateralInhibition",
     "LearningRule",
     "Linear",
     "LinearDynamics",
@@ -43,3 +46,10 @@ __all__ = [
     "TripletSTDP",
     "WeightedConnection",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AllButOne":
+        warnings.warn("AllButOne is now called LateralInhibition", DeprecationWarning, stacklevel=2)
+        return LateralInhibition
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

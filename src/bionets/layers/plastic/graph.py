@@ -1,5 +1,6 @@
 """Groups of neurons, the connections between them and their learning rules, as a graph that says nothing of time."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -55,12 +56,21 @@ class Graph(nn.Module):
         self.paths[name] = (source, target)
         return connection
 
-    def learn(self, rule: LearningRule) -> None:
-        """Let connections of this network learn by a rule, in training mode."""
+    def add_rule(self, rule: LearningRule) -> None:
+        """Let connections of this network learn by a rule, in training mode.
+
+        Raises:
+            ValueError: a connection of the rule is not in this network.
+        """
         for connection, _ in rule:
             if not any(connection is own for own in self.connections.values()):
                 raise ValueError(f"{type(rule).__name__}: a connection of its groups is not in the network")
         self.rules.append(rule)
+
+    def learn(self, rule: LearningRule) -> None:
+        """Deprecated name of `add_rule`."""
+        warnings.warn("Network.learn is now called add_rule", DeprecationWarning, stacklevel=2)
+        self.add_rule(rule)
 
     def reinforce(self, reward: float | Tensor) -> None:
         """Reward, a number or ``[B]``, what the synapses did up to now, by all rules that are modulated by a reward."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bionets.layers.plastic.connection import Connection, Size
 
-__all__ = ["AllButOne", "OneToOne"]
+__all__ = ["LateralInhibition", "OneToOne"]
 
 
 class LateralConnection(Connection):
@@ -49,7 +49,7 @@ class OneToOne(LateralConnection):
         return values
 
 
-class AllButOne(LateralConnection):
+class LateralInhibition(LateralConnection):
     """Every neuron to all but its own: I_j = w_j Σ_{i ≠ j} s_i, computed as w_j (Σ_i s_i − s_j)."""
 
     def gather(self, values: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class Network(Graph):
         weight = 0.3 * torch.rand(784, 400)
         learnt = network.connect("pixels", "excitatory", Linear(784, 400, weight=weight, norm=78.4))
         network.connect("excitatory", "inhibitory", OneToOne(400, 22.5))
-        network.connect("inhibitory", "excitatory", AllButOne(400, -17.5))
-        network.learn(PairSTDP([learnt], potentiation=1e-2, depression=1e-4))
+        network.connect("inhibitory", "excitatory", LateralInhibition(400, -17.5))
+        network.add_rule(PairSTDP([learnt], potentiation=1e-2, depression=1e-4))
 
         for image in images:  # each [784], between 0 and 1
             network.reset()

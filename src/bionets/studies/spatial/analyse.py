@@ -10,7 +10,7 @@ from rich.table import Table
 from bionets.analysis.activations import REDUCTIONS
 from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
-from bionets.experiment.commands.train import quieten
+from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.errors import UserError
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.run.dynamics_run import DynamicsRun, analyse_dynamics
@@ -33,7 +33,7 @@ def analyse(hydra_config: DictConfig) -> None:
     refuse_unknown("data", [hydra_config.data], DATA)
     if (hydra_config.run is None) == (hydra_config.runs is None):
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
-    quieten()
+    silence_libraries()
     if hydra_config.method == "dynamics" and hydra_config.runs is not None:
         raise UserError("method=dynamics analyses one run: name its folder with run=")
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}

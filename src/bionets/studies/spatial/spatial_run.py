@@ -9,7 +9,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from bionets.analysis.activations import record
-from bionets.analysis.spatial_plots import draw_activations, draw_film, draw_positions
+from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_score import Score, accuracies, cluster_score, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.experiment.csv_text import csv_text
@@ -168,7 +168,7 @@ class SpatialRun:
                 raise UserError(f"{self.folder.path / 'positions.npz'} holds no positions: restore it, or train again")
             method = methods[0] if methods else "greedy"
             file = self.directory / "positions.gif"
-            files.append(draw_film(file, moves, self.split(method), self.names, title))
+            files.append(draw_animation(file, moves, self.split(method), self.names, title))
         return files
 
     def _neurons(self, methods: list[str]) -> str:

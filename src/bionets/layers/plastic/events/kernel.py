@@ -12,7 +12,7 @@ import numba
 
 from bionets.layers.plastic.events import learning, memory, mode
 from bionets.layers.plastic.events.learning import learn
-from bionets.layers.plastic.events.memory import ALL_BUT_ONE, LINEAR, ONE_TO_ONE, array, copy
+from bionets.layers.plastic.events.memory import LATERAL_INHIBITION, LINEAR, ONE_TO_ONE, array, copy
 from bionets.layers.plastic.events.mode import flush_denormals, restore_mode
 
 
@@ -80,7 +80,7 @@ def _sum_currents(groups: Any, connections: Any, group: Any, b: int, work: Any) 
                     current[j] += row[j]
         elif n:
             weight = array(connection.weight, size, current)
-            if connection.kind == ALL_BUT_ONE:
+            if connection.kind == LATERAL_INHIBITION:
                 total = current.dtype.type(n)
                 for j in range(size):
                     current[j] += weight[j] * total
@@ -104,7 +104,7 @@ def _subtract_traces(kind: int, source: Any, b: int, size: int, current: Any) ->
             total += trace[i]
         for j in range(size):
             current[j] -= total
-        if kind == ALL_BUT_ONE:
+        if kind == LATERAL_INHIBITION:
             for j in range(size):
                 current[j] += trace[j]
 

@@ -45,8 +45,8 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
             _reinforce(rule, synapses, rewards[t], like)
         return
     if rule.slow_pre:
-        _fade(synapses.slow_pre, rule.pre_decay)
-        _fade(synapses.slow_post, rule.post_decay)
+        _decay_trace(synapses.slow_pre, rule.pre_decay)
+        _decay_trace(synapses.slow_post, rule.post_decay)
     incoming = _index(pre, batch, sources, work, work.heads[0])
     outgoing = _index(post, batch, targets, work, work.heads[1])
     if incoming or outgoing:
@@ -56,8 +56,8 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
     for n in range(outgoing):
         work.heads[1, work.heads[1, len(like) + n]] = 0
     if rule.slow_pre:
-        _bump(synapses.slow_pre, pre, batch, work.spiking, sources, rule.nearest)
-        _bump(synapses.slow_post, post, batch, work.spiking, targets, rule.nearest)
+        _add_spikes(synapses.slow_pre, pre, batch, work.spiking, sources, rule.nearest)
+        _add_spikes(synapses.slow_post, post, batch, work.spiking, targets, rule.nearest)
 
 
 @numba.njit
@@ -90,7 +90,7 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
     if outgoing == 0:
         for m in range(incoming):
             i = heads[0, len(down) + m]
-            _punish(rule, synapses, i, work)
+            _depress(rule, synapses, i, work)
             row = weight[i * columns : i * columns + columns]
             for j in range(columns):
                 row[j] = min(max(row[j] + down[j], low), high)
@@ -98,14 +98,14 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
     targets = heads[1, len(down) : len(down) + outgoing]
     for begin in range(0, rows, BLOCK):
         block = min(BLOCK, rows - begin)
-        _reward(rule, synapses, outgoing, begin, block, work)
+        _potentiate(rule, synapses, outgoing, begin, block, work)
         for i in range(begin, begin + block):
             row = weight[i * columns : i * columns + columns]
             if rule.weight_dependence:
                 for n in range(outgoing):
                     up[n * BLOCK + i - begin] *= _power(high - row[targets[n]], rule.weight_dependence)
             if heads[0, i]:
-                _punish(rule, synapses, i, work)
+                _depress(rule, synapses, i, work)
                 for n in range(outgoing):
                     down[targets[n]] += up[n * BLOCK + i - begin]
                 for j in range(columns):
@@ -117,7 +117,7 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
 
 
 @numba.njit
-def _reward(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, work: Any) -> None:
+def _potentiate(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, work: Any) -> None:
     """The potentiation of a block of rows by the spike of each target, without the dependence on the weight."""
     index, number, largest = work.heads[1], work.current.dtype.type, len(work.current)
     offset, share = number(rule.trace_target), number(1 / synapses.batch)
@@ -139,7 +139,7 @@ def _reward(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, wor
 
 
 @numba.njit
-def _punish(rule: Any, synapses: Any, i: int, work: Any) -> None:
+def _depress(rule: Any, synapses: Any, i: int, work: Any) -> None:
     """The depression of all weights of source ``i`` by its spikes."""
     index, down, columns = work.heads[0], work.current, synapses.columns
     number = down.dtype.type
@@ -171,14 +171,14 @@ def _power(base: float, exponent: float) -> Any:
 
 
 @numba.njit
-def _fade(trace: Any, decay: float) -> None:
+def _decay_trace(trace: Any, decay: float) -> None:
     factor = trace.dtype.type(decay)
     for k in range(len(trace)):
         trace[k] *= factor
 
 
 @numba.njit
-def _bump(trace: Any, group: Any, batch: int, spiking: Any, counts: Any, nearest: bool) -> None:
+def _add_spikes(trace: Any, group: Any, batch: int, spiking: Any, counts: Any, nearest: bool) -> None:
     for b in range(batch):
         for k in range(counts[b]):
             j = group.size * b + spiking[group.offset + group.size * b + k]
@@ -192,7 +192,7 @@ def _remember(rule: Any, synapses: Any, pre: Any, post: Any, sources: Any, targe
     eligibility = array(rule.eligibility, synapses.batch * rows * columns, work.current)
     rule.scale *= rule.decay
     if rule.scale < SMALLEST_SCALE:
-        _fade(eligibility, rule.scale)
+        _decay_trace(eligibility, rule.scale)
         rule.scale = 1.0
     up, down = number(rule.potentiation / rule.scale), number(rule.depression / rule.scale)
     for b in range(synapses.batch):
@@ -211,7 +211,7 @@ def _remember(rule: Any, synapses: Any, pre: Any, post: Any, sources: Any, targe
                 for j in range(columns):
                     row[j] -= down * seen_row[j]
     if last:
-        _fade(eligibility, rule.scale)
+        _decay_trace(eligibility, rule.scale)
         rule.scale = 1.0
 
 

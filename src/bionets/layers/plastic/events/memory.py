@@ -10,7 +10,7 @@ from numba.np.numpy_support import carray as _carray
 intrinsic: Any = _intrinsic  # their type hints do not say what they do
 carray: Any = _carray
 
-LINEAR, ONE_TO_ONE, ALL_BUT_ONE = range(3)
+LINEAR, ONE_TO_ONE, LATERAL_INHIBITION = range(3)
 BLOCK = 64  # rows of weights that are changed together
 
 

@@ -1,7 +1,7 @@
 """A network as tables of addresses for the kernel that computes a whole presentation at once.
 
-It takes all kinds of neurons in this package; `Linear`, `OneToOne` and `AllButOne` connections in any graph, with a
-delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
+It takes all kinds of neurons in this package; `Linear`, `OneToOne` and `LateralInhibition` connections in any graph,
+with a delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
 """
 
 import math
@@ -16,7 +16,7 @@ from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.events import memory
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF, TraceLIF
-from bionets.layers.plastic.lateral import AllButOne, OneToOne
+from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input, Neuron
@@ -29,7 +29,7 @@ NEURONS = (Input, IF, LIF, AdaptiveLIF, TraceLIF)
 CONNECTIONS: dict[type[Connection], int] = {
     Linear: memory.LINEAR,
     OneToOne: memory.ONE_TO_ONE,
-    AllButOne: memory.ALL_BUT_ONE,
+    LateralInhibition: memory.LATERAL_INHIBITION,
 }
 RULES = (PairSTDP, TripletSTDP, MSTDP, MSTDPET)
 FIELDS = frozenset(memory.GROUP.names or ())

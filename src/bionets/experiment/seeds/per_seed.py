@@ -38,7 +38,7 @@ class View:
         return getattr(self._trainer, name)
 
 
-class EachSeed(Callback):
+class PerSeedCallback(Callback):
     """Calls the callbacks of each run. A run that stops early or fails is left as it is then, and the others go on."""
 
     def __init__(self, seeds: Sequence[Seed], models: StackedModels) -> None:

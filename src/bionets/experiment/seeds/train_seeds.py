@@ -21,10 +21,10 @@ from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
-from bionets.experiment.seeds.checkpoints import CheckpointOfEachSeed
-from bionets.experiment.seeds.each_seed import EachSeed, Seed
+from bionets.experiment.seeds.checkpoints import PerSeedCheckpoint
 from bionets.experiment.seeds.journal import last_whole, roll_back
-from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, TasksTogether
+from bionets.experiment.seeds.per_seed import PerSeedCallback, Seed
+from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, StackedTasks
 from bionets.experiment.sweep.trial import in_trial
 from bionets.models import Model
 from bionets.tasks import Task
@@ -71,7 +71,7 @@ class Member:
         return None if file is None else read_checkpoint(file)
 
 
-def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
+def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     """Train those runs that are to begin, or to go on, at the same epoch; which of them failed, by seed.
 
     The others are left to be trained one by one, and all of them to be tested.
@@ -90,7 +90,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         prepare_data(member.task)
     tasks, folders = [member.task for member in members], [member.folder for member in members]
     models = StackedModels([member.model for member in members], tasks)
-    models.try_out(next(iter(TasksTogether(tasks).val_dataloader())))
+    models.try_out(next(iter(StackedTasks(tasks).val_dataloader())))
     begun = max(member.next_epoch for member in members)
     seeds = [
         Seed(
@@ -105,10 +105,10 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         for member in members
     ]
     trainer = trainer_with(
-        [EachSeed(seeds, models)],
+        [PerSeedCallback(seeds, models)],
         members[0].run.values,
         tasks[0],
-        checkpoints=CheckpointOfEachSeed(folders),
+        checkpoints=PerSeedCheckpoint(folders),
         default_root_dir=folders[0].checkpoints,
         enable_checkpointing=False,  # Lightning's own, of all seeds in one file
     )
@@ -126,7 +126,7 @@ def train_together(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         try:
             last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
-                trainer.fit(models, datamodule=TasksTogether(tasks), ckpt_path=last, weights_only=True)
+                trainer.fit(models, datamodule=StackedTasks(tasks), ckpt_path=last, weights_only=True)
         except BaseException as error:
             for seed in seeds:
                 note_failure(seed.folder, seed.error or error)
