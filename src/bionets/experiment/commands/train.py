@@ -30,7 +30,8 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.report import figure_title, print_model, print_results, print_stopped
+from bionets.experiment.run.model_summary import print_model
+from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ from torch import Tensor, nn
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.run.trained import load_trained
-from bionets.layers import reset_states, unroll
-from bionets.layers.single_step import SingleStep, StatefulStep
-from bionets.layers.spiking import SpikingLayer
+from bionets.layers.single_step import SingleStep
 from bionets.models import Model
+from bionets.models.nir_export import nir_content
 
 PACKAGES = {  # that a format needs, and the extra that installs them
     ".pt2": ((), ""),
@@ -218,21 +216,9 @@ def _onnx(traced: _Traced) -> bytes:
 
 
 def _nir(model: Model) -> bytes:
-    import nir
-
-    from bionets.layers.spiking.nir import from_nir, to_nir
-
-    step = _single_step(model)
-    if not isinstance(step, StatefulStep) or not any(isinstance(each, SpikingLayer) for each in step.modules()):
-        raise ValueError("NIR holds networks of spiking neurons only")
-    network = step.network
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.nir"
-        nir.write(path, to_nir(network, _example_step(model, EXAMPLE_BATCH)))
-        content, read = path.read_bytes(), from_nir(nir.read(path)).eval()
-    x = torch.stack([_example_step(model, CHECKED_BATCH) for _ in range(CHECKED_STEPS)])
-    reset_states(network)
-    _require_equal((unroll(read, x),), (unroll(network, x),))
+    sequence = torch.stack([_example_step(model, CHECKED_BATCH) for _ in range(CHECKED_STEPS)])
+    content, read, expected = nir_content(_single_step(model), _example_step(model, EXAMPLE_BATCH), sequence)
+    _require_equal((read,), (expected,))
     return content
 
 

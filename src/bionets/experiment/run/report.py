@@ -9,17 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import nn
 
-from bionets.analysis.style import name_of
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.scan.interface import default_backend
 
 
 def print_results(
@@ -66,18 +62,6 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
         console.print(f"published: {source}", highlight=False, markup=False)
 
 
-def print_model(console: Console, model: nn.Module, device: torch.device) -> None:
-    """The layers of a model with their parameters, the device, and what computes its scans there."""
-    layers = [f"{name} ({type(layer).__name__}) {count(layer):,}" for name, layer in model.named_children()]
-    scans = default_backend(device.type)
-    text = f"{count(model):,} parameters: {', '.join(layers)}; device {device}, {scans} backend of scan"
-    console.print(f"    model  {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def print_stopped(console: Console) -> None:
     """Print how to resume after Ctrl-C or SIGTERM."""
     console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
@@ -110,4 +94,6 @@ def title_of(config: dict[str, Any]) -> str:
 
 def figure_title(config: dict[str, Any]) -> str:
     """The same, with the names that papers use."""
+    from bionets.analysis.style import name_of  # draws: not for a report without figures
+
     return printable(f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}")
