@@ -232,7 +232,7 @@ def _of_chain(function: types.FunctionType, chain: Chain, checks: _Checks, path:
     """Of a global, and the attributes read from it as far as it is a module."""
     value = checks.lookup(function.__globals__, chain[0])
     if value is _MISSING:
-        value = checks.lookup(function.__builtins__, chain[0])  # type: ignore[attr-defined]
+        value = checks.lookup(function.__builtins__, chain[0])
     return _of_attributes(value, chain[1:], checks, path)
 
 
