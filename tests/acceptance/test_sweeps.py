@@ -186,5 +186,6 @@ def test_a_search_killed_at_any_moment_ends_as_if_it_had_not_been(
     assert list(workplace.rglob("*.partial")) == []
     rows = {len(folder.metrics_file.read_text().splitlines()) for folder in folders}
     assert rows == {1 + epochs * (2 + 3)}  # a header; in each epoch two steps, and three values on validation data
-    files = {"config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "result.json", "checkpoints", ".lock"}
+    files = {"config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "result.json", "manifest.json"}
+    files |= {"checkpoints", ".lock"}
     assert all({file.name for file in folder.path.iterdir()} == files for folder in folders)

@@ -30,8 +30,10 @@ class Outcome:
 
 def prepare() -> None:
     """Import what the commands import, so that a child is there at once."""
+    from bionets.__main__ import MODULES
+
     for name in COMMANDS:
-        import_module(f"bionets.experiment.commands.{name}")
+        import_module(MODULES[name])
     import_module("hydra.core.plugins").Plugins.instance()
 
 
@@ -79,9 +81,9 @@ def _command(words: list[str], folder: Path, out: int, error: int) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: object = 1
     try:
-        from bionets.experiment import command
+        from bionets.__main__ import run as run_command
 
-        command(words[0], configs=ROOT / "configs")
+        run_command(words[0], ROOT / "configs")
     except SystemExit as stopped:
         code = stopped.code or 0
     except BaseException:

@@ -18,7 +18,7 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -232,7 +232,7 @@ def _of_chain(function: types.FunctionType, chain: Chain, checks: _Checks, path:
     """Of a global, and the attributes read from it as far as it is a module."""
     value = checks.lookup(function.__globals__, chain[0])
     if value is _MISSING:
-        value = checks.lookup(function.__builtins__, chain[0])
+        value = checks.lookup(cast(Any, function).__builtins__, chain[0])
     return _of_attributes(value, chain[1:], checks, path)
 
 

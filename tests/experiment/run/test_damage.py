@@ -242,6 +242,8 @@ def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
     positions = {"epoch": np.arange(3), "layer_0": np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)}
     write_npz(file, positions)
     for name, content in list(damages(file, flips=30)):
+        if name.endswith("flatter"):
+            continue  # recorded arrays have any shape; the figure of positions checks theirs
         file.write_bytes(content)
         try:
             read = read_arrays(file)

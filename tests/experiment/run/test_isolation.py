@@ -36,7 +36,8 @@ def state() -> tuple[object, ...]:
 
 def disturb() -> None:
     seed_everything(3, workers=True, verbose=False)
-    Trainer(deterministic=True, benchmark=True, logger=False, accelerator="cpu")
+    os.environ["ONE_OF_A_KIND"] = "1"
+    Trainer(deterministic=True, benchmark=not torch.backends.cudnn.benchmark, logger=False, accelerator="cpu")
     torch.set_float32_matmul_precision("medium")
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(torch.get_num_threads() + 1)

@@ -41,7 +41,7 @@ class Space:
         overrides = {**given, **overrides}
         swept = {key: one for key, one in overrides.items() if one.is_sweep_override()}
         fixed_by_user = [key for key, one in given.items() if one.is_sweep_override()]
-        if fixed_by_user and not swept:
+        if fixed_by_user and not swept and any(word.startswith("sweep=") for word in arguments):
             words = " ".join(f"{key}={given[key].get_value_string()}" for key in fixed_by_user)
             typed = " ".join(_as_word(key, overrides[key]) for key in fixed_by_user)
             raise UserError(f"the sweep says {words}, and the command line {typed}: leave out one of the two")
