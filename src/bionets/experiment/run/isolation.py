@@ -67,4 +67,4 @@ def _restore_torch(before: dict[str, Any]) -> None:
 
 def flushes_denormals() -> bool:
     """Whether this thread takes denormal numbers for 0; PyTorch has no function that says so."""
-    return bool((torch.tensor([1e-30]) * 1e-10).item() == 0)
+    return bool((torch.tensor([1e-30], dtype=torch.float32) * 1e-10).item() == 0)

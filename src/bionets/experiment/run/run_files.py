@@ -88,11 +88,26 @@ class ConfigFile(RunFile):
     average_weights: float | None = None
     flush_denormals: bool = False  # runs made before there was this key did not
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes(cls, values: Any) -> Any:
+        if (key := _too_large(values)) is not None:
+            raise ValueError(f"{key} is a whole number of more than 64 bits")
+        return values
+
     @model_validator(mode="after")
     def _one_seed(self) -> "ConfigFile":
         if self.task.seed is not None and self.task.seed != self.seed:
             raise ValueError(f"seed is {self.seed}, and task.seed {self.task.seed}")
         return self
+
+
+def _too_large(value: Any, key: str = "") -> str | None:
+    """The dotted key of the first whole number that fits into no int64."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return key
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for k, v in inner if (found := _too_large(v, f"{key}.{k}".lstrip("."))) is not None), None)
 
 
 class ResultFile(RunFile):
