@@ -17,6 +17,7 @@ import random
 import sys
 import time
 import types
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -926,3 +927,36 @@ def test_what_a_step_captures_is_freed() -> None:
     del cell, layer
     gc.collect()
     assert not [each for each in watched if each() is not None]
+
+
+@pytest.mark.parametrize("function", [lambda x: x.mean(1, keepdim=True), lambda x: torch.softmax(x, 1)])
+def test_a_step_along_a_dimension_runs_on_the_reference_backend(function: Callable[[Tensor], Tensor]) -> None:
+    def step(x: Tensor, h: Tensor, params: tuple[()]) -> tuple[Tensor, Tensor]:
+        h = h + function(x)
+        return h, h
+
+    x, h = torch.randn(3, 2, 4), torch.zeros(2, 4)
+    expected, _ = scan(step, x, h, backend="reference")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, _ = scan(step, x, h)
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(NotImplementedError):
+        scan(step, x, h, backend="cpu")
+
+
+def test_a_stage_may_hand_on_a_state_that_is_broadcast() -> None:
+    def first(x: Tensor, recurrent: Tensor, state: tuple[Tensor], params: tuple[Tensor]) -> tuple[None, tuple[Tensor]]:
+        return None, (torch.tanh(params[0]),)
+
+    def second(
+        x: Tensor, recurrent: Tensor, state: tuple[Tensor], params: tuple[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor]]:
+        return x + recurrent, (x + recurrent,)
+
+    x, h, weight = torch.randn(3, 2, 4), torch.zeros(2, 4), torch.randn(4, 4)
+    results = [
+        dense_scan((first, second), x, (h,), (torch.ones(1),), (weight, weight), backend=backend)[0]
+        for backend in ("reference", "cpu")
+    ]
+    torch.testing.assert_close(*results)

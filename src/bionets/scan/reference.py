@@ -55,7 +55,8 @@ def one_step(
     for number, stage in enumerate(stages):
         own = unflatten(arguments.params_tree, params)  # a new list or dict, in case that a stage writes into it
         if weights:
-            products = (flatten(tree, "state")[0][0] @ weights[number].T).split(shape[-1] or 1, dim=-1)
+            first = flatten(tree, "state")[0][0].expand(shape)
+            products = (first @ weights[number].T).split(shape[-1] or 1, dim=-1)
             y, tree = stage(x, products[0] if len(products) == 1 else products, tree, own)
         else:
             y, tree = stage(x, tree, own)

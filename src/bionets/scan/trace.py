@@ -121,8 +121,11 @@ class _Run:
         arguments = [unflatten(tree, leaves) for leaves, tree in ((x, x_tree), (state, state_tree))]
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
-        with watch, self.questions, _naming_the_line():
-            found = stage(*arguments, unflatten(params_tree, params))
+        try:
+            with watch, self.questions, _naming_the_line():
+                found = stage(*arguments, unflatten(params_tree, params))
+        except IndexError as error:  # a dimension that the tensors of the call have, and those of the trace lack
+            raise UnsupportedStepError(f"the step does not work on single elements: {error}") from error
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
         y, new_state = found
