@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.plain_allocator:
         keep_large_buffers()
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(not options.keep_denormals)
     results, console = Results(_environment(options)), Console(width=None if sys.stdout.isatty() else 140)
     try:
         measure(options, results, console)
@@ -117,6 +118,7 @@ def _environment(options: argparse.Namespace) -> dict[str, Any]:
         "rounds": options.rounds,
         "quick": options.quick,
         "allocator": "as it is" if options.plain_allocator else "told to keep large buffers, for all contestants alike",
+        "denormals": "as they are" if options.keep_denormals else "flushed, for all contestants alike",
     }
 
 
@@ -149,6 +151,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, times nothing real")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
     parser.add_argument("--plain-allocator", action="store_true", help="leave the memory allocator as it is")
+    parser.add_argument("--keep-denormals", action="store_true", help="do not flush denormals: as without bionets")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")
