@@ -18,6 +18,13 @@ class KeepSigtermHandler(Callback):
     def __init__(self) -> None:
         self.handler: Any = signal.getsignal(signal.SIGTERM)
 
-    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+    # Lightning registers its handlers after `setup` and `on_fit_start`.
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._put_back()
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._put_back()
+
+    def _put_back(self) -> None:
         if self.handler is raise_terminated:
             signal.signal(signal.SIGTERM, raise_terminated)
