@@ -17,6 +17,7 @@ from tests.fuzz import fuzzing
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--commands", type=int, default=None, help="end after so many")
     parser.add_argument("--seed", type=int, default=None, help="of the first command; the others count up")
     parser.add_argument("--seconds", type=float, default=120.0, help="that a command may take")
     parser.add_argument(
@@ -28,7 +29,7 @@ def main() -> int:
     count = faults = 0
     with tempfile.TemporaryDirectory() as folder:
         runs = fuzzing.make_runs(Path(folder))
-        while time.monotonic() < end:
+        while time.monotonic() < end and count != options.commands:
             try_one = fuzzing.try_damage if options.damaged else fuzzing.try_one
             failure = try_one(seed + count, runs, options.seconds)
             count += 1
