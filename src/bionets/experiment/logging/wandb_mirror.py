@@ -49,7 +49,7 @@ class WandbMirror(Mirror):
             tags=[config["task"]["name"], config["model"]["name"], *experiment, *tags],
             # W&B's own offline files keep neither group nor job type outside the config.
             config={**config, "group": run.group, "job_type": run.job_type, "folder": str(run.folder.path)},
-            save_dir=run.folder.path,
+            save_dir=run.folder.path.resolve(),  # its service has a working directory of its own
             mode=wandb_mode(mode),
             resume="allow",
         )
