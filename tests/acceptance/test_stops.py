@@ -11,6 +11,7 @@ import pytest
 from bionets.experiment.run.checkpoints import read_checkpoint
 from tests.acceptance.conftest import SMALL, Command, start, the_run
 from tests.acceptance.test_runs import assert_equal_runs
+from tests.soak.processes import processes_in
 
 LONG = (*SMALL, "task.epochs_per_length=200")
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
@@ -21,18 +22,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.05)
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Every process that works in a folder or below it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cwd").resolve(strict=True).is_relative_to(folder.resolve()):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return [pid for pid in found if pid != os.getpid()]
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def bifurcation_diagram(
     if isinstance(starts, Tensor):
         begin = starts.detach().double()
     else:
-        N = step(torch.zeros(1, _size(step, direction)), direction).size(1)
+        N = _size(step, direction)
         begin = torch.zeros(starts, N, dtype=torch.float64)
         begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
     found = []

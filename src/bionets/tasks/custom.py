@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from .data_files import SUFFIXES, Arrays, read_arrays
+from .data_files import SUFFIXES, Arrays, read_arrays, shortened
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -210,6 +210,6 @@ def _from_dataset(path: str) -> Arrays:
         pairs = [dataset[number] for number in range(len(dataset))]
         x, y = (torch.stack([torch.as_tensor(value) for value in values]) for values in zip(*pairs, strict=True))
     except (ImportError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:80]
+        reason = shortened(error)
         raise ValueError(f"task.data={path} is neither a file nor an importable data set ({reason})") from error
     return Arrays(x.float(), y.float() if y.is_floating_point() else y.long())
