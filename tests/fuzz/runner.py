@@ -29,9 +29,11 @@ class Outcome:
 
 
 def prepare() -> None:
-    """Import what the commands import, so that a child is there at once."""
+    """Import and register what the commands do, so that a child starts at once."""
     from bionets.__main__ import MODULES
+    from bionets.experiment.config.schemas import register
 
+    register(ROOT / "configs", families=True)
     for name in COMMANDS:
         import_module(MODULES[name])
     import_module("hydra.core.plugins").Plugins.instance()

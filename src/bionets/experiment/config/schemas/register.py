@@ -1,5 +1,6 @@
 """Every schema into Hydra's ConfigStore, and the choices that the config files offer."""
 
+from functools import cache
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -9,9 +10,10 @@ from bionets.experiment.config.schemas.run import Callbacks, Compare, Evaluate, 
 from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 
+@cache
 def register(configs: Path, families: bool = True) -> None:
-    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder. May be called
-    more than once. Without ``families``, those of models, tasks, optimizers and schedules are left out, which import
+    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder; a second call
+    does nothing. Without ``families``, those of models, tasks, optimizers and schedules are left out, which import
     PyTorch.
     """
     store = ConfigStore.instance()
