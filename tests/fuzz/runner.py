@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Outcome:
     error: str
 
 
+@cache
 def prepare() -> None:
     """Import and register what the commands do, so that a child starts at once."""
     from bionets.__main__ import MODULES
@@ -44,7 +46,7 @@ def run(words: list[str], folder: Path, seconds: float) -> Outcome:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         child = os.fork()
         if child == 0:
-            os._exit(_command(words, folder, out.fileno(), error.fileno()))
+            os._exit(run_here(words, folder, out.fileno(), error.fileno()))
         code = _wait(child, seconds)
         texts = []
         for file in (out, error):
@@ -71,7 +73,8 @@ def fault(outcome: Outcome) -> str | None:
     return None
 
 
-def _command(words: list[str], folder: Path, out: int, error: int) -> int:
+def run_here(words: list[str], folder: Path, out: int, error: int) -> int:
+    """The command in this process, a fork, which ends with the code that is returned."""
     os.setsid()
     os.dup2(out, 1)
     os.dup2(error, 2)

@@ -1,14 +1,13 @@
 """A run on a disk that is full after so many bytes: one line, and it goes on once there is space."""
 
-import resource
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.soak.kills import finish, wait
-from tests.soak.processes import start
+from tests.soak.kills import LONGEST, finish
+from tests.soak.processes import Process
 from tests.soak.scenarios import SMALL, Lasting, runs
 
 SIZE = 4 << 20  # bytes of the disk
@@ -61,9 +60,8 @@ def with_limit(words: list[str], free: int, expected: Lasting) -> str:
 
 
 def full(words: list[str], folder: Path, limit: int | None) -> str:
-    options = {} if limit is None else {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))}
-    process = start(words, folder, **options)
-    out = wait(process)
+    process = Process(words, folder, limit)
+    out = process.wait(LONGEST)
     lines = [line for line in out.splitlines() if line.startswith("error: ")]
     if process.returncode == 0:
         return ""

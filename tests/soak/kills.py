@@ -2,17 +2,16 @@
 
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from tests.soak.processes import left_behind, start
+from tests.soak.processes import Process, left_behind
 from tests.soak.scenarios import SCENARIOS, Lasting, Scenario
 
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-MOST_KILLS = 4  # of one command
+MOST_KILLS = 10  # of one command
 LONGEST = 1800  # seconds
 
 
@@ -38,12 +37,12 @@ class Soak:
         place = self._copy(f"killed-{random.randrange(10**9)}")
         words = words_in(self.scenario, place)
         for _ in range(random.randint(1, MOST_KILLS)):
-            process = start(words, place)
+            process = Process(words, place)
             time.sleep(random.uniform(0, self.seconds))
             number = random.choice(list(SIGNALS))
             ended_before = process.poll() is not None
-            process.send_signal(number)
-            out = wait(process)
+            process.send(number)
+            out = process.wait(LONGEST)
             # A signal that comes before the handlers are there, or after they are gone, ends the process by itself.
             if process.returncode not in (0, SIGNALS[number], -number):
                 yield f"{self.name}: exit code {process.returncode} after {number.name}: {out[-500:]}"
@@ -77,14 +76,6 @@ def words_in(scenario: Scenario, folder: Path) -> list[str]:
 
 
 def finish(words: list[str], folder: Path) -> None:
-    process = start(words, folder)
-    out = wait(process)
+    process = Process(words, folder)
+    out = process.wait(LONGEST)
     assert process.returncode == 0, f"exit code {process.returncode}: {out[-1500:]}"
-
-
-def wait(process: "subprocess.Popen[str]") -> str:
-    try:
-        return process.communicate(timeout=LONGEST)[0]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return f"hang\n{process.communicate()[0]}"
