@@ -87,7 +87,12 @@ def try_damage(seed: int, runs: list[Path], seconds: float) -> Failure | None:
         copy = Path(shutil.copytree(root, Path(folder) / "runs")) / run.relative_to(root)
         (copy / name).write_bytes(content)
         words = random.choice(
-            [["evaluate", f"run={copy}"], ["compare", f"runs={copy.parent}"], train_words(Path(folder))]
+            [
+                ["evaluate", f"run={copy}"],
+                ["compare", f"runs={copy.parent}"],
+                ["analyse", f"run={copy}", "method=dynamics"],
+                train_words(Path(folder)),
+            ]
         )
         if words[0] == "train" and name != "result.json":
             (copy / "result.json").unlink()  # as if it had been stopped, so that its files are read

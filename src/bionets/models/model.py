@@ -14,6 +14,7 @@ from bionets.models.optimization import (
     configure_optimizers,
     has_one_group,
     look_at_plateaus,
+    require_optimizer_state,
 )
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -83,6 +84,8 @@ class Model(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with one group of parameters where training began so; see `has_one_group`."""
+        if self.automatic_optimization:
+            require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:

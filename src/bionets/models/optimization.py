@@ -97,3 +97,12 @@ def names_without_decay(module: nn.Module) -> list[str]:
 def has_one_group(checkpoint: Mapping[str, Any]) -> bool:
     """Whether the optimizer of a checkpoint has one group of parameters, as in runs that began before the groups."""
     return [len(state["param_groups"]) for state in checkpoint.get("optimizer_states", ())] == [1]
+
+
+def require_optimizer_state(checkpoint: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless a checkpoint has the state of one optimizer. Lightning goes on with a fresh optimizer
+    where there is none.
+    """
+    states = checkpoint["optimizer_states"]
+    if len(states) != 1 or not isinstance(states[0], Mapping) or "param_groups" not in states[0]:
+        raise ValueError("the checkpoint has no state of the optimizer")

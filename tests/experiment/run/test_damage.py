@@ -204,6 +204,14 @@ def test_weights_that_are_nan_are_named(run: RunFolder, cli: Command) -> None:
     refused(cli("evaluate", f"run={run.path}"), "readout.bias", "NaN")
 
 
+def test_an_analysis_does_not_follow_a_link_out_of_the_run(run: RunFolder, cli: Command, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run.path / "analysis").symlink_to(elsewhere)
+    refused(cli("analyse", f"run={run.path}", "method=dynamics"), "analysis", "is a link")
+    assert not any(elsewhere.iterdir())
+
+
 def test_evaluate_names_a_changed_file_that_it_does_not_need(run: RunFolder, cli: Command) -> None:
     run.metrics_file.write_text(run.metrics_file.read_text() + "9,1,val/loss,0.5\n")
     outcome = cli("evaluate", f"run={run.path}")
@@ -225,7 +233,7 @@ def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: Ru
     for damaged in (checkpoint[:-1], checkpoint[:place] + bytes([checkpoint[place] ^ 1]) + checkpoint[place + 1 :]):
         run.last.write_bytes(damaged)
         refused(cli(*again), "last.ckpt")
-    for key in ("loops", "state_dict"):
+    for key in ("loops", "state_dict", "optimizer_states"):
         run.last.write_bytes(checkpoint)
         content = torch.load(run.last, weights_only=True)
         content[key] = type(content[key])()

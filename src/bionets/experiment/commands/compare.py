@@ -29,7 +29,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     ended are named and left out; what makes the groups less than comparable is said.
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
-    console = Console()
+    console = Console(markup=False)
     refuse_unknown(config)
     if config["wandb"] == "sync":
         sync(config["runs"], console)

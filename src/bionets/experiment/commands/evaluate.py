@@ -1,7 +1,6 @@
 """Test a trained run again, from its folder alone."""
 
 import json
-from contextlib import nullcontext
 from typing import Any
 
 from omegaconf import DictConfig
@@ -14,7 +13,7 @@ from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
-from bionets.experiment.run.trained import building, load_trained
+from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
 
 
@@ -38,9 +37,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         default_root_dir=folder.checkpoints,
     )
     saved = read_checkpoint(folder.checkpoint(checkpoint))
-    # Where a manifest says that the config is the run's own, an error is one of ours.
-    foreign = nullcontext() if folder.manifest_file.exists() else building(folder.config_file)
-    with keyboard_interrupts(), foreign:
+    with keyboard_interrupts(), using(folder):
         trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32
         trainer.test(model, datamodule=task, verbose=False)
     metrics = task.summarise(model.test_results)
@@ -53,7 +50,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     }
     file = folder.path / f"evaluation-{checkpoint}.json"
     write_atomically(file, json.dumps(result, indent=2) + "\n")
-    console = Console()
+    console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         console.print(f"note: {folder.path / name} {fault}", highlight=False, markup=False, soft_wrap=True)
     print_metrics(console, config, metrics)

@@ -89,7 +89,7 @@ class DynamicsRun:
         batches = task.val_dataloader() if data == "val" else task.test_dataloader()[-1]
         self.x: Tensor = next(iter(batches))[0][:, :SEQUENCES].double()
         self.layer, self.title = layer.double(), figure_title(config)
-        self.directory = run_folder.path / "analysis"
+        self.directory = run_folder.analysis()
         self.gates = bistable_gates(self.layer, self.x)
         self.visited = visited_states(self.step, self.x)
         states = self.visited.size(2)

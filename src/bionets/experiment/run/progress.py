@@ -20,7 +20,7 @@ class ProgressBar(Callback):
 
     def __init__(self, monitor: str, console: Console | None = None) -> None:
         self.monitor = monitor
-        self.console = console or Console()
+        self.console = console or Console(markup=False)
         self.job_name = os.environ.get(JOB_VARIABLE)
         self.bar: Progress | None = None
 

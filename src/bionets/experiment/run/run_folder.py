@@ -90,6 +90,13 @@ class RunFolder:
         result = self.result()
         return result is not None and result["status"] == "complete"
 
+    def analysis(self) -> Path:
+        """The folder for what ``analyse.py`` writes. In a folder from somebody else, a link could lead anywhere."""
+        folder = self.path / "analysis"
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link, which no run makes: replace it by a folder")
+        return folder
+
     def checkpoint(self, which: str) -> Path:
         """The file of the ``best`` or the ``last`` epoch."""
         if which not in ("best", "last"):

@@ -76,8 +76,27 @@ def building(config_file: Path) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{config_file}: {printable(error)}") from error
     except Exception as error:
-        what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
-        raise UserError(f"{config_file} describes nothing that can be built and run ({what}): {RESTORE}") from error
+        raise cannot_run(config_file, error) from error
+
+
+@contextmanager
+def using(folder: RunFolder) -> Iterator[None]:
+    """Turn errors of a model that was built from a foreign config into a UserError. Where a manifest says that the
+    config is as a run wrote it, an error is a fault of ours and stays.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if folder.manifest_file.exists():
+            raise
+        raise cannot_run(folder.config_file, error) from error
+
+
+def cannot_run(config_file: Path, error: Exception) -> UserError:
+    what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
+    return UserError(f"{config_file} describes nothing that can be built and run ({what}): {RESTORE}")
 
 
 @contextmanager

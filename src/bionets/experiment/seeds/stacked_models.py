@@ -11,7 +11,12 @@ from torch.func import functional_call, stack_module_state
 from bionets.experiment.errors import UserError
 from bionets.models import Model
 from bionets.models.model import make_meters, measure, weighted_loss
-from bionets.models.optimization import configure_optimizers, has_one_group, names_without_decay
+from bionets.models.optimization import (
+    configure_optimizers,
+    has_one_group,
+    names_without_decay,
+    require_optimizer_state,
+)
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
@@ -126,6 +131,7 @@ class StackedModels(LightningModule):
         return configured
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
 
     def configure_gradient_clipping(

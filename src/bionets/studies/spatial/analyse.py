@@ -14,6 +14,8 @@ from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.errors import UserError
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.run.dynamics_run import DynamicsRun, analyse_dynamics
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.trained import using
 from bionets.experiment.run.trust import as_modules
 from bionets.studies.spatial.spatial_run import DATA, SpatialRun
 from bionets.studies.spatial.split_study import study
@@ -38,16 +40,18 @@ def analyse(hydra_config: DictConfig) -> None:
         raise UserError("method=dynamics analyses one run: name its folder with run=")
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
     options["trust"] = as_modules(hydra_config.trust)
-    console = Console()
+    console = Console(markup=False)
     with figure_style(hydra_config.style):
         if hydra_config.method == "dynamics":
             chosen = {key: options[key] for key in ("checkpoint", "data_dir", "data", "trust")}
-            files = analyse_dynamics(console, DynamicsRun(hydra_config.run, unit=hydra_config.unit, **chosen))
+            with using(RunFolder(hydra_config.run)):
+                files = analyse_dynamics(console, DynamicsRun(hydra_config.run, unit=hydra_config.unit, **chosen))
         elif hydra_config.runs is not None:
             by, directory = list(hydra_config.by), Path(hydra_config.output_dir)
             files = study(console, hydra_config.runs, methods, by, directory, options)
         else:
-            files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
+            with using(RunFolder(hydra_config.run)):
+                files = analyse_run(console, SpatialRun(hydra_config.run, **options), steps, methods, hydra_config.film)
     for file in files:
         console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 

@@ -81,7 +81,7 @@ class SpatialRun:
         self.network: nn.Module = model.network.eval()
         self.names = self.task.datasets
         self.title = title_of(self.config)
-        self.directory = self.folder.path / "analysis"
+        self.directory = self.folder.analysis()
         self.reduction, self.data, self.seed = reduction, data, seed
         self._splits: dict[str, Split] = {}
 

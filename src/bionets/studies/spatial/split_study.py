@@ -12,7 +12,8 @@ from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.run_folder import write_atomically
+from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.trained import using
 from bionets.studies.spatial.spatial_run import SpatialRun
 from bionets.studies.spatial.split_choice import Choice, choose
 from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure, summarise
@@ -45,11 +46,12 @@ def study(
     names: tuple[str, ...] = ()
     for group in groups:
         for each in group.runs:
-            run = SpatialRun(each.place, **options)
-            if names and run.names != names:
-                raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
-            names = run.names
-            measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
+            with using(RunFolder(each.place)):
+                run = SpatialRun(each.place, **options)
+                if names and run.names != names:
+                    raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
+                names = run.names
+                measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
             console.print(f"split {each.place}", highlight=False, markup=False, soft_wrap=True)
     rows = summarise(measured)
     settings = [key.rpartition(".")[2] for key in keys[:-1]]
