@@ -30,7 +30,7 @@ from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, compare
 from bionets.experiment.run.environment import describe, keep_large_buffers
 
-PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse")
+PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse", "jax")
 MEMORY, FIRST_CALL = "memory", "first-call"
 OUTPUT = Path("results/benchmarks/benchmarks.json")
 QUICK_LIF_SIZE, QUICK_CONV_SIZE = (5, 4, 8), (3, 2)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks import jax_peers
 from benchmarks.floor import Product, Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.layers import BRC, NBRC, PeepholeLSTM
@@ -16,6 +17,7 @@ from bionets.layers import BRC, NBRC, PeepholeLSTM
 LAYERS = 2
 OURS = {"BRC": BRC, "nBRC": NBRC, "PeepholeLSTM": PeepholeLSTM}
 RECURRENT_GATES = {"BRC": 0, "nBRC": 2, "PeepholeLSTM": 7}
+JAX = "the recurrence by lax.scan, the whole step compiled by XLA"
 SLOW = 500  # time steps above which one round of brc_pytorch is enough: its time is quadratic in T
 
 
@@ -29,6 +31,7 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Compari
     ours: type[nn.Module] = OURS[cell]
     rnn: dict[str, Any] = {"input_size": 1, "hidden_size": hidden, "num_layers": LAYERS}
     recurrent_gates, slow = RECURRENT_GATES[cell], length > SLOW
+    jax = Contestant("JAX", lambda: jax_peers.copy_first_input(cell, length, batch, hidden, LAYERS), JAX)
     return Comparison(
         f"{cell.lower()}-{length}",
         f"copy-first-input training step, {cell} {LAYERS}×{hidden}, B {batch}, T {length}",
@@ -42,6 +45,7 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Compari
                 remark="one round, without warm-up" if slow else "",
                 most_rounds=1 if slow else None,
             ),
+            *([jax] if cell in ("BRC", "nBRC") else []),
             contestant("nn.GRU", lambda: nn.GRU(**rnn), work=_work(length, batch, hidden, 3, 3, 1)),
             contestant("nn.LSTM", lambda: nn.LSTM(**rnn), work=_work(length, batch, hidden, 4, 4, 2)),
         ),

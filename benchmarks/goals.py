@@ -79,6 +79,11 @@ def _first_call(position: int, machine: str = "") -> Measure:
 def _goals() -> Iterator[Goal]:
     yield Goal("BRC, T 300: time over brc_pytorch's", 1 / 6, "×", _against("brc-300", "brc_pytorch"))
     yield Goal("BRC, T 300: time over nn.GRU's", 1 / 4, "×", _against("brc-300", "nn.GRU"))
+    yield Goal("BRC, T 300: time over JAX's", 1 / 3, "×", _against("brc-300", "JAX"))
+    yield Goal("nBRC, T 300: time over JAX's", 1 / 3, "×", _against("nbrc-300", "JAX"))
+    yield Goal("LIF: time over JAX's", 1 / 3, "×", _against("lif-round", "JAX"))
+    yield Goal("BRC, T 300: time over the floor", 1.6, "×", _over_floor("brc-300"))
+    yield Goal("nBRC, T 300: time over the floor", 1.4, "×", _over_floor("nbrc-300"))
     yield Goal("BRC, T 1000: time over brc_pytorch's", 1 / 45, "×", _against("brc-1000", "brc_pytorch"))
     yield Goal("BRC, T 1000: time over nn.GRU's", 1 / 4, "×", _against("brc-1000", "nn.GRU"))
     yield Goal("BRC, T 1000: time over its own at T 100", 12, "×", _over("brc-1000", "brc-100"))
@@ -100,9 +105,9 @@ def _goals() -> Iterator[Goal]:
     yield Goal("conv net: time over the same net with ReLUs", 1.3, "×", _against("spiking-conv-round", "ReLU"))
     ordinary = _against("decay", "bionets scan, ordinary numbers")
     yield Goal("a decay into denormals: time over that of ordinary numbers", 1.1, "×", ordinary)
-    for size in (32, 256):
+    for size, most in ((32, 0.2), (256, 0.17)):
         peer = _against(f"stigmergic-{size}", "eager, as introduced")
-        yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", 1 / 5, "×", peer)
+        yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", most, "×", peer)
     for batch, most in ((1, 1 / 2), (32, 1.0)):
         products = _against(f"plastic-{batch}", "two addmm_ a step")
         yield Goal(f"784 → 400 with STDP, B {batch}: time over two addmm_ a step", most, "×", products)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import cells
+from benchmarks import cells, jax_peers
 from benchmarks.floor import Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
 from bionets.scan import scan
@@ -45,6 +45,7 @@ def lif(quantiser: str, size: Size) -> Comparison:
                 "multi-step; one learnable decay, threshold fixed",
             ),
             _contestant(size, "norse LIFBoxCell", lambda: _norse(size)),
+            Contestant("JAX", lambda: jax_peers.lif(size, BETA, THETA), "lax.scan, compiled by XLA"),
         ]
     title = f"LIF (LIB, quantiser {quantiser}) forward + backward, T {size[0]}, B {size[1]}, N {size[2]}"
     return Comparison(f"lif-{quantiser}", title, _work(size, 1, draws), tuple(contestants))
