@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from bionets.experiment import command
 from bionets.experiment.commands.new import new
+from bionets.experiment.interrupts import exit_when_interrupted
 from bionets.studies.spatial.options import register
 
 MODULES = {
@@ -34,6 +35,7 @@ def packaged_configs() -> Path:
     return package / "configs" if (package / "configs").is_dir() else package.parents[1] / "configs"
 
 
+@exit_when_interrupted()
 def run(name: str, configs: Path | None = None) -> NoReturn:
     """Run a command by its name, on the words that follow it, and exit."""
     register()

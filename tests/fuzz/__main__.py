@@ -29,6 +29,11 @@ def main() -> int:
     count = faults = 0
     with tempfile.TemporaryDirectory() as folder:
         runs = fuzzing.make_runs(Path(folder))
+        if not options.damaged:
+            for file in sorted(fuzzing.SEEDS.glob("*.json")):  # what failed before
+                if failure := fuzzing.try_kept(file, runs, options.seconds):
+                    faults += 1
+                    print(f"{file.name}: {failure.why}\n{failure.shown()}", flush=True)
         while time.monotonic() < end and count != options.commands:
             try_one = fuzzing.try_damage if options.damaged else fuzzing.try_one
             failure = try_one(seed + count, runs, options.seconds)

@@ -21,13 +21,16 @@ class Process:
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 (wait closes it)
         self.pid = os.fork()
         if self.pid == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            if largest_file is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-            atexit._clear()  # what this process has registered is not the command's
-            code = run_here(words, folder, self._out.fileno(), self._out.fileno())
-            atexit._run_exitfuncs()
-            os._exit(code)
+            code = 130  # of an interrupt before the command begins
+            try:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                if largest_file is not None:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+                atexit._clear()  # what this process has registered is not the command's
+                code = run_here(words, folder, self._out.fileno(), self._out.fileno())
+                atexit._run_exitfuncs()
+            finally:
+                os._exit(code)
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""

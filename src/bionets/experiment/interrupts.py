@@ -9,10 +9,33 @@ from contextlib import contextmanager
 from types import FrameType
 
 SECONDS_UNTIL_AGAIN = 0.05
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+TERMINATED = 143  # and for SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM was received: whatever handles Ctrl-C handles it too."""
+
+
+@contextmanager
+def exit_when_interrupted() -> Iterator[None]:
+    """In here, Ctrl-C and SIGTERM end the process with their exit codes and without a traceback."""
+    try:
+        with sigterm_interrupts():
+            yield
+    except KeyboardInterrupt as interrupt:
+        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+
+
+def raise_interrupt_behind(error: BaseException) -> None:
+    """Raise the interrupt while which an error was raised, if there is one: a library's clean-up that fails in the
+    middle of an interrupt would hide it.
+    """
+    behind = error.__cause__ or error.__context__
+    while behind is not None:
+        if isinstance(behind, KeyboardInterrupt):
+            raise behind from None
+        behind = behind.__cause__ or behind.__context__
 
 
 @contextmanager

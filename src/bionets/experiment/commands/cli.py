@@ -21,13 +21,11 @@ from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.words import expand
 from bionets.experiment.errors import Busy, JobError, is_user_error, of_the_command_line, one_line
-from bionets.experiment.interrupts import Terminated, sigterm_interrupts
+from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt_behind
 from bionets.experiment.run.process import Process, end_with
 
-INTERRUPTED = 130  # the shell's exit code for Ctrl-C
-TERMINATED = 143  # and for SIGTERM
 
-
+@exit_when_interrupted()
 def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
     """Run ``<name>`` of a module on the config that the command line composes, and exit. The module is
     ``bionets.experiment.commands.<name>`` where it is not given.
@@ -61,6 +59,7 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
             # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
             return getattr(import_module(module or f"bionets.experiment.commands.{name}"), name)(config)
         except Exception as error:
+            raise_interrupt_behind(error)
             if alone:  # ends here, since Hydra would add lines of its own
                 give_up(error)
             if isinstance(error, Busy):  # the sweep knows what to do
@@ -72,16 +71,14 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
             raise JobError(one_line(error)) from None
 
     def give_up(error: Exception) -> NoReturn:
+        raise_interrupt_behind(error)
         if debug or not (is_user_error(error) or (composing and of_the_command_line(error))):
             raise error
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
     try:
-        with sigterm_interrupts():
-            hydra.main(config_path=str(configs), config_name=name, version_base="1.3")(job)()
-    except KeyboardInterrupt as interrupt:
-        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+        hydra.main(config_path=str(configs), config_name=name, version_base="1.3")(job)()
     except Exception as error:
         give_up(error)
     sys.exit(0)

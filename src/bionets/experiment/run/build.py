@@ -15,7 +15,7 @@ from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
-from bionets.experiment.run.optimization import build_optimizer, build_schedule
+from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
@@ -74,7 +74,10 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
-    model: Model = instantiate_node(config["model"], spec=spec, optimizer=build_optimizer(config))
+    optimizer = build_optimizer(config)
+    model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
+    if model.automatic_optimization:
+        try_out(optimizer, model.parameters())
     if config.get("average_weights") is not None and not model.automatic_optimization:
         raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
     return model

@@ -1,6 +1,7 @@
 """The optimizer and the schedule that a config names, checked before training starts."""
 
 import inspect
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -10,13 +11,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import instantiate_node
-from bionets.models.optimization import OptimizerFactory, Schedule
+from bionets.models.optimization import Schedule
 from bionets.tasks import Task
 
 INTERVALS = ("step", "epoch")
 
 
-def build_optimizer(config: dict[str, Any]) -> OptimizerFactory:
+def build_optimizer(config: dict[str, Any]) -> "partial[Optimizer]":
     """The optimizer, still to be given its parameters; settings that it refuses are a UserError."""
     factory: partial[Optimizer] = instantiate_node(config["optimizer"])
     try_out(factory)
@@ -62,9 +63,9 @@ def of_run(schedule: "partial[LRScheduler]", steps: int) -> dict[str, int]:
     return {}
 
 
-def try_out(factory: "partial[Optimizer]") -> Optimizer:
-    """The optimizer of a small matrix; settings that it refuses are a UserError."""
+def try_out(factory: "partial[Optimizer]", parameters: Iterable[torch.nn.Parameter] | None = None) -> Optimizer:
+    """The optimizer of these parameters, or of a small matrix; settings that it refuses are a UserError."""
     try:
-        return factory([torch.nn.Parameter(torch.zeros(2, 2))])
+        return factory([torch.nn.Parameter(torch.zeros(2, 2))] if parameters is None else parameters)
     except Exception as error:  # whatever a constructor does with settings that it does not expect
         raise UserError(f"the optimizer refuses its settings: {error}") from error
