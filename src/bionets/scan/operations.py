@@ -1,7 +1,8 @@
 """The table of operations that a graph is made of: how each is written as LLVM IR and in Triton.
 
 Forward only: derivatives come from PyTorch's autograd, which `trace.py` records, and where autograd calls a backward
-operation of its own (tanh, sigmoid, gelu), from `lowering.py`. `lowering` says which of them each torch operation becomes; `cpu/elements.py` and `gpu/printer.py` print them.
+operation of its own (tanh, sigmoid, gelu), from `lowering.py`. `lowering.py` says which of them each torch operation
+becomes; `cpu/elements.py` and `gpu/printer.py` print them.
 
 LLVM: an instruction for floats ("fadd"), for integers and bools ("add"), "llvm.sqrt" for one of LLVM's own functions,
 "@exp" for one of `cpu/math.py`. "" where the operation is not defined. Triton: an expression; {0}, {1} are the inputs.

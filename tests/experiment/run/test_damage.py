@@ -240,6 +240,12 @@ def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: Ru
         torch.save(content, run.last)
         refused(cli(*again), "last.ckpt")
     run.last.write_bytes(checkpoint)
+    best = run.best.read_bytes()
+    content = torch.load(run.best, weights_only=True)
+    content["state_dict"] = {}
+    torch.save(content, run.best)
+    refused(cli(*again), "best.ckpt")
+    run.best.write_bytes(best)
     assert cli(*again).code == 0
     assert run.metrics_file.read_bytes() == metrics
     assert run.changed_files() == {}

@@ -149,7 +149,8 @@ def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder
                 "training ended before anything was validated, so there is no best epoch to test: "
                 "give it more time (trainer.max_time)"
             )
-        trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
+        with restoring(folder.best):
+            trainer.test(model, datamodule=task, ckpt_path=folder.best, verbose=False, weights_only=True)
 
 
 def silence_libraries() -> None:

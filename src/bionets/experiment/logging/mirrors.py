@@ -112,6 +112,8 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
         chosen.append((_class(FIRST), of_wandb(settings)))
     for name, node in settings.items():
         if isinstance(node, dict):
+            if not isinstance(node.get("_target_"), str):
+                raise UserError(f"logger.{name}={node} is no logger: its _target_ names the class of one")
             kind = _class(node["_target_"])
             if kind.needs is not None and find_spec(kind.needs[0]) is None:
                 raise UserError(f"logger={name} needs {kind.needs[0]}: pip install 'bionets[{kind.needs[1]}]'")

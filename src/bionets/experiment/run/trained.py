@@ -105,8 +105,11 @@ def restoring(file: Path | None) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        # The name is Lightning's own, of the module that restores checkpoints: were it another, a traceback would stay.
+        # The names are Lightning's own, of what restores checkpoints: were they others, a traceback would stay.
         frames = traceback.extract_tb(error.__traceback__)
-        if file is None or not any("checkpoint_connector" in frame.filename for frame in frames):
+        restores = any(
+            "checkpoint_connector" in each.filename or each.name == "load_model_state_dict" for each in frames
+        )
+        if file is None or not restores:
             raise
         raise UserError(f"checkpoint {file} does not fit the run: {RESTORE}") from error
