@@ -78,6 +78,10 @@ class Jobs:
             task_function=LaunchedJob(job or self.job, at_once, launched_by),
             config=self.config,
         )
+        if launcher_kind == "JoblibLauncher":
+            # Also a worker that has no job yet ends with this process. `joblib` is the plugin's own attribute: the
+            # arguments of joblib.Parallel. Were it renamed, this would be an AttributeError in the tests.
+            launcher.joblib |= {"initializer": end_with, "initargs": (launched_by,)}  # type: ignore[attr-defined]
         if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
             place = self.config.hydra.launcher.submitit_folder
             print(
