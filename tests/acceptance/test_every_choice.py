@@ -22,7 +22,11 @@ TINY = {
     **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES},
     **{name: ["task.steps=3", "task.height=12", "task.width=12"] for name in EVENT_FILES},
 }
-SMALL_MODELS = {"spatial_linear": ["model.hidden_sizes=[4,4]"], "spatial_conv": ["model.channels=[2,2]"]}
+SMALL_MODELS = {
+    "spatial_linear": ["model.hidden_sizes=[4,4]"],
+    "spatial_conv": ["model.channels=[2,2]"],
+    "stack": ["model.layers=[{layer: BRC, size: 4}, {layer: LIB, size: 4}]"],
+}
 # and how many runs each makes
 EXPERIMENTS = {
     "boolean_reward": 3,

@@ -10,6 +10,7 @@ from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnI
 from bionets.layers.recurrent.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
 from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
 from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
+from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.spatial.spatial_layers import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
 from bionets.layers.stateful import (
@@ -47,6 +48,7 @@ __all__ = [
     "PeepholeLSTMCell",
     "RecurrentStigmergicMemory",
     "SRCCell",
+    "SequenceDropout",
     "SpatialConv2d",
     "SpatialLayer",
     "SpatialLinear",

@@ -7,10 +7,12 @@ from bionets.models.optimization import Schedule
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.reward_modulated import RewardModulatedModel
 from bionets.models.schedule import cosine_schedule
+from bionets.models.sequence import SequenceModel
 from bionets.models.spatial import SpatialConvModel, SpatialLinearModel, SpatialModel
 from bionets.models.spiking import SpikingModel
 from bionets.models.spiking_conv import SpikingConvModel
 from bionets.models.spiking_recurrent import SpikingRecurrentModel
+from bionets.models.stack import StackModel
 from bionets.models.stdp import STDPModel
 from bionets.models.stigmergic import StigmergicModel
 from bionets.models.stigmergic_perceptron import StigmergicPerceptronModel
@@ -23,12 +25,14 @@ __all__ = [
     "RewardModulatedModel",
     "STDPModel",
     "Schedule",
+    "SequenceModel",
     "SpatialConvModel",
     "SpatialLinearModel",
     "SpatialModel",
     "SpikingConvModel",
     "SpikingModel",
     "SpikingRecurrentModel",
+    "StackModel",
     "StigmergicModel",
     "StigmergicPerceptronModel",
     "cosine_schedule",

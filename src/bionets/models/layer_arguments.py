@@ -1,21 +1,21 @@
 """Layers by their dotted path, and their arguments: each is taken by the constructor, or refused by name."""
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any
 
 from torch import nn
+
+from bionets.import_path import import_object
 
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def import_layer(path: str) -> type[nn.Module]:
     """The class that a dotted path names."""
-    module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        return import_object(path)
+    except ValueError as error:
         raise ValueError(
             f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
         ) from error

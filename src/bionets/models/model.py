@@ -34,6 +34,8 @@ class Model(LightningModule):
     Attributes:
         schedule: called with the optimizer and the number of training steps, gives what changes the learning rate,
             after each step unless it is a `Schedule` that says otherwise; None for a constant one.
+        loss_every_step: whether the loss of training is the mean over the losses of `step_predictions`, for a task that
+            asks for one answer to a sequence. The task's loss must be a mean over samples.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
@@ -48,11 +50,17 @@ class Model(LightningModule):
         self.schedule: ScheduleFactory | None = None
         self.test_results: dict[str, dict[str, float]] = {}
         self.one_group = False
+        self.loss_every_step = False
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
         """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
         return spec.kind in cls.accepts
+
+    def require_one_answer(self, key: str, asked: bool) -> None:
+        """ValueError if a key is given that is for tasks with one answer to a sequence, and this is not one."""
+        if asked and self.spec.kind == "sequence_to_sequence":
+            raise ValueError(f"model.{key} is for tasks with one answer to a sequence: leave it out")
 
     def recurrent_layer(self) -> nn.Module | None:
         """The layer with the interface of ``nn.GRU`` that ``method=dynamics`` analyses, or None."""
@@ -88,9 +96,16 @@ class Model(LightningModule):
             require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
 
+    def step_predictions(self, x: Tensor) -> Tensor:
+        """The prediction at every step, ``[T, B, output_size]``, where the task asks for one ``[B, output_size]``."""
+        raise NotImplementedError(f"{type(self).__name__} has no prediction at every step")
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
-        return self.task.loss(self(x), target)
+        if not self.loss_every_step:
+            return self.task.loss(self(x), target)
+        predictions = self.step_predictions(x)
+        return self.task.loss(predictions.flatten(0, 1), target.expand(len(predictions), *target.shape).flatten(0, 1))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)

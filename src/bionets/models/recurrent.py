@@ -1,20 +1,20 @@
 """Recurrent networks: layers with the interface of ``nn.GRU``, read out by a linear layer."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
 from bionets.models.layer_arguments import build_layer, import_layer
-from bionets.models.model import Model, OptimizerFactory
-from bionets.tasks.spec import Kind, TaskSpec
+from bionets.models.model import OptimizerFactory
+from bionets.models.sequence import SequenceModel, make_readout
+from bionets.tasks.spec import TaskSpec
 
 
-class RecurrentModel(Model):
-    """x ``[T, B, input_size]`` -> recurrent layers -> linear readout, at the last step or at every step as the task
-    asks.
+class RecurrentModel(SequenceModel):
+    """x ``[T, B, input_size]`` -> recurrent layers -> readout, at the last step or at every step as the task asks.
 
     Args:
         spec: the task's spec.
@@ -24,13 +24,12 @@ class RecurrentModel(Model):
         initialisation: the layer's initialisation by name; None leaves the layer's own default.
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
         layer_arguments: whatever else the layer's constructor takes.
-        optimizer: called with the parameters, gives the optimizer.
+        decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
+        readout, loss_every_step, optimizer: see `SequenceModel`.
 
     Raises:
         ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.
     """
-
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
 
     def __init__(
         self,
@@ -43,9 +42,12 @@ class RecurrentModel(Model):
         initialisation: str | None = None,
         chrono_steps: int | None = None,
         layer_arguments: Mapping[str, Any] | None = None,
+        decoder: Sequence[int] = (),
+        readout: str = "last",
+        loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, readout, loss_every_step, optimizer)
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         arguments = dict(layer_arguments or {})
         for key in ("batch_first", "proj_size"):
@@ -62,16 +64,14 @@ class RecurrentModel(Model):
             defaults={"num_layers": 1, "dropout": 0.0, "bidirectional": False},
             prefix="model.",
         )
-        self.readout = nn.Linear(hidden_size * (2 if bidirectional else 1), spec.output_size)
+        self.readout = make_readout(hidden_size * (2 if bidirectional else 1), decoder, spec.output_size)
 
     def single_step(self, x: Tensor) -> RecurrentStep:
         return RecurrentStep(self.recurrent, self.readout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)
-        if self.spec.last_step_only:
-            output = output[-1]
-        return self.readout(output)
+        return output
 
     def recurrent_layer(self) -> nn.Module:
         return self.recurrent

@@ -39,6 +39,8 @@ class SpikingModel(Model):
         readout: a name in `bionets.layers.spiking.readouts`. Those of spikes have the outputs spike too; those of
             membranes read leaky integrators that do not.
         output_arguments: of the last layer's constructor.
+        loss_every_step: whether the loss of training is the mean over the losses of the outputs at every step of the
+            network, before the readout; for tasks with one answer to a sequence or an image.
         optimizer: called with the parameters, gives the optimizer.
 
     Raises:
@@ -57,9 +59,12 @@ class SpikingModel(Model):
         encoder_arguments: Mapping[str, Any] | None,
         readout: str,
         output_arguments: Mapping[str, Any] | None,
+        loss_every_step: bool,
         optimizer: OptimizerFactory | None,
     ) -> None:
         super().__init__(spec, optimizer)
+        self.require_one_answer("loss_every_step", loss_every_step)
+        self.loss_every_step = loss_every_step
         require_positive(time_steps=time_steps)
         self.layer: type[Any] = import_layer(layer if "." in layer else f"{OWN_LAYERS}.{layer}")
         self.layer_arguments = dict(layer_arguments or {})
@@ -103,9 +108,13 @@ class SpikingModel(Model):
     def single_step(self, x: Tensor) -> StatefulStep:
         return StatefulStep(self.network, x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def step_predictions(self, x: Tensor) -> Tensor:
+        """The outputs of the last layer at every step of the network, ``[steps, B, output_size]``."""
         reset_states(self)
-        outputs = unroll(self.network, self.encode(x))
+        return unroll(self.network, self.encode(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = self.step_predictions(x)
         if self.spec.kind == "sequence_to_sequence":
             outputs = outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1)
         return self.readout(outputs)

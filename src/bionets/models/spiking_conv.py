@@ -58,10 +58,20 @@ class SpikingConvModel(SpikingModel):
         encoder_arguments: Mapping[str, Any] | None = None,
         readout: str = "mean_membrane",
         output_arguments: Mapping[str, Any] | None = None,
+        loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(
-            spec, layer, layer_arguments, time_steps, encoder, encoder_arguments, readout, output_arguments, optimizer
+            spec,
+            layer,
+            layer_arguments,
+            time_steps,
+            encoder,
+            encoder_arguments,
+            readout,
+            output_arguments,
+            loss_every_step,
+            optimizer,
         )
         shape = spec.image_shape or spec.step_shape
         assert shape is not None

@@ -42,10 +42,20 @@ class SpikingRecurrentModel(SpikingModel):
         encoder_arguments: Mapping[str, Any] | None = None,
         readout: str = "last_membrane",
         output_arguments: Mapping[str, Any] | None = None,
+        loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(
-            spec, layer, layer_arguments, time_steps, encoder, encoder_arguments, readout, output_arguments, optimizer
+            spec,
+            layer,
+            layer_arguments,
+            time_steps,
+            encoder,
+            encoder_arguments,
+            readout,
+            output_arguments,
+            loss_every_step,
+            optimizer,
         )
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         modules: list[nn.Module] = []

@@ -22,6 +22,7 @@ LATER: dict[str, dict[str, Any]] = {
         "fused": None,
         "maximize": False,
     },
+    "model": {"decoder": [], "readout": "last", "loss_every_step": False},
     "trainer": {"val_check_interval": None},
 }
 

@@ -38,7 +38,7 @@ class StackedModels(LightningModule):
     def __init__(self, models: Sequence[Model], tasks: Sequence[Task]) -> None:
         super().__init__()
         self.name = type(models[0]).__name__
-        if type(models[0]).training_step is not Model.training_step:
+        if type(models[0]).training_step is not Model.training_step or models[0].loss_every_step:
             raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {INSTEAD}")
         self._template = [models[0]]  # in a list, so that it is no part of this module
         self.tasks = list(tasks)

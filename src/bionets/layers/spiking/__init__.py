@@ -52,6 +52,7 @@ from bionets.layers.spiking.leaky_integrators import (
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.resonate_and_fire import BRF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.threshold_batch_norm import ThresholdBatchNorm1d, ThresholdBatchNorm2d
 
 __all__ = [
     "ALIF",
@@ -101,6 +102,8 @@ __all__ = [
     "LeakyIntegrator",
     "SEAdLIF",
     "SpikingLayer",
+    "ThresholdBatchNorm1d",
+    "ThresholdBatchNorm2d",
     "decay_from_half_life",
     "decay_from_time_steps",
     "freeze",

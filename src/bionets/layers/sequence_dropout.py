@@ -1,0 +1,55 @@
+"""Dropout with one mask for all steps of a sequence."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bionets.layers.lengths import zero_past_end
+from bionets.layers.stateful import StatefulModule, States
+
+__all__ = ["SequenceDropout"]
+
+
+class SequenceDropout(StatefulModule):
+    """Dropout that leaves out the same entries at every step: y[t] = x[t]·m with m ~ Bernoulli(1 − p) / (1 − p).
+
+    The state ``mask`` is drawn from torch's generator at the first call after `reset_states`, and has the shape of one
+    step's input ``[B, ...]``: each sequence has its own. In evaluation the layer is the identity.
+
+    Args:
+        p: the probability of an entry to be left out.
+
+    Raises:
+        ValueError: p does not lie between 0 and 1.
+
+    Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
+    NeurIPS 2016, for the inputs and outputs of a layer.
+    """
+
+    state_names = ("mask",)
+    mask: Tensor | None
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p must lie between 0 and 1, got {p}")
+        self.p = p
+
+    def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+        """The shape of one step's input."""
+        return (tuple(input_shape),)
+
+    def initial_states(self, x: Tensor) -> States:
+        """A new mask for each sequence of x ``[T, B, ...]``; ones outside training."""
+        return (functional.dropout(x.new_ones(x.shape[1:]), self.p, self.training),)
+
+    def over_time(
+        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+    ) -> tuple[Tensor, States]:
+        """x ``[T, B, ...]`` times the mask, in training. See `StatefulModule`."""
+        (mask,) = self.initial_states(x) if states is None else states
+        y = x * mask if self.training else x
+        return (y if lengths is None else zero_past_end(y, lengths)), (mask,)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

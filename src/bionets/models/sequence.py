@@ -1,0 +1,72 @@
+"""The base class of models that answer a sequence from the outputs of a layer at every step."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from bionets.models.checks import require_positive
+from bionets.models.model import Model, OptimizerFactory
+from bionets.tasks.spec import Kind, TaskSpec
+
+READOUTS = ("last", "mean")
+
+
+class SequenceModel(Model):
+    """x ``[T, B, input_size]`` -> `core` ``[T, B, H]`` -> ``readout`` ``[T, B, output_size]``, at the steps that count.
+
+    A task that asks for an answer at every step gets all of them. Else the prediction is that of the ``last`` step or
+    the ``mean`` over the steps.
+
+    Args:
+        spec: the task's spec.
+        readout: ``last`` or ``mean``.
+        loss_every_step: whether the loss of training is the mean over the losses of every step's prediction.
+        optimizer: called with the parameters, gives the optimizer.
+
+    Raises:
+        ValueError: a kind of task that does not fit, another readout, or one that is for tasks with one answer.
+    """
+
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+    readout: nn.Module
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        readout: str = "last",
+        loss_every_step: bool = False,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer)
+        if readout not in READOUTS:
+            raise ValueError(f"model.readout={readout} is unknown: choose {' or '.join(READOUTS)}")
+        self.require_one_answer("readout=mean", readout == "mean")
+        self.require_one_answer("loss_every_step", loss_every_step)
+        self.reads_mean = readout == "mean"
+        self.loss_every_step = loss_every_step
+
+    def core(self, x: Tensor) -> Tensor:
+        """The outputs ``[T, B, H]`` that are read out."""
+        raise NotImplementedError(f"{type(self).__name__} must implement core")
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.core(x)
+        if not self.spec.last_step_only:
+            return self.readout(output)
+        return self.readout(output).mean(0) if self.reads_mean else self.readout(output[-1])
+
+    def step_predictions(self, x: Tensor) -> Tensor:
+        return self.readout(self.core(x))
+
+
+def make_readout(size: int, hidden: Sequence[int], output_size: int) -> nn.Module:
+    """Linear layers with ReLUs between, of so many ``hidden`` units; without any, one linear layer."""
+    if not hidden:
+        return nn.Linear(size, output_size)
+    require_positive(decoder=hidden)
+    layers: list[nn.Module] = []
+    for size_in, size_out in pairwise([size, *hidden]):
+        layers += [nn.Linear(size_in, size_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], output_size))

@@ -1,0 +1,171 @@
+"""Stacks of different layers, recurrent, spiking and feed-forward, each with a normalisation, dropout and residual."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import bionets.layers
+from bionets.layers import SequenceDropout, StatefulRecurrent, reset_states, spiking, unroll
+from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
+from bionets.layers.single_step import StatefulStep
+from bionets.layers.spiking import FullyRecurrent, SpikingLayer, ThresholdBatchNorm1d
+from bionets.models.layer_arguments import build_layer, import_layer
+from bionets.models.model import OptimizerFactory
+from bionets.models.sequence import SequenceModel, make_readout
+from bionets.tasks.spec import TaskSpec
+
+NORMS = ("layer", "batch", "threshold_batch")
+OWN_KEYS = ("layer", "size", "norm", "dropout", "residual", "recurrent")
+
+
+class StackModel(SequenceModel):
+    """x ``[T, B, input_size]`` -> layers, each of its own kind -> readout.
+
+    An entry of ``layers`` has the keys ``layer``, ``size`` (its outputs), and:
+
+    - ``norm``: ``layer``, ``batch`` or ``threshold_batch`` normalises the input of the layer; that of spiking neurons
+      after their weights. Batch normalisation takes its statistics over batch and time.
+    - ``dropout``: share of the outputs set to zero in training, with one mask for all steps of a sequence.
+    - ``residual``: whether the input is added to the output; both must have one size.
+    - ``recurrent``: whether spiking neurons also hear each other's last spikes, through weights of their own.
+    - whatever else the constructor of the layer takes.
+
+    ``layer`` is the name of a class in `bionets.layers` (BRC, NBRC, ...), `bionets.layers.spiking` (LIB, ...) or
+    `torch.nn` (GRU, Linear, ...), or the dotted path of one of your own: a `SpikingLayer`, a `RecurrentLayer`, or a
+    module ``layer(size_in, size)`` from ``[B, size_in]`` to ``[B, size]``. Spiking neurons stand behind a linear layer
+    and, unless ``spike_fn`` says otherwise, have a hard threshold with the surrogate gradient ``arctan``. A layer
+    without ``size``, such as ReLU, is built from its other arguments alone and keeps the size.
+
+    Args:
+        spec: the task's spec.
+        layers: one entry for each layer, the first one first.
+        decoder: hidden units of the layers between the last layer and the prediction.
+        readout, loss_every_step, optimizer: see `SequenceModel`.
+
+    Raises:
+        ValueError: a kind of task that does not fit, or a layer that cannot be built.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        layers: Sequence[Mapping[str, Any]],
+        decoder: Sequence[int] = (),
+        readout: str = "last",
+        loss_every_step: bool = False,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        super().__init__(spec, readout, loss_every_step, optimizer)
+        if not layers:
+            raise ValueError("model.layers must have at least one entry, as in model.layers=[{layer: BRC, size: 100}]")
+        size, blocks = spec.input_size, []
+        for number, entry in enumerate(layers):
+            block, size = make_block(entry, size, f"model.layers[{number}]")
+            blocks.append(block)
+        self.network = nn.Sequential(*blocks)
+        self.readout = make_readout(size, decoder, spec.output_size)
+
+    def core(self, x: Tensor) -> Tensor:
+        reset_states(self)
+        return unroll(self.network, x)
+
+    def single_step(self, x: Tensor) -> StatefulStep:
+        return StatefulStep(self.network, x, self.readout)
+
+
+class Residual(nn.Module):
+    """x + block(x)."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.block(x)
+
+
+def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Module, int]:
+    """The layer that an entry describes, with all that stands around it, and the size of its output."""
+    name, size = entry.get("layer"), entry.get("size", size_in)
+    if not isinstance(name, str):
+        raise ValueError(f"{key} has no layer: write it as {{layer: BRC, size: 100}}")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"{key}.size must be a whole number of at least 1, got {size!r}")
+    kind = find_layer(name, key)
+    arguments = {name: value for name, value in entry.items() if name not in OWN_KEYS}
+    modules: list[nn.Module] = []
+    if issubclass(kind, SpikingLayer):
+        spikes = {"spike_fn": "arctan"}
+        neurons = build(kind, (size,), {**spikes, **arguments}, key, spikes)
+        modules += [nn.Linear(size_in, size), *make_norm(entry, size, key)]
+        modules += [FullyRecurrent(neurons) if entry.get("recurrent") else neurons]
+    elif entry.get("recurrent"):
+        raise ValueError(f"{key}.recurrent is for spiking neurons, and {name} is another kind of layer")
+    else:
+        sizes = (size_in, size) if "size" in entry else ()
+        modules += [*make_norm(entry, size_in, key), make_layer(kind, sizes, arguments, size_in, size, key)]
+    if entry.get("dropout"):
+        try:
+            modules.append(SequenceDropout(entry["dropout"]))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{key}.dropout must lie between 0 and 1, got {entry['dropout']!r}") from error
+    block = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+    if not entry.get("residual"):
+        return block, size
+    if size != size_in:
+        raise ValueError(
+            f"{key}.residual adds the input, of size {size_in}, to the output, of size {size}: make them one"
+        )
+    return Residual(block), size
+
+
+def find_layer(name: str, key: str) -> type[nn.Module]:
+    """The class of a layer by its name or dotted path."""
+    places = (bionets.layers, spiking, nn)
+    found = import_layer(name) if "." in name else next((getattr(p, name) for p in places if hasattr(p, name)), None)
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        return found
+    raise ValueError(f"{key}.layer={name} is no layer of bionets.layers, bionets.layers.spiking or torch.nn")
+
+
+def make_norm(entry: Mapping[str, Any], size: int, key: str) -> list[nn.Module]:
+    """The normalisation that an entry asks for, or none."""
+    norm = entry.get("norm")
+    if norm is None:
+        return []
+    if norm not in NORMS:
+        raise ValueError(f"{key}.norm={norm} is unknown: choose {', '.join(NORMS)}")
+    if norm == "threshold_batch":
+        return [ThresholdBatchNorm1d(size, threshold=entry.get("threshold", 1.0))]
+    return [nn.LayerNorm(size) if norm == "layer" else nn.BatchNorm1d(size)]
+
+
+def make_layer(
+    kind: type[nn.Module], sizes: tuple[int, ...], arguments: Mapping[str, Any], size_in: int, size: int, key: str
+) -> nn.Module:
+    """A recurrent layer, made to take one step at a time, or a module that is written for one step."""
+    for name in ("batch_first", "proj_size"):
+        if name in arguments:
+            raise ValueError(f"{key}.{name} would change the shapes that the model counts on")
+    layer = build(kind, sizes, arguments, key)
+    if isinstance(layer, RecurrentLayer | nn.RNNBase):
+        return build(StatefulRecurrent, (layer,), {}, key)
+    try:
+        with torch.no_grad():
+            y = layer.eval()(torch.zeros(2, size_in))
+    except Exception as error:  # of any module, on an input of this shape
+        raise ValueError(f"{key}: {kind.__name__} takes no input [B, {size_in}] ({str(error)[:80]})") from error
+    reset_states(layer)
+    if not isinstance(y, Tensor) or y.shape != (2, size):
+        raise ValueError(f"{key}: {kind.__name__} must map [B, {size_in}] to [B, {size}], and gave another result")
+    return layer.train()
+
+
+def build(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, key: str, defaults: Any = None) -> Any:
+    """`build_layer`, with the key of the entry in every error."""
+    try:
+        return build_layer(kind, *first, arguments=arguments, defaults=defaults or {}, prefix=f"{key}.")
+    except (ValueError, TypeError) as error:
+        raise ValueError(str(error) if str(error).startswith("model.") else f"{key}: {error}") from error

@@ -1,0 +1,110 @@
+"""A stack of different layers is the same as the modules that its entries describe, one after the other."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import NBRC, SequenceDropout, StatefulRecurrent, reset_states, unroll
+from bionets.layers.spiking import LIB, FullyRecurrent, ThresholdBatchNorm1d
+from bionets.models import StackModel
+from bionets.tasks import TaskSpec
+
+LAST = TaskSpec("sequence_to_value", input_size=3, output_size=2)
+EVERY = TaskSpec("sequence_to_sequence", input_size=3, output_size=2)
+MIXED = [
+    {"layer": "BRC", "size": 5, "initialisation": "bistable"},
+    {"layer": "LIB", "size": 6, "recurrent": True, "norm": "threshold_batch", "threshold": 0.5},
+    {"layer": "GRU", "size": 6, "norm": "layer", "residual": True},
+    {"layer": "Linear", "size": 4, "norm": "batch", "dropout": 0.5},
+    {"layer": "ReLU"},
+]
+
+
+class Doubled(nn.Module):
+    """A module of a user's own, for one step."""
+
+    def __init__(self, size_in: int, size: int, factor: float = 2.0) -> None:
+        super().__init__()
+        self.linear, self.factor = nn.Linear(size_in, size), factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.linear(x)
+
+
+def test_kinds_are_mixed_and_trained() -> None:
+    torch.manual_seed(0)
+    model, x = StackModel(EVERY, MIXED), torch.randn(7, 4, 3)
+    assert model(x).shape == (7, 4, 2)
+    model(x).square().sum().backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not without
+    kinds = {type(module) for module in model.modules()}
+    assert {StatefulRecurrent, FullyRecurrent, SequenceDropout, ThresholdBatchNorm1d, nn.LayerNorm} <= kinds
+
+
+def test_an_entry_is_the_modules_that_it_describes() -> None:
+    entries = [{"layer": "NBRC", "size": 5}, {"layer": "LIB", "size": 4, "beta": 0.7, "residual": False}]
+    model, x = StackModel(EVERY, entries).eval(), torch.randn(7, 4, 3)
+    recurrent, neurons = NBRC(3, 5), LIB(4, beta=0.7, spike_fn="arctan")
+    weights = nn.Linear(5, 4)
+    recurrent.load_state_dict(model.network[0].layer.state_dict())
+    weights.load_state_dict(model.network[1][0].state_dict())
+    neurons.load_state_dict(model.network[1][1].state_dict())
+    spikes = unroll(nn.Sequential(weights, neurons), recurrent(x)[0])
+    torch.testing.assert_close(model(x), model.readout(spikes))
+
+
+def test_a_residual_adds_the_input() -> None:
+    entries = [{"layer": "LIB", "size": 3, "residual": True}]
+    model, x = StackModel(EVERY, entries), torch.randn(7, 4, 3)
+    prediction = model(x)
+    reset_states(model)
+    torch.testing.assert_close(prediction, model.readout(x + unroll(model.network[0].block, x)))
+
+
+def test_it_runs_step_by_step() -> None:
+    model, x = StackModel(EVERY, MIXED).eval(), torch.randn(7, 4, 3)
+    step = model.single_step(x[0])
+    states, outputs = step.initial_states(x[0]), []
+    for each in x:
+        output, *states = step(each, *states)
+        outputs.append(output)
+    torch.testing.assert_close(torch.stack(outputs), model(x), atol=1e-5, rtol=1e-5)
+
+
+def test_layers_of_your_own_take_their_arguments() -> None:
+    entries = [{"layer": f"{__name__}.Doubled", "size": 5, "factor": 3.0}, {"layer": "StigmergicMemory", "size": 4}]
+    model = StackModel(LAST, entries)
+    assert type(model.network[0]).__name__ == "Doubled" and model.network[0].factor == 3.0
+    assert model(torch.randn(7, 4, 3)).shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"size": 4}, r"layers\[0\] has no layer"),
+        ({"layer": "BRC", "size": 0}, r"layers\[0\].size must be a whole number"),
+        ({"layer": "Nothing", "size": 4}, r"layers\[0\].layer=Nothing is no layer"),
+        ({"layer": "torch.relu", "size": 4}, "is no layer"),
+        ({"layer": "my_module.Missing", "size": 4}, "cannot be imported"),
+        ({"layer": "BRC", "size": 4, "betta": 1}, r"layers\[0\]: BRC has no argument betta"),
+        ({"layer": "BRC", "size": 4, "recurrent": True}, "recurrent is for spiking neurons"),
+        ({"layer": "BRC", "size": 4, "residual": True}, "of size 3, to the output, of size 4"),
+        ({"layer": "BRC", "size": 4, "bidirectional": True}, "bidirectional"),
+        ({"layer": "BRC", "size": 4, "batch_first": True}, "would change the shapes"),
+        ({"layer": "LIB", "size": 4, "norm": "bach"}, "norm=bach is unknown"),
+        ({"layer": "BRC", "size": 4, "dropout": 2}, "dropout must lie between 0 and 1"),
+        ({"layer": "ReLU", "size": 4}, "ReLU"),
+        ({"layer": "GRUCell", "size": 3, "bias": False, "dropout": "x"}, "dropout must lie"),
+        ({"layer": "Conv2d", "size": 4, "kernel_size": 3}, r"takes no input \[B, 3\]"),
+        ({"layer": "BRC"}, r"layers\[0\]: .* missing 2 required positional arguments"),
+    ],
+)
+def test_an_entry_that_cannot_be_built_is_named(entry: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StackModel(LAST, [entry])
+
+
+def test_no_layers_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one entry"):
+        StackModel(LAST, [])
