@@ -201,7 +201,8 @@ def counts_here(loader: Any, batch_index: int) -> bool:
 def make_meters(task: Any) -> MetricCollection:
     """The mean loss and all metrics of a task, for one pass over a set."""
     meters = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
-    meters.add_metrics(dict(task.metrics().items()))
+    extra = getattr(task, "extra_metrics", {})
+    meters.add_metrics({**task.metrics(), **{name: make() for name, make in extra.items()}})
     return meters
 
 

@@ -1,11 +1,11 @@
 """The base class of all tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from lightning import LightningDataModule
 from torch import Generator, Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from .batches import Batches, batch_bounds
 from .checks import check_rows, require_at_least
@@ -51,6 +51,7 @@ class Task(LightningDataModule):
         epochs: the protocol's number of epochs.
         stop_below: training ends once ``monitor`` falls below this value; None for never.
         test_names: a name for each test set, in the order of `test_dataloader`.
+        extra_metrics: what makes further metrics beside `metrics`, by their names.
     """
 
     spec: TaskSpec
@@ -81,6 +82,7 @@ class Task(LightningDataModule):
         self.stop_below = stop_below
         self.seed = seed
         self.test_names = ["test"]
+        self.extra_metrics: dict[str, Callable[[], Metric]] = {}
         self._drawn_once: dict[str, Data] = {}
 
     # What a task of your own implements

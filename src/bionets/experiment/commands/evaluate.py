@@ -11,6 +11,7 @@ from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.own_metrics import add_metrics, headlines
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
@@ -18,8 +19,8 @@ from bionets.experiment.run.trust import as_modules
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
-    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, and keep them in
-    ``evaluation-<checkpoint>.json``.
+    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with further ones where asked for,
+    and keep them in ``evaluation-<checkpoint>.json``.
 
     Files of a complete run that are not as it wrote them are named; where the test needs one of them, that is an error.
     """
@@ -28,6 +29,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     trust = as_modules(hydra_config.trust)
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust)
     config = folder.config()
+    add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
     precision = config["trainer"].get("precision", "32-true")
     trainer = bare_trainer(
         {"accelerator": hydra_config.accelerator, "devices": 1, "precision": precision},
@@ -40,7 +42,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     with keyboard_interrupts(), using(folder):
         trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32
         trainer.test(model, datamodule=task, verbose=False)
-    metrics = task.summarise(model.test_results)
+    metrics = headlines(task, model.test_results)
     epoch = saved["epoch"]
     result: dict[str, Any] = {
         "checkpoint": checkpoint,

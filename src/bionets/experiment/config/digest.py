@@ -43,4 +43,5 @@ def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
         science[part] = {key: value for key, value in items if key not in defaults or value != defaults[key]}
     callbacks = {key: value for key, value in config.get("callbacks", {}).items() if key in ENDING and value}
     science |= {"callbacks": callbacks} if callbacks else {}
+    science |= {"metrics": config["metrics"]} if config.get("metrics") else {}
     return science | ({} if config.get("flush_denormals", True) else {"flush_denormals": False})

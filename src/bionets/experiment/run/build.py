@@ -16,6 +16,7 @@ from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAf
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
+from bionets.experiment.run.own_metrics import add_metrics
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
@@ -49,6 +50,7 @@ def build_task(config: dict[str, Any]) -> Task:
     for method in ("loss", "metrics"):
         if getattr(type(task), method) is getattr(Task, method):
             raise UserError(f"{target} must implement {method}; help(bionets.tasks.Task) shows a whole task")
+    add_metrics(task, config.get("metrics") or ())
     return task
 
 

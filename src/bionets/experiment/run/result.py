@@ -8,6 +8,7 @@ from torch import Tensor
 from bionets.experiment.errors import Pruned, one_line
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import Series, read_metrics
+from bionets.experiment.run.own_metrics import headlines
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.models import Model
@@ -21,7 +22,7 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
     best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
     series = read_metrics(folder.metrics_file)
     steps, values = series[task.monitor]
-    metrics = task.summarise(model.test_results)
+    metrics = headlines(task, model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
     metrics.update(model.eval().test_metrics(first_test_batch(model, task)))

@@ -86,6 +86,7 @@ class ConfigFile(RunFile):
     logger: Logger = Logger()
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     average_weights: float | None = None
+    metrics: list[Text] = []
     flush_denormals: bool = False  # runs made before there was this key did not
 
     @model_validator(mode="before")

@@ -58,6 +58,9 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
                 continue
             if MODULE.search(text) and not (registered("layer", text) or is_trusted(text, trust)):
                 raise _refusal(place, key, text)
+    for path in config.get("metrics") or ():
+        if not is_trusted(str(path), trust):
+            raise _refusal(place, "metrics", str(path))
 
 
 def registered(section: str, path: str) -> bool:

@@ -95,6 +95,7 @@ class Train:
         style: of the figures: paper (one column wide), slides or dark.
         model: the network.
         task: the data, their loss and metrics.
+        metrics: further metrics by import path: functions of prediction and target, or classes of torchmetrics.
         optimizer: any of torch.optim by name, as in optimizer.name=Adagrad.
         schedule: of the learning rate: cosine, or any of torch.optim.lr_scheduler by name.
         trainer: Lightning's own Trainer arguments.
@@ -112,6 +113,7 @@ class Train:
     style: str = "paper"
     model: Any = MISSING
     task: Any = MISSING
+    metrics: list[str] = field(default_factory=list)
     optimizer: Any = MISSING
     schedule: Any = None
     trainer: Trainer = field(default_factory=Trainer)
@@ -129,6 +131,7 @@ class Evaluate:
         checkpoint: ``best`` or ``last``.
         accelerator: auto, cpu or gpu.
         data_dir: the folder of all data sets.
+        metrics: further metrics by import path, as in train.
         trust: modules whose code the run's config.yaml may name, as in trust=my_cells.
     """
 
@@ -136,6 +139,7 @@ class Evaluate:
     checkpoint: str = "best"
     accelerator: str = "auto"
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
+    metrics: list[str] = field(default_factory=list)
     trust: Any = None  # modules whose code the run's config.yaml may name
 
 

@@ -1,0 +1,63 @@
+"""Metrics of the user's own, by import path: ``metrics=[my_module.my_metric]``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import MeanMetric, Metric
+
+from bionets.experiment.errors import UserError
+from bionets.import_path import import_object
+from bionets.tasks import Task
+
+
+class SampleMean(MeanMetric):
+    """The mean over samples of what a function gives for the prediction and target of a batch."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Any], batch_dim: int) -> None:
+        super().__init__()
+        self.function, self.batch_dim = function, batch_dim
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update(self.function(prediction, target), weight=target.shape[self.batch_dim])
+
+
+def add_metrics(task: Task, paths: Sequence[str]) -> None:
+    """Have a task measured by further metrics: classes of torchmetrics' interface that need no arguments, or functions
+    of prediction and target, of which the mean over samples is taken. Each has the name of its class or function.
+
+    Raises:
+        UserError: a path that cannot be imported, no metric, or a name that the task has already.
+    """
+    for path in paths:
+        try:
+            found = import_object(path)
+        except ValueError as error:
+            raise UserError(f"metrics={path} cannot be imported ({error}): write it as my_module.my_metric") from error
+        name = path.rpartition(".")[2]
+        if name == "loss" or name in task.metrics() or name in task.extra_metrics:
+            raise UserError(f"metrics={path}: the task has a metric {name} already: give it another name")
+        task.extra_metrics = {**task.extra_metrics, name: factory(found, path, task)}
+
+
+def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
+    """What makes a fresh metric."""
+    if not isinstance(found, type) and callable(found):
+        return partial(SampleMean, found, task.spec.batch_dims[1])
+    if not isinstance(found, type) or not issubclass(found, Metric):
+        raise UserError(f"metrics={path} is no function and no torchmetrics.Metric")
+    try:
+        found()
+    except Exception as error:  # of a constructor that we do not know
+        raise UserError(f"metrics={path} cannot be built without arguments ({' '.join(str(error).split())})") from error
+    return found
+
+
+def headlines(task: Task, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The headline numbers of a test: those of the task, and each further metric's mean over the test sets."""
+    metrics = task.summarise(test_results)
+    for name in task.extra_metrics:
+        values = [results[name] for results in test_results.values()]
+        metrics[f"test/{name}"] = sum(values) / len(values)
+    return metrics

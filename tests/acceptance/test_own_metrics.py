@@ -1,0 +1,40 @@
+"""``metrics=[my_module.my_metric]``, as a user types it."""
+
+import json
+from pathlib import Path
+
+from tests.acceptance.conftest import Command, the_run
+from tests.acceptance.test_stack import TINY
+
+OWN = """
+def bias(prediction, target):
+    return (prediction - target).mean()
+
+def spread(prediction, target):
+    return prediction.std()
+"""
+TRAIN = ("train", "model=brc", "model.hidden_size=4", *TINY)
+
+
+def test_a_metric_is_recorded_tested_and_read_back(cli: Command, workplace: Path) -> None:
+    (workplace / "my_own_metrics.py").write_text(OWN)
+    outcome = cli(*TRAIN, "metrics=[my_own_metrics.bias]")
+    assert outcome.code == 0, outcome.error
+    run = the_run(workplace)
+    assert "val/bias" in run.metrics_file.read_text()
+    trained = json.loads((run.path / "result.json").read_text())["metrics"]["test/bias"]
+    refused = cli("evaluate", f"run={run.path}")
+    assert refused.code == 1 and "trust=my_own_metrics" in refused.error
+    outcome = cli("evaluate", f"run={run.path}", "trust=my_own_metrics", "metrics=[my_own_metrics.spread]")
+    assert outcome.code == 0, outcome.error
+    again = json.loads((run.path / "evaluation-best.json").read_text())["metrics"]
+    assert again["test/bias"] == trained and again["test/spread"] > 0
+
+
+def test_metrics_make_another_run(cli: Command, workplace: Path) -> None:
+    (workplace / "my_own_metrics.py").write_text(OWN)
+    assert cli(*TRAIN).code == 0
+    assert cli(*TRAIN, "metrics=[my_own_metrics.bias]").code == 0
+    assert len(list(workplace.rglob("result.json"))) == 2
+    wrong = cli(*TRAIN, "metrics=[my_own_metrics.missing]")
+    assert wrong.code == 1 and wrong.error.startswith("error: metrics=my_own_metrics.missing cannot be imported")

@@ -1,0 +1,89 @@
+"""Metrics of the user's own, by import path."""
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import MeanAbsoluteError
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.own_metrics import add_metrics, headlines
+from bionets.models.model import make_meters, measure
+from bionets.tasks import CopyFirstInput
+
+
+def largest_error(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - target).abs().mean()
+
+
+class Needy(MeanAbsoluteError):
+    def __init__(self, needed: int) -> None:
+        super().__init__()
+
+
+@pytest.fixture(autouse=True)
+def module() -> Iterator[None]:
+    made = ModuleType("own_metrics")
+    made.largest_error, made.Mae, made.Needy = largest_error, MeanAbsoluteError, Needy  # type: ignore[attr-defined]
+    made.text, made.mse = "text", largest_error  # type: ignore[attr-defined]
+    sys.modules["own_metrics"] = made
+    yield
+    del sys.modules["own_metrics"]
+
+
+def task() -> CopyFirstInput:
+    return CopyFirstInput(length=4, train_size=10, val_size=10, test_size=10)
+
+
+def test_functions_and_classes_measure_beside_the_task() -> None:
+    measured = task()
+    names = set(measured.metrics())
+    add_metrics(measured, ["own_metrics.largest_error", "own_metrics.Mae"])
+    meters = make_meters(measured)
+    assert set(meters) == {"loss", *names, "largest_error", "Mae"}
+    prediction, target = torch.randn(7, 1), torch.randn(7, 1)
+    for rows in (slice(0, 5), slice(5, 7)):  # batches of different sizes
+        measure(meters, measured, prediction[rows], target[rows], samples=len(target[rows]))
+    values = meters.compute()
+    expected = (prediction - target).abs().mean()
+    torch.testing.assert_close(values["largest_error"], expected)
+    torch.testing.assert_close(values["Mae"], expected)
+
+
+def test_every_pass_has_fresh_metrics() -> None:
+    measured = task()
+    add_metrics(measured, ["own_metrics.Mae"])
+    assert make_meters(measured)["Mae"] is not make_meters(measured)["Mae"]
+
+
+def test_the_headline_is_the_mean_over_the_test_sets() -> None:
+    measured = task()
+    add_metrics(measured, ["own_metrics.Mae"])
+    assert headlines(measured, {"test": {"mse": 1.0, "Mae": 2.0}}) == {"test/mse": 1.0, "test/Mae": 2.0}
+    measured.test_names = ["short", "long"]
+    assert headlines(measured, {"short": {"Mae": 2.0}, "long": {"Mae": 4.0}})["test/Mae"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_module.metric", "cannot be imported"),
+        ("own_metrics.missing", "cannot be imported"),
+        ("own_metrics.text", "is no function"),
+        ("own_metrics.Needy", "cannot be built without arguments"),
+        ("torch.nn.Linear", "is no function"),
+        ("own_metrics.loss", "cannot be imported"),
+    ],
+)
+def test_what_is_no_metric_is_refused_by_name(path: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        add_metrics(task(), [path])
+    assert f"metrics={path}" in str(error.value)
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(UserError, match="already"):
+        add_metrics(task(), ["own_metrics.Mae", "own_metrics.Mae"])
