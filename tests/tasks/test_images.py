@@ -45,6 +45,9 @@ def test_an_image_is_read_as_it_is_or_as_a_sequence(data_dir: Path) -> None:
             assert batches[read_as].shape == (8, *task.spec.image_shape)
     image = first_images(make(data_dir))
     torch.testing.assert_close(batches["image"], image.unsqueeze(1))
+    patches, _ = next(iter(make(data_dir, read_as="patches", patch=7).val_dataloader()))
+    assert patches.shape == (16, 8, 49)
+    assert torch.equal(patches[6, :, 8], image[:, 8, 15])  # the second row of patches, the third from the left
     for row, column in ((0, 27), (3, 5)):
         assert torch.equal(batches["rows"][row, :, column], image[:, row, column])
         assert torch.equal(batches["columns"][column, :, row], image[:, row, column])

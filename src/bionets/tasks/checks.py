@@ -14,6 +14,18 @@ def require_at_least(minimum: int, **values: int) -> None:
             raise ValueError(f"task.{key} must be at least {minimum}, got {value}")
 
 
+def split_sizes(count: int, val_share: float, test_share: float, data: str) -> tuple[int, int, int]:
+    """How many of so many samples are for training, validation and test. ValueError for shares that leave none."""
+    for name, share in (("val_share", val_share), ("test_share", test_share)):
+        if not 0 < share < 1:
+            raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")
+    val_size, test_size = round(val_share * count), round(test_share * count)
+    sizes = count - val_size - test_size, val_size, test_size
+    if min(sizes) < 1:
+        raise ValueError(f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}")
+    return sizes
+
+
 def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> None:
     """Raise ``ValueError`` unless x and target hold so many samples along their batch dimensions."""
     for name, tensor, dim in (("x", x, dims[0]), ("the target", target, dims[1])):

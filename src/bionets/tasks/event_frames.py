@@ -47,15 +47,24 @@ class EventFrames:
 
 
 def count_events(
-    events: Events, steps: int, sensor: tuple[int, int], size: tuple[int, int], denoise: int | None = None
+    events: Events,
+    steps: int,
+    sensor: tuple[int, int],
+    size: tuple[int, int],
+    denoise: int | None = None,
+    window: int | None = None,
+    channels: int = POLARITIES,
 ) -> "np.ndarray[Any, Any]":
-    """The numbers of events ``[steps, 2, height, width]`` of one recording.
+    """The numbers of events ``[steps, channels, height, width]`` of one recording.
 
     Its duration, from the first event to the last one included, is cut into ``steps`` equal parts:
-    step = ⌊steps·(t − first) / (last − first + 1)⌋ with times in whole microseconds. Columns and rows are scaled from
-    those of ``sensor`` to those of ``size``, both (columns, rows).
+    step = ⌊steps·(t − first) / (last − first + 1)⌋ with times in whole microseconds. With a ``window`` every step has
+    its duration, step = ⌊(t − first) / window⌋, and events after the last step are left out. Columns and rows are
+    scaled from those of ``sensor`` to those of ``size``, both (columns, rows).
 
     Args:
+        window: microseconds of a step; None for equal parts of the recording.
+        channels: 2 for events of either polarity apart, 1 for all together.
         denoise: events that no other preceded by less than so many microseconds at a neighbouring place are left out.
 
     Raises:
@@ -70,13 +79,15 @@ def count_events(
             raise IndexError("it has events outside of the sensor")
     first, last = times.min(), times.max()
     places = (
-        steps * (times - first) // (last - first + 1),
-        polarities,
+        steps * (times - first) // (last - first + 1) if window is None else (times - first) // window,
+        polarities if channels == POLARITIES else np.zeros_like(polarities),
         rows * size[1] // sensor[1],
         columns * size[0] // sensor[0],
     )
-    kept = slice(None) if denoise is None else _has_neighbour(columns, rows, times, sensor, denoise)
-    frames = np.zeros((steps, POLARITIES, size[1], size[0]), np.int64)
+    kept = places[0] < steps
+    if denoise is not None:
+        kept &= _has_neighbour(columns, rows, times, sensor, denoise)
+    frames = np.zeros((steps, channels, size[1], size[0]), np.int64)
     np.add.at(frames, tuple(place[kept] for place in places), 1)
     return frames
 

@@ -1,5 +1,6 @@
 """Recordings of event cameras: N-MNIST, N-Caltech101 and N-Cars."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +11,28 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from .checks import require_at_least
-from .event_files import EVENT_FILES, Events, recordings
-from .event_frames import POLARITIES, EventFrames, cached_frames, count_events
-from .seeding import generator
+from .event_files import EVENT_FILES, EventFiles, Events, recordings
+from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
+from .seeding import split_generator
 from .spec import TaskSpec
 from .task import Data, Task
 
 
-class EventRecordings(Task):
-    """Tell the classes of ``dataset`` apart: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
+class EventTask(Task):
+    """Tell the classes of recordings of an event camera apart.
 
-    A recording is cut into ``steps`` of equal duration. x is ``[steps, B, 2 * height * width]``: how many events there
-    were in a step, of either polarity (first those that grew darker), at each place; with ``binary``, 1 where there was
-    any. ``height`` and ``width`` None leave the camera's own resolution. ``denoise`` leaves out events that no other
-    preceded beside them by less than so many microseconds. The target ``[B]`` is the class, in the order of the
-    folders' names.
-
-    Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
-    ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
-    split (N-Caltech101) on the last ones of all. The loss is the cross-entropy of the scores.
-
-    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``data_dir/NCALTECH101`` and
-    ``data_dir/NCARS``. The frames are made once and kept there, in ``frames/``.
+    A recording is cut into ``steps`` of equal duration or, with ``bin_ms``, into steps of so many milliseconds: what
+    comes after the last one is left out, and steps after the end are empty. x is ``[steps, B, channels · height ·
+    width]``: how many events there were in a step at each place, with two channels of either polarity (first those that
+    grew darker), with one of both; with ``binary``, 1 where there was any. ``height`` and ``width`` None leave the
+    camera's own resolution. ``denoise`` leaves out events that no other preceded beside them by less than so many
+    microseconds. The target ``[B]`` is the class, in the order of the folders' names. The loss is the cross-entropy of
+    the scores.
 
     Args:
-        dataset: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
-        data_dir: the folder with a folder for each data set.
-        steps: into which a recording is cut.
-        height, width: of a frame; None for the camera's own.
-        binary: 1 wherever there was any event, instead of how many.
-        denoise: microseconds within which an event needs another beside it; None keeps all.
-        train_size, val_size, test_size: recordings in each set.
-        batch_size: recordings in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
-
-    Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018.
+        files: what the recordings are.
+        cache: a folder for the frames, which are made once; None makes them anew.
+        others: see `EventRecordings`.
     """
 
     monitor = "val/accuracy"
@@ -53,45 +40,43 @@ class EventRecordings(Task):
 
     def __init__(
         self,
-        dataset: str = "n_mnist",
-        data_dir: str | Path = "data",
-        steps: int = 30,
-        height: int | None = None,
-        width: int | None = None,
-        binary: bool = False,
-        denoise: int | None = None,
-        train_size: int = 55_000,
-        val_size: int = 5_000,
-        test_size: int = 10_000,
-        batch_size: int = 128,
-        epochs: int = 20,
-        seed: int = 0,
+        files: EventFiles,
+        cache: Path | None,
+        *,
+        steps: int,
+        bin_ms: float | None,
+        channels: int,
+        height: int | None,
+        width: int | None,
+        binary: bool,
+        denoise: int | None,
+        split_seed: int = 0,
+        **options: Any,
     ) -> None:
-        if dataset not in EVENT_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(EVENT_FILES)}")
-        self.files = EVENT_FILES[dataset]
-        self.size = (width or self.files.sensor[0], height or self.files.sensor[1])
+        self.files, self.cache, self.split_seed = files, cache, split_seed
+        self.size = (width or files.sensor[0], height or files.sensor[1])
         require_at_least(1, steps=steps, height=self.size[1], width=self.size[0])
         if denoise is not None:
             require_at_least(1, denoise=denoise)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
-        self.data_dir = Path(data_dir)
+        if bin_ms is not None and not bin_ms * 1000 >= 1:
+            raise ValueError(f"task.bin_ms must be at least 0.001, got {bin_ms}")
+        if channels not in (1, POLARITIES):
+            raise ValueError(f"task.channels must be 2, for either polarity, or 1, for both together, got {channels}")
+        super().__init__(**options)
         self.steps = steps
+        self.window = None if bin_ms is None else round(bin_ms * 1000)
+        self.channels = channels
         self.binary = binary
         self.denoise = denoise
-        shape = (POLARITIES, self.size[1], self.size[0])
-        inputs = POLARITIES * self.size[0] * self.size[1]
+        shape = (channels, self.size[1], self.size[0])
         self.spec = TaskSpec(
-            "sequence_to_class", inputs, self.files.classes, steps=steps, step_shape=shape, spikes=True
+            "sequence_to_class", math.prod(shape), files.classes, steps=steps, step_shape=shape, spikes=True
         )
         self._made: dict[str, tuple[EventFrames, Tensor]] = {}
+
+    def recordings(self, split: str) -> list[tuple[Path, int]]:
+        """Every recording of ``train`` or ``test`` with its class."""
+        raise NotImplementedError(f"{type(self).__name__} must implement recordings")
 
     def prepare_data(self) -> None:
         """Download what is missing, and see that the files can be read and are as many as asked for."""
@@ -140,15 +125,19 @@ class EventRecordings(Task):
         if split not in self._made:
             chosen = self._chosen(split)
             settings = {"steps": self.steps, "size": self.size, "denoise": self.denoise, "version": 2}
-            folder = self.data_dir / self.files.folders[0].split("/")[0] / "frames"
+            options = {"window": (self.window, None), "channels": (self.channels, POLARITIES)}
+            settings |= {name: value for name, (value, default) in options.items() if value != default}
             files = [file for file, _ in chosen]
             label = f"{self.files.name}, {split}: events to frames"
-            frames = cached_frames(folder, settings, files, self.files.read, self.to_frames, label)
+            if self.cache is None:
+                frames = make_frames(files, self.files.read, self.to_frames, label)
+            else:
+                frames = cached_frames(self.cache, settings, files, self.files.read, self.to_frames, label)
             self._made[split] = frames, torch.tensor([label for _, label in chosen])
         return self._made[split]
 
     def _chosen(self, split: str) -> list[tuple[Path, int]]:
-        found = recordings(self.files, self.data_dir, split)
+        found = self.recordings(split)
         sizes = {
             "train": {"val_size": self.val_size, "train_size": self.train_size},
             "test": {"test_size": self.test_size},
@@ -157,11 +146,82 @@ class EventRecordings(Task):
         if sum(asked.values()) > len(found):
             keys, got = " + task.".join(asked), " + ".join(map(str, asked.values()))
             raise ValueError(f"task.{keys} must be at most {len(found)}, got {got}")
-        order = torch.randperm(len(found), generator=generator("recordings"))
+        order = torch.randperm(len(found), generator=split_generator("recordings", self.split_seed))
         if split == "test":  # from the other end, where one folder holds all
             order = order.flip(0)
         return [found[n] for n in order[: sum(sizes[split].values())].tolist()]
 
     def to_frames(self, events: Events) -> Any:
-        """``[steps, 2, height, width]`` counts of a recording's events."""
-        return count_events(events, self.steps, self.files.sensor, self.size, self.denoise)
+        """``[steps, channels, height, width]`` counts of a recording's events."""
+        return count_events(events, self.steps, self.files.sensor, self.size, self.denoise, self.window, self.channels)
+
+
+class EventRecordings(EventTask):
+    """Recordings of ``n_mnist``, ``n_caltech101`` or ``n_cars``; for x and the target see `EventTask`.
+
+    Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
+    ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
+    split (N-Caltech101) on the last ones of all.
+
+    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``data_dir/NCALTECH101`` and
+    ``data_dir/NCARS``. The frames are made once and kept there, in ``frames/``.
+
+    Args:
+        dataset: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
+        data_dir: the folder with a folder for each data set.
+        steps: into which a recording is cut.
+        bin_ms: milliseconds of a step; None for equal parts of each recording.
+        channels: 2 for events of either polarity apart, 1 for all together.
+        height, width: of a frame; None for the camera's own.
+        binary: 1 wherever there was any event, instead of how many.
+        denoise: microseconds within which an event needs another beside it; None keeps all.
+        train_size, val_size, test_size: recordings in each set.
+        batch_size: recordings in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the data.
+
+    Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "n_mnist",
+        data_dir: str | Path = "data",
+        steps: int = 30,
+        bin_ms: float | None = None,
+        channels: int = 2,
+        height: int | None = None,
+        width: int | None = None,
+        binary: bool = False,
+        denoise: int | None = None,
+        train_size: int = 55_000,
+        val_size: int = 5_000,
+        test_size: int = 10_000,
+        batch_size: int = 128,
+        epochs: int = 20,
+        seed: int = 0,
+    ) -> None:
+        if dataset not in EVENT_FILES:
+            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(EVENT_FILES)}")
+        self.data_dir = Path(data_dir)
+        files = EVENT_FILES[dataset]
+        super().__init__(
+            files,
+            self.data_dir / files.folders[0].split("/")[0] / "frames",
+            steps=steps,
+            bin_ms=bin_ms,
+            channels=channels,
+            height=height,
+            width=width,
+            binary=binary,
+            denoise=denoise,
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+
+    def recordings(self, split: str) -> list[tuple[Path, int]]:
+        return recordings(self.files, self.data_dir, split)

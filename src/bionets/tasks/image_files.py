@@ -1,27 +1,34 @@
-"""The files of MNIST, Fashion-MNIST, KMNIST and QMNIST: where they are published, and how they come to this machine."""
+"""The files of image sets: where they are published, and how they come to this machine."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from torch import Tensor
 
 from .download import download
-from .idx import read_idx
+from .image_formats import Pictures, read_cifar10, read_cifar100, read_idx_pair, read_usps
 
-MOST_BYTES = 100 * 1024**2  # the largest of the files below has 26 million
+MOST_BYTES = 200 * 1024**2  # the largest of the files below has 170 million
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A data set as it is published: mirrors that each hold all files, and every file's name and MD5.
+    """A data set as it is published.
 
-    The files are, in this order: training images, training labels, test images, test labels.
+    mirrors: each holds all files.
+    files: the MD5 of every file by its name.
+    shape: channels, height and width of an image.
+    classes: how many there are.
+    read_files: called with the paths of all files, in their order, and ``train`` or ``test``, gives images and classes.
     """
 
     name: str
     mirrors: tuple[str, ...]
     files: dict[str, str]
+    shape: tuple[int, int, int] = (1, 28, 28)
+    classes: int = 10
+    read_files: Callable[[Sequence[Path], str], Pictures] = read_idx_pair
 
 
 def _idx_files(*md5: str) -> dict[str, str]:
@@ -79,7 +86,30 @@ QMNIST = ImageFiles(
         "qmnist-test-labels-idx2-int.gz": "5b5b05890a5e13444e108efe57b788aa",
     },
 )
-IMAGE_FILES = {files.name: files for files in (MNIST, FASHION_MNIST, KMNIST, QMNIST)}
+TORONTO = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
+CIFAR10 = ImageFiles(
+    "cifar10",
+    TORONTO,
+    {"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
+    shape=(3, 32, 32),
+    read_files=read_cifar10,
+)
+CIFAR100 = ImageFiles(
+    "cifar100",
+    TORONTO,
+    {"cifar-100-binary.tar.gz": "03b5dce01913d631647c71ecec9e9cb8"},
+    shape=(3, 32, 32),
+    classes=100,
+    read_files=read_cifar100,
+)
+USPS = ImageFiles(
+    "usps",
+    ("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",),
+    {"usps.bz2": "ec16c51db3855ca6c91edd34d0e9b197", "usps.t.bz2": "8ea070ee2aca1ac39742fdd1ef5ed118"},
+    shape=(1, 16, 16),
+    read_files=read_usps,
+)
+IMAGE_FILES = {files.name: files for files in (MNIST, FASHION_MNIST, KMNIST, QMNIST, CIFAR10, CIFAR100, USPS)}
 
 
 def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path]:
@@ -102,14 +132,9 @@ def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path
     return [path for path in found if path is not None]
 
 
-def read(files: ImageFiles, data_dir: Path, split: str) -> tuple[Tensor, Tensor]:
-    """The images ``[N, H, W]``, uint8, and labels ``[N]``, int64, of ``split`` ("train" or "test")."""
-    paths = fetch(files, data_dir)[:2] if split == "train" else fetch(files, data_dir)[2:]
-    images, labels = (read_idx(path) for path in paths)
-    labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST: the class, and six columns on where it comes from
-    if images.dim() != 3 or len(images) != len(labels):
-        raise ValueError(f"{paths[0]} holds {list(images.shape)} and {paths[1]} {list(labels.shape)}: they do not fit")
-    return images, labels.long()
+def read(files: ImageFiles, data_dir: Path, split: str) -> Pictures:
+    """The images ``[N, H, W]`` or ``[N, C, H, W]``, uint8, and classes ``[N]``, int64, of ``train`` or ``test``."""
+    return files.read_files(fetch(files, data_dir), split)
 
 
 def _present(folder: Path, name: str) -> Path | None:

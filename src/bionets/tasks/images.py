@@ -1,6 +1,7 @@
-"""Image classification: MNIST and its relatives, as images or read as sequences."""
+"""Image classification: MNIST and its relatives, CIFAR and USPS, as images or read as sequences."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,41 +15,47 @@ from . import image_files
 from .augmentation import augment
 from .checks import require_at_least
 from .image_files import IMAGE_FILES
+from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
 
-ReadAs = Literal["image", "rows", "columns", "pixels", "poisson"]
+ReadAs = Literal["image", "rows", "columns", "pixels", "patches", "poisson"]
 LOSSES = ("cross_entropy", "squared_error")
-SIDE, CLASSES = 28, 10
 STEPS_PER_SECOND = 1000
 
 
 class Images(Task):
-    """Tell the ten classes of ``dataset`` apart: ``mnist``, ``fashion_mnist``, ``kmnist`` or ``qmnist``.
+    """Tell the classes of ``dataset`` apart: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist`` (1 × 28 × 28, ten
+    classes), ``cifar10``, ``cifar100`` (3 × 32 × 32) or ``usps`` (1 × 16 × 16, ten classes).
 
-    x holds pixels from 0 to 1 and the target ``[B]`` the class; ``read_as`` says how x is laid out:
+    x holds pixels from 0 to 1 and the target ``[B]`` the class; ``read_as`` says how images of C × H × W are laid out:
 
-    - ``image``: ``[B, 1, 28, 28]``;
-    - ``rows``, ``columns``: ``[28 + blank_steps, B, 28]``, from the top or from the left;
-    - ``pixels``: ``[784 + blank_steps, B, 1]``, row by row;
-    - ``poisson``: ``[steps + blank_steps, B, 784]``, spikes: at each step of 1 ms a pixel fires with the probability
+    - ``image``: ``[B, C, H, W]``;
+    - ``rows``, ``columns``: ``[H + blank_steps, B, C·W]``, ``[W + blank_steps, B, C·H]``, from the top or from the
+      left;
+    - ``pixels``: ``[H·W + blank_steps, B, C]``, row by row;
+    - ``patches``: ``[H·W/patch² + blank_steps, B, C·patch²]``, squares of ``patch`` pixels, row by row;
+    - ``poisson``: ``[steps + blank_steps, B, C·H·W]``, spikes: at each step of 1 ms a pixel fires with the probability
       that is its brightness times ``max_rate`` / 1000, ``max_rate`` being the spikes per second of a white one.
 
-    ``permuted`` shuffles the pixels of all images by one fixed permutation; ``blank_steps`` zeros follow each sequence;
-    with ``threshold`` a pixel is 1 if above it and else 0. Training images are augmented batch by batch as
-    ``augmentation`` says (see `augmentation.augment`).
+    Images are first scaled to ``size`` and given their ``colour``. ``permuted`` shuffles the pixels of all images by
+    one fixed permutation; ``blank_steps`` zeros follow each sequence; with ``threshold`` a pixel is 1 if above it and
+    else 0. Training images are augmented batch by batch as ``augmentation`` says (see `augmentation.augment`).
 
-    Training and validation images are the first ``train_size`` and the last ``val_size`` of the 60,000 training images
-    in a fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The
-    files are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
+    Training and validation images are the first ``train_size`` and the last ``val_size`` of the training images in a
+    fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
+    are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
 
     The loss is the ``cross_entropy`` of the scores or their ``squared_error`` from 1 for the class and 0 elsewhere.
 
     Args:
-        dataset: ``mnist``, ``fashion_mnist``, ``kmnist`` or ``qmnist``.
+        dataset: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist``, ``cifar10``, ``cifar100`` or ``usps``.
         data_dir: the folder with a folder for each data set.
-        read_as: ``image``, a sequence of ``rows``, ``columns`` or ``pixels``, or spikes: ``poisson``.
+        read_as: ``image``, a sequence of ``rows``, ``columns``, ``pixels`` or ``patches``, or spikes: ``poisson``.
+        size: height and width to which images are scaled; None leaves them as they are.
+        colour: ``gray`` or ``colour``, one channel or three; None leaves them as they are.
+        patch: pixels along the side of a patch.
         permuted: whether the pixels of all images are shuffled by one fixed permutation.
         blank_steps: zeros after a sequence.
         steps: of 1 ms, read as poisson.
@@ -70,6 +77,9 @@ class Images(Task):
         dataset: str = "mnist",
         data_dir: str | Path = "data",
         read_as: ReadAs = "image",
+        size: Sequence[int] | None = None,
+        colour: str | None = None,
+        patch: int = 4,
         permuted: bool = False,
         blank_steps: int = 0,
         steps: int = 350,
@@ -95,7 +105,8 @@ class Images(Task):
         if not 0 < max_rate <= STEPS_PER_SECOND:
             raise ValueError(f"task.max_rate must lie between 0 and {STEPS_PER_SECOND} spikes a second, got {max_rate}")
         if blank_steps and read_as == "image":
-            raise ValueError("task.blank_steps follow a sequence: choose task.read_as=rows, columns, pixels or poisson")
+            raise ValueError("task.blank_steps follow a sequence, and task.read_as=image is none: choose another")
+        self.image_shape = check_layout(IMAGE_FILES[dataset].shape, read_as, patch, size, colour)
         super().__init__(
             train_size=train_size,
             val_size=val_size,
@@ -107,7 +118,9 @@ class Images(Task):
         self.files = IMAGE_FILES[dataset]
         self.data_dir = Path(data_dir)
         self.read_as = read_as
-        self.permutation = torch.randperm(SIDE * SIDE, generator=generator("permutation")) if permuted else None
+        self.size, self.colour, self.patch = size, colour, patch
+        pixels = self.image_shape[1] * self.image_shape[2]
+        self.permutation = torch.randperm(pixels, generator=generator("permutation")) if permuted else None
         self.blank_steps = blank_steps
         self.steps = steps
         self.max_rate = max_rate
@@ -118,13 +131,14 @@ class Images(Task):
         self._read_once: dict[str, Data] = {}
 
     def _spec(self) -> TaskSpec:
+        classes, shape = self.files.classes, self.image_shape
         if self.read_as == "image":
-            return TaskSpec("image_to_class", SIDE * SIDE, CLASSES, image_shape=(1, SIDE, SIDE))
+            return TaskSpec("image_to_class", math.prod(shape), classes, image_shape=shape)
         if self.read_as == "poisson":
-            steps, shape = self.steps + self.blank_steps, (1, SIDE, SIDE)
-            return TaskSpec("sequence_to_class", SIDE * SIDE, CLASSES, steps=steps, step_shape=shape, spikes=True)
-        steps, size = (SIDE * SIDE, 1) if self.read_as == "pixels" else (SIDE, SIDE)
-        return TaskSpec("sequence_to_class", size, CLASSES, steps=steps + self.blank_steps)
+            steps = self.steps + self.blank_steps
+            return TaskSpec("sequence_to_class", math.prod(shape), classes, steps=steps, step_shape=shape, spikes=True)
+        steps, size = sequence_shape(shape, self.read_as, self.patch)
+        return TaskSpec("sequence_to_class", size, classes, steps=steps + self.blank_steps)
 
     def prepare_data(self) -> None:
         """Download what is missing, and see that the files are whole and hold as many images as asked for."""
@@ -132,7 +146,7 @@ class Images(Task):
         self.test_data(self.test_names[0])
 
     def train_data(self, epoch: int) -> Data:
-        """uint8 images ``[train_size, 28, 28]`` and their classes, the same in every epoch."""
+        """uint8 images ``[N, H, W]`` or ``[N, C, H, W]`` and their classes, the same in every epoch."""
         return self._split("train")
 
     def val_data(self) -> Data:
@@ -164,25 +178,22 @@ class Images(Task):
         return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
-        """uint8 images ``[B, 28, 28]`` to x as the model sees it."""
-        x = x.float().div_(255).unsqueeze(1)
+        """uint8 images ``[B, H, W]`` or ``[B, C, H, W]`` to x as the model sees it."""
+        x = x.float().div_(255)
+        x = resized(in_colour(x.unsqueeze(1) if x.dim() == 3 else x, self.colour), self.size)
         if random is not None and self.augmentation:
             x = augment(x, random, **self.augmentation)
         if self.threshold is not None:
             x = (x > self.threshold).float()
         if self.permutation is not None:
-            x = x.flatten(1)[:, self.permutation].view_as(x)
+            x = x.flatten(2)[:, :, self.permutation].view_as(x)
         if self.read_as in ("image", "poisson"):
             return x, target
-        sequence = {
-            "rows": lambda: x[:, 0].transpose(0, 1),
-            "columns": lambda: x[:, 0].permute(2, 0, 1),
-            "pixels": lambda: x.flatten(1).T.unsqueeze(2),
-        }[self.read_as]()
+        sequence = as_sequence(x, self.read_as, self.patch)
         return functional.pad(sequence, (0, 0, 0, 0, 0, self.blank_steps)).contiguous(), target
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
-        """The spike trains of images ``[B, 1, 28, 28]``, where they are to be read so."""
+        """The spike trains of images ``[B, C, H, W]``, where they are to be read so."""
         if self.read_as != "poisson":
             return x
         chance = x.flatten(1) * (self.max_rate / STEPS_PER_SECOND)
@@ -193,8 +204,8 @@ class Images(Task):
         """Cross-entropy or squared error, a mean over the batch (and classes)."""
         if self.loss_name == "cross_entropy":
             return functional.cross_entropy(prediction, target)
-        return functional.mse_loss(prediction, functional.one_hot(target, CLASSES).to(prediction))
+        return functional.mse_loss(prediction, functional.one_hot(target, self.files.classes).to(prediction))
 
     def metrics(self) -> MetricCollection:
         """``accuracy``, the share of images whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(CLASSES, average="micro")})
+        return MetricCollection({"accuracy": MulticlassAccuracy(self.files.classes, average="micro")})

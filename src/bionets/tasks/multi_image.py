@@ -13,12 +13,12 @@ from . import image_files
 from .batches import Batches
 from .checks import require_at_least
 from .image_files import IMAGE_FILES
-from .images import SIDE
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
 from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
 
+SIDE = 28
 Presentation = Literal["sequential", "concatenate", "mix"]
 Sampling = Literal["random", "task"]
 

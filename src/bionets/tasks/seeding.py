@@ -5,6 +5,11 @@ import hashlib
 import torch
 
 
+def split_generator(name: str, seed: int) -> torch.Generator:
+    """What draws a random split: the same for every run, unless another ``seed`` of the split is asked for."""
+    return generator(name, seed) if seed else generator(name)
+
+
 def generator(*key: int | str) -> torch.Generator:
     """A CPU generator whose stream is a pure function of ``key``, for instance ``generator(seed, "train", epoch)``.
 

@@ -23,6 +23,16 @@ LATER: dict[str, dict[str, Any]] = {
         "maximize": False,
     },
     "model": {"decoder": [], "readout": "last", "loss_every_step": False},
+    "task": {
+        "arguments": {},
+        "bin_ms": None,
+        "channels": 2,
+        "colour": None,
+        "patch": 4,
+        "size": None,
+        "split_seed": 0,
+        "target_weights": None,
+    },
     "trainer": {"val_check_interval": None},
 }
 

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from bionets import models, tasks
 from bionets.experiment.config.schemas.derive import arguments_of, schema_of
 from bionets.tasks.augmentation import augment
+from bionets.tasks.image_files import IMAGE_FILES
 
 FILLED_IN = ("spec", "optimizer")  # arguments of a model that its run gives it
 INITIALISATION = ("initialisation", "chrono_steps")  # arguments that torch's own recurrent layers do not have
@@ -50,7 +51,7 @@ def model_schemas() -> dict[str, type]:
 def task_schemas() -> dict[str, type]:
     schemas = {snake_case(name): task_schema(task) for name, task in exported(tasks, tasks.Task).items()}
     for family, names in (
-        ("images", ("mnist", "fashion_mnist", "kmnist", "qmnist", "smnist", "psmnist")),
+        ("images", (*IMAGE_FILES, "smnist", "psmnist", "scifar10")),
         ("event_recordings", ("n_mnist", "n_caltech101", "n_cars")),
         ("control", ("cart_pole",)),
         ("custom_data", ("custom",)),

@@ -1,0 +1,69 @@
+"""Images of another size or colour, and images as sequences."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SEQUENCES = ("rows", "columns", "pixels", "patches")
+COLOURS = {"gray": 1, "colour": 3}
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
+
+Shape = tuple[int, int, int]
+"""Channels, height and width."""
+
+
+def check_layout(shape: Shape, read_as: str, patch: int, size: Sequence[int] | None, colour: str | None) -> Shape:
+    """The shape of images once they have ``size`` and ``colour``. ValueError where they cannot be read so."""
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ValueError(f"task.size must be height and width, as in task.size=[32,32], got {list(size)}")
+    if colour is not None and colour not in COLOURS:
+        raise ValueError(f"task.colour={colour} is unknown: choose {' or '.join(COLOURS)}")
+    if colour is not None and shape[0] not in (1, 3):
+        raise ValueError(f"task.colour needs images of 1 or 3 channels, and these have {shape[0]}")
+    height, width = shape[1:] if size is None else size
+    if read_as == "patches" and (patch < 1 or height % patch or width % patch):
+        raise ValueError(f"task.patch={patch} does not divide images of {height} × {width}")
+    return shape[0] if colour is None else COLOURS[colour], height, width
+
+
+def resized(images: Tensor, size: Sequence[int] | None) -> Tensor:
+    """Images ``[N, C, H, W]`` scaled to height and width by bilinear interpolation, averaged where they shrink."""
+    if size is None or tuple(images.shape[2:]) == tuple(size):
+        return images
+    return functional.interpolate(images, tuple(size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def in_colour(images: Tensor, colour: str | None) -> Tensor:
+    """Images ``[N, C, H, W]`` with one channel (``gray``) or three (``colour``)."""
+    if colour is None or images.shape[1] == COLOURS[colour]:
+        return images
+    if colour == "colour":
+        return images.expand(-1, 3, -1, -1)
+    return (images * torch.tensor(LUMA, dtype=images.dtype).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+def sequence_shape(shape: Shape, read_as: str, patch: int) -> tuple[int, int]:
+    """The number of steps and the size of a step of images read as rows, columns, pixels or patches."""
+    channels, height, width = shape
+    if read_as == "patches":
+        return (height // patch) * (width // patch), channels * patch * patch
+    return {
+        "rows": (height, channels * width),
+        "columns": (width, channels * height),
+        "pixels": (height * width, channels),
+    }[read_as]
+
+
+def as_sequence(images: Tensor, read_as: str, patch: int) -> Tensor:
+    """Images ``[N, C, H, W]`` as ``[T, N, size]``: rows from the top, columns from the left, pixels row by row, or
+    square patches of ``patch`` pixels row by row. A step has its channels one after the other.
+    """
+    if read_as == "rows":
+        return images.permute(2, 0, 1, 3).flatten(2)
+    if read_as == "columns":
+        return images.permute(3, 0, 1, 2).flatten(2)
+    if read_as == "pixels":
+        return images.flatten(2).permute(2, 0, 1)
+    return functional.unfold(images, patch, stride=patch).permute(2, 0, 1)
