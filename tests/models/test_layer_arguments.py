@@ -116,3 +116,10 @@ def test_a_sequence_of_images_is_seen_as_images() -> None:
     x = torch.rand(5, 2, 8, 8)
     torch.testing.assert_close(events(x.flatten(1).expand(3, 5, 128)), images(x))
     assert not SpikingConvModel.fits(TaskSpec("sequence_to_class", 28, 10, steps=28))
+
+
+def test_the_constants_of_a_memory_cell_are_taken() -> None:
+    model = RecurrentModel(SEQUENCE, "bionets.layers.LMU", 4, layer_arguments={"theta": 30.0})
+    assert model.recurrent.constants["theta"] == 30.0
+    with pytest.raises(TypeError, match="LMU has no argument tehta"):
+        RecurrentModel(SEQUENCE, "bionets.layers.LMU", 4, layer_arguments={"tehta": 30.0})

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from bionets.import_path import import_object
+from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -64,7 +65,7 @@ def build_layer(
         name, value = next(iter(unnamed.items()))
         raise ValueError(f"{prefix}{name}={value}: {called} takes no {name}; it takes {', '.join(names)}")
     built = layer(*sizes, **always, **given, **unnamed)
-    if isinstance(built, nn.RNNBase):  # whose constructors take all by ** and refuse what they do not know
+    if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all by ** and refuse what they do not know
         return built
     for name, value in unnamed.items():
         if getattr(built, name, None) != value:

@@ -6,6 +6,7 @@ from .boolean import Boolean
 from .control import Control
 from .copy_first_input import CopyFirstInput
 from .custom import CustomData
+from .custom_events import CustomEvents
 from .denoising import Denoising
 from .events import EventRecordings
 from .images import Images
@@ -21,6 +22,7 @@ __all__ = [
     "Control",
     "CopyFirstInput",
     "CustomData",
+    "CustomEvents",
     "Denoising",
     "EventRecordings",
     "Images",

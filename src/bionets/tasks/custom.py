@@ -1,7 +1,8 @@
 """A task made of a user's own data: a file of arrays, a folder of images, or a data set by import path."""
 
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,12 +12,18 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from bionets.import_path import import_object
+
+from .checks import require_at_least, split_sizes
+from .custom_events import CustomEvents, own_recordings
 from .data_files import SUFFIXES, Arrays, read_arrays, shortened
-from .seeding import generator
-from .spec import TaskSpec
+from .heads import Head, join_heads
+from .image_layout import as_sequence, check_layout, in_colour, resized
+from .seeding import split_generator
+from .spec import Kind, TaskSpec
 from .task import Data, Task
 
-ImageAs = Literal["image", "rows", "columns", "pixels"]
+ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
 
 
 class CustomData(Task):
@@ -27,21 +34,29 @@ class CustomData(Task):
 
     - whole-number targets `[N]`: the classes 0 to K − 1 (`sequence_to_class` or `image_to_class`);
     - other targets `[N]` or `[N, O]` of sequences: `sequence_to_value`;
-    - targets `[N, T]` or `[N, T, O]` of sequences: `sequence_to_sequence`.
+    - targets `[N, T]` or `[N, T, O]` of sequences: `sequence_to_sequence`;
+    - several targets of sequences: each of its own kind, predicted side by side; the loss is the weighted sum of theirs
+      and every metric has the name of its target in front.
 
     A random share of the samples is the validation set and another one the test set, the same for every `seed`.
 
     Args:
         data: a file (`.pt`, `.safetensors`, `.npz`, `.csv`), a folder with a folder of images for each class, or the
-            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`), built without arguments.
+            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`).
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
-        targets: the key or column of the targets.
+        targets: the key or column of the targets, or a list of several.
+        target_weights: of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that names the sequence of a row; None: every row is a sample.
-        read_as: `image`, or the image as a sequence of `rows`, `columns` or `pixels`.
+        read_as: `image`, or the image as a sequence of `rows`, `columns`, `pixels` or `patches`.
+        size: height and width to which images are scaled; None leaves them as they are.
+        colour: `gray` or `colour`, one channel or three; None leaves them as they are.
+        patch: pixels along the side of a patch.
         standardise: shift and scale each feature (each channel of an image) to mean 0 and deviation 1 of the training
             set.
         val_share, test_share: shares of the samples.
+        split_seed: another number makes another random split.
         class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
+        arguments: of the constructor of a data set by import path.
         batch_size, epochs, stop_below, seed: as in `Task`.
 
     Raises:
@@ -52,13 +67,19 @@ class CustomData(Task):
         self,
         data: str,
         inputs: Sequence[str] = (),
-        targets: str = "y",
+        targets: str | Sequence[str] = "y",
+        target_weights: Sequence[float] | None = None,
         sequences: str | None = None,
         read_as: ImageAs = "image",
+        size: Sequence[int] | None = None,
+        colour: str | None = None,
+        patch: int = 4,
         standardise: bool = False,
         val_share: float = 0.1,
         test_share: float = 0.1,
+        split_seed: int = 0,
         class_weights: Sequence[float] | Literal["balanced"] | None = None,
+        arguments: Mapping[str, Any] | None = None,
         batch_size: int = 32,
         epochs: int = 20,
         stop_below: float | None = None,
@@ -66,37 +87,48 @@ class CustomData(Task):
     ) -> None:
         if read_as not in get_args(ImageAs):
             raise ValueError(f"task.read_as={read_as} is unknown: choose {', '.join(get_args(ImageAs))}")
-        for name, share in (("val_share", val_share), ("test_share", test_share)):
-            if not 0 < share < 1:
-                raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")
-        arrays = read_arrays(Path(data), inputs, targets, sequences) if is_file(data) else _from_dataset(data)
-        x, y = _checked(arrays, data)
+        require_at_least(0, split_seed=split_seed)
+        names = [targets] if isinstance(targets, str) else list(targets)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
+
+        def fit(images: Tensor) -> Tensor:
+            check_layout(as_shape(images), read_as, patch, size, colour)
+            return resized(in_colour(images, colour), size)
+
+        def read(target: str) -> Arrays:
+            if is_file(data):
+                return read_arrays(Path(data), inputs, target, sequences, names, fit)
+            return _from_dataset(data, target if len(names) > 1 else None, arguments or {})
+
+        found = [read(name) for name in names]
+        x, _ = _checked(found[0], data)
         if x.dim() == 4:
-            x = _as_sequence(x, read_as)
-        self.classes = arrays.classes
-        self.spec = _spec(x, y, data)
-        if not self.spec.kind.endswith("class"):
-            y = (
-                y.float()
-                if y.dim() == (3 if self.spec.kind == "sequence_to_sequence" else 2)
-                else y.float().unsqueeze(-1)
-            )
+            x = fit(x)
+            if read_as != "image":
+                x = as_sequence(x, read_as, patch).transpose(0, 1)
+        self.classes = found[0].classes
+        self.heads: list[Head] = []
+        if len(names) == 1:
+            if target_weights is not None:
+                raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
+            self.spec = _spec(x, found[0].y, data)
+            y = _columns(found[0].y, self.spec)
+        else:
+            self.spec, y = self._join(x, names, found, target_weights, data)
         count = len(x)
-        val_size, test_size = round(val_share * count), round(test_share * count)
-        train_size = count - val_size - test_size
-        if min(train_size, val_size, test_size) < 1:
-            raise ValueError(f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}")
+        sizes = split_sizes(count, val_share, test_share, data)
         super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
+            train_size=sizes[0],
+            val_size=sizes[1],
+            test_size=sizes[2],
             batch_size=batch_size,
             epochs=epochs,
             stop_below=stop_below,
             seed=seed,
         )
-        order = torch.randperm(count, generator=generator("split"))
-        self._parts = dict(zip(("train", "val", "test"), order.split((train_size, val_size, test_size)), strict=True))
+        order = torch.randperm(count, generator=split_generator("split", split_seed))
+        self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if standardise:
             x = _standardised(x, self._parts["train"])
         if self.spec.kind.startswith("sequence"):  # time first, as models want it
@@ -108,6 +140,19 @@ class CustomData(Task):
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
         self.class_weights = self._weights(class_weights)
+
+    def _join(
+        self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
+    ) -> tuple[TaskSpec, Tensor]:
+        """The spec of several targets, and these side by side."""
+        if x.dim() == 4:
+            raise ValueError("task.targets: several targets are for sequences, so choose task.read_as=rows or another")
+        specs = [_spec(x, _checked(each, data)[1], data) for each in found]
+        columns = [_columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
+        classes = [spec.output_size if spec.kind.endswith("class") else 0 for spec in specs]
+        self.heads, y = join_heads(names, columns, classes, weights)
+        kind: Kind = "sequence_to_sequence" if y.dim() == 3 else "sequence_to_value"
+        return TaskSpec(kind, x.shape[2], self.heads[-1].outputs.stop), y
 
     def _weights(self, given: Sequence[float] | str | None) -> Tensor | None:
         if given is None:
@@ -138,14 +183,18 @@ class CustomData(Task):
         return self._x.index_select(x_dim, rows), self._y.index_select(y_dim, rows)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of classes, else the mean squared error."""
+        """Cross-entropy of classes, else the mean squared error; the weighted sum over several targets."""
+        if self.heads:
+            return sum((head.weight * head.loss(prediction, target) for head in self.heads), prediction.new_zeros(()))
         if self.is_class:
             weights = None if self.class_weights is None else self.class_weights.to(prediction)
             return functional.cross_entropy(prediction, target, weights)
         return functional.mse_loss(prediction, target)
 
     def metrics(self) -> MetricCollection:
-        """`accuracy` of classes, else `mse` and `mae`."""
+        """`accuracy` of classes, else `mse` and `mae`; of several targets with the name of each in front."""
+        if self.heads:
+            return MetricCollection({name: metric for head in self.heads for name, metric in head.metrics().items()})
         if self.is_class:
             return MetricCollection({"accuracy": MulticlassAccuracy(self.spec.output_size, average="micro")})
         return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
@@ -167,12 +216,17 @@ def _checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
     return (x[:, None, None, :] if x.dim() == 2 else x), y
 
 
-def _as_sequence(x: Tensor, read_as: str) -> Tensor:
-    if read_as == "rows":
-        return x.transpose(1, 2).flatten(2)
-    if read_as == "columns":
-        return x.permute(0, 3, 1, 2).flatten(2)
-    return x.flatten(2).transpose(1, 2) if read_as == "pixels" else x
+def as_shape(images: Tensor) -> tuple[int, int, int]:
+    """Channels, height and width of images ``[N, C, H, W]``."""
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def _columns(y: Tensor, spec: TaskSpec) -> Tensor:
+    """Targets as the prediction is laid out: classes ``[N]``, or numbers with a last axis of the outputs."""
+    if spec.kind.endswith("class"):
+        return y
+    return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
 
 
 def _spec(x: Tensor, y: Tensor, data: str) -> TaskSpec:
@@ -202,14 +256,39 @@ def _standardised(x: Tensor, train: Tensor) -> Tensor:
     return (x - mean) / deviation.clamp(min=1e-8)
 
 
-def _from_dataset(path: str) -> Arrays:
-    """All pairs of a `torch.utils.data.Dataset`, stacked."""
-    module, _, name = path.rpartition(".")
+def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The config node of the task that ``data`` of a node of `CustomData` names: a `Task` by import path, or
+    `CustomEvents` for a folder of recordings. None where it is data for `CustomData` itself.
+
+    Such a task takes ``arguments``, and of the other keys those that its constructor names.
+    """
+    data = str(node["data"])
+    kind: Any = None
+    if not is_file(data):
+        with suppress(ValueError):  # what cannot be imported is told as data that cannot be read
+            kind = import_object(data)
+    elif Path(data).is_dir() and own_recordings(Path(data)):
+        kind = CustomEvents
+    if not isinstance(kind, type) or not issubclass(kind, Task):
+        return None
+    given = dict(node.get("arguments") or {})
+    names = signature(kind).parameters
+    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
+    named = ("data", "val_share", "test_share", "split_seed", "batch_size", "epochs", "stop_below", "seed")
+    taken = {name for name in named if name in names} | ({"batch_size", "epochs", "seed"} if takes_any else set())
+    chosen = {name: node[name] for name in named if name in taken and name in node}
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "name": node.get("name"), **chosen, **given}
+
+
+def _from_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
+    """All pairs of a `torch.utils.data.Dataset`, stacked; of targets that are mappings, the one of this name."""
     try:
-        dataset: Any = getattr(import_module(module), name)()
+        dataset: Any = import_object(path)(**arguments)
         pairs = [dataset[number] for number in range(len(dataset))]
+        if target is not None:
+            pairs = [(x, y[target]) for x, y in pairs]
         x, y = (torch.stack([torch.as_tensor(value) for value in values]) for values in zip(*pairs, strict=True))
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, LookupError) as error:
         reason = shortened(error)
         raise ValueError(f"task.data={path} is neither a file nor an importable data set ({reason})") from error
     return Arrays(x.float(), y.float() if y.is_floating_point() else y.long())

@@ -2,7 +2,7 @@
 
 import csv
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,14 @@ class Arrays:
     classes: tuple[str, ...] = ()
 
 
-def read_arrays(path: Path, inputs: Sequence[str], targets: str, sequences: str | None) -> Arrays:
+def read_arrays(
+    path: Path,
+    inputs: Sequence[str],
+    targets: str,
+    sequences: str | None,
+    others: Sequence[str] = (),
+    fit: Callable[[Tensor], Tensor] = lambda images: images,
+) -> Arrays:
     """Read a file or a folder.
 
     Args:
@@ -34,16 +41,18 @@ def read_arrays(path: Path, inputs: Sequence[str], targets: str, sequences: str 
         inputs: names of the inputs: one key of the file, or columns of the CSV (empty: `x`, or all other columns).
         targets: key or column of the targets.
         sequences: column of the CSV that is equal for all rows of a sequence; None: every row is a sample.
+        others: further columns of the CSV that are no inputs.
+        fit: what gives images of a folder, each ``[1, C, H, W]``, one size and colour.
 
     Raises:
         ValueError: no such file, an unknown format, a missing name, sequences of different lengths.
     """
     if path.is_dir():
-        return _image_folder(path)
+        return _image_folder(path, fit)
     if not path.is_file():
         raise ValueError(f"task.data={path} does not exist")
     if path.suffix == ".csv":
-        return _csv(path, inputs, targets, sequences)
+        return _csv(path, inputs, targets, sequences, others)
     readers = {".pt": _torch, ".pth": _torch, ".safetensors": _safetensors, ".npz": _numpy}
     if path.suffix not in readers:
         raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
@@ -83,7 +92,7 @@ def _numpy(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({shortened(error)})") from error
 
 
-def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None) -> Arrays:
+def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows:
@@ -92,7 +101,7 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None)
     named = [*inputs, targets, *([sequences] if sequences else [])]
     if missing := [name for name in named if name not in columns]:
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
-    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences)]
+    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
     values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
     classes, labels = _labels([row[targets] or "" for row in rows])
     x = torch.tensor(values, dtype=torch.float32)
@@ -138,7 +147,7 @@ def _targets(y: Tensor) -> Tensor:
     return y.long() if whole else y.float()
 
 
-def _image_folder(path: Path) -> Arrays:
+def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
     from PIL import Image  # comes with matplotlib
 
     classes = tuple(sorted(folder.name for folder in path.iterdir() if folder.is_dir()))
@@ -157,12 +166,16 @@ def _image_folder(path: Path) -> Arrays:
                 pixels = np.array(image.convert("L" if image.mode in ("L", "1", "I;16") else "RGB"), dtype=np.uint8)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} cannot be read as an image ({shortened(error)})") from error
-        images.append(torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1))
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+        images.append(fit(torch.from_numpy(pixels).permute(2, 0, 1).float().unsqueeze(0) / 255)[0])
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         sizes = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes)[:2])
-        raise ValueError(f"task.data={path}: all images must have one size, found {sizes} (channels × height × width)")
-    return Arrays(torch.stack(images).float() / 255, torch.tensor([number for _, number in files]), classes)
+        raise ValueError(
+            f"task.data={path}: all images must have one size, found {sizes} (channels × height × width): "
+            "choose one, as in task.size=[32,32], and task.colour=gray or colour"
+        )
+    return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes)
 
 
 def shortened(error: Exception) -> str:

@@ -30,7 +30,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.model_summary import print_model
+from bionets.experiment.run.model_summary import print_model, print_task
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
@@ -103,6 +103,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
             f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
         )
         if not multirun:
+            print_task(console, task)
             print_model(console, model, trainer.strategy.root_device)
         try:
             with mirrored(config, folder, run.digest) as mirrors:

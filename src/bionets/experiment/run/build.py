@@ -24,6 +24,9 @@ from bionets.experiment.run.signals import KeepSigtermHandler
 from bionets.models import Model
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.checks import check_batch
+from bionets.tasks.custom import own_task
+
+CUSTOM = "bionets.tasks.CustomData"
 
 
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
@@ -41,8 +44,11 @@ def build_task(config: dict[str, Any]) -> Task:
     for key, example in (("name", "my_task"), ("_target_", "my_data.MyTask")):
         if not config["task"].get(key):
             raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
-    task = instantiate_node(config["task"])
-    target = config["task"]["_target_"]
+    node = config["task"]
+    if node["_target_"] == CUSTOM:
+        node = own_task(node) or node
+    task = instantiate_node(node)
+    target = node["_target_"]
     if not isinstance(task, Task):
         raise UserError(f"{target} is no task: derive it from bionets.tasks.Task")
     if not isinstance(getattr(task, "spec", None), TaskSpec):

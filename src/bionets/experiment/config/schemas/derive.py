@@ -14,7 +14,7 @@ from hydra_zen import BuildsFn
 from hydra_zen.typing import SupportedPrimitive
 from omegaconf import MISSING
 
-MAPPING = dict[str, Any]
+from bionets.experiment.config.schemas.run import MAPPING, free_mapping
 
 
 def schema_of(
@@ -34,7 +34,7 @@ def schema_of(
     known = {each.name: each.type for each in fields_of(derived)}
     left = {name: kind for name, kind in required(target).items() if name not in known}
     needed = {name: (Builds._sanitized_type(kind), MISSING) for name, kind in left.items()}
-    mappings = {name: (MAPPING, dict) for name, kind in known.items() if kind == MAPPING | None}
+    mappings = {name: (MAPPING, free_mapping) for name, kind in known.items() if kind == MAPPING | None}
     chosen = {name: each for name, each in {**needed, **mappings, **fields}.items() if name not in leave_out}
     more = [(name, kind, _field(default)) for name, (kind, default) in chosen.items()]
     return make_dataclass(target.__name__, more, bases=(derived,))
@@ -105,6 +105,7 @@ def plain_type(annotation: Any) -> Any:
 
 
 def _field(default: Any) -> Field[Any]:
-    if isinstance(default, type):  # a schema, of which every config has its own
-        return field(default_factory=default)
+    if isinstance(default, type) or default is free_mapping:  # of which every config has its own
+        factory: Any = default
+        return field(default_factory=factory)
     return field(default=default) if default is not NO_DEFAULT else field()

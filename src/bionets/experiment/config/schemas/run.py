@@ -3,7 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
+
+MAPPING = dict[str, Any]
+
+
+def free_mapping() -> Any:
+    """An empty mapping to which the command line may add keys without a plus."""
+    return DictConfig({}, ref_type=MAPPING, is_optional=False, flags={"struct": False})
 
 
 @dataclass
@@ -54,7 +61,7 @@ class Callbacks:
     progress: bool = True
     figures: bool = True
     patience: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=free_mapping)
 
 
 @dataclass
@@ -131,6 +138,7 @@ class Evaluate:
         checkpoint: ``best`` or ``last``.
         accelerator: auto, cpu or gpu.
         data_dir: the folder of all data sets.
+        task: options of the run's task to change, as in task={dataset:kmnist}: other data than those of training.
         metrics: further metrics by import path, as in train.
         trust: modules whose code the run's config.yaml may name, as in trust=my_cells.
     """
@@ -139,6 +147,7 @@ class Evaluate:
     checkpoint: str = "best"
     accelerator: str = "auto"
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
+    task: dict[str, Any] = field(default_factory=free_mapping)
     metrics: list[str] = field(default_factory=list)
     trust: Any = None  # modules whose code the run's config.yaml may name
 

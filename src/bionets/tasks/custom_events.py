@@ -1,0 +1,140 @@
+"""A user's own recordings of an event camera: a folder with a folder of files for each class."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checks import split_sizes
+from .data_files import IMAGE_SUFFIXES
+from .event_files import EventFiles, Events, read_dat, read_saccades
+from .events import EventTask
+
+AXES = ("x", "y", "t", "p")
+
+
+class CustomEvents(EventTask):
+    """Recordings in ``data/<class>/``; for x and the target see `EventTask`.
+
+    A file is one recording, of events with the column x, the row y, the time t in microseconds and the polarity p
+    (positive or not): ``.npy`` with a structured array of these fields, ``.npz`` with an array of each, ``.csv`` with
+    these names in its header, ``.bin`` as N-MNIST has it, or ``.dat`` of Prophesee.
+
+    A random share of the recordings is the validation set and another one the test set, the same for every `seed`.
+
+    Args:
+        data: the folder.
+        sensor: columns and rows of the camera; None: as many as the recordings need, for which all are read.
+        steps, bin_ms, channels, height, width, binary, denoise: see `EventRecordings`.
+        val_share, test_share: shares of the recordings.
+        split_seed: another number makes another random split.
+        batch_size, epochs, stop_below, seed: as in `Task`.
+
+    Raises:
+        ValueError: a folder without recordings of at least two classes, or a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        sensor: tuple[int, int] | None = None,
+        steps: int = 30,
+        bin_ms: float | None = None,
+        channels: int = 2,
+        height: int | None = None,
+        width: int | None = None,
+        binary: bool = False,
+        denoise: int | None = None,
+        val_share: float = 0.1,
+        test_share: float = 0.1,
+        split_seed: int = 0,
+        batch_size: int = 32,
+        epochs: int = 20,
+        stop_below: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        folder = Path(data)
+        self.found = own_recordings(folder)
+        self.classes = tuple(sorted({file.parent.name for file, _ in self.found}))
+        if len(self.classes) < 2:
+            raise ValueError(f"task.data={data} must hold a folder of recordings for each of at least two classes")
+        needed = sensor_of([file for file, _ in self.found]) if sensor is None else (int(sensor[0]), int(sensor[1]))
+        train_size, val_size, test_size = split_sizes(len(self.found), val_share, test_share, str(data))
+        places, sizes = (str(folder), str(folder)), (len(self.found), len(self.found))
+        files = EventFiles(folder.name, places, "", read_recording, needed, len(self.classes), str(folder), sizes)
+        super().__init__(
+            files,
+            None,
+            split_seed=split_seed,
+            steps=steps,
+            bin_ms=bin_ms,
+            channels=channels,
+            height=height,
+            width=width,
+            binary=binary,
+            denoise=denoise,
+            train_size=train_size,
+            val_size=val_size,
+            test_size=test_size,
+            batch_size=batch_size,
+            epochs=epochs,
+            stop_below=stop_below,
+            seed=seed,
+        )
+
+    def recordings(self, split: str) -> list[tuple[Path, int]]:
+        return self.found
+
+
+def own_recordings(folder: Path) -> list[tuple[Path, int]]:
+    """Every file of recorded events in ``folder/<class>/`` with its class, in the order of their names; none where
+    there are images."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    files = [(file, label) for label, name in enumerate(names) for file in sorted((folder / name).iterdir())]
+    if any(file.suffix.lower() in IMAGE_SUFFIXES for file, _ in files):
+        return []
+    return [(file, label) for file, label in files if file.suffix in READERS]
+
+
+def sensor_of(files: list[Path]) -> tuple[int, int]:
+    """The columns and rows that recordings need."""
+    columns = rows = 1
+    for file in files:
+        events = read_recording(file)
+        if len(events):
+            columns, rows = max(columns, int(events["x"].max()) + 1), max(rows, int(events["y"].max()) + 1)
+    return columns, rows
+
+
+def read_recording(file: Path) -> Events:
+    """The events of a file. ValueError, naming it, where it cannot be read."""
+    try:
+        return READERS[file.suffix](file)
+    except Exception as error:  # of readers of several packages, on a file that nobody has checked
+        raise ValueError(f"{file} cannot be read as events ({' '.join(str(error).split())[:80]})") from error
+
+
+def _structured(columns: dict[str, Any]) -> Events:
+    events = np.empty(len(columns["x"]), [(name, np.int64) for name in AXES])
+    for name in AXES:
+        events[name] = columns[name]
+    events["p"] = events["p"] > 0
+    return events
+
+
+def _read_npy(file: Path) -> Events:
+    content = np.load(file, allow_pickle=False)
+    return _structured({name: content[name] for name in AXES})
+
+
+def _read_npz(file: Path) -> Events:
+    with np.load(file, allow_pickle=False) as content:
+        return _structured({name: content[name] for name in AXES})
+
+
+def _read_csv(file: Path) -> Events:
+    content: Any = np.atleast_1d(np.genfromtxt(file, delimiter=",", names=True, dtype=np.float64, encoding="utf-8-sig"))
+    return _structured({name: content[name] for name in AXES})
+
+
+READERS = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv, ".bin": read_saccades, ".dat": read_dat}

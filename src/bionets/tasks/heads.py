@@ -1,0 +1,97 @@
+"""Several named targets answered by one network: each has its part of the prediction, its loss and its metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.wrappers.abstract import WrapperMetric
+
+
+@dataclass(frozen=True)
+class Head:
+    """One target.
+
+    name: of the target.
+    classes: how many there are; 0 for numbers, which are predicted as they are.
+    outputs: its part of the last dimension of the prediction.
+    columns: its part of the last dimension of the target.
+    weight: of its loss.
+    """
+
+    name: str
+    classes: int
+    outputs: slice
+    columns: slice
+    weight: float
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of classes, else the mean squared error."""
+        prediction, target = self.part(prediction, target)
+        if self.classes:
+            return functional.cross_entropy(prediction, target)
+        return functional.mse_loss(prediction, target)
+
+    def metrics(self) -> dict[str, Metric]:
+        """``<name>_accuracy`` of classes, else ``<name>_mse`` and ``<name>_mae``."""
+        if self.classes:
+            kinds: dict[str, Metric] = {"accuracy": MulticlassAccuracy(self.classes, average="micro")}
+        else:
+            kinds = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
+        return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
+
+    def part(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads say of this one."""
+        prediction, target = prediction[..., self.outputs].contiguous(), target[..., self.columns].contiguous()
+        return prediction, target[..., 0].long() if self.classes else target
+
+
+class OfHead(WrapperMetric):
+    """A metric of one head."""
+
+    def __init__(self, head: Head, metric: Metric) -> None:
+        super().__init__()
+        self.head, self.metric = head, metric
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        self.metric.update(*self.head.part(prediction, target))
+
+    def compute(self) -> Any:
+        return self.metric.compute()
+
+    def reset(self) -> None:
+        super().reset()
+        self.metric.reset()
+
+
+def join_heads(
+    names: Sequence[str], targets: Sequence[Tensor], classes: Sequence[int], weights: Sequence[float] | None
+) -> tuple[list[Head], Tensor]:
+    """The heads, and their targets side by side in one float tensor ``[N, ..., columns]``.
+
+    Args:
+        names: of the targets.
+        targets: of each, ``[N]`` class numbers, or numbers ``[N, ..., O]``.
+        classes: of each, 0 for numbers.
+        weights: of the losses; None: all 1.
+
+    Raises:
+        ValueError: weights that do not fit, or targets at every step beside targets at the end.
+    """
+    weights = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
+    if len(weights) != len(names) or min(weights) < 0:
+        raise ValueError(f"task.target_weights must be {len(names)} numbers of at least 0, got {weights}")
+    heads, parts, output, column = [], [], 0, 0
+    for name, target, count, weight in zip(names, targets, classes, weights, strict=True):
+        part = target.float().unsqueeze(-1) if count else target.float()
+        width, size = part.shape[-1], count or part.shape[-1]
+        heads.append(Head(name, count, slice(output, output + size), slice(column, column + width), weight))
+        parts.append(part)
+        output, column = output + size, column + width
+    if len({part.shape[:-1] for part in parts}) > 1:
+        raise ValueError("task.targets: all targets must be for whole sequences, or all for every step")
+    return heads, torch.cat(parts, -1)

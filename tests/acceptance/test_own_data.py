@@ -1,0 +1,63 @@
+"""``task=custom`` with what ``task.data`` may name, as a user types it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.acceptance.conftest import Command, the_run
+from tests.tasks import test_custom_events
+
+SHORT = ("model.hidden_size=4", "trainer.max_epochs=1", "callbacks=quiet", "logger=none", "task=custom")
+OWN = """
+import torch
+from torchmetrics import MeanSquaredError, MetricCollection
+from bionets.tasks import Task, TaskSpec
+
+class Sums(Task):
+    spec = TaskSpec("sequence_to_value", input_size=1, output_size=1)
+
+    def draw(self, split, size, generator):
+        x = torch.randn(5, size, 1, generator=generator)
+        return x, x.sum(0)
+
+    def loss(self, prediction, target):
+        return torch.nn.functional.mse_loss(prediction, target)
+
+    def metrics(self):
+        return MetricCollection({"mse": MeanSquaredError()})
+"""
+
+
+def test_a_folder_of_recordings_by_class(cli: Command, workplace: Path) -> None:
+    data = test_custom_events.write(workplace / "recordings")
+    keys = (f"task.data={data}", "task.arguments={steps: 4, bin_ms: 2.5, channels: 1}", "task.batch_size=8")
+    outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys)
+    assert outcome.code == 0, outcome.error
+    assert "sequences of 4 steps of 108 numbers -> 2 classes; 16 for training, 2 for validation" in outcome.out
+    assert cli("evaluate", f"run={the_run(workplace).path}").code == 0
+    refused = cli("train", "model=spiking_recurrent", *SHORT, f"task.data={data}", "task.arguments={stesp: 4}")
+    assert refused.code == 1 and "stesp" in refused.error and refused.error.count("\n") == 1
+
+
+def test_a_task_class_by_import_path(cli: Command, workplace: Path) -> None:
+    (workplace / "own_sums.py").write_text(OWN)
+    sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"
+    outcome = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums", sizes, "task.batch_size=10")
+    assert outcome.code == 0, outcome.error
+    assert "sequences of 1 number -> 1 number at the end; 20 for training" in outcome.out
+    folder = the_run(workplace).path
+    assert "trust=own_sums" in cli("evaluate", f"run={folder}").error
+    assert cli("evaluate", f"run={folder}", "trust=own_sums").code == 0
+    missing = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums")
+    assert missing.code == 1 and "train_size" in missing.error and missing.error.count("\n") == 1
+
+
+def test_several_targets(cli: Command, workplace: Path) -> None:
+    random = np.random.default_rng(0)
+    np.savez(
+        workplace / "mine.npz", x=random.normal(size=(40, 5, 3)), kind=np.arange(40) % 3, speed=random.normal(size=40)
+    )
+    keys = ("task.data=mine.npz", "task.targets=[kind,speed]", "task.target_weights=[1,0.5]")
+    outcome = cli("train", "model=gru", *SHORT, *keys)
+    assert outcome.code == 0, outcome.error
+    assert "test/kind_accuracy" in outcome.out and "test/speed_mse" in outcome.out
