@@ -314,3 +314,17 @@ def test_what_a_task_must_implement_is_named(method: str) -> None:
     arguments = {"draw": ("train", 1, torch.Generator()), "loss": (torch.zeros(1), torch.zeros(1)), "metrics": ()}
     with pytest.raises(NotImplementedError, match=f"Unfinished must implement {method}"):
         getattr(task, method)(*arguments[method])
+
+
+def test_the_batches_of_a_set_by_its_name() -> None:
+    task = BinaryAddition(length=4, test_length=5, epochs_per_length=1, train_size=20, val_size=10, test_size=10)
+    for data, expected in (
+        ("train", task.train_batches(0)),
+        ("val", task.val_dataloader()),
+        ("test", task.test_dataloader()[-1]),
+        (task.test_names[0], task.test_dataloader()[0]),
+    ):
+        for batch, same in zip(task.batches_of(data), expected, strict=True):
+            assert all(torch.equal(one, other) for one, other in zip(batch, same, strict=True))
+    with pytest.raises(ValueError, match="data=nothing is unknown: choose train, val, test, length_"):
+        task.batches_of("nothing")

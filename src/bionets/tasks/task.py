@@ -134,6 +134,18 @@ class Task(LightningDataModule):
         """
         return {f"test/{metric}": value for metric, value in test_results[self.test_names[0]].items()}
 
+    def batches_of(self, data: str) -> Batches:
+        """The batches of ``train`` (in epoch 0), ``val``, ``test`` (the last test set), or a test set by its name."""
+        if data == "train":
+            return self.train_batches(0)
+        if data == "val":
+            return self.val_dataloader()
+        known = dict.fromkeys(("train", "val", "test", *self.test_names))
+        if data not in known:
+            raise ValueError(f"data={data} is unknown: choose {', '.join(known)}")
+        name = self.test_names[-1] if data == "test" else data
+        return self._batches(self.test_data(name))
+
     # What a Trainer asks for
 
     @property

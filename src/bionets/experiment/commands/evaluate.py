@@ -1,9 +1,10 @@
 """Test a trained run again, from its folder alone."""
 
+import hashlib
 import json
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bionets.experiment.commands.train import silence_libraries
@@ -19,15 +20,17 @@ from bionets.experiment.run.trust import as_modules
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
-    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with further ones where asked for,
-    and keep them in ``evaluation-<checkpoint>.json``.
+    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with further ones or on other data
+    where asked for, and keep them in ``evaluation-<checkpoint>.json``, with other data in
+    ``evaluation-<checkpoint>-<hash of the task's options>.json``.
 
     Files of a complete run that are not as it wrote them are named; where the test needs one of them, that is an error.
     """
     silence_libraries()
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
     trust = as_modules(hydra_config.trust)
-    model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust)
+    other: Any = OmegaConf.to_container(hydra_config.task, resolve=True)
+    model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
     config = folder.config()
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
     precision = config["trainer"].get("precision", "32-true")
@@ -50,7 +53,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         "metrics": metrics,
         "tests": model.test_results,
     }
-    file = folder.path / f"evaluation-{checkpoint}.json"
+    if other:
+        result["task"] = other
+    file = folder.path / f"evaluation-{checkpoint}{short_hash(other) if other else ''}.json"
     write_atomically(file, json.dumps(result, indent=2) + "\n")
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
@@ -60,3 +65,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, markup=False, soft_wrap=True
     )
     return metrics
+
+
+def short_hash(options: dict[str, Any]) -> str:
+    """A dash and eight hex digits that tell apart what a run is evaluated on."""
+    return "-" + hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -2,7 +2,7 @@
 
 import inspect
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,11 @@ class DynamicsRun:
         folder: of the run.
         checkpoint: ``best`` or ``last``.
         data_dir: where the data lie; None for where they lay when the run was made.
-        data: the sequences on which states are visited: ``test`` (the last test set) or ``val``.
+        data: the sequences on which states are visited: ``train``, ``val``, ``test`` (the last test set), or a test set
+            by its name.
         unit: an element of the state, for the bifurcation diagram and the hysteresis loop; None for that with the
             largest gate a on average, or, in a layer without bistable gates, that which varies most.
-        trust: modules whose code the run's ``config.yaml`` may name, see `load_trained`.
+        trust, task_options: see `load_trained`.
 
     Raises:
         UserError: a run of a model without a recurrent layer, a bidirectional one, or a unit that is not there.
@@ -71,10 +72,11 @@ class DynamicsRun:
         data: str = "test",
         unit: int | None = None,
         trust: Sequence[str] = (),
+        task_options: Mapping[str, Any] | None = None,
     ) -> None:
         run_folder = RunFolder.existing(folder)
         config = run_folder.config()
-        model, task = load_trained(folder, checkpoint, data_dir, trust)
+        model, task = load_trained(folder, checkpoint, data_dir, trust, task_options=task_options)
         layer = model.recurrent_layer()
         name = config["model"]["name"]
         if layer is None:
@@ -86,7 +88,10 @@ class DynamicsRun:
             self.step = state_map(layer)
         except ValueError as error:
             raise UserError(f"{folder} cannot be analysed: {error}") from error
-        batches = task.val_dataloader() if data == "val" else task.test_dataloader()[-1]
+        try:
+            batches = task.batches_of(data)
+        except ValueError as error:
+            raise UserError(str(error)) from error
         self.x: Tensor = next(iter(batches))[0][:, :SEQUENCES].double()
         self.layer, self.title = layer.double(), figure_title(config)
         self.directory = run_folder.analysis()

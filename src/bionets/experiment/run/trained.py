@@ -1,9 +1,10 @@
 """A trained model, back from its run's folder."""
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
@@ -23,6 +24,7 @@ def load_trained(
     trust: Sequence[str] = (),
     *,
     data: bool = True,
+    task_options: Mapping[str, Any] | None = None,
 ) -> tuple[Model, Task]:
     """The model of a run with the weights of its ``best`` or ``last`` epoch, ready to be asked, and its task::
 
@@ -40,6 +42,7 @@ def load_trained(
         trust: modules whose code the run's ``config.yaml`` may name, beside what bionets registers.
         data: whether the task's data are read (or downloaded) and checked now. Without them, the model can be used and
             the task has its ``spec``, ``loss`` and ``metrics``; it reads its data once they are asked for.
+        task_options: of the task, in place of those in the run's ``config.yaml``: other data than those of training.
 
     Raises:
         UserError: a folder that is no run, files that are damaged or do not fit together, or code that is not trusted.
@@ -48,6 +51,7 @@ def load_trained(
     file = folder.checkpoint(checkpoint)
     config = folder.config()
     require_trusted(config, folder.config_file, trust)
+    config["task"] |= known_options(task_options or {}, config["task"])
     if data_dir is not None and "data_dir" in config["task"]:
         config["task"]["data_dir"] = data_dir
     saved = read_checkpoint(file)
@@ -66,6 +70,15 @@ def load_trained(
             "restore one of the two"
         ) from error
     return model.eval(), task
+
+
+def known_options(options: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a task as given. UserError for one that the task does not have."""
+    for key in options:
+        if key not in task or key in ("_target_", "name"):
+            known = ", ".join(sorted(set(task) - {"_target_", "name"}))
+            raise UserError(f"task.{key} is no option of the run's task: it has {known}")
+    return dict(options)
 
 
 @contextmanager

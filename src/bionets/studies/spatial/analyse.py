@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +32,8 @@ def analyse(hydra_config: DictConfig) -> None:
     refuse_unknown("steps", steps, STEPS)
     refuse_unknown("methods", methods, METHODS)
     refuse_unknown("reduction", [hydra_config.reduction], REDUCTIONS)
-    refuse_unknown("data", [hydra_config.data], DATA)
+    if hydra_config.method == "spatial":
+        refuse_unknown("data", [hydra_config.data], DATA)
     if (hydra_config.run is None) == (hydra_config.runs is None):
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
     silence_libraries()
@@ -40,10 +41,11 @@ def analyse(hydra_config: DictConfig) -> None:
         raise UserError("method=dynamics analyses one run: name its folder with run=")
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "reduction", "data", "seed")}
     options["trust"] = as_modules(hydra_config.trust)
+    options["task_options"] = OmegaConf.to_container(hydra_config.task, resolve=True)
     console = Console(markup=False)
     with figure_style(hydra_config.style):
         if hydra_config.method == "dynamics":
-            chosen = {key: options[key] for key in ("checkpoint", "data_dir", "data", "trust")}
+            chosen = {key: options[key] for key in ("checkpoint", "data_dir", "data", "trust", "task_options")}
             with using(RunFolder(hydra_config.run)):
                 files = analyse_dynamics(console, DynamicsRun(hydra_config.run, unit=hydra_config.unit, **chosen))
         elif hydra_config.runs is not None:

@@ -6,6 +6,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from bionets.experiment.config.schemas.run import free_mapping
+
 
 @dataclass
 class Analyse:
@@ -19,7 +21,8 @@ class Analyse:
         steps: some of record, split, score and plot.
         methods: of splitting: greedy, probability, rescale, activations, clusters.
         by: with runs, the config keys that tell groups apart, beside task.presentation.
-        data: test or val: the images on which activations are recorded and splits scored.
+        data: train, val or test, or with method=dynamics a test set by its name: the data that the network is shown.
+        task: options of the run's task to change, as in task={dataset:kmnist}: other data than those of training.
         reduction: what is recorded of an activation: its variance, or the mean of its size.
         style: of the figures: paper (one column wide), slides or dark.
         film: with plot, also a film of the positions during training.
@@ -38,6 +41,7 @@ class Analyse:
     methods: list[str] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     data: str = "test"
+    task: dict[str, Any] = field(default_factory=free_mapping)
     reduction: str = "variance"
     style: str = "paper"
     film: bool = True

@@ -1,6 +1,6 @@
 """A trained spatial network, and all that can be read out of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from bionets.layers import spatial_layers
 from bionets.models import SpatialModel
 from bionets.tasks import MultiImage
 
-DATA = ("test", "val")
+DATA = ("test", "val", "train")
 
 
 class SpatialRun:
@@ -44,9 +44,10 @@ class SpatialRun:
         checkpoint: ``best`` or ``last``.
         data_dir: where the images lie; None for where they lay when the run was made.
         reduction: of the recorded activations: their ``variance``, or the ``mean`` of their size.
-        data: the images on which activations are recorded and splits scored: ``test``, or ``val``, on which to choose.
+        data: the images on which activations are recorded and splits scored: ``test``, ``train``, or ``val``, on which
+            to choose.
         seed: of what is random in a split.
-        trust: modules whose code the run's ``config.yaml`` may name, see `load_trained`.
+        trust, task_options: see `load_trained`.
 
     Raises:
         UserError: a folder that is no run, a run of another model or of a single task, or files that are broken.
@@ -61,6 +62,7 @@ class SpatialRun:
         data: str = "test",
         seed: int = 0,
         trust: Sequence[str] = (),
+        task_options: Mapping[str, Any] | None = None,
     ) -> None:
         run_folder = RunFolder.existing(folder)
         config = run_folder.config()
@@ -75,7 +77,7 @@ class SpatialRun:
                 f"{folder} is a run of task={config['task']['name']}, with one task alone: "
                 "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
             )
-        model, task = load_trained(folder, checkpoint, data_dir, trust)
+        model, task = load_trained(folder, checkpoint, data_dir, trust, task_options=task_options)
         assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
         self.folder, self.config, self.task = run_folder, config, task
         self.network: nn.Module = model.network.eval()
@@ -87,9 +89,8 @@ class SpatialRun:
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The test or validation images, as training presents them."""
-        batches = self.task.val_dataloader() if self.data == "val" else self.task.test_dataloader()[0]
-        return [(x, target) for x, target in batches]
+        """The images of ``data``, as training presents them."""
+        return [(x, target) for x, target in self.task.batches_of(self.data)]
 
     @cached_property
     def activations(self) -> list[Tensor]:

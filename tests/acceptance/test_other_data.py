@@ -1,0 +1,37 @@
+"""Evaluate and analyse a run on other data than its test set: ``data=`` and ``task={...}``, as a user types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.dynamics_run import DynamicsRun
+from bionets.experiment.run.trained import load_trained
+from tests.acceptance.conftest import Command, the_run
+from tests.acceptance.test_stack import TINY
+
+
+def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: Path) -> None:
+    assert cli("train", "model=brc", "model.hidden_size=4", *TINY).code == 0
+    folder = the_run(workplace).path
+    assert cli("evaluate", f"run={folder}").code == 0
+    outcome = cli("evaluate", f"run={folder}", "task={length: 9, test_size: 12}")
+    assert outcome.code == 0, outcome.error
+    (other,) = folder.glob("evaluation-best-*.json")
+    found, usual = (json.loads(file.read_text()) for file in (other, folder / "evaluation-best.json"))
+    assert found["task"] == {"length": 9, "test_size": 12} and "task" not in usual
+    assert found["tests"] != usual["tests"]
+
+    _, task = load_trained(folder, task_options={"length": 9})
+    assert task.test_data("test")[0].shape[0] == 9
+    sizes = {data: DynamicsRun(folder, data=data).x.shape[:2] for data in ("train", "val", "test")}
+    assert sizes == {"train": (4, 10), "val": (4, 10), "test": (4, 10)}
+    assert DynamicsRun(folder, task_options={"length": 9}).x.shape[0] == 9
+    with pytest.raises(UserError, match="data=validation is unknown: choose train, val, test"):
+        DynamicsRun(folder, data="validation")
+
+    refused = cli("evaluate", f"run={folder}", "task={lenght: 9}")
+    assert refused.code == 1 and refused.error.startswith("error: task.lenght is no option of the run's task")
+    refused = cli("evaluate", f"run={folder}", "task={_target_: os.system}")
+    assert refused.code == 1 and "task._target_ is no option" in refused.error
