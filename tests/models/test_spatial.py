@@ -93,3 +93,14 @@ def test_impossible_keys_are_refused(kind: type[SpatialModel], keys: dict, messa
 def test_what_cannot_be_built_is_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_convolutions_take_dilation_and_groups() -> None:
+    spec = TaskSpec("image_to_class", 3 * 20 * 20, 5, image_shape=(3, 20, 20))
+    model = SpatialConvModel(spec, channels=[4, 6], dilation=2, groups=2)
+    assert model(torch.rand(7, 3, 20, 20)).shape == (7, 5)
+    convolutions = [layer for layer in model.network if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.groups for layer in convolutions] == [1, 2] and convolutions[0].dilation == (2, 2)
+    assert model.costs().transport > 0
+    with pytest.raises(ValueError, match=r"groups=4 must divide all of model.channels=\[4, 6\]"):
+        SpatialConvModel(spec, channels=[4, 6], groups=4)

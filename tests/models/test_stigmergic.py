@@ -71,3 +71,24 @@ def test_images_and_rows_are_the_same_to_a_feed_forward_network() -> None:
 def test_what_does_not_fit_is_refused(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_the_number_of_layers_of_the_readout() -> None:
+    counts = []
+    for layers in (0, 1, 3):
+        model = StigmergicModel(ROWS, readout_layers=layers)
+        assert model(torch.rand(28, 5, 28)).shape == (5, 10)
+        counts.append([layer.out_features for layer in model.readout if isinstance(layer, nn.Linear)])
+    assert counts == [[10], [10, 10], [10, 10, 10, 10]]
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_the_last_inputs_evaporate(recurrent: bool) -> None:
+    model = StigmergicModel(ROWS, recurrent=recurrent, tick_inputs=8)
+    assert (model.memory.mark_input_size, model.memory.tick_input_size) == (20, 8)
+    assert model(torch.rand(28, 5, 28)).shape == (5, 10)
+    for wrong in (0, 28):
+        with pytest.raises(ValueError, match=r"tick_inputs must lie between 1 and 27"):
+            StigmergicModel(ROWS, tick_inputs=wrong)
+    with pytest.raises(ValueError, match="readout_layers must be at least 0"):
+        StigmergicModel(ROWS, readout_layers=-1)

@@ -12,7 +12,14 @@ from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
 from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
 from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
-from bionets.layers.spatial.spatial_layers import SpatialConv2d, SpatialLayer, SpatialLinear, spatial_layers
+from bionets.layers.spatial.spatial_layers import (
+    SpatialConv1d,
+    SpatialConv2d,
+    SpatialConv3d,
+    SpatialLayer,
+    SpatialLinear,
+    spatial_layers,
+)
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,
@@ -49,7 +56,9 @@ __all__ = [
     "RecurrentStigmergicMemory",
     "SRCCell",
     "SequenceDropout",
+    "SpatialConv1d",
     "SpatialConv2d",
+    "SpatialConv3d",
     "SpatialLayer",
     "SpatialLinear",
     "StatefulModule",

@@ -118,6 +118,8 @@ class SpatialConvModel(SpatialModel):
     Args:
         channels: of each convolution.
         kernel_size: of all convolutions, an odd number.
+        dilation: of all convolutions.
+        groups: of all convolutions but the first.
         activation: the name of a class in `torch.nn`, after each convolution.
         dim: in how many dimensions the channels lie.
         others: see `SpatialModel`.
@@ -128,6 +130,8 @@ class SpatialConvModel(SpatialModel):
         spec: TaskSpec,
         channels: Sequence[int] = (32, 64),
         kernel_size: int = 3,
+        dilation: int = 1,
+        groups: int = 1,
         activation: str = "ReLU",
         where: Sequence[int] | None = None,
         proximity: float = 0.0,
@@ -136,15 +140,26 @@ class SpatialConvModel(SpatialModel):
         dim: int = 2,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        require_positive(channels=channels, dim=dim)
+        require_positive(channels=channels, dim=dim, dilation=dilation, groups=groups)
+        if any(each % groups for each in channels):
+            raise ValueError(f"model.groups={groups} must divide all of model.channels={list(channels)}")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"model.kernel_size must be odd and at least 1, got {kernel_size}")
         if spec.image_shape is None:
             raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
         channels_in, height, width = spec.image_shape
         layers: list[nn.Module] = []
-        for size_in, size_out in pairwise([channels_in, *channels]):
-            convolution = SpatialConv2d(size_in, size_out, kernel_size, stride=2, padding=kernel_size // 2, dim=dim)
+        for number, (size_in, size_out) in enumerate(pairwise([channels_in, *channels])):
+            convolution = SpatialConv2d(
+                size_in,
+                size_out,
+                kernel_size,
+                stride=2,
+                padding=dilation * (kernel_size // 2),
+                dilation=dilation,
+                dim=dim,
+                groups=groups if number else 1,
+            )
             layers += [convolution, make_activation(activation)]
             height, width = (height + 1) // 2, (width + 1) // 2
         scores = SpatialLinear(channels[-1] * height * width, spec.output_size, dim=dim)

@@ -1,5 +1,6 @@
 """Networks with a stigmergic memory, read out by a small feed-forward network."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +25,10 @@ class StigmergicModel(Model):
         recurrent: whether the networks that mark and evaporate also see what is in the memory.
         hidden_layers, hidden_size: of each of those two networks.
         clamp_min, clamp_max: where the cells are held; None leaves a side open.
-        readout_size: units between memory and prediction.
+        readout_size, readout_layers: units of each layer between memory and prediction, and how many of these there
+            are.
+        tick_inputs: so many of the last inputs are seen by the network that evaporates alone, and the others by the one
+            that marks alone; None: both see all.
         final_prelu: whether a PReLU follows the last layer, as it does in the published network. Without it the
             prediction is linear, as numbers and logits of any size and sign ask for.
         optimizer: called with the parameters, gives the optimizer.
@@ -46,13 +50,23 @@ class StigmergicModel(Model):
         clamp_max: float | None = 10.0,
         readout_size: int = 10,
         final_prelu: bool = True,
+        readout_layers: int = 1,
+        tick_inputs: int | None = None,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
         require_positive(readout_size=readout_size)
+        if readout_layers < 0:
+            raise ValueError(f"model.readout_layers must be at least 0, got {readout_layers}")
+        if tick_inputs is not None and not 0 < tick_inputs < spec.input_size:
+            raise ValueError(f"model.tick_inputs must lie between 1 and {spec.input_size - 1}, got {tick_inputs}")
         layer = RecurrentStigmergicMemory if recurrent else StigmergicMemory
-        self.memory = layer(spec.input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max)
-        readout = [nn.Linear(memory_size, readout_size), nn.PReLU(), nn.Linear(readout_size, spec.output_size)]
+        marks = spec.input_size - (tick_inputs or 0)
+        self.memory = layer(marks, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max, tick_inputs)
+        readout: list[nn.Module] = []
+        for size_in, size_out in pairwise([memory_size] + [readout_size] * readout_layers):
+            readout += [nn.Linear(size_in, size_out), nn.PReLU()]
+        readout.append(nn.Linear(readout_size if readout_layers else memory_size, spec.output_size))
         self.readout = nn.Sequential(*readout, *([nn.PReLU()] if final_prelu else []))
 
     def single_step(self, x: Tensor) -> StatefulStep:

@@ -92,14 +92,23 @@ def leaky(v: Tensor, slope: float = 0.1) -> Tensor:
     return with_derivative(heaviside(v), v, torch.where(v >= 0, torch.ones_like(v), slope))
 
 
-def straight_round(p: Tensor) -> Tensor:
-    """round(p), with the gradient passed straight through."""
-    return with_derivative(torch.round(p), p, torch.ones_like(p))
+def straight_round(p: Tensor, step_size: float = 1.0) -> Tensor:
+    """The nearest multiple of ``step_size``, with the gradient passed straight through."""
+    rounded = torch.round(p) if step_size == 1 else step_size * torch.round(p / step_size)
+    return with_derivative(rounded, p, torch.ones_like(p))
 
 
-def straight_bernoulli(p: Tensor, noise: Tensor) -> Tensor:
-    """1 where noise < p, so with probability p for noise uniform in [0, 1). The gradient passes straight to p."""
-    return with_derivative((noise < p).to(p.dtype), p, torch.ones_like(p))
+def straight_bernoulli(p: Tensor, noise: Tensor, step_size: float = 1.0) -> Tensor:
+    """A multiple of ``step_size`` beside p, drawn so that it is p on average, by noise uniform in [0, 1): for p between
+    0 and 1 and ``step_size`` 1, 1 with probability p. The gradient passes straight to p.
+    """
+    if step_size == 1:
+        drawn = (noise < p).to(p.dtype)
+    else:
+        steps = p / step_size
+        below = torch.floor(steps)
+        drawn = step_size * (below + (noise < steps - below).to(p.dtype))
+    return with_derivative(drawn, p, torch.ones_like(p))
 
 
 def _normal(v: Tensor, sigma: float) -> Tensor:

@@ -151,3 +151,15 @@ def test_what_does_not_fit_is_refused() -> None:
         OneToOne(3, torch.ones(2))
     with pytest.raises(ValueError, match=r"LateralInhibition\(3\) does not fit"):
         LateralInhibition(3, 1.0).check((3,), (4,))
+
+
+@pytest.mark.parametrize(
+    "options", [{"dilation": 2}, {"ceil_mode": True, "stride": 2}, {"dilation": (1, 2), "padding": 1}]
+)
+def test_pooling_takes_the_options_of_torch(options: dict[str, Any]) -> None:
+    connection, plain = MaxPool2d(2, weight=0.5, **options), torch.nn.MaxPool2d(2, **options)
+    expected = tuple(plain(torch.zeros(1, 3, 5, 5)).shape[1:])
+    connection.check((3, 5, 5), expected)  # type: ignore[arg-type]
+    spikes, currents, _ = carried(connection, (3, 5, 5))
+    for step, current in zip(spikes, currents, strict=True):
+        assert torch.equal(current, 0.5 * plain(step.float()))

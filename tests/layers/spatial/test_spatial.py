@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bionets.layers import (
+    SpatialConv1d,
     SpatialConv2d,
+    SpatialConv3d,
     SpatialLinear,
     proximity_cost,
     spatial_cost,
@@ -188,3 +190,47 @@ def test_the_layers_of_the_documentation_run() -> None:
     exec(blocks[0].split("```")[0], names)
     assert names["loss"].isfinite()
     assert all(parameter.grad is not None for parameter in names["network"].parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "sides"),
+    [(SpatialConv1d, nn.Conv1d, (9,)), (SpatialConv2d, nn.Conv2d, (9, 8)), (SpatialConv3d, nn.Conv3d, (9, 8, 7))],
+)
+def test_convolutions_of_every_dimension_take_the_options_of_torch(
+    kind: Any, plain: Any, sides: tuple[int, ...]
+) -> None:
+    options = {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}
+    layer, same = kind(4, 6, 3, dim=3, **options), plain(4, 6, 3, **options)
+    same.load_state_dict({name: value for name, value in layer.state_dict().items() if name != "positions"})
+    x = torch.randn(2, 4, *sides)
+    assert layer.positions.shape == (6, 3) and torch.equal(layer(x), same(x))
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.usefixtures("pairs_at_once")
+def test_the_transport_cost_of_groups(groups: int, power: int) -> None:
+    layer = SpatialConv1d(4, 8, 3, groups=groups).double()
+    previous, norm = places(4), "l1" if power == 1 else "l2"
+    cost = transport_cost(layer.positions, previous, layer.weight, norm, groups)  # type: ignore[arg-type]
+    terms = []
+    for i, weights in enumerate(layer.weight.tolist()):
+        first = i // (8 // groups) * (4 // groups)  # of the channels that this one hears
+        for j, kernel in enumerate(weights):
+            length = distance(layer.positions[i], previous[first + j])
+            terms += [length * abs(weight) ** power for weight in kernel]
+    assert float(cost.detach()) == pytest.approx(sum(terms) / len(terms))
+    assert torch.autograd.gradcheck(
+        lambda p, q, w: transport_cost(p, q, w, norm, groups),  # type: ignore[arg-type]
+        (layer.positions, previous, layer.weight),
+    )
+
+
+def test_costs_of_a_model_with_groups_and_what_does_not_divide() -> None:
+    model = nn.Sequential(
+        SpatialConv2d(1, 4, 3), SpatialConv2d(4, 6, 3, groups=2), nn.Flatten(), SpatialLinear(6 * 16, 5)
+    )
+    spatial_cost(model, 1.0, 1.0).backward()
+    assert all(layer.positions.grad is not None for layer in spatial_layers(model))
+    with pytest.raises(ValueError, match="3 groups do not divide"):
+        transport_cost(places(6), places(4), torch.randn(6, 1, 3).double(), groups=3)

@@ -33,11 +33,12 @@ def naive(layer: StigmergicMemory, x: Tensor, s: Tensor) -> Tensor:
     """All memories of a sequence, by calling the submodules as the paper writes them."""
     memories = []
     for x_t in x:
+        to_mark, to_tick = x_t[..., : layer.mark_input_size], x_t[..., x_t.size(-1) - layer.tick_input_size :]
         if isinstance(layer, RecurrentStigmergicMemory):
-            mark = layer.mark_net(torch.cat([x_t, layer.mark_recurrence(s)], dim=-1))
-            tick = layer.tick_net(torch.cat([x_t, layer.tick_recurrence(s)], dim=-1))
+            mark = layer.mark_net(torch.cat([to_mark, layer.mark_recurrence(s)], dim=-1))
+            tick = layer.tick_net(torch.cat([to_tick, layer.tick_recurrence(s)], dim=-1))
         else:
-            mark, tick = layer.mark_net(x_t), layer.tick_net(x_t)
+            mark, tick = layer.mark_net(to_mark), layer.tick_net(to_tick)
         s = naive_clamp(s + mark - tick, layer.clamp_min, layer.clamp_max)
         memories.append(s)
     return torch.stack(memories)
@@ -73,6 +74,23 @@ def test_values_and_gradients_are_those_of_the_equations(
     x = torch.randn(6, 5, 3, dtype=torch.float64, requires_grad=True)
     s = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     assert_like_naive(layer, x, s, backend)
+
+
+@both_kinds
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("marks", "ticks"), [(2, 3), (3, 1)])
+@pytest.mark.parametrize("hidden_layers", [0, 2])
+def test_marks_and_ticks_have_inputs_of_their_own(
+    kind: type[StigmergicMemory], backend: str, marks: int, ticks: int, hidden_layers: int
+) -> None:
+    layer = make(kind, marks, 4, hidden_layers, 5, tick_input_size=ticks)
+    x = torch.randn(6, 5, marks + ticks, dtype=torch.float64, requires_grad=True)
+    s = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    assert_like_naive(layer, x, s, backend)
+    reset_states(layer)
+    unroll(layer, x)
+    with pytest.raises(ValueError, match=f"must be input_size={marks + ticks}"):
+        layer(torch.zeros(5, marks, dtype=torch.float64))
 
 
 @both_kinds

@@ -22,7 +22,15 @@ LATER: dict[str, dict[str, Any]] = {
         "fused": None,
         "maximize": False,
     },
-    "model": {"decoder": [], "readout": "last", "loss_every_step": False},
+    "model": {
+        "decoder": [],
+        "dilation": 1,
+        "groups": 1,
+        "loss_every_step": False,
+        "readout": "last",
+        "readout_layers": 1,
+        "tick_inputs": None,
+    },
     "task": {
         "arguments": {},
         "bin_ms": None,

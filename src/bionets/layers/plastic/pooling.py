@@ -44,22 +44,25 @@ class Pooling(Connection):
 
 
 class MaxPool2d(Pooling):
-    """`torch.nn.MaxPool2d` of spikes; see `Pooling`."""
+    """`torch.nn.MaxPool2d` of spikes, with its arguments; see `Pooling`."""
 
     def __init__(
         self,
         kernel_size: Pair,
         stride: Pair | None = None,
         padding: Pair = 0,
+        dilation: Pair = 1,
+        ceil_mode: bool = False,
         *,
         weight: float = 1.0,
         delay: int | Tensor = 0,
     ) -> None:
         super().__init__(weight, delay)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def pool(self, values: Tensor) -> Tensor:
-        return F.max_pool2d(values, self.kernel_size, self.stride, self.padding)
+        return F.max_pool2d(values, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
 class AdaptiveMaxPool2d(Pooling):

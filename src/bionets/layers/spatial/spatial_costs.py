@@ -37,7 +37,9 @@ def proximity_cost(positions: Tensor) -> Tensor:
     return _Proximity.apply(positions)
 
 
-def transport_cost(positions: Tensor, previous_positions: Tensor, weight: Tensor, norm: Norm = "l2") -> Tensor:
+def transport_cost(
+    positions: Tensor, previous_positions: Tensor, weight: Tensor, norm: Norm = "l2", groups: int = 1
+) -> Tensor:
     """The transport cost between two layers: the mean over all weights of ‖p_i − q_j‖·|w_ij|ⁿ.
 
     ‖·‖ is sqrt(sum of squares + 1e-8). A channel has one place: all weights of a kernel, and all pixels of a channel
@@ -47,9 +49,10 @@ def transport_cost(positions: Tensor, previous_positions: Tensor, weight: Tensor
     Args:
         positions: ``[out, dim]``.
         previous_positions: ``[in, dim]``, of the layer before.
-        weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as `torch.flatten` leaves them), or
-            ``[out, in, height, width]``.
+        weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as `torch.flatten` leaves them), or that of a
+            convolution, ``[out, in / groups, ...]``.
         norm: ``l1`` for n = 1, ``l2`` for n = 2.
+        groups: of a convolution; each group of neurons hears its own group of the layer before.
 
     Raises:
         ValueError: an unknown norm, or shapes that do not fit.
@@ -59,8 +62,15 @@ def transport_cost(positions: Tensor, previous_positions: Tensor, weight: Tensor
         raise ValueError(f"norm={norm} is unknown: choose {' or '.join(POWERS)}")
     if len(weight) != len(positions):
         raise ValueError(f"{len(positions)} positions do not fit a weight of shape {tuple(weight.shape)}")
-    rows = connections(weight, len(previous_positions))
-    return _Transport.apply(positions, previous_positions, rows, POWERS[norm]) / weight.numel()
+    if len(positions) % groups or len(previous_positions) % groups:
+        raise ValueError(f"{groups} groups do not divide {len(previous_positions)} and {len(positions)} neurons")
+    costs = [
+        _Transport.apply(own, previous, connections(rows, len(previous)), POWERS[norm])
+        for own, previous, rows in zip(
+            positions.chunk(groups), previous_positions.chunk(groups), weight.chunk(groups), strict=True
+        )
+    ]
+    return sum(costs[1:], costs[0]) / weight.numel()
 
 
 def mean_costs(model: nn.Module, norm: Norm = "l2", where: Sequence[int] | None = None) -> SpatialCosts:
@@ -83,7 +93,11 @@ def mean_costs(model: nn.Module, norm: Norm = "l2", where: Sequence[int] | None 
     nothing = layers[0].positions.new_zeros(())
     proximity = [proximity_cost(layers[i].positions) for i in chosen]
     transport = [
-        transport_cost(layers[i].positions, layers[i - 1].positions, layers[i].weight, norm) for i in chosen if i > 0
+        transport_cost(
+            layers[i].positions, layers[i - 1].positions, layers[i].weight, norm, getattr(layers[i], "groups", 1)
+        )
+        for i in chosen
+        if i > 0
     ]
     return SpatialCosts(*(torch.stack(costs).mean() if costs else nothing for costs in (proximity, transport)))
 

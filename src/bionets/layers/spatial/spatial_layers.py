@@ -1,13 +1,13 @@
-"""Layers whose neurons have a place: a linear layer and a convolution with learnable positions."""
+"""Layers whose neurons have a place: a linear layer and convolutions with learnable positions."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.recurrence import positive_int
 
-__all__ = ["SpatialConv2d", "SpatialLayer", "SpatialLinear", "spatial_layers"]
+__all__ = ["SpatialConv1d", "SpatialConv2d", "SpatialConv3d", "SpatialLayer", "SpatialLinear", "spatial_layers"]
 
 
 class SpatialLayer(nn.Module):
@@ -38,27 +38,40 @@ class SpatialLinear(SpatialLayer, nn.Linear):
         self.place(dim)
 
 
-class SpatialConv2d(SpatialLayer, nn.Conv2d):
-    """`torch.nn.Conv2d`, without groups, whose output channels have positions ``[out_channels, dim]``; see
-    `SpatialLayer`."""
+class _SpatialConv(SpatialLayer):
+    """The constructor of the spatial convolutions, each of which has a convolution of torch as its other base."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
         bias: bool = True,
         padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
         dim: int = 2,
+        groups: int = 1,
     ) -> None:
         channels = positive_int("in_channels", in_channels), positive_int("out_channels", out_channels)
+        # The next class is torch's convolution.
         super().__init__(
-            *channels, kernel_size, stride, padding, dilation, groups=1, bias=bias, padding_mode=padding_mode
+            *channels, kernel_size, stride, padding, dilation, groups=groups, bias=bias, padding_mode=padding_mode
         )
         self.place(dim)
+
+
+class SpatialConv1d(_SpatialConv, nn.Conv1d):
+    """`torch.nn.Conv1d` whose output channels have positions ``[out_channels, dim]``; see `SpatialLayer`."""
+
+
+class SpatialConv2d(_SpatialConv, nn.Conv2d):
+    """`torch.nn.Conv2d` whose output channels have positions ``[out_channels, dim]``; see `SpatialLayer`."""
+
+
+class SpatialConv3d(_SpatialConv, nn.Conv3d):
+    """`torch.nn.Conv3d` whose output channels have positions ``[out_channels, dim]``; see `SpatialLayer`."""
 
 
 def spatial_layers(model: nn.Module) -> list[SpatialLayer]:

@@ -18,7 +18,8 @@ from bionets.scan.surrogate import straight_bernoulli, straight_round, with_deri
 __all__ = ["QUANTISERS", "SPIKE_FUNCTIONS", "Firing", "QuantFn", "SpikeFn", "probabilistic", "sigmoid4x"]
 
 SpikeFn = Callable[[Tensor], Tensor]
-QuantFn = Callable[..., Tensor]  # of p, or of p and uniform noise
+Quantiser = Callable[..., Tensor]  # of p, or of p and uniform noise
+QuantFn = Quantiser | Mapping[str, float]
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
@@ -49,30 +50,33 @@ HARD: dict[str, SpikeFn] = {
     "leaky": surrogate.leaky,
 }
 SPIKE_FUNCTIONS: dict[str, SpikeFn] = {"sigmoid4x": sigmoid4x, **HARD}
-QUANTISERS: dict[str, QuantFn] = {
+QUANTISERS: dict[str, Quantiser] = {
     "bernoulli": straight_bernoulli,
     "round": straight_round,
     "probabilistic": probabilistic,
     "identity": identity,
 }
+STEPPED: dict[str, Quantiser] = {"bernoulli": straight_bernoulli, "round": straight_round}
 
 
 class Firing(NamedTuple):
     """A spike function and a quantiser, ready for a step."""
 
     spike_fn: SpikeFn
-    quant_fn: QuantFn
+    quant_fn: Quantiser
     stochastic: bool  # whether the quantiser takes uniform noise beside p
 
     @classmethod
     def of(cls, spike_fn: str | SpikeFn, quant_fn: str | QuantFn) -> "Firing":
         """From names or functions. After a hard spike function there is nothing left to quantise.
 
+        ``{"round": 0.25}`` and ``{"bernoulli": 0.25}`` quantise to multiples of 0.25.
+
         Raises:
-            ValueError: an unknown name.
+            ValueError: an unknown name, or a step size that is not above 0.
         """
         spike = _find(SPIKE_FUNCTIONS, "spike_fn", spike_fn)
-        quant = _find(QUANTISERS, "quant_fn", quant_fn)
+        quant = _with_step(quant_fn) if isinstance(quant_fn, Mapping) else _find(QUANTISERS, "quant_fn", quant_fn)
         if _plain(spike) in HARD.values():
             quant = identity
         required = [
@@ -89,6 +93,15 @@ class Firing(NamedTuple):
     def __call__(self, v: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
         """The output for v, the distance to the threshold; ``noise`` holds one tensor if it is stochastic."""
         return self.quant_fn(self.spike_fn(v), *noise)
+
+
+def _with_step(quant_fn: Mapping[str, float]) -> Quantiser:
+    name, step_size = next(iter(quant_fn.items()), ("", 0.0))
+    if len(quant_fn) != 1 or name not in STEPPED or isinstance(step_size, bool) or not step_size > 0:
+        raise ValueError(
+            f"quant_fn must name one quantiser and a step size above 0, as in {{round: 0.25}}, got {quant_fn}"
+        )
+    return functools.partial(STEPPED[name], step_size=float(step_size))
 
 
 def _find(functions: Mapping[str, Function], argument: str, wanted: str | Function) -> Function:

@@ -59,7 +59,8 @@ class StigmergicMemory(StatefulModule):
 
     mark = relu(f(x)), tick = relu(g(x)), s' = clamp(s + mark − tick); the output is s', and s starts at 0. f and g
     (``mark_net`` and ``tick_net``, which include the last ReLU) are networks of ``hidden_layers`` layers of
-    ``hidden_size`` units with PReLUs between. For the clamp see `smooth_clamp`.
+    ``hidden_size`` units with PReLUs between. For the clamp see `smooth_clamp`. With ``tick_input_size``, f and g have
+    inputs of their own, side by side in x ``[*, input_size + tick_input_size]``: f sees the first, g the last ones.
 
     Call it with ``[*, input_size]`` for one step, giving ``[*, memory_size]``; the state ``memory`` is kept until
     `reset_states`. `over_time` and `step` take an explicit state instead, and `unroll` runs whole sequences.
@@ -79,9 +80,13 @@ class StigmergicMemory(StatefulModule):
         hidden_size: int = 30,
         clamp_min: float | None = 0.0,
         clamp_max: float | None = 10.0,
+        tick_input_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.input_size = positive_int("input_size", input_size)
+        self.mark_input_size = positive_int("input_size", input_size)
+        own = tick_input_size is not None and positive_int("tick_input_size", tick_input_size)
+        self.tick_input_size = own or input_size
+        self.input_size = input_size + int(own)
         self.memory_size = positive_int("memory_size", memory_size)
         self.hidden_size = positive_int("hidden_size", hidden_size)
         if not isinstance(hidden_layers, int) or hidden_layers < 0:
@@ -91,15 +96,11 @@ class StigmergicMemory(StatefulModule):
         self.hidden_layers = hidden_layers
         self.clamp_min = None if clamp_min is None else float(clamp_min)
         self.clamp_max = None if clamp_max is None else float(clamp_max)
-        self.mark_net = self._network()
-        self.tick_net = self._network()
+        self.mark_net = self._network(self.mark_input_size)
+        self.tick_net = self._network(self.tick_input_size)
 
-    @property
-    def _net_input_size(self) -> int:
-        return self.input_size
-
-    def _network(self) -> nn.Sequential:
-        sizes = [self._net_input_size] + [self.hidden_size] * self.hidden_layers + [self.memory_size]
+    def _network(self, input_size: int) -> nn.Sequential:
+        sizes = [input_size] + [self.hidden_size] * self.hidden_layers + [self.memory_size]
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), nn.PReLU()]
@@ -126,7 +127,7 @@ class StigmergicMemory(StatefulModule):
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
-        return self.mark_net(x), self.tick_net(x)
+        return self.mark_net(x[..., : self.mark_input_size]), self.tick_net(x[..., -self.tick_input_size :])
 
     def _scan(self, x: Tensor, memory: Tensor, lengths: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
         # Marks and ticks depend on x alone: one product for all of time.
@@ -166,19 +167,19 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         hidden_size: int = 30,
         clamp_min: float | None = 0.0,
         clamp_max: float | None = 10.0,
+        tick_input_size: int | None = None,
     ) -> None:
-        super().__init__(input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max)
+        super().__init__(input_size, memory_size, hidden_layers, hidden_size, clamp_min, clamp_max, tick_input_size)
         self.mark_recurrence = nn.Linear(memory_size, memory_size)
         self.tick_recurrence = nn.Linear(memory_size, memory_size)
 
-    @property
-    def _net_input_size(self) -> int:
-        return self.input_size + self.memory_size
+    def _network(self, input_size: int) -> nn.Sequential:
+        return super()._network(input_size + self.memory_size)
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
-        mark = self.mark_net(torch.cat([x, self.mark_recurrence(memory)], -1))
-        tick = self.tick_net(torch.cat([x, self.tick_recurrence(memory)], -1))
+        mark = self.mark_net(torch.cat([x[..., : self.mark_input_size], self.mark_recurrence(memory)], -1))
+        tick = self.tick_net(torch.cat([x[..., -self.tick_input_size :], self.tick_recurrence(memory)], -1))
         return mark, tick
 
     def _scan(self, x: Tensor, memory: Tensor, lengths: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
@@ -198,7 +199,9 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         later = [*later_marks, *later_ticks]
         from_x, merged, biases = [], [], []
         for first, recurrence in ((first_mark, self.mark_recurrence), (first_tick, self.tick_recurrence)):
-            of_x, of_memory = first.weight.split([self.input_size, size], dim=1)
+            of_x, of_memory = first.weight.split([first.in_features - size, size], dim=1)
+            if first is first_tick and of_x.size(1) < self.input_size:  # its inputs are the last ones
+                of_x = F.pad(of_x, (self.input_size - of_x.size(1), 0))
             from_x.append(pad(of_x, width, self.input_size))
             merged.append(pad(of_memory @ recurrence.weight, width, size))
             biases.append(pad(torch.addmv(first.bias, of_memory, recurrence.bias), width))

@@ -80,6 +80,8 @@ class SpatialRun:
         model, task = load_trained(folder, checkpoint, data_dir, trust, task_options=task_options)
         assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
         self.folder, self.config, self.task = run_folder, config, task
+        if any(getattr(layer, "groups", 1) > 1 for layer in spatial_layers(model.network)):
+            raise UserError(f"{folder} is a run with model.groups above 1, which cannot be split into subnetworks")
         self.network: nn.Module = model.network.eval()
         self.names = self.task.datasets
         self.title = title_of(self.config)
