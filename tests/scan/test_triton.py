@@ -35,13 +35,18 @@ def test_cases_in_the_interpreter() -> None:
 
 
 @pytest.mark.slow
+def test_every_operation_in_the_interpreter() -> None:
+    _run_cases("not slow", "triton_operation_cases.py")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_cell_in_the_interpreter() -> None:
     _run_cases("slow")
 
 
-def _run_cases(marker: str) -> None:
-    cases = str(Path(__file__).with_name("triton_cases.py"))
+def _run_cases(marker: str, file: str = "triton_cases.py") -> None:
+    cases = str(Path(__file__).with_name(file))
     command = [sys.executable, "-m", "pytest", cases, "-q", "--no-header", "-p", "no:cacheprovider", "-m", marker]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
