@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.gpu.kernels import Kernel, launch_elements, launch_rows
+from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, launch_rows
 from bionets.scan.gpu.printer import Variant
 
 
@@ -77,6 +77,10 @@ class Table:
     def launch(self, kernel: Kernel) -> None:
         """Run a kernel on all elements in blocks."""
         launch_elements(kernel, self.values, self.wide)
+
+    def launch_chunks(self, kernel: Kernel) -> None:
+        """Run a kernel that computes many time steps at once."""
+        launch_chunks(kernel, self.values, self.wide)
 
     def launch_rows(self, kernel: Kernel) -> None:
         """Run a kernel on whole rows."""
