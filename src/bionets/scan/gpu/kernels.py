@@ -20,7 +20,7 @@ IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidt
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
 LANES = 128  # elements of a block that one warp takes: loads are then 16 bytes wide
 FEWER_LANES = 64  # where a thread would have to hold
-MANY = 24  # numbers or more for each of its elements: with four of these its registers do not last
+MANY = 21  # numbers or more for each of its elements: with four of these its registers do not last
 COLUMNS, CHUNK_WARPS = 32, 8  # of a tile of time steps and elements: loads are then 128 bytes wide for each step
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
 

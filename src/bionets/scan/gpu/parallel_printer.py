@@ -123,7 +123,7 @@ class _ParallelPrinter(KernelPrinter):
 
     @contextlib.contextmanager
     def chunks(self) -> Iterator[None]:
-        """For each chunk find `tile{i}`, the values at its steps; what is printed within finds `next{i}`, those after."""
+        """For each chunk find `tile{i}`, the values at its steps; what stands within finds `next{i}`, those after."""
         self.fold_summaries()
         with self.indented("for begin in tl.range(first_step, end_step, CHUNK):"):
             self.emit("n = begin + when")
