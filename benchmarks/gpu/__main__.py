@@ -45,11 +45,12 @@ class Part:
 PARTS = (
     Part("correctness", 80, 60, shares=12),
     Part("ceilings", 20, 20),
-    Part("graphs", 80, 30),
-    Part("layers", 140, 45),
-    Part("steps", 50, 40),
-    Part("commands", 90, 90, shares=6),
     Part("plastic", 40, 30),
+    Part("linear", 60, 30),
+    Part("graphs", 60, 30),
+    Part("layers", 110, 45),
+    Part("steps", 40, 40),
+    Part("commands", 90, 90, shares=6),
 )
 
 

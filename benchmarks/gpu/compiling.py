@@ -1,6 +1,6 @@
 """Kernels as they would be launched and compiled for a GPU that need not be there."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,26 +48,39 @@ def recorded_launches() -> Iterator[list[Launch]]:
 
 def compile_ahead(launch: Launch, architecture: int) -> Any:
     """The kernel that Triton compiles for this launch on a GPU of this compute capability (times ten)."""
-    import triton
     import triton.language as tl
-    from triton.backends.compiler import GPUTarget
 
     constants = {
         "BLOCK": launch.block,
         "OFFSET": tl.int64 if launch.wide else tl.int32,
         "STAGES": launch.stages,
     }
+    kernel = launch.kernel
+    options = {"num_warps": launch.warps, "enable_fp_fusion": kernel.fuses}
+    return compile_function(kernel.function, launch.values, constants, kernel.source.plain, options, architecture)
+
+
+def compile_function(
+    function: Any,
+    values: Mapping[str, Any],
+    constants: Mapping[str, Any],
+    plain: Collection[str],
+    options: dict[str, Any],
+    architecture: int,
+) -> Any:
+    """A function of `triton.jit`, compiled for these arguments. plain: the integers that it is not specialised for."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+
     signature, constexprs, attributes = {}, {}, {}
-    for number, name in enumerate(launch.kernel.function.arg_names):
-        value = constants.get(name, launch.values.get(name))
-        counter = name in launch.kernel.source.plain
-        if name in constants or (not isinstance(value, Tensor) and value == 1 and not counter):
+    for number, name in enumerate(function.arg_names):
+        value = constants.get(name, values.get(name))
+        if name in constants or (not isinstance(value, Tensor) and value == 1 and name not in plain):
             signature[name], constexprs[number,] = "constexpr", value
             continue
         signature[name] = TYPES[value.dtype] if isinstance(value, Tensor) else "i32"
-        aligned = value.data_ptr() % 16 == 0 if isinstance(value, Tensor) else value % 16 == 0 and not counter
+        aligned = value.data_ptr() % 16 == 0 if isinstance(value, Tensor) else value % 16 == 0 and name not in plain
         if aligned:
             attributes[number,] = [["tt.divisibility", 16]]
-    source = triton.compiler.ASTSource(launch.kernel.function, signature, constexprs, attributes)
-    options = {"num_warps": launch.warps, "enable_fp_fusion": launch.kernel.fuses}
+    source = triton.compiler.ASTSource(function, signature, constexprs, attributes)
     return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)

@@ -81,9 +81,9 @@ def cases(tiny: bool) -> Iterator[Case]:
 
 
 def _compare_cell(cell: Cell, dtype: torch.dtype, options: dict[str, Any]) -> Row:
-    leaves = _leaves(cell, dtype)
-    found, expected = (_results(cell.call, leaves, backend, options) for backend in (BACKEND, "reference"))
-    return _agreement(found, expected, TOLERANCES[dtype])
+    leaves = leaves_of(cell, dtype)
+    found, expected = (results_of(cell.call, leaves, backend, options) for backend in (BACKEND, "reference"))
+    return agreement(found, expected, TOLERANCES[dtype])
 
 
 def _compare_layer(layer: torch.nn.Module, shape: tuple[int, ...]) -> Row:
@@ -96,7 +96,7 @@ def _compare_layer(layer: torch.nn.Module, shape: tuple[int, ...]) -> Row:
         y, states = layer.over_time(x, backend=backend)
         outputs = [y, *(state for state in states if state.is_floating_point())]
         results.append(_with_gradients(outputs, leaves))
-    return _agreement(*results, TOLERANCES[torch.float32])
+    return agreement(*results, TOLERANCES[torch.float32])
 
 
 def _compare_uniform() -> Row:
@@ -106,16 +106,16 @@ def _compare_uniform() -> Row:
 
 
 def _compare_bits(cell: Cell) -> Row:
-    leaves = _leaves(cell, torch.float32)
-    one, other = (_results(cell.call, leaves, BACKEND, {}) for _ in range(2))
+    leaves = leaves_of(cell, torch.float32)
+    one, other = (results_of(cell.call, leaves, BACKEND, {}) for _ in range(2))
     return {"ok": all(torch.equal(a, b) for a, b in zip(one, other, strict=True) if a is not None)}
 
 
 def _compare_compiled(cell: Cell) -> Row:
-    leaves = _leaves(cell, torch.float32)
+    leaves = leaves_of(cell, torch.float32)
     compiled = torch.compile(cell.call) if DEVICE == "cuda" else torch.compile(cell.call, backend="aot_eager")
-    found = _results(compiled, leaves, BACKEND, {})
-    return _agreement(found, _results(cell.call, leaves, "reference", {}), TOLERANCES[torch.float32])
+    found = results_of(compiled, leaves, BACKEND, {})
+    return agreement(found, results_of(cell.call, leaves, "reference", {}), TOLERANCES[torch.float32])
 
 
 def _compare_replay(steps: int) -> Row:
@@ -128,7 +128,7 @@ def _compare_replay(steps: int) -> Row:
         expected = other(x, backend="reference")
     spikes = [[spikes.float() for spikes in each.values()] for each in (found, expected)]
     ours, theirs = ([*one, *net.parameters()] for one, net in zip(spikes, (network, other), strict=True))
-    return _agreement(ours, theirs, 1e-5) | {"spikes": float(found["excitatory"].sum())}
+    return agreement(ours, theirs, 1e-5) | {"spikes": float(found["excitatory"].sum())}
 
 
 def _compare_wide() -> Row:
@@ -139,10 +139,10 @@ def _compare_wide() -> Row:
     state, beta, theta = torch.zeros(2, 64, device=DEVICE), torch.full((64,), 0.9, device=DEVICE), torch.ones(())
     params = (beta, theta.to(DEVICE))
     found, expected = (scan(cells.lib_round, x, state, params, backend=backend) for backend in (BACKEND, "reference"))
-    return _agreement([*found], [*expected], TOLERANCES[torch.bfloat16])
+    return agreement([*found], [*expected], TOLERANCES[torch.bfloat16])
 
 
-def _leaves(cell: Cell, dtype: torch.dtype) -> list[Tensor]:
+def leaves_of(cell: Cell, dtype: torch.dtype) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     leaves = []
     for name, shape in cell.leaves.items():
@@ -153,7 +153,7 @@ def _leaves(cell: Cell, dtype: torch.dtype) -> list[Tensor]:
     return leaves
 
 
-def _results(call: Call, leaves: list[Tensor], backend: str, options: dict[str, Any]) -> list[Tensor | None]:
+def results_of(call: Call, leaves: list[Tensor], backend: str, options: dict[str, Any]) -> list[Tensor | None]:
     y, state = call(*leaves, backend=backend, **options)
     return _with_gradients(pytree.tree_leaves((y, state)), leaves)
 
@@ -168,7 +168,7 @@ def _with_gradients(outputs: list[Tensor], leaves: list[Tensor]) -> list[Tensor 
     return [*(leaf.detach() for leaf in outputs), *gradients]
 
 
-def _agreement(found: list[Tensor | None], expected: list[Tensor | None], tolerance: float) -> Row:
+def agreement(found: list[Tensor | None], expected: list[Tensor | None], tolerance: float) -> Row:
     """The largest difference of any two tensors, relative to the largest number of the expected one (at least 1)."""
     worst, where = 0.0, ""
     for number, (one, other) in enumerate(zip(found, expected, strict=True)):

@@ -6,6 +6,7 @@ starts another one for the rest. A device that no longer answers after an error 
 
 import argparse
 import gc
+import itertools
 import json
 import sys
 import time
@@ -16,17 +17,20 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu import ceilings, commands, correctness, plastic, timings
+from benchmarks.gpu import ceilings, commands, correctness, linear, plastic, timings
 from benchmarks.gpu.case import DEVICE, Case, Row
 
 CASES: dict[str, Callable[[bool], Iterator[Case]]] = {
-    "correctness": correctness.cases,
+    "correctness": lambda tiny: itertools.chain(
+        correctness.cases(tiny), linear.agreement_cases(tiny), plastic.agreement_cases(tiny)
+    ),
     "ceilings": ceilings.cases,
     "layers": timings.layer_cases,
     "graphs": timings.graph_cases,
     "steps": timings.step_cases,
     "commands": commands.cases,
     "plastic": plastic.cases,
+    "linear": linear.cases,
 }
 LOST = 3  # the exit code where the device no longer answers
 

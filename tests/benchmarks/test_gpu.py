@@ -71,13 +71,13 @@ def test_a_peer_may_fail(row: dict[str, Any], expected: bool) -> None:
 
 def test_agreement_sees_a_wrong_number_a_missing_gradient_and_nan() -> None:
     one = torch.tensor([1.0, 100.0])
-    assert correctness._agreement([one], [one.clone()], 1e-6)["ok"]
-    assert correctness._agreement([one], [one + 1e-3], 1e-6)["error"] == pytest.approx(1e-5, rel=1e-2)
-    assert not correctness._agreement([one], [one + 1e-3], 1e-6)["ok"]
-    assert not correctness._agreement([None], [one], 1e-6)["ok"]
-    assert correctness._agreement([None], [0 * one], 1e-6)["ok"]
-    assert not correctness._agreement([torch.tensor([1.0, float("nan")]), one], [one, one], 1e-6)["ok"]
-    assert not correctness._agreement([one.double()], [one], 1e-6)["ok"]
+    assert correctness.agreement([one], [one.clone()], 1e-6)["ok"]
+    assert correctness.agreement([one], [one + 1e-3], 1e-6)["error"] == pytest.approx(1e-5, rel=1e-2)
+    assert not correctness.agreement([one], [one + 1e-3], 1e-6)["ok"]
+    assert not correctness.agreement([None], [one], 1e-6)["ok"]
+    assert correctness.agreement([None], [0 * one], 1e-6)["ok"]
+    assert not correctness.agreement([torch.tensor([1.0, float("nan")]), one], [one, one], 1e-6)["ok"]
+    assert not correctness.agreement([one.double()], [one], 1e-6)["ok"]
 
 
 @pytest.mark.slow

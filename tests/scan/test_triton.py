@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmarks.gpu.compiling import Launch, compile_ahead, recorded_launches
 from bionets.layers.recurrent.brc import brc_step
+from bionets.layers.recurrent.minimal_gated import min_gru_step
 from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
 from bionets.scan.arguments import read_arguments
@@ -35,13 +36,24 @@ def test_cases_in_the_interpreter() -> None:
 
 
 @pytest.mark.slow
+def test_every_operation_in_the_interpreter() -> None:
+    _run_cases("not slow", "triton_operation_cases.py")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_linear_recurrences_in_the_interpreter() -> None:
+    _run_cases("not slow", "triton_parallel_cases.py")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_cell_in_the_interpreter() -> None:
     _run_cases("slow")
 
 
-def _run_cases(marker: str) -> None:
-    cases = str(Path(__file__).with_name("triton_cases.py"))
+def _run_cases(marker: str, file: str = "triton_cases.py") -> None:
+    cases = str(Path(__file__).with_name(file))
     command = [sys.executable, "-m", "pytest", cases, "-q", "--no-header", "-p", "no:cacheprovider", "-m", marker]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -79,6 +91,10 @@ def nbrc(width: int = 128, **options: Any) -> None:
     train((nbrc_step,), x, tensor(64, width), params, (tensor(2 * width, width),), **options)
 
 
+def min_gru(time: int, **options: Any) -> None:
+    train((min_gru_step,), (tensor(time, 2, 40), tensor(time, 2, 40)), tensor(2, 40), (), **options)
+
+
 def lstm(**options: Any) -> None:
     x, states, params = (tuple(tensor(*shape) for _ in range(4)) for shape in ((3, 64, 64), (64, 64), (64,)))
     train(
@@ -96,6 +112,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "elementwise float64": lambda: brc(dtype=torch.float64),
     "dense": nbrc,
     "two stages with lengths and checkpoints": lambda: lstm(**hardest(64)),
+    "linear, many time steps at once": lambda: min_gru(2000),
     "loop over time": lambda: nbrc(width=272, lengths=torch.arange(64) % 4),
 }
 

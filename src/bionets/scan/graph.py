@@ -169,6 +169,10 @@ class GraphBuilder:
         numbers = tuple(i if isinstance(i, Value) else self.constant(i, kind) for i in inputs)
         return Value(self._simplify(op, numbers, "bool" if op in COMPARISONS else kind))
 
+    def copy(self, node: Node, inputs: Sequence[int]) -> "Value":
+        """Add the operation of a node of another graph, with these inputs."""
+        return self._add(replace(node, inputs=tuple(map(int, inputs))))
+
     def kind(self, value: Any) -> str:
         return self.nodes[value].kind
 

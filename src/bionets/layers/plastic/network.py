@@ -41,7 +41,7 @@ class Network(Graph):
             counts = spikes["excitatory"].sum(0)  # [1, 400]
 
     ``backend`` says how the last presentation was computed: "reference" (step by step in PyTorch: any network, any
-    device) or "numba" (one kernel for all of it, which follows single spikes).
+    device), "numba" (one kernel for all of it, which follows single spikes, on the CPU) or "triton" (kernels on a GPU).
     """
 
     backend: str | None = None
@@ -54,8 +54,9 @@ class Network(Graph):
         Args:
             x: spikes ``[T, B, *shape]`` of the one `Input`, or of each by name: bool (fastest), or 0 and 1.
             reward: for rules that are modulated by one: a number, or a tensor to be broadcast to ``[T, B]``.
-            backend: "reference" or "numba", or "auto", which takes "numba" where it can (on the CPU, for the networks
-                that `bionets.layers.plastic.events.tables` lists), and warns once where it cannot.
+            backend: "reference", "numba", "triton", or "auto", which takes "numba" on the CPU and "triton" on a GPU for
+                the networks that they can compute (see `bionets.layers.plastic.events.tables` and `.gpu.supported`),
+                and warns once where "numba" cannot.
 
         Returns:
             The spikes of every group that is no input, bool ``[T, B, *shape]``.

@@ -1,6 +1,7 @@
-"""Run a graph of neurons over time: step by step in PyTorch, or by one kernel that follows spikes."""
+"""Run a graph of neurons over time: step by step in PyTorch, or by kernels that follow spikes."""
 
 import functools
+import importlib
 import warnings
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,9 @@ from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.neuron import Input, Neuron
 
 __all__ = ["simulate"]
+
+BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
+MODULES = {"numba": "bionets.layers.plastic.events", "triton": "bionets.layers.plastic.gpu"}
 
 Run = Callable[[Graph, dict[str, Tensor], Tensor | None], dict[str, Tensor]]
 
@@ -44,22 +48,23 @@ def choose(graph: Graph, backend: str, device: torch.device) -> tuple[str, Run]:
     """The name of the backend and its function.
 
     Raises:
-        ValueError: no backend has this name, or "numba" was asked for and cannot compute this network.
+        ValueError: no backend has this name, or one was asked for by name and cannot compute this network.
     """
     if backend == "reference":
         return backend, reference.run
-    if backend not in ("auto", "numba"):
-        raise ValueError(f"unknown backend {backend!r}; choose auto, reference or numba")
-    if backend == "auto" and device.type != "cpu":
-        return "reference", reference.run
-    from bionets.layers.plastic.events import run, why_not  # only here: it brings Numba
-
-    reason = why_not(graph, device)
+    if backend not in ("auto", "numba", "triton"):
+        raise ValueError(f"unknown backend {backend!r}; choose auto, reference, numba or triton")
+    chosen = backend if backend != "auto" else BACKENDS.get(device.type, "reference")
+    if chosen == "reference":
+        return chosen, reference.run
+    module = importlib.import_module(MODULES[chosen])  # only here: they bring Numba or Triton
+    reason = module.why_not(graph, device)
     if reason is None:
-        return "numba", run
-    if backend == "numba":
-        raise ValueError(f"backend 'numba' cannot compute this network: {reason}")
-    _warn_once(f"the network runs step by step on the slow reference backend: {reason}")
+        return chosen, module.run
+    if backend != "auto":
+        raise ValueError(f"backend {backend!r} cannot compute this network: {reason}")
+    if chosen == "numba":
+        _warn_once(f"the network runs step by step on the slow reference backend: {reason}")
     return "reference", reference.run
 
 

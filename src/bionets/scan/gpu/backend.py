@@ -1,7 +1,8 @@
 """The CUDA backend: one printed Triton kernel forward, one backward.
 
 Elementwise recurrences, and dense ones whose weights fit on chip, run in one kernel over all of time. Wider dense
-recurrences loop over time, with a matrix product and a kernel for each stage (`triton_loop`).
+recurrences loop over time, with a matrix product and a kernel for each stage (`loop`). Linear recurrences of few
+elements over many time steps compute many of these at once (`parallel`).
 """
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from bionets.scan.backend import Call, Gradients
 from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
 from bionets.scan.gpu.loop import loop_backward, loop_forward
+from bionets.scan.gpu.parallel import parallel_backward, parallel_forward, runs_in_parallel
 from bionets.scan.gpu.results import Results, first_products
 from bionets.scan.gpu.scan_printer import print_backward, print_forward
 from bionets.scan.gpu.table import Table
@@ -32,6 +34,9 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     histories = [torch.empty(call.stored_steps, call.batch, call.width, dtype=dtype, device=device) for _ in own]
     if runs_in_a_loop(call):
         loop_forward(call, y, final, dict(zip(own, histories, strict=True)))
+        return y, final, histories
+    if runs_in_parallel(call):
+        parallel_forward(call, y, final, dict(zip(own, histories, strict=True)))
         return y, final, histories
     table = Table(call)
     table.add_inputs(0)
@@ -62,6 +67,8 @@ def backward(
     results = Results(call, needs_x, needs_params)
     if runs_in_a_loop(call):
         loop_backward(call, states, grad_y, grad_final, results)
+    elif runs_in_parallel(call):
+        parallel_backward(call, states, grad_y, grad_final, results)
     else:
         _backward(call, states, grad_y, grad_final, results)
     return results.gradients(states[0])

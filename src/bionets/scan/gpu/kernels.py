@@ -20,7 +20,8 @@ IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidt
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
 LANES = 128  # elements of a block that one warp takes: loads are then 16 bytes wide
 FEWER_LANES = 64  # where a thread would have to hold
-MANY = 24  # numbers or more for each of its elements: with four of these its registers do not last
+MANY = 21  # numbers or more for each of its elements: with four of these its registers do not last
+COLUMNS, CHUNK_WARPS = 32, 8  # of a tile of time steps and elements: loads are then 128 bytes wide for each step
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
 
 _lock = threading.RLock()
@@ -83,6 +84,17 @@ def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> No
         block *= 2
     stages = next((stages for stages in STAGES if stages * total >= IN_FLIGHT), STAGES[-1])
     _launch(kernel, values, -(-total // block), max(1, block // lanes), wide, block, stages)
+
+
+def launch_chunks(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> None:
+    """Run a kernel that computes many time steps of a few elements at once, in `segments` of time."""
+    instances = columns_of(values["total"]) * values["segments"]
+    _launch(kernel, values, instances, CHUNK_WARPS, wide, COLUMNS, STAGES[0])
+
+
+def columns_of(total: int) -> int:
+    """The number of blocks of elements in such a kernel."""
+    return -(-total // COLUMNS)
 
 
 def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, wide: bool) -> None:

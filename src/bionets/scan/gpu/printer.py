@@ -9,13 +9,22 @@ import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bionets.scan.graph import Graph
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program
 from bionets.scan.questions import UnsupportedStepError
 
-COUNTERS = ("steps", "time", "direction", "every", "chunks")  # integers whose divisibility is of no use to a kernel
+COUNTERS = (
+    "steps",
+    "time",
+    "direction",
+    "every",
+    "chunks",
+    "segments",
+    "segment_steps",
+)  # integers whose divisibility is of no use to a kernel
 SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would get four neighbours, too many of a row
 
 
@@ -67,12 +76,16 @@ class KernelPrinter:
         self.program, self.variant, self.rows = program, variant, rows
         self.arguments: dict[str, None] = {}  # an ordered set
         self.offsets: dict[str, str] = {}  # of the strided tensors
+        self.functions: list[str] = []  # the lines of what the kernel calls
         self.lines: list[str] = []
+        self.instance = "tl.program_id(0)"
+        self.mask = "inside"  # which elements are loaded and stored
         self.depth = 1
         self.held = 0
         self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
 
-    def source(self) -> Source:
+    def source(self, words: Mapping[str, str] = MappingProxyType({})) -> Source:
+        """words: what stands for what in the lines."""
         constants = ("BLOCK", "OFFSET", "STAGES")
         head = self.tile()  # last, when all arguments are known
         plain = COUNTERS + (SIZES_OF_ROWS if self.rows else ())
@@ -83,13 +96,16 @@ class KernelPrinter:
             "from bionets.scan.gpu.math import *",
             "",
             "",
+            *self.functions,
             f"@triton.jit(do_not_specialize={list(plain)})",
             f"def kernel({', '.join([*self.arguments, *(f'{name}: tl.constexpr' for name in constants)])}):",
             *(f"    {line}" for line in head),
             *self.lines,
         ]
         shape = "(1, BLOCK)" if self.rows else "(BLOCK,)"
-        text = "\n".join(lines).replace("SHAPE", shape).replace("DTYPE", self.dtype) + "\n"
+        text = "\n".join(lines) + "\n"
+        for word, meaning in {"SHAPE": shape, "DTYPE": self.dtype, **words}.items():
+            text = text.replace(word, meaning)
         return Source(text, tuple(self.arguments), plain, self.rows, self.held)
 
     def tile(self) -> list[str]:
@@ -104,7 +120,7 @@ class KernelPrinter:
             ]
         else:
             lines = [
-                "element = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(OFFSET)",
+                f"element = ({self.instance} * BLOCK + tl.arange(0, BLOCK)).to(OFFSET)",
                 f"row = element // {width}",
                 f"column = element % {width}",
                 f"inside = element < {total}",
@@ -143,10 +159,10 @@ class KernelPrinter:
         if name in self.variant.absent:
             self.emit(f"{target} = tl.full(SHAPE, 0.0, DTYPE)")
         else:
-            self.emit(f"{target} = tl.load({self.place(name)}, mask=inside, other=0.0).to(DTYPE)")
+            self.emit(f"{target} = tl.load({self.place(name)}, mask={self.mask}, other=0.0).to(DTYPE)")
 
     def store(self, name: str, value: str) -> None:
-        self.emit(f"tl.store({self.place(name)}, ({value}).to({name}.dtype.element_ty), mask=inside)")
+        self.emit(f"tl.store({self.place(name)}, ({value}).to({name}.dtype.element_ty), mask={self.mask})")
 
     def move(self, names: Iterable[str], sign: str = "+") -> None:
         """Go on to the next time step in these tensors, or with "-" back to the one before."""

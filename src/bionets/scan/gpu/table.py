@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.gpu.kernels import Kernel, launch_elements, launch_rows
+from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, launch_rows
 from bionets.scan.gpu.printer import Variant
 
 
@@ -46,11 +46,16 @@ class Table:
         if leaf is None:
             self.absent.add(name)
             return
+        self._add(name, leaf, *leaf.stride())
+
+    def _add(self, name: str, leaf: Tensor, row: int, column: int) -> None:
+        """A tensor whose first element is that of the first row, with its strides."""
+        batch, width = self.call.batch, self.call.width
         self.values[name] = leaf
-        if not (leaf.stride() == (self.call.width, 1) or leaf.is_contiguous()):
+        if not ((row == width or batch == 1) and (column == 1 or width == 1)):
             self.strided.add(name)
-            self.values[f"{name}_row"], self.values[f"{name}_column"] = leaf.stride()
-        self.wide |= sum((size - 1) * stride for size, stride in zip(leaf.shape, leaf.stride(), strict=True)) >= 2**31
+            self.values[f"{name}_row"], self.values[f"{name}_column"] = row, column
+        self.wide |= (batch - 1) * row + (width - 1) * column >= 2**31
 
     def add_over_time(self, name: str, leaf: Tensor | None, step: int, forward: bool = False) -> None:
         """A tensor `[T, B, N]`, as it lies at a step; steps are counted in the order in which they are walked.
@@ -61,8 +66,10 @@ class Table:
             self.absent.add(name)
             return
         backwards = self.call.reverse and not forward
-        self.add(name, leaf[leaf.shape[0] - 1 - step if backwards else step])
-        self.values[f"{name}_time"] = -leaf.stride(0) if backwards else leaf.stride(0)
+        place = leaf.shape[0] - 1 - step if backwards else step
+        time, row, column = leaf.stride()
+        self._add(name, leaf[place] if place else leaf, row, column)
+        self.values[f"{name}_time"] = -time if backwards else time
 
     def add_history(self, name: str, leaf: Tensor, step: int) -> None:
         """A history: by time, or with checkpoints in the order in which they were made. It may be empty."""
@@ -77,6 +84,10 @@ class Table:
     def launch(self, kernel: Kernel) -> None:
         """Run a kernel on all elements in blocks."""
         launch_elements(kernel, self.values, self.wide)
+
+    def launch_chunks(self, kernel: Kernel) -> None:
+        """Run a kernel that computes many time steps at once."""
+        launch_chunks(kernel, self.values, self.wide)
 
     def launch_rows(self, kernel: Kernel) -> None:
         """Run a kernel on whole rows."""

@@ -1,0 +1,56 @@
+"""Which networks the Triton kernels compute."""
+
+import importlib.util
+import os
+
+import torch
+
+from bionets.layers.plastic.connection import Connection
+from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF
+from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
+from bionets.layers.plastic.linear import Linear
+from bionets.layers.plastic.neuron import Input
+from bionets.layers.plastic.pair_stdp import PairSTDP
+
+NEURONS = (Input, IF, LIF, AdaptiveLIF)
+CONNECTIONS = (Linear, OneToOne, LateralInhibition)
+
+
+def why_not(network: Graph, device: torch.device) -> str | None:
+    """The part of this network that the kernels cannot compute; None if they can compute all."""
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"it lies on {device.type}"
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton is not installed"
+    for name, neurons in network.neurons.items():
+        if type(neurons) not in NEURONS:
+            return f"{name!r} are neurons of the kind {type(neurons).__name__}"
+        if neurons.record:
+            return f"{name!r} records its history"
+    for name, connection in network.connections.items():
+        if type(connection) not in CONNECTIONS:
+            return f"{name!r} is a connection of the kind {type(connection).__name__}"
+        if connection.delay is not None:
+            return f"{name!r} has a delay"
+    dtypes = {tensor.dtype for tensor in [*network.buffers(), *network.parameters()] if tensor.is_floating_point()}
+    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
+        return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
+    return _why_not_learn(network) if network.training else None
+
+
+def _why_not_learn(network: Graph) -> str | None:
+    order = {name: number for number, name in enumerate(network.neurons)}
+    taught: set[Connection] = set()
+    for rule in network.rules:
+        if type(rule) is not PairSTDP:
+            return f"it learns by {type(rule).__name__}"
+        for changed, _ in rule:
+            if changed in taught:
+                return "a connection learns by more than one rule"
+            taught.add(changed)
+    for name, connection in network.connections.items():
+        source, target = network.paths[name]
+        if connection in taught and order[source] >= order[target]:
+            return f"{name!r} learns and is recurrent"
+    return None

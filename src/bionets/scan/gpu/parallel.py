@@ -1,0 +1,98 @@
+"""Linear recurrences on CUDA, many time steps at once: long sequences of few elements would leave a GPU idle."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from bionets.scan.backend import Call
+from bionets.scan.gpu.kernels import columns_of, find_kernel
+from bionets.scan.gpu.parallel_printer import (
+    print_parallel_backward,
+    print_parallel_forward,
+    print_summary,
+    summary_size,
+)
+from bionets.scan.gpu.printer import Source, Variant
+from bionets.scan.gpu.results import Results
+from bionets.scan.gpu.table import Table
+from bionets.scan.linear import linear_steps
+
+CHUNK = 64  # time steps that are computed at once
+INSTANCES = 256  # of a kernel, as far as time can be cut into segments of several chunks
+CHUNKS = 2  # of a segment at least
+LONG = 256  # time steps from which on it is worth it
+FEW = 1 << 15  # elements up to which it is: more of them keep a GPU busy one step after the other
+STATES = 2  # of more the linear maps take too many registers
+
+
+def runs_in_parallel(call: Call) -> bool:
+    """Whether many time steps are computed at once. The limits have not been timed."""
+    fits = call.time >= LONG and call.batch * call.width <= FEW and call.program.state <= STATES
+    return fits and linear_steps(call.program.key) is not None
+
+
+def parallel_forward(call: Call, y: list[Tensor], final: list[Tensor], histories: dict[int, Tensor]) -> None:
+    """Fill y, the final state, and the histories by number of the state."""
+    table = _table(call)
+    for i, leaf in enumerate(y):
+        table.add_over_time(f"y{i}", leaf, 0)
+    for i, leaf in enumerate(final):
+        table.values[f"final{i}"] = leaf
+    for i, leaf in histories.items():
+        table.add_history(f"history{i}", leaf, 0)
+    variant = table.variant(recompute=call.checkpoint_every > 1, histories=tuple(histories))
+    _launch(table, variant, print_parallel_forward, backward=False)
+
+
+def parallel_backward(
+    call: Call,
+    states: list[Tensor],
+    grad_y: list[Tensor | None],
+    grad_final: list[Tensor | None],
+    results: Results,
+) -> None:
+    """Fill the results. `states` holds for each state its history; with checkpoints all states are computed again."""
+    if call.checkpoint_every > 1:
+        call = replace(call, checkpoint_every=1)
+        states = [results.empty(call.time, call.batch, call.width) for _ in states]
+        y = [results.empty(call.time, call.batch, call.width) for _ in range(call.program.y)]
+        parallel_forward(call, y, [torch.empty_like(leaf) for leaf in call.state], dict(enumerate(states)))
+    table = _table(call)
+    for i, leaf in enumerate(states):
+        table.add_history(f"history{i}", leaf, 0)
+    for i, given in enumerate(grad_y):
+        table.add_over_time(f"grad_y{i}", given, 0)
+    for i, given in enumerate(grad_final):
+        table.add(f"grad_final{i}", given)
+    for i, gradient in results.x_by_number().items():
+        table.add_over_time(f"grad_x{i}", gradient, 0)
+    sums = {i: results.empty(table.values["segments"], *leaf.shape) for i, leaf in results.sums.items()}
+    table.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
+    table.values |= {f"grad_params{i}": leaf for i, leaf in sums.items()}
+    variant = table.variant(needs_x=results.needs_x, needs_params=results.needs_params)
+    _launch(table, variant, print_parallel_backward, backward=True)
+    for i, leaf in sums.items():
+        torch.sum(leaf, 0, out=results.sums[i])
+
+
+def _table(call: Call) -> Table:
+    """The arguments that all kernels share, with the segments of time: as many as keep a GPU busy."""
+    table = Table(call)
+    table.add_inputs(0)
+    wanted = max(1, min(INSTANCES // columns_of(call.batch * call.width), call.time // (CHUNKS * CHUNK)))
+    chunks = -(-call.time // (wanted * CHUNK))
+    table.values["segment_steps"] = chunks * CHUNK
+    table.values["segments"] = -(-call.time // (chunks * CHUNK))
+    return table
+
+
+def _launch(table: Table, variant: Variant, printer: Callable[..., Source], backward: bool) -> None:
+    """Summarise the segments, if there are several, and run the kernel that this printer prints."""
+    program, segments, call = table.call.program, table.values["segments"], table.call
+    size = segments * summary_size(program, backward) * call.batch * call.width if segments > 1 else 0
+    table.values["summary"] = call.x[0].new_empty(max(size, 1), dtype=program.dtype)
+    if segments > 1:
+        table.launch_chunks(find_kernel(print_summary, program, variant, CHUNK, backward))
+    table.launch_chunks(find_kernel(printer, program, variant, CHUNK))
