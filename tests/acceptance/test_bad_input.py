@@ -238,3 +238,11 @@ def test_a_folder_whose_files_are_broken_is_one_line(cli: Command, workplace: Pa
     folder.result_file.write_text('{"status": "comp')
     refused(cli("train", *SMALL), "result.json")
     refused(cli("compare", "runs=outputs"), "result.json")
+
+
+def test_a_config_that_names_a_missing_schema_is_one_line(cli: Command, workplace: Path) -> None:
+    (workplace / "configs" / "task").mkdir(parents=True)
+    (workplace / "configs" / "task" / "parity.yaml").write_text(
+        "defaults: [/schema/task/parity@_here_]\nname: parity\n"
+    )
+    refused(cli("train", "--config-dir", "configs", "task=parity"), "task/parity", "_target_")

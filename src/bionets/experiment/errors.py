@@ -92,6 +92,13 @@ def _message(error: BaseException) -> str:
         if group == "hydra/launcher":
             return f"launcher={choice} needs a package that is not installed: pip install 'bionets[launchers]'"
         return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
+    if isinstance(error, MissingConfigException) and (error.missing_cfg_file or "").startswith("schema/"):
+        _, group, name = (error.missing_cfg_file or "").split("/", 2)
+        place = str(error).partition(":")[0]
+        return (
+            f"{place}: no class of bionets has the schema {group}/{name}: the name of a schema is that of its class in "
+            "lower case with underscores; a class of your own is named by _target_ instead"
+        )
     cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         message = (str(error).splitlines() or [""])[0]

@@ -14,9 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-import bionets.layers
 import bionets.models
-import bionets.tasks
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
 from bionets.experiment.run.names import printable
@@ -24,6 +22,11 @@ from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.custom import is_file
 
+PACKAGES: dict[str, tuple[str, type]] = {
+    "layer": ("bionets.layers", nn.Module),
+    "task": ("bionets.tasks", Task),
+    "model": ("bionets.models", Model),
+}
 SECTIONS = ("model", "task", "optimizer", "schedule")
 PLAIN = ("name", "data_dir")  # keys whose value is never imported
 MODULE = re.compile(r"[^\W\d]\w*[.:]")  # as in package.module.Class, or Gymnasium's module:Name-v0
@@ -73,23 +76,21 @@ def registered(section: str, path: str) -> bool:
     if section == "layer" and module == "torch.nn":
         found = getattr(nn, name, None)
         return isinstance(found, type) and issubclass(found, nn.Module)
-    if section == "layer":
-        return f"{module}.".startswith("bionets.layers.") and _is_layer(module, name)
-    package: Any = bionets.tasks if section == "task" else bionets.models
-    found = getattr(package, name, None)
-    if found is None or module not in (package.__name__, getattr(found, "__module__", None)):
+    if section in PACKAGES:
+        package, base = PACKAGES[section]
+        return f"{module}.".startswith(f"{package}.") and _is_subclass(module, name, base)
+    found = getattr(bionets.models, name, None)
+    if found is None or module not in ("bionets.models", getattr(found, "__module__", None)):
         return False
-    if section in ("optimizer", "schedule"):
-        return isinstance(found, FunctionType) or (isinstance(found, type) and issubclass(found, torch.optim.Optimizer))
-    return isinstance(found, type) and issubclass(found, Task if section == "task" else Model)
+    return isinstance(found, FunctionType) or (isinstance(found, type) and issubclass(found, torch.optim.Optimizer))
 
 
-def _is_layer(module: str, name: str) -> bool:
+def _is_subclass(module: str, name: str, base: type) -> bool:
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        return True  # nothing is there to be called: the model says so
-    return isinstance(found, type) and issubclass(found, nn.Module)
+    except (ImportError, AttributeError, ValueError):
+        return base is nn.Module  # nothing is there to be called: the model says so
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def is_trusted(path: str, trust: Sequence[str]) -> bool:

@@ -1,9 +1,11 @@
-"""The schemas of models, tasks, optimizers and schedules, each derived from its constructor. What the packages
-`bionets.models`, `bionets.tasks`, `torch.optim` and `torch.optim.lr_scheduler` export needs no entry here.
+"""The schemas of models, tasks, optimizers and schedules, each derived from its constructor. The classes in the modules
+of `bionets.models` and `bionets.tasks`, and those of `torch.optim` and `torch.optim.lr_scheduler`, need no entry here.
 """
 
 import inspect
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -28,16 +30,19 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def exported(package: ModuleType, base: type) -> dict[str, type]:
-    """The classes that a package exports and derives no further, by their names."""
-    found = [each for _, each in inspect.getmembers(package, inspect.isclass) if issubclass(each, base)]
-    return {each.__name__: each for each in found if not any(each in other.__mro__[1:] for other in found)}
+def leaf_classes(package: ModuleType, base: type) -> dict[str, type]:
+    """The public subclasses of ``base`` in the modules of a package that have no subclass there, by their names."""
+    modules = [import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)]
+    members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
+    found = {each.__name__: each for each in members if issubclass(each, base) and not each.__name__.startswith("_")}
+    derived = {each for kind in found.values() for each in kind.__mro__[1:]}
+    return {name: found[name] for name in sorted(found) if found[name] not in derived}
 
 
 def model_schemas() -> dict[str, type]:
     schemas = {
         snake_case(name.removesuffix("Model")): schema_of(model, FILLED_IN, name=(str, MISSING))
-        for name, model in exported(models, models.Model).items()
+        for name, model in leaf_classes(models, models.Model).items()
     }
     recurrent = schema_of(models.RecurrentModel, (*FILLED_IN, *INITIALISATION), name=(str, MISSING))
     initialised = schema_of(models.RecurrentModel, FILLED_IN, name=(str, MISSING), initialisation=(str, MISSING))
@@ -49,7 +54,7 @@ def model_schemas() -> dict[str, type]:
 
 
 def task_schemas() -> dict[str, type]:
-    schemas = {snake_case(name): task_schema(task) for name, task in exported(tasks, tasks.Task).items()}
+    schemas = {snake_case(name): task_schema(task) for name, task in leaf_classes(tasks, tasks.Task).items()}
     for family, names in (
         ("images", (*IMAGE_FILES, "smnist", "psmnist", "scifar10")),
         ("event_recordings", ("n_mnist", "n_caltech101", "n_cars")),
