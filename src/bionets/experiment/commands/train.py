@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from bionets.analysis.figures import draw_run
+from bionets.analysis.style import styled
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.errors import Pruned, UserError, one_line
@@ -25,7 +26,7 @@ from bionets.experiment.run.build import (
     prepare_data,
     refuse_processes,
 )
-from bionets.experiment.run.callbacks import NonFiniteLoss, Record
+from bionets.experiment.run.callbacks import Figures, NonFiniteLoss, Record
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
@@ -112,8 +113,12 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     series, name = read_metrics(folder.metrics_file), config["model"]["name"]
-                    draw_run(folder.figures, figure_title(config), series, result["tests"], name)
-                    model.eval().draw(folder.figures, figure_title(config), first_test_batch(model, task))
+                    title, x = figure_title(config), first_test_batch(model, task)
+                    draw_run(folder.figures, title, series, result["tests"], name)
+                    model.eval().draw(folder.figures, title, x)
+                    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                        if isinstance(callback, Figures):
+                            styled(callback.draw)(folder.figures, title, model, x)
                 for mirror in mirrors:
                     mirror.write_result(result, folder)
                 folder.write_result(result)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Extent, append, keep_epochs_before, require_beginning
-from bionets.models.model import share_of_step
+from bionets.models.model import Model, share_of_step
 
 CHECK_EVERY = 50  # steps; a check on every step would make the CPU wait for the GPU
 
@@ -233,3 +233,18 @@ class RememberStop(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         self.stopped = trainer.should_stop
+
+
+class Figures(Callback):
+    """Figures of your own at the end of a run: a subclass, named in ``callbacks.extra``, implements `draw`."""
+
+    def draw(self, directory: Path, title: str, model: Model, x: Tensor) -> None:
+        """Write png files of the trained model, or of how it works on x, the first test batch.
+
+        Args:
+            directory: the run's folder for figures.
+            title: of the run.
+            model: the trained model in evaluation mode.
+            x: where the model is, shaped as the task's spec says.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement draw")

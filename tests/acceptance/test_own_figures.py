@@ -1,0 +1,33 @@
+"""A figure of the user's own, from a file beside the command."""
+
+from pathlib import Path
+
+from tests.acceptance.conftest import SMALL, Command, the_run
+
+FILE = """
+from bionets.analysis.style import new_figure, save
+from bionets.experiment.run.callbacks import Figures
+
+
+class Weights(Figures):
+    def draw(self, directory, title, model, x):
+        assert not model.training and x.shape[2] == model.spec.input_size
+        figure = new_figure()
+        figure.add_subplot().hist(model.readout.weight.detach().flatten().numpy())
+        save(figure, directory / "weights.png", title)
+
+
+"""
+OWN = "+callbacks.extra.own._target_=my_own_figures."
+
+
+def test_it_lies_beside_the_others_and_only_where_figures_are_drawn(cli: Command, workplace: Path) -> None:
+    (workplace / "my_own_figures.py").write_text(FILE)
+    outcome = cli("train", *SMALL, "trainer.max_epochs=1", OWN + "Weights", "callbacks.figures=true")
+    assert outcome.code == 0 and "weights.png" in outcome.out, outcome.error
+    folder = the_run(workplace / "outputs")
+    assert {"loss.png", "weights.png", "weights.svg"} <= {file.name for file in folder.figures.iterdir()}
+    quiet = ("trainer.max_epochs=1", "name=quiet", "callbacks.figures=false")
+    assert cli("train", *SMALL, *quiet, OWN + "Weights").code == 0
+    (quiet_folder,) = workplace.rglob("quiet-*")
+    assert not list(quiet_folder.rglob("weights.*"))
