@@ -115,6 +115,7 @@ def tasks() -> list[str]:
     data = Path(os.environ.get("BIONETS_DATA", "data"))
     names = {path.name for path in data.iterdir()} if data.is_dir() else set()
     needed = {"mnist", "fashion_mnist", "kmnist", "qmnist", "n_mnist", "n_caltech101", "n_cars"}
+    needed |= {"cifar10", "cifar100", "scifar10", "usps"}
     return [task for task in GROUPS["task"] if task not in needed | {"multi_image"} or task in names]
 
 
@@ -141,6 +142,8 @@ def train_words(random: Random) -> list[str]:
         model = "gru"
     keys = keys_of(model, task)
     chosen = {"model": model, "task": task} | {key: str(value) for key, value in SMALL.items() if key in keys}
+    if model == "stack":
+        chosen["model.layers"] = "[{layer: BRC, size: 4}, {layer: LIB, size: 4}]"
     for group in random.sample(sorted(GROUPS), random.randint(0, 2)):
         if group not in chosen and group != "experiment":
             chosen[group] = random.choice(GROUPS[group])

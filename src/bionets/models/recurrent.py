@@ -25,7 +25,9 @@ class RecurrentModel(SequenceModel):
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
         layer_arguments: whatever else the layer's constructor takes.
         decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
-        readout, loss_every_step, optimizer: see `SequenceModel`.
+        readout: ``last`` or ``mean``: answer after the last step, or by the mean over the predictions of all steps.
+        loss_every_step: whether training minimises the mean over the losses of all steps' predictions.
+        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.

@@ -42,7 +42,8 @@ class CustomData(Task):
 
     Args:
         data: a file (`.pt`, `.safetensors`, `.npz`, `.csv`), a folder with a folder of images for each class, or the
-            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`).
+            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`). On the command line also a
+            folder of event recordings (`CustomEvents`), or the import path of a `Task`.
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
         target_weights: of the loss of each of several targets; None: all 1.
@@ -56,7 +57,7 @@ class CustomData(Task):
         val_share, test_share: shares of the samples.
         split_seed: another number makes another random split.
         class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
-        arguments: of the constructor of a data set by import path.
+        arguments: of the constructor of a data set or task by import path, or of `CustomEvents`.
         batch_size, epochs, stop_below, seed: as in `Task`.
 
     Raises:
