@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.gpu.sass import Instruction, MachineCode, innermost_loops
 from benchmarks.gpu_static import DEVICES, kinds, main, occupancy, reports
+from bionets.layers import spiking
 
 pytest.importorskip("triton", reason="kernels are compiled by Triton")
 pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
@@ -21,8 +22,10 @@ def test_no_kernel_spills(kind: str) -> None:
     found = list(reports(kind))
     assert {report.pass_ for report in found} == {"forward", "backward"}
     assert {report.architecture for report in found} == set(DEVICES)
+    wide = kind in {each.name for each in spiking.KINDS}  # so many elements that threads need not share a load
     for report in found:
         assert report.spills == 0, report
+        assert not wide or min(report.load_bytes + report.store_bytes) >= 8, report
 
 
 def test_a_large_layer_moves_16_bytes_at_once_and_loads_ahead(tmp_path: Path) -> None:
