@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bionets.layers import SpatialLayer, spatial_cost, spatial_layers
 from bionets.models import SpatialConvModel, SpatialLinearModel
@@ -51,14 +51,11 @@ def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(
     assert third.weight.grad is not None
 
 
-def test_both_costs_are_logged_apart_and_not_weighted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_costs_are_recorded_apart_and_not_weighted() -> None:
     model = build(SpatialLinearModel, proximity=5.0, transport=5.0)
-    logged: dict[str, Tensor] = {}
-    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
-    model.validation_meters = {"validation": SimpleNamespace(compute=lambda: {"loss": torch.tensor(1.0)})}
-    model.on_validation_epoch_end()
-    assert logged.keys() == {"val/loss", "val/proximity", "val/transport"} and logged["val/loss"] == 1
-    assert logged["val/proximity"] + logged["val/transport"] == spatial_cost(model, 1, 1)
+    recorded = model.validation_metrics(torch.rand(8, 2, 7, 7))
+    assert recorded.keys() == {"proximity", "transport"}
+    assert recorded["proximity"] + recorded["transport"] == spatial_cost(model, 1, 1)
 
 
 @pytest.mark.parametrize("kind", SMALL)

@@ -112,14 +112,19 @@ class Model(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.validation_meters = self._meters(["validation"])
+        self.own_values: dict[str, Tensor] = {}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         counts = counts_here(self.trainer.val_dataloaders, batch_index)
         self._measure(self.validation_meters["validation"], batch, counts)
+        if batch_index == 0:
+            self.own_values = self.validation_metrics(batch[0])
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
         self.log_dict(values, sync_dist=False, logger=False)  # `Record` hands them to the loggers
+        own = {f"val/{name}": value for name, value in self.own_values.items()}
+        self.log_dict(own, sync_dist=True, logger=False)  # of the batch that each process has
 
     def on_validation_end(self) -> None:
         look_at_plateaus(self.trainer)
@@ -149,6 +154,12 @@ class Model(LightningModule):
 
     def test_metrics(self, x: Tensor) -> dict[str, float]:
         """Headline numbers beside those of the task, measured on x, the first test batch; here none."""
+        return {}
+
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and
+        recorded as ``val/<name>``; here none.
+        """
         return {}
 
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:

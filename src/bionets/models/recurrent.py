@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from bionets.layers.recurrent.bistable_layer import BistableLayer
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
 from bionets.models.layer_arguments import build_layer, import_layer
@@ -72,6 +74,19 @@ class RecurrentModel(SequenceModel):
     def core(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)
         return output
+
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
+        sequences; with several layers also ``bistable_share_layer_1``, ...
+        """
+        if not isinstance(self.recurrent, BistableLayer):
+            return {}
+        *_, gates = self.recurrent(x, return_gates=True)
+        of_layers = torch.stack([(each.a > 1).float().mean() for each in gates]).view(self.recurrent.num_layers, -1)
+        values = {"bistable_share": of_layers.mean()}
+        if len(of_layers) > 1:
+            values |= {f"bistable_share_layer_{k}": share.mean() for k, share in enumerate(of_layers, 1)}
+        return values
 
     def recurrent_layer(self) -> nn.Module:
         return self.recurrent

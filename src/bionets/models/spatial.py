@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
@@ -75,11 +74,9 @@ class SpatialModel(Model):
         """``positions.npz``: where the neurons of each spatial layer are."""
         return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
 
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        with torch.no_grad():
-            costs = self.costs()
-        self.log_dict({f"val/{name}": value for name, value in costs._asdict().items()}, sync_dist=False, logger=False)
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """``proximity`` and ``transport``, the costs, not weighted."""
+        return self.costs()._asdict()
 
 
 class SpatialLinearModel(SpatialModel):

@@ -98,6 +98,7 @@ class StackedModels(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.meters = [make_meters(task).to(self.device) for task in self.tasks]
+        self.own_values: list[dict[str, Tensor]] = [{} for _ in self.tasks]
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
         axis = self._template[0].spec.batch_dims[0]
@@ -105,9 +106,20 @@ class StackedModels(LightningModule):
             self.meters, self.tasks, self(_inputs(batches)), batches, strict=True
         ):
             measure(meters, task, prediction, target, samples=x.shape[axis])
+        if batch_index == 0:
+            self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
+
+    def model(self, number: int) -> Model:
+        """The model of one seed, in evaluation mode; the next call changes its weights."""
+        template = self._template[0].to(self.device).eval()
+        template.load_state_dict({name: value[number] for name, value in self.state_dict().items()})
+        return template
 
     def on_validation_epoch_end(self) -> None:
-        self.values = [{f"val/{name}": value for name, value in meters.compute().items()} for meters in self.meters]
+        self.values = [
+            {f"val/{name}": value for name, value in {**meters.compute(), **own}.items()}
+            for meters, own in zip(self.meters, self.own_values, strict=True)
+        ]
         monitor = self.tasks[0].monitor  # the mean is for the progress bar
         self.log(monitor, torch.stack([values[monitor].float() for values in self.values]).mean())
 
