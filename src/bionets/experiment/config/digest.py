@@ -32,6 +32,7 @@ LATER: dict[str, dict[str, Any]] = {
         "tick_inputs": None,
     },
     "task": {
+        "loss_over": "all",
         "arguments": {},
         "bin_ms": None,
         "channels": 2,
