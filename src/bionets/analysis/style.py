@@ -80,6 +80,7 @@ LOOKS = {
     "reward_modulated": Look(ORANGE, "dotted"),
     "spatial_linear": Look(BLUE, "dashdot"),
     "spatial_conv": Look(SKY, "dashdot"),
+    "spatial_recurrent": Look(GREY, "dashdot"),
 }
 
 NAMES = {
@@ -105,6 +106,7 @@ NAMES = {
     "reward_modulated": "reward-modulated STDP",
     "spatial_linear": "spatial MLP",
     "spatial_conv": "spatial CNN",
+    "spatial_recurrent": "spatial RNN",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "kmnist": "KMNIST",

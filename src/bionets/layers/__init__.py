@@ -20,6 +20,7 @@ from bionets.layers.spatial.spatial_layers import (
     SpatialLinear,
     spatial_layers,
 )
+from bionets.layers.spatial.spatial_recurrent import SpatialRecurrent, wiring_cost
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,
@@ -61,6 +62,7 @@ __all__ = [
     "SpatialConv3d",
     "SpatialLayer",
     "SpatialLinear",
+    "SpatialRecurrent",
     "StatefulModule",
     "StatefulRecurrent",
     "StigmergicMemory",
@@ -78,4 +80,5 @@ __all__ = [
     "spatial_layers",
     "transport_cost",
     "unroll",
+    "wiring_cost",
 ]

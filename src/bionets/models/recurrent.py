@@ -69,7 +69,7 @@ class RecurrentModel(SequenceModel):
         self.readout = make_readout(hidden_size * (2 if bidirectional else 1), decoder, spec.output_size)
 
     def single_step(self, x: Tensor) -> RecurrentStep:
-        return RecurrentStep(self.recurrent, self.readout)
+        return RecurrentStep(self.recurrent_layer(), self.readout)
 
     def core(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)
@@ -79,10 +79,11 @@ class RecurrentModel(SequenceModel):
         """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
         sequences; with several layers also ``bistable_share_layer_1``, ...
         """
-        if not isinstance(self.recurrent, BistableLayer):
+        layer = self.recurrent_layer()
+        if not isinstance(layer, BistableLayer):
             return {}
-        *_, gates = self.recurrent(x, return_gates=True)
-        of_layers = torch.stack([(each.a > 1).float().mean() for each in gates]).view(self.recurrent.num_layers, -1)
+        *_, gates = layer(x, return_gates=True)
+        of_layers = torch.stack([(each.a > 1).float().mean() for each in gates]).view(layer.num_layers, -1)
         values = {"bistable_share": of_layers.mean()}
         if len(of_layers) > 1:
             values |= {f"bistable_share_layer_{k}": share.mean() for k, share in enumerate(of_layers, 1)}
