@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bionets.layers import BRC
+from bionets.layers import BRC, warm_up
 from bionets.models import Model, RecurrentModel
 from bionets.tasks import TaskSpec
 
@@ -70,3 +70,22 @@ def test_a_cell_that_is_bistable_throughout_has_the_share_one_and_other_cells_re
     x = torch.zeros(7, 4, 2)
     assert model(LAST, initialisation="bistable").validation_metrics(x)["bistable_share"] == 1
     assert RecurrentModel(LAST, "torch.nn.GRU", 5).validation_metrics(x) == {}
+
+
+@pytest.mark.parametrize("layer", ["torch.nn.GRU", "bionets.layers.NBRC"])
+def test_the_warm_up_is_that_of_the_function_and_starts_from_the_default(layer: str) -> None:
+    batches = [torch.randn(7, 4, 2)]
+    torch.manual_seed(0)
+    warm = RecurrentModel(LAST, layer, 5, initialisation="warmup")
+    torch.manual_seed(0)
+    plain = RecurrentModel(LAST, layer, 5)
+    plain.before_training(batches, seed=3)
+    assert all(map(torch.equal, warm.state_dict().values(), plain.state_dict().values()))
+    warm.before_training(batches, seed=3)
+    warm_up(plain.recurrent, batches, generator=torch.Generator().manual_seed(3))
+    assert all(map(torch.equal, warm.state_dict().values(), plain.state_dict().values()))
+
+
+def test_a_warm_up_in_two_directions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.initialisation=warmup"):
+        model(LAST, initialisation="warmup", bidirectional=True)

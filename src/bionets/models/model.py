@@ -1,5 +1,6 @@
 """The base class of all models: training, validation and test steps against the interface of a task."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -100,6 +101,18 @@ class Model(LightningModule):
         """The prediction at every step, ``[T, B, output_size]``, where the task asks for one ``[B, output_size]``."""
         raise NotImplementedError(f"{type(self).__name__} has no prediction at every step")
 
+    def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
+        """Change the initial weights by what batches of training inputs show; called once, before the first step. Here
+        they stay as they are. Everything random must be a function of the seed.
+        """
+
+    def on_train_start(self) -> None:
+        if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
+            self.before_training(training_inputs(self.task), self.task.seed)
+            if self.trainer.world_size > 1:  # each process has seen batches of its own
+                for parameter in self.parameters():
+                    parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
         if not self.loss_every_step:
@@ -177,6 +190,11 @@ class Model(LightningModule):
         prediction = self(x)
         if counts:
             measure(meters, self.task, prediction, target, samples=x.shape[self.spec.batch_dims[0]])
+
+
+def training_inputs(task: Any) -> Iterator[Tensor]:
+    """The inputs of the batches of the first epoch, in the order of training."""
+    return (x for x, _ in task.train_batches(0))
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:

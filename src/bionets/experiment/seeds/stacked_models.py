@@ -10,7 +10,7 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.model import make_meters, measure, weighted_loss
+from bionets.models.model import make_meters, measure, training_inputs, weighted_loss
 from bionets.models.optimization import (
     configure_optimizers,
     has_one_group,
@@ -95,6 +95,14 @@ class StackedModels(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
+
+    def on_train_start(self) -> None:
+        if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
+            for number, task in enumerate(self.tasks):
+                model = self.model(number)
+                model.before_training((x.to(self.device) for x in training_inputs(task)), task.seed)
+                for stacked, value in zip(self.stacked, dict(model.named_parameters()).values(), strict=True):
+                    stacked.data[number] = value.detach()
 
     def on_validation_epoch_start(self) -> None:
         self.meters = [make_meters(task).to(self.device) for task in self.tasks]
