@@ -129,6 +129,8 @@ LABELS = {
     "train/loss": "training loss",
     "test/nanojoules": "energy per sample (nJ)",
     "test/spikes_per_step": "spikes per neuron and time step",
+    "val/bistable_share": "share of bistable units (a > 1)",
+    "val/connection_length": "mean length of a connection",
 }
 SETS = {"train": "training", "val": "validation", "test": "test"}
 METRICS = {"mse": "mean squared error", "return": "return (total reward)", "bit_accuracy": "accuracy of single bits"}
@@ -281,6 +283,9 @@ def name_of(word: str) -> str:
 
 def label_of(key: str) -> str:
     """The axis label of a logged value: ``val/loss`` is the validation loss, ``test/nanojoules`` energy in nJ."""
+    key, _, layer = key.partition("_layer_")
+    if layer:
+        return f"{label_of(key)}, layer {layer}"
     if key in LABELS:
         return LABELS[key]
     place, _, metric = key.rpartition("/")
