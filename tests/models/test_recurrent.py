@@ -89,3 +89,8 @@ def test_the_warm_up_is_that_of_the_function_and_starts_from_the_default(layer: 
 def test_a_warm_up_in_two_directions_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.initialisation=warmup"):
         model(LAST, initialisation="warmup", bidirectional=True)
+
+
+def test_an_initialisation_that_a_layer_of_torch_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.initialisation=orthogonal: torch.nn.GRU"):
+        RecurrentModel(LAST, "torch.nn.GRU", 5, initialisation="orthogonal")

@@ -1,5 +1,6 @@
 """Spatial models: shapes, what is minimised and what is logged, and what is refused."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +60,21 @@ def test_both_costs_are_recorded_apart_and_not_weighted() -> None:
 
 
 @pytest.mark.parametrize("kind", SMALL)
+def test_positions_may_have_a_learning_rate_of_their_own(kind: type[SpatialModel]) -> None:
+    model = build(kind, positions_lr=4.0, optimizer=partial(torch.optim.SGD, lr=0.1))
+    positions, plain = [layer.positions for layer in spatial_layers(model)], build(kind)
+    before = [each.detach().clone() for each in model.parameters()]
+    optimizer = model.configure_optimizers()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        step = 0.4 if any(parameter is each for each in positions) else 0.1
+        torch.testing.assert_close(parameter.detach(), old - step)
+    assert set(plain.lr_factors().values()) == {1.0}
+
+
+@pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -66,6 +82,7 @@ def test_both_costs_are_recorded_apart_and_not_weighted() -> None:
         ({"norm": "l3"}, "model.norm=l3"),
         ({"proximity": -1.0}, "model.proximity"),
         ({"transport": -1.0}, "model.transport"),
+        ({"positions_lr": -1.0}, "model.positions_lr"),
         ({"activation": "Relu"}, "model.activation=Relu"),
         ({"activation": "MultiheadAttention"}, "model.activation=MultiheadAttention"),
         ({"dim": 0}, "model.dim"),

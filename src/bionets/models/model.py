@@ -84,12 +84,18 @@ class Model(LightningModule):
             f"{type(self).__name__} does not work step by step: export the whole sequence, single_step=False"
         )
 
+    def lr_factors(self) -> dict[str, float]:
+        """By the name of a parameter, its learning rate as a multiple of the optimizer's, where it is not 1."""
+        return {}
+
     @property
     def task(self) -> Any:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
-        return configure_optimizers(self, self.optimizer, self.schedule, one_group=self.one_group)
+        return configure_optimizers(
+            self, self.optimizer, self.schedule, one_group=self.one_group, lr_factors=self.lr_factors()
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with one group of parameters where training began so; see `has_one_group`."""

@@ -62,6 +62,11 @@ class RecurrentModel(SequenceModel):
         self.warms_up = initialisation == WARMUP
         if self.warms_up and bidirectional:
             raise ValueError(f"model.initialisation={WARMUP} needs one direction: leave out model.bidirectional")
+        if initialisation is not None and not self.warms_up and issubclass(import_layer(layer), nn.RNNBase):
+            raise ValueError(
+                f"model.initialisation={initialisation}: {layer} has one initialisation of its own; "
+                f"leave it out, or say model.initialisation={WARMUP}"
+            )
         if initialisation is not None and not self.warms_up:
             arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
         arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}

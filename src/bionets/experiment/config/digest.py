@@ -11,7 +11,7 @@ ENDING = ("patience", "extra")  # callbacks that change the result
 # Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves
 # the digest as it was, so that a run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
-    "model": {"initialisation": None},
+    "model": {"initialisation": None, "positions_lr": 1.0},
     "optimizer": {
         "amsgrad": False,
         "capturable": False,
