@@ -43,7 +43,7 @@ EXPERIMENTS = {
     "spatial_split": 6,
     "spatial_weights": 6,
     "spatial_clusters": 4,
-    "bistability": 1,
+    "bistability": 5,
     "initialisations": 5,
 }
 ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid
