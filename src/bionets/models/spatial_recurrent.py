@@ -1,6 +1,6 @@
 """Recurrent networks whose units have positions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ class SpatialRecurrentModel(RecurrentModel):
         initialisation: str | None = None,
         chrono_steps: int | None = None,
         layer_arguments: Mapping[str, Any] | None = None,
+        decoder: Sequence[int] = (),
+        readout: str = "last",
+        loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         for name, weight in (("wiring", wiring), ("proximity", proximity)):
@@ -67,6 +70,9 @@ class SpatialRecurrentModel(RecurrentModel):
             initialisation,
             chrono_steps,
             layer_arguments,
+            decoder,
+            readout,
+            loss_every_step,
             optimizer,
         )
         try:

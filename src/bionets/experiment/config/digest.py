@@ -11,7 +11,6 @@ ENDING = ("patience", "extra")  # callbacks that change the result
 # Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves
 # the digest as it was, so that a run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
-    "model": {"initialisation": None, "positions_lr": 1.0},
     "optimizer": {
         "amsgrad": False,
         "capturable": False,
@@ -27,17 +26,19 @@ LATER: dict[str, dict[str, Any]] = {
         "decoder": [],
         "dilation": 1,
         "groups": 1,
+        "initialisation": None,
         "loss_every_step": False,
+        "positions_lr": 1.0,
         "readout": "last",
         "readout_layers": 1,
         "tick_inputs": None,
     },
     "task": {
-        "loss_over": "all",
         "arguments": {},
         "bin_ms": None,
         "channels": 2,
         "colour": None,
+        "loss_over": "all",
         "patch": 4,
         "size": None,
         "split_seed": 0,
