@@ -42,6 +42,9 @@ EXPERIMENTS = {
     "stigmergic_mnist_best": 1,
     "spatial_split": 6,
     "spatial_weights": 6,
+    "spatial_clusters": 4,
+    "bistability": 5,
+    "initialisations": 5,
 }
 ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid
 STUDIES = {file.stem for file in (ROOT / "configs" / "study").glob("*.yaml")}

@@ -70,6 +70,20 @@ def test_seeds_together_are_seeds_alone(cli: Command, workplace: Path) -> None:
     assert_same_runs(workplace / "together", workplace / "alone")
 
 
+def test_each_seed_is_warmed_up_as_if_alone(cli: Command, workplace: Path) -> None:
+    words = [
+        "model=brc",
+        "model.initialisation=warmup",
+        "model.hidden_size=6",
+        "task=copy_first_input",
+        "task.length=3",
+    ]
+    words += ["task.train_size=40", "task.val_size=10", "task.test_size=10", "trainer.max_epochs=1", *QUIET]
+    assert cli("train", *words, "seeds=2", "paths.output_dir=together").code == 0
+    assert cli("train", "-m", *words, "seed=0,1", "paths.output_dir=alone").code == 0
+    assert_same_runs(workplace / "together", workplace / "alone")
+
+
 def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path) -> None:
     words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
     words += ["task.train_size=400", "task.val_size=100", "task.test_size=50", "task.stop_below=0.9", *QUIET]

@@ -109,3 +109,7 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
 def test_an_unknown_style_is_refused() -> None:
     with pytest.raises(ValueError, match="style=purple is unknown: choose paper, slides, dark"), use_style("purple"):
         pass
+
+
+def test_a_value_of_one_layer_is_named_after_it() -> None:
+    assert label_of("val/bistable_share_layer_2") == f"{label_of('val/bistable_share')}, layer 2"

@@ -183,7 +183,9 @@ def test_the_pictures(tmp_path: Path) -> None:
     moves = {f"layer_{i}": np.random.default_rng(0).normal(size=(3, len(each), 2)) for i, each in enumerate(OWNERS)}
     film = draw_animation(tmp_path / "new" / "film.gif", {"epoch": np.arange(3), **moves}, masks, names, "title")
     assert film.read_bytes().startswith(b"GIF89a")
-    bars = {each: {"greedy": (0.5, 0.1)} for each in ("retention", "other, through its outputs", "silhouette")}
+    bars = {
+        each: {"greedy": (0.5, 0.1)} for each in ("retention", "other, through its outputs", "silhouette", "purity")
+    }
     pictures = [
         draw_positions(tmp_path / "positions.png", net, masks, names, "title"),
         draw_activations(tmp_path / "activations.png", net, activations, names, "title"),

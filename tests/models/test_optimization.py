@@ -52,6 +52,21 @@ def test_one_group_without_weight_decay_or_in_a_run_that_began_so(weight_decay: 
     assert len(configure_optimizers(module, factory, None, one_group=True).param_groups) == 1
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_parameter_may_have_a_learning_rate_of_its_own(weight_decay: float) -> None:
+    module = Net()
+    factors = {"net.2.positions": 3.0, "net.0.weight": 1.0}
+    factory = partial(torch.optim.AdamW, lr=0.1, weight_decay=weight_decay)
+    optimizer = configure_optimizers(module, factory, None, lr_factors=factors)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    found = {names[id(each)]: group for group in optimizer.param_groups for each in group["params"]}
+    assert found.keys() == set(names.values())
+    spared = names_without_decay(module)
+    for name, group in found.items():
+        assert group["lr"] == pytest.approx(0.3 if name == "net.2.positions" else 0.1)
+        assert group["weight_decay"] == (0.0 if name in spared else weight_decay)
+
+
 def test_a_schedule_says_after_what_it_changes_the_learning_rate() -> None:
     module: Any = Net()
     module._trainer = SimpleNamespace(estimated_stepping_batches=7)

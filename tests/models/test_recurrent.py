@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bionets.layers import BRC
+from bionets.layers import BRC, warm_up
 from bionets.models import Model, RecurrentModel
 from bionets.tasks import TaskSpec
 
@@ -46,3 +46,51 @@ def test_a_task_that_does_not_fit_is_refused() -> None:
 def test_a_model_without_an_optimizer_cannot_be_trained() -> None:
     with pytest.raises(ValueError, match="optimizer"):
         model(LAST).configure_optimizers()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_share_of_bistable_units_is_recorded_for_bistable_cells(bidirectional: bool) -> None:
+    x = torch.randn(7, 4, 2)
+    nbrc = RecurrentModel(LAST, "bionets.layers.NBRC", 6, num_layers=2, bidirectional=bidirectional)
+    recorded = nbrc.validation_metrics(x)
+    *_, gates = nbrc.recurrent(x, return_gates=True)
+    directions = 1 + bidirectional
+    first, second = (torch.cat([each.a for each in gates[k * directions : (k + 1) * directions]]) for k in (0, 1))
+    expected = {
+        "bistable_share": torch.cat([first, second]),
+        "bistable_share_layer_1": first,
+        "bistable_share_layer_2": second,
+    }
+    assert recorded.keys() == expected.keys()
+    for name, a in expected.items():
+        assert recorded[name].item() == pytest.approx(int((a > 1).sum()) / a.numel())
+
+
+def test_a_cell_that_is_bistable_throughout_has_the_share_one_and_other_cells_record_none() -> None:
+    x = torch.zeros(7, 4, 2)
+    assert model(LAST, initialisation="bistable").validation_metrics(x)["bistable_share"] == 1
+    assert RecurrentModel(LAST, "torch.nn.GRU", 5).validation_metrics(x) == {}
+
+
+@pytest.mark.parametrize("layer", ["torch.nn.GRU", "bionets.layers.NBRC"])
+def test_the_warm_up_is_that_of_the_function_and_starts_from_the_default(layer: str) -> None:
+    batches = [torch.randn(7, 4, 2)]
+    torch.manual_seed(0)
+    warm = RecurrentModel(LAST, layer, 5, initialisation="warmup")
+    torch.manual_seed(0)
+    plain = RecurrentModel(LAST, layer, 5)
+    plain.before_training(batches, seed=3)
+    assert all(map(torch.equal, warm.state_dict().values(), plain.state_dict().values()))
+    warm.before_training(batches, seed=3)
+    warm_up(plain.recurrent, batches, generator=torch.Generator().manual_seed(3))
+    assert all(map(torch.equal, warm.state_dict().values(), plain.state_dict().values()))
+
+
+def test_a_warm_up_in_two_directions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.initialisation=warmup"):
+        model(LAST, initialisation="warmup", bidirectional=True)
+
+
+def test_an_initialisation_that_a_layer_of_torch_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.initialisation=orthogonal: torch.nn.GRU"):
+        RecurrentModel(LAST, "torch.nn.GRU", 5, initialisation="orthogonal")

@@ -1,10 +1,11 @@
 """Spatial models: shapes, what is minimised and what is logged, and what is refused."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bionets.layers import SpatialLayer, spatial_cost, spatial_layers
 from bionets.models import SpatialConvModel, SpatialLinearModel
@@ -51,14 +52,26 @@ def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(
     assert third.weight.grad is not None
 
 
-def test_both_costs_are_logged_apart_and_not_weighted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_costs_are_recorded_apart_and_not_weighted() -> None:
     model = build(SpatialLinearModel, proximity=5.0, transport=5.0)
-    logged: dict[str, Tensor] = {}
-    monkeypatch.setattr(model, "log_dict", lambda values, **_: logged.update(values))
-    model.validation_meters = {"validation": SimpleNamespace(compute=lambda: {"loss": torch.tensor(1.0)})}
-    model.on_validation_epoch_end()
-    assert logged.keys() == {"val/loss", "val/proximity", "val/transport"} and logged["val/loss"] == 1
-    assert logged["val/proximity"] + logged["val/transport"] == spatial_cost(model, 1, 1)
+    recorded = model.validation_metrics(torch.rand(8, 2, 7, 7))
+    assert recorded.keys() == {"proximity", "transport"}
+    assert recorded["proximity"] + recorded["transport"] == spatial_cost(model, 1, 1)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_positions_may_have_a_learning_rate_of_their_own(kind: type[SpatialModel]) -> None:
+    model = build(kind, positions_lr=4.0, optimizer=partial(torch.optim.SGD, lr=0.1))
+    positions, plain = [layer.positions for layer in spatial_layers(model)], build(kind)
+    before = [each.detach().clone() for each in model.parameters()]
+    optimizer = model.configure_optimizers()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        step = 0.4 if any(parameter is each for each in positions) else 0.1
+        torch.testing.assert_close(parameter.detach(), old - step)
+    assert set(plain.lr_factors().values()) == {1.0}
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -69,6 +82,7 @@ def test_both_costs_are_logged_apart_and_not_weighted(monkeypatch: pytest.Monkey
         ({"norm": "l3"}, "model.norm=l3"),
         ({"proximity": -1.0}, "model.proximity"),
         ({"transport": -1.0}, "model.transport"),
+        ({"positions_lr": -1.0}, "model.positions_lr"),
         ({"activation": "Relu"}, "model.activation=Relu"),
         ({"activation": "MultiheadAttention"}, "model.activation=MultiheadAttention"),
         ({"dim": 0}, "model.dim"),

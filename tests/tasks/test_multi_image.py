@@ -51,6 +51,26 @@ def test_what_is_shown(data_dir: Path, presentation: str) -> None:
         assert torch.equal(target, labels.unsqueeze(1).expand(8, 2)) and len(batches) == 3
 
 
+def test_the_loss_over_the_shown_task_is_that_of_its_units_alone(data_dir: Path) -> None:
+    task = make(data_dir, presentation="sequential", loss_over="shown", batch_size=80)
+    x, target = next(iter(task.train_batches(0)))
+    assert {row.argmax().item() for row in target} == {0, 1}  # images of both tasks
+    prediction = torch.randn(len(x), 20, requires_grad=True)
+    expected, right = [], 0
+    for scores, label in zip(prediction, target, strict=True):
+        shown = int(label.argmax())
+        own = scores[shown::2]  # unit u belongs to task u mod 2
+        expected.append(torch.logsumexp(own, 0) - own[label[shown]])
+        right += int(own.argmax() == label[shown])
+    loss = task.loss(prediction, target)
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
+    (gradient,) = torch.autograd.grad(loss, prediction)
+    assert all(not row[1 - int(label.argmax()) :: 2].any() for row, label in zip(gradient, target, strict=True))
+    metrics = task.metrics()
+    metrics.update(prediction.detach(), target)
+    assert metrics.compute()["accuracy"] == pytest.approx(right / len(x))
+
+
 @pytest.mark.parametrize("presentation", PRESENTATIONS)
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_task_can_be_shown_alone(data_dir: Path, presentation: str, which: int) -> None:
@@ -161,6 +181,8 @@ def test_task_after_task_shows_one_for_its_epochs_and_then_the_next(data_dir: Pa
         ({"presentation": "together"}, "task.presentation=together"),
         ({"sampling": "rare"}, "task.sampling=rare"),
         ({"sampling": "task", "presentation": "mix"}, "task.sampling=task.*sequential"),
+        ({"loss_over": "shown", "presentation": "mix"}, "task.presentation=mix.*task.loss_over=shown"),
+        ({"loss_over": "own"}, "task.loss_over=own"),
         ({"labels": 1}, "task.labels"),
         ({"epochs_per_task": 0}, "task.epochs_per_task"),
         ({"train_size": 0}, "task.train_size"),

@@ -17,6 +17,7 @@ ROWS = {
     "retention": "accuracy kept\non the own task",
     "other, through its outputs": "accuracy left\non the other task",
     "silhouette": "silhouette of positions\nby task",
+    "purity": "nearest neurons\nof the same task",
 }
 GOALS = {"retention": 0.95, "other, through its outputs": 0.2}
 
@@ -29,7 +30,7 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
         stem: of the files, written as png and svg.
         panels: presentation -> group of runs -> bars.
     """
-    figure = new_figure(max(PAGE / 2, 2.4 * len(panels) + 0.6), 6.0)
+    figure = new_figure(max(PAGE / 2, 2.4 * len(panels) + 0.6), 7.6)
     grid = figure.subplots(len(ROWS), len(panels), squeeze=False, sharey="row")
     colours = {label: look.colour for label, look in looks(label for g in panels.values() for label in g).items()}
     for column, (presentation, groups) in enumerate(panels.items()):

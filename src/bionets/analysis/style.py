@@ -80,6 +80,7 @@ LOOKS = {
     "reward_modulated": Look(ORANGE, "dotted"),
     "spatial_linear": Look(BLUE, "dashdot"),
     "spatial_conv": Look(SKY, "dashdot"),
+    "spatial_recurrent": Look(GREY, "dashdot"),
 }
 
 NAMES = {
@@ -105,6 +106,7 @@ NAMES = {
     "reward_modulated": "reward-modulated STDP",
     "spatial_linear": "spatial MLP",
     "spatial_conv": "spatial CNN",
+    "spatial_recurrent": "spatial RNN",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "kmnist": "KMNIST",
@@ -127,6 +129,8 @@ LABELS = {
     "train/loss": "training loss",
     "test/nanojoules": "energy per sample (nJ)",
     "test/spikes_per_step": "spikes per neuron and time step",
+    "val/bistable_share": "share of bistable units (a > 1)",
+    "val/connection_length": "mean length of a connection",
 }
 SETS = {"train": "training", "val": "validation", "test": "test"}
 METRICS = {"mse": "mean squared error", "return": "return (total reward)", "bit_accuracy": "accuracy of single bits"}
@@ -279,6 +283,9 @@ def name_of(word: str) -> str:
 
 def label_of(key: str) -> str:
     """The axis label of a logged value: ``val/loss`` is the validation loss, ``test/nanojoules`` energy in nJ."""
+    key, _, layer = key.partition("_layer_")
+    if layer:
+        return f"{label_of(key)}, layer {layer}"
     if key in LABELS:
         return LABELS[key]
     place, _, metric = key.rpartition("/")

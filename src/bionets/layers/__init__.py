@@ -10,6 +10,7 @@ from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnI
 from bionets.layers.recurrent.peephole_lstm import PeepholeLSTM, PeepholeLSTMCell
 from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
 from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
+from bionets.layers.recurrent.warm_up import variability_amongst_attractors, warm_up
 from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.spatial.spatial_layers import (
@@ -20,6 +21,7 @@ from bionets.layers.spatial.spatial_layers import (
     SpatialLinear,
     spatial_layers,
 )
+from bionets.layers.spatial.spatial_recurrent import SpatialRecurrent, wiring_cost
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,
@@ -61,6 +63,7 @@ __all__ = [
     "SpatialConv3d",
     "SpatialLayer",
     "SpatialLinear",
+    "SpatialRecurrent",
     "StatefulModule",
     "StatefulRecurrent",
     "StigmergicMemory",
@@ -78,4 +81,7 @@ __all__ = [
     "spatial_layers",
     "transport_cost",
     "unroll",
+    "variability_amongst_attractors",
+    "warm_up",
+    "wiring_cost",
 ]

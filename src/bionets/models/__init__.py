@@ -9,6 +9,7 @@ from bionets.models.reward_modulated import RewardModulatedModel
 from bionets.models.schedule import cosine_schedule
 from bionets.models.sequence import SequenceModel
 from bionets.models.spatial import SpatialConvModel, SpatialLinearModel, SpatialModel
+from bionets.models.spatial_recurrent import SpatialRecurrentModel
 from bionets.models.spiking import SpikingModel
 from bionets.models.spiking_conv import SpikingConvModel
 from bionets.models.spiking_recurrent import SpikingRecurrentModel
@@ -29,6 +30,7 @@ __all__ = [
     "SpatialConvModel",
     "SpatialLinearModel",
     "SpatialModel",
+    "SpatialRecurrentModel",
     "SpikingConvModel",
     "SpikingModel",
     "SpikingRecurrentModel",

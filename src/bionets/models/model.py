@@ -1,5 +1,6 @@
 """The base class of all models: training, validation and test steps against the interface of a task."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,12 +84,18 @@ class Model(LightningModule):
             f"{type(self).__name__} does not work step by step: export the whole sequence, single_step=False"
         )
 
+    def lr_factors(self) -> dict[str, float]:
+        """By the name of a parameter, its learning rate as a multiple of the optimizer's, where it is not 1."""
+        return {}
+
     @property
     def task(self) -> Any:
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
-        return configure_optimizers(self, self.optimizer, self.schedule, one_group=self.one_group)
+        return configure_optimizers(
+            self, self.optimizer, self.schedule, one_group=self.one_group, lr_factors=self.lr_factors()
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with one group of parameters where training began so; see `has_one_group`."""
@@ -99,6 +106,18 @@ class Model(LightningModule):
     def step_predictions(self, x: Tensor) -> Tensor:
         """The prediction at every step, ``[T, B, output_size]``, where the task asks for one ``[B, output_size]``."""
         raise NotImplementedError(f"{type(self).__name__} has no prediction at every step")
+
+    def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
+        """Change the initial weights by what batches of training inputs show; called once, before the first step. Here
+        they stay as they are. Everything random must be a function of the seed.
+        """
+
+    def on_train_start(self) -> None:
+        if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
+            self.before_training(training_inputs(self.task), self.task.seed)
+            if self.trainer.world_size > 1:  # each process has seen batches of its own
+                for parameter in self.parameters():
+                    parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
@@ -112,14 +131,19 @@ class Model(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.validation_meters = self._meters(["validation"])
+        self.own_values: dict[str, Tensor] = {}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         counts = counts_here(self.trainer.val_dataloaders, batch_index)
         self._measure(self.validation_meters["validation"], batch, counts)
+        if batch_index == 0:
+            self.own_values = self.validation_metrics(batch[0])
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
         self.log_dict(values, sync_dist=False, logger=False)  # `Record` hands them to the loggers
+        own = {f"val/{name}": value for name, value in self.own_values.items()}
+        self.log_dict(own, sync_dist=True, logger=False)  # of the batch that each process has
 
     def on_validation_end(self) -> None:
         look_at_plateaus(self.trainer)
@@ -151,6 +175,12 @@ class Model(LightningModule):
         """Headline numbers beside those of the task, measured on x, the first test batch; here none."""
         return {}
 
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and
+        recorded as ``val/<name>``; here none.
+        """
+        return {}
+
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
         """Tensors to be recorded before training and after every epoch, by the name of their file in the run's folder
         and their name in it; here none.
@@ -166,6 +196,11 @@ class Model(LightningModule):
         prediction = self(x)
         if counts:
             measure(meters, self.task, prediction, target, samples=x.shape[self.spec.batch_dims[0]])
+
+
+def training_inputs(task: Any) -> Iterator[Tensor]:
+    """The inputs of the batches of the first epoch, in the order of training."""
+    return (x for x, _ in task.train_batches(0))
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:

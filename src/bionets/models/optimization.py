@@ -39,6 +39,7 @@ def configure_optimizers(
     parameters: Mapping[str, nn.Parameter] | None = None,
     without_decay: Iterable[str] | None = None,
     one_group: bool = False,
+    lr_factors: Mapping[str, float] | None = None,
 ) -> Any:
     """The optimizer of a module and its schedule, as Lightning asks for them.
 
@@ -52,26 +53,32 @@ def configure_optimizers(
         parameters: those to be trained, by their names; None for all of the module's.
         without_decay: names of those without weight decay; None for `names_without_decay` of the module.
         one_group: whether the weight decay applies to all parameters.
+        lr_factors: by the name of a parameter, its learning rate as a multiple of the optimizer's; None for 1.
     """
     if optimizer is None:
         raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
     named = dict(module.named_parameters()) if parameters is None else dict(parameters)
     chosen = optimizer(named.values())
-    if chosen.defaults.get("weight_decay") and not one_group:
-        spared = set(names_without_decay(module) if without_decay is None else without_decay)
-        groups: list[dict[str, Any]] = [
-            {"params": [each for name, each in named.items() if name not in spared]},
-            {"params": [each for name, each in named.items() if name in spared], "weight_decay": 0.0},
-        ]
-        chosen = optimizer([group for group in groups if group["params"]])
+    decays = bool(chosen.defaults.get("weight_decay")) and not one_group
+    factors = {name: factor for name, factor in (lr_factors or {}).items() if factor != 1}
+    if decays or factors:
+        spared = set(names_without_decay(module) if without_decay is None else without_decay) if decays else set()
+        groups: dict[tuple[bool, float], dict[str, Any]] = {}
+        for name, parameter in named.items():
+            key = (name in spared, factors.get(name, 1.0))
+            settings = ({"weight_decay": 0.0} if key[0] else {}) | (
+                {"lr": chosen.defaults["lr"] * key[1]} if key[1] != 1 else {}
+            )
+            groups.setdefault(key, {"params": [], **settings})["params"].append(parameter)
+        chosen = optimizer([groups[key] for key in sorted(groups)])
     if schedule is None:
         return chosen
     scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
-    settings: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
+    scheduling: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
     if getattr(schedule, "monitor", None) is not None:
         # Lightning would look at the value after the epoch's checkpoint was written: `look_at_plateaus` does it before.
-        settings |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
-    return {"optimizer": chosen, "lr_scheduler": settings}
+        scheduling |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
+    return {"optimizer": chosen, "lr_scheduler": scheduling}
 
 
 def look_at_plateaus(trainer: Trainer) -> None:

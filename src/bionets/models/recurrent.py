@@ -1,16 +1,21 @@
 """Recurrent networks: layers with the interface of ``nn.GRU``, read out by a linear layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from bionets.layers.recurrent.bistable_layer import BistableLayer
+from bionets.layers.recurrent.warm_up import warm_up
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
 from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import OptimizerFactory
 from bionets.models.sequence import SequenceModel, make_readout
 from bionets.tasks.spec import TaskSpec
+
+WARMUP = "warmup"
 
 
 class RecurrentModel(SequenceModel):
@@ -21,7 +26,8 @@ class RecurrentModel(SequenceModel):
         layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``;
             of ``num_layers``, ``dropout`` and ``bidirectional`` it need only take those that are used.
         hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
-        initialisation: the layer's initialisation by name; None leaves the layer's own default.
+        initialisation: the layer's initialisation by name; None leaves the layer's own default. ``warmup`` starts from
+            that and, with any layer, trains it for many stable states before the first step, see `warm_up`.
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
         layer_arguments: whatever else the layer's constructor takes.
         decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
@@ -55,7 +61,15 @@ class RecurrentModel(SequenceModel):
         for key in ("batch_first", "proj_size"):
             if key in arguments:
                 raise ValueError(f"model.layer_arguments.{key} would change the shapes that the model counts on")
-        if initialisation is not None:
+        self.warms_up = initialisation == WARMUP
+        if self.warms_up and bidirectional:
+            raise ValueError(f"model.initialisation={WARMUP} needs one direction: leave out model.bidirectional")
+        if initialisation is not None and not self.warms_up and issubclass(import_layer(layer), nn.RNNBase):
+            raise ValueError(
+                f"model.initialisation={initialisation}: {layer} has one initialisation of its own; "
+                f"leave it out, or say model.initialisation={WARMUP}"
+            )
+        if initialisation is not None and not self.warms_up:
             arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
         arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}
         self.recurrent = build_layer(
@@ -68,12 +82,30 @@ class RecurrentModel(SequenceModel):
         )
         self.readout = make_readout(hidden_size * (2 if bidirectional else 1), decoder, spec.output_size)
 
+    def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
+        if self.warms_up:
+            warm_up(self.recurrent_layer(), batches, generator=torch.Generator().manual_seed(seed))
+
     def single_step(self, x: Tensor) -> RecurrentStep:
-        return RecurrentStep(self.recurrent, self.readout)
+        return RecurrentStep(self.recurrent_layer(), self.readout)
 
     def core(self, x: Tensor) -> Tensor:
         output, _ = self.recurrent(x)
         return output
+
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
+        sequences; with several layers also ``bistable_share_layer_1``, ...
+        """
+        layer = self.recurrent_layer()
+        if not isinstance(layer, BistableLayer):
+            return {}
+        *_, gates = layer(x, return_gates=True)
+        of_layers = torch.stack([(each.a > 1).float().mean() for each in gates]).view(layer.num_layers, -1)
+        values = {"bistable_share": of_layers.mean()}
+        if len(of_layers) > 1:
+            values |= {f"bistable_share_layer_{k}": share.mean() for k, share in enumerate(of_layers, 1)}
+        return values
 
     def recurrent_layer(self) -> nn.Module:
         return self.recurrent

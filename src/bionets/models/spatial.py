@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
@@ -26,6 +25,7 @@ class SpatialModel(Model):
         where: which of its spatial layers carry the costs, counted from 0; None for all.
         proximity, transport: the weights of the two costs; 0 for none.
         norm: of the connections' weights, ``l1`` or ``l2``.
+        positions_lr: learning rate of the positions, as a multiple of the optimizer's.
         optimizer: called with the parameters, gives the optimizer.
 
     Raises:
@@ -42,12 +42,13 @@ class SpatialModel(Model):
         proximity: float = 0.0,
         transport: float = 0.0,
         norm: Norm = "l2",
+        positions_lr: float = 1.0,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
         if norm not in POWERS:
             raise ValueError(f"model.norm={norm} is unknown: choose {' or '.join(POWERS)}")
-        for name, weight in (("proximity", proximity), ("transport", transport)):
+        for name, weight in (("proximity", proximity), ("transport", transport), ("positions_lr", positions_lr)):
             if weight < 0:
                 raise ValueError(f"model.{name} must not be negative, got {weight}")
         try:
@@ -55,7 +56,7 @@ class SpatialModel(Model):
         except ValueError as error:
             raise ValueError(f"model.{error}") from error
         self.network = network
-        self.proximity, self.transport, self.norm = proximity, transport, norm
+        self.proximity, self.transport, self.norm, self.positions_lr = proximity, transport, norm, positions_lr
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
@@ -71,15 +72,17 @@ class SpatialModel(Model):
         costs = self.costs()
         return loss + self.proximity * costs.proximity + self.transport * costs.transport
 
+    def lr_factors(self) -> dict[str, float]:
+        named = self.named_parameters()
+        return {name: self.positions_lr for name, _ in named if name.endswith(".positions")}
+
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
         """``positions.npz``: where the neurons of each spatial layer are."""
         return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
 
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        with torch.no_grad():
-            costs = self.costs()
-        self.log_dict({f"val/{name}": value for name, value in costs._asdict().items()}, sync_dist=False, logger=False)
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """``proximity`` and ``transport``, the costs, not weighted."""
+        return self.costs()._asdict()
 
 
 class SpatialLinearModel(SpatialModel):
@@ -102,6 +105,7 @@ class SpatialLinearModel(SpatialModel):
         transport: float = 0.0,
         norm: Norm = "l2",
         dim: int = 2,
+        positions_lr: float = 1.0,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         require_positive(hidden_sizes=hidden_sizes, dim=dim)
@@ -109,7 +113,7 @@ class SpatialLinearModel(SpatialModel):
         for size_in, size_out in pairwise([spec.input_size, *hidden_sizes]):
             layers += [SpatialLinear(size_in, size_out, dim=dim), make_activation(activation)]
         network = nn.Sequential(*layers, SpatialLinear(hidden_sizes[-1], spec.output_size, dim=dim))
-        super().__init__(spec, network, where, proximity, transport, norm, optimizer)
+        super().__init__(spec, network, where, proximity, transport, norm, positions_lr, optimizer)
 
 
 class SpatialConvModel(SpatialModel):
@@ -138,6 +142,7 @@ class SpatialConvModel(SpatialModel):
         transport: float = 0.0,
         norm: Norm = "l2",
         dim: int = 2,
+        positions_lr: float = 1.0,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         require_positive(channels=channels, dim=dim, dilation=dilation, groups=groups)
@@ -164,7 +169,7 @@ class SpatialConvModel(SpatialModel):
             height, width = (height + 1) // 2, (width + 1) // 2
         scores = SpatialLinear(channels[-1] * height * width, spec.output_size, dim=dim)
         network = nn.Sequential(*layers, nn.Flatten(), scores)
-        super().__init__(spec, network, where, proximity, transport, norm, optimizer)
+        super().__init__(spec, network, where, proximity, transport, norm, positions_lr, optimizer)
 
 
 def make_activation(name: str) -> nn.Module:

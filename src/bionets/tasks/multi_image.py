@@ -21,6 +21,7 @@ from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
 SIDE = 28
 Presentation = Literal["sequential", "concatenate", "mix"]
 Sampling = Literal["random", "task"]
+LossOver = Literal["all", "shown"]
 
 
 class MultiImage(Task):
@@ -42,8 +43,9 @@ class MultiImage(Task):
     With ``sampling=task`` an epoch shows one task alone: ``epochs_per_task`` epochs of the first, then as many of the
     next, and again from the first after the last. None for one round in all ``epochs``, as continual learning has it.
 
-    The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; that of the others is
-    the mean over tasks of the cross-entropy over each task's units.
+    The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; with
+    ``loss_over=shown`` it is that over the units of the shown task, as in the original. The loss of the others is the
+    mean over tasks of the cross-entropy over each task's units.
 
     Args:
         datasets: the data sets, each a task.
@@ -56,6 +58,8 @@ class MultiImage(Task):
         batch_size: images of each task in a batch.
         epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the data.
+        loss_over: with presentation=sequential, the units among which the right one is to be told: ``all``, or those of
+            the ``shown`` task. ``accuracy`` is over the same.
 
     Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
     """
@@ -77,23 +81,33 @@ class MultiImage(Task):
         batch_size: int = 256,
         epochs: int = 50,
         seed: int = 0,
+        loss_over: LossOver = "all",
     ) -> None:
         for name in datasets:
             if name not in IMAGE_FILES:
                 raise ValueError(f"task.datasets names {name}, which is unknown: choose {', '.join(IMAGE_FILES)}")
         if not datasets or len(set(datasets)) < len(datasets):
             raise ValueError(f"task.datasets must name some data sets, each once, got {list(datasets)}")
-        for key, value, kind in (("presentation", presentation, Presentation), ("sampling", sampling, Sampling)):
+        for key, value, kind in (
+            ("presentation", presentation, Presentation),
+            ("loss_over", loss_over, LossOver),
+            ("sampling", sampling, Sampling),
+        ):
             if value not in get_args(kind):
                 raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(get_args(kind))}")
         if sampling == "task" and presentation != "sequential":
             raise ValueError("task.sampling=task shows one task at a time: choose task.presentation=sequential")
+        if loss_over == "shown" and presentation != "sequential":
+            raise ValueError(
+                f"task.presentation={presentation} shows all tasks at once: leave out task.loss_over=shown"
+            )
         require_at_least(2, labels=labels)
         require_at_least(1, train_size=train_size, epochs=epochs)
         tasks = len(datasets)
         self.epochs_per_task = -(-epochs // tasks) if epochs_per_task is None else epochs_per_task
         require_at_least(1, epochs_per_task=self.epochs_per_task)
         self.shown_one_by_one = presentation == "sequential"
+        self.units_compete = self.shown_one_by_one and loss_over == "all"
         super().__init__(
             train_size=train_size * tasks if self.shown_one_by_one and sampling == "random" else train_size,
             val_size=val_size,
@@ -170,17 +184,17 @@ class MultiImage(Task):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy, a mean over the batch, and over tasks where all are shown at once."""
-        if not self.shown_one_by_one:
-            return functional.cross_entropy(by_task(prediction, len(self.datasets)), target)
-        return functional.cross_entropy(prediction, unit_of(target))
+        if self.units_compete:
+            return functional.cross_entropy(prediction, unit_of(target))
+        return functional.cross_entropy(by_task(prediction, len(self.datasets)), target, ignore_index=NOT_SHOWN)
 
     def metrics(self) -> MetricCollection:
         """``accuracy_<data set>``, each task's share of images whose label has the highest score among the task's own
-        units; ``accuracy``, of ``sequential`` the share of images whose unit has the highest score of all, of the
-        others the mean over tasks.
+        units; ``accuracy``, of ``sequential`` with loss_over=all the share of images whose unit has the highest score
+        of all, else the mean over tasks.
         """
         own = {f"accuracy_{name}": TaskAccuracy(task) for task, name in enumerate(self.datasets)}
-        overall = UnitAccuracy() if self.shown_one_by_one else TaskAccuracy()
+        overall = UnitAccuracy() if self.units_compete else TaskAccuracy()
         # Groups would take two tasks for one whose first batches happen to have equally many right.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
 

@@ -10,7 +10,7 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.model import make_meters, measure, weighted_loss
+from bionets.models.model import make_meters, measure, training_inputs, weighted_loss
 from bionets.models.optimization import (
     configure_optimizers,
     has_one_group,
@@ -96,8 +96,17 @@ class StackedModels(LightningModule):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
 
+    def on_train_start(self) -> None:
+        if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
+            for number, task in enumerate(self.tasks):
+                model = self.model(number)
+                model.before_training((x.to(self.device) for x in training_inputs(task)), task.seed)
+                for stacked, value in zip(self.stacked, dict(model.named_parameters()).values(), strict=True):
+                    stacked.data[number] = value.detach()
+
     def on_validation_epoch_start(self) -> None:
         self.meters = [make_meters(task).to(self.device) for task in self.tasks]
+        self.own_values: list[dict[str, Tensor]] = [{} for _ in self.tasks]
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
         axis = self._template[0].spec.batch_dims[0]
@@ -105,9 +114,20 @@ class StackedModels(LightningModule):
             self.meters, self.tasks, self(_inputs(batches)), batches, strict=True
         ):
             measure(meters, task, prediction, target, samples=x.shape[axis])
+        if batch_index == 0:
+            self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
+
+    def model(self, number: int) -> Model:
+        """The model of one seed, in evaluation mode; the next call changes its weights."""
+        template = self._template[0].to(self.device).eval()
+        template.load_state_dict({name: value[number] for name, value in self.state_dict().items()})
+        return template
 
     def on_validation_epoch_end(self) -> None:
-        self.values = [{f"val/{name}": value for name, value in meters.compute().items()} for meters in self.meters]
+        self.values = [
+            {f"val/{name}": value for name, value in {**meters.compute(), **own}.items()}
+            for meters, own in zip(self.meters, self.own_values, strict=True)
+        ]
         monitor = self.tasks[0].monitor  # the mean is for the progress bar
         self.log(monitor, torch.stack([values[monitor].float() for values in self.values]).mean())
 

@@ -78,13 +78,16 @@ def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score
     console.print(run.title, highlight=False, markup=False)
     reached = ", ".join(f"{name} {value:.4f}" for name, value in zip(run.names, run.accuracies, strict=True))
     console.print(f"accuracy of the whole network: {reached}", highlight=False)
-    table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), "silhouette")
+    where = ("silhouette", "purity (by chance)")
+    table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), *where)
     for method, each in scores.items():
         table.add_section()
+        clusters = run.clusters(method)
+        places = [f"{clusters.silhouette.value:.3f}", f"{clusters.purity.value:.3f} ({clusters.purity.chance:.3f})"]
         for i, name in enumerate(run.names):
             row = [score for score in each if score.subnetwork == name]
             cells = [cell_of(score) for score in row]
-            table.add_row(method if i == 0 else "", name, *cells, f"{run.cluster_score(method):.3f}" if i == 0 else "")
+            table.add_row(method if i == 0 else "", name, *cells, *(places if i == 0 else ["", ""]))
     console.print(table)
 
 

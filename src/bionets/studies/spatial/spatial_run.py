@@ -12,6 +12,7 @@ from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_score import Score, accuracies, cluster_score, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
+from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import family
@@ -123,6 +124,10 @@ class SpatialRun:
     def cluster_score(self, method: str = "greedy") -> float:
         """The silhouette of the positions by task, from -1 to 1; see `bionets.analysis.split_score`."""
         return cluster_score(self.network, self.split(method))
+
+    def clusters(self, method: str = "greedy") -> TaskClusters:
+        """Silhouette and neighbourhood purity of the positions by task, against chance; see `task_clusters`."""
+        return task_clusters(self.network, self.split(method), seed=self.seed)
 
     def write_activations(self) -> list[Path]:
         """``activations-<reduction>.npz``: ``layer_<i>`` ``[tasks, neurons]``, and the names of the ``tasks``."""

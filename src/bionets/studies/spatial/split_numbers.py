@@ -50,7 +50,10 @@ def measure(run: SpatialRun, methods: Sequence[str]) -> Numbers:
         numbers[method, RETENTION] = fmean(each.retention for each in own)
         numbers[method, "other"] = fmean(each.accuracy for each in others)
         numbers[method, READ] = fmean(each.through_outputs for each in others)
-        numbers[method, "silhouette"] = run.cluster_score(method)
+        for name, measured in run.clusters(method)._asdict().items():
+            numbers[method, name] = measured.value
+            numbers[method, f"{name} by chance"] = measured.chance
+            numbers[method, f"{name} p"] = measured.p
     return numbers
 
 

@@ -19,6 +19,7 @@ from bionets.studies.spatial.split_choice import Choice, choose
 from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure, summarise
 
 PRESENTATION = "task.presentation"
+PLACES = ("silhouette", "purity", "purity by chance")
 
 
 def study(
@@ -79,7 +80,7 @@ def wide(rows: Sequence[Row], names: Sequence[str], header: Sequence[str]) -> tu
     """A header and a line for each group and method: mean ± standard error."""
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
     whole = [f"{ACCURACY} {name}" for name in names]
-    split = [*(f"{RETENTION} {name}" for name in names), "other", READ, "silhouette"]
+    split = [*(f"{RETENTION} {name}" for name in names), "other", READ, *PLACES]
     keys = list(dict.fromkeys((row.group, row.method, row.n) for row in rows if row.method))
     lines = [
         [
@@ -104,7 +105,7 @@ def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], set
     the files.
     """
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
-    quantities = (RETENTION, READ, "silhouette")
+    quantities = (RETENTION, READ, *PLACES)
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
         reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
         label = label_of(group.setting, settings)
@@ -143,7 +144,7 @@ def bars(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, dict[str, Ba
     """presentation -> setting -> quantity -> method -> (mean, standard error), for the figure."""
     drawn: dict[str, dict[str, Bars]] = {}
     for row in rows:
-        if row.method and row.quantity in (RETENTION, READ, "silhouette"):
+        if row.method and row.quantity in (RETENTION, READ, "silhouette", "purity"):
             label = label_of(row.group.setting, settings)
             panel = drawn.setdefault(row.group.presentation, {}).setdefault(label, {})
             panel.setdefault(row.quantity, {})[row.method] = (row.mean, row.error or 0.0)

@@ -20,7 +20,6 @@ from bionets.tasks.augmentation import augment
 from bionets.tasks.image_files import IMAGE_FILES
 
 FILLED_IN = ("spec", "optimizer")  # arguments of a model that its run gives it
-INITIALISATION = ("initialisation", "chrono_steps")  # arguments that torch's own recurrent layers do not have
 EVERY_STEP = ("OneCycleLR", "CyclicLR")  # schedules whose numbers are training steps; those of the others are epochs
 NOT_FOR_DENSE = ("Optimizer", "SparseAdam")
 TAKE_OBJECTS = ("_LRScheduler", "LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
@@ -44,7 +43,7 @@ def model_schemas() -> dict[str, type]:
         snake_case(name.removesuffix("Model")): schema_of(model, FILLED_IN, name=(str, MISSING))
         for name, model in leaf_classes(models, models.Model).items()
     }
-    recurrent = schema_of(models.RecurrentModel, (*FILLED_IN, *INITIALISATION), name=(str, MISSING))
+    recurrent = schema_of(models.RecurrentModel, (*FILLED_IN, "chrono_steps"), name=(str, MISSING))
     initialised = schema_of(models.RecurrentModel, FILLED_IN, name=(str, MISSING), initialisation=(str, MISSING))
     for name in ("recurrent", "gru", "lstm", "rnn"):
         schemas[name] = recurrent

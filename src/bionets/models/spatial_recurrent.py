@@ -1,0 +1,108 @@
+"""Recurrent networks whose units have positions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from bionets.layers import SpatialRecurrent
+from bionets.models.checks import require_positive
+from bionets.models.model import OptimizerFactory
+from bionets.models.recurrent import RecurrentModel
+from bionets.tasks.spec import TaskSpec
+
+
+class SpatialRecurrentModel(RecurrentModel):
+    """A `RecurrentModel` whose units have positions, and whose recurrent connections cost something by their length.
+
+    The loss of training is task loss + wiring · wiring cost + proximity · proximity cost, see `SpatialRecurrent`.
+    ``val/loss`` is the task's alone; the costs, not weighted, are recorded as ``val/wiring`` and ``val/proximity``, and
+    the mean length of a connection, weighted by its strength, as ``val/connection_length``.
+
+    Args:
+        wiring: the weight of the wiring cost.
+        proximity: the weight of the proximity cost, which only learnt positions need.
+        learn_positions: False for units on a regular grid.
+        dim: in how many dimensions the units lie.
+        others: see `RecurrentModel`.
+
+    Raises:
+        ValueError: those of `RecurrentModel`; a negative weight; learnt positions with wiring but without proximity.
+
+    Source: Achterberg, Akarca, Strouse, Duncan and Astle, Nature Machine Intelligence 2023 (seRNN).
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        layer: str = "torch.nn.RNN",
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        wiring: float = 1e-3,
+        proximity: float = 0.0,
+        learn_positions: bool = False,
+        dim: int = 3,
+        initialisation: str | None = None,
+        chrono_steps: int | None = None,
+        layer_arguments: Mapping[str, Any] | None = None,
+        decoder: Sequence[int] = (),
+        readout: str = "last",
+        loss_every_step: bool = False,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
+        for name, weight in (("wiring", wiring), ("proximity", proximity)):
+            if weight < 0:
+                raise ValueError(f"model.{name} must not be negative, got {weight}")
+        require_positive(dim=dim)
+        if learn_positions and wiring and not proximity:
+            raise ValueError(
+                "model.learn_positions=true draws all units to one place: give model.proximity a weight, such as 1.0"
+            )
+        super().__init__(
+            spec,
+            layer,
+            hidden_size,
+            num_layers,
+            dropout,
+            bidirectional,
+            initialisation,
+            chrono_steps,
+            layer_arguments,
+            decoder,
+            readout,
+            loss_every_step,
+            optimizer,
+        )
+        try:
+            self.recurrent = SpatialRecurrent(self.recurrent, dim, learn_positions)
+        except ValueError as error:
+            raise ValueError(f"model.layer={layer}: {error}") from error
+        self.wiring, self.proximity, self.learn_positions = wiring, proximity, learn_positions
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        loss = super().training_step(batch, batch_index)
+        if self.wiring:
+            loss = loss + self.wiring * self.recurrent.wiring_cost()
+        if self.proximity:
+            loss = loss + self.proximity * self.recurrent.proximity_cost()
+        return loss
+
+    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+        """``wiring`` and ``proximity``, the costs, and ``connection_length``; and those of `RecurrentModel`."""
+        return {
+            **super().validation_metrics(x),
+            "wiring": self.recurrent.wiring_cost(),
+            "proximity": self.recurrent.proximity_cost(),
+            "connection_length": self.recurrent.mean_connection_length(),
+        }
+
+    def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
+        """``positions.npz``, where positions are learnt: those of the units of each layer."""
+        if not self.learn_positions:
+            return {}
+        return {"positions": {f"layer_{i}": each for i, each in enumerate(self.recurrent.positions)}}
+
+    def recurrent_layer(self) -> nn.Module:
+        return self.recurrent.layer

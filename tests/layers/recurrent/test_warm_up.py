@@ -1,0 +1,85 @@
+"""The warm-up gives a layer many reachable stable states; the VAA counts them."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bionets.layers import BRC, NBRC, variability_amongst_attractors, warm_up
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def inputs(batch_first: bool = False) -> list[Tensor]:
+    random = generator()
+    batches = [torch.randn(12, 24, 2, generator=random) for _ in range(3)]
+    return [x.transpose(0, 1) for x in batches] if batch_first else batches
+
+
+def reachable(layer: nn.Module) -> float:
+    """The VAA of the states that sequences reach, after 2,000 steps of one constant input; a mean over three inputs."""
+    with torch.no_grad():
+        _, h = layer(torch.randn(12, 24, 2, generator=generator()))
+        ends = [layer(torch.full((2000, 24, 2), value), h)[1].transpose(0, 1).flatten(1) for value in (-0.5, 0.0, 0.5)]
+    return sum(variability_amongst_attractors(each).item() for each in ends) / 3
+
+
+def test_the_vaa_counts_different_states() -> None:
+    states = torch.tensor([[0.0, 1.0], [0.0, 1.00001], [5.0, 1.0], [0.0, -1.0]])
+    assert variability_amongst_attractors(states) == 3 / 4
+    assert variability_amongst_attractors(states, tolerance=1e-6) == 1
+    assert variability_amongst_attractors(states, tolerance=3.0) == pytest.approx((3 * 1 / 3 + 1) / 4)
+
+
+def test_the_differentiable_vaa_is_its_definition_and_has_a_gradient() -> None:
+    states = torch.randn(5, 3, dtype=torch.float64, generator=generator(), requires_grad=True)
+    total = 0.0
+    for i in range(5):
+        distances = [(states[i].tanh() - states[j].tanh()).norm().item() for j in range(5)]
+        total += 1 / sum(min(1.0, 0.1 / d) if d else 1.0 for d in distances)
+    found = variability_amongst_attractors(states, 0.1, differentiable=True)
+    assert found.item() == pytest.approx(total / 5)
+    assert torch.autograd.gradcheck(lambda s: variability_amongst_attractors(s, 0.1, differentiable=True), states)
+
+
+def test_equal_states_have_a_finite_gradient() -> None:
+    states = torch.zeros(4, 3, requires_grad=True)
+    variability_amongst_attractors(states, differentiable=True).backward()
+    assert states.grad is not None and bool(states.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, pytest.param(nn.GRU, marks=pytest.mark.slow)])
+def test_a_layer_with_one_stable_state_gets_many(kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(0)
+    layer = kind(2, 16)
+    assert reachable(layer) == pytest.approx(1 / 24)
+    random = generator()
+    reached = warm_up(layer, [torch.randn(12, 32, 2, generator=random) for _ in range(5)], generator=random)
+    assert len(reached) == 100 and reached[-1] > 0.9
+    assert reachable(layer) > 0.3
+
+
+def test_the_same_generator_gives_the_same_weights_whatever_the_layout() -> None:
+    weights = []
+    for first in (False, True, False):
+        torch.manual_seed(0)
+        layer = nn.GRU(2, 5, num_layers=2, batch_first=first)
+        warm_up(layer, inputs(first), steps=4, longest=5, generator=generator())
+        weights.append(nn.utils.parameters_to_vector(layer.parameters()))
+    torch.testing.assert_close(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+def test_mode_and_dropout_stay_and_no_gradient_is_left() -> None:
+    layer = NBRC(2, 5, num_layers=2, dropout=0.5).eval()
+    warm_up(layer, inputs(), steps=2, generator=generator())
+    assert layer.dropout == 0.5 and not layer.training
+    assert all(parameter.grad is None for parameter in layer.parameters())
+
+
+def test_what_cannot_be_warmed_up_is_refused() -> None:
+    with pytest.raises(ValueError, match="bidirectional"):
+        warm_up(BRC(2, 5, bidirectional=True), inputs())
+    with pytest.raises(ValueError, match="no batch"):
+        warm_up(BRC(2, 5), [])
