@@ -1,4 +1,4 @@
-"""``bionets train|evaluate|compare|analyse|new``: the commands, from any folder."""
+"""``bionets train|evaluate|compare|analyse|runs|new``: the commands, from any folder."""
 
 import os
 import sys
@@ -15,6 +15,7 @@ MODULES = {
     "evaluate": "bionets.experiment.commands.evaluate",
     "compare": "bionets.experiment.commands.compare",
     "analyse": "bionets.studies.spatial.analyse",
+    "runs": "bionets.experiment.commands.runs",
 }
 USAGE = """bionets: networks with biologically inspired memory
 
@@ -22,6 +23,7 @@ USAGE = """bionets: networks with biologically inspired memory
   bionets evaluate   test a trained run again:   bionets evaluate run=<folder>
   bionets compare    tables and figures of runs: bionets compare runs=outputs by=model
   bionets analyse    look into spatial networks: bionets analyse run=<folder>
+  bionets runs       list all run folders:       bionets runs status=failed
   bionets new        write a small project:      bionets new my_project
 
 bionets <command> --help shows what it takes."""

@@ -179,3 +179,28 @@ class Compare:
     style: str = "paper"
     report: str | None = None
     wandb: str | None = None
+
+
+@dataclass
+class Runs:
+    """The options of ``runs``.
+
+    Args:
+        runs: a folder with runs in or below it, or a glob.
+        status: only these: complete, running, failed, interrupted, pruned, stopped (killed) or unreadable.
+        where: only runs whose config says so, as in where={task.length:300}.
+        metric: the number that is shown; null for the first accuracy, else the first headline number.
+        sort: changed, status, task, model, metric or duration; with a minus in descending order.
+        figures: whether the figures of each run are named.
+        delete: delete the folders with this status: failed, interrupted, pruned or stopped; asks first.
+        yes: do not ask.
+    """
+
+    runs: str = "outputs"
+    status: Any = None
+    where: Any = None
+    metric: str | None = None
+    sort: str = "changed"
+    figures: bool = False
+    delete: Any = None
+    yes: bool = False
