@@ -100,6 +100,7 @@ class Train:
         matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
         flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
         style: of the figures: paper (one column wide), slides or dark.
+        find: lr or batch_size: search one for this run, and train nothing.
         model: the network.
         task: the data, their loss and metrics.
         metrics: further metrics by import path: functions of prediction and target, or classes of torchmetrics.
@@ -118,6 +119,7 @@ class Train:
     matmul_precision: str = "highest"
     flush_denormals: bool = True
     style: str = "paper"
+    find: str | None = None
     model: Any = MISSING
     task: Any = MISSING
     metrics: list[str] = field(default_factory=list)
