@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +27,7 @@ USAGE = """bionets: networks with biologically inspired memory
   bionets runs       list all run folders:       bionets runs status=failed
   bionets new        write a small project:      bionets new my_project
 
-bionets <command> --help shows what it takes."""
+bionets <command> --help shows what it takes; eval "$(bionets -sc install=bash)" completes words."""
 COMMAND = "BIONETS_COMMAND"
 """The environment variable that names the command to the processes that ddp starts, whose words lack it."""
 
@@ -44,6 +45,23 @@ def run(name: str, configs: Path | None = None) -> NoReturn:
     command(name, configs or packaged_configs(), MODULES[name])
 
 
+def complete(words: Sequence[str]) -> NoReturn:
+    """Shell completion of ``bionets``: of its commands, and of what each takes, by Hydra. A shell puts the line that is
+    being typed into COMP_LINE.
+    """
+    typed = os.environ.get("COMP_LINE", "").split(" ")
+    if not any(word.startswith("query=") for word in words):
+        run("train")  # install or uninstall
+    if len(typed) < 3:
+        print("\t".join(name for name in (*MODULES, "new") if name.startswith(typed[-1])))
+        sys.exit(0)
+    if typed[1] not in MODULES:
+        sys.exit(0)
+    os.environ["COMP_LINE"] = " ".join([typed[0], *typed[2:]])
+    os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+    run(typed[1])
+
+
 def main() -> NoReturn:
     """The console command ``bionets``."""
     words = sys.argv[1:]
@@ -51,6 +69,8 @@ def main() -> NoReturn:
         run(os.environ[COMMAND])
     if words and words[0] == "new":
         sys.exit(new(words[1:]))
+    if words and words[0] in ("-sc", "--shell-completion"):
+        complete(words)
     if words and words[0] in MODULES:
         os.environ[COMMAND] = words[0]
         del sys.argv[1]

@@ -167,9 +167,10 @@ def silence_libraries() -> None:
     """Silence what Lightning says of its own workings; what a user must know, we say."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    profilers = logging.getLogger("lightning.pytorch.profilers")  # trainer.profiler says its report here
-    profilers.setLevel(logging.INFO)
-    profilers.propagate, profilers.handlers = False, [PrintHandler()]
+    for name in ("lightning.pytorch.profilers", "bionets.scan"):  # the report of trainer.profiler; long compiling
+        speaker = logging.getLogger(name)
+        speaker.setLevel(logging.INFO)
+        speaker.propagate, speaker.handlers = False, [PrintHandler()]
     warnings.filterwarnings("ignore", module="lightning.*")
 
 
