@@ -1,6 +1,8 @@
 """The folder of a reader who has followed the documentation: data, runs, and the files that the pages show."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from tests.tasks import event_recordings, idx_files
 
 SECONDS = 300
 OWN = {"leaky": ["model=recurrent", "model.layer=my_cells.LeakyTanh", "model.name=leaky"]}
-OTHERS = ("cd", "source", "git", "pip", "make", "pytest", "bash", "wandb", "tensorboard", "sbatch", "rsync", "eval")
+OTHERS = {"cd", "source", "git", "pip", "make", "pytest", "bash", "wandb", "tensorboard", "rsync", "ssh", "eval"}
 """Programs of other people; ``cd`` is followed."""
 
 
@@ -45,8 +47,14 @@ class Place:
         """Follow ``cd``; of other programs, only that they are expected here."""
         if words[0] == "cd" and (self.folder / words[1]).is_dir():
             self.folder = self.folder / words[1]
+        if words[0] == "python" and (self.folder / words[1]).is_file():  # a script that the page shows
+            return self.script(words[1:])
         known = words[0] in OTHERS or words[:2] == ["python", "-m"]
         return None if known else f"{words[0]} is no program that the documentation may name"
+
+    def script(self, words: list[str]) -> str | None:
+        done = subprocess.run([sys.executable, *words], cwd=self.folder, capture_output=True, text=True)
+        return done.stderr if done.returncode else None
 
     def run(self, command: Command, whole: bool) -> str | None:
         if command.name == "new":
