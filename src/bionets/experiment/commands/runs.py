@@ -32,7 +32,7 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
     )
     refuse_sort(config["sort"])
     if not isinstance(config["where"], dict | None):
-        raise UserError(f"where={config['where']} is not understood: say where={{task.length:300,model.num_layers:2}}")
+        raise UserError(f"where={config['where']} is no mapping: say 'where={{task.length:300,model.num_layers:2}}'")
     found = listed_runs(config["runs"], config["metric"])
     if config["where"]:
         found = matching(found, config["where"])
