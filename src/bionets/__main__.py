@@ -1,7 +1,8 @@
-"""``bionets train|evaluate|compare|analyse|new``: the commands, from any folder."""
+"""``bionets train|evaluate|compare|analyse|runs|new``: the commands, from any folder."""
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ MODULES = {
     "evaluate": "bionets.experiment.commands.evaluate",
     "compare": "bionets.experiment.commands.compare",
     "analyse": "bionets.studies.spatial.analyse",
+    "runs": "bionets.experiment.commands.runs",
 }
 USAGE = """bionets: networks with biologically inspired memory
 
@@ -22,9 +24,10 @@ USAGE = """bionets: networks with biologically inspired memory
   bionets evaluate   test a trained run again:   bionets evaluate run=<folder>
   bionets compare    tables and figures of runs: bionets compare runs=outputs by=model
   bionets analyse    look into spatial networks: bionets analyse run=<folder>
+  bionets runs       list all run folders:       bionets runs status=failed
   bionets new        write a small project:      bionets new my_project
 
-bionets <command> --help shows what it takes."""
+bionets <command> --help shows what it takes; eval "$(bionets -sc install=bash)" completes words."""
 COMMAND = "BIONETS_COMMAND"
 """The environment variable that names the command to the processes that ddp starts, whose words lack it."""
 
@@ -42,6 +45,23 @@ def run(name: str, configs: Path | None = None) -> NoReturn:
     command(name, configs or packaged_configs(), MODULES[name])
 
 
+def complete(words: Sequence[str]) -> NoReturn:
+    """Shell completion of ``bionets``: of its commands, and of what each takes, by Hydra. A shell puts the line that is
+    being typed into COMP_LINE.
+    """
+    typed = os.environ.get("COMP_LINE", "").split(" ")
+    if not any(word.startswith("query=") for word in words):
+        run("train")  # install or uninstall
+    if len(typed) < 3:
+        print("\t".join(name for name in (*MODULES, "new") if name.startswith(typed[-1])))
+        sys.exit(0)
+    if typed[1] not in MODULES:
+        sys.exit(0)
+    os.environ["COMP_LINE"] = " ".join([typed[0], *typed[2:]])
+    os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+    run(typed[1])
+
+
 def main() -> NoReturn:
     """The console command ``bionets``."""
     words = sys.argv[1:]
@@ -49,6 +69,8 @@ def main() -> NoReturn:
         run(os.environ[COMMAND])
     if words and words[0] == "new":
         sys.exit(new(words[1:]))
+    if words and words[0] in ("-sc", "--shell-completion"):
+        complete(words)
     if words and words[0] in MODULES:
         os.environ[COMMAND] = words[0]
         del sys.argv[1]

@@ -117,3 +117,12 @@ def test_a_job_that_slurm_requeues_goes_on_from_its_last_whole_epoch(
     assert outcome.code == 0, outcome.error
     assert f"going on after epoch {epoch}" in outcome.out
     assert_equal_runs(workplace / "whole", workplace / "requeued_run")
+
+
+def test_ctrl_c_while_pytorch_is_imported_is_quiet(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bionets.experiment.commands.cli.register", interrupted)
+    outcome = cli("train", "model=nbrc")
+    assert (outcome.code, outcome.error) == (130, "")

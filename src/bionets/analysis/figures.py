@@ -60,6 +60,20 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
     legend_of(axes)
 
 
+@styled
+def draw_learning_rates(file: Path, title: str, rates: Floats, losses: Floats, chosen: float) -> Path:
+    """The training loss of a search for the learning rate, against the rate, which is marked where it was chosen."""
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, label="training, smoothed")
+    axes.axvline(chosen, color=ink(), linestyle="dashed", label=f"suggested, {chosen:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    legend_of(axes)
+    return save(figure, file, title)
+
+
 def finite(xs: Sequence[int], ys: Sequence[float]) -> tuple[list[int], list[float]]:
     """The points of a curve that can be drawn."""
     kept = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]

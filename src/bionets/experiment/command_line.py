@@ -1,6 +1,10 @@
-"""Checks of the command line: repeated keys, and options that need a sweep."""
+"""The command line: the name of the program, repeated keys, and options that need a sweep."""
 
+import os
+import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -26,4 +30,12 @@ def refuse_ignored(hydra: HydraConf) -> None:
     for group, default in OF_SWEEPS.items():
         choice = hydra.runtime.choices.get(group, default)
         if choice != default:
-            raise UserError(f"{group}={choice} is for a sweep: add -m, as in python train.py -m {group}={choice}")
+            raise UserError(f"{group}={choice} is for a sweep: add -m, as in {program('train')} -m {group}={choice}")
+
+
+def program(name: str) -> str:
+    """The command line prefix of a command: the script with its path, or ``bionets``."""
+    if "BIONETS_COMMAND" in os.environ:
+        return f"bionets {name}"
+    script = Path(sys.argv[0])
+    return f"python {shlex.quote(str(script.with_name(f'{name}.py')))}" if script.suffix == ".py" else f"bionets {name}"

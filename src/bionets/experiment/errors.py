@@ -29,7 +29,11 @@ class Pruned(Exception):
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
 # By name, since importing them costs seconds.
-FOREIGN = ("lightning.fabric.utilities.exceptions.MisconfigurationException", "wandb.errors.errors.Error")
+FOREIGN = (
+    "lightning.fabric.utilities.exceptions.MisconfigurationException",
+    "lightning.fabric.utilities.spike.TrainingSpikeException",
+    "wandb.errors.errors.Error",
+)
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
 LONGEST = 800  # characters of a message; the rest is cut out of its middle

@@ -8,7 +8,7 @@ from hydra.utils import get_object
 from bionets.experiment.config.help import arguments_of, help_page
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
-from bionets.experiment.config.schemas.run import Compare, Evaluate, Paths, Train
+from bionets.experiment.config.schemas.run import Compare, Evaluate, Paths, Runs, Train
 from bionets.studies.spatial.options import Analyse
 from bionets.studies.spatial.options import register as register_analyse
 from tests.acceptance.conftest import ROOT
@@ -53,7 +53,7 @@ def test_every_option_is_documented_where_it_is_written(schemas: dict[str, type]
     assert not {name: options for name, options in missing.items() if options}
 
 
-@pytest.mark.parametrize("schema", [Train, Evaluate, Compare, Analyse, Paths])
+@pytest.mark.parametrize("schema", [Train, Evaluate, Compare, Analyse, Paths, Runs])
 def test_every_option_of_a_command_is_documented(schema: type) -> None:
     assert {each.name for each in fields(schema)} <= arguments_of(schema).keys()
 
@@ -69,7 +69,7 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
     assert alone.splitlines()[0].startswith("model:") and "optimizer" not in alone
 
 
-@pytest.mark.parametrize("command", ["evaluate", "compare", "analyse"])
+@pytest.mark.parametrize("command", ["evaluate", "compare", "analyse", "runs"])
 def test_every_command_has_a_page(command: str) -> None:
     register(ROOT / "configs", families=False)
     register_analyse()

@@ -29,7 +29,7 @@ def test_a_job_that_shares_its_terminal_prints_lines_under_its_name(monkeypatch:
     out = io.StringIO()
     bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
     assert bar.bar is None
-    assert out.getvalue().startswith("job 3: 1/2 epochs  val/loss 0.5000  step 10/20")
+    assert out.getvalue().startswith("job 3: epoch 1/2  val/loss 0.5000  step 10/20, ")
 
 
 def test_a_job_alone_in_its_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 
 def refuse_unknown(config: dict[str, Any]) -> None:
     if not isinstance(config["where"], dict | None):
-        raise UserError(f"where={config['where']} is not understood: say where={{task.length:300,model.num_layers:2}}")
+        raise UserError(f"where={config['where']} is no mapping: say 'where={{task.length:300,model.num_layers:2}}'")
     for key, known in (
         ("source", ("folders", "wandb")),
         ("report", (None, "wandb")),

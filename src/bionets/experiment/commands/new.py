@@ -1,5 +1,6 @@
 """``bionets new``: a small project of one's own, which trains at once."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -20,7 +21,7 @@ def new(words: Sequence[str]) -> int:
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"wrote {folder}; now: cd {folder} && bionets train experiment=first")
+    print(f"wrote {folder}; now: cd {shlex.quote(str(folder))} && bionets train experiment=first")
     return 0
 
 

@@ -36,6 +36,7 @@ from bionets.experiment.run.report import figure_title, print_results, print_sto
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
+from bionets.experiment.run.tuning import find
 from bionets.experiment.sweep.trial import begin_trial
 from bionets.models import Model
 from bionets.tasks import Task
@@ -52,6 +53,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     HydraConfig.instance().cfg = None
     silence_libraries()
     environment.keep_large_buffers()
+    if hydra_config.find is not None:
+        with figure_style(hydra_config.style):
+            return find(runs[0], hydra_config.find)
     with figure_style(hydra_config.style), fast_dev_run(runs) as runs:
         return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
 
@@ -163,9 +167,10 @@ def silence_libraries() -> None:
     """Silence what Lightning says of its own workings; what a user must know, we say."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    profilers = logging.getLogger("lightning.pytorch.profilers")  # trainer.profiler says its report here
-    profilers.setLevel(logging.INFO)
-    profilers.propagate, profilers.handlers = False, [PrintHandler()]
+    for name in ("lightning.pytorch.profilers", "bionets.scan"):  # the report of trainer.profiler; long compiling
+        speaker = logging.getLogger(name)
+        speaker.setLevel(logging.INFO)
+        speaker.propagate, speaker.handlers = False, [PrintHandler()]
     warnings.filterwarnings("ignore", module="lightning.*")
 
 

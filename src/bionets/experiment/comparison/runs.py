@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Series, read_metrics
@@ -17,6 +17,16 @@ from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
 MORE = ("parameters", "wall_time")
+
+
+class HasConfig(Protocol):
+    """Anything with the config of a run."""
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=HasConfig)
 
 
 @dataclass(frozen=True)
@@ -168,14 +178,14 @@ def _run_folders_below(place: Path) -> Iterator[Path]:
         directories[:] = [name for name in directories if not name.startswith(".")]
 
 
-def matching(runs: Sequence[Run], where: dict[str, Any]) -> list[Run]:
+def matching(runs: Sequence[AnyRun], where: dict[str, Any]) -> list[AnyRun]:
     """The runs whose config has these values."""
     for key in where:
         require_key(runs, key, "where")
     return [run for run in runs if all(value_of(run.config, key) == str(value) for key, value in where.items())]
 
 
-def require_key(runs: Sequence[Run], key: str, argument: str) -> None:
+def require_key(runs: Sequence[HasConfig], key: str, argument: str) -> None:
     if all(value_of(run.config, key) == ABSENT for run in runs):
         raise UserError(
             f"{argument}={key} is not a key of any run's config.yaml: try model, task.length or model.num_layers"

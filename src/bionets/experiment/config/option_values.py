@@ -44,6 +44,7 @@ ABOVE_0 = Check("above 0", lambda value: is_number(value) and value > 0)
 BATCHES = Check("a whole number of batches above 0, or a share of them up to 1.0", is_batches)
 FINITE = Check("a finite number", is_number)
 WORDS = Check("a list of at least one word", is_list_of_words)
+PROFILERS = ("simple", "advanced", "pytorch")  # Lightning's, but that for a TPU
 WORD_OR_WORDS = Check(
     "a config key, or a list of at least one",
     lambda value: bool(value) and is_list_of_words([value]) if isinstance(value, str) else is_list_of_words(value),
@@ -68,6 +69,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "trainer.accumulate_grad_batches": at_least(1),
         "trainer.gradient_clip_val": ABOVE_0,
         "trainer.gradient_clip_algorithm": Check("norm or value", lambda value: value in ("norm", "value")),
+        "trainer.profiler": Check(", ".join(PROFILERS), lambda value: value in PROFILERS),
         "optimizer.lr": FINITE,
         "optimizer.weight_decay": FINITE,
     },
@@ -100,9 +102,9 @@ def refuse_absent(config: DictConfig, path: str = "") -> None:
     for field in fields(schema) if is_dataclass(schema) else ():
         if field.name not in config:
             raise UserError(f"{path}{field.name} cannot be left out: give it a value, as in {path}{field.name}=...")
-    for key in map(str, config):
+    for key in config:
         if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
-            refuse_absent(node, f"{path}{key}.")
+            refuse_absent(node, f"{path}{key!s}.")
 
 
 def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:

@@ -32,7 +32,7 @@ def resolve(config: DictConfig) -> RunConfig:
         raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
     without_seed = config.copy()
     without_seed.seed = 0
-    values = {key: value for key, value in _plain(config).items() if key != "seeds"}  # how, not what
+    values = {key: value for key, value in _plain(config).items() if key not in ("seeds", "find")}  # how, not what
     return RunConfig(values, for_one_run(typed), scientific_digest(_plain(without_seed)))
 
 
@@ -54,7 +54,7 @@ def resolve_seeds(config: DictConfig) -> list[RunConfig]:
 
 def for_one_run(words: list[str]) -> list[str]:
     """Without what only many runs need."""
-    return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds="))]
+    return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds=", "find="))]
 
 
 def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
@@ -77,12 +77,12 @@ def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
 def refuse_unused(config: DictConfig, path: str = "") -> None:
     """A key that was added with ``+`` and that no schema knows would be silently ignored: a UserError instead."""
     schema = OmegaConf.get_type(config)
-    known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(map(str, config))
-    for key in map(str, config):
+    known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(config)
+    for key in config:
         if key not in known:
-            raise UserError(f"nothing uses the key {path}{key}: leave it out, or add it to its schema")
+            raise UserError(f"nothing uses the key {path}{key!s}: leave it out, or add it to its schema")
         if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
-            refuse_unused(node, f"{path}{key}.")
+            refuse_unused(node, f"{path}{key!s}.")
 
 
 def with_protocol(config: RunConfig, task: "Task") -> RunConfig:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bionets.experiment.command_line import program
 from bionets.experiment.comparison.runs import MORE, LeftOut, Mirror, Run
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.logging.wandb_login import require_login
@@ -25,7 +26,7 @@ def read_project(path: str) -> tuple[list[Run], list[LeftOut]]:
     except (ValueError, WandbError) as error:
         raise UserError(f"W&B shows no project runs={path} (entity/project): {one_line(error)}") from error
     if not read:
-        raise UserError(f"no run in the W&B project runs={path}: send offline ones with python compare.py wandb=sync")
+        raise UserError(f"no run in W&B's runs={path}: send offline ones with {program('compare')} wandb=sync")
     return [run for run in read if isinstance(run, Run)], [run for run in read if isinstance(run, LeftOut)]
 
 

@@ -6,6 +6,7 @@ import torch
 from hydra.utils import get_class
 from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import OmegaConf
 
 from bionets.experiment.config.resolve import RunConfig, with_protocol
@@ -27,6 +28,16 @@ from bionets.tasks.checks import check_batch
 from bionets.tasks.custom import own_task
 
 CUSTOM = "bionets.tasks.CustomData"
+
+AVERAGED = "the best epoch is chosen before it averages: take average_weights=0.999"
+NOT_FOR_RUNS: dict[type[Callback], str] = {
+    lightning_callbacks.LearningRateFinder: "a run keeps its optimizer.lr: take find=lr",
+    lightning_callbacks.BatchSizeFinder: "a run keeps its task.batch_size: take find=batch_size",
+    lightning_callbacks.StochasticWeightAveraging: AVERAGED,
+    lightning_callbacks.WeightAveraging: AVERAGED,
+    lightning_callbacks.ProgressBar: "a run has a bar of its own: callbacks.progress=true",
+}
+"""Callbacks of Lightning that do not serve here, and why."""
 
 
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
@@ -137,6 +148,9 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
     for name, callback in zip(nodes, callbacks, strict=True):
         if not isinstance(callback, Callback):
             raise UserError(f"callbacks.extra.{name} is a {type(callback).__name__}, not a Lightning callback")
+        for kind, reason in NOT_FOR_RUNS.items():
+            if isinstance(callback, kind):
+                raise UserError(f"callbacks.extra.{name} cannot be a {type(callback).__name__}: {reason}")
     return [*callbacks, RememberStop()] if callbacks else []
 
 

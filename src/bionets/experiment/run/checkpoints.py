@@ -36,6 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         content = io.BytesIO()
         torch.save({**checkpoint, SIGNATURE: FORMAT}, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), content.getvalue())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:

@@ -1,11 +1,17 @@
-"""What a run says of its task and its model when it starts, a line of each."""
+"""What a run says when it starts: its task, and its model with layers, shapes, parameters and device."""
+
+from collections.abc import Iterator
 
 import torch
 from rich.console import Console
 from torch import nn
 
+from bionets.models import Model
 from bionets.scan.interface import default_backend
 from bionets.tasks import Task, TaskSpec
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+MOST_ROWS, WIDEST = 12, 60
 
 
 def print_task(console: Console, task: Task) -> None:
@@ -30,12 +36,49 @@ def describe(spec: TaskSpec) -> str:
     }[spec.kind]
 
 
-def print_model(console: Console, model: nn.Module, device: torch.device) -> None:
-    """The layers of a model with their parameters, the device, and the backend of its scans."""
-    layers = [f"{name} ({type(layer).__name__}) {count(layer):,}" for name, layer in model.named_children()]
+def print_model(console: Console, model: Model, device: torch.device) -> None:
+    """The number of parameters, the shapes of input and prediction, the device and the backend of its scans, and a line
+    for each layer with its sizes and parameters.
+    """
+    x, y = shapes_of(model.spec)
     scans = default_backend(device.type)
-    text = f"{count(model):,} parameters: {', '.join(layers)}; device {device}, {scans} backend of scan"
-    console.print(f"    model  {text}", highlight=False, markup=False, soft_wrap=True)
+    lines = [f"    model  {count(model):,} parameters, {x} -> {y}; device {device}, {scans} backend of scan"]
+    rows = list(rows_of(model))
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for name, layer, parameters in rows[:MOST_ROWS]:
+        lines.append(f"           {name:<{widths[0]}}  {layer:<{widths[1]}}  {parameters:>{widths[2]}}")
+    if len(rows) > MOST_ROWS:
+        lines.append(f"           and {len(rows) - MOST_ROWS} more layers")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def rows_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Name, layer and parameters of each child; those of a container in its place."""
+    for name, child in module.named_children():
+        if isinstance(child, CONTAINERS):
+            yield from rows_of(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", described(child), f"{count(child):,}"
+
+
+def described(layer: nn.Module) -> str:
+    """A layer with its sizes, on one line."""
+    sizes = layer.extra_repr().split("\n")[0]
+    text = f"{type(layer).__name__}({sizes})"
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def shapes_of(spec: TaskSpec) -> tuple[str, str]:
+    """The shapes of a batch and of its prediction: T steps, B samples."""
+    if spec.kind == "control":
+        return "[B]", "[B]"
+    if spec.kind == "image_to_class":
+        shape = spec.image_shape or (spec.input_size,)
+        return f"[B, {', '.join(map(str, shape))}]", f"[B, {spec.output_size}]"
+    steps = "T" if spec.steps is None else spec.steps
+    output = f"[B, {spec.output_size}]" if spec.last_step_only else f"[{steps}, B, {spec.output_size}]"
+    return f"[{steps}, B, {spec.input_size}]", output
 
 
 def count(module: nn.Module) -> int:

@@ -1,5 +1,5 @@
-"""Progress over the whole of training: a bar in a terminal, a line now and then in a log file, or where several jobs
-share a terminal.
+"""Progress over the whole of training: a bar in a terminal; a line now and then in a log file, in a notebook, or where
+several jobs share a terminal.
 """
 
 import os
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressBar(Callback):
-    """Progress bar: finished epochs, the monitored value, the remaining time."""
+    """Progress bar: the epoch, the monitored value, steps, steps per second, the remaining time."""
 
     def __init__(self, monitor: str, console: Console | None = None) -> None:
         self.monitor = monitor
@@ -34,24 +34,27 @@ class ProgressBar(Callback):
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
+                TextColumn("steps, {task.fields[speed]}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self.console,
             )
             self.bar.start()
-            self.job = self.bar.add_task("training", total=self.total, completed=trainer.global_step)
+            self.job = self.bar.add_task(
+                self._epoch(trainer), total=self.total, completed=trainer.global_step, speed=""
+            )
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
         if self.bar is not None:
-            self.bar.update(self.job, completed=trainer.global_step)
+            self.bar.update(self.job, completed=trainer.global_step, speed=self._speed(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         value = trainer.callback_metrics.get(self.monitor)
-        description = f"{trainer.current_epoch + 1}/{trainer.max_epochs} epochs"
+        description = self._epoch(trainer)
         if value is not None:
             description += f"  {self.monitor} {float(value):.4f}"
         now = time.monotonic()
@@ -61,8 +64,17 @@ class ProgressBar(Callback):
             self.last_line = now
             left = (now - self.started) / (trainer.global_step - self.first_step) * (self.total - trainer.global_step)
             name = f"{self.job_name}: " if self.job_name else ""
-            line = f"{name}{description}  step {trainer.global_step}/{self.total}  {left:.0f} s left"
+            steps = f"step {trainer.global_step}/{self.total}, {self._speed(trainer)}"
+            line = f"{name}{description}  {steps}  {left:.0f} s left"
             self.console.print(line, highlight=False, markup=False)
+
+    def _epoch(self, trainer: Trainer) -> str:
+        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+    def _speed(self, trainer: Trainer) -> str:
+        """Steps per second since training started, validation included."""
+        speed = (trainer.global_step - self.first_step) / max(time.monotonic() - self.started, 1e-9)
+        return f"{speed:.3g}/s"
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._stop()

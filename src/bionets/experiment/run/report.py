@@ -3,16 +3,15 @@ again.
 """
 
 import argparse
-import os
 import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bionets.experiment.command_line import program
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
@@ -70,14 +69,6 @@ def print_stopped(console: Console) -> None:
 def command_of(overrides: list[str]) -> str:
     """The command that makes this run, from the same folder."""
     return " ".join([program("train"), *map(shlex.quote, [*config_dir(), *overrides])])
-
-
-def program(name: str) -> str:
-    """The command line prefix of a command: the script with its path, or ``bionets``."""
-    if "BIONETS_COMMAND" in os.environ:
-        return f"bionets {name}"
-    script = Path(sys.argv[0])
-    return f"python {shlex.quote(str(script.with_name(f'{name}.py')))}" if script.suffix == ".py" else f"bionets {name}"
 
 
 def config_dir() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import llvmlite.binding as llvm
 
+from bionets.scan.compile_time import compiling
 from bionets.scan.cpu import cache
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.target import Target, host
@@ -44,7 +45,8 @@ def function_addresses(
             dump(f"{label}.ll", text)
             code = None if is_dumping() else cache.read(key)
             if code is None:
-                code = _compile(text, module.target, label)
+                with compiling():
+                    code = _compile(text, module.target, label)
                 cache.write(key, code)
             _functions[key] = _load(code, names, imports or {})
         return _functions[key]

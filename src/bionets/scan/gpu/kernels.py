@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.scan.compile_time import compiling
 from bionets.scan.gpu.printer import Source
 from bionets.scan.program import Program
 
@@ -123,8 +124,10 @@ def _launch(
         if compiled is not None:
             compiled[(instances, 1, 1)](*arguments, *constants)
             return
-        found = kernel.function[(instances,)](*arguments, *constants, num_warps=warps, enable_fp_fusion=kernel.fuses)
-        if index is not None:  # Triton's interpreter compiles nothing
+        options = {"num_warps": warps, "enable_fp_fusion": kernel.fuses}
+        with contextlib.nullcontext() if index is None else compiling():  # Triton's interpreter compiles nothing
+            found = kernel.function[(instances,)](*arguments, *constants, **options)
+        if index is not None:
             kernel.compiled[identity] = found
 
 

@@ -100,6 +100,7 @@ class Train:
         matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
         flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
         style: of the figures: paper (one column wide), slides or dark.
+        find: lr or batch_size: search one for this run, and train nothing.
         model: the network.
         task: the data, their loss and metrics.
         metrics: further metrics by import path: functions of prediction and target, or classes of torchmetrics.
@@ -118,6 +119,7 @@ class Train:
     matmul_precision: str = "highest"
     flush_denormals: bool = True
     style: str = "paper"
+    find: str | None = None
     model: Any = MISSING
     task: Any = MISSING
     metrics: list[str] = field(default_factory=list)
@@ -179,3 +181,28 @@ class Compare:
     style: str = "paper"
     report: str | None = None
     wandb: str | None = None
+
+
+@dataclass
+class Runs:
+    """The options of ``runs``.
+
+    Args:
+        runs: a folder with runs in or below it, or a glob.
+        status: only these: complete, running, failed, interrupted, pruned, stopped (killed) or unreadable.
+        where: only runs whose config says so, as in where={task.length:300}.
+        metric: the number that is shown; null for the first accuracy, else the first headline number.
+        sort: changed, status, task, model, metric or duration; with a minus in descending order.
+        figures: whether the figures of each run are named.
+        delete: delete the folders with this status: failed, interrupted, pruned or stopped; asks first.
+        yes: do not ask.
+    """
+
+    runs: str = "outputs"
+    status: Any = None
+    where: Any = None
+    metric: str | None = None
+    sort: str = "changed"
+    figures: bool = False
+    delete: Any = None
+    yes: bool = False

@@ -1,0 +1,114 @@
+"""A list of run folders, whatever became of each; and the end of those that ended early."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.text import Text
+
+from bionets.experiment.comparison.run_list import ENDED_EARLY, STATUSES, ListedRun, delete, listed_runs
+from bionets.experiment.comparison.runs import matching
+from bionets.experiment.errors import UserError, did_you_mean
+
+SORT: dict[str, Callable[[ListedRun], Any]] = {
+    "changed": lambda run: run.changed,
+    "status": lambda run: STATUSES.index(run.status),
+    "task": lambda run: run.task,
+    "model": lambda run: run.model,
+    "metric": lambda run: run.value,
+    "duration": lambda run: run.seconds,
+}
+COLOURS = {"complete": "green", "running": "blue"}
+
+
+def runs(hydra_config: DictConfig) -> list[ListedRun]:
+    """Print a line for each run below ``runs``, and delete the folders of those whose status ``delete`` names."""
+    config: Any = OmegaConf.to_container(hydra_config, resolve=True)
+    statuses, deleted = (
+        words_of("status", config["status"], STATUSES),
+        words_of("delete", config["delete"], ENDED_EARLY),
+    )
+    refuse_sort(config["sort"])
+    if not isinstance(config["where"], dict | None):
+        raise UserError(f"where={config['where']} is no mapping: say 'where={{task.length:300,model.num_layers:2}}'")
+    found = listed_runs(config["runs"], config["metric"])
+    if config["where"]:
+        found = matching(found, config["where"])
+    wanted = deleted or statuses or STATUSES
+    shown = in_order([run for run in found if run.status in wanted], config["sort"])
+    console = Console()
+    print_runs(console, shown, config["figures"])
+    if deleted and shown:
+        delete_runs(console, shown, config["yes"])
+    return shown
+
+
+def words_of(key: str, value: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """A word or a list of words, each a known one."""
+    words = [value] if isinstance(value, str) else list(value or [])
+    for word in words:
+        if word not in known:
+            raise UserError(f"{key}={word} is unknown: choose {', '.join(known)}{did_you_mean(str(word), known)}")
+    return words
+
+
+def refuse_sort(key: str) -> None:
+    if key.removeprefix("-") not in SORT:
+        raise UserError(f"sort={key} is unknown: choose {', '.join(SORT)}, or one with a minus, as in sort=-metric")
+
+
+def in_order(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
+    """Sorted by ``key``, descending with a minus; runs that lack it come last."""
+    value = SORT[key.removeprefix("-")]
+    known = sorted((run for run in found if value(run) is not None), key=value, reverse=key.startswith("-"))
+    return [*known, *(run for run in found if value(run) is None)]
+
+
+def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> None:
+    """A line for each run, in columns, its folder last; then how many there are of each status."""
+    lines = [("status", "task", "model", "epochs", "metric", "duration", "changed", "folder"), *map(cells_of, found)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        styles = ["bold"] * len(cells) if number == 0 else [COLOURS.get(line[0], "red"), *[""] * (len(cells) - 1)]
+        text = Text("  ").join(Text(cell, style) for cell, style in zip(cells, styles, strict=True))
+        text.rstrip()
+        console.print(text, soft_wrap=True, highlight=False)
+        if number and found[number - 1].note:
+            console.print(f"  {found[number - 1].note}", soft_wrap=True, highlight=False, markup=False, style="dim")
+        for file in found[number - 1].figures if number and figures else []:
+            console.print(f"  figure {file}", soft_wrap=True, highlight=False, markup=False)
+    counts = [(status, sum(run.status == status for run in found)) for status in STATUSES]
+    total = ", ".join(f"{count} {status}" for status, count in counts if count)
+    console.print(f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {total}' if total else ''}", highlight=False)
+
+
+def cells_of(run: ListedRun) -> tuple[str, ...]:
+    number = "" if run.value is None else f"{run.metric} {run.value:.4g}"
+    changed = "" if run.changed is None else f"{run.changed:%Y-%m-%d %H:%M}"
+    return run.status, run.task, run.model, run.epochs, number, duration_of(run.seconds), changed, str(run.path)
+
+
+def duration_of(seconds: float | None) -> str:
+    """Seconds as, say, ``1:02:03``; the empty text for None."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None:
+    """Delete the folders of these runs, when the user agrees."""
+    question = f"delete {'this folder' if len(found) == 1 else f'these {len(found)} folders'} and all files in them?"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"nobody can be asked here: to {question.rstrip('?')}, add yes=true")
+        if console.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
+            console.print("nothing was deleted")
+            return
+    for run in found:
+        done = "deleted" if delete(run) else "kept, for it has been started again:"
+        console.print(f"{done} {run.path}", soft_wrap=True, highlight=False, markup=False)

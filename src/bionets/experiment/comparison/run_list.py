@@ -1,0 +1,134 @@
+"""Every run below a folder, whatever became of it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bionets.experiment.comparison.runs import run_folders, value_of
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.names import printable
+from bionets.experiment.run.run_folder import RunFolder
+
+ENDED_EARLY = ("failed", "interrupted", "pruned", "stopped")
+STATUSES = ("complete", "running", *ENDED_EARLY, "unreadable")
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run of any status.
+
+    ``stopped`` is a run that says nothing of its end and that no process is training: it was killed. ``epochs``
+    are those that have ended, of all; ``metric`` is the name of the number ``value``; ``note`` says why it ended early.
+    """
+
+    path: Path
+    status: str
+    config: dict[str, Any] = field(default_factory=dict)
+    epochs: str = ""
+    metric: str = ""
+    value: float | None = None
+    seconds: float | None = None
+    changed: datetime | None = None
+    note: str = ""
+
+    @property
+    def task(self) -> str:
+        return value_of(self.config, "task")
+
+    @property
+    def model(self) -> str:
+        return value_of(self.config, "model")
+
+    @property
+    def figures(self) -> list[Path]:
+        return sorted(RunFolder(self.path).figures.glob("*.png"))
+
+
+def listed_runs(pattern: str, metric: str | None = None) -> list[ListedRun]:
+    """All runs in or below the folders that a glob names. ``metric`` is one of their headline numbers; by default the
+    first accuracy, else the first number.
+    """
+    folders = run_folders(pattern)
+    if not folders:
+        raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
+    return [listed(RunFolder(path), metric) for path in folders]
+
+
+def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:
+    changed = _last_change(folder)
+    try:
+        config, result = folder.config(), folder.result()
+    except (UserError, OSError) as error:
+        return ListedRun(folder.path, "unreadable", changed=changed, note=printable(error))
+    if result is None:
+        with unused(folder) as free:
+            result = {"status": "stopped" if free else "running"}
+    numbers = result.get("metrics", {})
+    name = metric or next((name for name in numbers if "accuracy" in name), next(iter(numbers), ""))
+    return ListedRun(
+        folder.path,
+        result["status"],
+        config,
+        f"{_epochs(folder)}/{config['trainer'].get('max_epochs')}",
+        name,
+        numbers.get(name),
+        result.get("wall_time"),
+        changed,
+        printable(result.get("error", "")),
+    )
+
+
+def delete(run: ListedRun) -> bool:
+    """Delete the folder of a run that ended early, and the folders above it that are empty then. False where the run
+    has started again meanwhile.
+    """
+    if run.status not in ENDED_EARLY:
+        raise UserError(f"{run.path} is {run.status}: only runs that ended early are deleted")
+    folder = RunFolder(run.path)
+    with unused(folder) as free:
+        if not free or listed(folder).status != run.status:
+            return False
+        shutil.rmtree(run.path)
+    with suppress(OSError):  # not empty
+        run.path.parent.rmdir()
+        run.path.parent.parent.rmdir()
+    return True
+
+
+@contextmanager
+def unused(folder: RunFolder) -> Iterator[bool]:
+    """Whether no process is training a run; while this is open, none can begin to."""
+    lock = folder.path / ".lock"
+    if not lock.exists() or not os.access(lock, os.W_OK):
+        yield True
+        return
+    try:
+        with FileLock(lock, timeout=0, thread_local=False):
+            yield True
+    except Timeout:
+        yield False
+
+
+def _last_change(folder: RunFolder) -> datetime | None:
+    times = []
+    for file in (folder.result_file, folder.metrics_file, folder.config_file):
+        with suppress(OSError):
+            times.append(file.stat().st_mtime)
+    return datetime.fromtimestamp(max(times)) if times else None
+
+
+def _epochs(folder: RunFolder) -> int:
+    """The epochs that have ended, by the last row of ``metrics.csv``."""
+    try:
+        with folder.metrics_file.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1000))
+            return int(file.read().splitlines()[-1].split(b",")[1]) + 1
+    except (OSError, IndexError, ValueError):
+        return 0

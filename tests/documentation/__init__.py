@@ -1,0 +1,1 @@
+"""Runs the shell commands of README and docs, at small size."""

@@ -1,0 +1,57 @@
+"""What a run says of its model when it starts."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from bionets.experiment.run.model_summary import MOST_ROWS, print_model, rows_of, shapes_of
+from bionets.models import FeedForwardModel, RecurrentModel
+from bionets.tasks import TaskSpec
+
+SEQUENCE = TaskSpec("sequence_to_value", input_size=3, output_size=2)
+
+
+def test_layers_sizes_parameters_and_device_are_there_once() -> None:
+    model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=4)
+    out = io.StringIO()
+    print_model(Console(file=out, width=300), model, torch.device("cpu"))
+    first, *layers = out.getvalue().splitlines()
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert f"{total:,} parameters, [T, B, 3] -> [B, 2]" in first
+    assert "device cpu, cpu backend of scan" in first
+    assert [line.split()[0] for line in layers] == ["recurrent", "readout"]
+    assert sum(int(line.split()[-1].replace(",", "")) for line in layers) == total
+    assert "GRU(3, 4)" in layers[0]
+
+
+def test_the_layers_of_a_container_stand_in_its_place_and_many_are_cut() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
+    assert [(name, count) for name, _, count in rows_of(network)] == [("0", "9"), ("1.0", "0"), ("1.1", "4")]
+    model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=2)
+    model.readout = nn.Sequential(*(nn.Linear(2, 2) for _ in range(MOST_ROWS + 5)))  # type: ignore[assignment]
+    out = io.StringIO()
+    print_model(Console(file=out, width=300), model, torch.device("cpu"))
+    assert out.getvalue().splitlines()[-1].strip() == "and 6 more layers"
+
+
+@pytest.mark.parametrize(
+    ("spec", "shapes"),
+    [
+        (TaskSpec("sequence_to_sequence", 3, 2), ("[T, B, 3]", "[T, B, 2]")),
+        (TaskSpec("sequence_to_class", 28, 10, steps=28), ("[28, B, 28]", "[B, 10]")),
+        (TaskSpec("image_to_class", 784, 10, image_shape=(1, 28, 28)), ("[B, 1, 28, 28]", "[B, 10]")),
+        (TaskSpec("control", 4, 2), ("[B]", "[B]")),
+    ],
+)
+def test_shapes(spec: TaskSpec, shapes: tuple[str, str]) -> None:
+    assert shapes_of(spec) == shapes
+
+
+def test_the_shapes_are_those_of_a_forward_pass() -> None:
+    spec = TaskSpec("image_to_class", 4, 3, image_shape=(1, 2, 2))
+    model = FeedForwardModel(spec)
+    assert list(model(torch.randn(5, 1, 2, 2)).shape) == [5, 3]
+    assert shapes_of(spec) == ("[B, 1, 2, 2]", "[B, 3]")

@@ -1,0 +1,51 @@
+"""Messages that name a command can be pasted as they stand."""
+
+import ast
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.command_line import program
+from tests.acceptance.conftest import ROOT, Command, cli, workplace
+
+__all__ = ["cli", "workplace"]
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """The texts of all errors in the sources, with their places; what is filled in is a brace."""
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                for part in ast.walk(node.exc):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        yield f"{file.name}:{part.lineno}", part.value
+
+
+def test_no_message_supposes_how_the_command_was_started() -> None:
+    found = [(place, text) for place, text in messages() if re.search(r"python \w+\.py|bionets (train|compare)", text)]
+    assert not found
+
+
+def test_the_program_is_the_one_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BIONETS_COMMAND", raising=False)
+    monkeypatch.setattr("sys.argv", ["my folder/train.py"])
+    assert shlex.split(program("compare")) == ["python", "my folder/compare.py"]
+    monkeypatch.setenv("BIONETS_COMMAND", "train")
+    assert program("compare") == "bionets compare"
+
+
+def test_a_sweep_without_m_names_the_command(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIONETS_COMMAND", "train")
+    assert "bionets train -m sweep=seeds" in cli("train", "sweep=seeds").error
+
+
+def test_braces_are_quoted_for_the_shell(cli: Command, workplace: Path) -> None:
+    (workplace / "outputs").mkdir()
+    error = cli("runs", "where=brc").error
+    word = error.partition("say ")[2].strip()
+    shown = subprocess.run(["bash", "-c", f"printf '%s\\n' {word}"], capture_output=True, text=True).stdout
+    assert shown.splitlines() == ["where={task.length:300,model.num_layers:2}"]

@@ -1,0 +1,110 @@
+"""`bionets runs`: every run, whatever became of it; and the deletion of those that ended early."""
+
+import json
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.acceptance.conftest import Command, cli, workplace
+from tests.experiment.run_folders import make_run
+
+__all__ = ["cli", "workplace"]
+
+
+def ended(folder: Path, status: str, error: str = "") -> Path:
+    (folder / "result.json").write_text(json.dumps({"status": status, "error": error}))
+    return folder
+
+
+@pytest.fixture
+def outputs(workplace: Path) -> dict[str, Path]:
+    """One run of each status, below ``outputs``."""
+    root = workplace / "outputs" / "binary_addition"
+    found = {
+        "complete": make_run(root, "nbrc", seed=0, accuracy=0.9),
+        "second": make_run(root, "brc", seed=1, accuracy=0.7),
+        "failed": ended(make_run(root, "gru", seed=0), "failed", "the loss became nan"),
+        "interrupted": ended(make_run(root, "gru", seed=1), "interrupted"),
+        "pruned": ended(make_run(root, "lstm", layers=2), "pruned"),
+        "stopped": make_run(root, "lstm", accuracy=None),
+        "unreadable": make_run(root, "rnn"),
+    }
+    (found["unreadable"] / "config.yaml").write_text("]")
+    return found
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of the printed lines, without the header, notes and the total."""
+    return [line.split() for line in out.splitlines()[1:-1] if not line.startswith("  ")]
+
+
+def test_every_run_is_listed_with_what_became_of_it(cli: Command, outputs: dict[str, Path]) -> None:
+    outcome = cli("runs")
+    assert outcome.code == 0, outcome.error
+    shown = {row[-1]: row for row in rows(outcome.out)}
+    for name, folder in outputs.items():
+        row = shown[str(folder.relative_to(Path.cwd()))]
+        assert row[0] == ("complete" if name == "second" else name)
+    row = shown[str(outputs["complete"].relative_to(Path.cwd()))]
+    assert row[1:6] == ["binary_addition", "nbrc", "1/270", "test/accuracy_length_60", "0.9"]
+    assert row[6] == "0:00:12"
+    assert "the loss became nan" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith("7 runs: 2 complete, 1 failed, 1 interrupted, 1 pruned, 1 stopped")
+
+
+def test_a_run_that_a_process_trains_is_running(cli: Command, outputs: dict[str, Path]) -> None:
+    with FileLock(outputs["stopped"] / ".lock", thread_local=False):
+        assert [row[0] for row in rows(cli("runs", "where={model:lstm,model.num_layers:1}").out)] == ["running"]
+        assert "0 runs" in cli("runs", "delete=stopped", "yes=true").out
+    assert outputs["stopped"].exists()
+
+
+def test_filter_and_sort(cli: Command, outputs: dict[str, Path]) -> None:
+    def models(*words: str) -> list[str]:
+        return [row[2] for row in rows(cli("runs", *words).out)]
+
+    assert models("status=complete", "sort=metric") == ["brc", "nbrc"]
+    assert models("status=complete", "sort=-metric") == ["nbrc", "brc"]
+    assert models("status=[complete,pruned]", "sort=model") == ["brc", "lstm", "nbrc"]
+    assert models("sort=-metric")[:2] == ["nbrc", "brc"]  # those without a number come last
+    assert models("where={model.num_layers:2}") == ["lstm"]
+    assert "val/loss 0.3" in cli("runs", "metric=val/loss", "status=complete").out
+
+
+def test_the_figures_of_each_run_are_named(cli: Command, outputs: dict[str, Path]) -> None:
+    figure = outputs["complete"] / "figures" / "loss.png"
+    figure.parent.mkdir()
+    figure.touch()
+    assert str(figure.relative_to(Path.cwd())) in cli("runs", "figures=true").out
+    assert "loss.png" not in cli("runs").out
+
+
+def test_only_what_ended_early_is_deleted_and_only_when_asked(cli: Command, outputs: dict[str, Path]) -> None:
+    outcome = cli("runs", "delete=[failed,pruned]")
+    assert outcome.code == 1 and "yes=true" in outcome.error and outcome.error.count("\n") == 1
+    assert all(folder.exists() for folder in outputs.values())
+    assert cli("runs", "delete=[failed,pruned]", "yes=true").code == 0
+    gone = {name for name, folder in outputs.items() if not folder.exists()}
+    assert gone == {"failed", "pruned"}
+    assert not outputs["pruned"].parent.exists()  # which held that run alone
+    assert outputs["interrupted"].parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["delete=complete"], ["delete=complete", "failed"]),
+        (["delete=unreadable"], ["delete=unreadable", "failed"]),
+        (["status=done"], ["status=done", "complete"]),
+        (["sort=size"], ["sort=size", "duration"]),
+        (["where=brc"], ["where=brc", "where={"]),
+        (["where={model.width:3}"], ["where=model.width"]),
+        (["runs=nowhere"], ["runs=nowhere"]),
+    ],
+)
+def test_a_wrong_word_is_one_line(cli: Command, outputs: dict[str, Path], words: list[str], named: list[str]) -> None:
+    outcome = cli("runs", *words)
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
+    assert all(name in outcome.error for name in named), outcome.error
