@@ -22,6 +22,9 @@ class SpikingRecurrentModel(SpikingModel):
             (Layers with an R in their names hear themselves alone.)
         dropout: share of spikes set to zero in training, between layers.
 
+        gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two go through time in
+            chunks of ``trainer.tbptt`` steps.
+
     The other arguments, and the errors: see `SpikingModel`. A task that wants an answer at every step is answered from
     the ``time_steps`` of that step.
     """
@@ -43,6 +46,7 @@ class SpikingRecurrentModel(SpikingModel):
         readout: str = "last_membrane",
         output_arguments: Mapping[str, Any] | None = None,
         loss_every_step: bool = False,
+        gradients: str = "bptt",
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(
@@ -56,6 +60,7 @@ class SpikingRecurrentModel(SpikingModel):
             output_arguments,
             loss_every_step,
             optimizer,
+            gradients,
         )
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         modules: list[nn.Module] = []

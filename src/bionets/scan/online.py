@@ -13,7 +13,7 @@ from bionets.scan.arguments import Arguments
 from bionets.scan.compiled import Sensitivities
 from bionets.scan.eprop import cut_products
 from bionets.scan.reference import final_dtype
-from bionets.scan.traces import Gate, LinearMap, Trace, carry, refuse_hidden_parameters
+from bionets.scan.traces import Gate, LinearMap, Trace, carry, first_on_the_way
 from bionets.scan.tree import Tree, flatten, unflatten
 
 RULES = ("exact", "eprop")
@@ -130,7 +130,8 @@ class OnlineGradients(TorchFunctionMode):
             )
         if arguments.weights:
             stages, arguments = cut_products(stages, arguments, run)
-        refuse_hidden_parameters(arguments.x, self._ends)
+        reached = first_on_the_way(arguments.x, self._ends)
+        maps = {number: each for number, each in enumerate(self._maps) if each.output.grad_fn in reached}
         dtype, shape = arguments.layout.carry_dtype, arguments.state_shape
         state = [leaf.to(dtype).expand(shape) for leaf in arguments.state]
         wanted = tuple(k for k, leaf in enumerate(arguments.params) if leaf.requires_grad)
@@ -139,13 +140,13 @@ class OnlineGradients(TorchFunctionMode):
             state = [leaf if leaf.requires_grad else leaf.detach().requires_grad_() for leaf in state]
         else:
             before = self._carried[self._position]
-            state = self._carry(state, before, arguments, wanted)
+            state = self._carry(state, before, arguments, wanted, maps)
         values = [trace.values[i] for i in range(len(state)) for trace in before.of_step]
         sensitivities = Sensitivities(wanted, values)
         y, final = run(stages, replace(arguments, state=state), sensitivities)
 
         (y_leaves, y_tree), (leaves, _) = flatten(y, "y"), flatten(final, "the final state")
-        after = self._traces_after(state, leaves, sensitivities, before)
+        after = self._traces_after(state, leaves, sensitivities, before, maps)
         leaves = [leaf.to(final_dtype(old, dtype)) for leaf, old in zip(leaves, arguments.state, strict=True)]
         after.state = leaves[0].detach()
         self._carried[self._position : self._position + 1] = [after]
@@ -155,7 +156,12 @@ class OnlineGradients(TorchFunctionMode):
         return unflatten(y_tree, y_leaves), unflatten(arguments.state_tree, leaves)
 
     def _carry(
-        self, state: list[Tensor], before: _Carried, arguments: Arguments, wanted: tuple[int, ...]
+        self,
+        state: list[Tensor],
+        before: _Carried,
+        arguments: Arguments,
+        wanted: tuple[int, ...],
+        maps: dict[int, LinearMap],
     ) -> list[Tensor]:
         """The state before a chunk, with gradients through its traces."""
         if before.state is None or not torch.equal(arguments.state[0].detach(), before.state):
@@ -163,20 +169,23 @@ class OnlineGradients(TorchFunctionMode):
                 "a recurrence does not go on from the state with which the chunk before ended: call reset() of the "
                 "online gradients before another sequence"
             )
-        maps = [self._maps[number] if number < len(self._maps) else None for number in before.of_maps]
-        of_maps = [each for linear in maps if linear is not None for each in linear.parameters]
         traces = [*before.of_step, *(trace for of_map in before.of_maps.values() for trace in of_map)]
-        parameters = [*(arguments.params[k] for k in wanted), *of_maps]
-        if len(parameters) != len(traces):
+        parameters = [*(arguments.params[k] for k in wanted), *(p for each in maps.values() for p in each.parameters)]
+        if before.of_maps.keys() != maps.keys() or len(parameters) != len(traces):
             raise ValueError("the parameters that are trained have changed since the chunk before: call reset()")
         return carry(state, traces, parameters)
 
     def _traces_after(
-        self, state: list[Tensor], final: list[Tensor], sensitivities: Sensitivities, before: _Carried
+        self,
+        state: list[Tensor],
+        final: list[Tensor],
+        sensitivities: Sensitivities,
+        before: _Carried,
+        maps: dict[int, LinearMap],
     ) -> _Carried:
         """The traces after a scan from `state` to `final`."""
         count, expanded = len(sensitivities.wanted), sensitivities.expanded
-        outputs = [each.output for each in self._maps]
+        outputs = [each.output for each in maps.values()]
         rows: list[list[Tensor | None]] = [[] for _ in final]
         if outputs or expanded:
             rows = [self._derivatives(leaf, [*state, *outputs, *expanded]) for leaf in final]
@@ -187,22 +196,19 @@ class OnlineGradients(TorchFunctionMode):
             of_expanded = [[row[len(state) + len(outputs) + p] for row in rows] for p in range(count)]
             pairs = zip(before.of_step, of_expanded, strict=True)
             after = _Carried([trace.after(jacobian, own) for trace, own in pairs])
-        for number, linear in enumerate(self._maps):
-            gradients = [row[len(state) + number] for row in rows]
-            if any(each is not None for each in gradients):
-                if not linear.feeds(state[0]):
-                    raise ValueError(
-                        f"online gradients cannot follow a linear map of {len(linear.weight)} features into states of "
-                        f"shape {list(state[0].shape)}; use backpropagation through time"
-                    )
-                local = [linear.local(each, gradients, *state[0].shape) for each in linear.parameters]
-                old = before.of_maps.get(number)
-                after.of_maps[number] = [
-                    Trace(own, by_row=True) if old is None else old[i].after(jacobian, own)
-                    for i, own in enumerate(local)
-                ]
-        if after.of_maps and self._position not in self._checked:
-            self._check_units(state, final, [*state, *outputs], rows)
+        for place, (number, linear) in enumerate(maps.items(), len(state)):
+            if not linear.feeds(state[0]):
+                raise ValueError(
+                    f"online gradients cannot follow a linear map of {len(linear.weight)} features into states of "
+                    f"shape {list(state[0].shape)}; use backpropagation through time"
+                )
+            gradients, old = [row[place] for row in rows], before.of_maps.get(number)
+            local = [linear.local(each, gradients, *state[0].shape) for each in linear.parameters]
+            after.of_maps[number] = [
+                Trace(own, by_row=True) if old is None else old[i].after(jacobian, own) for i, own in enumerate(local)
+            ]
+        if maps and self._position not in self._checked:
+            self._check_units(list(maps.values()), final, [row[len(state) :] for row in rows])
             self._checked.add(self._position)
         return after
 
@@ -216,19 +222,16 @@ class OnlineGradients(TorchFunctionMode):
         finally:
             self._gate.closed = False
 
-    def _check_units(
-        self, state: list[Tensor], final: list[Tensor], inputs: list[Tensor], rows: list[list[Tensor | None]]
-    ) -> None:
-        """Raise ValueError where a unit depends on a row of a linear map that is not its own: with the derivatives of
-        half of the units, those of the others must be 0."""
-        shape = state[0].shape
-        half = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(state[0]) < 0.5
+    def _check_units(self, maps: list[LinearMap], final: list[Tensor], rows: list[list[Tensor | None]]) -> None:
+        """Raise ValueError where a unit depends on a row of a linear map that is not its own: of the derivatives of
+        half of the units, those of the other half must be 0."""
+        shape = final[0].shape
+        half = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(final[0]) < 0.5
         for leaf, row in zip(final, rows, strict=True):
-            some = self._derivatives(leaf * half, inputs)
-            for linear, part, whole in zip(self._maps, some[len(state) :], row[len(state) :], strict=False):
+            some = self._derivatives(leaf * half, [each.output for each in maps])
+            for linear, part, whole in zip(maps, some, row, strict=True):
                 if part is not None and whole is not None:
-                    apart = (linear.by_unit(each, *shape) for each in (part, whole))
-                    of_half, of_all = apart
+                    of_half, of_all = (linear.by_unit(each, *shape) for each in (part, whole))
                     if not torch.allclose(of_half, of_all * half.unsqueeze(1), rtol=1e-4, atol=1e-6):
                         raise ValueError(
                             "online gradients need a linear map whose row n feeds unit n of the same sample: between "

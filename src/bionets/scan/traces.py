@@ -48,13 +48,17 @@ class _Carry(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, traces: list[Trace], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.traces, ctx.count, ctx.parameters = traces, count, [each.detach() for each in tensors[count:]]
+        ctx.by_row, ctx.count = [trace.by_row for trace in traces], count
+        ctx.save_for_backward(*tensors[count:], *(value for trace in traces for value in trace.values))
         return tuple(state.detach() for state in tensors[:count])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        pairs = zip(ctx.traces, ctx.parameters, strict=True)
-        found = [trace.gradient(gradients, parameter) for trace, parameter in pairs]
+        parameters, values = ctx.saved_tensors[: len(ctx.by_row)], ctx.saved_tensors[len(ctx.by_row) :]
+        found = [
+            Trace(list(values[i * ctx.count : (i + 1) * ctx.count]), by_row).gradient(gradients, parameter)
+            for i, (parameter, by_row) in enumerate(zip(parameters, ctx.by_row, strict=True))
+        ]
         return (None, None, *(None,) * ctx.count, *found)
 
 
@@ -127,15 +131,20 @@ class LinearMap:
         return found
 
 
-def refuse_hidden_parameters(tensors: Iterable[Tensor], ends: set[Any]) -> None:
-    """Raise ValueError where a parameter reaches these tensors otherwise than through one of the nodes `ends`."""
+def first_on_the_way(tensors: Iterable[Tensor], ends: set[Any]) -> set[Any]:
+    """Those of the nodes `ends` that the gradient of these tensors reaches without passing another one.
+
+    Raises ValueError where it reaches a parameter without passing any.
+    """
     stack = [leaf.grad_fn for leaf in tensors if leaf.grad_fn is not None]
-    seen = set(ends)
+    seen: set[Any] = set()
     while stack:
         node = stack.pop()
         if node in seen:
             continue
         seen.add(node)
+        if node in ends:
+            continue
         variable = getattr(node, "variable", None)  # of the node that accumulates the gradient of a leaf
         if isinstance(variable, nn.Parameter):
             raise ValueError(
@@ -143,3 +152,4 @@ def refuse_hidden_parameters(tensors: Iterable[Tensor], ends: set[Any]) -> None:
                 "recurrence as a parameter of its step, or by one torch.nn.Linear; use backpropagation through time"
             )
         stack += [after for after, _ in node.next_functions if after is not None]
+    return seen & ends

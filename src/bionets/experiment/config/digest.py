@@ -25,6 +25,7 @@ LATER: dict[str, dict[str, Any]] = {
     "model": {
         "decoder": [],
         "dilation": 1,
+        "gradients": "bptt",
         "groups": 1,
         "loss_every_step": False,
         "readout": "last",
@@ -41,7 +42,7 @@ LATER: dict[str, dict[str, Any]] = {
         "split_seed": 0,
         "target_weights": None,
     },
-    "trainer": {"val_check_interval": None},
+    "trainer": {"val_check_interval": None, "tbptt": None},
 }
 
 
