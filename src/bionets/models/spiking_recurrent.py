@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bionets.layers.spiking import FullyRecurrent
+from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel
+from bionets.models.spiking import SpikingModel, choose
 from bionets.tasks.spec import Kind, TaskSpec
+
+INITIALISATIONS = {"default": False, "fluctuation_driven": True}
 
 
 class SpikingRecurrentModel(SpikingModel):
@@ -21,7 +23,8 @@ class SpikingRecurrentModel(SpikingModel):
         recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
             (Layers with an R in their names hear themselves alone.)
         dropout: share of spikes set to zero in training, between layers.
-
+        initialisation: ``default`` (PyTorch's) or ``fluctuation_driven``.
+        initialisation_arguments: of `bionets.layers.spiking.fluctuation_driven_`, by name.
         gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two go through time in
             chunks of ``trainer.tbptt`` steps.
 
@@ -46,6 +49,8 @@ class SpikingRecurrentModel(SpikingModel):
         readout: str = "last_membrane",
         output_arguments: Mapping[str, Any] | None = None,
         loss_every_step: bool = False,
+        initialisation: str = "default",
+        initialisation_arguments: Mapping[str, Any] | None = None,
         gradients: str = "bptt",
         optimizer: OptimizerFactory | None = None,
     ) -> None:
@@ -71,3 +76,8 @@ class SpikingRecurrentModel(SpikingModel):
             modules += [nn.Linear(size, hidden_size), FullyRecurrent(neurons) if recurrent else neurons]
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
+        if choose("initialisation", initialisation, INITIALISATIONS):
+            try:
+                fluctuation_driven_(self.network, **dict(initialisation_arguments or {}))
+            except TypeError as error:
+                raise ValueError(f"model.initialisation_arguments do not fit: {error}") from error

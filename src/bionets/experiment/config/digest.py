@@ -27,6 +27,8 @@ LATER: dict[str, dict[str, Any]] = {
         "dilation": 1,
         "gradients": "bptt",
         "groups": 1,
+        "initialisation": "default",
+        "initialisation_arguments": {},
         "loss_every_step": False,
         "readout": "last",
         "readout_layers": 1,
