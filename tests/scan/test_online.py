@@ -157,6 +157,16 @@ def test_states_keep_their_dtype() -> None:
         assert beta.grad is not None and beta.grad.dtype == dtype
 
 
+@pytest.mark.parametrize("make", [lambda: neurons("LIB"), lambda: cell("NBRC")])
+def test_mixed_precision_sums_traces_in_float32(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model, x = make().float(), inputs(0.3).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        whole, chunks = in_chunks(model, x, (T,), "eprop"), in_chunks(model, x, (1,) * T, "eprop")
+    assert_equal(chunks, whole, 0.02)
+    assert_equal(whole, in_chunks(model, x, (T,), "eprop"), 0.05)
+
+
 def test_training_goes_on_between_chunks() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(INPUTS, UNITS), LIB(UNITS, quant_fn="identity"))
@@ -272,6 +282,8 @@ def test_a_state_that_does_not_go_on_is_refused() -> None:
 
 
 def test_wrong_uses_are_refused() -> None:
+    with pytest.raises(ValueError, match="no lengths"), OnlineGradients():
+        unroll(neurons("LIB"), inputs(), lengths=torch.tensor([12, 5, 0]))
     with pytest.raises(ValueError, match="unknown rule 'rtrl'"):
         OnlineGradients("rtrl")
     with pytest.raises(RuntimeError, match="on already"), OnlineGradients(), OnlineGradients():

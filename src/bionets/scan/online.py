@@ -121,6 +121,10 @@ class OnlineGradients(TorchFunctionMode):
 
     def run(self, stages: tuple[Any, ...], arguments: Arguments, run: Run) -> tuple[Tree, Tree]:
         """The scan of these stages, which `run` computes, with the traces of the chunk before."""
+        with torch.autocast(arguments.device.type, enabled=False):  # traces are sums over all of time
+            return self._run(stages, arguments, run)
+
+    def _run(self, stages: tuple[Any, ...], arguments: Arguments, run: Run) -> tuple[Tree, Tree]:
         if arguments.reverse:
             raise ValueError("online gradients go forward in time: a recurrence in reverse has none")
         if arguments.weights and self.rule == "exact":

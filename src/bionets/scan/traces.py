@@ -114,19 +114,20 @@ class LinearMap:
         return state.dim() == 2 and rows % state.shape[1] == 0 and self.output.numel() % (len(state) * rows) == 0
 
     def local(self, parameter: Tensor, gradients: Derivatives, batch: int, width: int) -> list[Tensor]:
-        """∂state_i'/∂θ within a chunk for one of the parameters, of ∂state_i'/∂output."""
+        """∂state_i'/∂θ within a chunk for one of the parameters, of ∂state_i'/∂output; at least in float32."""
+        dtype = torch.promote_types(self.output.dtype, torch.float32)
         rows = self.weight.shape[0]
         shape = (batch, rows // width, width)
         found = []
         for gradient in gradients:
             if gradient is None:
                 more = () if parameter is self.bias else parameter.shape[1:]
-                found.append(self.output.new_zeros((*shape, *more)))
+                found.append(self.output.new_zeros((*shape, *more), dtype=dtype))
             elif parameter is self.bias:
-                found.append(gradient.reshape(-1, *shape).sum(0))
+                found.append(gradient.to(dtype).reshape(-1, *shape).sum(0))
             else:
-                each = gradient.reshape(-1, batch, rows)
-                x = self.x.detach().reshape(len(each), batch, -1).to(each.dtype)
+                each = gradient.to(dtype).reshape(-1, batch, rows)
+                x = self.x.detach().reshape(len(each), batch, -1).to(dtype)
                 found.append(torch.bmm(each.permute(1, 2, 0), x.transpose(0, 1)).view(*shape, -1))
         return found
 
