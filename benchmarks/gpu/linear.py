@@ -101,6 +101,8 @@ def _time(name: str, size: tuple[int, int, int], way: str) -> Row:
     def run() -> None:
         results_of(chosen.call, leaves, BACKEND, {})
 
-    limits = {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])} if way != "step by step" else {"LONG": never}
+    limits = (
+        {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])} if way != "step by step" else {"LONG": never}
+    )
     with patch.multiple(parallel, **limits):
         return time_run(run, ROUNDS) | {"peak_bytes": peak_memory(run)}

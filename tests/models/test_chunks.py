@@ -111,6 +111,8 @@ def test_what_cannot_be_is_refused() -> None:
         chunked(recurrent(LAST, "online", "NBRC"), TARGET[0], 2)
     with pytest.raises(ValueError, match="bidirectional"):
         chunked(recurrent(LAST, bidirectional=True), TARGET[0], 2)
+    with pytest.raises(ValueError, match="readout=mean"):
+        chunked(recurrent(LAST, readout="mean"), TARGET[0], 2)
     with pytest.raises(ValueError, match="last_membrane"):
         chunked(spiking(LAST, readout="mean_membrane"), TARGET[0], 2)
     with pytest.raises(ValueError, match="at every step, got 3 for 7"):
