@@ -212,7 +212,7 @@ class OnlineGradients(TorchFunctionMode):
                 Trace(own, by_row=True) if old is None else old[i].after(jacobian, own) for i, own in enumerate(local)
             ]
         if maps and self._position not in self._checked:
-            self._check_units(list(maps.values()), final, [row[len(state) :] for row in rows])
+            self._check_units(list(maps.values()), final, [row[len(state) :][: len(maps)] for row in rows])
             self._checked.add(self._position)
         return after
 
