@@ -6,6 +6,7 @@ called in a loop over `x.unbind(0)`, their fastest way.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from benchmarks import cells, jax_peers
 from benchmarks.floor import Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
-from bionets.scan import scan
+from bionets.scan import OnlineGradients, scan
 from bionets.scan.uniform import uniform
 
 Size = tuple[int, int, int]
@@ -29,6 +30,9 @@ def lif(quantiser: str, size: Size) -> Comparison:
     draws = int(quantiser == "bernoulli")
     contestants = [
         _contestant(size, "bionets scan", lambda: _bionets_lib(quantiser, size, "auto")),
+        _contestant(
+            size, "bionets scan, online", lambda: _bionets_lib(quantiser, size, "auto", OnlineGradients()), "one chunk"
+        ),
         _contestant(size, "eager PyTorch", lambda: _bionets_lib(quantiser, size, "reference"), LOOP),
         _contestant(size, "tracetorch LIB", lambda: _tracetorch("LIB", quantiser, size)),
     ]
@@ -99,13 +103,20 @@ def _contestant(size: Size, name: str, layer: Callable[[], Layer], remark: str =
     return Contestant(name, build, remark)
 
 
-def _bionets_lib(quantiser: str, size: Size, backend: str) -> Layer:
+def _bionets_lib(quantiser: str, size: Size, backend: str, online: OnlineGradients | None = None) -> Layer:
+    """With online gradients, every call goes on from the state of the one before."""
     beta, theta = _raw_decay(BETA, size), _raw_threshold(THETA, size)
     step: Any = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
+    last: list[Tensor] = []
 
     def forward(x: Tensor) -> Tensor:
         inputs = (x, noise(size)) if quantiser == "bernoulli" else x
-        return scan(step, inputs, x.new_zeros(size[1:]), (beta.sigmoid(), F.softplus(theta)), backend=backend)[0]
+        with online or nullcontext():
+            state = last.pop() if last else x.new_zeros(size[1:])
+            y, state = scan(step, inputs, state, (beta.sigmoid(), F.softplus(theta)), backend=backend)
+        if online:
+            last.append(state.detach())
+        return y
 
     return forward, (beta, theta)
 

@@ -34,6 +34,8 @@ EXPERIMENTS = {
     "stdp_mnist": 1,
     "copy_first_input_bistable": 4,
     "copy_first_input_study": 4,
+    "online_learning": 1,
+    "online_learning_copy": 1,
     "binary_addition_study": 8,
     "spiking_fashion": 1,
     "spiking_mnist": 1,

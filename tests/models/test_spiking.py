@@ -118,3 +118,14 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], message: str
         SpikingConvModel(ROWS)
     with pytest.raises(ValueError, match="does not fit"):
         SpikingRecurrentModel(IMAGE)
+
+
+def test_the_initialisation_by_name() -> None:
+    spec = TaskSpec("sequence_to_value", input_size=50, output_size=2)
+    torch.manual_seed(0)
+    model = SpikingRecurrentModel(spec, initialisation="fluctuation_driven", initialisation_arguments={"rate": 0.02})
+    assert (model.network[0].bias == 0).all()
+    with pytest.raises(ValueError, match="initialisation_arguments do not fit"):
+        SpikingRecurrentModel(spec, initialisation="fluctuation_driven", initialisation_arguments={"rates": 1})
+    with pytest.raises(ValueError, match=r"model\.initialisation=xavier is unknown"):
+        SpikingRecurrentModel(spec, initialisation="xavier")

@@ -17,7 +17,7 @@ from torch import Tensor
 from bionets.layers.recurrent.brc import brc_step
 from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
-from bionets.scan import dense_scan, scan, surrogate
+from bionets.scan import OnlineGradients, dense_scan, scan, surrogate
 from bionets.scan.gpu import backend as triton_backend
 
 from .cells import CELLS, assert_close, run_cell
@@ -243,6 +243,22 @@ def test_same_input_gives_the_same_bits() -> None:
     leaves = [leaf.requires_grad_() for leaf in nbrc_leaves()]
     one, other = (results(run_nbrc, leaves, "triton", {}) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_online_gradients_are_those_of_the_whole_sequence() -> None:
+    x = tuple(normal(TIME, BATCH, WIDTH) for _ in range(3))
+    params = tuple(normal(WIDTH).requires_grad_() for _ in range(4))
+    zeros = torch.zeros(BATCH, WIDTH, device=DEVICE)
+    y, _ = scan(brc_step, x, zeros, params, backend="reference")
+    expected = torch.autograd.grad(y.sin().sum(), params)
+    online, h, losses = OnlineGradients(), zeros, []
+    for start in (0, 1):
+        with online:
+            part = tuple(each[start : start + 1 + 2 * start] for each in x)
+            y, h = scan(brc_step, part, h, params, backend="triton")
+        losses.append(y.sin().sum())
+    for found, gradient in zip(torch.autograd.grad(losses[0] + losses[1], params), expected, strict=True):
+        torch.testing.assert_close(found, gradient)
 
 
 @pytest.mark.slow

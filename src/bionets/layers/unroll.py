@@ -14,6 +14,7 @@ from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
 from bionets.layers.time_invariant import one_step
+from bionets.scan.online import active
 
 __all__ = ["unroll"]
 
@@ -45,13 +46,15 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any
         RuntimeError: the model cannot run all steps at once: it calls a stateful layer twice, a layer that works along
             time (`torch.nn.GRU`), a cell (`torch.nn.GRUCell`), or unroll, or it reads, resets or detaches states. The
             kept states are then those from before the call.
-        ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T, or a result is not one
-            tensor entry for each of the T·B samples.
+        ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T or come with online
+            gradients, or a result is not one tensor entry for each of the T·B samples.
     """
     refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
     if x.dim() < 2:
         raise ValueError(f"unroll needs x [T, B, ...], got shape {tuple(x.shape)}")
     time, batch = x.shape[:2]
+    if lengths is not None and active() is not None:
+        raise ValueError("online gradients go on from chunk to chunk: unroll takes no lengths with them")
     if lengths is not None:
         lengths = check_lengths(lengths, x.shape, x.device)
     step = one_step(x) if lengths is None else None

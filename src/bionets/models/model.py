@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
 from bionets.layers.single_step import SingleStep
+from bionets.models.chunks import kept_mebibytes, loss_in_chunks, require_gradients
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
@@ -31,8 +32,10 @@ class Model(LightningModule):
     Args:
         spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
         optimizer: called with the parameters, gives the optimizer. None will do for evaluation.
+        gradients: ``bptt``, or ``online`` or ``eprop`` for those of `bionets.scan.OnlineGradients`.
 
     Attributes:
+        tbptt: steps of the chunks of time in which a batch is trained; None for the whole sequence as one.
         schedule: called with the optimizer and the number of training steps, gives what changes the learning rate,
             after each step unless it is a `Schedule` that says otherwise; None for a constant one.
         loss_every_step: whether the loss of training is the mean over the losses of `step_predictions`, for a task that
@@ -42,8 +45,9 @@ class Model(LightningModule):
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
 
-    def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
+    def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:
         super().__init__()
+        require_gradients(gradients)
         if not self.fits(spec):
             raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
         self.spec = spec
@@ -52,6 +56,8 @@ class Model(LightningModule):
         self.test_results: dict[str, dict[str, float]] = {}
         self.one_group = False
         self.loss_every_step = False
+        self.gradients = gradients
+        self.tbptt: int | None = None
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
@@ -88,6 +94,23 @@ class Model(LightningModule):
         """By the name of a parameter, its learning rate as a multiple of the optimizer's, where it is not 1."""
         return {}
 
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Predictions at every step ``[K, B, output_size]`` of a chunk x ``[K, B, input_size]``, and its last state.
+
+        ``state`` is that after the chunk before, from which no graph is taken over; None begins a sequence.
+
+        Raises:
+            ValueError: the model cannot be trained in chunks of time.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot be trained in chunks of time: leave out trainer.tbptt and model.gradients"
+        )
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether training goes through time in chunks."""
+        return self.tbptt is not None or self.gradients != "bptt"
+
     @property
     def task(self) -> Any:
         return self.trainer.datamodule  # type: ignore[attr-defined]
@@ -121,6 +144,8 @@ class Model(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         x, target = batch
+        if self.in_chunks:
+            return loss_in_chunks(self, self.task, x, target)
         if not self.loss_every_step:
             return self.task.loss(self(x), target)
         predictions = self.step_predictions(x)
@@ -172,8 +197,11 @@ class Model(LightningModule):
         return []
 
     def test_metrics(self, x: Tensor) -> dict[str, float]:
-        """Headline numbers beside those of the task, measured on x, the first test batch; here none."""
-        return {}
+        """Headline numbers beside those of the task, measured on x, the first test batch.
+
+        Here, of a model that is trained in chunks of time, the MiB that autograd keeps for the backward pass.
+        """
+        return {"train/kept_mebibytes": kept_mebibytes(self, x)} if self.in_chunks else {}
 
     def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
         """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and

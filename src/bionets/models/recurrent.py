@@ -31,9 +31,9 @@ class RecurrentModel(SequenceModel):
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
         layer_arguments: whatever else the layer's constructor takes.
         decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
-        readout: ``last`` or ``mean``: answer after the last step, or by the mean over the predictions of all steps.
-        loss_every_step: whether training minimises the mean over the losses of all steps' predictions.
-        optimizer: called with the parameters, gives the optimizer.
+        gradients: ``bptt``, ``online`` (exact, for cells whose units are independent) or ``eprop``; the latter two go
+            through time in chunks of ``trainer.tbptt`` steps.
+        readout, loss_every_step, optimizer: see `SequenceModel`.
 
     Raises:
         ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.
@@ -53,9 +53,10 @@ class RecurrentModel(SequenceModel):
         decoder: Sequence[int] = (),
         readout: str = "last",
         loss_every_step: bool = False,
+        gradients: str = "bptt",
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        super().__init__(spec, readout, loss_every_step, optimizer)
+        super().__init__(spec, readout, loss_every_step, optimizer, gradients)
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         arguments = dict(layer_arguments or {})
         for key in ("batch_first", "proj_size"):
@@ -80,6 +81,8 @@ class RecurrentModel(SequenceModel):
             defaults={"num_layers": 1, "dropout": 0.0, "bidirectional": False},
             prefix="model.",
         )
+        if gradients != "bptt" and isinstance(self.recurrent, nn.RNNBase):
+            raise ValueError(f"model.gradients={gradients} is for layers of bionets: {layer} has only bptt")
         self.readout = make_readout(hidden_size * (2 if bidirectional else 1), decoder, spec.output_size)
 
     def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
@@ -106,6 +109,16 @@ class RecurrentModel(SequenceModel):
         if len(of_layers) > 1:
             values |= {f"bistable_share_layer_{k}": share.mean() for k, share in enumerate(of_layers, 1)}
         return values
+
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if getattr(self.recurrent, "bidirectional", False):
+            raise ValueError("a bidirectional layer sees the whole sequence at once: leave out trainer.tbptt")
+        if self.reads_mean:
+            raise ValueError("model.readout=mean needs all steps at once: leave out trainer.tbptt")
+        if state is not None:
+            state = state.detach() if isinstance(state, Tensor) else tuple(each.detach() for each in state)
+        output, state = self.recurrent(x, state)
+        return self.readout(output), state
 
     def recurrent_layer(self) -> nn.Module:
         return self.recurrent

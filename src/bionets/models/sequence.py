@@ -24,6 +24,7 @@ class SequenceModel(Model):
         readout: ``last`` or ``mean``.
         loss_every_step: whether the loss of training is the mean over the losses of every step's prediction.
         optimizer: called with the parameters, gives the optimizer.
+        gradients: see `Model`.
 
     Raises:
         ValueError: a kind of task that does not fit, another readout, or one that is for tasks with one answer.
@@ -38,8 +39,9 @@ class SequenceModel(Model):
         readout: str = "last",
         loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
+        gradients: str = "bptt",
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, gradients=gradients)
         if readout not in READOUTS:
             raise ValueError(f"model.readout={readout} is unknown: choose {' or '.join(READOUTS)}")
         self.require_one_answer("readout=mean", readout == "mean")

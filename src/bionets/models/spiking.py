@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import reset_states, unroll
+from bionets.layers import detach_states, reset_states, unroll
 from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import LI, SpikingLayer
 from bionets.layers.spiking.encoders import ENCODERS, delta
@@ -61,8 +61,9 @@ class SpikingModel(Model):
         output_arguments: Mapping[str, Any] | None,
         loss_every_step: bool,
         optimizer: OptimizerFactory | None,
+        gradients: str = "bptt",
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, gradients=gradients)
         self.require_one_answer("loss_every_step", loss_every_step)
         self.loss_every_step = loss_every_step
         require_positive(time_steps=time_steps)
@@ -119,6 +120,19 @@ class SpikingModel(Model):
             outputs = outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1)
         return self.readout(outputs)
 
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if self.encoder is delta or self.readout is not READOUTS["last_membrane"]:
+            raise ValueError(
+                "chunks of time need model.readout=last_membrane and an encoder other than delta: each step must be "
+                "encoded and read by itself"
+            )
+        if state is None:
+            reset_states(self)
+        else:
+            detach_states(self)
+        outputs = unroll(self.network, self.encode(x))
+        return outputs.unflatten(0, (len(x), self.time_steps))[:, -1], "kept"
+
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
         """Spikes, membranes and learnt parameters, on the first sample."""
         from bionets.analysis.spiking_activity import trace_activity
@@ -140,6 +154,7 @@ class SpikingModel(Model):
             for metric in (rate, operations):
                 metric.to(x.device).update(self, x)
         return {
+            **super().test_metrics(x),
             "test/spikes_per_step": float(rate.compute()),
             "test/nanojoules": float(operations.compute()["nanojoules"]),
         }

@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bionets.layers.spiking import FullyRecurrent
+from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel
+from bionets.models.spiking import SpikingModel, choose
 from bionets.tasks.spec import Kind, TaskSpec
+
+INITIALISATIONS = {"fluctuation_driven": fluctuation_driven_}
 
 
 class SpikingRecurrentModel(SpikingModel):
@@ -21,6 +23,10 @@ class SpikingRecurrentModel(SpikingModel):
         recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
             (Layers with an R in their names hear themselves alone.)
         dropout: share of spikes set to zero in training, between layers.
+        initialisation: ``fluctuation_driven``; None leaves PyTorch's.
+        initialisation_arguments: of `bionets.layers.spiking.fluctuation_driven_`, by name.
+        gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two go through time in
+            chunks of ``trainer.tbptt`` steps.
 
     The other arguments, and the errors: see `SpikingModel`. A task that wants an answer at every step is answered from
     the ``time_steps`` of that step.
@@ -43,6 +49,9 @@ class SpikingRecurrentModel(SpikingModel):
         readout: str = "last_membrane",
         output_arguments: Mapping[str, Any] | None = None,
         loss_every_step: bool = False,
+        initialisation: str | None = None,
+        initialisation_arguments: Mapping[str, Any] | None = None,
+        gradients: str = "bptt",
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(
@@ -56,6 +65,7 @@ class SpikingRecurrentModel(SpikingModel):
             output_arguments,
             loss_every_step,
             optimizer,
+            gradients,
         )
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         modules: list[nn.Module] = []
@@ -66,3 +76,9 @@ class SpikingRecurrentModel(SpikingModel):
             modules += [nn.Linear(size, hidden_size), FullyRecurrent(neurons) if recurrent else neurons]
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
+        if initialisation is not None:
+            initialise = choose("initialisation", initialisation, INITIALISATIONS)
+            try:
+                initialise(self.network, **dict(initialisation_arguments or {}))
+            except TypeError as error:
+                raise ValueError(f"model.initialisation_arguments do not fit: {error}") from error

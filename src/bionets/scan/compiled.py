@@ -1,5 +1,6 @@
 """A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], run it, undo it."""
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -7,18 +8,44 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
-from bionets.scan.operator import run_scan
+from bionets.scan.operator import run_online, run_scan
 from bionets.scan.program import Bound, find_program
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
+
+@dataclass
+class Sensitivities:
+    """Of each state to each wanted parameter, in this order, each `[B, *N]`, before the first step and after the last.
+
+    A compiled scan leaves `after`. The reference backend has no forward mode: it leaves in `expanded` the wanted
+    parameters that it has used, one for each sample, `[B, *N]`, for `torch.autograd.grad`.
+    """
+
+    wanted: tuple[int, ...]
+    before: list[Tensor]
+    after: list[Tensor] | None = None
+    expanded: list[Tensor] = field(default_factory=list)
+
+    def expand(self, arguments: Arguments) -> Arguments:
+        """The arguments with `expanded` in place of the wanted parameters."""
+        params, dtype = list(arguments.params), arguments.layout.carry_dtype
+        for k in self.wanted:
+            params[k] = params[k].to(dtype).expand(arguments.state_shape)
+        self.expanded = [params[k] for k in self.wanted]
+        return replace(arguments, params=params)
+
+
 # Views are made only where a shape differs: each of them is a node for autograd.
 
 
-def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -> tuple[Any, Any]:
+def compiled_scan(
+    stages: tuple[Any, ...], arguments: Arguments, backend: str, sensitivities: Sensitivities | None = None
+) -> tuple[Any, Any]:
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
+    every = 1 if sensitivities else every
     weights = arguments.weights if backend == "cpu" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
@@ -30,7 +57,13 @@ def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -
         arguments.reverse,
         max(1, min(every, layout.time)),
     )
-    found = [_unflatten(leaf, layout) for leaf in run_scan(call, backend)]
+    if sensitivities is None:
+        results = run_scan(call, backend)
+    else:
+        before = [_like_state(leaf, layout) for leaf in sensitivities.before]
+        results, after = run_online(call, backend, sensitivities.wanted, before)
+        sensitivities.after = [_unflatten(leaf, layout) for leaf in after]
+    found = [_unflatten(leaf, layout) for leaf in results]
     y = [leaf.to(layout.output_dtype) for leaf in found[: program.y]]
     final = [
         leaf.to(final_dtype(initial, program.dtype))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
-from bionets.scan.compiled import compiled_scan
+from bionets.scan.compiled import Sensitivities, compiled_scan
 from bionets.scan.eager import has_own_operations, needs_reference
+from bionets.scan.online import active
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
 from bionets.scan.tree import Tree
@@ -124,6 +125,15 @@ def dense_scan(
 
 
 def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
+    online = active()
+    if online is None:
+        return _run_on(backend, stages, arguments)
+    return online.run(stages, arguments, functools.partial(_run_on, backend))
+
+
+def _run_on(
+    backend: str, stages: tuple[Step, ...], arguments: Arguments, sensitivities: Sensitivities | None = None
+) -> tuple[Tree, Tree]:
     if backend == "numba":
         warnings.warn("backend 'numba' is now called 'cpu'", DeprecationWarning, stacklevel=3)
         backend = "cpu"
@@ -141,11 +151,13 @@ def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[
             for leaf in (*arguments.x, *arguments.state, *arguments.params, *arguments.weights):
                 if has_own_operations(leaf):
                     raise UnsupportedStepError(f"an argument is a {type(leaf).__name__}, with operations of its own")
-            return compiled_scan(stages, arguments, chosen)
+            return compiled_scan(stages, arguments, chosen, sensitivities)
         except UnsupportedStepError as error:
             if backend != "auto":
                 raise
             _warn_once(f"scan runs on the slow reference backend: {error}")
+    if sensitivities is not None:
+        arguments = sensitivities.expand(arguments)
     kind = arguments.device.type  # torch.export cannot load a context that changes nothing
     autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     with torch.autocast(kind, enabled=False) if autocast else contextlib.nullcontext():

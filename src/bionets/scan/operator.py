@@ -17,6 +17,7 @@ from torch import Tensor
 from bionets.scan.backend import Call
 from bionets.scan.eager import as_it_reads, is_eager
 from bionets.scan.program import check_compiled, program_of
+from bionets.scan.sensitivity import sensitivity_program
 
 MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backend"}
 
@@ -30,6 +31,18 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
             importlib.import_module("bionets.scan.vmap")  # it tells torch how, which takes too long to do unasked
         return _forward_by_operator(call, backend, keep)[: call.program.y + call.program.state]
     return list(_Scan.apply(call, backend, *tensors)) if keep else _forward(call, backend, keep)
+
+
+def run_online(
+    call: Call, backend: str, wanted: tuple[int, ...], before: list[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """y and the final state as of `run_scan`, and the sensitivities to the wanted parameters after the last step, of
+    those before the first, each `[B, N]`."""
+    if not is_eager(call.tensors):
+        raise RuntimeError("online gradients are for eager PyTorch: without torch.compile, torch.export and torch.func")
+    found = _OnlineScan.apply(call, backend, wanted, before, *call.tensors)
+    count = call.program.y + call.program.state
+    return list(found[:count]), list(found[count:])
 
 
 # what eager mode and the operators share
@@ -142,6 +155,32 @@ class _Scan(torch.autograd.Function):
         needs = _cut(ctx.needs_input_grad, (2, program.x, program.state, program.params))
         grads = _differentiate(ctx, gradients, needs[1], needs[3])
         return (None, None, *(gradient for group in grads for gradient in group))
+
+
+class _OnlineScan(torch.autograd.Function):
+    """The scan in eager mode, and beside it the sensitivities of its states; see `sensitivity`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, call: Call, backend: str, wanted: tuple[int, ...], before: list[Tensor], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        program = call.program
+        joint = dataclasses.replace(
+            call, program=sensitivity_program(program.key, wanted), state=[*call.state, *before]
+        )
+        y, histories, final, after = _cut(
+            _forward(joint, backend, keep=False), (program.y, len(call.histories()), program.state)
+        )
+        _remember(ctx, call, backend, [*y, *final, *histories])
+        ctx.mark_non_differentiable(*after)
+        return (*y, *final, *after)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        program = ctx.options[0]
+        needs = _cut(ctx.needs_input_grad, (4, program.x, program.state, program.params))
+        grads = _differentiate(ctx, gradients[: program.y + program.state], needs[1], needs[3])
+        return (*(None,) * 4, *(gradient for group in grads for gradient in group))
 
 
 # the operators

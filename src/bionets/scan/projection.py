@@ -8,20 +8,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bionets.scan.eager import as_it_reads, is_eager
+from bionets.scan.online import active
 
 SMALL = 1 << 18  # multiplications below which torch's product takes no longer
 
 
-def project(x: Tensor, weight: Tensor) -> Tensor:
-    """x @ weight.T, `[T, B, G * H]` of x `[T, B, I]` and weight `[G * H, I]`. As `F.linear`, but faster on the CPU.
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x @ weight.T + bias, `[T, B, G * H]` of x `[T, B, I]`, weight `[G * H, I]` and bias `[G * H]`. As `F.linear`, but
+    faster on the CPU.
 
     The rows of the result may lie apart in memory: it is meant for `split_gates`.
     """
     supported = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     if supported and on_cpu and is_eager((x, weight)) and x.numel() * weight.shape[0] >= SMALL:
-        return _Project.apply(x, weight)
-    return F.linear(x, weight)
+        product: Tensor = _Project.apply(x, weight)
+        output, online = product if bias is None else product + bias, active()
+        return output if online is None else online.record(output, x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 class _Project(torch.autograd.Function):

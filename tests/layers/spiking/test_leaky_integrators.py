@@ -276,3 +276,33 @@ def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
 
 def test_the_stub_for_editors_says_what_the_classes_are() -> None:
     assert STUB.read_text() == stub(), "run python -m bionets.layers.spiking.stubs"
+
+
+@pytest.mark.parametrize("name", FIRING)
+def test_a_bias_shifts_the_thresholds_of_the_spikes_but_not_what_they_take_off(name: str) -> None:
+    bias = torch.linspace(-0.2, 0.3, N, dtype=torch.float64)
+    layer, plain = layer_of(name, "identity", bias=bias.float()), layer_of(name, "identity")
+    layer.load_state_dict(plain.state_dict(), strict=False)
+    layer.bias = bias
+    for threshold, sign in (("threshold", -1), ("pos_threshold", -1), ("neg_threshold", 1)):
+        if threshold in plain.bounds:
+            setattr(plain, threshold, getattr(layer, threshold).detach() + sign * bias)
+    x = inputs()[:1]
+    (y, states), (expected, others) = layer.over_time(x), plain.over_time(x)
+    torch.testing.assert_close(y, expected)
+    membrane, other = (
+        sum(each for key, each in zip(layer.state_names, found, strict=True) if "mem" in key)
+        for found in (states, others)
+    )
+    if not layer.kind.ternary:  # else o₊ and o₋ cannot be told from y
+        torch.testing.assert_close(membrane, other - y[0] * bias)
+    (gradient,) = torch.autograd.grad(y.sum(), layer.bias)
+    assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize("name", FIRING)
+def test_without_a_bias_there_is_no_parameter_for_it(name: str) -> None:
+    assert "bias" not in dict(CLASSES[name](N).named_parameters())
+    learned = dict(CLASSES[name](N, bias=0.0, bias_rank=0).named_parameters())["bias"]
+    assert learned.shape == ()
+    assert "bias" in dict(CLASSES[name](N, bias=0.0, learn_bias=False).named_buffers())

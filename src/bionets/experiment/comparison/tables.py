@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bionets.experiment.csv_text import csv_text
 
@@ -17,9 +17,9 @@ Cell = Callable[[Row], str]
 def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
     """A table for each metric, the best mean of a panel in bold."""
     for metric, of_metric in _by_metric(rows).items():
-        table = Table(title=escape(metric), title_justify="left", title_style="bold")
+        table = Table(title=Text(metric), title_justify="left", title_style="bold")
         for key in by:
-            table.add_column(escape(key.rpartition(".")[2]), no_wrap=True)
+            table.add_column(Text(key.rpartition(".")[2]), no_wrap=True)
         for name in ("n", "mean ± std. error", "best run", "p", "published"):
             table.add_column(name, justify="right", no_wrap=True)
         panel = of_metric[0].group.panel
@@ -29,9 +29,9 @@ def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> Non
                 panel = row.group.panel
             mean = with_error(row.mean, row.error)
             table.add_row(
-                *map(escape, row.group.values),
+                *map(Text, row.group.values),
                 str(row.n),
-                f"[bold]{mean}[/bold]" if row.best else mean,
+                Text(mean, style="bold") if row.best else mean,
                 short(row.best_run),
                 "best" if row.best else _probability(row.p),
                 "" if row.published is None else short(row.published),

@@ -25,8 +25,10 @@ LATER: dict[str, dict[str, Any]] = {
     "model": {
         "decoder": [],
         "dilation": 1,
+        "gradients": "bptt",
         "groups": 1,
         "initialisation": None,
+        "initialisation_arguments": {},
         "loss_every_step": False,
         "positions_lr": 1.0,
         "readout": "last",
@@ -44,7 +46,7 @@ LATER: dict[str, dict[str, Any]] = {
         "split_seed": 0,
         "target_weights": None,
     },
-    "trainer": {"val_check_interval": None},
+    "trainer": {"val_check_interval": None, "tbptt": None},
 }
 
 

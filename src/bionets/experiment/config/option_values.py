@@ -67,6 +67,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "trainer.check_val_every_n_epoch": at_least(1),
         "trainer.log_every_n_steps": at_least(1),
         "trainer.accumulate_grad_batches": at_least(1),
+        "trainer.tbptt": at_least(1),
         "trainer.gradient_clip_val": ABOVE_0,
         "trainer.gradient_clip_algorithm": Check("norm or value", lambda value: value in ("norm", "value")),
         "trainer.profiler": Check(", ".join(PROFILERS), lambda value: value in PROFILERS),

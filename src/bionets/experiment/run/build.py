@@ -1,5 +1,6 @@
 """From a config to the objects of a run."""
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,8 @@ from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.signals import KeepSigtermHandler
 from bionets.models import Model
+from bionets.models.chunks import GRADIENTS
+from bionets.scan import OnlineGradients
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.checks import check_batch
 from bionets.tasks.custom import own_task
@@ -47,6 +50,8 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     task = build_task(run.values)
     model = build_model(run.values, task.spec)
     model.schedule = build_schedule(run.values, task)
+    model.tbptt = run.values["trainer"].get("tbptt")
+    try_chunks(model)
     return task, model, with_protocol(run, task)
 
 
@@ -100,6 +105,18 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     if config.get("average_weights") is not None and not model.automatic_optimization:
         raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
     return model
+
+
+def try_chunks(model: Model) -> None:
+    """A UserError where a model cannot be trained in the chunks of time that the config asks for."""
+    if not model.in_chunks:
+        return
+    try:
+        rule = GRADIENTS[model.gradients]
+        with OnlineGradients(rule) if rule else nullcontext():
+            model.chunk(torch.zeros(1, 2, model.spec.input_size), None)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def family(target: str) -> type[Model]:
@@ -219,7 +236,7 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
     """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
     try:
         trainer = Trainer(
-            **arguments,
+            **{key: value for key, value in arguments.items() if key != "tbptt"},
             plugins=[checkpoints or AtomicCheckpointIO()],
             enable_progress_bar=False,
             enable_model_summary=False,

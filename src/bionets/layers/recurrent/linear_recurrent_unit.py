@@ -32,7 +32,7 @@ def lru_step(x: Two, state: Two, params: Two) -> tuple[Two, Two]:
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
     nu, theta, gamma = (require(parameters, name).exp() for name in ("log_nu", "log_theta", "log_gamma"))
     eigenvalue = (torch.exp(-nu) * torch.cos(theta), torch.exp(-nu) * torch.sin(theta))
-    drive = split_gates(project(x, require(parameters, "weight_ih")) * torch.cat((gamma, gamma)), 2)
+    drive = split_gates(project(x, require(parameters, "weight_ih") * torch.cat((gamma, gamma)).unsqueeze(1)), 2)
     memory, last = scan(lru_step, drive, states, eigenvalue, **options)
     output = F.linear(torch.cat(memory, -1), require(parameters, "weight_out"), parameters["bias"])
     return output + F.linear(x, require(parameters, "weight_skip")), last

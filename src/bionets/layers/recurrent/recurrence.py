@@ -13,7 +13,6 @@ __all__ = [
     "Recurrence",
     "RecurrentModule",
     "States",
-    "add_bias",
     "gate_biases",
     "require",
     "required_bias",
@@ -65,11 +64,6 @@ def require(parameters: Parameters, name: str) -> Tensor:
     parameter = parameters[name]
     assert parameter is not None, name
     return parameter
-
-
-def add_bias(projection: Tensor, parameters: Parameters) -> Tensor:
-    """`projection` plus the bias, if there is one."""
-    return projection if parameters["bias"] is None else projection + parameters["bias"]
 
 
 def required_bias(parameters: Parameters, initialisation: str) -> Tensor:

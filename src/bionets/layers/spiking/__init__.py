@@ -12,6 +12,7 @@ from bionets.layers.spiking.exponential import EIF, AdEx
 from bionets.layers.spiking.firing import QUANTISERS, SPIKE_FUNCTIONS
 from bionets.layers.spiking.freeze import freeze, unfreeze
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
+from bionets.layers.spiking.initialisation import fluctuation_driven_, membrane_gain
 from bionets.layers.spiking.izhikevich import Izhikevich
 from bionets.layers.spiking.kind import KINDS, Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator, leaky_integrator
@@ -106,9 +107,11 @@ __all__ = [
     "ThresholdBatchNorm2d",
     "decay_from_half_life",
     "decay_from_time_steps",
+    "fluctuation_driven_",
     "freeze",
     "half_life_from_decay",
     "leaky_integrator",
+    "membrane_gain",
     "time_steps_from_decay",
     "unfreeze",
 ]

@@ -33,6 +33,7 @@ def docstring(kind: Kind) -> str:
     ]
     if kind.fires:
         lines += [
+            "    bias: added to the membrane where it is compared with a threshold; by default there is none.",
             "    spike_fn: the probability of a spike, a name in `SPIKE_FUNCTIONS` or a function; by default σ(4v).",
             "    quant_fn: makes it a spike, a name in `QUANTISERS` or a function; by default ``bernoulli``.",
         ]

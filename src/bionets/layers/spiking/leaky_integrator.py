@@ -17,7 +17,7 @@ __all__ = ["LeakyIntegrator", "leaky_integrator", "leaky_integrator_step"]
 
 
 def leaky_integrator_step(
-    x: Tensor, state: Any, params: Any, *, kind: Kind, firing: Firing | None
+    x: Tensor, state: Any, params: Any, *, kind: Kind, firing: Firing | None, biased: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
     """One step of a leaky integrator; the docstring of its class has the equations."""
     syn, rec, mem = {}, {}, {}
@@ -36,7 +36,7 @@ def leaky_integrator_step(
             mem[sign] = mem[sign] + getattr(params, sign + "rec_weight") * part(recurrent, sign)
     y = total(mem)
     if firing is not None:
-        y, reset = fire(y, state.noise, params, kind, firing)
+        y, reset = fire(y + params.bias if biased else y, state.noise, params, kind, firing)
         mem = {sign: trace - reset / len(mem) for sign, trace in mem.items()}
     if kind.recurrent:  # the trace that the next step reads
         for sign in kind.signs:
@@ -46,7 +46,7 @@ def leaky_integrator_step(
 
 
 def fire(mem: Tensor, noise: States, params: Any, kind: Kind, firing: Firing) -> tuple[Tensor, Tensor]:
-    """The output for a membrane, and what the spikes take off it."""
+    """The output for a membrane, bias included, and what the spikes take off it."""
     if not kind.ternary:
         spike = firing(mem - params.threshold, noise[:1])
         return spike, spike * params.threshold
@@ -85,11 +85,15 @@ class LeakyIntegrator(SpikingLayer):
         self.state_names = self.kind.states
         firing = Firing.of(spike_fn, quant_fn) if self.kind.fires else None
         self.noises = len(self.kind.polarities) if firing and firing.stochastic else 0
-        self.neuron = partial(leaky_integrator_step, kind=self.kind, firing=firing)
+        bias = parameters.get("bias")
+        self.neuron = partial(leaky_integrator_step, kind=self.kind, firing=firing, biased=bias is not None)
         super().__init__(num_neurons, dim, backend=backend)
         for name, default, bound in self.kind.parameters:
             rank, learn = parameters.get(f"{name}_rank", 1), parameters.get(f"learn_{name}", True)
             self.add_parameter(name, parameters.get(name, default), bound, rank=rank, learn=learn)
+        if bias is not None:
+            rank, learn = parameters.get("bias_rank", 1), parameters.get("learn_bias", True)
+            self.add_parameter("bias", bias, rank=rank, learn=learn)
 
 
 def leaky_integrator(kind: Kind, module: str = __name__) -> type[LeakyIntegrator]:
@@ -105,7 +109,8 @@ def leaky_integrator(kind: Kind, module: str = __name__) -> type[LeakyIntegrator
 
     __init__.__signature__ = own  # type: ignore[attr-defined]
     __init__.__qualname__, __init__.__module__ = f"{kind.name}.__init__", module
-    values = dict.fromkeys((name for declared in kind.parameters for name in declared.names), Tensor)
+    names = [name for declared in kind.parameters for name in declared.names] + ["bias"] * kind.fires
+    values = dict.fromkeys(names, Tensor)
     states = dict.fromkeys(kind.states, Tensor | None)
     body = {"__module__": module, "__qualname__": kind.name, "__doc__": docstring(kind), "__init__": __init__}
     return type(kind.name, (LeakyIntegrator,), {**body, "__annotations__": {**values, **states}, "kind": kind})
@@ -116,6 +121,11 @@ def signature_of(kind: Kind) -> Signature:
     names = [declared.name for declared in kind.parameters]
     free, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
     shared = signature(LeakyIntegrator.__init__).parameters
+    bias = (
+        Parameter("bias", named, default=None, annotation=Value | None),
+        Parameter("bias_rank", named, default=1, annotation=int),
+        Parameter("learn_bias", named, default=True, annotation=bool),
+    )
     return Signature(
         [
             Parameter("self", free),
@@ -124,7 +134,7 @@ def signature_of(kind: Kind) -> Signature:
             Parameter("dim", free, default=-1, annotation=int),
             *(Parameter(f"{name}_rank", named, default=1, annotation=int) for name in names),
             *(Parameter(f"learn_{name}", named, default=True, annotation=bool) for name in names),
-            *((shared["spike_fn"], shared["quant_fn"]) if kind.fires else ()),
+            *((*bias, shared["spike_fn"], shared["quant_fn"]) if kind.fires else ()),
             shared["backend"],
         ],
         return_annotation=None,

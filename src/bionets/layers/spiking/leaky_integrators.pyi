@@ -65,11 +65,13 @@ class LIB(LeakyIntegrator):
     raw_beta: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1,
-        threshold_rank: int = 1, learn_beta: bool = True, learn_threshold: bool = True, spike_fn: str | SpikeFn =
-        "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        threshold_rank: int = 1, learn_beta: bool = True, learn_threshold: bool = True, bias: Value | None = None,
+        bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
+        "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DLIB(LeakyIntegrator):
@@ -79,13 +81,15 @@ class DLIB(LeakyIntegrator):
     raw_neg_beta: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     pos_mem: Tensor | None
     neg_mem: Tensor | None
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, threshold: Value = 1.0, dim: int = -1,
         *, pos_beta_rank: int = 1, neg_beta_rank: int = 1, threshold_rank: int = 1, learn_pos_beta: bool = True,
-        learn_neg_beta: bool = True, learn_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn:
-        str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_neg_beta: bool = True, learn_threshold: bool = True, bias: Value | None = None, bias_rank: int = 1,
+        learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto"
     ) -> None: ...
 
 class SLIB(LeakyIntegrator):
@@ -95,13 +99,14 @@ class SLIB(LeakyIntegrator):
     raw_alpha: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     syn: Tensor | None
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, threshold: Value = 1.0, dim: int = -1, *,
         beta_rank: int = 1, alpha_rank: int = 1, threshold_rank: int = 1, learn_beta: bool = True, learn_alpha: bool =
-        True, learn_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
-        "bernoulli", backend: str = "auto"
+        True, learn_threshold: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DSLIB(LeakyIntegrator):
@@ -115,6 +120,7 @@ class DSLIB(LeakyIntegrator):
     raw_neg_alpha: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_mem: Tensor | None
@@ -124,7 +130,8 @@ class DSLIB(LeakyIntegrator):
         = 0.5, threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1,
         pos_alpha_rank: int = 1, neg_alpha_rank: int = 1, threshold_rank: int = 1, learn_pos_beta: bool = True,
         learn_neg_beta: bool = True, learn_pos_alpha: bool = True, learn_neg_alpha: bool = True, learn_threshold: bool
-        = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn =
+        "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class RLIB(LeakyIntegrator):
@@ -135,13 +142,15 @@ class RLIB(LeakyIntegrator):
     rec_weight: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     rec: Tensor | None
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, gamma: Value = 0.9, rec_weight: Value = 0.0, threshold: Value =
         1.0, dim: int = -1, *, beta_rank: int = 1, gamma_rank: int = 1, rec_weight_rank: int = 1, threshold_rank: int
         = 1, learn_beta: bool = True, learn_gamma: bool = True, learn_rec_weight: bool = True, learn_threshold: bool =
-        True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn =
+        "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DRLIB(LeakyIntegrator):
@@ -157,6 +166,7 @@ class DRLIB(LeakyIntegrator):
     neg_rec_weight: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     pos_rec: Tensor | None
     neg_rec: Tensor | None
     pos_mem: Tensor | None
@@ -167,8 +177,9 @@ class DRLIB(LeakyIntegrator):
         pos_beta_rank: int = 1, neg_beta_rank: int = 1, pos_gamma_rank: int = 1, neg_gamma_rank: int = 1,
         pos_rec_weight_rank: int = 1, neg_rec_weight_rank: int = 1, threshold_rank: int = 1, learn_pos_beta: bool =
         True, learn_neg_beta: bool = True, learn_pos_gamma: bool = True, learn_neg_gamma: bool = True,
-        learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool = True, learn_threshold: bool = True, spike_fn:
-        str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool = True, learn_threshold: bool = True, bias:
+        Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
+        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class SRLIB(LeakyIntegrator):
@@ -181,6 +192,7 @@ class SRLIB(LeakyIntegrator):
     rec_weight: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     syn: Tensor | None
     rec: Tensor | None
     mem: Tensor | None
@@ -188,8 +200,9 @@ class SRLIB(LeakyIntegrator):
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, gamma: Value = 0.9, rec_weight: Value = 0.0,
         threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int = 1, gamma_rank: int = 1,
         rec_weight_rank: int = 1, threshold_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True,
-        learn_gamma: bool = True, learn_rec_weight: bool = True, learn_threshold: bool = True, spike_fn: str | SpikeFn
-        = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_gamma: bool = True, learn_rec_weight: bool = True, learn_threshold: bool = True, bias: Value | None =
+        None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str |
+        QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DSRLIB(LeakyIntegrator):
@@ -209,6 +222,7 @@ class DSRLIB(LeakyIntegrator):
     neg_rec_weight: Tensor
     threshold: Tensor
     raw_threshold: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_rec: Tensor | None
@@ -223,8 +237,8 @@ class DSRLIB(LeakyIntegrator):
         1, neg_rec_weight_rank: int = 1, threshold_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool =
         True, learn_pos_alpha: bool = True, learn_neg_alpha: bool = True, learn_pos_gamma: bool = True,
         learn_neg_gamma: bool = True, learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool = True,
-        learn_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto"
+        learn_threshold: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class LIT(LeakyIntegrator):
@@ -234,12 +248,14 @@ class LIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int =
         -1, *, beta_rank: int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, learn_beta: bool = True,
-        learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
-        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, bias: Value | None = None, bias_rank: int
+        = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto"
     ) -> None: ...
 
 class DLIT(LeakyIntegrator):
@@ -251,14 +267,16 @@ class DLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     pos_mem: Tensor | None
     neg_mem: Tensor | None
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_threshold: Value = 1.0,
         neg_threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1,
         pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool =
-        True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, spike_fn: str | SpikeFn =
-        "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, bias: Value | None = None,
+        bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
+        "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class SLIT(LeakyIntegrator):
@@ -270,14 +288,15 @@ class SLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     syn: Tensor | None
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, pos_threshold: Value = 1.0, neg_threshold:
         Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int = 1, pos_threshold_rank: int = 1,
         neg_threshold_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True, learn_pos_threshold: bool =
-        True, learn_neg_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
-        "bernoulli", backend: str = "auto"
+        True, learn_neg_threshold: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool =
+        True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DSLIT(LeakyIntegrator):
@@ -293,6 +312,7 @@ class DSLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_mem: Tensor | None
@@ -302,8 +322,9 @@ class DSLIT(LeakyIntegrator):
         = 0.5, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1,
         neg_beta_rank: int = 1, pos_alpha_rank: int = 1, neg_alpha_rank: int = 1, pos_threshold_rank: int = 1,
         neg_threshold_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_alpha: bool =
-        True, learn_neg_alpha: bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True,
-        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        True, learn_neg_alpha: bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, bias:
+        Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
+        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class RLIT(LeakyIntegrator):
@@ -316,6 +337,7 @@ class RLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     rec: Tensor | None
     mem: Tensor | None
     def __init__(
@@ -323,7 +345,8 @@ class RLIT(LeakyIntegrator):
         1.0, neg_threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, gamma_rank: int = 1, rec_weight_rank:
         int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, learn_beta: bool = True, learn_gamma: bool
         = True, learn_rec_weight: bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True,
-        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
+        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DRLIT(LeakyIntegrator):
@@ -341,6 +364,7 @@ class DRLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     pos_rec: Tensor | None
     neg_rec: Tensor | None
     pos_mem: Tensor | None
@@ -352,8 +376,9 @@ class DRLIT(LeakyIntegrator):
         neg_gamma_rank: int = 1, pos_rec_weight_rank: int = 1, neg_rec_weight_rank: int = 1, pos_threshold_rank: int =
         1, neg_threshold_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_gamma:
         bool = True, learn_neg_gamma: bool = True, learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool =
-        True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, spike_fn: str | SpikeFn =
-        "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, bias: Value | None = None,
+        bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
+        "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class SRLIT(LeakyIntegrator):
@@ -368,6 +393,7 @@ class SRLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     syn: Tensor | None
     rec: Tensor | None
     mem: Tensor | None
@@ -376,8 +402,9 @@ class SRLIT(LeakyIntegrator):
         pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int
         = 1, gamma_rank: int = 1, rec_weight_rank: int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1,
         learn_beta: bool = True, learn_alpha: bool = True, learn_gamma: bool = True, learn_rec_weight: bool = True,
-        learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
-        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, bias: Value | None = None, bias_rank: int
+        = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto"
     ) -> None: ...
 
 class DSRLIT(LeakyIntegrator):
@@ -399,6 +426,7 @@ class DSRLIT(LeakyIntegrator):
     raw_pos_threshold: Tensor
     neg_threshold: Tensor
     raw_neg_threshold: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_rec: Tensor | None
@@ -414,8 +442,8 @@ class DSRLIT(LeakyIntegrator):
         1, neg_threshold_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_alpha:
         bool = True, learn_neg_alpha: bool = True, learn_pos_gamma: bool = True, learn_neg_gamma: bool = True,
         learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool = True, learn_pos_threshold: bool = True,
-        learn_neg_threshold: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn =
-        "bernoulli", backend: str = "auto"
+        learn_neg_threshold: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class LITS(LeakyIntegrator):
@@ -427,14 +455,15 @@ class LITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     mem: Tensor | None
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, pos_scale:
         Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, pos_threshold_rank: int = 1,
         neg_threshold_rank: int = 1, pos_scale_rank: int = 1, neg_scale_rank: int = 1, learn_beta: bool = True,
         learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, learn_pos_scale: bool = True,
-        learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto"
+        learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DLITS(LeakyIntegrator):
@@ -448,6 +477,7 @@ class DLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     pos_mem: Tensor | None
     neg_mem: Tensor | None
     def __init__(
@@ -456,7 +486,8 @@ class DLITS(LeakyIntegrator):
         int = 1, neg_beta_rank: int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, pos_scale_rank: int
         = 1, neg_scale_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_threshold:
         bool = True, learn_neg_threshold: bool = True, learn_pos_scale: bool = True, learn_neg_scale: bool = True,
-        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x",
+        quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class SLITS(LeakyIntegrator):
@@ -470,6 +501,7 @@ class SLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     syn: Tensor | None
     mem: Tensor | None
     def __init__(
@@ -477,8 +509,9 @@ class SLITS(LeakyIntegrator):
         Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank:
         int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, pos_scale_rank: int = 1, neg_scale_rank:
         int = 1, learn_beta: bool = True, learn_alpha: bool = True, learn_pos_threshold: bool = True,
-        learn_neg_threshold: bool = True, learn_pos_scale: bool = True, learn_neg_scale: bool = True, spike_fn: str |
-        SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_neg_threshold: bool = True, learn_pos_scale: bool = True, learn_neg_scale: bool = True, bias: Value |
+        None = None, bias_rank: int = 1, learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str
+        | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DSLITS(LeakyIntegrator):
@@ -496,6 +529,7 @@ class DSLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_mem: Tensor | None
@@ -507,8 +541,8 @@ class DSLITS(LeakyIntegrator):
         = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, pos_scale_rank: int = 1, neg_scale_rank: int =
         1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_alpha: bool = True, learn_neg_alpha:
         bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, learn_pos_scale: bool = True,
-        learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto"
+        learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class RLITS(LeakyIntegrator):
@@ -523,6 +557,7 @@ class RLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     rec: Tensor | None
     mem: Tensor | None
     def __init__(
@@ -531,8 +566,9 @@ class RLITS(LeakyIntegrator):
         int = 1, gamma_rank: int = 1, rec_weight_rank: int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int =
         1, pos_scale_rank: int = 1, neg_scale_rank: int = 1, learn_beta: bool = True, learn_gamma: bool = True,
         learn_rec_weight: bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True,
-        learn_pos_scale: bool = True, learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn:
-        str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_pos_scale: bool = True, learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1,
+        learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto"
     ) -> None: ...
 
 class DRLITS(LeakyIntegrator):
@@ -552,6 +588,7 @@ class DRLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     pos_rec: Tensor | None
     neg_rec: Tensor | None
     pos_mem: Tensor | None
@@ -565,8 +602,8 @@ class DRLITS(LeakyIntegrator):
         1, neg_scale_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_gamma: bool =
         True, learn_neg_gamma: bool = True, learn_pos_rec_weight: bool = True, learn_neg_rec_weight: bool = True,
         learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, learn_pos_scale: bool = True,
-        learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto"
+        learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class SRLITS(LeakyIntegrator):
@@ -583,6 +620,7 @@ class SRLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     syn: Tensor | None
     rec: Tensor | None
     mem: Tensor | None
@@ -593,8 +631,8 @@ class SRLITS(LeakyIntegrator):
         pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, pos_scale_rank: int = 1, neg_scale_rank: int = 1,
         learn_beta: bool = True, learn_alpha: bool = True, learn_gamma: bool = True, learn_rec_weight: bool = True,
         learn_pos_threshold: bool = True, learn_neg_threshold: bool = True, learn_pos_scale: bool = True,
-        learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto"
+        learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1, learn_bias: bool = True,
+        spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
 class DSRLITS(LeakyIntegrator):
@@ -618,6 +656,7 @@ class DSRLITS(LeakyIntegrator):
     raw_neg_threshold: Tensor
     pos_scale: Tensor
     neg_scale: Tensor
+    bias: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
     pos_rec: Tensor | None
@@ -634,8 +673,9 @@ class DSRLITS(LeakyIntegrator):
         1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, learn_pos_alpha: bool = True, learn_neg_alpha:
         bool = True, learn_pos_gamma: bool = True, learn_neg_gamma: bool = True, learn_pos_rec_weight: bool = True,
         learn_neg_rec_weight: bool = True, learn_pos_threshold: bool = True, learn_neg_threshold: bool = True,
-        learn_pos_scale: bool = True, learn_neg_scale: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn:
-        str | QuantFn = "bernoulli", backend: str = "auto"
+        learn_pos_scale: bool = True, learn_neg_scale: bool = True, bias: Value | None = None, bias_rank: int = 1,
+        learn_bias: bool = True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli",
+        backend: str = "auto"
     ) -> None: ...
 
 class LIEMA(LeakyIntegrator):

@@ -9,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 from bionets.layers.time_invariant import one_step
 from bionets.scan import scan
+from bionets.scan.online import active
 
 __all__ = ["neurons_over_time"]
 
@@ -31,10 +32,10 @@ def neurons_over_time(
 
     A time-invariant input (see `one_step`) is handed to the scan as a parameter, one for each place in the batch: it is
     read once, and its gradient is summed over time as it is made, never written T times. Not so with lengths, which
-    belong to the batch.
+    belong to the batch, and with online gradients, which follow the parameters of a step from chunk to chunk.
     """
     drawn = tuple(enter(each, 1) for each in noise)
-    invariant = one_step(x) if lengths is None else None
+    invariant = one_step(x) if lengths is None and active() is None else None
     if invariant is None:
         drive = enter(x, 1)
         return scan(step, (drive, *drawn) if noise else drive, state, params, lengths=lengths, **options)

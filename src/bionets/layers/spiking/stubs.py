@@ -37,11 +37,13 @@ def _class(kind: Kind) -> str:
         "*",
         *(f"{name}_rank: int = 1" for name in names),
         *(f"learn_{name}: bool = True" for name in names),
+        *(["bias: Value | None = None", "bias_rank: int = 1", "learn_bias: bool = True"] if kind.fires else []),
         *(['spike_fn: str | SpikeFn = "sigmoid4x"', 'quant_fn: str | QuantFn = "bernoulli"'] if kind.fires else []),
         'backend: str = "auto"',
     ]
     lines = [f"class {kind.name}(LeakyIntegrator):"]
     lines += [f"    {name}: Tensor" for declared in kind.parameters for name in declared.names]
+    lines += ["    bias: Tensor"] * kind.fires
     lines += [f"    {name}: Tensor | None" for name in kind.states]
     inner = textwrap.fill(", ".join(["self", *arguments]), 118, initial_indent=" " * 8, subsequent_indent=" " * 8)
     return "\n".join([*lines, "    def __init__(", inner, "    ) -> None: ..."])

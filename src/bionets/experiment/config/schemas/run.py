@@ -38,6 +38,7 @@ class Trainer:
     check_val_every_n_epoch: int = 1
     log_every_n_steps: int = 1  # how many steps apart the rows of train/loss in metrics.csv are
     accumulate_grad_batches: int = 1
+    tbptt: int | None = None  # ours: train in chunks of so many time steps, between which no graph is kept
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
     deterministic: bool | str | None = None

@@ -1,0 +1,91 @@
+"""Initial weights of spiking networks, chosen so that membranes fluctuate below their thresholds."""
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.spiking.alif import ALIF
+from bionets.layers.spiking.fully_recurrent import FullyRecurrent
+from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
+from bionets.layers.spiking.plif import PLIF
+from bionets.layers.spiking.spiking_layer import SpikingLayer
+
+__all__ = ["fluctuation_driven_", "membrane_gain"]
+
+
+def membrane_gain(layer: SpikingLayer) -> Tensor:
+    """Σ_t ε[t]², ``[num_neurons]`` or a scalar: the variance of a membrane below its threshold over that of its input
+    at one step, ε[t] being the membrane t steps after an input of 1.
+
+    1/(1 − β²) of ε = βᵗ; with a synaptic trace, (1 − α)²(1 + αβ)/((1 − αβ)(1 − α²)(1 − β²)).
+
+    Raises:
+        ValueError: a dual leaky integrator, or another neuron than a leaky integrator, `PLIF` and `ALIF`.
+    """
+    if not isinstance(layer, LeakyIntegrator | PLIF | ALIF) or (isinstance(layer, LeakyIntegrator) and layer.kind.dual):
+        raise ValueError(f"the response of {type(layer).__name__} to an input is not known in closed form")
+    values = {name: value.detach() for name, value in zip(layer.bounds, layer.values(), strict=False)}
+    beta = values["beta"]
+    gain = 1 / (1 - beta**2)
+    if isinstance(layer, PLIF) or (isinstance(layer, LeakyIntegrator) and layer.kind.average):
+        gain = (1 - beta) ** 2 * gain
+    if isinstance(layer, LeakyIntegrator) and layer.kind.synaptic:
+        alpha = values["alpha"]
+        gain = gain * (1 - alpha) ** 2 * (1 + alpha * beta) / ((1 - alpha * beta) * (1 - alpha**2))
+    return gain
+
+
+@torch.no_grad()
+def fluctuation_driven_(
+    network: nn.Sequential, rate: float = 0.1, input_rate: float | None = None, xi: float = 2.0, share: float = 0.9
+) -> None:
+    """Draw the weights of all `torch.nn.Linear` in front of spiking neurons so that their membranes fluctuate around 0
+    with a standard deviation of θ/ξ (Rossbroich, Gygax and Zenke 2022, Neuromorphic Computing and Engineering 2,
+    044016, section 2.1).
+
+        weight ~ N(0, σ²), σ² = (θ/ξ)²/(n·rate·gain), bias = 0
+
+    for n inputs, each with ``rate`` spikes a step, and the gain of `membrane_gain`. In front of `FullyRecurrent`
+    neurons, ``share`` of this variance comes from the linear layer, the rest from the weights between the neurons.
+    Layers without a threshold count as if it were 1.
+
+    Args:
+        network: linear layers and neurons in their order, with any others (dropout) between them.
+        rate: spikes of a neuron a step.
+        input_rate: the mean square of the network's input at a step; for spikes their rate. None: as ``rate``.
+        xi: ξ, the distance of the threshold from the mean of the membrane in standard deviations, 1 to 3 in the paper.
+        share: between 0 and 1.
+
+    Raises:
+        ValueError: a rate, ξ or share out of range, or a layer of which the gain is unknown or infinite (β = 1).
+    """
+    first = rate if input_rate is None else input_rate
+    if not (rate > 0 and first > 0 and xi > 0 and 0 <= share <= 1):
+        raise ValueError(
+            f"rate, input_rate and xi must be above 0 and share between 0 and 1, got {rate}, {first}, {xi} and {share}"
+        )
+    linear: nn.Linear | None = None
+    for module in network:
+        if isinstance(module, nn.Linear):
+            linear = module
+        layer = module.layer if isinstance(module, FullyRecurrent) else module
+        if linear is None or not isinstance(layer, SpikingLayer):
+            continue
+        gain = membrane_gain(layer)
+        if not bool(gain.isfinite().all()):
+            raise ValueError(f"the membrane of {type(layer).__name__} does not decay: choose a beta below 1")
+        names = [name for name in ("threshold", "pos_threshold") if name in layer.bounds]
+        threshold = getattr(layer, names[0]).detach() if names else torch.ones(())
+        variance = (threshold / xi) ** 2 / gain
+        if isinstance(module, FullyRecurrent):
+            _draw(module.weight, (1 - share) * variance / rate)
+            variance = share * variance
+        _draw(linear.weight, variance / first)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
+        linear, first = None, rate
+
+
+def _draw(weight: Tensor, variance: Tensor) -> None:
+    """Normal numbers whose squares in a row have this sum on average."""
+    deviation = (variance / weight.shape[1]).sqrt()
+    weight.copy_(torch.randn_like(weight) * deviation.to(weight).expand(len(weight)).unsqueeze(1))

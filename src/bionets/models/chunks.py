@@ -1,0 +1,99 @@
+"""Training in chunks of time: truncated backpropagation through time, or online gradients, in the memory of a chunk."""
+
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bionets.models.kept_memory import most_kept_bytes
+from bionets.scan import OnlineGradients
+
+__all__ = ["GRADIENTS", "ModelInChunks", "kept_mebibytes", "loss_in_chunks", "require_gradients"]
+
+GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
+"""The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is cut off between chunks."""
+
+
+class ModelInChunks(Protocol):
+    """What `loss_in_chunks` needs of a model."""
+
+    gradients: str
+    tbptt: int | None
+    loss_every_step: bool
+    spec: Any
+
+    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+    def parameters(self) -> Any: ...
+
+
+def require_gradients(gradients: str) -> None:
+    """ValueError unless ``model.gradients`` is one of `GRADIENTS`."""
+    if gradients not in GRADIENTS:
+        raise ValueError(f"model.gradients={gradients} is unknown: choose {', '.join(GRADIENTS)}")
+
+
+def loss_in_chunks(model: ModelInChunks, task: Any, x: Tensor, target: Tensor) -> Tensor:
+    """The loss of a batch, whose gradient is taken chunk by chunk of ``model.tbptt`` steps while it is computed.
+
+    A task that asks for one answer to a sequence has a loss after the last step, or with ``model.loss_every_step`` the
+    mean over all steps; one that asks for an answer at every step the mean over these.
+
+    Raises:
+        ValueError: a target without an entry for each step; what `OnlineGradients` refuses.
+    """
+    at_every_step = model.spec.kind == "sequence_to_sequence"
+    if at_every_step and len(target) != len(x):
+        raise ValueError(f"chunks of time need a target at every step, got {len(target)} for {len(x)} steps")
+    rule, length = GRADIENTS[model.gradients], model.tbptt or len(x)
+    online = nullcontext() if rule is None else OnlineGradients(rule)
+    parameters = [each for each in model.parameters() if each.requires_grad]
+    sums: list[Tensor | None] = [None] * len(parameters)
+    total, state = x.new_zeros(()), None
+    for start in range(0, len(x), length):
+        steps = x[start : start + length]
+        with online:
+            predictions, state = model.chunk(steps, state)
+        if at_every_step:
+            loss = task.loss(predictions, target[start : start + length])
+        elif model.loss_every_step:
+            each = target.expand(len(steps), *target.shape).flatten(0, 1)
+            loss = task.loss(predictions.flatten(0, 1), each)
+        elif start + len(steps) == len(x):
+            loss = task.loss(predictions[-1], target)
+        else:
+            continue
+        loss = loss * (len(steps) / len(x) if at_every_step or model.loss_every_step else 1)
+        total = total + loss.detach()
+        if torch.is_grad_enabled() and loss.requires_grad:
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            sums = [
+                old if new is None else new if old is None else old + new for old, new in zip(sums, found, strict=True)
+            ]
+    result: Tensor = _WithGradients.apply(total, sums, *parameters)
+    return result
+
+
+def kept_mebibytes(model: ModelInChunks, x: Tensor) -> float:
+    """The most that autograd keeps at a time for the backward pass of a batch x, parameters apart, in MiB."""
+
+    class MeanSquare:
+        @staticmethod
+        def loss(prediction: Tensor, target: Tensor) -> Tensor:
+            return prediction.square().mean()
+
+    return most_kept_bytes(lambda: loss_in_chunks(model, MeanSquare, x, x.new_zeros(len(x)))) / 2**20
+
+
+class _WithGradients(torch.autograd.Function):
+    """A loss whose gradients are known already, so that it is scaled, clipped and averaged over processes as any."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, gradients: list[Tensor | None], *parameters: nn.Parameter) -> Tensor:
+        ctx.gradients = gradients
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, *(None if each is None else scale * each for each in ctx.gradients))

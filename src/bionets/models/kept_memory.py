@@ -1,0 +1,45 @@
+"""The memory that autograd keeps for the backward pass."""
+
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["most_kept_bytes"]
+
+
+class _Kept:
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def most_kept_bytes(run: Callable[[], Any]) -> int:
+    """The most bytes of tensors, parameters apart, that autograd keeps at a time for backward passes within `run`."""
+    kept: Counter[tuple[int, int]] = Counter()
+    now = most = 0
+
+    def pack(tensor: Tensor) -> _Kept:
+        nonlocal now, most
+        if isinstance(tensor, nn.Parameter):
+            return _Kept(tensor)
+        place = (tensor.data_ptr(), tensor.numel() * tensor.element_size())
+        kept[place] += 1
+        if kept[place] == 1:
+            now += place[1]
+            most = max(most, now)
+        one = _Kept(tensor.detach())
+        weakref.finalize(one, release, place)
+        return one
+
+    def release(place: tuple[int, int]) -> None:
+        nonlocal now
+        kept[place] -= 1
+        if not kept[place]:
+            now -= place[1]
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one.tensor):
+        run()
+    return most

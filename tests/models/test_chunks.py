@@ -1,0 +1,119 @@
+"""Training in chunks of time: the losses and gradients of the whole sequence, or of truncated backpropagation."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bionets.models import Model, RecurrentModel, SpikingRecurrentModel
+from bionets.models.chunks import loss_in_chunks
+from bionets.tasks import TaskSpec
+
+LAST = TaskSpec("sequence_to_value", input_size=2, output_size=3)
+EVERY = TaskSpec("sequence_to_sequence", input_size=2, output_size=3)
+X, TARGET = torch.randn(7, 4, 2), torch.randn(7, 4, 3)
+
+
+class Task:
+    """The mean squared error."""
+
+    @staticmethod
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        assert prediction.shape == target.shape
+        return functional.mse_loss(prediction, target)
+
+
+def recurrent(spec: TaskSpec, gradients: str = "bptt", layer: str = "BRC", **options: Any) -> RecurrentModel:
+    torch.manual_seed(0)
+    path = layer if "." in layer else f"bionets.layers.{layer}"
+    return RecurrentModel(spec, layer=path, hidden_size=5, gradients=gradients, **options)
+
+
+def spiking(spec: TaskSpec, gradients: str = "bptt", **options: Any) -> SpikingRecurrentModel:
+    torch.manual_seed(0)
+    options = {"recurrent": False, "layer_arguments": {"quant_fn": "identity", "spike_fn": "sigmoid4x"}, **options}
+    return SpikingRecurrentModel(spec, hidden_size=5, gradients=gradients, **options)
+
+
+def gradients(model: Model, loss: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    (2 * loss).backward()  # as a trainer may scale it
+    return {name: each.grad / 2 for name, each in model.named_parameters() if each.grad is not None}
+
+
+def whole(model: Model, target: Tensor) -> dict[str, Tensor]:
+    return gradients(model, Task.loss(model(X), target))
+
+
+def chunked(model: Model, target: Tensor, length: int | None) -> dict[str, Tensor]:
+    model.tbptt = length
+    return gradients(model, loss_in_chunks(model, Task, X, target))
+
+
+@pytest.mark.parametrize("make", [recurrent, spiking])
+@pytest.mark.parametrize(("spec", "target"), [(LAST, TARGET[0]), (EVERY, TARGET)])
+@pytest.mark.parametrize("length", [1, 3, 7, 20, None])
+def test_online_learning_has_the_loss_and_the_gradients_of_the_whole_sequence(
+    make: Any, spec: TaskSpec, target: Tensor, length: int | None
+) -> None:
+    model = make(spec)
+    expected = whole(model, target)
+    other = make(spec, "online")
+    # exact for one layer: the spiking model's hidden layer has the output layer above it
+    exact = {name for name in expected if make is recurrent or name.startswith("network.2") or "network.3" in name}
+    assert torch.allclose(loss_in_chunks(other, Task, X, target), Task.loss(model(X), target))
+    found = chunked(other, target, length)
+    assert found.keys() == expected.keys()
+    for name in expected if length in (7, 20, None) else exact:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_truncated_backpropagation_cuts_the_graph_between_chunks() -> None:
+    model = recurrent(EVERY, layer="torch.nn.GRU")
+    loss, state = torch.zeros(()), None
+    for start in (0, 3, 6):
+        output, state = model.recurrent(X[start : start + 3], None if state is None else state.detach())
+        loss = loss + (model.readout(output) - TARGET[start : start + 3]).pow(2).sum() / TARGET.numel()
+    expected = gradients(model, loss)
+    found = chunked(model, TARGET, 3)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient)
+    assert not torch.allclose(found["recurrent.weight_hh_l0"], whole(model, TARGET)["recurrent.weight_hh_l0"])
+
+
+def test_a_loss_after_every_step() -> None:
+    model = recurrent(LAST, "online")
+    model.loss_every_step = True
+    outputs, _ = model.recurrent(X)
+    expected = gradients(model, Task.loss(model.readout(outputs), TARGET[0].expand(7, 4, 3)))
+    found = chunked(model, TARGET[0], 2)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_eprop_trains_cells_with_weights_between_their_units() -> None:
+    one, other = (chunked(recurrent(EVERY, "eprop", "NBRC"), TARGET, length) for length in (2, 7))
+    for name, gradient in one.items():
+        torch.testing.assert_close(gradient, other[name], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(
+        one["recurrent.weight_hh_l0"], whole(recurrent(EVERY, layer="NBRC"), TARGET)["recurrent.weight_hh_l0"]
+    )
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown: choose bptt, online, eprop"):
+        recurrent(LAST, "rtrl")
+    with pytest.raises(ValueError, match="has only bptt"):
+        recurrent(LAST, "eprop", "torch.nn.GRU")
+    with pytest.raises(ValueError, match="rule 'eprop'"):
+        chunked(recurrent(LAST, "online", "NBRC"), TARGET[0], 2)
+    with pytest.raises(ValueError, match="bidirectional"):
+        chunked(recurrent(LAST, bidirectional=True), TARGET[0], 2)
+    with pytest.raises(ValueError, match="readout=mean"):
+        chunked(recurrent(LAST, readout="mean"), TARGET[0], 2)
+    with pytest.raises(ValueError, match="last_membrane"):
+        chunked(spiking(LAST, readout="mean_membrane"), TARGET[0], 2)
+    with pytest.raises(ValueError, match="at every step, got 3 for 7"):
+        chunked(recurrent(EVERY), TARGET[:3], 2)
