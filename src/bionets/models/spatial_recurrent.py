@@ -73,7 +73,7 @@ class SpatialRecurrentModel(RecurrentModel):
             decoder,
             readout,
             loss_every_step,
-            optimizer,
+            optimizer=optimizer,
         )
         try:
             self.recurrent = SpatialRecurrent(self.recurrent, dim, learn_positions)
