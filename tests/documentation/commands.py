@@ -77,10 +77,8 @@ def files_of(page: Path) -> dict[str, str]:
 
 def alone(words: tuple[str, ...]) -> list[str]:
     """One job of a sweep, for composing: the first of several values, and nothing that only a sweep reads."""
-    of_sweeps = re.compile(
-        r"-m$|sweep=|launcher=|hydra\.(sweeper|launcher)\.|[^=]+=(range|glob|tag|interval|choice|int)\("
-    )
-    return [first_of(word).replace("<hash>", "0") for word in words if not of_sweeps.match(word)]
+    of_sweeps = r"-m$|sweep=|launcher=|hydra\.(sweeper|launcher)\.|[^=]+=(range|glob|tag|interval|choice|int)\("
+    return [first_of(word).replace("<hash>", "0") for word in words if not re.match(of_sweeps, word)]
 
 
 def first_of(word: str, most: int = 1) -> str:
