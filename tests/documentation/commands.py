@@ -77,8 +77,8 @@ def files_of(page: Path) -> dict[str, str]:
 
 def alone(words: tuple[str, ...]) -> list[str]:
     """One job of a sweep, for composing: the first of several values, and nothing that only a sweep reads."""
-    of_sweeps = re.compile(r"-m$|sweep=|launcher=|hydra\.sweeper\.|[^=]+=(range|glob|tag|interval|choice|int)\(")
-    return [first_of(word).replace("<hash>", "0") for word in words if not of_sweeps.match(word)]
+    of_sweeps = r"-m$|sweep=|launcher=|hydra\.(sweeper|launcher)\.|[^=]+=(range|glob|tag|interval|choice|int)\("
+    return [first_of(word).replace("<hash>", "0") for word in words if not re.match(of_sweeps, word)]
 
 
 def first_of(word: str, most: int = 1) -> str:
@@ -89,7 +89,8 @@ def first_of(word: str, most: int = 1) -> str:
 
 def small(command: Command, config: dict[str, Any]) -> list[str]:
     """The words of ``train`` with everything small that the config has, and with two of the values of a sweep."""
-    given = {word.partition("=")[0]: first_of(word, 2) for word in command.words}
+    words = [word for word in command.words if not word.startswith("hydra.launcher.")]  # of another launcher
+    given = {word.partition("=")[0]: first_of(word, 2) for word in words}
     has = {*leaves(config), *(key for key in given if key.startswith(("launcher", "hydra")))}
     return list((given | {key: f"{key}={value}" for key, value in SMALLER.items() if key in has}).values())
 
