@@ -16,6 +16,7 @@ from bionets.scan.compiled import compiled_scan
 from bionets.scan.eager import has_own_operations, needs_reference
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
+from bionets.scan.reset import with_reset
 from bionets.scan.tree import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
@@ -31,6 +32,8 @@ def scan(
     params: Tree = (),
     *,
     lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    reset_to: Tree | float | None = None,
     reverse: bool = False,
     checkpoint_every: int = 1,
     backend: str = "auto",
@@ -46,6 +49,9 @@ def scan(
         state: the initial state, a tree of tensors as x, each `[B, *N]` (or broadcastable to it).
         params: a tree of tensors as x, each scalar or `[*N]` (or broadcastable to it).
         lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
+        reset: `[T, B]` bools. Where true, the state before step t is `reset_to`: several episodes or documents in one
+            sequence. "Before" is in the order in which the steps run. Past the end of a sequence it does not count.
+        reset_to: the state after a reset, as `state`, or one number for all states; None: the argument `state`.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
         checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
         backend: "auto" (by device), "reference", "cpu" or "triton" (CUDA). A named backend never falls back;
@@ -56,11 +62,11 @@ def scan(
         Half precision is computed in float32; if any argument is float64, everything is.
 
     Raises:
-        ValueError: shapes, lengths or an option do not fit.
+        ValueError: shapes, lengths, reset or an option do not fit.
         TypeError: an argument or a result of the step is no tensor or tree of tensors.
     """
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
-    return _run((step,), arguments, backend)
+    return _run((step,), arguments, reset, reset_to, backend)
 
 
 def dense_scan(
@@ -71,6 +77,8 @@ def dense_scan(
     weight: Tensor | tuple[Tensor, ...],
     *,
     lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    reset_to: Tree | float | None = None,
     reverse: bool = False,
     checkpoint_every: int = 1,
     backend: str = "auto",
@@ -120,10 +128,18 @@ def dense_scan(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
         )
     arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every, pad_weights)
-    return _run(stages, arguments, backend)
+    return _run(stages, arguments, reset, reset_to, backend)
 
 
-def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
+def _run(
+    stages: tuple[Step, ...],
+    arguments: Arguments,
+    reset: Tensor | None,
+    reset_to: Tree | float | None,
+    backend: str,
+) -> tuple[Tree, Tree]:
+    if reset is not None:
+        stages, arguments = with_reset(stages, arguments, reset, reset_to)
     if backend == "numba":
         warnings.warn("backend 'numba' is now called 'cpu'", DeprecationWarning, stacklevel=3)
         backend = "cpu"

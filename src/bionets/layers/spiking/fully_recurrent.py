@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.lengths import flat_lengths
+from bionets.layers.lengths import flat_lengths, flat_reset
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan
@@ -46,8 +46,18 @@ class FullyRecurrent(StatefulModule):
         """Zeros, and a new stream of noise; see `SpikingLayer`."""
         return (self.weight.new_zeros(x.shape[1:]), *self.layer.initial_states(x, generator))
 
+    def fresh_states(self, x: Tensor) -> States:
+        """See `SpikingLayer`."""
+        return (self.weight.new_zeros(x.shape[1:]), *self.layer.fresh_states(x))
+
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
@@ -70,6 +80,8 @@ class FullyRecurrent(StatefulModule):
             self.layer.values(),
             self.weight,
             lengths=flat_lengths(x, lengths, batch if axis else ()),
+            reset=flat_reset(x, reset, batch if axis else ()),
+            reset_to=None if reset is None else tuple(enter(state, 0) for state in self.fresh_states(x)),
             backend=self.layer.backend if backend == "auto" else backend,
         )
         return self.layer.in_dtype_of(x, leave(y, 1)), (*(leave(state, 0) for state in memory), *stream)
