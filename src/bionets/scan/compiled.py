@@ -9,6 +9,7 @@ from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
 from bionets.scan.operator import run_scan
 from bionets.scan.program import Bound, find_program
+from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
@@ -18,7 +19,12 @@ from bionets.scan.tree import unflatten
 def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -> tuple[Any, Any]:
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
+    if arguments.delay and backend == "triton":
+        raise UnsupportedStepError("the triton backend has no delays")
+    if arguments.delay and program.y_of_state[0] is None:
+        raise UnsupportedStepError("with lags the first state must be y, or one of its tensors")
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
+    every = 1 if arguments.delay else every  # delays need the first state of every step
     weights = arguments.weights if backend == "cpu" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
@@ -29,6 +35,7 @@ def compiled_scan(stages: tuple[Any, ...], arguments: Arguments, backend: str) -
         arguments.lengths,
         arguments.reverse,
         max(1, min(every, layout.time)),
+        [leaf.contiguous() for leaf in arguments.delay],
     )
     found = [_unflatten(leaf, layout) for leaf in run_scan(call, backend)]
     y = [leaf.to(layout.output_dtype) for leaf in found[: program.y]]

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import itertools
 import math
 import os
 import warnings
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import compiled_scan
+from bionets.scan.delay import forward_in_time, with_delay
 from bionets.scan.eager import has_own_operations, needs_reference
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
@@ -83,6 +85,8 @@ def dense_scan(
     checkpoint_every: int = 1,
     backend: str = "auto",
     pad_weights: bool = False,
+    lags: Tensor | None = None,
+    past: Tensor | None = None,
 ) -> tuple[Tree, Tree]:
     """Run a recurrence through a matrix over all of time.
 
@@ -110,6 +114,13 @@ def dense_scan(
 
         dense_scan((gates, output), x, (h, c, c @ weight_cf.T, c @ weight_ci.T), (), (weight_hh, weight_ch))
 
+    **Delays.** With `lags` the first stage hears what the first state was, up to L - 1 steps earlier:
+
+        recurrent = (sum over d < L of lags[d] * first(state[t - d])) @ weight.T
+
+    A unit j with a delay of d steps more than the one that every recurrence has is a 1 at `lags[d, j]`; lags in between
+    are interpolated, and their gradient is that of the delay. The first state must be y, or one of its tensors.
+
     Args:
         step: one step, or a tuple of stages.
         x: as in `scan`, each tensor `[T, B, H]`.
@@ -118,6 +129,9 @@ def dense_scan(
         weight: `[G * H, H]`, or one such matrix for each stage.
         pad_weights: let weights have fewer columns, and fewer rows in their last block, than H. What they lack at the
             end counts as zeros, and costs nothing on the CPU. So stages may differ in width; the largest is H.
+        lags: `[L, H]`, for each delay its weight; None: no delays. Not together with `reset`.
+        past: `[L - 1, B, H]`, the first states before the initial one, oldest first; None: zeros. To go on after a
+            piece of a sequence: `torch.cat((past, first[None], y))[-L:-1]`, with `first` the initial first state.
 
     The other arguments, the results and the errors are those of `scan`.
     """
@@ -128,6 +142,12 @@ def dense_scan(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
         )
     arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every, pad_weights)
+    if lags is not None:
+        if reset is not None:
+            raise ValueError("dense_scan has no reset together with lags: run the pieces one by one")
+        arguments, turn = forward_in_time(with_delay(arguments, lags, past))
+        y, state = _run(stages, arguments, None, None, backend)
+        return turn(y), state
     return _run(stages, arguments, reset, reset_to, backend)
 
 
@@ -154,7 +174,8 @@ def _run(
         chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
-            for leaf in (*arguments.x, *arguments.state, *arguments.params, *arguments.weights):
+            groups = (arguments.x, arguments.state, arguments.params, arguments.weights, arguments.delay)
+            for leaf in itertools.chain(*groups):
                 if has_own_operations(leaf):
                     raise UnsupportedStepError(f"an argument is a {type(leaf).__name__}, with operations of its own")
             return compiled_scan(stages, arguments, chosen)
