@@ -93,7 +93,8 @@ class StatefulModule(nn.Module):
         if whole_sequence:
             return self.run_sequence(x, lengths, reset)
         if lengths is not None or reset is not None:
-            raise ValueError(f"{self._get_name()}: lengths and reset are for a whole sequence, and this is one step")
+            given = "lengths are" if lengths is not None else "reset is"
+            raise ValueError(f"{self._get_name()}: {given} for a whole sequence, and this is one step")
         return self.keep(*self.step(x, self.states_for(x.unsqueeze(0))))
 
     def run_sequence(self, x: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> Tensor:

@@ -12,9 +12,10 @@ from bionets.scan.tree import flatten, unflatten
 
 
 def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Arguments:
-    """The arguments with lags `[L, H]` and the first states before the initial one, `[L - 1, B, H]`."""
+    """The arguments with lags, `[L, H]` or for each connection `[L, G * H, H]`, and the first states before the initial
+    one, `[L - 1, B, H]`."""
     batch, shape = arguments.layout.batch, arguments.layout.shape
-    if lags.dim() != 2 or not len(lags) or tuple(lags.shape[1:]) != shape:
+    if lags.dim() not in (2, 3) or not len(lags) or lags.shape[-1:] != shape:
         raise ValueError(f"lags must be [L, H] with H = {shape[0]}, got {list(lags.shape)}")
     expected = (len(lags) - 1, batch, *shape)
     if past is None:
@@ -44,6 +45,9 @@ def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], An
     return replace(arguments, x=[turned(leaf) for leaf in arguments.x], reverse=False), turn
 
 
-def delayed(lags: Tensor, earlier: list[Tensor]) -> Tensor:
-    """Σ_d lags[d] ∘ earlier[d], of first states with the latest one first."""
-    return (lags.unsqueeze(1) * torch.stack(earlier)).sum(0)
+def delayed_product(lags: Tensor, earlier: list[Tensor], weight: Tensor) -> Tensor:
+    """The first stage's product, of first states with the latest one first: that of Σ_d lags[d] ∘ earlier[d] with the
+    weight, or the sum of those of earlier[d] with a weight for each d."""
+    if lags.dim() == 3:
+        return torch.cat(earlier, -1) @ lags.transpose(1, 2).flatten(0, 1)
+    return (lags.unsqueeze(1) * torch.stack(earlier)).sum(0) @ weight.T

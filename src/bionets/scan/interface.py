@@ -121,12 +121,16 @@ def dense_scan(
     A unit j with a delay of d steps more than the one that every recurrence has is a 1 at `lags[d, j]`; lags in between
     are interpolated, and their gradient is that of the delay. The first state must be y, or one of its tensors.
 
+    A weight `[L, G * H, H]` has a delay for each connection: recurrent = sum over d of first(state[t - d]) @
+    weight[d].T. It runs step by step, on the reference backend: a step is then one product of L * H columns, beside
+    which nothing else counts.
+
     Args:
         step: one step, or a tuple of stages.
         x: as in `scan`, each tensor `[T, B, H]`.
         state: as in `scan`, each tensor `[B, H]`.
         params: as in `scan`.
-        weight: `[G * H, H]`, or one such matrix for each stage.
+        weight: `[G * H, H]`, or one such matrix for each stage; that of the first stage also `[L, G * H, H]`.
         pad_weights: let weights have fewer columns, and fewer rows in their last block, than H. What they lack at the
             end counts as zeros, and costs nothing on the CPU. So stages may differ in width; the largest is H.
         lags: `[L, H]`, for each delay its weight; None: no delays. Not together with `reset`.
@@ -137,6 +141,10 @@ def dense_scan(
     """
     stages = step if isinstance(step, tuple) else (step,)
     weights = weight if isinstance(weight, tuple) else (weight,)
+    if weights and weights[0].dim() == 3:
+        if lags is not None:
+            raise ValueError("dense_scan takes lags or a weight for each lag, not both")
+        lags, weights = weights[0], (weights[0][0], *weights[1:])
     if len(stages) != len(weights):
         raise ValueError(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
@@ -167,6 +175,10 @@ def _run(
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)
     layout = arguments.layout
+    if arguments.delay and arguments.delay[0].dim() == 3:
+        if backend not in ("auto", "reference"):
+            raise ValueError(f"backend {backend!r} has no weight for each lag; use backend='reference' or 'auto'")
+        chosen = "reference"
     if chosen != "reference" and (transform := needs_reference()):
         if backend != "auto":
             raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, whole_weights
-from bionets.scan.delay import delayed
+from bionets.scan.delay import delayed_product
 from bionets.scan.tree import Structure, flatten, unflatten
 
 
@@ -61,9 +61,9 @@ def one_step(
         own = unflatten(arguments.params_tree, params)  # a new list or dict, in case that a stage writes into it
         if weights:
             first = flatten(tree, "state")[0][0].expand(shape)
-            if ring and number == 0:
-                first = delayed(arguments.delay[0], ring)
-            products = (first @ weights[number].T).split(shape[-1] or 1, dim=-1)
+            weight = weights[number]
+            product = delayed_product(arguments.delay[0], ring, weight) if ring and not number else first @ weight.T
+            products = product.split(shape[-1] or 1, dim=-1)
             y, tree = stage(x, products[0] if len(products) == 1 else products, tree, own)
         else:
             y, tree = stage(x, tree, own)

@@ -119,7 +119,7 @@ def backward(
 
 
 def _gradients_of_delay(call: Call, gradient: Steps, history: Steps, needs: tuple[bool, ...]) -> list[Tensor]:
-    """The wanted gradients of lags and past, given those of the delayed values, with zeros for the steps that follow."""
+    """The wanted gradients of lags and past, given those of the delayed values, with zeros for the steps after."""
     (lags, past), found = call.delay, []
     if needs[0]:
         found.append(correlation(gradient, history, call.time, len(lags)).flip(0))
