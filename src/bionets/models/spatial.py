@@ -65,7 +65,7 @@ class SpatialModel(Model):
         """Both costs of the network as it is, not weighted."""
         return mean_costs(self.network, self.norm, self.where)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         loss = super().training_step(batch, batch_index)
         if not (self.proximity or self.transport):
             return loss

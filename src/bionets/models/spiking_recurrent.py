@@ -31,6 +31,7 @@ class SpikingRecurrentModel(SpikingModel):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+    accepts_lengths = True
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ class StackedModels(LightningModule):
         self.name = type(models[0]).__name__
         if type(models[0]).training_step is not Model.training_step or models[0].loss_every_step:
             raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {INSTEAD}")
+        if models[0].spec.lengths:
+            raise UserError(f"sequences of different lengths cannot be batched over seeds; {INSTEAD}")
         self._template = [models[0]]  # in a list, so that it is no part of this module
         self.tasks = list(tasks)
         parameters, buffers = stack_module_state(list(models))

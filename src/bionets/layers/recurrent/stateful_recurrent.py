@@ -135,6 +135,17 @@ class StatefulRecurrent(StatefulModule):
         return f"dim={self.dim}"
 
 
+def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The outputs ``[T, B, H]`` of a layer with the interface of `torch.nn.GRU`, zero past the end of each sequence."""
+    if lengths is None:
+        return layer(x)[0]
+    if not isinstance(layer, nn.RNNBase):
+        return layer(x, lengths=lengths)[0]
+    packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
+    y, _ = pad_packed_sequence(layer(packed)[0], total_length=len(x))
+    return zero_past_end(y, lengths)
+
+
 def _state_kinds(layer: RecurrentLayer | nn.RNNBase) -> tuple[str, ...]:
     if isinstance(layer, RecurrentLayer):
         return tuple(name.removesuffix("0") for name in layer.recurrence.states)
