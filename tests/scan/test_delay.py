@@ -211,3 +211,27 @@ def test_a_first_state_that_is_no_output_runs_on_the_reference() -> None:
         y, _ = dense_scan(hidden, x, h, (), weight, lags=lags)
     expected, _ = dense_scan(hidden, x, h, (), weight, lags=lags, backend="reference")
     torch.testing.assert_close(y, expected)
+
+
+@pytest.mark.slow
+def test_compiled_code_holds_delays() -> None:
+    leaves = leaves_of("soft", 6, 2, 3, torch.float64)
+    compiled = torch.compile(lambda: run("soft", leaves, backend="cpu")[0], backend="aot_eager", fullgraph=True)
+    wanted = [leaves["lags"], leaves["past"], leaves["weight0"]]
+    found = []
+    for y in (compiled(), run("soft", leaves, backend="reference")[0]):
+        found.append([y, *torch.autograd.grad(y.square().sum(), wanted)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_a_weight_for_each_lag(backend: str) -> None:
+    leaves = leaves_of("soft", 6, 2, 3, torch.float64)
+    weight = leaves["lags"].unsqueeze(1) * leaves["weight0"]
+    state = (leaves["state0"], leaves["state1"])
+    y, _ = dense_scan(soft, leaves["x"], state, leaves["params"], weight, past=leaves["past"], backend=backend)
+    torch.testing.assert_close(y, run("soft", leaves, backend="reference")[0])
+    for options in ({"backend": "cpu"}, {"lags": leaves["lags"]}):
+        with pytest.raises(ValueError, match="weight for each lag"):
+            dense_scan(soft, leaves["x"], state, leaves["params"], weight, **options)

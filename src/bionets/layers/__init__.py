@@ -1,6 +1,6 @@
 """Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
 
-from bionets.layers.delayed import Delay, DelayedLinear
+from bionets.layers.delay_layers import Delay, DelayedLinear
 from bionets.layers.delays import Delays, anneal_delays, round_delays
 from bionets.layers.recurrent.brc import BRC, BRCCell
 from bionets.layers.recurrent.legendre_memory_unit import LMU, LMUCell

@@ -89,8 +89,9 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """
     if not family(config["model"]["_target_"]).fits(spec):
         fitting = [name for name, schema in MODELS.items() if family(OmegaConf.structured(schema)._target_).fits(spec)]
+        kind = f"{spec.kind} with sequences of different lengths" if spec.lengths else spec.kind
         raise UserError(
-            f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
+            f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
     optimizer = build_optimizer(config)

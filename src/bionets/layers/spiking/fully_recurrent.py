@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.delayed import last_steps
+from bionets.layers.delay_layers import last_steps
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import flat_lengths, flat_reset
 from bionets.layers.recurrent.recurrence import positive_int
