@@ -1,5 +1,6 @@
 """Resets within sequences, in whole models and layers: as if each piece were a sequence of its own."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from bionets.layers import (
     MinLSTM,
     PeepholeLSTM,
     RecurrentStigmergicMemory,
+    SequenceDropout,
     StatefulModule,
     StatefulRecurrent,
     StigmergicMemory,
@@ -149,3 +151,12 @@ def test_what_takes_no_reset_says_so() -> None:
             unroll(model, x, reset=RESET if "GRU" in message else RESET.float())
     with pytest.raises(ValueError, match="reset is for a batch"):
         BRC(4, 3)(x[:, 0], reset=RESET[:, 0])
+
+
+def test_a_piece_has_a_dropout_mask_of_its_own() -> None:
+    torch.manual_seed(0)
+    y = SequenceDropout(0.5).over_time(torch.ones(STEPS, BATCH, 64), reset=RESET)[0]
+    for b in range(BATCH):
+        pieces = [y[first:last, b] for first, last in pieces_of(b)]
+        assert all(bool((piece == piece[0]).all()) for piece in pieces)
+        assert all(not torch.equal(one[0], other[0]) for one, other in pairwise(pieces))

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning import Trainer
+from torch import nn
 
 from bionets.models import (
     FeedForwardModel,
     Model,
     RecurrentModel,
     SpikingRecurrentModel,
+    StackModel,
     StigmergicModel,
 )
 from bionets.tasks import CustomData, TaskSpec
@@ -31,6 +34,11 @@ MODELS: dict[str, Any] = {
     "torch's GRU": lambda spec: RecurrentModel(spec, "torch.nn.GRU", 5, bidirectional=True),
     "torch's LSTM": lambda spec: RecurrentModel(spec, "torch.nn.LSTM", 5),
     "stigmergic": lambda spec: StigmergicModel(spec, 4),
+    "mean of a stack": lambda spec: StackModel(
+        spec,
+        [{"layer": "LIB", "size": 5}, {"layer": "NBRC", "size": 4}],
+        readout="last" if spec.kind == "sequence_to_sequence" else "mean",
+    ),
     "spiking": lambda spec: SpikingRecurrentModel(spec, 6, layer_arguments=HARD, time_steps=2),
     "spike counts": lambda spec: SpikingRecurrentModel(spec, 6, layer_arguments=HARD, readout="spike_count"),
     "mean membrane": lambda spec: SpikingRecurrentModel(
@@ -130,3 +138,20 @@ def test_a_family_that_takes_no_lengths_says_so() -> None:
     spec = replace(SPECS["class"], kind="image_to_class", image_shape=(1, 1, 3))
     with pytest.raises(ValueError, match="with sequences of different lengths"):
         FeedForwardModel(spec)
+
+
+@pytest.mark.parametrize("name", ["NBRC", "spiking"])
+def test_a_loss_at_every_step_is_that_of_the_valid_steps(name: str) -> None:
+    torch.manual_seed(0)
+    model: Model = MODELS[name](SPECS["class"]).eval()
+    x, targets = torch.randn(STEPS, BATCH, INPUTS), torch.tensor([0, 1, 2, 3])
+    steps = getattr(model, "time_steps", 1)
+    valid = torch.arange(steps * STEPS).unsqueeze(1) < steps * LENGTHS
+    alone = [model.step_predictions(x[:end, b : b + 1])[:, 0] for b, end in enumerate(LENGTHS.tolist())]
+    expected = nn.functional.cross_entropy(torch.cat(alone), targets.repeat_interleave(steps * LENGTHS))
+    predictions = model.step_predictions(x, LENGTHS)
+    each = targets.expand(len(predictions), -1)
+    torch.testing.assert_close(nn.functional.cross_entropy(predictions[valid], each[valid]), expected)
+    model.loss_every_step = True
+    model._trainer = SimpleNamespace(datamodule=SimpleNamespace(loss=nn.functional.cross_entropy))
+    torch.testing.assert_close(model.training_step((x, targets, LENGTHS), 0), expected)
