@@ -80,7 +80,7 @@ class SpatialModel(Model):
         """``positions.npz``: where the neurons of each spatial layer are."""
         return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
 
-    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """``proximity`` and ``transport``, the costs, not weighted."""
         return self.costs()._asdict()
 

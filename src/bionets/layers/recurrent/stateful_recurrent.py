@@ -139,7 +139,7 @@ def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
     """The outputs ``[T, B, H]`` of a layer with the interface of `torch.nn.GRU`, zero past the end of each sequence."""
     if lengths is None:
         return layer(x)[0]
-    if not isinstance(layer, nn.RNNBase):
+    if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of one
         return layer(x, lengths=lengths)[0]
     packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
     y, _ = pad_packed_sequence(layer(packed)[0], total_length=len(x))
