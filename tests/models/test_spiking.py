@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from lightning import Callback, Trainer
 from torch import nn
 
 from bionets.layers import reset_states
-from bionets.layers.spiking import LI, LIB, SRLIT
+from bionets.layers.spiking import LI, LIB, SRLIT, FullyRecurrent
 from bionets.models import SpikingConvModel, SpikingRecurrentModel
 from bionets.tasks import TaskSpec
+from bionets.tasks.copy_first_input import CopyFirstInput
 
 IMAGE = TaskSpec("image_to_class", input_size=144, output_size=10, image_shape=(1, 12, 12))
 ROWS = TaskSpec("sequence_to_class", input_size=28, output_size=10, steps=28)
@@ -129,3 +131,27 @@ def test_the_initialisation_by_name() -> None:
         SpikingRecurrentModel(spec, initialisation="fluctuation_driven", initialisation_arguments={"rates": 1})
     with pytest.raises(ValueError, match=r"model\.initialisation=xavier is unknown"):
         SpikingRecurrentModel(spec, initialisation="xavier")
+
+
+def test_delays_are_annealed_over_the_epochs() -> None:
+    task = CopyFirstInput(length=6, train_size=20, val_size=5, test_size=5, batch_size=10)
+    model = SpikingRecurrentModel(task.spec, 4, max_delay=5, delay_sigma=2.0, optimizer=torch.optim.Adam)
+    (recurrent,) = (layer for layer in model.network if isinstance(layer, FullyRecurrent))
+    assert recurrent.delays is not None
+    seen, before = [], recurrent.delays.delays.detach().clone()
+
+    class Watch(Callback):
+        def on_train_batch_start(self, *_: object) -> None:
+            assert recurrent.delays is not None
+            seen.append(recurrent.delays.sigma.item())
+
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(max_epochs=3, callbacks=[Watch()], reload_dataloaders_every_n_epochs=1, **options)
+    trainer.fit(model, datamodule=task)
+    assert seen == [2, 2, 1, 1, 0, 0]
+    assert not torch.equal(recurrent.delays.delays, before)
+
+
+def test_delays_without_recurrent_connections_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.max_delay is for recurrent connections"):
+        SpikingRecurrentModel(VALUE, recurrent=False, max_delay=5)

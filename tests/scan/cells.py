@@ -147,6 +147,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lengths": {"lengths": RAGGED},
     "lengths, reverse": {"lengths": RAGGED, "reverse": True},
     "checkpoints": {"checkpoint_every": 4},
+    "reset": {"reset": torch.rand(T, B, generator=torch.Generator().manual_seed(3)) < 0.3},
     "checkpoints, lengths, reverse": {"checkpoint_every": 2, "lengths": RAGGED, "reverse": True},
 }
 

@@ -325,3 +325,11 @@ def test_memory_does_not_grow_with_time(backward: bool) -> None:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
     short, long = map(int, found.stdout.split())
     assert (long <= 1.2 * short) == backward, (short, long)
+
+
+def test_resets_and_delays_are_refused() -> None:
+    delayed = nn.Sequential(nn.Linear(INPUTS, UNITS), FullyRecurrent(LIB(UNITS), max_delay=3))
+    with OnlineGradients("eprop"), pytest.raises(ValueError, match="neither resets within a sequence nor delays"):
+        unroll(delayed, inputs())
+    with OnlineGradients(), pytest.raises(ValueError, match="neither resets within a sequence nor delays"):
+        unroll(neurons("LIB"), inputs(), reset=torch.ones(T, B, dtype=torch.bool))

@@ -19,6 +19,7 @@ from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
 from bionets.scan import OnlineGradients, dense_scan, scan, surrogate
 from bionets.scan.gpu import backend as triton_backend
+from bionets.scan.questions import UnsupportedStepError
 
 from .cells import CELLS, assert_close, run_cell
 from .cells import OPTIONS as CELL_OPTIONS
@@ -337,3 +338,13 @@ def test_random_steps(data: st.DataObject) -> None:
 
 
 _PICK = st.integers(0, 30)
+
+
+def test_delays_are_refused() -> None:
+    def step(x: Tensor, recurrent: Tensor, h: Tensor, _: Any) -> Any:
+        h = torch.tanh(x + recurrent)
+        return h, h
+
+    x, h, weight, lags = normal(TIME, BATCH, WIDTH), normal(BATCH, WIDTH), normal(WIDTH, WIDTH), normal(2, WIDTH)
+    with pytest.raises(UnsupportedStepError, match="the triton backend has no delays"):
+        dense_scan(step, x, h, (), weight, lags=lags, backend="triton")

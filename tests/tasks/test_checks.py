@@ -1,5 +1,7 @@
 """Data that a spec does not describe are refused in one line."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -45,3 +47,23 @@ def test_a_batch_is_shaped_as_its_spec_says(
     with pytest.raises(ValueError) as error:
         check_batch(spec, torch.zeros(x), torch.zeros(target))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "lengths", "message"),
+    [
+        (VALUE, [5, 1], "says no lengths, but a batch came with them"),
+        (replace(VALUE, lengths=True), None, "says lengths=True, but a batch came without them"),
+        (replace(VALUE, lengths=True), [5, 1, 2], r"must be \[2\] integers"),
+        (replace(VALUE, lengths=True), [5, 0], "between 1 and T = 5"),
+        (replace(VALUE, lengths=True), [6, 1], "between 1 and T = 5"),
+        (replace(VALUE, lengths=True), [5, 1], None),
+    ],
+)
+def test_lengths_are_as_the_spec_says(spec: TaskSpec, lengths: list[int] | None, message: str | None) -> None:
+    batch = (torch.zeros(5, 2, 3), torch.zeros(2, 1), *([torch.tensor(lengths)] if lengths else []))
+    if message is None:
+        check_batch(spec, *batch)
+        return
+    with pytest.raises(ValueError, match=message):
+        check_batch(spec, *batch)

@@ -190,6 +190,69 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "text.csv", ["a", "y"], [[1, 0], ["one", 1]])
     with pytest.raises(ValueError, match=r"line 3, column a: 'one' is no number"):
         CustomData(path)
-    path = write_csv(tmp_path / "uneven.csv", ["id", "a", "y"], [["s", 1, 0], ["s", 2, 0], ["t", 1, 1]])
-    with pytest.raises(ValueError, match="1 to 2 rows"):
-        CustomData(path, sequences="id")
+
+
+def test_lengths_come_with_each_batch(tmp_path: Path) -> None:
+    x, y = sequences()
+    lengths = torch.arange(N) % T + 1
+    np.savez(tmp_path / "data.npz", x=x.numpy(), y=y.numpy(), steps=lengths.numpy())
+    task = CustomData(str(tmp_path / "data.npz"), lengths="steps", batch_size=10)
+    assert task.spec.lengths
+    rows = {tuple(row[0].tolist()): int(length) for row, length in zip(x, lengths, strict=True)}
+    for batch in (*task.train_batches(0), *task.val_dataloader(), *task.test_dataloader()[0]):
+        steps, _, own = batch
+        for b, length in enumerate(own.tolist()):
+            assert rows[tuple(steps[0, b].tolist())] == length
+            assert not steps[length:, b].any()
+            assert steps[:length, b].all()
+
+
+def test_standardised_over_valid_steps(tmp_path: Path) -> None:
+    x, y = sequences()
+    lengths = torch.arange(N) % T + 1
+    valid = torch.arange(T) < lengths.unsqueeze(1)
+    torch.save({"x": torch.where(valid.unsqueeze(2), x, 1e4), "y": y, "lengths": lengths}, tmp_path / "data.pt")
+    task = CustomData(str(tmp_path / "data.pt"), lengths="lengths", standardise=True)
+    steps, _, own = task.train_data(0)
+    kept = steps[torch.arange(T).unsqueeze(1) < own]
+    torch.testing.assert_close(kept.mean(0), torch.zeros(I), atol=1e-5, rtol=0)
+    torch.testing.assert_close(kept.std(0), torch.ones(I), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("each_step", [False, True])
+def test_sequences_of_a_csv_may_differ_in_rows(each_step: bool, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "a", "b", "y"])
+        for number in range(20):
+            for step in range(1 + number % 3):
+                target = 0.5 * step if each_step else number % 2
+                writer.writerow([f"s{number}", number + 1, step + 1, target])
+    task = CustomData(str(path), sequences="name")
+    assert task.spec.kind == ("sequence_to_sequence" if each_step else "sequence_to_class")
+    x, y, lengths = task.train_data(0)
+    for n in range(x.shape[1]):
+        number, length = int(x[0, n, 0]) - 1, int(lengths[n])
+        assert length == 1 + number % 3
+        assert x[:, n, 1].tolist() == [*range(1, length + 1), *[0] * (3 - length)]
+        if each_step:
+            assert y[:length, n, 0].tolist() == [0.5 * step for step in range(length)]
+        else:
+            assert int(y[n]) == number % 2
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (torch.zeros(N, dtype=torch.long), "between 1 and T = 6"),
+        (torch.full((N,), T + 1), "between 1 and T = 6"),
+        (torch.ones(N), "whole numbers"),
+        (torch.ones(N - 1, dtype=torch.long), "whole numbers"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused(lengths: Tensor, message: str, tmp_path: Path) -> None:
+    x, y = sequences()
+    torch.save({"x": x, "y": y, "lengths": lengths}, tmp_path / "data.pt")
+    with pytest.raises(ValueError, match=message):
+        CustomData(str(tmp_path / "data.pt"), lengths="lengths")

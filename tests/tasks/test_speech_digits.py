@@ -86,3 +86,16 @@ def test_missing_data_and_unknown_speakers_are_one_line(tmp_path: Path, data_dir
         SpeechDigits(tmp_path)
     with pytest.raises(ValueError, match="alice is no speaker"):
         SpeechDigits(data_dir, held_out=["alice"])
+
+
+def test_the_length_of_each_recording(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, steps=24, bands=20, lengths=True)
+    assert task.spec.lengths
+    x, y, lengths = task.train_data(0)
+    plain = SpeechDigits(data_dir, steps=24, bands=20).train_data(0)
+    assert torch.equal(x, plain[0])
+    assert torch.equal(y, plain[1])
+    assert 1 <= int(lengths.min()) < int(lengths.max()) == 24
+    for n, length in enumerate(lengths.tolist()):
+        assert bool(x[:length, n].any(1).all())
+        assert not x[length:, n].any()

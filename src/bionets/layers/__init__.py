@@ -1,5 +1,7 @@
 """Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
 
+from bionets.layers.delay_layers import Delay, DelayedLinear
+from bionets.layers.delays import Delays, anneal_delays, round_delays
 from bionets.layers.recurrent.brc import BRC, BRCCell
 from bionets.layers.recurrent.legendre_memory_unit import LMU, LMUCell
 from bionets.layers.recurrent.linear_recurrent_unit import LRU, LRUCell
@@ -45,6 +47,9 @@ __all__ = [
     "BRCCell",
     "CoRNN",
     "CoRNNCell",
+    "Delay",
+    "DelayedLinear",
+    "Delays",
     "LEMCell",
     "LMUCell",
     "LRUCell",
@@ -70,11 +75,13 @@ __all__ = [
     "StigmergicPerceptron",
     "UnICORNN",
     "UnICORNNCell",
+    "anneal_delays",
     "detach_states",
     "get_states",
     "load_states",
     "proximity_cost",
     "reset_states",
+    "round_delays",
     "save_states",
     "set_states",
     "spatial_cost",

@@ -24,6 +24,7 @@ class Folding:
     time, batch: T and B.
     one_step: whether the tensors that are passed on hold a single step, which all T steps repeat.
     lengths: `[B]`, of sequences that end before T; only their valid steps are then on the first axis, in order of time.
+    reset: `[T, B]`, whether states start anew before a step.
     met: the stateful layers that were called, each with the states that it had before.
     """
 
@@ -31,6 +32,7 @@ class Folding:
     batch: int
     one_step: bool = False
     lengths: Tensor | None = None
+    reset: Tensor | None = None
     met: dict[int, tuple[nn.Module, dict[str, Tensor | None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,10 @@ class Folding:
         if self.lengths is None:
             return None
         return self.lengths.repeat_interleave(x.shape[1] // max(self.batch, 1))
+
+    def reset_of(self, x: Tensor) -> Tensor | None:
+        """The reset mask of the sequences in x ``[T, B, ...]``, which `unfold` gave."""
+        return None if self.reset is None else self.reset.repeat_interleave(x.shape[1] // max(self.batch, 1), 1)
 
     def restore(self) -> None:
         """Give the layers back the states that they had before the pass."""

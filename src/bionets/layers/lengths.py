@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bionets.scan.eager import is_eager
 
-__all__ = ["check_lengths", "flat_lengths", "valid_steps", "zero_past_end"]
+__all__ = ["check_lengths", "check_reset", "flat_lengths", "flat_reset", "valid_steps", "zero_past_end"]
 
 
 def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
@@ -36,6 +36,27 @@ def flat_lengths(x: Tensor, lengths: Tensor | None, batch: Sequence[int]) -> Ten
     if not batch:
         raise ValueError("lengths must be for a batch, [T, B, ...]: leave them out for a single sequence")
     return check_lengths(lengths, x.shape, x.device).repeat_interleave(math.prod(batch[1:]))
+
+
+def check_reset(reset: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
+    """The reset mask on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+
+    Raises:
+        ValueError: it is not ``[T, B]`` bools.
+    """
+    if len(steps) < 2 or reset.dtype != torch.bool or tuple(reset.shape) != tuple(steps[:2]):
+        expected = f"[{steps[0]}, {steps[1]}] bools" if len(steps) > 1 else "for a batch, [T, B, ...]"
+        raise ValueError(f"reset must be {expected}, got {list(reset.shape)} {reset.dtype}")
+    return reset.to(device)
+
+
+def flat_reset(x: Tensor, reset: Tensor | None, batch: Sequence[int]) -> Tensor | None:
+    """The reset mask for x ``[T, B, ...]`` once the axes ``batch`` = (B, ...) of a step are flattened into one."""
+    if reset is None:
+        return None
+    if not batch:
+        raise ValueError("reset must be for a batch, [T, B, ...]: leave it out for a single sequence")
+    return check_reset(reset, x.shape, x.device).repeat_interleave(math.prod(batch[1:]), 1)
 
 
 def valid_steps(lengths: Tensor, time: int) -> Tensor:

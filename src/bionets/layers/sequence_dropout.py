@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.layers.lengths import zero_past_end
+from bionets.layers.lengths import check_reset, valid_steps, zero_past_end
 from bionets.layers.stateful import StatefulModule, States
 
 __all__ = ["SequenceDropout"]
@@ -44,11 +44,27 @@ class SequenceDropout(StatefulModule):
         return (functional.dropout(x.new_ones(x.shape[1:]), self.p, self.training),)
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
-        """x ``[T, B, ...]`` times the mask, in training. See `StatefulModule`."""
+        """x ``[T, B, ...]`` times the mask, in training, with a new one after a reset. See `StatefulModule`."""
         (mask,) = self.initial_states(x) if states is None else states
-        y = x * mask if self.training else x
+        over_time = mask
+        if reset is not None and self.training:
+            reset = check_reset(reset, x.shape, x.device)
+            if lengths is not None:
+                reset = reset & valid_steps(lengths.to(x.device), len(x))
+            masks = []
+            for fresh in reset.view(*reset.shape, *(1,) * (mask.dim() - 1)):
+                mask = torch.where(fresh, self.initial_states(x)[0], mask) if fresh.any() else mask
+                masks.append(mask)
+            over_time = torch.stack(masks) if masks else mask
+        y = x * over_time if self.training else x
         return (y if lengths is None else zero_past_end(y, lengths)), (mask,)
 
     def extra_repr(self) -> str:

@@ -52,12 +52,19 @@ class StatefulModule(nn.Module):
         raise NotImplementedError(f"{self._get_name()} must implement state_shapes")
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """The outputs ``[T, B, ...]`` and last states of x ``[T, B, ...]``, from ``states`` (None: the initial ones).
 
         Pure: the kept states are neither read nor changed. With ``lengths`` (``[B]`` integers) the states stay as they
-        are past the end of a sequence, and outputs there are zero; x there does not count, but must be finite.
+        are past the end of a sequence, and outputs there are zero; x there does not count, but must be finite. With
+        ``reset`` (``[T, B]`` bools) the states before a step are the initial ones where it is true.
         ``backend`` is that of `bionets.scan.scan`.
         """
         raise NotImplementedError(f"{self._get_name()} must implement over_time")
@@ -72,37 +79,41 @@ class StatefulModule(nn.Module):
         like = next((p for p in self.parameters() if p.is_floating_point()), x)
         return tuple(like.new_zeros(shape) for shape in self.state_shapes(x.shape[1:]))
 
-    def forward(self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None) -> Tensor:
-        """One step, or a whole sequence, from the kept states; for ``lengths`` see `over_time`.
+    def forward(
+        self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> Tensor:
+        """One step, or a whole sequence, from the kept states; for ``lengths`` and ``reset`` see `over_time`.
 
         Raises:
-            ValueError: the kept states are of a batch of another size, or a single step is given lengths.
+            ValueError: the kept states are of a batch of another size, or a single step is given lengths or resets.
             RuntimeError: in the backward pass, if it goes through an old state whose graph is gone.
         """
         if current_folding() is not None and not whole_sequence:
             return self.unfolded(x, self.run_sequence)
         if whole_sequence:
-            return self.run_sequence(x, lengths)
-        if lengths is not None:
-            raise ValueError(f"{self._get_name()}: lengths are for a whole sequence, and this is one step")
+            return self.run_sequence(x, lengths, reset)
+        if lengths is not None or reset is not None:
+            given = "lengths are" if lengths is not None else "reset is"
+            raise ValueError(f"{self._get_name()}: {given} for a whole sequence, and this is one step")
         return self.keep(*self.step(x, self.states_for(x.unsqueeze(0))))
 
-    def run_sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def run_sequence(self, x: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> Tensor:
         """The outputs ``[T, B, ...]`` of x ``[T, B, ...]``, from the kept states, of which the last ones are kept."""
-        states = self.states_for(x)
-        if lengths is None:  # a layer may have been written without lengths
-            return self.keep(*self.over_time(x, states))
-        return self.keep(*self.over_time(x, states, lengths=lengths))
+        options = {"lengths": lengths, "reset": reset}
+        given: dict[str, Any] = {
+            name: option for name, option in options.items() if option is not None
+        }  # a layer may lack them
+        return self.keep(*self.over_time(x, self.states_for(x), **given))
 
-    def unfolded(self, x: Tensor, run: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
-        """``run(x, lengths)`` of x ``[T·B, ...]`` taken apart, ``[T, B, ...]``, and the result put together again,
-        within the pass of `unroll` that is going on."""
+    def unfolded(self, x: Tensor, run: Callable[[Tensor, Tensor | None, Tensor | None], Tensor]) -> Tensor:
+        """``run(x, lengths, reset)`` of x ``[T·B, ...]`` taken apart, ``[T, B, ...]``, and the result put together
+        again, within the pass of `unroll` that is going on."""
         fold = current_folding()
         assert fold is not None
         fold.meet(self)
         with folding(None):  # for the layers that this one calls
             x = fold.unfold(x, self._get_name())
-            return fold.fold(run(x, fold.lengths_of(x)))
+            return fold.fold(run(x, fold.lengths_of(x), fold.reset_of(x)))
 
     def keep(self, y: Tensor, states: States) -> Tensor:
         """Keep the states for the next call; gives the output."""

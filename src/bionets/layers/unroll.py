@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import Folding, folding, refuse_within_unroll
-from bionets.layers.lengths import check_lengths
+from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.plain_calls import always_the_same, calls_only, chain, run_one_step
 from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
@@ -19,7 +19,7 @@ from bionets.scan.online import active
 __all__ = ["unroll"]
 
 
-def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any:
+def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset: Tensor | None = None) -> Any:
     """Run a model over x ``[T, B, ...]``: the numbers of calling it step by step, much faster.
 
     The model's forward runs once, whatever it does (skip connections, branches, several outputs), with all hooks:
@@ -39,6 +39,9 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any
     and results there are zero. Layers without a state see only the valid steps, so that what x holds past the ends does
     not matter, and no time is spent on it.
 
+    **Resets** (``reset``, ``[T, B]`` bools) within a sequence, such as the first steps of episodes: where true, every
+    layer starts from its initial states before that step.
+
     Returns:
         What the model returns, every tensor as ``[T, B, ...]``.
 
@@ -47,7 +50,8 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any
             time (`torch.nn.GRU`), a cell (`torch.nn.GRUCell`), or unroll, or it reads, resets or detaches states. The
             kept states are then those from before the call.
         ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T or come with online
-            gradients, or a result is not one tensor entry for each of the T·B samples.
+            gradients, the resets are not ``[T, B]`` bools, or a result is not one tensor entry for each of the T·B
+            samples.
     """
     refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
     if x.dim() < 2:
@@ -57,8 +61,10 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None) -> Any
         raise ValueError("online gradients go on from chunk to chunk: unroll takes no lengths with them")
     if lengths is not None:
         lengths = check_lengths(lengths, x.shape, x.device)
+    if reset is not None:
+        reset = check_reset(reset, x.shape, x.device)
     step = one_step(x) if lengths is None else None
-    fold = Folding(time, batch, one_step=step is not None, lengths=lengths)
+    fold = Folding(time, batch, one_step=step is not None, lengths=lengths, reset=reset)
     with folding(fold), refuse_sequence_layers(model):
         try:
             y = _call(model, fold.fold(x) if step is None else step, fold)

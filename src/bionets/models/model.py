@@ -8,6 +8,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 
+from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
 from bionets.models.chunks import kept_mebibytes, loss_in_chunks, require_gradients
 from bionets.models.optimization import (
@@ -27,7 +28,8 @@ class Model(LightningModule):
     """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
 
     A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the
-    trainer's datamodule), so neither knows the other's name.
+    trainer's datamodule), so neither knows the other's name. A family that ``accepts_lengths`` takes those of sequences
+    as ``forward(x, lengths)``.
 
     Args:
         spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
@@ -43,13 +45,15 @@ class Model(LightningModule):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset()
+    accepts_lengths: ClassVar[bool] = False
     exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:
         super().__init__()
         require_gradients(gradients)
         if not self.fits(spec):
-            raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}")
+            lengths = " with sequences of different lengths" if spec.lengths else ""
+            raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}{lengths}")
         self.spec = spec
         self.optimizer = optimizer
         self.schedule: ScheduleFactory | None = None
@@ -62,7 +66,7 @@ class Model(LightningModule):
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
         """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
-        return spec.kind in cls.accepts
+        return spec.kind in cls.accepts and (cls.accepts_lengths or not spec.lengths)
 
     def require_one_answer(self, key: str, asked: bool) -> None:
         """ValueError if a key is given that is for tasks with one answer to a sequence, and this is not one."""
@@ -126,7 +130,7 @@ class Model(LightningModule):
             require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
 
-    def step_predictions(self, x: Tensor) -> Tensor:
+    def step_predictions(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The prediction at every step, ``[T, B, output_size]``, where the task asks for one ``[B, output_size]``."""
         raise NotImplementedError(f"{type(self).__name__} has no prediction at every step")
 
@@ -142,14 +146,29 @@ class Model(LightningModule):
                 for parameter in self.parameters():
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        x, target = batch
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         if self.in_chunks:
+            x, target = batch
             return loss_in_chunks(self, self.task, x, target)
         if not self.loss_every_step:
-            return self.task.loss(self(x), target)
-        predictions = self.step_predictions(x)
-        return self.task.loss(predictions.flatten(0, 1), target.expand(len(predictions), *target.shape).flatten(0, 1))
+            return self.task.loss(*self.answers(batch))
+        x, target, *lengths = batch
+        predictions = self.step_predictions(x, *lengths)
+        targets = target.expand(len(predictions), *target.shape)
+        if not lengths:
+            return self.task.loss(predictions.flatten(0, 1), targets.flatten(0, 1))
+        valid = valid_steps(lengths[0] * (len(predictions) // len(x)), len(predictions))
+        return self.task.loss(predictions[valid], targets[valid])
+
+    def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """The prediction for a batch and its target; with lengths and an answer at every step those of the valid steps,
+        ``[M, output_size]``."""
+        x, target, *lengths = batch
+        prediction = self(x, *lengths)
+        if lengths and self.spec.kind == "sequence_to_sequence":
+            valid = valid_steps(lengths[0], len(x))
+            return prediction[valid], target[valid]
+        return prediction, target
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
@@ -158,11 +177,11 @@ class Model(LightningModule):
         self.validation_meters = self._meters(["validation"])
         self.own_values: dict[str, Tensor] = {}
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         counts = counts_here(self.trainer.val_dataloaders, batch_index)
         self._measure(self.validation_meters["validation"], batch, counts)
         if batch_index == 0:
-            self.own_values = self.validation_metrics(batch[0])
+            self.own_values = self.validation_metrics(batch[0], *batch[2:])
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
@@ -176,7 +195,7 @@ class Model(LightningModule):
     def on_test_epoch_start(self) -> None:
         self.test_meters = self._meters(self.task.test_names)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_index: int, dataloader_idx: int = 0) -> None:
+    def test_step(self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0) -> None:
         loaders = self.trainer.test_dataloaders
         counts = counts_here(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
         self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch, counts)
@@ -196,14 +215,14 @@ class Model(LightningModule):
         """
         return []
 
-    def test_metrics(self, x: Tensor) -> dict[str, float]:
+    def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
         """Headline numbers beside those of the task, measured on x, the first test batch.
 
         Here, of a model that is trained in chunks of time, the MiB that autograd keeps for the backward pass.
         """
         return {"train/kept_mebibytes": kept_mebibytes(self, x)} if self.in_chunks else {}
 
-    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and
         recorded as ``val/<name>``; here none.
         """
@@ -219,16 +238,17 @@ class Model(LightningModule):
         # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.
         return {name: make_meters(self.task).to(self.device) for name in sets}
 
-    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, Tensor], counts: bool) -> None:
-        x, target = batch
-        prediction = self(x)
+    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool) -> None:
+        prediction, target = self.answers(batch)
         if counts:
-            measure(meters, self.task, prediction, target, samples=x.shape[self.spec.batch_dims[0]])
+            every_step = self.spec.lengths and self.spec.kind == "sequence_to_sequence"
+            samples = len(target) if every_step else batch[0].shape[self.spec.batch_dims[0]]
+            measure(meters, self.task, prediction, target, samples)
 
 
 def training_inputs(task: Any) -> Iterator[Tensor]:
     """The inputs of the batches of the first epoch, in the order of training."""
-    return (x for x, _ in task.train_batches(0))
+    return (x for x, *_ in task.train_batches(0))
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:
@@ -270,7 +290,7 @@ def make_meters(task: Any) -> MetricCollection:
 
 
 def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor, samples: int) -> None:
-    """Add a batch of so many samples to the meters."""
+    """Add a batch of so many samples, or valid steps, to the meters."""
     loss = task.loss(prediction, target)
     for name, metric in meters.items():
         if name == "loss":

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.lengths import valid_steps
 from bionets.layers.recurrent.bistable_layer import BistableLayer
+from bionets.layers.recurrent.stateful_recurrent import run_layer
 from bionets.layers.recurrent.warm_up import warm_up
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
@@ -92,19 +94,19 @@ class RecurrentModel(SequenceModel):
     def single_step(self, x: Tensor) -> RecurrentStep:
         return RecurrentStep(self.recurrent_layer(), self.readout)
 
-    def core(self, x: Tensor) -> Tensor:
-        output, _ = self.recurrent(x)
-        return output
+    def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return run_layer(self.recurrent, x, lengths)
 
-    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
         sequences; with several layers also ``bistable_share_layer_1``, ...
         """
         layer = self.recurrent_layer()
         if not isinstance(layer, BistableLayer):
             return {}
-        *_, gates = layer(x, return_gates=True)
-        of_layers = torch.stack([(each.a > 1).float().mean() for each in gates]).view(layer.num_layers, -1)
+        *_, gates = layer(x, lengths=lengths, return_gates=True)
+        counted = slice(None) if lengths is None else valid_steps(lengths, len(x))
+        of_layers = torch.stack([(each.a > 1)[counted].float().mean() for each in gates]).view(layer.num_layers, -1)
         values = {"bistable_share": of_layers.mean()}
         if len(of_layers) > 1:
             values |= {f"bistable_share_layer_{k}": share.mean() for k, share in enumerate(of_layers, 1)}

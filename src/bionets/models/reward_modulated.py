@@ -95,7 +95,7 @@ class RewardModulatedModel(PlasticModel):
         """The output neurons' spike counts ``[B, classes]``, or the returns of episodes ``[B]``."""
         return self.play(x) if self.spec.kind == "control" else self.count(x)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         x, target = batch
         prediction = self(x)
         if self.spec.kind != "control":

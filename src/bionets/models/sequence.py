@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from bionets.layers.spiking.readouts import last_membrane, valid_mean
 from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
@@ -31,6 +32,7 @@ class SequenceModel(Model):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+    accepts_lengths = True
     readout: nn.Module
 
     def __init__(
@@ -49,18 +51,20 @@ class SequenceModel(Model):
         self.reads_mean = readout == "mean"
         self.loss_every_step = loss_every_step
 
-    def core(self, x: Tensor) -> Tensor:
-        """The outputs ``[T, B, H]`` that are read out."""
+    def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The outputs ``[T, B, H]`` that are read out; those past the end of a sequence do not count."""
         raise NotImplementedError(f"{type(self).__name__} must implement core")
 
-    def forward(self, x: Tensor) -> Tensor:
-        output = self.core(x)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        output = self.core(x, lengths)
         if not self.spec.last_step_only:
             return self.readout(output)
-        return self.readout(output).mean(0) if self.reads_mean else self.readout(output[-1])
+        if self.reads_mean:
+            return valid_mean(self.readout(output), lengths)
+        return self.readout(last_membrane(output, lengths))
 
-    def step_predictions(self, x: Tensor) -> Tensor:
-        return self.readout(self.core(x))
+    def step_predictions(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.readout(self.core(x, lengths))
 
 
 def make_readout(size: int, hidden: Sequence[int], output_size: int) -> nn.Module:

@@ -65,7 +65,7 @@ class SpatialModel(Model):
         """Both costs of the network as it is, not weighted."""
         return mean_costs(self.network, self.norm, self.where)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         loss = super().training_step(batch, batch_index)
         if not (self.proximity or self.transport):
             return loss
@@ -80,7 +80,7 @@ class SpatialModel(Model):
         """``positions.npz``: where the neurons of each spatial layer are."""
         return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
 
-    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """``proximity`` and ``transport``, the costs, not weighted."""
         return self.costs()._asdict()
 

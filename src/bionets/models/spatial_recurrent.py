@@ -81,7 +81,7 @@ class SpatialRecurrentModel(RecurrentModel):
             raise ValueError(f"model.layer={layer}: {error}") from error
         self.wiring, self.proximity, self.learn_positions = wiring, proximity, learn_positions
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         loss = super().training_step(batch, batch_index)
         if self.wiring:
             loss = loss + self.wiring * self.recurrent.wiring_cost()
@@ -89,10 +89,10 @@ class SpatialRecurrentModel(RecurrentModel):
             loss = loss + self.proximity * self.recurrent.proximity_cost()
         return loss
 
-    def validation_metrics(self, x: Tensor) -> dict[str, Tensor]:
+    def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """``wiring`` and ``proximity``, the costs, and ``connection_length``; and those of `RecurrentModel`."""
         return {
-            **super().validation_metrics(x),
+            **super().validation_metrics(x, lengths),
             "wiring": self.recurrent.wiring_cost(),
             "proximity": self.recurrent.proximity_cost(),
             "connection_length": self.recurrent.mean_connection_length(),

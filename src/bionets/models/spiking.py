@@ -109,16 +109,17 @@ class SpikingModel(Model):
     def single_step(self, x: Tensor) -> StatefulStep:
         return StatefulStep(self.network, x)
 
-    def step_predictions(self, x: Tensor) -> Tensor:
+    def step_predictions(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The outputs of the last layer at every step of the network, ``[steps, B, output_size]``."""
         reset_states(self)
-        return unroll(self.network, self.encode(x))
+        steps = None if lengths is None else lengths * self.time_steps
+        return unroll(self.network, self.encode(x), lengths=steps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        outputs = self.step_predictions(x)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        outputs = self.step_predictions(x, lengths)
         if self.spec.kind == "sequence_to_sequence":
-            outputs = outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1)
-        return self.readout(outputs)
+            return self.readout(outputs.unflatten(0, (len(x), self.time_steps)).transpose(0, 1))
+        return self.readout(outputs, None if lengths is None else lengths * self.time_steps)
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         if self.encoder is delta or self.readout is not READOUTS["last_membrane"]:
@@ -145,11 +146,14 @@ class SpikingModel(Model):
             draw_parameters(directory / "parameters.png", self.network, title),
         ]
 
-    def test_metrics(self, x: Tensor) -> dict[str, float]:
+    def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
         """Spikes of a neuron and step, and the energy of a sample's synaptic operations."""
         from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations
 
-        rate, operations = SpikeRate(), SynapticOperations(batch_dim=self.spec.batch_dims[0])
+        def run(model: nn.Module, x: Tensor) -> Tensor:
+            return model(x) if lengths is None else model(x, lengths)
+
+        rate, operations = SpikeRate(run), SynapticOperations(run, batch_dim=self.spec.batch_dims[0])
         with torch.random.fork_rng():  # random spikes here leave the run's random numbers as they are
             for metric in (rate, operations):
                 metric.to(x.device).update(self, x)

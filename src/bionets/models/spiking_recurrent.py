@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from bionets.layers import anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
@@ -22,6 +23,9 @@ class SpikingRecurrentModel(SpikingModel):
         hidden_size, num_layers: neurons in a layer, and how many layers.
         recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
             (Layers with an R in their names hear themselves alone.)
+        max_delay: the longest delay of those spikes, in steps; above 1, each neuron learns its delay.
+        delay_sigma: the width, in steps, with which delays are interpolated at first; it goes to 0 linearly over the
+            epochs.
         dropout: share of spikes set to zero in training, between layers.
         initialisation: ``fluctuation_driven``; None leaves PyTorch's.
         initialisation_arguments: of `bionets.layers.spiking.fluctuation_driven_`, by name.
@@ -33,6 +37,7 @@ class SpikingRecurrentModel(SpikingModel):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+    accepts_lengths = True
 
     def __init__(
         self,
@@ -40,6 +45,8 @@ class SpikingRecurrentModel(SpikingModel):
         hidden_size: int = 100,
         num_layers: int = 1,
         recurrent: bool = True,
+        max_delay: int = 1,
+        delay_sigma: float = 0.0,
         dropout: float = 0.0,
         layer: str = "LIB",
         layer_arguments: Mapping[str, Any] | None = None,
@@ -68,12 +75,18 @@ class SpikingRecurrentModel(SpikingModel):
             gradients,
         )
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
+        if max_delay > 1 and not recurrent:
+            raise ValueError("model.max_delay is for recurrent connections: leave model.recurrent=true")
+        options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma else {}
         modules: list[nn.Module] = []
         size = spec.input_size
         for number in range(num_layers):
             modules += [nn.Dropout(dropout)] if dropout and number else []
             neurons = self.neurons(hidden_size)
-            modules += [nn.Linear(size, hidden_size), FullyRecurrent(neurons) if recurrent else neurons]
+            modules += [
+                nn.Linear(size, hidden_size),
+                FullyRecurrent(neurons, max_delay, **options) if recurrent else neurons,
+            ]
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
         if initialisation is not None:
@@ -82,3 +95,7 @@ class SpikingRecurrentModel(SpikingModel):
                 initialise(self.network, **dict(initialisation_arguments or {}))
             except TypeError as error:
                 raise ValueError(f"model.initialisation_arguments do not fit: {error}") from error
+
+    def on_train_epoch_start(self) -> None:
+        last = (self.trainer.max_epochs or 1) - 1
+        anneal_delays(self, min(1.0, self.current_epoch / last) if last > 0 else 0.0)

@@ -69,9 +69,9 @@ class StackModel(SequenceModel):
         self.network = nn.Sequential(*blocks)
         self.readout = make_readout(size, decoder, spec.output_size)
 
-    def core(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         reset_states(self)
-        return unroll(self.network, x)
+        return unroll(self.network, x, lengths=lengths)
 
     def single_step(self, x: Tensor) -> StatefulStep:
         return StatefulStep(self.network, x, self.readout)

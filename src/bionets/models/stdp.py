@@ -108,7 +108,7 @@ class STDPModel(PlasticModel):
     def forward(self, x: Tensor) -> Tensor:
         return self.votes(self.counts(x))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         """Learn from the samples, one after the other; the labels only measure how far the network has come."""
         x, target = batch
         batch_dim = self.spec.batch_dims[0]

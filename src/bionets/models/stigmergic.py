@@ -38,6 +38,7 @@ class StigmergicModel(Model):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
+    accepts_lengths = True
 
     def __init__(
         self,
@@ -72,10 +73,12 @@ class StigmergicModel(Model):
     def single_step(self, x: Tensor) -> StatefulStep:
         return StatefulStep(self.memory, x, self.readout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         reset_states(self)
-        memories = unroll(self.memory, x)
-        return self.readout(self.memory.memory) if self.spec.last_step_only else unroll(self.readout, memories)
+        memories = unroll(self.memory, x, lengths=lengths)
+        if self.spec.last_step_only:
+            return self.readout(self.memory.memory)
+        return unroll(self.readout, memories, lengths=lengths)
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
         """Figures of the memory on the first sequence."""

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -27,7 +27,8 @@ class Layout:
 @dataclass
 class Arguments:
     """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]` or, where
-    they may be padded, with fewer rows in the last block and fewer columns."""
+    they may be padded, with fewer rows in the last block and fewer columns. delay: nothing, or the lags `[L, H]` and
+    the first states before the initial one, `[L - 1, B, H]`, oldest first."""
 
     x: list[Tensor]
     state: list[Tensor]
@@ -40,6 +41,7 @@ class Arguments:
     reverse: bool
     checkpoint_every: int
     layout: Layout
+    delay: list[Tensor] = field(default_factory=list)
 
     @property
     def device(self) -> torch.device:

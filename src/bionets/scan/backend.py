@@ -1,11 +1,13 @@
 """The interface of the compiling backends: arguments, stored histories, gradients."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from bionets.scan.program import Program, program_of
+
+CACHE_LINE = 64  # bytes
 
 
 @dataclass
@@ -21,22 +23,30 @@ class Call:
     lengths: Tensor | None
     reverse: bool
     checkpoint_every: int
+    delay: list[Tensor] = field(default_factory=list)  # nothing, or the lags [L, N] and the past [L - 1, B, N]
 
     def __post_init__(self) -> None:
         self.time, self.batch, self.width = self.x[0].shape
 
     @property
     def groups(self) -> tuple[list[Tensor], ...]:
-        return self.x, self.state, self.params, self.weights
+        return self.x, self.state, self.params, self.weights, self.delay
 
     @property
     def tensors(self) -> list[Tensor]:
-        return [*self.x, *self.state, *self.params, *self.weights]
+        return [*self.x, *self.state, *self.params, *self.weights, *self.delay]
 
     @property
     def stored_steps(self) -> int:
         """Steps of a history: the state after step t at index t; with checkpoints, after each K-th step walked."""
         return self.time if self.checkpoint_every == 1 else max(0, (self.time - 1) // self.checkpoint_every)
+
+    @property
+    def spread_step(self) -> int:
+        """Elements from one step to the next in a history of delayed values: an odd number of cache lines, so that the
+        lags of an element do not all fall into one set of the cache."""
+        line = CACHE_LINE // self.program.dtype.itemsize
+        return (-(-self.batch * self.width // line) | 1) * line
 
     def y_as_history(self) -> tuple[int | None, ...]:
         """For each state the y that is its history. Not in reverse with lengths: there y is zero, the state not."""
@@ -52,12 +62,13 @@ class Call:
 
 @dataclass
 class Gradients:
-    """x: `[T, B, X, N]`, the X wanted gradients side by side. params: like the parameters, wanted ones only."""
+    """x: `[T, B, X, N]`, the X wanted gradients side by side. params, delay: as of the call, wanted ones only."""
 
     x: Tensor | None
     state: list[Tensor]
     params: list[Tensor]
     weights: list[Tensor]
+    delay: list[Tensor] = field(default_factory=list)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
 from bionets.scan.operator import run_online, run_scan
 from bionets.scan.program import Bound, find_program
+from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
@@ -44,8 +45,12 @@ def compiled_scan(
 ) -> tuple[Any, Any]:
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
+    if arguments.delay and backend == "triton":
+        raise UnsupportedStepError("the triton backend has no delays")
+    if arguments.delay and program.y_of_state[0] is None:
+        raise UnsupportedStepError("with lags the first state must be y, or one of its tensors")
     every = 1 if None not in program.y_of_state and arguments.lengths is None else arguments.checkpoint_every
-    every = 1 if sensitivities else every
+    every = 1 if sensitivities or arguments.delay else every  # delays need the first state of every step
     weights = arguments.weights if backend == "cpu" else whole_weights(arguments)  # its kernels skip the padding
     call = Call(
         program,
@@ -56,6 +61,7 @@ def compiled_scan(
         arguments.lengths,
         arguments.reverse,
         max(1, min(every, layout.time)),
+        [leaf.contiguous() for leaf in arguments.delay],
     )
     if sensitivities is None:
         results = run_scan(call, backend)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import itertools
 import math
 import os
 import warnings
@@ -13,10 +14,12 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import Sensitivities, compiled_scan
+from bionets.scan.delay import forward_in_time, with_delay
 from bionets.scan.eager import has_own_operations, needs_reference
 from bionets.scan.online import active
 from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
+from bionets.scan.reset import with_reset
 from bionets.scan.tree import Tree
 
 Step = Callable[..., tuple[Tree, Tree]]
@@ -32,6 +35,8 @@ def scan(
     params: Tree = (),
     *,
     lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    reset_to: Tree | float | None = None,
     reverse: bool = False,
     checkpoint_every: int = 1,
     backend: str = "auto",
@@ -47,6 +52,9 @@ def scan(
         state: the initial state, a tree of tensors as x, each `[B, *N]` (or broadcastable to it).
         params: a tree of tensors as x, each scalar or `[*N]` (or broadcastable to it).
         lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
+        reset: `[T, B]` bools. Where true, the state before step t is `reset_to`: several episodes or documents in one
+            sequence. "Before" is in the order in which the steps run. Past the end of a sequence it does not count.
+        reset_to: the state after a reset, as `state`, or one number for all states; None: the argument `state`.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
         checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
         backend: "auto" (by device), "reference", "cpu" or "triton" (CUDA). A named backend never falls back;
@@ -57,11 +65,11 @@ def scan(
         Half precision is computed in float32; if any argument is float64, everything is.
 
     Raises:
-        ValueError: shapes, lengths or an option do not fit.
+        ValueError: shapes, lengths, reset or an option do not fit.
         TypeError: an argument or a result of the step is no tensor or tree of tensors.
     """
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
-    return _run((step,), arguments, backend)
+    return _run((step,), arguments, reset, reset_to, backend)
 
 
 def dense_scan(
@@ -72,10 +80,14 @@ def dense_scan(
     weight: Tensor | tuple[Tensor, ...],
     *,
     lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    reset_to: Tree | float | None = None,
     reverse: bool = False,
     checkpoint_every: int = 1,
     backend: str = "auto",
     pad_weights: bool = False,
+    lags: Tensor | None = None,
+    past: Tensor | None = None,
 ) -> tuple[Tree, Tree]:
     """Run a recurrence through a matrix over all of time.
 
@@ -103,29 +115,63 @@ def dense_scan(
 
         dense_scan((gates, output), x, (h, c, c @ weight_cf.T, c @ weight_ci.T), (), (weight_hh, weight_ch))
 
+    **Delays.** With `lags` the first stage hears what the first state was, up to L - 1 steps earlier:
+
+        recurrent = (sum over d < L of lags[d] * first(state[t - d])) @ weight.T
+
+    A unit j with a delay of d steps more than the one that every recurrence has is a 1 at `lags[d, j]`; lags in between
+    are interpolated, and their gradient is that of the delay. The first state must be y, or one of its tensors.
+
+    A weight `[L, G * H, H]` has a delay for each connection: recurrent = sum over d of first(state[t - d]) @
+    weight[d].T. It runs step by step, on the reference backend: a step is then one product of L * H columns, beside
+    which nothing else counts.
+
     Args:
         step: one step, or a tuple of stages.
         x: as in `scan`, each tensor `[T, B, H]`.
         state: as in `scan`, each tensor `[B, H]`.
         params: as in `scan`.
-        weight: `[G * H, H]`, or one such matrix for each stage.
+        weight: `[G * H, H]`, or one such matrix for each stage; that of the first stage also `[L, G * H, H]`.
         pad_weights: let weights have fewer columns, and fewer rows in their last block, than H. What they lack at the
             end counts as zeros, and costs nothing on the CPU. So stages may differ in width; the largest is H.
+        lags: `[L, H]`, for each delay its weight; None: no delays. Not together with `reset`.
+        past: `[L - 1, B, H]`, the first states before the initial one, oldest first; None: zeros. To go on after a
+            piece of a sequence: `torch.cat((past, first[None], y))[-L:-1]`, with `first` the initial first state.
 
     The other arguments, the results and the errors are those of `scan`.
     """
     stages = step if isinstance(step, tuple) else (step,)
     weights = weight if isinstance(weight, tuple) else (weight,)
+    if weights and weights[0].dim() == 3:
+        if lags is not None:
+            raise ValueError("dense_scan takes lags or a weight for each lag, not both")
+        lags, weights = weights[0], (weights[0][0], *weights[1:])
     if len(stages) != len(weights):
         raise ValueError(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"
         )
     arguments = read_arguments(x, state, params, weights, lengths, reverse, checkpoint_every, pad_weights)
-    return _run(stages, arguments, backend)
+    if lags is not None:
+        if reset is not None:
+            raise ValueError("dense_scan has no reset together with lags: run the pieces one by one")
+        arguments, turn = forward_in_time(with_delay(arguments, lags, past))
+        y, state = _run(stages, arguments, None, None, backend)
+        return turn(y), state
+    return _run(stages, arguments, reset, reset_to, backend)
 
 
-def _run(stages: tuple[Step, ...], arguments: Arguments, backend: str) -> tuple[Tree, Tree]:
+def _run(
+    stages: tuple[Step, ...],
+    arguments: Arguments,
+    reset: Tensor | None,
+    reset_to: Tree | float | None,
+    backend: str,
+) -> tuple[Tree, Tree]:
     online = active()
+    if online is not None and (reset is not None or arguments.delay):
+        raise ValueError("online gradients follow neither resets within a sequence nor delays: leave them out")
+    if reset is not None:
+        stages, arguments = with_reset(stages, arguments, reset, reset_to)
     if online is None:
         return _run_on(backend, stages, arguments)
     return online.run(stages, arguments, functools.partial(_run_on, backend))
@@ -141,6 +187,10 @@ def _run_on(
         raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     chosen = _choose(arguments, backend)
     layout = arguments.layout
+    if arguments.delay and arguments.delay[0].dim() == 3:
+        if backend not in ("auto", "reference"):
+            raise ValueError(f"backend {backend!r} has no weight for each lag; use backend='reference' or 'auto'")
+        chosen = "reference"
     if chosen != "reference" and (transform := needs_reference()):
         if backend != "auto":
             raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")
@@ -148,7 +198,8 @@ def _run_on(
         chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
-            for leaf in (*arguments.x, *arguments.state, *arguments.params, *arguments.weights):
+            groups = (arguments.x, arguments.state, arguments.params, arguments.weights, arguments.delay)
+            for leaf in itertools.chain(*groups):
                 if has_own_operations(leaf):
                     raise UnsupportedStepError(f"an argument is a {type(leaf).__name__}, with operations of its own")
             return compiled_scan(stages, arguments, chosen, sensitivities)

@@ -49,7 +49,8 @@ def run_online(
 
 
 def _forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
-    """y, the final state, and with `keep` the histories that the backward pass needs beside y."""
+    """y, the final state, and with `keep` what the backward pass needs beside y: the histories, and with delays two
+    more tensors."""
     call = _as_it_reads(call)
     with _no_autocast(call):
         y, final, histories = backend_module(backend).forward(call, keep)
@@ -63,50 +64,58 @@ def _backward(
     gradients: Sequence[Tensor | None],
     needs_x: Sequence[bool],
     needs_params: Sequence[bool],
+    needs_delay: Sequence[bool],
 ) -> list[Tensor]:
-    """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params and weights."""
+    """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params, weights and
+    delay."""
     call, gradients = _as_it_reads(call), [leaf if leaf is None else as_it_reads(leaf) for leaf in gradients]
     grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
     with _no_autocast(call):
         found = backend_module(backend).backward(
-            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params)
+            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params), tuple(needs_delay)
         )
-    return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights]
+    return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights, *found.delay]
 
 
 def _states(call: Call, forward: Sequence[Tensor]) -> list[Tensor]:
-    """For each state its history, out of everything that `_forward` has returned."""
+    """For each state its history, and what delays need, out of everything that `_forward` has returned."""
     own = iter(forward[call.program.y + call.program.state :])
-    return [next(own) if same is None else forward[same] for same in call.y_as_history()]
+    return [*(next(own) if same is None else forward[same] for same in call.y_as_history()), *own]
 
 
 def _remember(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:
     ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
     ctx.options = (call.program, call.reverse, call.checkpoint_every, backend)
+    ctx.counts = (call.program.state + len(call.delay), *map(len, call.groups[:-1]))
     ctx.save_for_backward(*_states(call, forward), *call.tensors, call.lengths)
 
 
 def _differentiate(
-    ctx: Any, gradients: Sequence[Tensor | None], needs_x: Sequence[bool], needs_params: Sequence[bool]
-) -> tuple[list[Tensor | None], list[Tensor], list[Tensor | None], list[Tensor]]:
-    """The gradients of x, state, params and weights; None where x and params need none."""
+    ctx: Any,
+    gradients: Sequence[Tensor | None],
+    needs_x: Sequence[bool],
+    needs_params: Sequence[bool],
+    needs_delay: Sequence[bool],
+) -> tuple[list[Tensor | None], list[Tensor], list[Tensor | None], list[Tensor], list[Tensor | None]]:
+    """The gradients of x, state, params, weights and delay; None where x, params and delay need none."""
     program, reverse, every, backend = ctx.options
     *saved, lengths = ctx.saved_tensors
-    states, x, state, params, weights = _cut(saved, (program.state, program.x, program.state, program.params))
-    call = Call(program, x, state, params, weights, lengths, reverse, every)
+    states, x, state, params, weights, delay = _cut(saved, ctx.counts)
+    call = Call(program, x, state, params, weights, lengths, reverse, every, delay)
     watched = torch.is_grad_enabled() or not is_eager(call.tensors)
     if torch._C._are_functorch_transforms_active():
         importlib.import_module("bionets.scan.vmap")
     backward = _backward_by_operator if watched else _backward
-    found = backward(call, backend, states, gradients, needs_x, needs_params)
+    found = backward(call, backend, states, gradients, needs_x, needs_params, needs_delay)
     grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())
-    of_state, of_params, of_weights = _cut(found, (program.state, sum(needs_params)))
-    of_wanted = iter(of_params)
+    of_state, of_params, of_weights, of_delay = _cut(found, (program.state, sum(needs_params), len(weights)))
+    of_wanted, of_lags = iter(of_params), iter(of_delay)
     return (
         [next(grad_x) if needed else None for needed in needs_x],
         of_state,
         [next(of_wanted) if needed else None for needed in needs_params],
         of_weights,
+        [next(of_lags) if needed else None for needed in needs_delay],
     )
 
 
@@ -120,8 +129,8 @@ def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
 
 
 def _as_it_reads(call: Call) -> Call:
-    x, state, params, weights = ([as_it_reads(leaf) for leaf in group] for group in call.groups)
-    return dataclasses.replace(call, x=x, state=state, params=params, weights=weights)
+    x, state, params, weights, delay = ([as_it_reads(leaf) for leaf in group] for group in call.groups)
+    return dataclasses.replace(call, x=x, state=state, params=params, weights=weights, delay=delay)
 
 
 @functools.cache
@@ -146,14 +155,13 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        program = ctx.options[0]
         if any(leaf is not None and torch._C._functorch.is_legacy_batchedtensor(leaf) for leaf in gradients):
             raise RuntimeError(
                 "scan has no batched gradients (is_grads_batched, vectorize=True) on compiled backends; "
                 "use torch.vmap of torch.autograd.grad, or backend='reference'"
             )
-        needs = _cut(ctx.needs_input_grad, (2, program.x, program.state, program.params))
-        grads = _differentiate(ctx, gradients, needs[1], needs[3])
+        needs = _cut(ctx.needs_input_grad, (2, *ctx.counts[1:]))
+        grads = _differentiate(ctx, gradients, needs[1], needs[3], needs[5])
         return (None, None, *(gradient for group in grads for gradient in group))
 
 
@@ -179,17 +187,17 @@ class _OnlineScan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         program = ctx.options[0]
         needs = _cut(ctx.needs_input_grad, (4, program.x, program.state, program.params))
-        grads = _differentiate(ctx, gradients[: program.y + program.state], needs[1], needs[3])
+        grads = _differentiate(ctx, gradients[: program.y + program.state], needs[1], needs[3], ())
         return (*(None,) * 4, *(gradient for group in grads for gradient in group))
 
 
 # the operators
 
 INPUTS = (
-    "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor? lengths, "
+    "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor[] delay, Tensor? lengths, "
     "str program, bool reverse, int checkpoint_every, str backend"
 )
-PROGRAM = 5  # its place among them
+PROGRAM = 6  # its place among them
 
 
 def _forward_by_operator(call: Call, backend: str, keep: bool) -> list[Tensor]:
@@ -204,22 +212,23 @@ def _backward_by_operator(
     gradients: Sequence[Tensor | None],
     needs_x: Sequence[bool],
     needs_params: Sequence[bool],
+    needs_delay: Sequence[bool],
 ) -> list[Tensor]:
-    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), needs_x, needs_params)
+    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), needs_x, needs_params, needs_delay)
     return found
 
 
 def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
     """The tensor inputs in the order of `INPUTS`."""
     options = (call.program.key, call.reverse, call.checkpoint_every, backend)
-    return (call.x, call.state, call.params, call.weights, call.lengths, *options)
+    return (*call.groups, call.lengths, *options)
 
 
 def _call(inputs: Sequence[Any]) -> tuple[Call, str]:
     """The call and the backend, back from `_inputs`."""
-    x, state, params, weights, lengths, program, reverse, every, backend = inputs
-    call = Call(program_of(program), list(x), list(state), list(params), list(weights), lengths, reverse, every)
-    return call, backend
+    *groups, lengths, program, reverse, every, backend = inputs
+    x, state, params, weights, delay = map(list, groups)
+    return Call(program_of(program), x, state, params, weights, lengths, reverse, every, delay), backend
 
 
 def _scan(*arguments: Any) -> list[Tensor]:
@@ -237,21 +246,26 @@ def _fake_scan(*arguments: Any) -> list[Tensor]:
 
     y = [empty(call.time, call.batch, call.width) for _ in range(call.program.y)]
     final = [empty(call.batch, call.width) for _ in call.state]
-    return [*y, *final, *(empty(call.stored_steps, call.batch, call.width) for _ in (call.histories() if keep else ()))]
+    own = [empty(call.stored_steps, call.batch, call.width) for _ in (call.histories() if keep else ())]
+    if not keep or not call.delay:
+        return [*y, *final, *own]
+    history = empty(len(call.delay[0]) + call.time, call.spread_step)
+    return [*y, *final, *own, history, empty(call.time, call.batch, call.width)]
 
 
 def _scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
-    *inputs, needs_x, needs_params = arguments
-    return _backward(*_call(inputs), states, gradients, needs_x, needs_params)
+    *inputs, needs_x, needs_params, needs_delay = arguments
+    return _backward(*_call(inputs), states, gradients, needs_x, needs_params, needs_delay)
 
 
 def _fake_scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
-    *inputs, needs_x, needs_params = arguments
+    *inputs, needs_x, needs_params, needs_delay = arguments
     call, _ = _call(inputs)
     wanted = [leaf for leaf, needed in zip(call.params, needs_params, strict=True) if needed]
     rows = (call.time, call.batch, sum(needs_x), call.width)
     grad_x = [call.x[0].new_empty(rows, dtype=call.program.dtype)] if any(needs_x) else []
-    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*call.state, *wanted, *call.weights))]
+    delay = [leaf for leaf, needed in zip(call.delay, needs_delay, strict=True) if needed]
+    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*call.state, *wanted, *call.weights, *delay))]
 
 
 def _remember_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -262,8 +276,9 @@ def _remember_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) ->
 
 def _differentiate_operator(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     program = ctx.options[0]
-    needs_x, _, needs_params = (list(map(bool, needs)) for needs in ctx.needs_input_grad[:3])
-    return (*_differentiate(ctx, gradients[: program.y + program.state], needs_x, needs_params), *(None,) * 6)
+    needs_x, _, needs_params, _, needs_delay = (list(map(bool, needs)) for needs in ctx.needs_input_grad[:5])
+    found = _differentiate(ctx, gradients[: program.y + program.state], needs_x, needs_params, needs_delay)
+    return (*found, *(None,) * 6)
 
 
 def _refuse(ctx: Any, *gradients: Any) -> None:
@@ -285,8 +300,8 @@ scan_forward = _register(
     f"bionets::scan({INPUTS}, bool keep) -> Tensor[]", _scan, _fake_scan, _differentiate_operator, _remember_inputs
 )
 scan_backward = _register(
-    f"bionets::scan_backward(Tensor?[] gradients, Tensor[] states, {INPUTS}, bool[] needs_x, bool[] needs_params)"
-    " -> Tensor[]",
+    f"bionets::scan_backward(Tensor?[] gradients, Tensor[] states, {INPUTS}, "
+    "bool[] needs_x, bool[] needs_params, bool[] needs_delay) -> Tensor[]",
     _scan_backward,
     _fake_scan_backward,
     _refuse,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, whole_weights
+from bionets.scan.delay import delayed_product
 from bionets.scan.tree import Structure, flatten, unflatten
 
 
@@ -16,22 +17,25 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
     params = [leaf.to(carry) for leaf in arguments.params]
     weights = [weight.to(carry) for weight in whole_weights(arguments)]
     state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
+    ring = (
+        [state[0], *arguments.delay[1].flip(0).unbind(0)] if arguments.delay else []
+    )  # first states, the latest first
     ys: list[list[Tensor]] = []
     y_tree = None
     for t in reversed(range(arguments.layout.time)) if arguments.reverse else range(arguments.layout.time):
         x_now = unflatten(arguments.x_tree, [leaf[t] for leaf in x])
-        y, new_state, y_tree = one_step(stages, x_now, state, params, weights, arguments)
+        y, new_state, y_tree = one_step(stages, x_now, state, params, weights, arguments, ring)
         if arguments.lengths is not None:
             active = (arguments.lengths > t).view(-1, *(1 for _ in arguments.layout.shape))
             y = [torch.where(active, leaf, torch.zeros_like(leaf)) for leaf in y]
             new_state = [torch.where(active, new, old) for new, old in zip(new_state, state, strict=True)]
         ys.append(y)
-        state = new_state
+        state, ring = new_state, [new_state[0], *ring[:-1]] if ring else []
     if y_tree is None:  # T = 0: the step tells how many outputs there are
         with torch.no_grad():
             x_zero = [leaf.new_zeros(leaf.shape[1:], dtype=carry) for leaf in arguments.x]
             x_now = unflatten(arguments.x_tree, x_zero)
-            y, _, y_tree = one_step(stages, x_now, state, params, weights, arguments)
+            y, _, y_tree = one_step(stages, x_now, state, params, weights, arguments, ring)
         outputs = [leaf.new_zeros((0, *shape)) for leaf in y]
     else:
         outputs = [torch.stack(leaves[::-1] if arguments.reverse else leaves) for leaves in zip(*ys, strict=True)]
@@ -47,6 +51,7 @@ def one_step(
     params: list[Tensor],
     weights: list[Tensor],
     arguments: Arguments,
+    ring: list[Tensor],
 ) -> tuple[list[Tensor], list[Tensor], Structure]:
     """All stages of one time step: y, the new state, and the structure of y."""
     carry, shape = arguments.layout.carry_dtype, arguments.state_shape
@@ -56,7 +61,9 @@ def one_step(
         own = unflatten(arguments.params_tree, params)  # a new list or dict, in case that a stage writes into it
         if weights:
             first = flatten(tree, "state")[0][0].expand(shape)
-            products = (first @ weights[number].T).split(shape[-1] or 1, dim=-1)
+            weight = weights[number]
+            product = delayed_product(arguments.delay[0], ring, weight) if ring and not number else first @ weight.T
+            products = product.split(shape[-1] or 1, dim=-1)
             y, tree = stage(x, products[0] if len(products) == 1 else products, tree, own)
         else:
             y, tree = stage(x, tree, own)

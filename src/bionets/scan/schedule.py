@@ -7,6 +7,9 @@
             evaluate the stage                          evaluate its vector-Jacobian product
                                                         gradient of first(state) += that of recurrent @ weight
 
+With delays, the first stage's product is that of a sum over earlier first states, and the gradient of a first state
+such a sum over the gradients of later products.
+
 With checkpoints, the backward pass goes through segments of K steps, last to first: forward again through the steps of
 the segment, whose states are kept on a tape, then backward through them.
 
@@ -82,12 +85,25 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Delayed:
+    """target = the sum over lags of lag · source, of the states before this step; or, backward, target += that of the
+    gradients from this step on."""
+
+    source: Place
+    target: Place
+    backward: bool = False
+
+    def __str__(self) -> str:
+        return f"delayed {self.target} {'+' * self.backward}= lags · {self.source}"
+
+
+@dataclass(frozen=True)
 class Loop:
     """over: "steps", "steps backward", or with checkpoints "segments backward", and within a segment "steps of the
     segment", all but its last, and "steps of the segment backward"."""
 
     over: str
-    body: tuple["Evaluate | Product | Loop", ...]
+    body: tuple["Evaluate | Product | Delayed | Loop", ...]
 
     def __str__(self) -> str:
         return "\n".join(
@@ -102,6 +118,7 @@ class Variant:
     backward: bool
     masked: bool = False  # lengths are given
     recompute: bool = False  # checkpoint_every > 1
+    delayed: bool = False  # the first stage multiplies delayed states
     histories: tuple[int, ...] = ()  # forward: the states whose history is stored
     needs_x: tuple[bool, ...] = ()  # backward: the gradients wanted
     needs_params: tuple[bool, ...] = ()
@@ -147,9 +164,11 @@ class _Maker:
 
     # one time step
 
-    def forward_step(self, outputs: bool) -> "list[Evaluate | Product]":
+    def forward_step(self, outputs: bool) -> "list[Evaluate | Product | Delayed]":
         """All stages of one time step; their states end where the next time step reads them."""
-        work: list[Evaluate | Product] = []
+        work: list[Evaluate | Product | Delayed] = []
+        if self.variant.delayed:
+            work.append(Delayed(Place("earlier", "now"), Place("delayed", "now")))
         for k in range(self.last + 1):
             work += self.products(k)
             work += self.forward_stage(k, outputs)
@@ -171,6 +190,9 @@ class _Maker:
                 writes[f"new_state{i}"] = (self.state(0, i), *stored)
         if outputs:
             writes |= {f"y{i}": (Place(f"y{i}", "now"),) for i in range(stage.outputs)}
+            if self.variant.delayed and ends:
+                heard = f"y{self.program.y_of_state[0]}"
+                writes[heard] = (*writes[heard], Place("later", "now"))
         held: dict[str, Place | None] = {}
         if ends and self.variant.masked:
             held = {
@@ -179,9 +201,9 @@ class _Maker:
             }
         return self.evaluate(k, writes, held)
 
-    def backward_step(self) -> "list[Evaluate | Product]":
+    def backward_step(self) -> "list[Evaluate | Product | Delayed]":
         """One time step backward, from the gradients of the state after it to those before it."""
-        work: list[Evaluate | Product] = []
+        work: list[Evaluate | Product | Delayed] = []
         for k in range(self.last):
             work += [*self.products(k), *self.forward_stage(k, outputs=False)]
         work += self.products(self.last)
@@ -190,7 +212,7 @@ class _Maker:
             work += self.backward_stage(k, seen)
         return work
 
-    def backward_stage(self, k: int, seen: set[int]) -> "list[Evaluate | Product]":
+    def backward_stage(self, k: int, seen: set[int]) -> "list[Evaluate | Product | Delayed]":
         stage, variant, program = self.stages[k], self.variant, self.program
         shared = shared_gradient(program, variant.needs_x, k)
         writes = {
@@ -215,9 +237,13 @@ class _Maker:
         copies: tuple[tuple[Place, Place], ...] = ()
         if k == 0 and needs_before(program, variant.recompute, 0):
             copies = ((self.state_before[0], Place("before0", "now")),)
-        work: list[Evaluate | Product] = [*self.evaluate(k, writes, held, added, copies)]
+        work: list[Evaluate | Product | Delayed] = [*self.evaluate(k, writes, held, added, copies)]
         if stage.blocks:
-            work.append(Product(k, tuple(recurrent), (self.gradient(k, 0),), backward=True))
+            through_delay = k == 0 and variant.delayed
+            target = Place("grad_delayed", "now") if through_delay else self.gradient(k, 0)
+            work.append(Product(k, tuple(recurrent), (target,), backward=True))
+            if through_delay:
+                work.append(Delayed(Place("grad_delayed", "now"), self.gradient(0, 0), backward=True))
         return work
 
     def evaluate(
@@ -235,7 +261,8 @@ class _Maker:
     def products(self, k: int) -> list[Product]:
         blocks = self.stages[k].blocks
         targets = tuple(Place(f"recurrent{k}_{i}") for i in range(blocks))
-        return [Product(k, (self.state(k, 0),), targets)] if blocks else []
+        left = Place("delayed", "now") if k == 0 and self.variant.delayed else self.state(k, 0)
+        return [Product(k, (left,), targets)] if blocks else []
 
     # places
 

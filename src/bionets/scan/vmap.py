@@ -24,6 +24,7 @@ def _join_scans(
     state: list[Tensor],
     params: list[Tensor],
     weights: list[Tensor],
+    delay: list[Tensor],
     lengths: Tensor | None,
     program: str,
     reverse: bool,
@@ -32,12 +33,12 @@ def _join_scans(
     keep: bool,
 ) -> tuple[list[Tensor], list[int]]:
     """y and the final state of the operator `bionets::scan` for batched tensors, and the axes of their batch."""
-    *of_leaves, of_lengths = axes[:5]
-    leaves = [x, state, params, weights]
+    *of_leaves, of_lengths = axes[:6]
+    leaves = [x, state, params, weights, delay]
 
     def run(groups: list[list[Tensor]], lengths: Tensor | None) -> list[Tensor]:
-        x, state, params, weights = groups
-        call = Call(program_of(program), x, state, params, weights, lengths, reverse, checkpoint_every)
+        x, state, params, weights, delay = groups
+        call = Call(program_of(program), x, state, params, weights, lengths, reverse, checkpoint_every, delay)
         return run_scan(call, backend)
 
     if weights or of_lengths is not None:
@@ -77,14 +78,14 @@ torch.library.register_vmap("bionets::scan", _join_scans)
 def _run_backwards(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
     """The operator `bionets::scan_backward` for batched tensors, one after the other: so it is for the rows of a
     Jacobian, which share all but the gradients."""
-    tensors = arguments[:6]  # gradients, states, x, state, params, weights
+    tensors = arguments[:7]  # gradients, states, x, state, params, weights, delay
     found = []
     for i in range(info.batch_size):
         one = [
             [_select(leaf, axis, i) for leaf, axis in zip(group, of_group or (None,) * len(group), strict=True)]
             for group, of_group in zip(tensors, axes, strict=False)
         ]
-        found.append(scan_backward(*one, _select(arguments[6], axes[6], i), *arguments[7:]))
+        found.append(scan_backward(*one, _select(arguments[7], axes[7], i), *arguments[8:]))
     return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
 
 

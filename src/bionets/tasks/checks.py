@@ -37,8 +37,11 @@ def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> N
             )
 
 
-def check_batch(spec: TaskSpec, x: Tensor, target: Tensor) -> None:
+def check_batch(spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor) -> None:
     """Raise ``ValueError`` unless a batch is shaped as the spec says."""
+    if len(lengths) != spec.lengths:
+        said, given = ("lengths=True", "without them") if spec.lengths else ("no lengths", "with them")
+        raise ValueError(f"the spec of the task says {said}, but a batch came {given}: it is (x, target, lengths)")
     batch, target_batch = spec.batch_dims
     expected = {"image_to_class": spec.image_shape, "control": ()}.get(spec.kind, (spec.input_size,))
     got = tuple(x.shape[batch + 1 :])
@@ -52,3 +55,10 @@ def check_batch(spec: TaskSpec, x: Tensor, target: Tensor) -> None:
             f"x has {x.shape[batch]} samples along dimension {batch}, so the target must have as many along dimension "
             f"{target_batch}; got the shape {tuple(target.shape)}"
         )
+    if lengths:
+        (each,) = lengths
+        rows = x.shape[batch]
+        if tuple(each.shape) != (rows,) or each.is_floating_point() or not batch:
+            raise ValueError(f"lengths of a batch must be [{rows}] integers for [T, B, ...], got {list(each.shape)}")
+        if int(each.min()) < 1 or int(each.max()) > len(x):
+            raise ValueError(f"lengths must lie between 1 and T = {len(x)}, got {int(each.min())} to {int(each.max())}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -38,6 +39,9 @@ class CustomData(Task):
     - several targets of sequences: each of its own kind, predicted side by side; the loss is the weighted sum of theirs
       and every metric has the name of its target in front.
 
+    Sequences may be shorter than T: name their `lengths`. What lies past the end of a sequence does not count, neither
+    for the model nor in losses and metrics. Sequences of a CSV have as many steps as they have rows.
+
     A random share of the samples is the validation set and another one the test set, the same for every `seed`.
 
     Args:
@@ -48,6 +52,7 @@ class CustomData(Task):
         targets: the key or column of the targets, or a list of several.
         target_weights: of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that names the sequence of a row; None: every row is a sample.
+        lengths: the key of the sequences' lengths in the file, `[N]` whole numbers of at least 1; for one target.
         read_as: `image`, or the image as a sequence of `rows`, `columns`, `pixels` or `patches`.
         size: height and width to which images are scaled; None leaves them as they are.
         colour: `gray` or `colour`, one channel or three; None leaves them as they are.
@@ -71,6 +76,7 @@ class CustomData(Task):
         targets: str | Sequence[str] = "y",
         target_weights: Sequence[float] | None = None,
         sequences: str | None = None,
+        lengths: str | None = None,
         read_as: ImageAs = "image",
         size: Sequence[int] | None = None,
         colour: str | None = None,
@@ -99,11 +105,16 @@ class CustomData(Task):
 
         def read(target: str) -> Arrays:
             if is_file(data):
-                return read_arrays(Path(data), inputs, target, sequences, names, fit)
+                return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths)
             return _from_dataset(data, target if len(names) > 1 else None, arguments or {})
 
         found = [read(name) for name in names]
         x, _ = _checked(found[0], data)
+        own_lengths = found[0].lengths
+        if own_lengths is not None:
+            if len(names) > 1:
+                raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
+            x = torch.where((torch.arange(x.shape[1]) < own_lengths.unsqueeze(1)).unsqueeze(2), x, 0)
         if x.dim() == 4:
             x = fit(x)
             if read_as != "image":
@@ -113,7 +124,7 @@ class CustomData(Task):
         if len(names) == 1:
             if target_weights is not None:
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            self.spec = _spec(x, found[0].y, data)
+            self.spec = replace(_spec(x, found[0].y, data), lengths=own_lengths is not None)
             y = _columns(found[0].y, self.spec)
         else:
             self.spec, y = self._join(x, names, found, target_weights, data)
@@ -131,12 +142,12 @@ class CustomData(Task):
         order = torch.randperm(count, generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if standardise:
-            x = _standardised(x, self._parts["train"])
+            x = _standardised(x, self._parts["train"], own_lengths)
         if self.spec.kind.startswith("sequence"):  # time first, as models want it
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
-        self._x, self._y = x, y
+        self._x, self._y, self._lengths = x, y, own_lengths
         self.is_class = self.spec.kind.endswith("class")
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
@@ -181,7 +192,8 @@ class CustomData(Task):
 
     def _part(self, split: str) -> Data:
         rows, (x_dim, y_dim) = self._parts[split], self.spec.batch_dims
-        return self._x.index_select(x_dim, rows), self._y.index_select(y_dim, rows)
+        data = self._x.index_select(x_dim, rows), self._y.index_select(y_dim, rows)
+        return data if self._lengths is None else (*data, self._lengths[rows])
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of classes, else the mean squared error; the weighted sum over several targets."""
@@ -214,6 +226,12 @@ def _checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
         raise ValueError(f"task.data={data}: the inputs must be [N, I], [N, T, I] or [N, C, H, W], got {list(x.shape)}")
     if not bool(x.isfinite().all()) or not bool(y.isfinite().all()):
         raise ValueError(f"task.data={data} holds NaN or infinity: clean it first")
+    lengths = arrays.lengths
+    if lengths is not None:
+        if x.dim() != 3 or tuple(lengths.shape) != (len(x),) or lengths.is_floating_point():
+            raise ValueError(f"task.data={data}: lengths must be whole numbers [N] of sequences [N, T, I]")
+        if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
+            raise ValueError(f"task.data={data}: lengths must lie between 1 and T = {x.shape[1]}")
     return (x[:, None, None, :] if x.dim() == 2 else x), y
 
 
@@ -249,8 +267,12 @@ def _spec(x: Tensor, y: Tensor, data: str) -> TaskSpec:
     raise ValueError(f"task.data={data}: inputs {list(x.shape)} and targets {list(y.shape)} do not go together")
 
 
-def _standardised(x: Tensor, train: Tensor) -> Tensor:
-    """Over all but the features of a sequence, or all but the channels of an image."""
+def _standardised(x: Tensor, train: Tensor, lengths: Tensor | None) -> Tensor:
+    """Over all but the features of a sequence, or all but the channels of an image; over the valid steps alone."""
+    if lengths is not None:
+        valid = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
+        steps = x[train][valid[train]]
+        return torch.where(valid.unsqueeze(2), (x - steps.mean(0)) / steps.std(0).clamp(min=1e-8), 0)
     dims = (0, 1) if x.dim() == 3 else (0, 2, 3)
     mean = x[train].mean(dims, keepdim=True)
     deviation = x[train].std(dims, keepdim=True)

@@ -18,11 +18,13 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class Arrays:
-    """Samples in front: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`; `classes` names the classes where `y` was text."""
+    """Samples in front: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`; `classes` names the classes where `y` was text;
+    `lengths` `[N]` are the steps of each sequence, where they differ."""
 
     x: Tensor
     y: Tensor
     classes: tuple[str, ...] = ()
+    lengths: Tensor | None = None
 
 
 def read_arrays(
@@ -32,6 +34,7 @@ def read_arrays(
     sequences: str | None,
     others: Sequence[str] = (),
     fit: Callable[[Tensor], Tensor] = lambda images: images,
+    lengths: str | None = None,
 ) -> Arrays:
     """Read a file or a folder.
 
@@ -42,10 +45,11 @@ def read_arrays(
         targets: key or column of the targets.
         sequences: column of the CSV that is equal for all rows of a sequence; None: every row is a sample.
         others: further columns of the CSV that are no inputs.
+        lengths: key of the lengths of the sequences; None: all are as long as `x`.
         fit: what gives images of a folder, each ``[1, C, H, W]``, one size and colour.
 
     Raises:
-        ValueError: no such file, an unknown format, a missing name, sequences of different lengths.
+        ValueError: no such file, an unknown format, a missing name.
     """
     if path.is_dir():
         return _image_folder(path, fit)
@@ -58,11 +62,11 @@ def read_arrays(
         raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
     arrays = readers[path.suffix](path)
     found = []
-    for name in (inputs[0] if inputs else "x", targets):
+    for name in (inputs[0] if inputs else "x", targets, *([lengths] if lengths else [])):
         if name not in arrays:
             raise ValueError(f"task.data={path} has no {name!r}: it has {', '.join(sorted(arrays)) or 'nothing'}")
         found.append(arrays[name])
-    return Arrays(found[0].float(), _targets(found[1]))
+    return Arrays(found[0].float(), _targets(found[1]), lengths=found[2] if lengths else None)
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
@@ -110,15 +114,12 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(row[sequences] or "", []).append(place)
-    lengths = {len(each) for each in places.values()}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"task.data={path}: the sequences have {min(lengths)} to {max(lengths)} rows; make them equally long"
-        )
-    index = torch.tensor(list(places.values()))
-    y = labels[index]
+    lengths = torch.tensor([len(each) for each in places.values()])
+    longest = int(lengths.max())
+    index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
+    y = labels[index]  # shorter sequences go on with their last row, which does not count
     same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each of its steps
-    return Arrays(x[index], y[:, 0] if same else y, classes)
+    return Arrays(x[index], y[:, 0] if same else y, classes, lengths if bool((lengths < longest).any()) else None)
 
 
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:

@@ -15,10 +15,11 @@ from .checks import require_at_least
 from .image_files import IMAGE_FILES
 from .seeding import generator
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Task
 from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
 
 SIDE = 28
+Pair = tuple[Tensor, Tensor]
 Presentation = Literal["sequential", "concatenate", "mix"]
 Sampling = Literal["random", "task"]
 LossOver = Literal["all", "shown"]
@@ -125,7 +126,7 @@ class MultiImage(Task):
         channels = tasks if presentation == "concatenate" else 1
         shape = (channels, SIDE, SIDE)
         self.spec = TaskSpec("image_to_class", channels * SIDE * SIDE, labels * tasks, image_shape=shape, answers=tasks)
-        self._read_once: dict[str, list[Data]] = {}
+        self._read_once: dict[str, list[Pair]] = {}
 
     def prepare_data(self) -> None:
         """Download what is missing, and see that the files are whole, of one shape, and hold as many images as asked
@@ -138,7 +139,7 @@ class MultiImage(Task):
         """The task that an epoch shows alone, None where it shows all."""
         return (epoch // self.epochs_per_task) % len(self.datasets) if self.sampling == "task" else None
 
-    def train_data(self, epoch: int) -> Data:
+    def train_data(self, epoch: int) -> Pair:
         """uint8 images ``[N, images in an input, 28, 28]`` and labels ``[N, tasks]``, paired as the epoch has them."""
         sets = self._sets("train")
         alone = self.task_of_epoch(epoch)
@@ -154,11 +155,11 @@ class MultiImage(Task):
             [(task, x[rows], y[rows]) for task, ((x, y), rows) in enumerate(zip(sets, orders, strict=True))]
         )
 
-    def val_data(self) -> Data:
+    def val_data(self) -> Pair:
         """The images set apart from training."""
         return self._shown([(task, *data) for task, data in enumerate(self._sets("val"))])
 
-    def test_data(self, name: str) -> Data:
+    def test_data(self, name: str) -> Pair:
         """The first of the test images."""
         return self._shown([(task, *data) for task, data in enumerate(self._sets("test"))])
 
@@ -177,7 +178,7 @@ class MultiImage(Task):
     def stored_batch_dims(self) -> tuple[int, int]:
         return 0, 0
 
-    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
+    def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Pair:
         """uint8 images ``[B, images in an input, 28, 28]`` to x as the model sees it."""
         x = x.float().div_(255)
         return (x.sum(1, keepdim=True) if self.presentation == "mix" else x), target
@@ -198,7 +199,7 @@ class MultiImage(Task):
         # Groups would take two tasks for one whose first batches happen to have equally many right.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
 
-    def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Data:
+    def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Pair:
         """(task, images, labels) as inputs and targets: rows of one task each, or of all tasks at once."""
         targets = []
         for task, _, labels in sets:
@@ -209,7 +210,7 @@ class MultiImage(Task):
             return torch.cat([images for _, images, _ in sets]).unsqueeze(1), torch.cat(targets)
         return torch.stack([images for _, images, _ in sets], 1), torch.stack(targets).amax(0)
 
-    def _sets(self, split: str) -> list[Data]:
+    def _sets(self, split: str) -> list[Pair]:
         """Images ``[N, 28, 28]`` and labels ``[N]`` of every task, equally many of each."""
         if split not in self._read_once:
             read = [image_files.read(IMAGE_FILES[name], self.data_dir, _file_of(split)) for name in self.datasets]
@@ -227,7 +228,7 @@ class MultiImage(Task):
                 self._read_once["val"] = self._taken(read, val, self.val_size, "val")
         return self._read_once[split]
 
-    def _taken(self, read: Sequence[Data], pools: Sequence[Tensor], size: int, split: str) -> list[Data]:
+    def _taken(self, read: Sequence[Pair], pools: Sequence[Tensor], size: int, split: str) -> list[Pair]:
         longest = max(map(len, pools))
         if size > longest:
             raise ValueError(f"task.{split}_size must be at most {longest}, the images of the longest set, got {size}")

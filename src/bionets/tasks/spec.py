@@ -23,7 +23,8 @@ class TaskSpec:
     ``spikes`` says that the numbers in x are counts of spikes or events, and 0 where nothing happens. ``step_shape`` is
     the channels, height and width of the ``input_size`` numbers of a step, where these are an image. With several
     ``answers``, the scores of as many questions of equally many classes stand side by side, and the target is
-    ``[B, answers]``.
+    ``[B, answers]``. With ``lengths``, sequences may end before T: a batch is then ``(x, target, lengths)``, lengths
+    being ``[B]`` integers from 1 to T; what x and a target of every step hold after the end does not count.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class TaskSpec:
     spikes: bool = False
     answers: int = 1
     bounds: tuple[tuple[float, float], ...] | None = None
+    lengths: bool = False
 
     @property
     def batch_dims(self) -> tuple[int, int]:

@@ -29,7 +29,8 @@ class SpeechDigits(Task):
 
     x is `[steps, B, bands]`: one log-mel spectrum for each 10 ms (Hann window of 25 ms, `bands` triangular filters
     between 50 and 4,000 Hz on the mel scale), standardised by the training set. Longer recordings are cut after `steps`
-    frames, shorter ones end in zeros. The target `[B]` is the digit.
+    frames, shorter ones end in zeros. The target `[B]` is the digit. With `lengths` a batch also holds the number of
+    frames of each recording: a model answers after the last of them, and never sees the zeros.
 
     The test set is the official one (recordings 0 to 4 of each digit and speaker: 300), or all recordings of the
     speakers in `held_out`. A tenth of the others, the same for every `seed`, is the validation set.
@@ -40,6 +41,7 @@ class SpeechDigits(Task):
         data_dir: the folder with a folder for each data set.
         steps: of 10 ms; longer recordings are cut, shorter ones end in zeros.
         bands: filters on the mel scale.
+        lengths: whether models get the length of each recording.
         held_out: speakers whose recordings are the test set instead of the official one.
         batch_size: recordings in a batch.
         epochs: passes over the training set, unless trainer.max_epochs says otherwise.
@@ -56,6 +58,7 @@ class SpeechDigits(Task):
         data_dir: str | Path = "data",
         steps: int = 100,
         bands: int = 40,
+        lengths: bool = False,
         held_out: Sequence[str] = (),
         batch_size: int = 50,
         epochs: int = 40,
@@ -91,7 +94,7 @@ class SpeechDigits(Task):
             epochs=epochs,
             seed=seed,
         )
-        self.spec = TaskSpec("sequence_to_class", bands, 10, steps=steps)
+        self.spec = TaskSpec("sequence_to_class", bands, 10, steps=steps, lengths=lengths)
         self._read: dict[str, Data] = {}
 
     def prepare_data(self) -> None:
@@ -117,10 +120,11 @@ class SpeechDigits(Task):
             mean, deviation = frames.mean(0), frames.std(0).clamp(min=1e-6)
             for name, files in self._files.items():
                 x = torch.zeros(self.steps, len(files), self.bands)
-                for n, spectrum in enumerate(spectra[name]):
-                    length = min(self.steps, len(spectrum))
+                lengths = [min(self.steps, len(spectrum)) for spectrum in spectra[name]]
+                for n, (length, spectrum) in enumerate(zip(lengths, spectra[name], strict=True)):
                     x[:length, n] = (spectrum[:length] - mean) / deviation
-                self._read[name] = x, torch.tensor([int(file.stem[0]) for file in files])
+                digits = torch.tensor([int(file.stem[0]) for file in files])
+                self._read[name] = (x, digits, torch.tensor(lengths)) if self.spec.lengths else (x, digits)
         return self._read[split]
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from .checks import check_rows, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
 
-Data = tuple[Tensor, Tensor]
-"""A whole data set: x ``[T, N, input_size]``, and a target whose batch dimension is that of the prediction."""
+Data = tuple[Tensor, ...]
+"""A whole data set: x ``[T, N, input_size]``, a target whose batch dimension is that of the prediction, and if the spec
+says so the length of each sequence, ``[N]``."""
 
 
 class Task(LightningDataModule):
@@ -92,7 +93,11 @@ class Task(LightningDataModule):
         raise NotImplementedError(f"{type(self).__name__} must implement draw, or train_data, val_data and test_data")
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The scalar to be minimised, of a batch's prediction (shaped as ``spec`` says) and target."""
+        """The scalar to be minimised, of a batch's prediction (shaped as ``spec`` says) and target.
+
+        Of sequences with lengths that are answered at every step, both hold the valid steps alone,
+        ``[M, output_size]``; metrics get the same.
+        """
         raise NotImplementedError(f"{type(self).__name__} must implement loss")
 
     def metrics(self) -> MetricCollection:
@@ -179,21 +184,21 @@ class Task(LightningDataModule):
         return [self._batches(self.test_data(name)) for name in self.test_names]
 
     def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
-        def prepare(number: int, x: Tensor, target: Tensor) -> Data:
+        def prepare(number: int, x: Tensor, target: Tensor, *lengths: Tensor) -> Data:
             random = None if epoch is None else generator(self.seed, "prepare", epoch, number, 0)
             x, target = self.prepare(x, target, random)
-            return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target
+            return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target, *lengths
 
         as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
             data,
-            self.stored_batch_dims,
+            (*self.stored_batch_dims, 0)[: len(data)],
             self.batch_size,
             order=order,
             rank=self._rank,
             world_size=self._world_size,
             prepare=None if as_stored else prepare,
-            prepared_dims=self.spec.batch_dims,
+            prepared_dims=(*self.spec.batch_dims, 0)[: len(data)],
         )
 
     def _draw_once(self, split: str, size: int) -> Data:
@@ -202,9 +207,9 @@ class Task(LightningDataModule):
         return self._drawn_once[split]
 
     def _draw(self, split: str, size: int, random: Generator) -> Data:
-        x, target = self.draw(split, size, random)
-        check_rows(x, target, self.stored_batch_dims, size)
-        return x, target
+        data = self.draw(split, size, random)
+        check_rows(data[0], data[1], self.stored_batch_dims, size)
+        return data
 
     @property
     def _rank(self) -> int:

@@ -117,7 +117,8 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     series, name = read_metrics(folder.metrics_file), config["model"]["name"]
-                    title, x = figure_title(config), first_test_batch(model, task)
+                    title, (x, *lengths) = figure_title(config), first_test_batch(model, task)
+                    x = x[: int(lengths[0][0])] if lengths else x  # figures show the first sequence
                     draw_run(folder.figures, title, series, result["tests"], name)
                     model.eval().draw(folder.figures, title, x)
                     for callback in trainer.callbacks:  # type: ignore[attr-defined]

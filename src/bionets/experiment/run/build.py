@@ -94,8 +94,9 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """
     if not family(config["model"]["_target_"]).fits(spec):
         fitting = [name for name, schema in MODELS.items() if family(OmegaConf.structured(schema)._target_).fits(spec)]
+        kind = f"{spec.kind} with sequences of different lengths" if spec.lengths else spec.kind
         raise UserError(
-            f"model={config['model']['name']} does not fit task={config['task']['name']} ({spec.kind}): "
+            f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
     optimizer = build_optimizer(config)
@@ -111,6 +112,10 @@ def try_chunks(model: Model) -> None:
     """A UserError where a model cannot be trained in the chunks of time that the config asks for."""
     if not model.in_chunks:
         return
+    if model.spec.lengths:
+        raise UserError(
+            "sequences of different lengths are trained as a whole: leave out trainer.tbptt and model.gradients"
+        )
     try:
         rule = GRADIENTS[model.gradients]
         with OnlineGradients(rule) if rule else nullcontext():

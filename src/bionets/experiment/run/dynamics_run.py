@@ -92,7 +92,9 @@ class DynamicsRun:
             batches = task.batches_of(data)
         except ValueError as error:
             raise UserError(str(error)) from error
-        self.x: Tensor = next(iter(batches))[0][:, :SEQUENCES].double()
+        x, _, *lengths = next(iter(batches))
+        steps = int(lengths[0][:SEQUENCES].min()) if lengths else len(x)
+        self.x: Tensor = x[:steps, :SEQUENCES].double()
         self.layer, self.title = layer.double(), figure_title(config)
         self.directory = run_folder.analysis()
         self.gates = bistable_gates(self.layer, self.x)

@@ -25,7 +25,7 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
     metrics = headlines(task, model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
-    metrics.update(model.eval().test_metrics(first_test_batch(model, task)))
+    metrics.update(model.eval().test_metrics(*first_test_batch(model, task)))
     return {
         "status": "complete",
         "metrics": metrics,
@@ -38,10 +38,11 @@ def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolde
     }
 
 
-def first_test_batch(model: Model, task: Task) -> Tensor:
-    """The first x of a task's first test set, where the model is."""
-    x, _ = next(iter(task.test_dataloader()[0]))
-    return x.to(model.device)
+def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
+    """The first x of a task's first test set, and the lengths of its sequences where they have some, where the model
+    is."""
+    x, _, *lengths = next(iter(task.test_dataloader()[0]))
+    return tuple(each.to(model.device) for each in (x, *lengths))
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:

@@ -42,6 +42,8 @@ class StackedModels(LightningModule):
             raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {INSTEAD}")
         if models[0].in_chunks:
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {INSTEAD}")
+        if models[0].spec.lengths:
+            raise UserError(f"sequences of different lengths cannot be batched over seeds; {INSTEAD}")
         self._template = [models[0]]  # in a list, so that it is no part of this module
         self.tasks = list(tasks)
         parameters, buffers = stack_module_state(list(models))

@@ -61,14 +61,20 @@ class LIF(Neuron):
         self._add_values("reset", rest if reset is None else reset)
         self._add_values("refractory", refractory, torch.int32)
 
-    def forward(self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> Tensor:
         if current_folding() is not None and not whole_sequence:
             return self.unfolded(x, self.run_sequence)
-        return self.run_sequence(x, lengths) if whole_sequence else self.run_sequence(x.unsqueeze(0), lengths)[0]
+        if whole_sequence:
+            return self.run_sequence(x, lengths, reset)
+        return self.run_sequence(x.unsqueeze(0), lengths, reset)[0]
 
-    def run_sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def run_sequence(self, x: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> Tensor:
         if lengths is not None:
             raise ValueError(f"{self._get_name()} takes no lengths: present sequences of one length")
+        if reset is not None:
+            raise ValueError(f"{self._get_name()} takes no reset: call reset_states between sequences")
         with torch.no_grad():
             self.prepare(x.shape[1], x.device)
             return torch.stack([self.integrate(current) for current in x])

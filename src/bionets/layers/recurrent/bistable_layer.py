@@ -31,6 +31,7 @@ class BistableLayer(RecurrentLayer):
         h0: Tensor | States | None = None,
         *,
         lengths: Tensor | None = None,
+        reset: Tensor | None = None,
         backend: str | None = None,
         return_gates: bool = False,
     ) -> Any:
@@ -42,17 +43,21 @@ class BistableLayer(RecurrentLayer):
         Raises the errors of `RecurrentLayer`, and ValueError for `return_gates` with a packed or unbatched sequence.
         """
         if not return_gates:
-            return super().forward(x, h0, lengths=lengths, backend=backend)
+            return super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
         if isinstance(x, PackedSequence) or x.dim() != 3:
             raise ValueError(f"{self._get_name()}: return_gates needs a padded, batched sequence")
-        output, h_n = super().forward(x, h0, lengths=lengths, backend=backend)
+        output, h_n = super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
         x = x.transpose(0, 1) if self.batch_first else x
         if lengths is not None:
             lengths = lengths.to(x.device)
             x = zero_past_end(x, lengths)
-        return output, h_n, self._gates(x, h0, lengths, backend or self.backend)
+        if reset is not None:
+            reset = (reset.transpose(0, 1) if self.batch_first else reset).to(x.device)
+        return output, h_n, self._gates(x, h0, lengths, reset, backend or self.backend)
 
-    def _gates(self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, backend: str) -> list[Gates]:
+    def _gates(
+        self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, reset: Tensor | None, backend: str
+    ) -> list[Gates]:
         """Layer by layer, from the state before each step."""
         (initial,) = self._states_of(h0, self._state_shape(x.size(1)))
         found: list[Gates] = []
@@ -61,13 +66,16 @@ class BistableLayer(RecurrentLayer):
             for direction in self._directions:
                 parameters, start = self._named_parameters(f"_l{layer}{direction}"), initial[len(found)]
                 reverse = direction == "_reverse"
-                options = {"lengths": lengths, "reverse": reverse, "backend": backend}
+                resets = self._reset_options(reset, direction)
+                options = {"lengths": lengths, "reverse": reverse, "backend": backend, **resets}
                 output, _ = self.recurrence.over_time(x, (start,), parameters, **options)
                 start = start.unsqueeze(0).to(output.dtype)
                 before = torch.cat((output[1:], start) if reverse else (start, output[:-1]))
                 if reverse and lengths is not None:  # each sequence starts at its own last step
                     last = torch.arange(len(x), device=x.device).unsqueeze(1) == lengths - 1
                     before = torch.where(last.unsqueeze(2), start, before)
+                if resets:
+                    before = torch.where(resets["reset"].unsqueeze(2), 0, before)
                 _, a, c = F.linear(x, require(parameters, "weight_ih")).chunk(3, -1)
                 weight, biases = require(parameters, "weight_hh"), gate_biases(parameters, 2)
                 w_a, w_c = weight.chunk(2)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from bionets.layers.lengths import check_lengths, zero_past_end
+from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
 from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
 
 __all__ = ["RecurrentLayer"]
@@ -62,20 +62,25 @@ class RecurrentLayer(RecurrentModule):
         h0: Tensor | States | None = None,
         *,
         lengths: Tensor | None = None,
+        reset: Tensor | None = None,
         backend: str | None = None,
     ) -> tuple[Tensor | PackedSequence, Tensor | States]:
         """Run over the whole sequence from the states `h0`; see the class for shapes.
 
         lengths: `[B]` integers, for a batch of padded sequences: outputs past the end of a sequence are zero, its last
         states are those at its own end (in reverse it starts there), and what x holds past the end does not matter.
+        reset: `[T, B]` bools (`[B, T]` with `batch_first`), true at the first step of each episode or document in a
+            sequence: the states before it are zero, and in reverse those after the last step of the piece.
         backend: in place of the layer's own.
 
-        Raises ValueError for an input or a state of the wrong shape, for an input whose dtype is not the weights', and
-        for lengths that are not B integers from 0 to T or come with a packed or an unbatched sequence.
+        Raises ValueError for an input or a state of the wrong shape, for an input whose dtype is not the weights', for
+        lengths that are not B integers from 0 to T, for resets that are not `[T, B]` bools, and for either of them with
+        a packed or an unbatched sequence.
         """
         output: Tensor | PackedSequence
-        if lengths is not None and (isinstance(x, PackedSequence) or x.dim() != 3):
-            raise ValueError(f"{self._get_name()}: lengths are for a batch of padded sequences, [T, B, ...]")
+        given = "lengths are" if lengths is not None else "reset is" if reset is not None else ""
+        if given and (isinstance(x, PackedSequence) or x.dim() != 3):
+            raise ValueError(f"{self._get_name()}: {given} for a batch of padded sequences, [T, B, ...]")
         backend = backend or self.backend
         if isinstance(x, PackedSequence):
             self._check_input(x.data, (2,))
@@ -83,27 +88,29 @@ class RecurrentLayer(RecurrentModule):
         else:
             self._check_input(x, (2, 3))
             if x.dim() == 3:
-                output, states = self._forward_batched(x, h0, lengths, backend)
+                output, states = self._forward_batched(x, h0, lengths, reset, backend)
             else:
                 output, states = self._forward_unbatched(x, h0, backend)
         return output, self._as_given(states)
 
     def _forward_batched(
-        self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, backend: str
+        self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, reset: Tensor | None, backend: str
     ) -> tuple[Tensor, States]:
         x = x.transpose(0, 1) if self.batch_first else x
         states = self._states_of(h0, self._state_shape(x.size(1)))
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
             x = zero_past_end(x, lengths)  # else 0·NaN would reach the gradient of the weights
-        output, states = self._over_layers(x, states, lengths, backend)
+        if reset is not None:
+            reset = check_reset(reset.transpose(0, 1) if self.batch_first else reset, x.shape, x.device)
+        output, states = self._over_layers(x, states, lengths, reset, backend)
         if lengths is not None:
             output = zero_past_end(output, lengths)  # where a cell's output is computed after its scan
         return (output.transpose(0, 1) if self.batch_first else output), states
 
     def _forward_unbatched(self, x: Tensor, h0: Tensor | States | None, backend: str) -> tuple[Tensor, States]:
         states = tuple(state.unsqueeze(1) for state in self._states_of(h0, self._state_shape()))
-        output, states = self._over_layers(x.unsqueeze(1), states, None, backend)
+        output, states = self._over_layers(x.unsqueeze(1), states, None, None, backend)
         return output.squeeze(1), tuple(state.squeeze(1) for state in states)
 
     def _forward_packed(
@@ -116,12 +123,14 @@ class RecurrentLayer(RecurrentModule):
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         states = self._states_of(h0, self._state_shape(x.size(1)))
         states = _permute_batch(states, packed.sorted_indices)
-        output, states = self._over_layers(x, states, lengths, backend)
+        output, states = self._over_layers(x, states, lengths, None, backend)
         data = pack_padded_sequence(output, lengths).data
         repacked = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
         return repacked, _permute_batch(states, packed.unsorted_indices)
 
-    def _over_layers(self, x: Tensor, states: States, lengths: Tensor | None, backend: str) -> tuple[Tensor, States]:
+    def _over_layers(
+        self, x: Tensor, states: States, lengths: Tensor | None, reset: Tensor | None, backend: str
+    ) -> tuple[Tensor, States]:
         last_states: list[States] = []
         for layer in range(self.num_layers):
             if layer > 0 and self.dropout > 0:
@@ -134,6 +143,7 @@ class RecurrentLayer(RecurrentModule):
                     self._named_parameters(f"_l{layer}{direction}"),
                     **self.constants,
                     lengths=lengths,
+                    **self._reset_options(reset, direction),
                     reverse=direction == "_reverse",
                     backend=backend,
                 )
@@ -141,6 +151,15 @@ class RecurrentLayer(RecurrentModule):
                 last_states.append(last)
             x = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
         return x, tuple(torch.stack(state) for state in zip(*last_states, strict=True))
+
+    @staticmethod
+    def _reset_options(reset: Tensor | None, direction: str) -> dict[str, Any]:
+        """The options of a scan: in reverse, the step before the first one of a piece is the first of another."""
+        if reset is None:
+            return {}
+        if direction == "_reverse":
+            reset = torch.cat((reset[1:], torch.zeros_like(reset[:1])))
+        return {"reset": reset, "reset_to": 0.0}
 
     @property
     def _directions(self) -> tuple[str, ...]:

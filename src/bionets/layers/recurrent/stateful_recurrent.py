@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from bionets.layers.lengths import flat_lengths, zero_past_end
+from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.stateful import StatefulModule, States
 
@@ -52,7 +52,13 @@ class StatefulRecurrent(StatefulModule):
         return tuple((*input_shape[:axis], size, *input_shape[axis + 1 :]) for size in sizes)
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with the features along ``dim``. Pure; see `StatefulModule`.
 
@@ -62,23 +68,30 @@ class StatefulRecurrent(StatefulModule):
         states = self.initial_states(x) if states is None else states
         x = x.movedim(1 + axis, -1)
         batch = x.shape[1:-1]  # every axis but that of the features
-        lengths = flat_lengths(x, lengths, batch if axis else ())
+        of_batch = batch if axis else ()
+        lengths, reset = flat_lengths(x, lengths, of_batch), flat_reset(x, reset, of_batch)
         x = x.reshape(len(x), batch.numel(), x.shape[-1])
         flat = [state.movedim(axis, -1).reshape(batch.numel(), state.shape[axis]) for state in states]
         count = self.layer.num_layers
         given = tuple(torch.stack(flat[n * count : (n + 1) * count]) for n in range(len(self.kinds)))
-        y, last = self._run(x, given, lengths, backend)
+        y, last = self._run(x, given, lengths, reset, backend)
         after = (state for kind in last for state in kind.unbind(0))
         return (
             y.reshape(len(y), *batch, y.shape[-1]).movedim(-1, 1 + axis),
             tuple(state.reshape(*batch, state.shape[-1]).movedim(-1, axis) for state in after),
         )
 
-    def _run(self, x: Tensor, states: States, lengths: Tensor | None, backend: str) -> tuple[Tensor, States]:
+    def _run(
+        self, x: Tensor, states: States, lengths: Tensor | None, reset: Tensor | None, backend: str
+    ) -> tuple[Tensor, States]:
         """The layer on x ``[T, B, input_size]`` and states ``[num_layers, B, size]``; it is called, for its hooks."""
         if isinstance(self.layer, nn.RNNBase):
+            if reset is not None:
+                raise ValueError(f"{type(self.layer).__name__} of torch has no reset: run the pieces one by one")
             return self._run_torch(self.layer, x, states, lengths)
-        options = {"lengths": lengths, "backend": None if backend == "auto" else backend}
+        if reset is not None:
+            reset = self._as_laid(reset)
+        options = {"lengths": lengths, "reset": reset, "backend": None if backend == "auto" else backend}
         given = {name: option for name, option in options.items() if option is not None}
         y, last = self.layer(self._as_laid(x), states if len(states) > 1 else states[0], **given)
         return self._as_laid(y), (last,) if isinstance(last, Tensor) else last
@@ -120,6 +133,17 @@ class StatefulRecurrent(StatefulModule):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The outputs ``[T, B, H]`` of a layer with the interface of `torch.nn.GRU`, zero past the end of each sequence."""
+    if lengths is None:
+        return layer(x)[0]
+    if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of one
+        return layer(x, lengths=lengths)[0]
+    packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
+    y, _ = pad_packed_sequence(layer(packed)[0], total_length=len(x))
+    return zero_past_end(y, lengths)
 
 
 def _state_kinds(layer: RecurrentLayer | nn.RNNBase) -> tuple[str, ...]:

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.lengths import flat_lengths
+from bionets.layers.delay_layers import last_steps
+from bionets.layers.delays import Delays
+from bionets.layers.lengths import flat_lengths, flat_reset
+from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan
@@ -22,36 +25,62 @@ class FullyRecurrent(StatefulModule):
     ``weight`` is ``[num_neurons, num_neurons]``, drawn from U(−1/√n, 1/√n) as in `torch.nn.RNN`. The states are
     ``output``, the last y, and those of the layer, which the wrapper keeps in its stead.
 
+    With ``max_delay`` above 1, the output of each neuron i arrives d_i steps later, between 1 and ``max_delay``: y[t] =
+    layer(x[t] + Σ_i W_i·y_i[t − d_i]), and the state ``earlier`` ``[B, max_delay − 1, ...]`` holds the outputs before
+    the last one. ``delays`` is then a module of `bionets.layers.Delays`, whose values are learned. With
+    ``synaptic=True`` each connection has a delay of its own, which costs ``max_delay`` times as much.
+
     Args:
         layer: any `SpikingLayer`; FullyRecurrent(LIB(64)).
+        max_delay: the longest delay, in steps.
+        synaptic: a delay for each connection instead of for each neuron.
+        options: those of `bionets.layers.Delays`.
     """
 
     step_backend = SpikingLayer.step_backend
     output: Tensor | None
 
-    def __init__(self, layer: SpikingLayer) -> None:
+    def __init__(self, layer: SpikingLayer, max_delay: int = 1, *, synaptic: bool = False, **options: Any) -> None:
         if not isinstance(layer, SpikingLayer):
             raise TypeError(f"FullyRecurrent connects the neurons of a SpikingLayer, got {type(layer).__name__}")
-        self.state_names = ("output", *layer.state_names)
+        self.max_delay = positive_int("max_delay", max_delay)
+        self.state_names = ("output", *(("earlier",) if max_delay > 1 else ()), *layer.state_names)
         super().__init__()
         self.layer = layer
         limit = layer.num_neurons**-0.5
         self.weight = nn.Parameter(torch.empty(layer.num_neurons, layer.num_neurons).uniform_(-limit, limit))
+        if options and max_delay == 1:
+            raise ValueError(f"{next(iter(options))} is for delays: give a max_delay above 1")
+        shape = (layer.num_neurons,) * (2 if synaptic else 1)
+        self.delays = Delays(shape, 1, max_delay, **options) if max_delay > 1 else None
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """The shape of the input, and the state shapes of the layer."""
-        return (tuple(input_shape), *self.layer.state_shapes(input_shape))
+        """The shape of the input, with delays that of the earlier outputs, and the state shapes of the layer."""
+        earlier = ((input_shape[0], self.max_delay - 1, *input_shape[1:]),) if self.delays is not None else ()
+        return (tuple(input_shape), *earlier, *self.layer.state_shapes(input_shape))
 
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
         """Zeros, and a new stream of noise; see `SpikingLayer`."""
-        return (self.weight.new_zeros(x.shape[1:]), *self.layer.initial_states(x, generator))
+        own = self.state_shapes(x.shape[1:])[: 1 if self.delays is None else 2]
+        return (*map(self.weight.new_zeros, own), *self.layer.initial_states(x, generator))
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
-        memory, noise, stream = self.layer.with_noise(x, self.initial_states(x) if states is None else states)
+        states = self.initial_states(x) if states is None else states
+        earlier = None
+        if self.delays is not None:
+            output, earlier, *others = states
+            states = (output, *others)
+        memory, noise, stream = self.layer.with_noise(x, states)
 
         batch = x.movedim(1 + axis, -1).shape[1:-1]  # every axis but that of the neurons
 
@@ -63,16 +92,27 @@ class FullyRecurrent(StatefulModule):
             return tensor.unflatten(lead, (*batch, 1)).squeeze(-2).movedim(-1, lead + axis)
 
         inputs = tuple(enter(each, 1) for each in (x, *noise))
-        y, memory = dense_scan(
-            partial(recurrent_step, step=self.layer.step_of_tuples()),
-            inputs if noise else inputs[0],
-            tuple(enter(state, 0) for state in memory),
-            self.layer.values(),
-            self.weight,
-            lengths=flat_lengths(x, lengths, batch if axis else ()),
-            backend=self.layer.backend if backend == "auto" else backend,
-        )
-        return self.layer.in_dtype_of(x, leave(y, 1)), (*(leave(state, 0) for state in memory), *stream)
+        state, lengths = tuple(enter(each, 0) for each in memory), flat_lengths(x, lengths, batch if axis else ())
+        options: dict[str, Any] = {"lengths": lengths, "backend": self.layer.backend if backend == "auto" else backend}
+        if reset is not None:
+            fresh = (x.new_zeros(x.shape[1:]), *self.layer.fresh_states(x))
+            options["reset"] = flat_reset(x, reset, batch if axis else ())
+            options["reset_to"] = tuple(enter(each, 0) for each in fresh)
+        weight, past = self.weight, None if earlier is None else enter(earlier.movedim(1, 0), 1)
+        if self.delays is not None:
+            options["past"], lags = past, self.delays()
+            weight, options["lags"] = (weight * lags, None) if lags.dim() == 3 else (weight, lags)
+        step = partial(recurrent_step, step=self.layer.step_of_tuples())
+        y, last = dense_scan(step, inputs if noise else inputs[0], state, self.layer.values(), weight, **options)
+        own = [leave(last[0], 0)]
+        if past is not None:
+            steps = torch.cat((past, state[0].unsqueeze(0), y.to(past.dtype)))[:-1]
+            own.append(leave(last_steps(steps, len(past), lengths), 1).movedim(0, 1))
+        own += [leave(each, 0) for each in last[1:]]
+        return self.layer.in_dtype_of(x, leave(y, 1)), (*own, *stream)
+
+    def extra_repr(self) -> str:
+        return f"max_delay={self.max_delay}" if self.delays is not None else ""
 
 
 def recurrent_step(

@@ -23,6 +23,7 @@ def neurons_over_time(
     params: Any,
     *,
     lengths: Tensor | None = None,
+    reset: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Any]:
     """`bionets.scan.scan` of a step that takes the input, or with noise ``(input, *noise)``.
@@ -31,14 +32,15 @@ def neurons_over_time(
     ``[B, *N]`` with ``lead`` = 0; state and params are laid already.
 
     A time-invariant input (see `one_step`) is handed to the scan as a parameter, one for each place in the batch: it is
-    read once, and its gradient is summed over time as it is made, never written T times. Not so with lengths, which
-    belong to the batch, and with online gradients, which follow the parameters of a step from chunk to chunk.
+    read once, and its gradient is summed over time as it is made, never written T times. Not so with lengths or
+    resets, which belong to the batch, and with online gradients, which follow the parameters of a step from chunk to
+    chunk.
     """
     drawn = tuple(enter(each, 1) for each in noise)
-    invariant = one_step(x) if lengths is None and active() is None else None
+    invariant = one_step(x) if lengths is None and reset is None and active() is None else None
     if invariant is None:
         drive = enter(x, 1)
-        return scan(step, (drive, *drawn) if noise else drive, state, params, lengths=lengths, **options)
+        return scan(step, (drive, *drawn) if noise else drive, state, params, lengths=lengths, reset=reset, **options)
     # The batch becomes an axis of N: parameters have no other.
     drive = enter(invariant, 0)
     shape = pytree.tree_leaves(drive)[0].shape

@@ -39,14 +39,19 @@ def pooled(layer: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
     """`pooled_over_time` of two modules that `can_pool`, within `unroll`, going on from the kept states."""
     assert isinstance(layer, SpikingLayer) and isinstance(pool, nn.MaxPool2d)
 
-    def run(x: Tensor, lengths: Tensor | None) -> Tensor:
-        return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x), lengths))
+    def run(x: Tensor, lengths: Tensor | None, reset: Tensor | None) -> Tensor:
+        return layer.keep(*pooled_over_time(layer, pool, x, layer.states_for(x), lengths, reset))
 
     return layer.unfolded(x, run)
 
 
 def pooled_over_time(
-    layer: SpikingLayer, pool: nn.MaxPool2d, x: Tensor, states: States | None, lengths: Tensor | None = None
+    layer: SpikingLayer,
+    pool: nn.MaxPool2d,
+    x: Tensor,
+    states: States | None,
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
 ) -> tuple[Tensor, States]:
     """The pooled outputs ``[T, B, C, H / k, W / k]`` of x ``[T, B, C, H, W]``, and the layer's last states: the numbers
     and gradients of `SpikingLayer.over_time` and then the pooling. Pure.
@@ -54,14 +59,20 @@ def pooled_over_time(
     layer.neuron_axis(x.shape[1:])
     memory, noise, stream = layer.with_noise(x, layer.initial_states(x) if states is None else states)
     windows = Windows(*_pair(pool.kernel_size), channels_last=x.stride(2) < x.stride(4))
+
+    def cut(states: States) -> tuple[tuple[Tensor, ...], ...]:
+        return tuple(zip(*(windows.cut(state, 0) for state in states), strict=True))
+
     y, last = neurons_over_time(
         partial(pooled_step, step=layer.step_of_tuples(), noisy=bool(noise)),
         windows.cut,
         x,
         noise,
-        tuple(zip(*(windows.cut(state, 0) for state in memory), strict=True)),
+        cut(memory),
         tuple(windows.parameter(value) for value in layer.values()),
         lengths=lengths,
+        reset=reset,
+        reset_to=None if reset is None else cut(layer.fresh_states(x)),
         checkpoint_every=layer.checkpoint_every(len(x)),
         backend=layer.backend,
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bionets.layers.lengths import check_lengths
+from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.spiking.bound import BoundParameters
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw, new_stream
@@ -75,12 +75,22 @@ class SpikingLayer(BoundParameters, StatefulModule):
         return (*zeros, new_stream(generator)) if self.noises else tuple(zeros)
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along ``dim``. Pure; see `StatefulModule`."""
         layout = Layout.of(x, self.neuron_axis(x.shape[1:]))
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape[: 2 if layout.axis else 1], x.device)
+        reset_to = None
+        if reset is not None:
+            reset = check_reset(reset, x.shape[: 2 if layout.axis else 1], x.device)
+            reset_to = tuple(layout.enter(state) for state in self.fresh_states(x))
         memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
         y, memory = neurons_over_time(
             self.step_of_tuples(),
@@ -90,10 +100,17 @@ class SpikingLayer(BoundParameters, StatefulModule):
             tuple(layout.enter(state) for state in memory),
             tuple(layout.parameter(value) for value in self.values()),
             lengths=lengths,
+            reset=reset,
+            reset_to=reset_to,
             checkpoint_every=self.checkpoint_every(len(x)),
             backend=self.backend if backend == "auto" else backend,
         )
         return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
+
+    def fresh_states(self, x: Tensor) -> States:
+        """The initial states without the stream of noise, which resets within a sequence do not touch."""
+        initial = self.initial_states(x, torch.Generator())
+        return initial[:-1] if self.noises else initial
 
     def values(self) -> tuple[Tensor, ...]:
         """The bound values in the order of declaration, then the parameters and buffers of a spike function or

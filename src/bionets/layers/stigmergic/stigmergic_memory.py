@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.lengths import flat_lengths, zero_past_end
+from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.plain_calls import calls_only
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
@@ -111,28 +112,37 @@ class StigmergicMemory(StatefulModule):
         return ((*input_shape[:-1], self.memory_size),)
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x ``[T, *, input_size]`` and states ``([*, memory_size],)`` to all memories ``[T, *, memory_size]`` and the
         last. Pure; see `StatefulModule`."""
         (memory,) = self._checked(x, states)
-        lengths = flat_lengths(x, lengths, x.shape[1:-1])
+        lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
         if x.dim() == 3:
-            output, memory = self._scan(x, memory, lengths, backend)
+            output, memory = self._scan(x, memory, lengths, reset, backend)
             return output, (memory,)
         shape = memory.shape
         x, memory = x.reshape(len(x), x.shape[1:-1].numel(), self.input_size), memory.reshape(-1, self.memory_size)
-        output, memory = self._scan(x, memory, lengths, backend)
+        output, memory = self._scan(x, memory, lengths, reset, backend)
         return output.reshape(len(x), *shape), (memory.reshape(shape),)
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
         return self.mark_net(x[..., : self.mark_input_size]), self.tick_net(x[..., -self.tick_input_size :])
 
-    def _scan(self, x: Tensor, memory: Tensor, lengths: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
+    def _scan(
+        self, x: Tensor, memory: Tensor, lengths: Tensor | None, reset: Tensor | None, backend: str
+    ) -> tuple[Tensor, Tensor]:
         # Marks and ticks depend on x alone: one product for all of time.
         step = memory_stage(self.clamp_min, self.clamp_max)
-        return scan(step, self.marks_and_ticks(x, memory), memory, lengths=lengths, backend=backend)
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset, "reset_to": 0.0, "backend": backend}
+        return scan(step, self.marks_and_ticks(x, memory), memory, **options)
 
     def _checked(self, x: Tensor, states: States | None) -> States:
         if x.dim() < 2 or x.size(-1) != self.input_size:
@@ -182,7 +192,9 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         tick = self.tick_net(torch.cat([x[..., -self.tick_input_size :], self.tick_recurrence(memory)], -1))
         return mark, tick
 
-    def _scan(self, x: Tensor, memory: Tensor, lengths: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
+    def _scan(
+        self, x: Tensor, memory: Tensor, lengths: Tensor | None, reset: Tensor | None, backend: str
+    ) -> tuple[Tensor, Tensor]:
         """One dense scan of 2n + 1 stages for n hidden layers, all padded to one width H = max(K, hidden_size).
 
         Nothing lies between the recurrence and the first layers, so A and B merge into them: W[x, A s + a] + c =
@@ -192,7 +204,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         Where a hook must run, or a network has other layers than those that it was made of, step by step.
         """
         if not self._as_made():
-            return self._step_by_step(x, memory, lengths)
+            return self._step_by_step(x, memory, lengths, reset)
         size, n = self.memory_size, self.hidden_layers
         width = max(size, self.hidden_size) if n else size
         (first_mark, *later_marks), (first_tick, *later_ticks) = linears(self.mark_net), linears(self.tick_net)
@@ -211,9 +223,8 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         weights = (torch.cat(merged), *(linear.weight for linear in later))
         stages = recurrent_stages(n, self.clamp_min, self.clamp_max)
         memory = pad(memory, memory.size(0), width)
-        output, memory = dense_scan(
-            stages, drive, memory, params, weights, lengths=lengths, backend=backend, pad_weights=True
-        )
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset, "reset_to": 0.0, "backend": backend}
+        output, memory = dense_scan(stages, drive, memory, params, weights, **options, pad_weights=True)
         return output[..., :size], memory[:, :size]
 
     def _as_made(self) -> bool:
@@ -227,10 +238,13 @@ class RecurrentStigmergicMemory(StigmergicMemory):
             for net in (self.mark_net, self.tick_net)
         )
 
-    def _step_by_step(self, x: Tensor, memory: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _step_by_step(
+        self, x: Tensor, memory: Tensor, lengths: Tensor | None, reset: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         clamp, outputs = partial(smooth_clamp, clamp_min=self.clamp_min, clamp_max=self.clamp_max), []
         for t, step in enumerate(x):
-            new, _ = memory_step(self.marks_and_ticks(step, memory), memory, (), clamp=clamp)
+            before = memory if reset is None else torch.where(reset[t].unsqueeze(1), 0, memory)
+            new, _ = memory_step(self.marks_and_ticks(step, before), before, (), clamp=clamp)
             memory = new if lengths is None else torch.where((lengths > t).unsqueeze(1), new, memory)
             outputs.append(memory)
         output = torch.stack(outputs) if outputs else memory.new_zeros(0, *memory.shape)

@@ -1,11 +1,12 @@
 """Stigmergic perceptrons: units whose thresholds, and whose weights too, rise with use and fall with time."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.lengths import flat_lengths
+from bionets.layers.lengths import flat_lengths, flat_reset
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
@@ -82,25 +83,35 @@ class StigmergicPerceptron(StatefulModule):
         return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
 
     def over_time(
-        self, x: Tensor, states: States | None = None, *, lengths: Tensor | None = None, backend: str = "auto"
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x ``[T, *, input_size]`` to ``[T, *, output_size]`` and the last states. Pure; see `StatefulModule`."""
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
         threshold, *weights = self.initial_states(x) if states is None else states
-        lengths = flat_lengths(x, lengths, lead)
+        options: dict[str, Any] = {"lengths": flat_lengths(x, lengths, lead), "backend": backend}
+        options["reset"] = flat_reset(x, reset, lead)
+        fresh_threshold, *fresh_weights = self.initial_states(x)
         x = x.reshape(len(x), lead.numel(), size_in)
         if self.stigmergic_weights:
             params = (self.weight_mark, self.weight_tick)
             start = weights[0].reshape(-1, size_out, size_in)
             step = partial(weight_step, clamp=self.clamp)
-            history, last = scan(step, x.unsqueeze(2), start, params, lengths=lengths, backend=backend)
+            fresh = fresh_weights[0].reshape(-1, size_out, size_in)
+            history, last = scan(step, x.unsqueeze(2), start, params, **options, reset_to=fresh)
             drive = (history @ x.unsqueeze(3)).squeeze(3) + self.bias
             weights = [last.reshape(*lead, size_out, size_in)]
         else:
             drive = nn.functional.linear(x, self.weight, self.bias)
         step = partial(threshold_step, clamp=self.clamp)
         start, params = threshold.reshape(-1, size_out), (self.mark, self.tick)
-        y, threshold = scan(step, drive, start, params, lengths=lengths, backend=backend)
+        fresh = fresh_threshold.reshape(-1, size_out)
+        y, threshold = scan(step, drive, start, params, **options, reset_to=fresh)
         return y.reshape(len(x), *lead, size_out), (threshold.reshape(*lead, size_out), *weights)
 
     def extra_repr(self) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bionets.scan.backend import Call, Gradients, shared_gradients
 from bionets.scan.cpu.buffers import empty
+from bionets.scan.cpu.delay import Steps, correlation, delayed_sum
 from bionets.scan.cpu.kernels import find_kernel
 from bionets.scan.cpu.matrix import Pair, multiply_transposed, pack
 from bionets.scan.cpu.target import host
@@ -21,7 +22,7 @@ SMALL = 1 << 20  # operations below which a second thread does not pay
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """y `[T, B, N]`, the final state `[B, N]`, and the histories that backward needs beside y."""
+    """y `[T, B, N]`, the final state `[B, N]`, and the histories and delayed values that backward needs beside y."""
     program = call.program
     y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
     final = [leaf.clone() for leaf in call.state]  # what is carried lies where it ends
@@ -32,8 +33,9 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     table.add("state0_", final)
     table.words |= {f"history{i}": leaf.data_ptr() for i, leaf in zip(own, histories, strict=True)}
     masked, recompute = call.lengths is not None, bool(own) and call.checkpoint_every > 1
-    table.run(Variant(False, masked, recompute, histories=tuple(own)))
-    return y, final, histories
+    delayed = table.add_forward_delay() if call.delay else []
+    table.run(Variant(False, masked, recompute, bool(call.delay), histories=tuple(own)))
+    return y, final, [*histories, *(delayed if keep else [])]
 
 
 def backward(
@@ -43,8 +45,10 @@ def backward(
     grad_final: list[Tensor | None],
     needs_x: tuple[bool, ...],
     needs_params: tuple[bool, ...],
+    needs_delay: tuple[bool, ...],
 ) -> Gradients:
-    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
+    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y, and with
+    delays that of the first state behind the past, and the delayed values."""
     program, time, batch, width = call.program, call.time, call.batch, call.width
     total, dtype = sum(needs_x), program.dtype
     shared = shared_gradients(program.key, needs_x)
@@ -65,6 +69,10 @@ def backward(
         empty((time, batch, width), dtype) if needs_before(program, recompute, k) else None for k in range(len(blocks))
     ]
     transposed = [pack(weight) for weight in call.weights]
+    history, delayed = None, None
+    if call.delay:
+        *states, history, delayed = states
+        before[0] = delayed
 
     table = _Table(call)
     table.add("history", states)
@@ -85,7 +93,8 @@ def backward(
     wanted = [i for i, needed in enumerate(needs_params) if needed]
     table.words |= {f"sum{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums.unbind(), strict=True)}
     masked = call.lengths is not None
-    table.run(Variant(True, masked, recompute, needs_x=needs_x, needs_params=needs_params))
+    through_delay = None if delayed is None else table.add_backward_delay(delayed)
+    table.run(Variant(True, masked, recompute, bool(call.delay), needs_x=needs_x, needs_params=needs_params))
 
     totals = sums.sum(1)  # over the batch, in one order; for a scalar parameter over everything
     params = [
@@ -103,7 +112,23 @@ def backward(
         height, columns = call.weights[k].shape
         pairs = _factors_of_weight_gradient(call, gradient, before[k], states[0])
         products.append([(left[:, :height], right[:, :columns]) for left, right in pairs])
-    return Gradients(grad_x, grad_state, params, multiply_transposed(products))
+    delay = []
+    if through_delay is not None and history is not None:
+        delay = _gradients_of_delay(call, through_delay, Steps(history, batch, width), needs_delay)
+    return Gradients(grad_x, grad_state, params, multiply_transposed(products), delay)
+
+
+def _gradients_of_delay(call: Call, gradient: Steps, history: Steps, needs: tuple[bool, ...]) -> list[Tensor]:
+    """The wanted gradients of lags and past, given those of the delayed values, with zeros for the steps after."""
+    (lags, past), found = call.delay, []
+    if needs[0]:
+        found.append(correlation(gradient, history, call.time, len(lags)).flip(0))
+    if needs[1]:
+        reached = Steps.empty(call, 2 * len(past))
+        reached.view[: len(past)] = 0
+        reached.view[len(past) :] = gradient.view[: len(past)]
+        found.append(delayed_sum(lags, reached, len(past)))
+    return found
 
 
 def _factors_of_weight_gradient(call: Call, gradient: Tensor, before: Tensor | None, history: Tensor) -> list[Pair]:
@@ -162,6 +187,30 @@ class _Table:
         self.words |= {f"{group}_row": len(names) * row, f"{group}_time": self.call.batch * len(names) * row}
         self.one_row &= len(names) == 1 or self.call.batch == 1
 
+    def add_forward_delay(self) -> list[Tensor]:
+        """The history of the first state behind the past, and the delayed values, both made at each step."""
+        call, (lags, past) = self.call, self.call.delay
+        history = Steps.empty(call, len(lags) + call.time)
+        torch.cat((past, call.state[0].unsqueeze(0)), out=history.view[: len(lags)])
+        delayed = empty((call.time, call.batch, call.width), call.program.dtype)
+        later = history.memory[len(lags) :].data_ptr()
+        self.words |= {"earlier": history.memory.data_ptr(), "later": later, "delayed": delayed.data_ptr()}
+        self._add_lags(lags.flip(0), history)  # in the order of the history
+        return [history.memory, delayed]
+
+    def add_backward_delay(self, delayed: Tensor) -> Steps:
+        """Memory for the gradients of the delayed values, with zeros for the steps after the last."""
+        call, lags = self.call, self.call.delay[0]
+        gradient = Steps.empty(call, call.time + len(lags) - 1)
+        gradient.memory[call.time if call.weights[0].shape[1] == call.width else 0 :].zero_()
+        self.words |= {"delayed": delayed.data_ptr(), "grad_delayed": gradient.memory.data_ptr()}
+        self._add_lags(lags, gradient)
+        return gradient
+
+    def _add_lags(self, lags: Tensor, steps: Steps) -> None:
+        self.kept.append(lags := lags.contiguous())
+        self.words |= {"lags": lags.data_ptr(), "lag_count": len(lags), "delay_step": steps.distance}
+
     def run(self, variant: Variant) -> None:
         call, words, size = self.call, self.words, self.size
         kernel = find_kernel(call.program, variant, tuple(leaf.numel() == 1 for leaf in call.params))
@@ -174,12 +223,12 @@ class _Table:
                 self.kept.append(leaf)
             words[f"params{i}"], words[f"params{i}_row"] = leaf.data_ptr(), 0
         self._add_weights()
-        lanes = host().lanes(size)
-        tile_columns = min(columns, max(lanes, CACHE_BYTES // (kernel.values * size) // lanes * lanes))
-        tile_rows = max(1, CACHE_BYTES // (kernel.values * size * host().padded(tile_columns, size)))
+        lanes, values = host().lanes(size), kernel.values + (len(call.delay[0]) if call.delay else 0)
+        tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
+        tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))
         if call.weights:
             tile_columns, grain = columns, host().tile_rows
-            tile_rows = max(grain, CACHE_BYTES // (kernel.values * size * columns) // grain * grain)
+            tile_rows = max(grain, CACHE_BYTES // (values * size * columns) // grain * grain)
         operations = kernel.operations + sum(stage.blocks for stage in call.program.stages) * call.width
         alone = rows * columns * call.time * operations <= SMALL
         parts = self._parts(rows, columns, alone)

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from bionets.scan.cpu.compile import function_address, function_addresses
+from bionets.scan.cpu.delay import delay_addresses
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.printer import Printer
 from bionets.scan.cpu.product import NAMES, define_products
@@ -59,7 +60,10 @@ def _make_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...]) 
         dump(f"{name}-stage{number}.graph", stage.graph.listing())
     label = f"{name}-{'backward' if variant.backward else 'forward'}"
     dump(f"{label}.schedule", f"{printer.schedule}\n")
-    imports = product_addresses(program.dtype.itemsize) if program.stages[0].blocks else {}
+    size = program.dtype.itemsize
+    imports = product_addresses(size) if program.stages[0].blocks else {}
+    if variant.delayed:
+        imports = {**imports, **delay_addresses(size)}
     address = function_address(printer.module, "kernel", label, imports)
     operations = sum(len(stage.graph.nodes) for stage in program.stages)
     return Kernel(address, tuple(printer.table.numbers), len(printer.work), operations, printer.most_values)

@@ -16,11 +16,12 @@ from bionets.scan.cpu.elements import evaluate, products_in_sums
 from bionets.scan.cpu.ir import Function, Module, Value, fma, select
 from bionets.scan.cpu.mode import denormals_flushed
 from bionets.scan.program import Program
-from bionets.scan.schedule import Evaluate, Loop, Place, Product
+from bionets.scan.schedule import Delayed, Evaluate, Loop, Place, Product
 
 ARGUMENTS = ("table", "row_low", "row_high", "column_low", "column_high", "work")
 OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
 STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
+DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
 GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
 
 
@@ -127,6 +128,8 @@ class Printer:
             assert not isinstance(work, Loop)
             if isinstance(work, Product):
                 self.product(work)
+            elif isinstance(work, Delayed):
+                self.delayed(work)
             else:
                 self.evaluate(work)
 
@@ -210,7 +213,8 @@ class Printer:
         if work.backward:
             target = self.view(work.targets[0])
             weight = self.pointer(table[f"transposed{k}"])
-            f.outside("add_product", "void", target.address, target.row, left.address, left.row, weight,
+            name = "product" if work.targets[0].name == "grad_delayed" else "add_product"
+            f.outside(name, "void", target.address, target.row, left.address, left.row, weight,
                       table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])  # fmt: skip
             return
         for i, place in enumerate(work.targets):
@@ -218,6 +222,13 @@ class Printer:
             weight = self.pointer(table[f"weight{k}"] + table[f"weight{k}_block"] * i)
             f.outside("product", "void", target.address, target.row, left.address, left.row, weight,
                       table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])  # fmt: skip
+
+    def delayed(self, work: Delayed) -> None:
+        f, table = self.function, self.table
+        source, target = self.view(work.source), self.view(work.target)
+        name = "add_delayed" if work.backward else "set_delayed"
+        f.outside(name, "void", target.address, target.row, self.pointer(table["lags"]), table["row"], source.address,
+                  source.row, table["delay_step"], self.columns, self.rows, table["lag_count"])  # fmt: skip
 
     # places
 
@@ -295,4 +306,4 @@ def _time_field(name: str, role: str) -> str:
         return f"{name}_time"
     if role in GROUPS:
         return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
-    return "step"
+    return "delay_step" if role in DELAYED else "step"

@@ -62,6 +62,7 @@ def backward(
     grad_final: list[Tensor | None],
     needs_x: tuple[bool, ...],
     needs_params: tuple[bool, ...],
+    needs_delay: tuple[bool, ...],
 ) -> Gradients:
     """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
     results = Results(call, needs_x, needs_params)

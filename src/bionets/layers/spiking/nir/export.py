@@ -96,7 +96,8 @@ def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
 
     def note(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
+            if inputs:
+                shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
 
         return hook
 
@@ -120,6 +121,8 @@ def _convert(
 ) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]]]:
     """The nodes of a module and the edges among them."""
     if isinstance(module, FullyRecurrent):
+        if module.delays is not None:
+            raise ValueError(f"NIR cannot say {name}: it has no word for delays of recurrent connections")
         node, back = _neuron(module.layer, name, before, dt), f"{name}.weight"
         if len(before) != 1:
             raise ValueError(f"NIR cannot say {name} ({module}): dense weights over images")

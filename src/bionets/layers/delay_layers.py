@@ -1,0 +1,135 @@
+"""Delays between layers: of each feature, and of each connection of a linear layer."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bionets.layers.delays import Delays
+from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
+from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.stateful import StatefulModule, States
+
+__all__ = ["Delay", "DelayedLinear", "last_steps"]
+
+
+def last_steps(steps: Tensor, count: int, lengths: Tensor | None) -> Tensor:
+    """The last ``count`` of the steps ``[count + T, B, ...]``, of which the first ``count`` lie before the sequences;
+    with lengths, those before the end of each sequence."""
+    if lengths is None:
+        return steps[len(steps) - count :]
+    places = torch.arange(count, device=steps.device).unsqueeze(1) + lengths
+    return steps.gather(0, places.view(*places.shape, *(1,) * (steps.dim() - 2)).expand(count, *steps.shape[1:]))
+
+
+class _Delayed(StatefulModule):
+    """y[t] = Σ_d w_d x[t − d]; the state ``past`` holds the last ``max_delay`` inputs, ``[B, max_delay, ...]``."""
+
+    state_names = ("past",)
+    past: Tensor | None
+    max_delay: int
+
+    def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
+        """``[B, max_delay, ...]``."""
+        return ((input_shape[0], self.max_delay, *input_shape[1:]),)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The outputs ``[T, B, ...]`` of the inputs ``[max_delay + T, B, ...]``."""
+        raise NotImplementedError
+
+    def over_time(
+        self,
+        x: Tensor,
+        states: States | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        backend: str = "auto",
+    ) -> tuple[Tensor, States]:
+        """x and the outputs ``[T, B, ...]``. Pure; see `StatefulModule`."""
+        if reset is not None:
+            return self._in_pieces(x, states, lengths, check_reset(reset, x.shape, x.device))
+        (past,) = self.initial_states(x) if states is None else states
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape, x.device)
+        steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
+        y = self.convolve(steps)
+        kept = last_steps(steps, self.max_delay, lengths).movedim(0, 1)
+        return (y if lengths is None else zero_past_end(y, lengths)), (kept,)
+
+    def _in_pieces(
+        self, x: Tensor, states: States | None, lengths: Tensor | None, reset: Tensor
+    ) -> tuple[Tensor, States]:
+        """Cut where any sequence is reset; those that are not go on from their past."""
+        (past,) = self.initial_states(x) if states is None else states
+        starts = reset.any(1).nonzero().flatten().tolist()
+        outputs = []
+        for begin, end in pairwise(sorted({0, *starts, len(x)})):
+            fresh = reset[begin].view(-1, *(1,) * (past.dim() - 1))
+            past = torch.where(fresh if lengths is None else fresh & (lengths > begin).view_as(fresh), 0, past)
+            now = None if lengths is None else (lengths - begin).clamp(0, end - begin)
+            y, (past,) = self.over_time(x[begin:end], (past,), lengths=now)
+            outputs.append(y)
+        return torch.cat(outputs), (past,)
+
+
+class Delay(_Delayed):
+    """A delay of each feature, between two layers: y_i[t] = Σ_d w_d x_i[t − d] with the weights of `Delays`.
+
+    Call it with one step ``[B, ..., num_features]``, or through `bionets.layers.unroll`.
+
+    Args:
+        num_features: entries along the last axis.
+        max_delay: the longest delay, in steps; the shortest is 0.
+        options: those of `Delays`.
+    """
+
+    def __init__(self, num_features: int, max_delay: int, **options: Any) -> None:
+        super().__init__()
+        self.num_features = positive_int("num_features", num_features)
+        self.delays = Delays((num_features,), 0, max_delay, **options)
+        self.max_delay = max_delay
+
+    def convolve(self, x: Tensor) -> Tensor:
+        if x.dim() < 3 or x.shape[-1] != self.num_features:
+            raise ValueError(
+                f"Delay: expected [B, ..., {self.num_features}], got an input of shape {tuple(x.shape[1:])}"
+            )
+        kernel = self.delays().flip(0).T.unsqueeze(1).to(x.dtype)  # [features, 1, lags], the longest first
+        rows = x.flatten(1, -2).permute(1, 2, 0)
+        y = functional.conv1d(rows, kernel, groups=self.num_features)
+        return y.permute(2, 0, 1).reshape(y.shape[2], *x.shape[1:])
+
+
+class DelayedLinear(_Delayed):
+    """A linear layer with a delay of each connection: y_j[t] = Σ_i W_ji Σ_d w_jid x_i[t − d] + b_j.
+
+    It takes the place of `torch.nn.Linear` (of ``Dcls1d`` in DCLS), and costs ``max_delay`` + 1 times as much.
+
+    Args:
+        in_features, out_features, bias: as in `torch.nn.Linear`.
+        max_delay: the longest delay, in steps; the shortest is 0.
+        options: those of `Delays`.
+    """
+
+    def __init__(self, in_features: int, out_features: int, max_delay: int, bias: bool = True, **options: Any) -> None:
+        super().__init__()
+        self.in_features, self.out_features = positive_int("in_features", in_features), out_features
+        linear = nn.Linear(in_features, positive_int("out_features", out_features), bias)
+        self.weight, self.bias = linear.weight, linear.bias
+        self.delays = Delays((out_features, in_features), 0, max_delay, **options)
+        self.max_delay = max_delay
+
+    def convolve(self, x: Tensor) -> Tensor:
+        if x.dim() < 3 or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"DelayedLinear: expected [B, ..., {self.in_features}], got an input of shape {tuple(x.shape[1:])}"
+            )
+        kernel = (self.weight * self.delays()).flip(0).permute(1, 2, 0)  # [out, in, lags], the longest first
+        y = functional.conv1d(x.flatten(1, -2).permute(1, 2, 0), kernel, self.bias)
+        return y.permute(2, 0, 1).reshape(y.shape[2], *x.shape[1:-1], self.out_features)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

@@ -1,0 +1,104 @@
+"""Delays that are learned: the weight of each number of steps, its annealing, and its rounding."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bionets.layers.find_modules import find_modules
+from bionets.layers.recurrent.recurrence import positive_int
+
+__all__ = ["INTERPOLATIONS", "Delays", "anneal_delays", "round_delays"]
+
+INTERPOLATIONS = ("linear", "gaussian")
+
+
+class Delays(nn.Module):
+    """Delays of neurons or of synapses, as a weight for each number of steps.
+
+    A delay p between ``shortest`` and ``longest`` steps need not be a whole number. Step d counts with
+
+        linear:    w_d ∝ max(0, 1 − |d − p| / (1 + σ))
+        gaussian:  w_d ∝ exp(−(d − p)² / (2σ²))
+
+    and the w_d sum to 1. With σ = 0 only the two steps next to p count (``gaussian``: the nearest one). The wider σ,
+    the farther the gradient of p sees; `anneal_delays` narrows it during training, and `round_delays` makes the delays
+    whole numbers after it. Outside of its range a delay counts as the end of the range, and keeps its gradient.
+
+    Args:
+        shape: of the delays: ``(N,)`` for one of each neuron, ``(N, I)`` for one of each synapse.
+        shortest, longest: in steps.
+        delays: a number, or a tensor of that shape; None: drawn from the uniform distribution over the range.
+        learn: whether they are a parameter.
+        sigma: the width σ, in steps, before it is annealed.
+        interpolation: ``linear`` or ``gaussian``.
+
+    Attributes:
+        delays: in steps (``P`` in DCLS). sigma: the width now (``SIG`` in DCLS).
+
+    Source: Hammouamri et al., "Learning delays in spiking neural networks using dilated convolutions with learnable
+    spacings", ICLR 2024 (arXiv 2306.17670), for synapses between layers; recurrent delays of neurons as in DelRec
+    (arXiv 2509.24852).
+    """
+
+    sigma: Tensor
+    delays: Tensor
+    no_weight_decay = ("delays",)
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        shortest: int,
+        longest: int,
+        *,
+        delays: float | Tensor | None = None,
+        learn: bool = True,
+        sigma: float = 0.0,
+        interpolation: str = "linear",
+    ) -> None:
+        super().__init__()
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation={interpolation!r} is unknown: choose {' or '.join(INTERPOLATIONS)}")
+        if not sigma >= 0:
+            raise ValueError(f"sigma must be at least 0 steps, got {sigma}")
+        self.shortest, self.longest = shortest, positive_int("max_delay", longest)
+        self.interpolation = interpolation
+        self.widest = float(sigma)
+        values = torch.empty(shape).uniform_(shortest, longest) if delays is None else torch.as_tensor(delays).float()
+        if values.dim() and tuple(values.shape) != shape:
+            raise ValueError(f"delays must be a number or a tensor of shape {shape}, got shape {tuple(values.shape)}")
+        if bool(((values < shortest) | (values > longest)).any()):
+            raise ValueError(f"delays must lie between {shortest} and {longest} steps")
+        values = values.expand(shape).clone()
+        if learn:
+            self.delays = nn.Parameter(values)
+        else:
+            self.register_buffer("delays", values)
+        self.register_buffer("sigma", torch.tensor(float(sigma)))
+
+    def forward(self) -> Tensor:
+        """The weights w, ``[longest − shortest + 1, *shape]``, from the shortest delay to the longest."""
+        kept = self.delays + (self.delays.clamp(self.shortest, self.longest) - self.delays).detach()
+        steps = torch.arange(self.shortest, self.longest + 1, device=kept.device, dtype=kept.dtype)
+        distance = steps.view(-1, *(1,) * kept.dim()) - kept
+        if self.interpolation == "gaussian":
+            return torch.softmax(-0.5 * (distance / self.sigma.clamp(min=1e-3)).square(), 0)
+        weights = (1 - distance.abs() / (1 + self.sigma)).clamp(min=0)
+        return weights / weights.sum(0)
+
+    def extra_repr(self) -> str:
+        return f"{self.shortest} to {self.longest} steps, sigma={self.sigma.item():g}, {self.interpolation}"
+
+
+def anneal_delays(model: Any, share: float) -> None:
+    """Narrow all `Delays` of a model: σ is what it was given, times 1 − share, which goes from 0 to 1 in training."""
+    for _, delays in find_modules(model, Delays):
+        delays.sigma.fill_(delays.widest * (1 - share))
+
+
+def round_delays(model: Any) -> None:
+    """Make all `Delays` of a model whole numbers of steps, with σ = 0."""
+    for _, delays in find_modules(model, Delays):
+        with torch.no_grad():
+            delays.delays.copy_(delays.delays.clamp(delays.shortest, delays.longest).round())
+        delays.sigma.zero_()

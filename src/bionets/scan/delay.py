@@ -1,0 +1,53 @@
+"""Delays of a recurrence through a matrix: what of the first state arrives after how many steps."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.scan.arguments import Arguments
+from bionets.scan.tree import flatten, unflatten
+
+
+def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Arguments:
+    """The arguments with lags, `[L, H]` or for each connection `[L, G * H, H]`, and the first states before the initial
+    one, `[L - 1, B, H]`."""
+    batch, shape = arguments.layout.batch, arguments.layout.shape
+    if lags.dim() not in (2, 3) or not len(lags) or lags.shape[-1:] != shape:
+        raise ValueError(f"lags must be [L, H] with H = {shape[0]}, got {list(lags.shape)}")
+    expected = (len(lags) - 1, batch, *shape)
+    if past is None:
+        past = lags.new_zeros(()).expand(expected)
+    if tuple(past.shape) != expected:
+        raise ValueError(f"past must be [L - 1, B, H] = {list(expected)}, got {list(past.shape)}")
+    return replace(arguments, delay=[leaf.to(arguments.device, arguments.layout.carry_dtype) for leaf in (lags, past)])
+
+
+def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], Any]]:
+    """A reversed scan as one that runs forward, and what puts its y in order again."""
+    if not arguments.reverse:
+        return arguments, lambda y: y
+    time, lengths = arguments.layout.time, arguments.lengths
+    order = torch.arange(time, device=arguments.device).flip(0).unsqueeze(1)
+    if lengths is not None:  # each sequence within its own length
+        order = torch.where(order.flip(0) < lengths, lengths - 1 - order.flip(0), order.flip(0))
+
+    def turned(leaf: Tensor) -> Tensor:
+        index = order.view(*order.shape, *(1,) * (leaf.dim() - 2)) if leaf.dim() > 2 else order
+        return leaf.gather(0, index.expand(time, *leaf.shape[1:])) if lengths is not None else leaf.flip(0)
+
+    def turn(y: Any) -> Any:
+        leaves, tree = flatten(y, "y")
+        return unflatten(tree, [turned(leaf) for leaf in leaves])
+
+    return replace(arguments, x=[turned(leaf) for leaf in arguments.x], reverse=False), turn
+
+
+def delayed_product(lags: Tensor, earlier: list[Tensor], weight: Tensor) -> Tensor:
+    """The first stage's product, of first states with the latest one first: that of Σ_d lags[d] ∘ earlier[d] with the
+    weight, or the sum of those of earlier[d] with a weight for each d."""
+    if lags.dim() == 3:
+        return torch.cat(earlier, -1) @ lags.transpose(1, 2).flatten(0, 1)
+    return (lags.unsqueeze(1) * torch.stack(earlier)).sum(0) @ weight.T

@@ -1,0 +1,242 @@
+"""Delays of neurons and of synapses: against loops, in pieces, annealed and rounded."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bionets.layers import (
+    Delay,
+    DelayedLinear,
+    Delays,
+    StatefulModule,
+    anneal_delays,
+    load_states,
+    reset_states,
+    round_delays,
+    save_states,
+    unroll,
+)
+from bionets.layers.spiking import LIB, PLIF, FullyRecurrent
+
+STEPS, BATCH, SIZE, LONGEST = 9, 3, 5, 4
+
+
+def recurrent(**options: Any) -> FullyRecurrent:
+    return FullyRecurrent(PLIF(SIZE), LONGEST, **options)
+
+
+LAYERS: dict[str, Any] = {
+    "Delay": lambda: Delay(SIZE, LONGEST),
+    "gaussian": lambda: Delay(SIZE, LONGEST, sigma=1.5, interpolation="gaussian"),
+    "DelayedLinear": lambda: DelayedLinear(SIZE, 2, LONGEST, sigma=1.0),
+    "FullyRecurrent": recurrent,
+    "synaptic": lambda: recurrent(synaptic=True, sigma=1.0),
+}
+
+
+def layer_of(name: str) -> StatefulModule:
+    torch.manual_seed(0)
+    layer: StatefulModule = LAYERS[name]().double()
+    return layer
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return 2 * torch.randn(STEPS, BATCH, SIZE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def naive(layer: StatefulModule, x: Tensor) -> Tensor:
+    """Sums over lags, step by step."""
+    ys: list[Tensor] = []
+    for t in range(len(x)):
+        if isinstance(layer, Delay):
+            ys.append(sum((w * x[t - d] for d, w in enumerate(layer.delays()) if d <= t), torch.zeros_like(x[0])))
+        elif isinstance(layer, DelayedLinear):
+            heard = (x[t - d] @ (layer.weight * w).T for d, w in enumerate(layer.delays()) if d <= t)
+            ys.append(sum(heard, layer.bias))
+        else:
+            assert isinstance(layer, FullyRecurrent) and layer.delays is not None
+            lags = enumerate(layer.delays(), 1)
+            heard = (ys[t - d] @ (layer.weight * w).T for d, w in lags if d <= t)
+            ys.append(layer.layer(x[t] + sum(heard, torch.zeros_like(x[t]))))
+    return torch.stack(ys)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_loop_over_time(name: str, x: Tensor) -> None:
+    layer = layer_of(name)
+    found = []
+    for y in (layer.over_time(x)[0], naive(layer, x)):
+        loss = (y * torch.arange(y.numel(), dtype=y.dtype).view(y.shape).sin()).sum()
+        found.append([y, *torch.autograd.grad(loss, list(layer.parameters()))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_pieces_and_single_steps(name: str, x: Tensor) -> None:
+    layer = layer_of(name)
+    whole = unroll(layer, x)
+    for bounds in ((0, 2, 3, STEPS), range(STEPS + 1)):
+        reset_states(layer)
+        pieces = [unroll(layer, x[i:j]) for i, j in pairwise(bounds)]
+        torch.testing.assert_close(torch.cat(pieces), whole)
+    reset_states(layer)
+    torch.testing.assert_close(torch.stack([layer(step) for step in x]), whole)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_lengths(name: str, x: Tensor) -> None:
+    layer, lengths = layer_of(name), torch.tensor([6, 1, 9])
+    y, states = layer.over_time(x, lengths=lengths)
+    for b, end in enumerate(lengths.tolist()):
+        alone, last = layer.over_time(x[:end, b : b + 1])
+        torch.testing.assert_close(y[:end, b : b + 1], alone)
+        assert not y[end:, b].any()
+        for one, other in zip(states, last, strict=True):
+            torch.testing.assert_close(one[b : b + 1], other)
+
+
+@pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
+@pytest.mark.parametrize("lengths", [None, [6, 4, 9]])
+def test_resets(name: str, lengths: list[int] | None, x: Tensor) -> None:
+    layer, reset = layer_of(name), torch.zeros(STEPS, BATCH, dtype=torch.bool)
+    reset[[3, 5], 0] = reset[[0, 7], 1] = True
+    given = None if lengths is None else torch.tensor(lengths)
+    y, (past,) = layer.over_time(x, lengths=given, reset=reset)
+    for b, starts in enumerate(([0, 3, 5], [0], [0])):
+        end = STEPS if lengths is None else lengths[b]
+        starts = [*starts, 7] if b == 1 and end > 7 else starts
+        found = [layer.over_time(x[i:j, b : b + 1]) for i, j in zip(starts, [*starts[1:], end], strict=True)]
+        torch.testing.assert_close(y[:end, b : b + 1], torch.cat([each for each, _ in found]))
+        torch.testing.assert_close(past[b : b + 1], found[-1][1][0])
+
+
+def test_a_delay_is_a_number_of_steps() -> None:
+    x = torch.randn(STEPS, 2, 3)
+    y = Delay(3, 4, delays=torch.tensor([0.0, 2.0, 4.0])).over_time(x)[0]
+    for i, d in enumerate((0, 2, 4)):
+        torch.testing.assert_close(y[d:, :, i], x[: STEPS - d, :, i])
+        assert not y[:d, :, i].any()
+
+
+def test_synapses_with_the_delay_of_their_neuron(x: Tensor) -> None:
+    neurons, synapses = recurrent().double(), recurrent(synaptic=True).double()
+    assert neurons.delays is not None and synapses.delays is not None
+    with torch.no_grad():
+        synapses.weight.copy_(neurons.weight)
+        synapses.delays.delays.copy_(neurons.delays.delays.expand(SIZE, SIZE))
+    torch.testing.assert_close(neurons.over_time(x)[0], synapses.over_time(x)[0])
+
+
+@given(
+    st.lists(st.floats(0, 6), min_size=1, max_size=4),
+    st.floats(0, 5),
+    st.sampled_from(["linear", "gaussian"]),
+)
+@settings(deadline=None)
+def test_weights_of_lags(values: list[float], sigma: float, interpolation: str) -> None:
+    delays = Delays((len(values),), 0, 6, delays=torch.tensor(values), sigma=sigma, interpolation=interpolation)
+    weights = delays()
+    torch.testing.assert_close(weights.sum(0), torch.ones(len(values)))
+    assert bool((weights >= 0).all())
+    if sigma == 0 and interpolation == "linear":  # its mean is the delay
+        mean = (torch.arange(7).unsqueeze(1) * weights).sum(0)
+        torch.testing.assert_close(mean, torch.tensor(values), rtol=1e-4, atol=1e-4)
+    round_delays(delays)
+    nearest = torch.tensor(values).round().long()
+    torch.testing.assert_close(delays(), nn.functional.one_hot(nearest, 7).T.float())
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "gaussian"])
+def test_gradients_of_delays(interpolation: str) -> None:
+    delays = Delays((4,), 1, 6, delays=torch.tensor([1.2, 2.6, 3.1, 5.7]), sigma=1.3, interpolation=interpolation)
+    delays = delays.double()
+    assert torch.autograd.gradcheck(
+        lambda values: torch.func.functional_call(delays, {"delays": values}, ()), delays.delays
+    )
+
+
+def test_a_delay_beyond_its_range_comes_back() -> None:
+    layer = Delay(1, 4, sigma=1.0)
+    with torch.no_grad():
+        layer.delays.delays.fill_(5.5)
+    x, wanted = torch.randn(40, 8, 1), Delay(1, 4, delays=2.0)
+    optimizer = torch.optim.Adam(layer.delays.parameters(), 0.1)
+    for step in range(200):
+        anneal_delays(layer, min(1.0, step / 100))
+        optimizer.zero_grad()
+        (layer.over_time(x)[0] - wanted.over_time(x)[0]).square().mean().backward()
+        optimizer.step()
+    assert abs(layer.delays.delays.item() - 2) < 0.2
+    round_delays(layer)
+    torch.testing.assert_close(layer.over_time(x)[0], wanted.over_time(x)[0])
+
+
+def test_recurrent_delays_are_learned() -> None:
+    """A pulse that comes back after a fixed number of steps."""
+    torch.manual_seed(0)
+    wanted = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=5.0)
+    layer = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=2.0, sigma=4.0)
+    with torch.no_grad():
+        for each in (wanted, layer):
+            each.weight.fill_(2.0)
+    x = 3 * (torch.rand(40, 16, 1) < 0.1).float()
+    target = wanted.over_time(x)[0].detach()
+    assert layer.delays is not None
+    optimizer = torch.optim.Adam(layer.delays.parameters(), 0.1)
+    for step in range(150):
+        anneal_delays(layer, min(1.0, step / 100))
+        optimizer.zero_grad()
+        (layer.over_time(x)[0] - target).square().mean().backward()
+        optimizer.step()
+    round_delays(layer)
+    assert layer.delays.delays.item() == 5
+
+
+def test_a_model_is_saved_and_goes_on(x: Tensor, tmp_path: Path) -> None:
+    def build() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(Delay(SIZE, LONGEST), DelayedLinear(SIZE, SIZE, 2), recurrent(sigma=2.0)).double()
+
+    model, again = build(), build()
+    anneal_delays(model, 0.5)
+    again.load_state_dict(model.state_dict())
+    unroll(model, x)
+    save_states(model, tmp_path / "states.safetensors")
+    load_states(again, tmp_path / "states.safetensors")
+    torch.testing.assert_close(unroll(again, x), unroll(model, x))
+    assert again[2].delays.sigma == 1
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Delays((2,), 0, 3, interpolation="cubic"), "interpolation='cubic' is unknown"),
+        (lambda: Delays((2,), 0, 3, sigma=-1.0), "sigma must be at least 0"),
+        (lambda: Delays((2,), 0, 3, delays=torch.zeros(3)), r"tensor of shape \(2,\)"),
+        (lambda: Delays((2,), 1, 3, delays=0.0), "between 1 and 3"),
+        (lambda: Delay(2, 0), "max_delay"),
+        (lambda: FullyRecurrent(LIB(2), sigma=2.0), "give a max_delay above 1"),
+        (lambda: Delay(2, 3).over_time(torch.zeros(4, 1, 3)), "expected"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_nir_has_no_word_for_delays() -> None:
+    nir = pytest.importorskip("nir")
+    from bionets.layers.spiking.nir import to_nir
+
+    assert nir
+    for layer in (FullyRecurrent(LIB(2, spike_fn="arctan"), 3), Delay(2, 3)):
+        with pytest.raises(ValueError, match="NIR cannot say"):
+            to_nir(nn.Sequential(nn.Linear(3, 2), layer), sample=torch.zeros(1, 3), dt=1e-3)
