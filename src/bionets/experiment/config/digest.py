@@ -8,8 +8,8 @@ SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trai
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
 ENDING = ("patience", "extra")  # callbacks that change the result
-# Options that did not exist when the first runs were named, with their defaults. At its default such an option leaves
-# the digest as it was, so that a run is still found by its command.
+# Options that did not exist when the first runs were named, with their defaults (a tuple: of several classes). At its
+# default such an option leaves the digest as it was, so that a run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
     "optimizer": {
         "amsgrad": False,
@@ -24,12 +24,14 @@ LATER: dict[str, dict[str, Any]] = {
     },
     "model": {
         "decoder": [],
+        "delay_sigma": 0.0,
         "dilation": 1,
         "gradients": "bptt",
         "groups": 1,
         "initialisation": None,
         "initialisation_arguments": {},
         "loss_every_step": False,
+        "max_delay": 1,
         "positions_lr": 1.0,
         "readout": "last",
         "readout_layers": 1,
@@ -40,6 +42,7 @@ LATER: dict[str, dict[str, Any]] = {
         "bin_ms": None,
         "channels": 2,
         "colour": None,
+        "lengths": (None, False),
         "loss_over": "all",
         "patch": 4,
         "size": None,
@@ -63,8 +66,14 @@ def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
     for part, defaults in LATER.items():
         items = science.get(part, {}).items()
-        science[part] = {key: value for key, value in items if key not in defaults or value != defaults[key]}
+        science[part] = {
+            key: value for key, value in items if key not in defaults or value not in one_of(defaults[key])
+        }
     callbacks = {key: value for key, value in config.get("callbacks", {}).items() if key in ENDING and value}
     science |= {"callbacks": callbacks} if callbacks else {}
     science |= {"metrics": config["metrics"]} if config.get("metrics") else {}
     return science | ({} if config.get("flush_denormals", True) else {"flush_denormals": False})
+
+
+def one_of(default: Any) -> tuple[Any, ...]:
+    return default if isinstance(default, tuple) else (default,)
