@@ -14,6 +14,7 @@ from bionets.layers import (
     Delay,
     DelayedLinear,
     Delays,
+    DistanceDelays,
     StatefulModule,
     anneal_delays,
     load_states,
@@ -37,6 +38,7 @@ LAYERS: dict[str, Any] = {
     "DelayedLinear": lambda: DelayedLinear(SIZE, 2, LONGEST, sigma=1.0),
     "FullyRecurrent": recurrent,
     "synaptic": lambda: recurrent(synaptic=True, sigma=1.0),
+    "distance": lambda: recurrent(delays=DistanceDelays(SIZE, LONGEST, velocity=0.7, sigma=0.5)),
 }
 
 
@@ -240,3 +242,17 @@ def test_nir_has_no_word_for_delays() -> None:
     for layer in (FullyRecurrent(LIB(2, spike_fn="arctan"), 3), Delay(2, 3)):
         with pytest.raises(ValueError, match="NIR cannot say"):
             to_nir(nn.Sequential(nn.Linear(3, 2), layer), sample=torch.zeros(1, 3), dt=1e-3)
+
+
+def test_delays_are_distances_over_velocity() -> None:
+    delays = DistanceDelays(8, 20, velocity=0.5, learn_positions=False)  # a cube of 2 × 2 × 2
+    expected = 1 + torch.cdist(delays.positions, delays.positions) / 0.5
+    torch.testing.assert_close(delays.values(), expected, rtol=0, atol=1e-3)
+    steps = torch.arange(1, 21).view(-1, 1, 1)
+    torch.testing.assert_close((delays() * steps).sum(0), expected, rtol=0, atol=1e-3)
+    layer = FullyRecurrent(PLIF(8), 20, delays=delays)
+    round_delays(layer)
+    assert torch.equal(delays.values(), expected.round())
+    for wrong in (DistanceDelays(7, 20), DistanceDelays(8, 19), Delays((8,), 0, 20)):
+        with pytest.raises(ValueError, match=r"the delays must be of shape \[8\]"):
+            FullyRecurrent(PLIF(8), 20, delays=wrong)

@@ -5,7 +5,7 @@ import torch
 from lightning import Callback, Trainer
 from torch import nn
 
-from bionets.layers import reset_states
+from bionets.layers import DistanceDelays, reset_states
 from bionets.layers.spiking import LI, LIB, SRLIT, FullyRecurrent
 from bionets.models import SpikingConvModel, SpikingRecurrentModel
 from bionets.tasks import TaskSpec
@@ -150,6 +150,16 @@ def test_delays_are_annealed_over_the_epochs() -> None:
     trainer.fit(model, datamodule=task)
     assert seen == [2, 2, 1, 1, 0, 0]
     assert not torch.equal(recurrent.delays.delays, before)
+
+
+def test_delays_by_the_distance_of_neurons() -> None:
+    model = SpikingRecurrentModel(VALUE, 4, max_delay=5, velocity=0.5)
+    (recurrent,) = (layer for layer in model.network if isinstance(layer, FullyRecurrent))
+    assert isinstance(recurrent.delays, DistanceDelays)
+    model(torch.randn(9, 2, VALUE.input_size)).sum().backward()
+    assert recurrent.delays.positions.grad is not None and recurrent.delays.positions.grad.isfinite().all()
+    with pytest.raises(ValueError, match=r"model\.velocity is for delays"):
+        SpikingRecurrentModel(VALUE, velocity=0.5)
 
 
 def test_delays_without_recurrent_connections_are_refused() -> None:

@@ -14,6 +14,7 @@ from bionets.layers.recurrent.spiking_recurrent_cell import SRC, SRCCell
 from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
 from bionets.layers.recurrent.warm_up import variability_amongst_attractors, warm_up
 from bionets.layers.sequence_dropout import SequenceDropout
+from bionets.layers.spatial.distance_delays import DistanceDelays
 from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
 from bionets.layers.spatial.spatial_layers import (
     SpatialConv1d,
@@ -50,6 +51,7 @@ __all__ = [
     "Delay",
     "DelayedLinear",
     "Delays",
+    "DistanceDelays",
     "LEMCell",
     "LMUCell",
     "LRUCell",

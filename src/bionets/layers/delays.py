@@ -76,9 +76,20 @@ class Delays(nn.Module):
             self.register_buffer("delays", values)
         self.register_buffer("sigma", torch.tensor(float(sigma)))
 
+    def values(self) -> Tensor:
+        """The delays, in steps."""
+        return self.delays
+
+    def round_values(self) -> None:
+        """Whole numbers of steps, with σ = 0."""
+        with torch.no_grad():
+            self.delays.copy_(self.values().clamp(self.shortest, self.longest).round())
+        self.sigma.zero_()
+
     def forward(self) -> Tensor:
         """The weights w, ``[longest − shortest + 1, *shape]``, from the shortest delay to the longest."""
-        kept = self.delays + (self.delays.clamp(self.shortest, self.longest) - self.delays).detach()
+        values = self.values()
+        kept = values + (values.clamp(self.shortest, self.longest) - values).detach()
         steps = torch.arange(self.shortest, self.longest + 1, device=kept.device, dtype=kept.dtype)
         distance = steps.view(-1, *(1,) * kept.dim()) - kept
         if self.interpolation == "gaussian":
@@ -99,6 +110,4 @@ def anneal_delays(model: Any, share: float) -> None:
 def round_delays(model: Any) -> None:
     """Make all `Delays` of a model whole numbers of steps, with σ = 0."""
     for _, delays in find_modules(model, Delays):
-        with torch.no_grad():
-            delays.delays.copy_(delays.delays.clamp(delays.shortest, delays.longest).round())
-        delays.sigma.zero_()
+        delays.round_values()

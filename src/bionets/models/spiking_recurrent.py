@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from bionets.layers import anneal_delays
+from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
@@ -24,6 +24,8 @@ class SpikingRecurrentModel(SpikingModel):
         recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
             (Layers with an R in their names hear themselves alone.)
         max_delay: the longest delay of those spikes, in steps; above 1, each neuron learns its delay.
+        velocity: with ``max_delay`` above 1, the neurons have positions in three dimensions, which are learned, and the
+            delay of each connection is its length over this velocity (`DistanceDelays`).
         delay_sigma: the width, in steps, with which delays are interpolated at first; it goes to 0 linearly over the
             epochs.
         dropout: share of spikes set to zero in training, between layers.
@@ -47,6 +49,7 @@ class SpikingRecurrentModel(SpikingModel):
         recurrent: bool = True,
         max_delay: int = 1,
         delay_sigma: float = 0.0,
+        velocity: float | None = None,
         dropout: float = 0.0,
         layer: str = "LIB",
         layer_arguments: Mapping[str, Any] | None = None,
@@ -77,7 +80,15 @@ class SpikingRecurrentModel(SpikingModel):
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         if max_delay > 1 and not recurrent:
             raise ValueError("model.max_delay is for recurrent connections: leave model.recurrent=true")
-        options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma else {}
+        if velocity is not None and max_delay == 1:
+            raise ValueError("model.velocity is for delays: give model.max_delay above 1")
+        options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma and velocity is None else {}
+
+        def placed() -> dict[str, Any]:
+            if velocity is None:
+                return {}
+            return {"delays": DistanceDelays(hidden_size, max_delay, velocity, sigma=delay_sigma)}
+
         modules: list[nn.Module] = []
         size = spec.input_size
         for number in range(num_layers):
@@ -85,7 +96,7 @@ class SpikingRecurrentModel(SpikingModel):
             neurons = self.neurons(hidden_size)
             modules += [
                 nn.Linear(size, hidden_size),
-                FullyRecurrent(neurons, max_delay, **options) if recurrent else neurons,
+                FullyRecurrent(neurons, max_delay, **placed(), **options) if recurrent else neurons,
             ]
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))

@@ -36,6 +36,7 @@ LATER: dict[str, dict[str, Any]] = {
         "readout": "last",
         "readout_layers": 1,
         "tick_inputs": None,
+        "velocity": None,
     },
     "task": {
         "arguments": {},

@@ -34,13 +34,23 @@ class FullyRecurrent(StatefulModule):
         layer: any `SpikingLayer`; FullyRecurrent(LIB(64)).
         max_delay: the longest delay, in steps.
         synaptic: a delay for each connection instead of for each neuron.
-        options: those of `bionets.layers.Delays`.
+        delays: a number, a tensor, or a module such as `bionets.layers.DistanceDelays`, whose delays are between 1 and
+            ``max_delay``; None: learned, and drawn at random at first.
+        options: the others of `bionets.layers.Delays`.
     """
 
     step_backend = SpikingLayer.step_backend
     output: Tensor | None
 
-    def __init__(self, layer: SpikingLayer, max_delay: int = 1, *, synaptic: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        layer: SpikingLayer,
+        max_delay: int = 1,
+        *,
+        synaptic: bool = False,
+        delays: float | Tensor | Delays | None = None,
+        **options: Any,
+    ) -> None:
         if not isinstance(layer, SpikingLayer):
             raise TypeError(f"FullyRecurrent connects the neurons of a SpikingLayer, got {type(layer).__name__}")
         self.max_delay = positive_int("max_delay", max_delay)
@@ -49,10 +59,27 @@ class FullyRecurrent(StatefulModule):
         self.layer = layer
         limit = layer.num_neurons**-0.5
         self.weight = nn.Parameter(torch.empty(layer.num_neurons, layer.num_neurons).uniform_(-limit, limit))
+        options |= {} if delays is None else {"delays": delays}
         if options and max_delay == 1:
             raise ValueError(f"{next(iter(options))} is for delays: give a max_delay above 1")
         shape = (layer.num_neurons,) * (2 if synaptic else 1)
-        self.delays = Delays(shape, 1, max_delay, **options) if max_delay > 1 else None
+        self.delays: Delays | None = None
+        if isinstance(delays, Delays):
+            self.delays = self._fitting(delays, options)
+        elif max_delay > 1:
+            self.delays = Delays(shape, 1, max_delay, **options)
+
+    def _fitting(self, delays: Delays, options: dict[str, Any]) -> Delays:
+        """The delays, if they are those of this layer's neurons or connections."""
+        neurons, shape = self.layer.num_neurons, tuple(delays.values().shape)
+        if shape not in ((neurons,), (neurons, neurons)) or (delays.shortest, delays.longest) != (1, self.max_delay):
+            raise ValueError(
+                f"the delays must be of shape [{neurons}] or [{neurons}, {neurons}] and from 1 to {self.max_delay} "
+                f"steps, got {list(shape)} and {delays.shortest} to {delays.longest}"
+            )
+        if len(options) > 1:
+            raise ValueError(f"{next(iter(options))} belongs to the delays that are given")
+        return delays
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
         """The shape of the input, with delays that of the earlier outputs, and the state shapes of the layer."""
