@@ -5,7 +5,7 @@ published figures stand beside ours as hollow diamonds.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -30,6 +30,7 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 
 MOST_COLUMNS = 3
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
+LONG_NAME = 10  # characters beyond which the names below bars are turned
 PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "linestyle": "none", "zorder": 3}
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
 ERROR = "mean ± standard error"
@@ -88,8 +89,10 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
                 axes.plot(at + np.asarray(spread), values, ".", color=ink(), markersize=small)
                 if label in published.get(panel, {}):
                     axes.plot([at + 0.25], [published[panel][label]], color=ink(), **PUBLISHED)
-            names = [f"{name_of(label)}\nn = {len(values)}" for label, values in labels.items()]
-            axes.set_xticks(range(len(labels)), names)
+            names = short_names(labels)
+            turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, names)) > LONG_NAME else {}
+            below = [f"{name}\nn = {len(values)}" for name, values in zip(names, labels.values(), strict=True)]
+            axes.set_xticks(range(len(labels)), below, **turned)
             axes.set_title(panel)
         row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
     handles = [Line2D([], [], color=ink(), marker=".", linestyle="none", label="one run")]
@@ -97,6 +100,18 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
         handles.append(Line2D([], [], color=ink(), label="published", **PUBLISHED))
     legend_below(figure, handles)
     return save(figure, _png(stem), ERROR)
+
+
+def short_names(labels: Iterable[str]) -> list[str]:
+    """Labels as they are written below bars: long ones without the words with which all of them begin."""
+    labels = list(labels)
+    if len(labels) < 2 or max(map(len, labels)) <= LONG_NAME:
+        return [name_of(label) for label in labels]
+    words = [label.split("-") for label in labels]
+    shared = 0
+    while all(len(each) > shared + 1 and each[shared] == words[0][shared] for each in words):
+        shared += 1
+    return [name_of("-".join(each[shared:])) for each in words]
 
 
 def draw_band(axes: Axes, label: str, curves: Sequence[Curve], look: Look | None = None) -> Line2D:
