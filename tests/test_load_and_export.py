@@ -244,9 +244,8 @@ def test_numbers_that_differ_are_refused() -> None:
 def test_a_run_names_its_layers_device_and_backend(cli: Command) -> None:
     outcome = cli("train", *TINY, "accelerator=cpu")
     assert outcome.code == 0, outcome.error
-    (line,) = (line for line in outcome.out.splitlines() if line.strip().startswith("model "))
-    assert (
-        "recurrent (BRC)" in line
-        and "readout (Linear) 7" in line
-        and f"device cpu, {default_backend('cpu')} backend" in line
-    )
+    lines = [line.split() for line in outcome.out.splitlines()]
+    (model,) = (line for line in lines if line[:1] == ["model"])
+    assert "199 parameters" in " ".join(model) and f"device cpu, {default_backend('cpu')} backend" in " ".join(model)
+    named = {line[0]: line for line in lines if line[:1] in (["recurrent"], ["readout"])}
+    assert named["recurrent"][1].startswith("BRC") and named["readout"][-1] == "7"

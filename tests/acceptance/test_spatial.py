@@ -83,7 +83,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     refused(cli("analyse", f"run={folder.path}", "methods=[greediest]"), "greediest", "rescale")
     refused(cli("analyse", f"run={folder.path}", "steps=[plots]"), "plots", "score")
     refused(cli("analyse", f"run={folder.path}", "reduction=median"), "median", "variance")
-    refused(cli("analyse", f"run={folder.path}", "data=train"), "data=train", "val")
+    refused(cli("analyse", f"run={folder.path}", "data=holdout"), "data=holdout", "val")
     refused(cli("analyse", f"run={folder.path}", "checkpoint=first"), "first", "last")
     (folder.path / "positions.npz").write_bytes(b"no archive")
     refused(cli("analyse", f"run={folder.path}", "steps=[plot]", "methods=[greedy]"), "positions.npz")

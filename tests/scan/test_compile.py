@@ -60,5 +60,5 @@ def test_the_operator_obeys_torch_rules() -> None:
     leaves = [torch.randn(4, 3, 5, requires_grad=True) for _ in range(3)]
     counts = [(k, (p.x, p.params, p.state, p.stages[0].blocks)) for k, p in _programs.items()]
     program = next(key for key, count in counts if count == (3, 2, 1, 0))
-    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], None, program, False, 1, "cpu", True)
+    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], [], None, program, False, 1, "cpu", True)
     torch.library.opcheck(scan_forward, arguments, test_utils=("test_schema", "test_faketensor"))

@@ -81,6 +81,7 @@ LOOKS = {
     "spatial_linear": Look(BLUE, "dashdot"),
     "spatial_conv": Look(SKY, "dashdot"),
     "spatial_recurrent": Look(GREY, "dashdot"),
+    "stack": Look(VERMILLION, "dashdot"),
 }
 
 NAMES = {
@@ -107,6 +108,7 @@ NAMES = {
     "spatial_linear": "spatial MLP",
     "spatial_conv": "spatial CNN",
     "spatial_recurrent": "spatial RNN",
+    "stack": "stack",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "kmnist": "KMNIST",

@@ -123,8 +123,12 @@ class StackedModels(LightningModule):
 
     def model(self, number: int) -> Model:
         """The model of one seed, in evaluation mode; the next call changes its weights."""
+        values = {name: value[number] for name, value in self.state_dict().items()}
         template = self._template[0].to(self.device).eval()
-        template.load_state_dict({name: value[number] for name, value in self.state_dict().items()})
+        for name, tensor in [*template.named_parameters(), *template.named_buffers()]:
+            if name in values:
+                tensor.data = tensor.data.to(values[name].dtype)  # of trainer.precision
+        template.load_state_dict(values)
         return template
 
     def on_validation_epoch_end(self) -> None:
