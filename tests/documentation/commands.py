@@ -92,7 +92,10 @@ def small(command: Command, config: dict[str, Any]) -> list[str]:
     words = [word for word in command.words if not word.startswith("hydra.launcher.")]  # of another launcher
     given = {word.partition("=")[0]: first_of(word, 2) for word in words}
     has = {*leaves(config), *(key for key in given if key.startswith(("launcher", "hydra")))}
-    return list((given | {key: f"{key}={value}" for key, value in SMALLER.items() if key in has}).values())
+    smaller = {key: f"{key}={value}" for key, value in SMALLER.items() if key in has}
+    if "trainer.min_epochs" in given:  # the fewest that there may be
+        smaller["trainer.min_epochs"] = "trainer.min_epochs=1"
+    return list((given | smaller).values())
 
 
 def leaves(node: dict[str, Any], path: str = "") -> Iterator[str]:
