@@ -72,7 +72,10 @@ class Place:
         return fault_of(self.started(command.name, [self.with_run(word) for word in command.words]))
 
     def with_run(self, word: str) -> str:
-        """A word whose ``<hash>`` is that of a run here, which is trained where it is not there yet."""
+        """A word whose ``<hash>`` is that of a run here; a run, or runs of a task, that are not there yet are trained."""
+        task = word.removeprefix("runs=outputs/")
+        if task != word and task.isidentifier() and not (self.folder / "outputs" / task).exists():
+            self.run(Command(self.page.name, "", "train", ("model=nbrc", f"task={task}")), whole=True)
         if "<hash>" not in word:
             return word
         pattern = word.partition("=")[2].replace("<hash>", "*")
