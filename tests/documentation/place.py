@@ -72,7 +72,7 @@ class Place:
         return fault_of(self.started(command.name, [self.with_run(word) for word in command.words]))
 
     def with_run(self, word: str) -> str:
-        """A word whose ``<hash>`` is that of a run here; a run, or runs of a task, that are not there yet are trained."""
+        """A word whose ``<hash>`` is that of a run here; runs that are not there yet are trained."""
         task = word.removeprefix("runs=outputs/")
         if task != word and task.isidentifier() and not (self.folder / "outputs" / task).exists():
             self.run(Command(self.page.name, "", "train", ("model=nbrc", f"task={task}")), whole=True)
