@@ -99,7 +99,7 @@ def fault_of(outcome: runner.Outcome) -> str | None:
 
 def write_data(folder: Path) -> None:
     """Small files of the data sets, as published."""
-    for name in ("mnist", "fashion_mnist"):
+    for name in ("mnist", "fashion_mnist", "cifar10"):
         idx_files.write(folder, name)
     event_recordings.write(folder)
 
@@ -114,6 +114,7 @@ def write_own_data(folder: Path) -> None:
         file = folder / "my_images" / f"class_{n % 2}" / f"{n}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (12, 12), dtype="uint8")).save(file)
+    event_recordings.write_own(folder / "my_recordings")
     (folder / "my_data.py").write_text(
         "import torch\n\n\nclass MyDataset(torch.utils.data.Dataset):\n"
         "    def __len__(self):\n        return 40\n\n"

@@ -11,6 +11,7 @@ from bionets.tasks.event_files import EVENT_FILES, SUBSET
 Columns = NDArray[np.int64]
 """``[events, 4]``: x, y, time in microseconds, polarity."""
 
+NAMES = "x", "y", "t", "p"  # the fields of a recording of one's own
 OVERFLOW = 240, 2**13  # the row that marks one, and by how much later all that follows is
 
 
@@ -69,3 +70,28 @@ def write(data_dir: Path, recordings: int = 40) -> None:
 def _write(file: Path, content: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
+
+
+def save(file: Path, events: Columns) -> Path:
+    """A recording in the format of the file's suffix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = dict(zip(NAMES, events.T, strict=True))
+    if file.suffix in (".bin", ".dat"):
+        file.write_bytes(saccades(events) if file.suffix == ".bin" else dat(events))
+    elif file.suffix == ".npz":
+        np.savez(file, **columns)  # type: ignore[arg-type]
+    elif file.suffix == ".csv":
+        np.savetxt(file, events, fmt="%d", delimiter=",", header="x,y,t,p", comments="")
+    else:
+        structured = np.array([tuple(row) for row in events.tolist()], [(name, np.int64) for name in NAMES])
+        np.save(file, structured)
+    return file
+
+
+def write_own(folder: Path, suffix: str = ".npz", each: int = 10) -> str:
+    """A folder of recordings of one's own, by class."""
+    random = np.random.default_rng(0)
+    for name in ("left", "right"):
+        for number in range(each):
+            save(folder / name / f"{number}{suffix}", random_events(random, 12, 9))
+    return str(folder)

@@ -10,33 +10,7 @@ from bionets.tasks import CustomEvents
 from bionets.tasks.custom_events import read_recording
 from bionets.tasks.event_frames import count_events
 
-from .event_recordings import Columns, dat, random_events, saccades
-
-NAMES = ("x", "y", "t", "p")
-
-
-def save(file: Path, events: Columns) -> Path:
-    """A recording in the format of the file's suffix."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    columns = dict(zip(NAMES, events.T, strict=True))
-    if file.suffix in (".bin", ".dat"):
-        file.write_bytes(saccades(events) if file.suffix == ".bin" else dat(events))
-    elif file.suffix == ".npz":
-        np.savez(file, **columns)  # type: ignore[arg-type]
-    elif file.suffix == ".csv":
-        np.savetxt(file, events, fmt="%d", delimiter=",", header="x,y,t,p", comments="")
-    else:
-        structured = np.array([tuple(row) for row in events.tolist()], [(name, np.int64) for name in NAMES])
-        np.save(file, structured)
-    return file
-
-
-def write(folder: Path, suffix: str = ".npz", each: int = 10) -> str:
-    random = np.random.default_rng(0)
-    for name in ("left", "right"):
-        for number in range(each):
-            save(folder / name / f"{number}{suffix}", random_events(random, 12, 9))
-    return str(folder)
+from .event_recordings import NAMES, random_events, save, write_own
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".bin", ".dat"])
@@ -47,7 +21,7 @@ def test_what_was_written_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_folder_is_a_task(tmp_path: Path) -> None:
-    task = CustomEvents(write(tmp_path / "mine"), steps=5)
+    task = CustomEvents(write_own(tmp_path / "mine"), steps=5)
     assert task.classes == ("left", "right")
     assert (task.spec.output_size, task.spec.steps, task.spec.step_shape) == (2, 5, (2, 9, 12))
     parts = [task.train_data(0), task.val_data(), task.test_data("test")]
@@ -61,7 +35,7 @@ def test_a_folder_is_a_task(tmp_path: Path) -> None:
 
 
 def test_a_frame_holds_the_events_of_its_file(tmp_path: Path) -> None:
-    task = CustomEvents(write(tmp_path / "mine"), steps=5, sensor=(20, 16))
+    task = CustomEvents(write_own(tmp_path / "mine"), steps=5, sensor=(20, 16))
     x, target = next(iter(task.val_dataloader()))
     for column, (file, label) in enumerate(task._chosen("train")[:2]):
         frames = count_events(read_recording(file), 5, (20, 16), (20, 16))
@@ -82,7 +56,7 @@ def test_windows_of_fixed_duration() -> None:
 
 
 def test_both_polarities_in_one_channel(tmp_path: Path) -> None:
-    data = write(tmp_path / "mine")
+    data = write_own(tmp_path / "mine")
     two, one = (CustomEvents(data, steps=5, bin_ms=2.5, channels=channels) for channels in (2, 1))
     assert one.spec.step_shape == (1, 9, 12) and one.spec.input_size * 2 == two.spec.input_size
     (x, _), (together, _) = next(iter(two.val_dataloader())), next(iter(one.val_dataloader()))
@@ -90,7 +64,7 @@ def test_both_polarities_in_one_channel(tmp_path: Path) -> None:
 
 
 def test_another_split_seed_is_another_split(tmp_path: Path) -> None:
-    data = write(tmp_path / "mine")
+    data = write_own(tmp_path / "mine")
     splits = [CustomEvents(data, split_seed=seed)._chosen("test") for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
 
@@ -101,11 +75,11 @@ def test_another_split_seed_is_another_split(tmp_path: Path) -> None:
 )
 def test_mistakes_are_one_line(tmp_path: Path, keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CustomEvents(write(tmp_path / "mine"), **keys)  # type: ignore[arg-type]
+        CustomEvents(write_own(tmp_path / "mine"), **keys)  # type: ignore[arg-type]
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    data = write(tmp_path / "mine")
+    data = write_own(tmp_path / "mine")
     for suffix in (".npy", ".npz", ".csv", ".bin", ".dat"):
         file = tmp_path / "mine" / "left" / f"broken{suffix}"
         file.write_bytes(b"no events" * 3)
