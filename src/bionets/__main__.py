@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bionets.experiment import command
+from bionets.experiment.command_line import COMMAND
 from bionets.experiment.commands.new import new
 from bionets.experiment.interrupts import exit_when_interrupted
 from bionets.studies.spatial.options import register
@@ -28,8 +29,6 @@ USAGE = """bionets: networks with biologically inspired memory
   bionets new        write a small project:      bionets new my_project
 
 bionets <command> --help shows what it takes; eval "$(bionets -sc install=bash)" completes words."""
-COMMAND = "BIONETS_COMMAND"
-"""The environment variable that names the command to the processes that ddp starts, whose words lack it."""
 
 
 def packaged_configs() -> Path:

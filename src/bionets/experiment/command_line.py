@@ -33,9 +33,13 @@ def refuse_ignored(hydra: HydraConf) -> None:
             raise UserError(f"{group}={choice} is for a sweep: add -m, as in {program('train')} -m {group}={choice}")
 
 
+COMMAND = "BIONETS_COMMAND"
+"""The environment variable that names the command which ``bionets`` runs, also to the processes that ddp starts."""
+
+
 def program(name: str) -> str:
     """The command line prefix of a command: the script with its path, or ``bionets``."""
-    if "BIONETS_COMMAND" in os.environ:
+    if COMMAND in os.environ:
         return f"bionets {name}"
     script = Path(sys.argv[0])
     return f"python {shlex.quote(str(script.with_name(f'{name}.py')))}" if script.suffix == ".py" else f"bionets {name}"

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from bionets.layers.delays import Delays
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import EPSILON
-from bionets.layers.spatial.spatial_recurrent import grid_positions
+from bionets.layers.spatial.spatial_recurrent import distances, grid_positions
 
 __all__ = ["DistanceDelays"]
 
@@ -63,8 +63,7 @@ class DistanceDelays(Delays):
 
     def values(self) -> Tensor:
         """``[N, N]``, in steps, from column to row; those of `round_delays` once it was called."""
-        apart = self.positions.unsqueeze(1) - self.positions
-        distance = (apart.square().sum(-1) + EPSILON).sqrt() - EPSILON**0.5
+        distance = distances(self.positions) - EPSILON**0.5
         return torch.where(self.rounded, self.delays, 1 + distance / self.velocity)
 
     def round_values(self) -> None:

@@ -45,7 +45,7 @@ def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
     widespread links between structural and functional neuroscience findings", Nature Machine Intelligence 2023.
     """
     strengths = _strengths(weight, positions)
-    return (strengths * _distances(positions) * communicability(strengths)).sum()
+    return (strengths * distances(positions) * communicability(strengths)).sum()
 
 
 def grid_positions(units: int, dim: int = 3) -> Tensor:
@@ -126,7 +126,7 @@ class SpatialRecurrent(nn.Module):
         lengths = []
         for weight, positions in zip(self.recurrent_weights(), self.positions, strict=True):
             strengths = _strengths(weight, positions).fill_diagonal_(0)
-            lengths.append((strengths * _distances(positions)).sum() / strengths.sum())
+            lengths.append((strengths * distances(positions)).sum() / strengths.sum())
         return torch.stack(lengths).mean()
 
 
@@ -138,5 +138,6 @@ def _strengths(weight: Tensor, positions: Tensor) -> Tensor:
     return weight.abs().unflatten(0, (-1, units)).mean(0)
 
 
-def _distances(positions: Tensor) -> Tensor:
+def distances(positions: Tensor) -> Tensor:
+    """Between every two positions `[H, dim]`, `[H, H]`; never 0, so that neurons in one place have a gradient."""
     return (positions.unsqueeze(1) - positions).square().sum(2).add(EPSILON).sqrt()

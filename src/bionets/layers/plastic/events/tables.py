@@ -21,6 +21,7 @@ from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input, Neuron
 from bionets.layers.plastic.pair_stdp import PairSTDP, check_dependence
+from bionets.layers.plastic.refusals import dtypes_of, fault_of_dtypes, fault_of_rules
 from bionets.layers.plastic.reward_modulated import MSTDP, MSTDPET
 from bionets.layers.plastic.triplet_stdp import TripletSTDP
 from bionets.layers.plastic.weighted import WeightedConnection
@@ -47,24 +48,7 @@ def why_not(network: Graph, device: torch.device) -> str | None:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if isinstance(connection, WeightedConnection) and connection.delays_each_synapse:
             return f"{name!r} has a delay for each synapse"
-    dtypes = _dtypes(network)
-    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
-        return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
-    taught: set[Connection] = set()
-    for rule in network.rules if network.training else []:
-        if type(rule) not in RULES:
-            return f"it learns by {type(rule).__name__}"
-        for connection, _ in rule:
-            if connection in taught:
-                return "a connection learns by more than one rule"
-            taught.add(connection)
-    return None
-
-
-def _dtypes(network: Graph) -> set[torch.dtype]:
-    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
-    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
-    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
+    return fault_of_dtypes(network) or (fault_of_rules(network, RULES) if network.training else None)
 
 
 def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
@@ -94,7 +78,7 @@ class Tables:
 
     def __init__(self, network: Graph, spikes: dict[str, Tensor]) -> None:
         self.steps, self.batch = next(iter(spikes.values())).shape[:2]
-        (self.torch_dtype,) = _dtypes(network)
+        (self.torch_dtype,) = dtypes_of(network)
         self.dtype = torch.empty(0, dtype=self.torch_dtype).numpy().dtype
         self.out: dict[str, Tensor] = {}
         self.histories: list[tuple[Neuron, str, Tensor]] = []

@@ -5,16 +5,17 @@ import os
 
 import torch
 
-from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF
 from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input
 from bionets.layers.plastic.pair_stdp import PairSTDP
+from bionets.layers.plastic.refusals import fault_of_dtypes, fault_of_rules
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF)
 CONNECTIONS = (Linear, OneToOne, LateralInhibition)
+RULES = (PairSTDP,)
 
 
 def why_not(network: Graph, device: torch.device) -> str | None:
@@ -33,22 +34,14 @@ def why_not(network: Graph, device: torch.device) -> str | None:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if connection.delay is not None:
             return f"{name!r} has a delay"
-    dtypes = {tensor.dtype for tensor in [*network.buffers(), *network.parameters()] if tensor.is_floating_point()}
-    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
-        return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
-    return _why_not_learn(network) if network.training else None
+    return fault_of_dtypes(network) or (_why_not_learn(network) if network.training else None)
 
 
 def _why_not_learn(network: Graph) -> str | None:
+    if fault := fault_of_rules(network, RULES):
+        return fault
     order = {name: number for number, name in enumerate(network.neurons)}
-    taught: set[Connection] = set()
-    for rule in network.rules:
-        if type(rule) is not PairSTDP:
-            return f"it learns by {type(rule).__name__}"
-        for changed, _ in rule:
-            if changed in taught:
-                return "a connection learns by more than one rule"
-            taught.add(changed)
+    taught = {changed for rule in network.rules for changed, _ in rule}
     for name, connection in network.connections.items():
         source, target = network.paths[name]
         if connection in taught and order[source] >= order[target]:

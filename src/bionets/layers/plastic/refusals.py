@@ -1,0 +1,34 @@
+"""What no compiled backend of plastic networks can compute, whatever else it can."""
+
+import torch
+
+from bionets.layers.plastic.connection import Connection
+from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.learning_rule import LearningRule
+
+
+def dtypes_of(network: Graph) -> set[torch.dtype]:
+    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
+    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
+    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
+
+
+def fault_of_dtypes(network: Graph) -> str | None:
+    """Why a network's numbers are not of one dtype that kernels know; None if they are."""
+    dtypes = dtypes_of(network)
+    if len(dtypes) == 1 and dtypes <= {torch.float32, torch.float64}:
+        return None
+    return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
+
+
+def fault_of_rules(network: Graph, known: tuple[type[LearningRule], ...]) -> str | None:
+    """Why the rules of a network are not all known, with one at most for each connection; None if they are."""
+    taught: set[Connection] = set()
+    for rule in network.rules:
+        if type(rule) not in known:
+            return f"it learns by {type(rule).__name__}"
+        for connection, _ in rule:
+            if connection in taught:
+                return "a connection learns by more than one rule"
+            taught.add(connection)
+    return None
