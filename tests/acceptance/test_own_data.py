@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.acceptance.conftest import Command, the_run
-from tests.tasks import test_custom_events
+from tests.tasks.event_recordings import write_own
 
 SHORT = ("model.hidden_size=4", "trainer.max_epochs=1", "callbacks=quiet", "logger=none", "task=custom")
 OWN = """
@@ -29,7 +29,7 @@ class Sums(Task):
 
 
 def test_a_folder_of_recordings_by_class(cli: Command, workplace: Path) -> None:
-    data = test_custom_events.write(workplace / "recordings")
+    data = write_own(workplace / "recordings")
     keys = (f"task.data={data}", "task.arguments={steps: 4, bin_ms: 2.5, channels: 1}", "task.batch_size=8")
     outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys)
     assert outcome.code == 0, outcome.error
