@@ -6,6 +6,7 @@ processors of other makers. The bits do not depend on the number of threads.
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 
 def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
     """For each sum of pairs the sum of left.T @ right. The rows of each matrix lie together in memory."""
+    swapped = [_is_faster_swapped(*pairs[0]) for pairs in sums]
+    sums = [[pair[::-1] for pair in pairs] if swap else pairs for pairs, swap in zip(sums, swapped, strict=True)]
     outs = [pairs[0][0].new_zeros(pairs[0][0].shape[1], pairs[0][1].shape[1]) for pairs in sums]
     for wave in itertools.zip_longest(*sums):  # the pairs of one sum are added one after the other
         products = [(out, *pair) for out, pair in zip(outs, wave, strict=True) if pair is not None]
@@ -58,7 +61,14 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
             for low, high in _bounds(len(out), work)
         ]
         run_parts(product_addresses(outs[0].element_size())["weight_product"], parts, alone=work <= SMALL)
-    return outs
+    return [out.T.contiguous() if swap else out for out, swap in zip(outs, swapped, strict=True)]
+
+
+def _is_faster_swapped(left: Tensor, right: Tensor) -> bool:
+    """Whether right.T @ left takes fewer vectors than left.T @ right, of which each row is padded to whole vectors."""
+    rows, columns = left.shape[1], right.shape[1]
+    padded = partial(host().padded, size=left.element_size())
+    return columns * padded(rows) < rows * padded(columns)
 
 
 def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) -> tuple[int, ...]:

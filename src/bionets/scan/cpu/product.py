@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bionets.scan.cpu.ir import Function, Module, Value, fma, select
 
 ROWS = 120  # rows that meet all of the second factor before the next ones are read
-DEPTH = 128  # terms summed at a time in a weight gradient, so that its second factor stays in the cache
+DEPTH = 64  # terms summed at a time in a weight gradient: two threads of a core share its first-level cache
 
 NAMES = ("product", "add_product", "weight_product")
 
