@@ -9,7 +9,7 @@ from torch import Generator
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
 
-HELD_OUT = 0  # seed of what is random in validation and test, so that a model is measured alike every time
+EVALUATION_SEED = 0  # seed of what is random in validation and test, so that a model is measured alike every time
 
 
 class PlasticModel(Model):
@@ -34,7 +34,7 @@ class PlasticModel(Model):
             )
 
     def configure_optimizers(self) -> Any:
-        """An optimizer with nothing to do: Lightning counts training steps by it."""
+        """An optimizer of one unused parameter, by which Lightning counts training steps."""
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
     def count_step(self) -> None:
@@ -48,7 +48,7 @@ class PlasticModel(Model):
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        self.random = Generator().manual_seed(HELD_OUT)
+        self.random = Generator().manual_seed(EVALUATION_SEED)
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
@@ -56,4 +56,4 @@ class PlasticModel(Model):
 
     def on_test_epoch_start(self) -> None:
         super().on_test_epoch_start()
-        self.random = Generator().manual_seed(HELD_OUT)
+        self.random = Generator().manual_seed(EVALUATION_SEED)
