@@ -44,6 +44,7 @@ class Model(LightningModule):
             asks for one answer to a sequence. The task's loss must be a mean over samples.
     """
 
+    abstract: ClassVar[bool] = True  # of a class alone, not of those derived from it: it is no choice of a config
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     accepts_lengths: ClassVar[bool] = False
     exportable: ClassVar[bool] = True  # whether forward is tensor operations alone

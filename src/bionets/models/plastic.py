@@ -19,6 +19,7 @@ class PlasticModel(Model):
     used. In training all that is random comes from PyTorch's own generator, in validation and test from ``random``.
     """
 
+    abstract = True
     exportable = False
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:

@@ -47,6 +47,7 @@ class SpikingModel(Model):
         ValueError: a name or a number that does not fit.
     """
 
+    abstract = True
     network: nn.Module
 
     def __init__(
