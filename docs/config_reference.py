@@ -9,7 +9,6 @@ from mkdocs.structure.files import File, Files
 
 from bionets.experiment.config.help import documented
 from bionets.experiment.config.schemas import register
-from bionets.studies.spatial.options import register as register_analyse
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("model", "task", "optimizer", "schedule", "callbacks", "logger", "paths")
@@ -30,7 +29,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def page() -> str:
     register(CONFIGS)
-    register_analyse()
     parts = [HEAD]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         for command in COMMANDS:

@@ -10,21 +10,14 @@ from bionets.experiment import command
 from bionets.experiment.command_line import COMMAND
 from bionets.experiment.commands.new import new
 from bionets.experiment.interrupts import exit_when_interrupted
-from bionets.studies.spatial.options import register
 
-MODULES = {
-    "train": "bionets.experiment.commands.train",
-    "evaluate": "bionets.experiment.commands.evaluate",
-    "compare": "bionets.experiment.commands.compare",
-    "analyse": "bionets.studies.spatial.analyse",
-    "runs": "bionets.experiment.commands.runs",
-}
+COMMANDS = ("train", "evaluate", "compare", "analyse", "runs")
 USAGE = """bionets: networks with biologically inspired memory
 
   bionets train      train a model on a task:    bionets train model=nbrc task=binary_addition
   bionets evaluate   test a trained run again:   bionets evaluate run=<folder>
   bionets compare    tables and figures of runs: bionets compare runs=outputs by=model
-  bionets analyse    look into spatial networks: bionets analyse run=<folder>
+  bionets analyse    look into trained networks:bionets analyse run=<folder>
   bionets runs       list all run folders:       bionets runs status=failed
   bionets new        write a small project:      bionets new my_project
 
@@ -40,8 +33,7 @@ def packaged_configs() -> Path:
 @exit_when_interrupted()
 def run(name: str, configs: Path | None = None) -> NoReturn:
     """Run a command by its name, on the words that follow it, and exit."""
-    register()
-    command(name, configs or packaged_configs(), MODULES[name])
+    command(name, configs or packaged_configs())
 
 
 def complete(words: Sequence[str]) -> NoReturn:
@@ -52,9 +44,9 @@ def complete(words: Sequence[str]) -> NoReturn:
     if not any(word.startswith("query=") for word in words):
         run("train")  # install or uninstall
     if len(typed) < 3:
-        print("\t".join(name for name in (*MODULES, "new") if name.startswith(typed[-1])))
+        print("\t".join(name for name in (*COMMANDS, "new") if name.startswith(typed[-1])))
         sys.exit(0)
-    if typed[1] not in MODULES:
+    if typed[1] not in COMMANDS:
         sys.exit(0)
     os.environ["COMP_LINE"] = " ".join([typed[0], *typed[2:]])
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
@@ -70,7 +62,7 @@ def main() -> NoReturn:
         sys.exit(new(words[1:]))
     if words and words[0] in ("-sc", "--shell-completion"):
         complete(words)
-    if words and words[0] in MODULES:
+    if words and words[0] in COMMANDS:
         os.environ[COMMAND] = words[0]
         del sys.argv[1]
         run(words[0])

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def import_object(path: str) -> Any:
-    """What ``package.module.name`` names.
+    """The object that ``package.module.name`` names.
 
     Raises:
         ValueError: it cannot be imported; the message is the reason, on one line.

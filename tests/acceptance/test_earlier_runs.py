@@ -104,7 +104,8 @@ def test_earlier_runs_compare_and_analyse(cli: Command, outputs: Path) -> None:
     (spatial,) = (run for run in RUNS if "spatial" in run)
     outcome = cli("analyse", f"run=outputs/{spatial}", "methods=[greedy]", "film=false")
     assert outcome.code == 0, outcome.error
-    assert (outputs / spatial / "analysis").is_dir()
+    assert (outputs / spatial / "analysis" / "positions-greedy.png").exists()
+    assert not (outputs / spatial / "analysis" / "positions.gif").exists()  # film: the earlier name of animation
 
 
 def test_every_choice_keeps_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:

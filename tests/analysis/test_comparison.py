@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bionets.analysis import comparison
 from bionets.analysis.comparison import MOST_POINTS, draw_band, draw_bars, draw_curves, smoothed
 from bionets.analysis.figures import moving_average
-from bionets.analysis.style import LOOKS, new_figure
+from bionets.analysis.style import LINE_STYLES, new_figure
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_each_panel_has_its_curves_in_the_same_colours_and_the_published_points(
     file = draw_curves(tmp_path / "accuracy", curves, marks, x_label="length", y_label="accuracy", unit=True)
     one, two = drawn[0].axes
     assert [axes.get_title() for axes in (one, two)] == list(curves)
-    assert colour_of(one, "GRU") == colour_of(two, "GRU") == to_hex(LOOKS["gru"].colour) != colour_of(one, "BRC")
+    assert colour_of(one, "GRU") == colour_of(two, "GRU") == to_hex(LINE_STYLES["gru"].colour) != colour_of(one, "BRC")
     assert [60.0, 0.59] in [line.get_xydata()[0].tolist() for line in one.lines if len(line.get_xdata()) == 1]
     assert file.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in file.with_suffix(".svg").read_text()

@@ -11,31 +11,33 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bionets.analysis import style as style_module
 from bionets.analysis.figures import draw_run
-from bionets.analysis.style import LOOKS, PALETTE, STYLES, label_of, looks, name_of, new_figure, save, styled, use_style
+from bionets.analysis.names import label_of, name_of
+from bionets.analysis.style import LINE_STYLES, PALETTE, STYLES, line_styles, new_figure, save, styled, use_style
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def test_every_model_has_its_own_look_and_a_name() -> None:
+def test_every_model_has_its_own_line_style_and_a_name() -> None:
     models = {file.stem for file in (CONFIGS / "model").glob("*.yaml")} - {"recurrent"}
-    assert models == set(LOOKS)
-    assert len(set(LOOKS.values())) == len(LOOKS)
+    assert models == set(LINE_STYLES)
+    assert len(set(LINE_STYLES.values())) == len(LINE_STYLES)
     assert {name_of(name) for name in ("nbrc", "brc", "gru", "lstm")} == {"nBRC", "BRC", "GRU", "LSTM"}
 
 
-@given(st.lists(st.text(min_size=1), max_size=7, unique=True), st.sampled_from(sorted(LOOKS)))
-def test_labels_of_a_figure_differ_and_a_model_keeps_its_look(labels: list[str], model: str) -> None:
-    found = looks([*labels, model])
-    assert found[model] == LOOKS[model]
+@given(st.lists(st.text(min_size=1), max_size=7, unique=True), st.sampled_from(sorted(LINE_STYLES)))
+def test_labels_of_a_figure_differ_and_a_model_keeps_its_line_style(labels: list[str], model: str) -> None:
+    found = line_styles([*labels, model])
+    assert found[model] == LINE_STYLES[model]
     assert len(set(found.values())) == len(found)
-    assert looks([*labels, model]) == found
+    assert line_styles([*labels, model]) == found
 
 
 @given(st.text())
 def test_an_unknown_model_alone_has_the_same_look_in_every_figure(name: str) -> None:
-    assert looks([name]) == looks([name])
-    assert looks([name])[name].colour in PALETTE
+    assert line_styles([name]) == line_styles([name])
+    assert line_styles([name])[name].colour in PALETTE
 
 
 def luminance(colour: str) -> float:
@@ -113,3 +115,11 @@ def test_an_unknown_style_is_refused() -> None:
 
 def test_a_value_of_one_layer_is_named_after_it() -> None:
     assert label_of("val/bistable_share_layer_2") == f"{label_of('val/bistable_share')}, layer 2"
+
+
+@pytest.mark.parametrize(("old", "new"), [("looks", line_styles), ("name_of", name_of)])
+def test_earlier_names_are_deprecated(old: str, new: object) -> None:
+    with pytest.warns(DeprecationWarning, match=old):
+        assert getattr(style_module, old) is new
+    with pytest.raises(AttributeError, match="nothing"):
+        style_module.nothing  # noqa: B018

@@ -84,6 +84,7 @@ OTHER_KEYS = {
         "by",
         "data",
         "reduction",
+        "animation",
         "film",
         "checkpoint",
         "seed",

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 from bionets.layers import BRC, NBRC, PeepholeLSTM
 from bionets.layers.spiking import ALIF, DSRLITS, LIB, PLIF, FullyRecurrent
-from bionets.layers.stigmergic.stigmergic_memory import memory_stage, recurrent_stages
+from bionets.layers.stigmergic.recurrent_stigmergic_memory import recurrent_stages
+from bionets.layers.stigmergic.stigmergic_memory import memory_stage
 from bionets.scan import dense_scan, program, scan, surrogate
 from bionets.scan.arguments import read_arguments
 from bionets.scan.identity import LastUsed, identify

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bionets.analysis.figures import moving_average
-from bionets.analysis.style import COLUMN, Look, ink, label_of, legend_below, looks, name_of, new_figure, save, styled
+from bionets.analysis.names import label_of, name_of
+from bionets.analysis.style import COLUMN, LineStyle, legend_below, line_styles, new_figure, save, styled, text_colour
 
 Curve = tuple[Sequence[float], Sequence[float]]
 Curves = Mapping[str, Mapping[str, Sequence[Curve]]]
@@ -43,14 +44,14 @@ def draw_curves(
     """The mean of each label's curves in a band of one standard error, as png and svg; returns the png. ``log`` (where
     all values are above 0) and ``unit`` (from 0 to 1) say what the y axis is.
     """
-    chosen = looks(label for labels in curves.values() for label in labels)
+    chosen = line_styles(label for labels in curves.values() for label in labels)
     figure, panels = _panels(list(curves))
     handles: dict[str, Artist] = {}
     for axes, (panel, labels) in zip(panels, curves.items(), strict=False):
         for label, runs in labels.items():
             handles.setdefault(label, draw_band(axes, label, runs, chosen[label]))
         for label, (x, y) in marks.get(panel, {}).items():
-            axes.plot([x], [y], color=chosen[label].colour if label in chosen else ink(), **PUBLISHED)
+            axes.plot([x], [y], color=chosen[label].colour if label in chosen else text_colour(), **PUBLISHED)
         if log and all(np.all(np.asarray(ys) > 0) for runs in labels.values() for _, ys in runs):
             axes.set_yscale("log")
         if unit:
@@ -60,7 +61,7 @@ def draw_curves(
     for label, handle in handles.items():
         if len({len(labels[label]) for labels in curves.values() if label in labels}) > 1:
             handle.set_label(name_of(label))
-    published = [Line2D([], [], color=ink(), label="published", **PUBLISHED)] if any(marks.values()) else []
+    published = [Line2D([], [], color=text_colour(), label="published", **PUBLISHED)] if any(marks.values()) else []
     legend_below(figure, [*handles.values(), *published])
     return save(figure, _png(stem), ERROR)
 
@@ -74,30 +75,30 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     most = max(len(labels) for ours, _ in metrics.values() for labels in ours.values())
     figure = new_figure(max(COLUMN, 0.55 * most + 0.6) * widest, 1.9 * len(metrics) + 0.4)
     rows = figure.subplots(len(metrics), widest, squeeze=False, sharey="row")
+    chosen = line_styles(label for ours, _ in metrics.values() for labels in ours.values() for label in labels)
     small = rcParams["lines.markersize"] / 2
     for row, (metric, (ours, published)) in zip(rows, metrics.items(), strict=True):
-        chosen = looks(label for labels in ours.values() for label in labels)
         for axes in row[len(ours) :]:
             axes.set_axis_off()
         for axes, (panel, labels) in zip(row, ours.items(), strict=False):
             for at, (label, values) in enumerate(labels.items()):
                 error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
-                bar = {"color": chosen[label].colour, "ecolor": ink(), "capsize": 3, "width": 0.65}
+                bar = {"color": chosen[label].colour, "ecolor": text_colour(), "capsize": 3, "width": 0.65}
                 bar |= {"alpha": 0.7, "hatch": HATCHES[chosen[label].dash], "edgecolor": rcParams["axes.facecolor"]}
                 axes.bar(at, np.mean(values), yerr=error, **bar)
                 spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
-                axes.plot(at + np.asarray(spread), values, ".", color=ink(), markersize=small)
+                axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small)
                 if label in published.get(panel, {}):
-                    axes.plot([at + 0.25], [published[panel][label]], color=ink(), **PUBLISHED)
+                    axes.plot([at + 0.25], [published[panel][label]], color=text_colour(), **PUBLISHED)
             names = short_names(labels)
             turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, names)) > LONG_NAME else {}
             below = [f"{name}\nn = {len(values)}" for name, values in zip(names, labels.values(), strict=True)]
             axes.set_xticks(range(len(labels)), below, **turned)
             axes.set_title(panel)
         row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
-    handles = [Line2D([], [], color=ink(), marker=".", linestyle="none", label="one run")]
+    handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
     if any(any(known.values()) for _, known in metrics.values()):
-        handles.append(Line2D([], [], color=ink(), label="published", **PUBLISHED))
+        handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
     legend_below(figure, handles)
     return save(figure, _png(stem), ERROR)
 
@@ -114,12 +115,12 @@ def short_names(labels: Iterable[str]) -> list[str]:
     return [name_of("-".join(each[shared:])) for each in words]
 
 
-def draw_band(axes: Axes, label: str, curves: Sequence[Curve], look: Look | None = None) -> Line2D:
+def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle | None = None) -> Line2D:
     """The mean of several curves over the x that all of them have, and a band of one standard error around it; where
     they share fewer than two, each curve by itself. Returns a line for the legend.
     """
-    look = look or looks([label])[label]
-    how: dict[str, Any] = {"color": look.colour, "linestyle": look.dash}
+    style = style or line_styles([label])[label]
+    how: dict[str, Any] = {"color": style.colour, "linestyle": style.dash}
     name = f"{name_of(label)} (n = {len(curves)})"
     by_x = [dict(zip(xs, ys, strict=True)) for xs, ys in curves]
     shared = sorted(set.intersection(*map(set, by_x)))
@@ -133,7 +134,7 @@ def draw_band(axes: Axes, label: str, curves: Sequence[Curve], look: Look | None
     (line,) = axes.plot(shared, mean, label=name, marker=_marker(shared), **how)
     if len(curves) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(curves))
-        axes.fill_between(shared, mean - error, mean + error, color=look.colour, alpha=0.25, linewidth=0)
+        axes.fill_between(shared, mean - error, mean + error, color=style.colour, alpha=0.25, linewidth=0)
     return line
 
 

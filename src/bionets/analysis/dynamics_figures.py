@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from bionets.analysis.dynamics import FixedPoint
-from bionets.analysis.style import faint, legend_of
+from bionets.analysis.style import grid_colour, legend_of
 
 __all__ = [
     "draw_bifurcation",
@@ -71,7 +71,7 @@ def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint])
     _, _, components = torch.linalg.svd(visited - mean, full_matrices=False)
     plane = components[:2].mT if components.size(0) > 1 else torch.cat((components.mT, 0 * components.mT), 1)
     first, second = ((visited - mean) @ plane).T
-    axes.scatter(first, second, s=3, color=faint(), rasterized=True, label="visited states")
+    axes.scatter(first, second, s=3, color=grid_colour(), rasterized=True, label="visited states")
     for stable, name in ((True, "stable fixed points"), (False, "unstable fixed points")):
         chosen = [point.state for point in points if point.stable == stable]
         if chosen:

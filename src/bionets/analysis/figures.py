@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from bionets.analysis.style import faint, ink, label_of, legend_of, looks, new_figure, save, styled
+from bionets.analysis.names import label_of
+from bionets.analysis.style import grid_colour, legend_of, line_styles, new_figure, save, styled, text_colour
 
 Floats = NDArray[np.float64]
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
@@ -22,7 +23,7 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
     """All figures of one run, as png and svg in ``directory``: the losses, and accuracy by length where there are
     several lengths. The curves have the colour of the model. Returns the png files.
     """
-    files, colour = [], looks([model])[model].colour if model else "C0"
+    files, colour = [], line_styles([model])[model].colour if model else "C0"
     losses = {name: finite(*series[name]) for name in ("train/loss", "val/loss") if name in series}
     if any(len(steps) > 1 for steps, _ in losses.values()):
         figure = new_figure()
@@ -46,13 +47,20 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
         steps, losses = series["train/loss"]
         window = window_for(len(losses))
         axes.plot(
-            steps, losses, color=faint(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
+            steps, losses, color=grid_colour(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
         )
         mean = moving_average(losses, window)
         axes.plot(steps[window - 1 :], mean, color=colour, label=f"training, mean over {window} steps")
     if "val/loss" in series:
         steps, losses = series["val/loss"]
-        axes.plot(steps, losses, color=ink(), label="validation", marker="o" if len(steps) < 20 else None, markersize=3)
+        axes.plot(
+            steps,
+            losses,
+            color=text_colour(),
+            label="validation",
+            marker="o" if len(steps) < 20 else None,
+            markersize=3,
+        )
     if all(value > 0 for _, values in series.values() for value in values):
         axes.set_yscale("log")
     axes.set_xlabel(label_of("step"))
@@ -66,7 +74,7 @@ def draw_learning_rates(file: Path, title: str, rates: Floats, losses: Floats, c
     figure = new_figure()
     axes = figure.add_subplot()
     axes.plot(rates, losses, label="training, smoothed")
-    axes.axvline(chosen, color=ink(), linestyle="dashed", label=f"suggested, {chosen:.2g}")
+    axes.axvline(chosen, color=text_colour(), linestyle="dashed", label=f"suggested, {chosen:.2g}")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")

@@ -1,4 +1,4 @@
-"""Figures of a spatial network: where its neurons are, whose they are, what connects them, and how they got there."""
+"""Figures of a spatial network: positions of neurons, their tasks, their connections, and an animation of training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bionets.analysis.style import PALETTE, ink, legend_below, name_of, new_figure, save, styled
+from bionets.analysis.names import name_of
+from bionets.analysis.style import PALETTE, legend_below, new_figure, save, styled, text_colour
 from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
@@ -77,7 +78,7 @@ def draw_activations(
 def draw_animation(
     file: Path, positions: Mapping[str, NDArray[Any]], masks: Split, names: Sequence[str], title: str
 ) -> Path:
-    """A film (gif) of the positions during training, coloured by the task to which a neuron belongs in the end.
+    """An animation (gif) of the positions during training, coloured by the task to which a neuron belongs in the end.
 
     Args:
         positions: ``epoch`` ``[E]``, and ``layer_<i>`` ``[E, N, dim]`` of every layer.
@@ -129,7 +130,7 @@ def _draw_connections(
     start, end = _plane(before), _plane(layer)
     lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
     colours = [
-        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else ink(), alpha=alpha)
+        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else text_colour(), alpha=alpha)
         for i, j, alpha in zip(rows, columns, (0.8 * (strongest.values / most).sqrt()).tolist(), strict=True)
     ]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.5, zorder=1))
@@ -147,7 +148,7 @@ def _in_plane(positions: NDArray[Any]) -> NDArray[Any]:
 
 
 def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
-    """The same square in all panels, around all of these places."""
+    """Give all panels the same square limits, which contain all positions."""
     everything = np.concatenate(places)
     middle = (everything.max(0) + everything.min(0)) / 2
     half = float((everything.max(0) - everything.min(0)).max()) / 2 * 1.06 or 1.0

@@ -21,7 +21,7 @@ Run = Callable[[nn.Module, Tensor], Any]
 
 
 class Activity(NamedTuple):
-    """Of one layer over a sequence: what it gave ``[T, B, ...]``, and its states after each step by name, likewise."""
+    """The outputs of a layer over a sequence, ``[T, B, ...]``, and its states after each step by name, likewise."""
 
     output: Tensor
     states: dict[str, Tensor]
@@ -65,7 +65,7 @@ def fires(module: nn.Module) -> bool:
     """Whether this is a layer of neurons that spike, as those with a threshold do."""
     if isinstance(module, FullyRecurrent):
         return fires(module.layer)
-    return isinstance(module, SpikingLayer) and "threshold" in module.bounds.values()
+    return isinstance(module, SpikingLayer) and "threshold" in module.constraints.values()
 
 
 class SpikeRate(Metric):
@@ -161,7 +161,7 @@ def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def hooks(handles: Iterator[Any]) -> Iterator[None]:
-    """Hooks that are gone afterwards."""
+    """Remove hooks at the end of the context."""
     registered = list(handles)
     try:
         yield

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from bionets.analysis.names import name_of
 from bionets.analysis.spiking_activity import Activity, fires
-from bionets.analysis.style import PAGE, faint, ink, name_of, new_figure, save, styled
+from bionets.analysis.style import PAGE, grid_colour, new_figure, save, styled, text_colour
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
 __all__ = ["draw_membranes", "draw_parameters", "draw_raster"]
@@ -29,7 +30,7 @@ def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity]
         neurons = each.output[:, 0].flatten(1).cpu()
         every = -(-neurons.shape[1] // MOST_NEURONS)
         shown = neurons[:, ::every]
-        for sign, colour in ((1, ink()), (-1, "C3")):
+        for sign, colour in ((1, text_colour()), (-1, "C3")):
             steps, rows = (shown * sign > 0).nonzero(as_tuple=True)
             axes.scatter(steps, rows, s=3, marker="s", linewidths=0, color=colour, rasterized=True)
         rate = float((neurons != 0).float().mean())
@@ -60,7 +61,7 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
             if spiking:
                 steps = output[:, neuron].nonzero()[:, 0]
                 axes.plot(steps, voltage[steps, neuron], "o", color=f"C{place}", markersize=3)
-        axes.axhline(0, color=faint(), linewidth=0.6, zorder=0)
+        axes.axhline(0, color=grid_colour(), linewidth=0.6, zorder=0)
         dots = ", dots are spikes" if spiking else ""
         axes.set_ylabel("membrane\npotential")
         axes.set_title(f"{named(network, path)}: {len(most)} of {voltage.shape[1]} neurons{dots}", loc="left")
@@ -71,14 +72,14 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
 def draw_parameters(file: Path, network: nn.Module, title: str) -> Path:
     """Histograms of all decays and of all thresholds, a row for each layer."""
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, SpikingLayer)]
-    thresholds = [value for _, layer in layers for value in bound_values(layer, "threshold").values()]
+    thresholds = [value for _, layer in layers for value in constrained_values(layer, "threshold").values()]
     lowest, highest = (float(end) for end in torch.cat(thresholds or [torch.ones(1)]).aminmax())
     room = 0.05 * max(highest - lowest, 0.2)
     figure = new_figure(PAGE, 0.7 + 1.3 * len(layers))
     panels = figure.subplots(len(layers), 2, squeeze=False)
     for row, (path, layer) in zip(panels, layers, strict=True):
-        histogram(row[0], bound_values(layer, "decay"), (0.0, 1.0))
-        histogram(row[1], bound_values(layer, "threshold"), (lowest - room, highest + room))
+        histogram(row[0], constrained_values(layer, "decay"), (0.0, 1.0))
+        histogram(row[1], constrained_values(layer, "threshold"), (lowest - room, highest + room))
         row[0].set_title(named(network, path), loc="left")
         row[0].set_ylabel("neurons")
     panels[-1, 0].set_xlabel("decay per step")
@@ -86,9 +87,9 @@ def draw_parameters(file: Path, network: nn.Module, title: str) -> Path:
     return save(figure, file, title)
 
 
-def bound_values(layer: SpikingLayer, bound: str) -> dict[str, Tensor]:
+def constrained_values(layer: SpikingLayer, constraint: str) -> dict[str, Tensor]:
     """All decays, or thresholds, of a layer by name."""
-    names = [name for name, kind in layer.bounds.items() if kind == bound]
+    names = [name for name, kind in layer.constraints.items() if kind == constraint]
     return {name: getattr(layer, name).detach().flatten().cpu() for name in names}
 
 
@@ -98,7 +99,7 @@ def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, flo
     if values:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     else:
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=faint())
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=grid_colour())
     axes.set_xlim(limits)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
@@ -110,14 +111,14 @@ def membrane(activity: Activity) -> Tensor | None:
 
 
 def named(network: nn.Module, path: str) -> str:
-    """``2 LIB``: where a layer is, and what."""
+    """The path and class of a layer, as in ``2 LIB``."""
     layer = network.get_submodule(path)
     kind = f"{layer.layer._get_name()}, fully recurrent" if isinstance(layer, FullyRecurrent) else layer._get_name()
     return f"{path} {kind}".strip()
 
 
 def stacked(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of panels one above the other, over the same time."""
+    """A figure of panels in one column with a common time axis."""
     figure = new_figure(PAGE, 0.7 + height * count)
     return figure, [row[0] for row in figure.subplots(count, 1, squeeze=False, sharex=True)]
 

@@ -1,4 +1,4 @@
-"""The figure of many splits: for each way of presenting the tasks, what a split keeps and what it lets through."""
+"""The figure of many splits: for each presentation of the tasks, the accuracy on the own task and on the others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bionets.analysis.style import PAGE, ink, legend_below, looks, name_of, new_figure, save, styled
+from bionets.analysis.names import name_of
+from bionets.analysis.style import PAGE, legend_below, line_styles, new_figure, save, styled, text_colour
 
 __all__ = ["Bars", "draw_splits"]
 
@@ -32,7 +33,9 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
     """
     figure = new_figure(max(PAGE / 2, 2.4 * len(panels) + 0.6), 7.6)
     grid = figure.subplots(len(ROWS), len(panels), squeeze=False, sharey="row")
-    colours = {label: look.colour for label, look in looks(label for g in panels.values() for label in g).items()}
+    colours = {
+        label: style.colour for label, style in line_styles(label for g in panels.values() for label in g).items()
+    }
     for column, (presentation, groups) in enumerate(panels.items()):
         for row, (quantity, name) in enumerate(ROWS.items()):
             axes = grid[row, column]
@@ -42,16 +45,16 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
                 places = np.arange(len(methods)) + (k - (len(groups) - 1) / 2) * width
                 axes.bar(places, means, width, yerr=errors, color=colours[label], error_kw={"linewidth": 1})
             if quantity in GOALS:
-                axes.axhline(GOALS[quantity], color=ink(), linestyle="--", linewidth=0.8)
+                axes.axhline(GOALS[quantity], color=text_colour(), linestyle="--", linewidth=0.8)
                 axes.set_ylim(0, 1.05)
             else:
-                axes.axhline(0, color=ink(), linewidth=0.8)
+                axes.axhline(0, color=text_colour(), linewidth=0.8)
             axes.set_xticks(range(len(methods)), methods if row == len(ROWS) - 1 else [], rotation=30, ha="right")
             if row == 0:
                 axes.set_title(name_of(presentation))
             if column == 0:
                 axes.set_ylabel(name)
     handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
-    goal = Line2D([], [], color=ink(), linestyle="--", linewidth=0.8, label="goal")
+    goal = Line2D([], [], color=text_colour(), linestyle="--", linewidth=0.8, label="goal")
     legend_below(figure, [*handles, goal], columns=2)
     return save(figure, stem.with_name(f"{stem.name}.png"))

@@ -14,7 +14,7 @@ __all__ = ["MemoryTrace", "draw_memory", "trace_memory"]
 
 
 class MemoryTrace(NamedTuple):
-    """All ``[T, K]`` of one sequence: what is deposited and taken away at each step, and the cells after it."""
+    """Marks, ticks and the memory after each step of one sequence, each ``[T, K]``."""
 
     marks: Tensor
     ticks: Tensor
@@ -23,7 +23,7 @@ class MemoryTrace(NamedTuple):
 
 @torch.no_grad()
 def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
-    """Run a layer over one sequence x ``[T, input_size]`` from its initial state, and write down what it does."""
+    """Run a layer over one sequence x ``[T, input_size]`` from its initial state and record marks, ticks and memory."""
     memories, _ = layer.over_time(x)
     (start,) = layer.initial_states(x)
     before = torch.cat([start.unsqueeze(0), memories[:-1]])

@@ -1,10 +1,12 @@
-"""One appearance for all figures: colours, names and units as papers use them, sizes, files.
+"""One appearance for all figures: colours, line styles, sizes, files.
 
 The colours are those of Okabe and Ito (2008), which readers with any common colour vision tell apart. A model has the
 same colour and dash pattern in every figure. Nothing here changes matplotlib's settings outside a drawing function.
 """
 
 import hashlib
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,21 +20,21 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bionets.analysis import names
+
 __all__ = [
     "COLUMN",
     "PAGE",
     "STYLES",
-    "Look",
-    "faint",
-    "ink",
-    "label_of",
+    "LineStyle",
+    "grid_colour",
     "legend_below",
     "legend_of",
-    "looks",
-    "name_of",
+    "line_styles",
     "new_figure",
     "save",
     "styled",
+    "text_colour",
     "use_style",
 ]
 
@@ -48,7 +50,7 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY)
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
-class Look(NamedTuple):
+class LineStyle(NamedTuple):
     """The appearance of one label in all figures."""
 
     colour: str
@@ -56,86 +58,33 @@ class Look(NamedTuple):
 
 
 # No two models share colour and dash pattern, so that any two can stand in one figure.
-LOOKS = {
-    "nbrc": Look(BLUE, "solid"),
-    "brc": Look(SKY, "solid"),
-    "gru": Look(ORANGE, "solid"),
-    "lstm": Look(VERMILLION, "solid"),
-    "rnn": Look(GREY, "solid"),
-    "peephole_lstm": Look(PURPLE, "solid"),
-    "src": Look(GREEN, "solid"),
-    "min_gru": Look(ORANGE, "dashed"),
-    "min_lstm": Look(VERMILLION, "dashed"),
-    "lru": Look(GREEN, "dashed"),
-    "cornn": Look(PURPLE, "dashed"),
-    "unicornn": Look(PURPLE, "dotted"),
-    "lem": Look(SKY, "dashed"),
-    "lmu": Look(BLUE, "dashed"),
-    "stigmergic": Look(BLUE, "dotted"),
-    "stigmergic_perceptron": Look(SKY, "dotted"),
-    "feed_forward": Look(GREY, "dashed"),
-    "spiking_conv": Look(GREEN, "dotted"),
-    "spiking_recurrent": Look(GREEN, "dashdot"),
-    "stdp": Look(VERMILLION, "dotted"),
-    "reward_modulated": Look(ORANGE, "dotted"),
-    "spatial_linear": Look(BLUE, "dashdot"),
-    "spatial_conv": Look(SKY, "dashdot"),
-    "spatial_recurrent": Look(GREY, "dashdot"),
-    "stack": Look(VERMILLION, "dashdot"),
+LINE_STYLES = {
+    "nbrc": LineStyle(BLUE, "solid"),
+    "brc": LineStyle(SKY, "solid"),
+    "gru": LineStyle(ORANGE, "solid"),
+    "lstm": LineStyle(VERMILLION, "solid"),
+    "rnn": LineStyle(GREY, "solid"),
+    "peephole_lstm": LineStyle(PURPLE, "solid"),
+    "src": LineStyle(GREEN, "solid"),
+    "min_gru": LineStyle(ORANGE, "dashed"),
+    "min_lstm": LineStyle(VERMILLION, "dashed"),
+    "lru": LineStyle(GREEN, "dashed"),
+    "cornn": LineStyle(PURPLE, "dashed"),
+    "unicornn": LineStyle(PURPLE, "dotted"),
+    "lem": LineStyle(SKY, "dashed"),
+    "lmu": LineStyle(BLUE, "dashed"),
+    "stigmergic": LineStyle(BLUE, "dotted"),
+    "stigmergic_perceptron": LineStyle(SKY, "dotted"),
+    "feed_forward": LineStyle(GREY, "dashed"),
+    "spiking_conv": LineStyle(GREEN, "dotted"),
+    "spiking_recurrent": LineStyle(GREEN, "dashdot"),
+    "stdp": LineStyle(VERMILLION, "dotted"),
+    "reward_modulated": LineStyle(ORANGE, "dotted"),
+    "spatial_linear": LineStyle(BLUE, "dashdot"),
+    "spatial_conv": LineStyle(SKY, "dashdot"),
+    "spatial_recurrent": LineStyle(GREY, "dashdot"),
+    "stack": LineStyle(VERMILLION, "dashdot"),
 }
-
-NAMES = {
-    "nbrc": "nBRC",
-    "brc": "BRC",
-    "gru": "GRU",
-    "lstm": "LSTM",
-    "rnn": "RNN",
-    "peephole_lstm": "peephole LSTM",
-    "src": "SRC",
-    "min_gru": "minGRU",
-    "min_lstm": "minLSTM",
-    "lru": "LRU",
-    "cornn": "coRNN",
-    "unicornn": "UnICORNN",
-    "lem": "LEM",
-    "lmu": "LMU",
-    "stigmergic": "stigmergic memory",
-    "feed_forward": "feed-forward",
-    "spiking_conv": "spiking CNN",
-    "spiking_recurrent": "spiking RNN",
-    "stdp": "STDP",
-    "reward_modulated": "reward-modulated STDP",
-    "spatial_linear": "spatial MLP",
-    "spatial_conv": "spatial CNN",
-    "spatial_recurrent": "spatial RNN",
-    "stack": "stack",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "qmnist": "QMNIST",
-    "smnist": "sMNIST",
-    "psmnist": "psMNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "scifar10": "sCIFAR-10",
-    "usps": "USPS",
-    "n_mnist": "N-MNIST",
-    "n_caltech101": "N-Caltech101",
-    "n_cars": "N-Cars",
-    "copy_first_input": "copy-first-input",
-}
-
-LABELS = {
-    "step": "training step",
-    "parameters": "number of parameters",
-    "train/loss": "training loss",
-    "test/nanojoules": "energy per sample (nJ)",
-    "test/spikes_per_step": "spikes per neuron and time step",
-    "val/bistable_share": "share of bistable units (a > 1)",
-    "val/connection_length": "mean length of a connection",
-}
-SETS = {"train": "training", "val": "validation", "test": "test"}
-METRICS = {"mse": "mean squared error", "return": "return (total reward)", "bit_accuracy": "accuracy of single bits"}
 
 _PAPER = {
     "font.size": 8,
@@ -200,7 +149,7 @@ _current: ContextVar[str] = ContextVar("style", default="paper")
 
 @contextmanager
 def use_style(name: str) -> Iterator[None]:
-    """All figures that are drawn in here have this style: ``paper`` (the default), ``slides`` or ``dark``.
+    """Draw all figures within this context in a style: ``paper`` (the default), ``slides`` or ``dark``.
 
     Raises:
         ValueError: an unknown name.
@@ -215,7 +164,7 @@ def use_style(name: str) -> Iterator[None]:
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """A function that draws, in the current style."""
+    """Decorate a drawing function: it draws in the current style."""
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -253,49 +202,46 @@ def legend_of(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
-def ink() -> str:
+def text_colour() -> str:
     """The colour of text and axes."""
     return str(rcParams["text.color"])
 
 
-def faint() -> str:
+def grid_colour() -> str:
     """A colour for what stands behind the curves."""
     return str(rcParams["grid.color"])
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """The appearance of each label. Models have theirs; others one that follows from their name, or the next where
+def line_styles(labels: Iterable[str]) -> dict[str, LineStyle]:
+    """The line style of each label. Models have theirs; others one that follows from their name, or the next where
     another label of the figure has it already.
     """
-    names = list(dict.fromkeys(labels))
-    found = {name: LOOKS[name] for name in names if name in LOOKS}
-    every = [Look(colour, dash) for dash in DASHES for colour in PALETTE]
-    for name in names:
+    wanted = list(dict.fromkeys(labels))
+    found = {name: LINE_STYLES[name] for name in wanted if name in LINE_STYLES}
+    every = [LineStyle(colour, dash) for dash in DASHES for colour in PALETTE]
+    for name in wanted:
         if name not in found:
-            free = [look for look in every if look not in found.values()] or every
+            free = [style for style in every if style not in found.values()] or every
             first = every[int(hashlib.sha256(name.encode()).hexdigest(), 16) % len(PALETTE)]
             found[name] = first if first in free else free[0]
     return found
 
 
-def name_of(word: str) -> str:
-    """A model, a task or another word of a config as a paper writes it: ``nbrc`` is nBRC."""
-    return NAMES.get(word, word.replace("_", " "))
+_RENAMED = {
+    "Look": "LineStyle",
+    "LOOKS": "LINE_STYLES",
+    "looks": "line_styles",
+    "ink": "text_colour",
+    "faint": "grid_colour",
+}
+_MOVED = ("label_of", "name_of")
 
 
-def label_of(key: str) -> str:
-    """The axis label of a logged value: ``val/loss`` is the validation loss, ``test/nanojoules`` energy in nJ."""
-    key, _, layer = key.partition("_layer_")
-    if layer:
-        return f"{label_of(key)}, layer {layer}"
-    if key in LABELS:
-        return LABELS[key]
-    place, _, metric = key.rpartition("/")
-    metric, _, length = metric.partition("_length_")
-    words = METRICS.get(metric, name_of(metric))
-    if metric.startswith("accuracy_") and metric != "accuracy_mean":
-        words = f"accuracy on {name_of(metric.removeprefix('accuracy_'))}"
-    if metric == "accuracy_mean":
-        words = "accuracy, mean over lengths"
-    where = SETS.get(place, name_of(place))
-    return f"{where} {words}".strip() + (f" at length {length}" if length else "")
+def __getattr__(name: str) -> Any:
+    """Deprecated names."""
+    if name not in (*_RENAMED, *_MOVED):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = names if name in _MOVED else sys.modules[__name__]
+    new = _RENAMED.get(name, name)
+    warnings.warn(f"{__name__}.{name} is now called {module.__name__}.{new}", DeprecationWarning, stacklevel=2)
+    return getattr(module, new)

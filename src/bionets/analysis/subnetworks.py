@@ -96,7 +96,7 @@ def subnetwork(network: nn.Module, masks: Split, task: int, all_outputs: bool = 
 
 
 def owners(masks: Split) -> list[Tensor]:
-    """The task that keeps most of each neuron, ``[neurons]`` for each layer."""
+    """The task with the highest mask of each neuron, ``[neurons]`` for each layer."""
     return [mask.argmax(0) for mask in masks]
 
 
@@ -109,7 +109,7 @@ def _backwards(layers: Sequence[SpatialLayer], outputs: Tensor, rule: Callable[[
 
 
 def _ratio(strength: Tensor) -> Tensor:
-    """``[tasks, neurons]`` over the highest of each neuron; one without any connection is kept by nobody."""
+    """``[tasks, neurons]`` over the highest of each neuron; one without any connection belongs to no task."""
     highest = strength.amax(0)
     return torch.where(highest > 0, strength / highest, 0.0)
 

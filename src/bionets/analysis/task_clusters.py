@@ -20,7 +20,7 @@ class Measured(NamedTuple):
 
     Attributes:
         value: of the tasks to which the neurons belong.
-        chance: the mean where these are dealt out anew at random among the neurons of each layer.
+        chance: the mean over random permutations of these among the neurons of each layer.
         p: the share of such permutations with at least this value, itself included.
     """
 

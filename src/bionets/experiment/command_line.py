@@ -16,7 +16,7 @@ OF_SWEEPS = {"sweep": "grid", "launcher": "basic"}
 
 
 def refuse_repeated(words: Sequence[str]) -> None:
-    """Two values for one key: Hydra would silently take the last."""
+    """A UserError for two values of one key, of which Hydra would silently take the last."""
     first: dict[str, str] = {}
     for word, override in zip(words, OverridesParser.create().parse_overrides(list(words)), strict=True):
         key = override.get_key_element().lstrip("+~")
@@ -26,7 +26,7 @@ def refuse_repeated(words: Sequence[str]) -> None:
 
 
 def refuse_ignored(hydra: HydraConf) -> None:
-    """A way to sweep, or a launcher, on a command line without ``-m``: one run would be trained in silence."""
+    """A UserError for a sweep or a launcher on a command line without ``-m``, where Hydra would ignore it."""
     for group, default in OF_SWEEPS.items():
         choice = hydra.runtime.choices.get(group, default)
         if choice != default:

@@ -1,4 +1,4 @@
-"""Tables as other programs read them."""
+"""Tables as CSV text."""
 
 import csv
 import io

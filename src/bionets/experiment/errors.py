@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one line each, no traceback."""
+"""Errors that a user can correct: one line each, no traceback."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -16,30 +16,30 @@ class UserError(Exception):
 
 
 class JobError(UserError):
-    """One job of a sweep failed; the others go on."""
+    """One job of a sweep failed; the others continue."""
 
 
 class Busy(UserError):
-    """Another process is at the same run just now."""
+    """Another process is using the same run."""
 
 
 class Pruned(Exception):
-    """A trial does worse than others did by then; the search goes on without it."""
+    """A trial was stopped early because it is worse than others were at the same epoch."""
 
 
-MENDABLE = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
 # By name, since importing them costs seconds.
-FOREIGN = (
+USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "lightning.fabric.utilities.spike.TrainingSpikeException",
     "wandb.errors.errors.Error",
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
-LONGEST = 800  # characters of a message; the rest is cut out of its middle
+MAX_MESSAGE = 800  # characters of a message; the rest is cut out of its middle
 
 # What Hydra and OmegaConf add for those who debug them.
-NOISE = (
+DEBUGGING_HINTS = (
     "object_type=",
     "reference_type=",
     "Set the environment variable",
@@ -50,12 +50,12 @@ NOISE = (
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether an error is the user's to mend: one line will do, and a traceback would hide it."""
+    """Whether the user can correct what raised an error: it is shown as one line, without a traceback."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return isinstance(error, MENDABLE) or not names.isdisjoint(FOREIGN)
+    return isinstance(error, USER_ERRORS) or not names.isdisjoint(USER_ERRORS_BY_NAME)
 
 
-def of_the_command_line(error: BaseException) -> bool:
+def raised_by_parser(error: BaseException) -> bool:
     """Whether Hydra or OmegaConf raised an error while a config was composed: what was typed is then wrong, of
     whatever type the error is (a ValueError for ``--resolve`` alone, an AssertionError for ``optimizer=[1,2]``).
     """
@@ -67,7 +67,7 @@ def of_the_command_line(error: BaseException) -> bool:
 
 
 def is_no_choice(error: BaseException) -> bool:
-    """Whether Hydra was told, say, ``schedule=null`` or ``model=3``."""
+    """Whether the choice of a config group is not a word, as in ``schedule=null`` or ``model=3``."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
@@ -79,15 +79,15 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without control characters, which a terminal would obey: each is written as in a Python string."""
+    """Text with control characters escaped as in a Python string, so that they do not act on a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def cut(text: str) -> str:
     """A text that is not too long: its beginning and its end."""
-    if len(text) <= LONGEST:
+    if len(text) <= MAX_MESSAGE:
         return text
-    return f"{text[: LONGEST * 3 // 4]} ... {text[-LONGEST // 4 :]}"
+    return f"{text[: MAX_MESSAGE * 3 // 4]} ... {text[-MAX_MESSAGE // 4 :]}"
 
 
 def _message(error: BaseException) -> str:
@@ -117,10 +117,10 @@ def _message(error: BaseException) -> str:
         return (
             "a group takes a word, not null or a number: to leave a group out, put a tilde before it, as in ~schedule"
         )
-    if of_the_command_line(error) and not is_user_error(error):
+    if raised_by_parser(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help shows what it takes"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
-    return "; ".join(line for line in lines if line and not line.startswith(NOISE)) or type(error).__name__
+    return "; ".join(line for line in lines if line and not line.startswith(DEBUGGING_HINTS)) or type(error).__name__
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

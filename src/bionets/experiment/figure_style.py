@@ -9,7 +9,7 @@ from bionets.experiment.errors import UserError
 
 @contextmanager
 def figure_style(name: str) -> Iterator[None]:
-    """All figures that are drawn in here have this style; an unknown one is a UserError before anything is done."""
+    """Draw all figures within this context in a style; an unknown one is a UserError before anything is done."""
     if name not in STYLES:
         raise UserError(f"style={name} is unknown: choose {', '.join(STYLES)}")
     with use_style(name):

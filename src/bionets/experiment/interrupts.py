@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does: noted, said, and resumable."""
+"""SIGTERM ends a command as Ctrl-C does: recorded in the run folder, reported, and resumable."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ TERMINATED = 143  # and for SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received: whatever handles Ctrl-C handles it too."""
+    """SIGTERM was received; handled wherever Ctrl-C is."""
 
 
 @contextmanager
 def exit_when_interrupted() -> Iterator[None]:
-    """In here, Ctrl-C and SIGTERM end the process with their exit codes and without a traceback."""
+    """End the process on Ctrl-C and SIGTERM with their exit codes and without a traceback."""
     try:
         with sigterm_interrupts():
             yield
@@ -40,7 +40,7 @@ def raise_interrupt_behind(error: BaseException) -> None:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """In here, SIGTERM raises `Terminated` in the main thread; a second one is ignored while the first is handled."""
+    """Raise `Terminated` in the main thread on SIGTERM; a second one is ignored while the first is handled."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -74,7 +74,7 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Lightning turns an interrupt into an exit; in here it is what it was again."""
+    """Turn the exit that Lightning makes of an interrupt back into the interrupt."""
     try:
         yield
     except SystemExit as stopped:

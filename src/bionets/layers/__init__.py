@@ -34,7 +34,8 @@ from bionets.layers.stateful import (
     save_states,
     set_states,
 )
-from bionets.layers.stigmergic.stigmergic_memory import RecurrentStigmergicMemory, StigmergicMemory
+from bionets.layers.stigmergic.recurrent_stigmergic_memory import RecurrentStigmergicMemory
+from bionets.layers.stigmergic.stigmergic_memory import StigmergicMemory
 from bionets.layers.stigmergic.stigmergic_perceptron import StigmergicPerceptron
 from bionets.layers.unroll import unroll
 

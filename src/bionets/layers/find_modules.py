@@ -44,7 +44,7 @@ def find_modules(root: Any, kind: type[Kind] | tuple[type[Kind], ...]) -> Iterat
 
 
 def join_path(path: str, name: str) -> str:
-    """``path.name``, or what there is of it."""
+    """``path.name``, or the one of them that is not empty."""
     return f"{path}.{name}" if path else name
 
 

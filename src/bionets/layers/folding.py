@@ -109,7 +109,7 @@ def current_folding() -> Folding | None:
 
 @contextmanager
 def folding(fold: Folding | None) -> Iterator[None]:
-    """Stateful layers called herein unfold their input; with None, calls are ordinary ones."""
+    """Make stateful layers unfold their input within this context; with None, calls are ordinary ones."""
     token = _current.set(fold)
     try:
         yield

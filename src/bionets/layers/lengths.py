@@ -65,6 +65,6 @@ def valid_steps(lengths: Tensor, time: int) -> Tensor:
 
 
 def zero_past_end(x: Tensor, lengths: Tensor) -> Tensor:
-    """x ``[T, B, ...]`` with zeros past the end of each sequence, whatever stands there; no gradient flows to it."""
+    """x ``[T, B, ...]`` with zeros past the end of each sequence, also in place of NaN; no gradient flows there."""
     valid = valid_steps(lengths, len(x))
     return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["always_the_same", "calls_only", "chain", "run_one_step", "sees_single_steps"]
+__all__ = ["calls_only", "flatten_sequential", "is_time_invariant", "run_one_step", "sees_single_steps"]
 
 Hook = Callable[..., Any]
 
@@ -48,16 +48,16 @@ def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: 
     )
 
 
-def chain(model: nn.Module) -> list[nn.Module]:
+def flatten_sequential(model: nn.Module) -> list[nn.Module]:
     """The modules that a call of the model calls one after the other: those of a plain `torch.nn.Sequential`, also of
     the ones within it; otherwise the model itself."""
     if not calls_only(model, nn.Sequential.forward):
         return [model]
-    return [inner for layer in model._modules.values() if layer is not None for inner in chain(layer)]
+    return [inner for layer in model._modules.values() if layer is not None for inner in flatten_sequential(layer)]
 
 
-def always_the_same(module: nn.Module, x: Any) -> bool:
-    """Whether the module surely gives the same at every step for the same input x, and does nothing else that counts
+def is_time_invariant(module: nn.Module, x: Any) -> bool:
+    """Whether the module certainly gives the same at every step for the same input x, and does nothing else that counts
     the steps: torch's own layers, none random, none with running statistics that `run_one_step` cannot correct."""
     return all(
         type(each).__module__.startswith("torch.nn.modules.")

@@ -186,7 +186,7 @@ def stateful_modules(model: Any) -> Iterator[tuple[str, StatefulModule]]:
 
 
 def reset_states(model: Any) -> None:
-    """Forget: every stateful layer starts from its initial state at the next call."""
+    """Reset all states: every stateful layer starts from its initial state at the next call."""
     _refuse_within_unroll("reset_states")
     for _, module in stateful_modules(model):
         for name in module.state_names:
@@ -194,7 +194,7 @@ def reset_states(model: Any) -> None:
 
 
 def detach_states(model: Any) -> None:
-    """Keep all states, but cut them off from the graph: no gradient flows further back in time."""
+    """Detach all kept states from the graph: no gradient flows further back in time."""
     _refuse_within_unroll("detach_states")
     for _, module in stateful_modules(model):
         for name in module.state_names:

@@ -20,7 +20,7 @@ def one_step(x: Tensor) -> Tensor | None:
     """The step that a time-invariant x ``[T, B, ...]`` repeats, if it may be used in place of x; otherwise None.
 
     The gradient with respect to the single step is a sum over time. So a sequence that requires a gradient itself
-    counts as time-invariant only if `repeat_over_time` made it, because nobody else asks for its gradient.
+    counts as time-invariant only if `repeat_over_time` made it, because nothing else asks for its gradient.
     """
     if (made_from := getattr(x, _MADE_FROM, None)) is not None:
         return cast(Tensor, made_from)

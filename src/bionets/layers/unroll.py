@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import Folding, folding, refuse_within_unroll
 from bionets.layers.lengths import check_lengths, check_reset
-from bionets.layers.plain_calls import always_the_same, calls_only, chain, run_one_step
+from bionets.layers.plain_calls import calls_only, flatten_sequential, is_time_invariant, run_one_step
 from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
@@ -94,7 +94,7 @@ def _call(model: nn.Module, x: Any, fold: Folding) -> Any:
         fold.one_step = False
         return pytree.tree_map_only(Tensor, lambda each: each.expand(fold.time, *each.shape).flatten(0, 1), x)
 
-    layers = chain(model)
+    layers = flatten_sequential(model)
     while layers:
         layer = layers.pop(0)
         if isinstance(layer, StatefulModule):
@@ -103,7 +103,7 @@ def _call(model: nn.Module, x: Any, fold: Folding) -> Any:
             pool = layers.pop(0) if layers and can_pool(layer, layers[0], x) else None
             x = layer(x) if pool is None else pooled(layer, pool, x)
             fold.one_step = False
-        elif fold.one_step and always_the_same(layer, x):
+        elif fold.one_step and is_time_invariant(layer, x):
             x = run_one_step(layer, x, fold.time)
         else:
             x = layer(every_step(x) if fold.one_step else x)

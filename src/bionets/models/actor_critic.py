@@ -68,12 +68,12 @@ class Critic(nn.Module):
         return cells @ self.weight
 
     def error(self, before: Tensor, reward: Tensor, after: Tensor, ended: Tensor) -> Tensor:
-        """δ, ``[B]``: by how much it came better than expected."""
+        """The temporal-difference error δ, ``[B]``."""
         future = torch.where(ended, 0.0, self(after))
         return (1 - self.discount) * reward + self.discount * future - self(before)
 
     def learn(self, before: Tensor, error: Tensor) -> None:
-        """Take in one step of every episode."""
+        """Update V with one step of every episode."""
         kept = 0.0 if self.eligibility is None else self.discount * self.decay * self.eligibility
         self.eligibility = kept + before
         self.weight += self.rate * (error.unsqueeze(1) * self.eligibility).mean(0)

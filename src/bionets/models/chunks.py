@@ -6,17 +6,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from bionets.models.kept_memory import most_kept_bytes
+from bionets.models.saved_memory import peak_saved_bytes
 from bionets.scan import OnlineGradients
 
-__all__ = ["GRADIENTS", "ModelInChunks", "kept_mebibytes", "loss_in_chunks", "require_gradients"]
+__all__ = ["GRADIENTS", "ModelInChunks", "loss_in_chunks", "require_gradients", "saved_mebibytes"]
 
 GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
-"""The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is cut off between chunks."""
+"""The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is detached between chunks."""
 
 
 class ModelInChunks(Protocol):
-    """What `loss_in_chunks` needs of a model."""
+    """A model that `loss_in_chunks` can train."""
 
     gradients: str
     tbptt: int | None
@@ -75,7 +75,7 @@ def loss_in_chunks(model: ModelInChunks, task: Any, x: Tensor, target: Tensor) -
     return result
 
 
-def kept_mebibytes(model: ModelInChunks, x: Tensor) -> float:
+def saved_mebibytes(model: ModelInChunks, x: Tensor) -> float:
     """The most that autograd keeps at a time for the backward pass of a batch x, parameters apart, in MiB."""
 
     class MeanSquare:
@@ -83,7 +83,7 @@ def kept_mebibytes(model: ModelInChunks, x: Tensor) -> float:
         def loss(prediction: Tensor, target: Tensor) -> Tensor:
             return prediction.square().mean()
 
-    return most_kept_bytes(lambda: loss_in_chunks(model, MeanSquare, x, x.new_zeros(len(x)))) / 2**20
+    return peak_saved_bytes(lambda: loss_in_chunks(model, MeanSquare, x, x.new_zeros(len(x)))) / 2**20
 
 
 class _WithGradients(torch.autograd.Function):

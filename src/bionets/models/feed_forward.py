@@ -1,4 +1,4 @@
-"""Feed-forward networks: everything at once, without a memory."""
+"""Feed-forward networks, which see a whole sequence as one vector."""
 
 from itertools import pairwise
 from typing import ClassVar

@@ -32,7 +32,7 @@ def build_layer(
 ) -> Any:
     """``layer(*sizes, **always, **arguments)``.
 
-    An argument that the constructor does not name is left out where it has the value in ``defaults``, since nobody
+    An argument that the constructor does not name is left out where it has the value in ``defaults``, since no user
     asked for it. One that stands for a pair, as ``beta`` does for ``pos_beta`` and ``neg_beta``, is given to both.
 
     Args:

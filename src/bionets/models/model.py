@@ -10,14 +10,14 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
-from bionets.models.chunks import kept_mebibytes, loss_in_chunks, require_gradients
+from bionets.models.chunks import loss_in_chunks, require_gradients, saved_mebibytes
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
     configure_optimizers,
     has_one_group,
-    look_at_plateaus,
     require_optimizer_state,
+    step_plateau_schedules,
 )
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -44,6 +44,7 @@ class Model(LightningModule):
             asks for one answer to a sequence. The task's loss must be a mean over samples.
     """
 
+    abstract: ClassVar[bool] = True  # of a class alone, not of those derived from it: it is no choice of a config
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     accepts_lengths: ClassVar[bool] = False
     exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
@@ -125,7 +126,7 @@ class Model(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with one group of parameters where training began so; see `has_one_group`."""
+        """Continue with one group of parameters where training began so; see `has_one_group`."""
         if self.automatic_optimization:
             require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
@@ -178,7 +179,7 @@ class Model(LightningModule):
         self.own_values: dict[str, Tensor] = {}
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
-        counts = counts_here(self.trainer.val_dataloaders, batch_index)
+        counts = has_samples(self.trainer.val_dataloaders, batch_index)
         self._measure(self.validation_meters["validation"], batch, counts)
         if batch_index == 0:
             self.own_values = self.validation_metrics(batch[0], *batch[2:])
@@ -190,18 +191,18 @@ class Model(LightningModule):
         self.log_dict(own, sync_dist=True, logger=False)  # of the batch that each process has
 
     def on_validation_end(self) -> None:
-        look_at_plateaus(self.trainer)
+        step_plateau_schedules(self.trainer)
 
     def on_test_epoch_start(self) -> None:
         self.test_meters = self._meters(self.task.test_names)
 
     def test_step(self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0) -> None:
         loaders = self.trainer.test_dataloaders
-        counts = counts_here(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
+        counts = has_samples(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
         self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch, counts)
 
     def on_test_epoch_end(self) -> None:
-        """Leave ``test_results``: test set -> metric -> value."""
+        """Set ``test_results``: test set -> metric -> value."""
         self.test_results = {
             test: {name: float(value) for name, value in meters.compute().items()}
             for test, meters in self.test_meters.items()
@@ -220,7 +221,7 @@ class Model(LightningModule):
 
         Here, of a model that is trained in chunks of time, the MiB that autograd keeps for the backward pass.
         """
-        return {"train/kept_mebibytes": kept_mebibytes(self, x)} if self.in_chunks else {}
+        return {"train/kept_mebibytes": saved_mebibytes(self, x)} if self.in_chunks else {}
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and
@@ -276,7 +277,7 @@ def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
     return loss if weight == 1 else loss * weight
 
 
-def counts_here(loader: Any, batch_index: int) -> bool:
+def has_samples(loader: Any, batch_index: int) -> bool:
     """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
     return not hasattr(loader, "shares") or loader.shares[batch_index] > 0
 

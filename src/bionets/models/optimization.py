@@ -76,13 +76,13 @@ def configure_optimizers(
     scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
     scheduling: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
     if getattr(schedule, "monitor", None) is not None:
-        # Lightning would look at the value after the epoch's checkpoint was written: `look_at_plateaus` does it before.
+        # Lightning would do it after the epoch's checkpoint was written, `step_plateau_schedules` does it before.
         scheduling |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
     return {"optimizer": chosen, "lr_scheduler": scheduling}
 
 
-def look_at_plateaus(trainer: Trainer) -> None:
-    """Show the value just measured to the schedules that wait for it to fall no more."""
+def step_plateau_schedules(trainer: Trainer) -> None:
+    """Step the `ReduceLROnPlateau` schedules with the value just measured."""
     for config in trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ():
         value = trainer.callback_metrics.get(config.monitor or "")
         if isinstance(config.scheduler, ReduceLROnPlateau) and value is not None:

@@ -9,7 +9,7 @@ from torch import Generator
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
 
-HELD_OUT = 0  # seed of what is random in validation and test, so that a model is measured alike every time
+EVALUATION_SEED = 0  # seed of what is random in validation and test, so that a model is measured alike every time
 
 
 class PlasticModel(Model):
@@ -19,6 +19,7 @@ class PlasticModel(Model):
     used. In training all that is random comes from PyTorch's own generator, in validation and test from ``random``.
     """
 
+    abstract = True
     exportable = False
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
@@ -34,7 +35,7 @@ class PlasticModel(Model):
             )
 
     def configure_optimizers(self) -> Any:
-        """An optimizer with nothing to do: Lightning counts training steps by it."""
+        """An optimizer of one unused parameter, by which Lightning counts training steps."""
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
     def count_step(self) -> None:
@@ -48,7 +49,7 @@ class PlasticModel(Model):
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        self.random = Generator().manual_seed(HELD_OUT)
+        self.random = Generator().manual_seed(EVALUATION_SEED)
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
@@ -56,4 +57,4 @@ class PlasticModel(Model):
 
     def on_test_epoch_start(self) -> None:
         super().on_test_epoch_start()
-        self.random = Generator().manual_seed(HELD_OUT)
+        self.random = Generator().manual_seed(EVALUATION_SEED)

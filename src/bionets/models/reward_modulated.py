@@ -15,7 +15,7 @@ from bionets.models.plastic import PlasticModel
 from bionets.tasks.spec import Kind, TaskSpec
 
 HIDDEN_WEIGHTS, OUTPUT_WEIGHTS = 0.1, 1.0  # the largest at first
-MEMORY = 50  # samples, over which the expected reward is a moving average
+REWARD_WINDOW = 50  # samples, over which the expected reward is a moving average
 
 
 class RewardModulatedModel(PlasticModel):
@@ -25,7 +25,7 @@ class RewardModulatedModel(PlasticModel):
     A sequence of spikes is shown whole; then the reward is +1 for the right class and −1 for a wrong one, less what was
     expected (its moving average). The network never sees the class itself.
 
-    In a control task the observation is told by place cells, ``activity`` spikes in each step of which all fire about,
+    In a control task place cells encode the observation, ``activity`` spikes in each step of which all fire about,
     for ``steps_per_action`` steps; they drive the output neurons without hidden ones. The reward is the error δ of a
     critic that learns what to expect (Frémaux, Sprekeler and Gerstner, "Reinforcement learning using a continuous time
     actor-critic framework with spiking neurons", 2013; here the critic does not spike). The episodes of a batch are
@@ -109,15 +109,15 @@ class RewardModulatedModel(PlasticModel):
         return self.network(x > 0)["output"].sum(0).float()
 
     def choose(self, counts: Tensor) -> Tensor:
-        """The output neuron that fired most, ``[B]``; one of them at random where several did."""
+        """The output neuron that fired most, ``[B]``; of several equal ones a random one."""
         return (counts + torch.rand(counts.shape, generator=self.random).to(counts) / 2).argmax(1)
 
     def learn(self, right: Tensor) -> None:
-        """Reward what was shown last."""
+        """Apply the reward to the sample shown last."""
         reward = 2.0 * right - 1
         self.network.reinforce(reward - self.expected)
         self.network.normalise()
-        self.expected += min(1.0, len(right) / MEMORY) * (reward.mean() - self.expected)
+        self.expected += min(1.0, len(right) / REWARD_WINDOW) * (reward.mean() - self.expected)
 
     def play(self, seeds: Tensor) -> Tensor:
         """Play an episode from each seed, all at the same time; what each returned. In training the model learns."""

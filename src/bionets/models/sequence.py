@@ -31,6 +31,7 @@ class SequenceModel(Model):
         ValueError: a kind of task that does not fit, another readout, or one that is for tasks with one answer.
     """
 
+    abstract = True
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
     accepts_lengths = True
     readout: nn.Module

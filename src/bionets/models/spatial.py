@@ -32,6 +32,7 @@ class SpatialModel(Model):
         ValueError: a kind of task that does not fit, a negative weight, ``where`` beyond the layers.
     """
 
+    abstract = True
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class"})
 
     def __init__(

@@ -25,7 +25,7 @@ DEFAULT_ARGUMENTS = {"spike_fn": "arctan", "beta": 0.5}
 class SpikingModel(Model):
     """x -> encoder -> ``network``, written for one time step and run over all of them -> readout.
 
-    Every call starts from fresh states, so nobody need think of resets. Each input (an image, or a step of a sequence)
+    Every call starts from initial states; no reset is needed. Each input (an image, or a step of a sequence)
     is seen for ``time_steps`` steps of the network.
 
     Args:
@@ -47,6 +47,7 @@ class SpikingModel(Model):
         ValueError: a name or a number that does not fit.
     """
 
+    abstract = True
     network: nn.Module
 
     def __init__(

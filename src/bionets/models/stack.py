@@ -89,7 +89,7 @@ class Residual(nn.Module):
 
 
 def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Module, int]:
-    """The layer that an entry describes, with all that stands around it, and the size of its output."""
+    """The layer that an entry describes with its normalisation, dropout and residual, and the size of its output."""
     name, size = entry.get("layer"), entry.get("size", size_in)
     if not isinstance(name, str):
         raise ValueError(f"{key} has no layer: write it as {{layer: BRC, size: 100}}")

@@ -26,8 +26,8 @@ from bionets.models.votes import Votes
 from bionets.tasks.spec import Kind, TaskSpec
 
 STEPS_PER_SECOND = 1000
-BRIGHTER = (1.5, 2.0, 2.5, 3.0)  # how much more light a sample gets, each time that it excites too few neurons
-MEMORY = 10_000  # samples, over which the votes are followed while the weights still change
+RATE_FACTORS = (1.5, 2.0, 2.5, 3.0)  # how much more light a sample gets, each time that it excites too few neurons
+VOTE_WINDOW = 10_000  # samples, over which the votes are followed while the weights still change
 
 
 class STDPModel(PlasticModel):
@@ -39,7 +39,7 @@ class STDPModel(PlasticModel):
     excitatory spikes answer, it is shown again, brighter. A sequence of spikes is shown as it is. No label is used in
     learning.
 
-    A class is told by a vote (see `Votes`) of neurons that have seen ``label_size`` training samples with their labels,
+    The class is a vote (see `Votes`) of neurons that have seen ``label_size`` training samples with their labels,
     after learning, before each validation. The training loss is that of a vote that follows the learning.
 
     Args:
@@ -81,8 +81,8 @@ class STDPModel(PlasticModel):
         require_positive(hidden_size=hidden_size, steps=steps, label_size=label_size)
         if not 0 < mean_weight < 1:
             raise ValueError(f"model.mean_weight must lie between 0 and 1, got {mean_weight}")
-        if not 0 < max_rate * BRIGHTER[-1] <= STEPS_PER_SECOND:
-            most = STEPS_PER_SECOND / BRIGHTER[-1]
+        if not 0 < max_rate * RATE_FACTORS[-1] <= STEPS_PER_SECOND:
+            most = STEPS_PER_SECOND / RATE_FACTORS[-1]
             raise ValueError(f"model.max_rate must lie between 0 and {most:.0f} spikes a second, got {max_rate}")
         self.steps = steps
         self.chance = max_rate / STEPS_PER_SECOND
@@ -109,12 +109,12 @@ class STDPModel(PlasticModel):
         return self.votes(self.counts(x))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        """Learn from the samples, one after the other; the labels only measure how far the network has come."""
+        """Learn from the samples one after the other; the labels only serve to measure the accuracy."""
         x, target = batch
         batch_dim = self.spec.batch_dims[0]
         counts = torch.cat([self.counts(sample) for sample in x.split(1, dim=batch_dim)])
         loss = self.task.loss(self.votes(counts), target)
-        self.votes.forget(keep=1 - min(1.0, len(target) / MEMORY))
+        self.votes.forget(keep=1 - min(1.0, len(target) / VOTE_WINDOW))
         self.votes.observe(counts, target)
         self.count_step()
         return loss
@@ -140,7 +140,7 @@ class STDPModel(PlasticModel):
             return self._answer(x > 0)
         pixels = x.flatten(1)
         counts = self._answer(poisson_spikes(pixels * self.chance, self.steps, self.random))
-        for factor in BRIGHTER:
+        for factor in RATE_FACTORS:
             (silent,) = torch.where(counts.sum(1) < self.min_spikes)
             if not len(silent):
                 break

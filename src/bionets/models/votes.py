@@ -4,14 +4,14 @@ import torch
 from torch import Tensor, nn
 
 VOTES = ("proportion", "assigned")
-LEAST = 1e-3  # the proportion of a class to which a neuron never answered
+SMALLEST_PROPORTION = 1e-3  # the proportion of a class to which a neuron never answered
 
 
 class Votes(nn.Module):
     """The response of each neuron to each class, and the class scores of a sample.
 
     ``assigned``: every neuron belongs to the class for which it fires most; a class scores the mean count of its
-    neurons (Diehl and Cook, 2015). ``proportion``: every neuron speaks for each class c in the proportion p_c of its
+    neurons (Diehl and Cook, 2015). ``proportion``: every neuron votes for each class c in the proportion p_c of its
     mean counts for the classes, and Σ counts·log p_c is the score.
 
     What was observed is saved with the model.
@@ -29,7 +29,7 @@ class Votes(nn.Module):
         self.register_buffer("samples", torch.zeros(classes))
 
     def forget(self, keep: float = 0.0) -> None:
-        """Let what was observed count for the share ``keep`` of what it did."""
+        """Scale the observed counts by ``keep``."""
         self.spikes *= keep
         self.samples *= keep
 
@@ -57,4 +57,4 @@ class Votes(nn.Module):
             return counts @ members.T / members.sum(1).clamp(min=1)
         means = self.means
         proportions = means / means.sum(0).clamp(min=torch.finfo(means.dtype).tiny)
-        return counts @ (proportions + LEAST).log().T
+        return counts @ (proportions + SMALLEST_PROPORTION).log().T

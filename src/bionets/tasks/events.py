@@ -35,6 +35,7 @@ class EventTask(Task):
         others: see `EventRecordings`.
     """
 
+    abstract = True  # no choice of a config
     monitor = "val/accuracy"
     mode = "max"
 

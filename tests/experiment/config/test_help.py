@@ -8,9 +8,7 @@ from hydra.utils import get_object
 from bionets.experiment.config.help import arguments_of, help_page
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
-from bionets.experiment.config.schemas.run import Compare, Evaluate, Paths, Runs, Train
-from bionets.studies.spatial.options import Analyse
-from bionets.studies.spatial.options import register as register_analyse
+from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train
 from tests.acceptance.conftest import ROOT
 
 OURS = ("_target_", "_partial_", "name")
@@ -72,5 +70,4 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
 @pytest.mark.parametrize("command", ["evaluate", "compare", "analyse", "runs"])
 def test_every_command_has_a_page(command: str) -> None:
     register(ROOT / "configs", families=False)
-    register_analyse()
     assert "# " in help_page(command, str(ROOT / "configs"), ["--help"])

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bionets import models, tasks
-from bionets.experiment.config.schemas.registry import MODELS, TASKS, leaf_classes, model_schemas, task_schemas
+from bionets.experiment.config.schemas.registry import MODELS, TASKS, concrete_classes, model_schemas, task_schemas
 from bionets.experiment.run.trust import registered
 
 ADDED = """
@@ -20,6 +20,16 @@ class CopyLastInput(Task):
 
 
 class DeepModel(Model): ...
+
+
+class CopyLastTwo(CopyLastInput): ...
+
+
+class Base(Task):
+    abstract = True
+
+
+class OfBase(Base): ...
 
 
 class _Unfinished(CopyLastInput): ...
@@ -43,6 +53,8 @@ def test_a_file_in_the_package_is_enough() -> None:
     try:
         task = OmegaConf.structured(task_schemas()["copy_last_input"])
         assert (task.length, task._target_) == (7, "bionets.tasks.added_here.CopyLastInput")
+        assert {"copy_last_input", "copy_last_two", "of_base"} <= {*task_schemas()}
+        assert {"base", "_unfinished"}.isdisjoint(task_schemas())
         assert "deep" in model_schemas()
         assert registered("task", task._target_) and registered("model", "bionets.models.added_here.DeepModel")
         assert not registered("task", "bionets.tasks.added_here.function")
@@ -57,9 +69,10 @@ def test_what_is_not_there_is_not_registered(path: str) -> None:
     assert not registered("task", path)
 
 
-def test_bases_and_private_classes_are_no_choices() -> None:
-    found = leaf_classes(models, models.Model)
-    assert {"Model", "SpatialModel", "RecurrentModel"}.isdisjoint(found)
+def test_abstract_bases_are_no_choices() -> None:
+    found = concrete_classes(models, models.Model)
+    assert {"Model", "PlasticModel", "SequenceModel", "SpatialModel", "SpikingModel"}.isdisjoint(found)
+    assert found["RecurrentModel"] is models.RecurrentModel  # although another class derives from it
     assert found["SpatialRecurrentModel"] is models.SpatialRecurrentModel
     assert list(found) == sorted(found)
 

@@ -44,7 +44,7 @@ def test_kernels_compile_for_nvidia_gpus_and_do_not_spill(dtype: torch.dtype, de
         launches.append((function, arguments, num_warps))
 
     with (
-        patch("bionets.layers.plastic.gpu.why_not", lambda network, device: None),
+        patch("bionets.layers.plastic.gpu.unsupported_reason", lambda network, device: None),
         patch.dict(run.__globals__, _launch=record),
     ):
         network(torch.zeros(1, 32, 784, dtype=torch.bool), backend="triton")

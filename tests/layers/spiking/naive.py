@@ -29,7 +29,7 @@ def negative(x: Tensor) -> Tensor:
 
 def run(layer: LeakyIntegrator, x: Tensor, noise: list[Tensor], quant: str) -> Tensor:
     """All outputs ``[T, B, num_neurons]`` for x ``[T, B, num_neurons]`` and the noise of each polarity."""
-    kind, values = layer.kind, {name: getattr(layer, name) for name in layer.bounds}
+    kind, values = layer.kind, {name: getattr(layer, name) for name in layer.constraints}
     zero = torch.zeros_like(x[0])
     sides = {"pos_": positive, "neg_": negative} if kind.dual else {"": lambda value: value}
     syn, rec, mem = (dict.fromkeys(sides, zero) for _ in range(3))

@@ -178,9 +178,9 @@ def test_smooth_ones_pass_gradcheck(name: str) -> None:
 def test_classes_have_a_signature_and_equations_and_can_be_copied(name: str) -> None:
     layer = layer_of(name)
     parameters = inspect.signature(CLASSES[name]).parameters
-    assert {"num_neurons", "dim", "backend", *layer.bounds} <= set(parameters)
+    assert {"num_neurons", "dim", "backend", *layer.constraints} <= set(parameters)
     assert ("spike_fn" in parameters) == (name in FIRING)
-    assert "β" in CLASSES[name].__doc__ and set(dir(layer)) >= set(layer.bounds)
+    assert "β" in CLASSES[name].__doc__ and set(dir(layer)) >= set(layer.constraints)
     x = inputs()
     layer(x[0])
     file = io.BytesIO()
@@ -285,7 +285,7 @@ def test_a_bias_shifts_the_thresholds_of_the_spikes_but_not_what_they_take_off(n
     layer.load_state_dict(plain.state_dict(), strict=False)
     layer.bias = bias
     for threshold, sign in (("threshold", -1), ("pos_threshold", -1), ("neg_threshold", 1)):
-        if threshold in plain.bounds:
+        if threshold in plain.constraints:
             setattr(plain, threshold, getattr(layer, threshold).detach() + sign * bias)
     x = inputs()[:1]
     (y, states), (expected, others) = layer.over_time(x), plain.over_time(x)

@@ -16,19 +16,18 @@ from omegaconf import DictConfig
 
 from bionets.experiment.command_line import refuse_ignored, refuse_repeated
 from bionets.experiment.config.help import asks_for_help, help_page
-from bionets.experiment.config.here import look_here_first
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
-from bionets.experiment.config.words import expand
-from bionets.experiment.errors import Busy, JobError, is_user_error, of_the_command_line, one_line
+from bionets.experiment.config.shorthand import expand
+from bionets.experiment.config.working_directory import search_working_directory
+from bionets.experiment.errors import Busy, JobError, is_user_error, one_line, raised_by_parser
 from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt_behind
 from bionets.experiment.run.process import Process, end_with
 
 
 @exit_when_interrupted()
-def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
-    """Run ``<name>`` of a module on the config that the command line composes, and exit. The module is
-    ``bionets.experiment.commands.<name>`` where it is not given.
+def command(name: str, configs: Path) -> NoReturn:
+    """Run ``bionets.experiment.commands.<name>`` on the config that the command line composes, and exit.
 
     ``configs/`` in the working directory is searched before ``configs``, and modules there can be imported.
 
@@ -42,7 +41,7 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
         end_with(Process.parent())
     register(configs, families=name == "train")
     sys.argv[1:] = expand(sys.argv[1:])
-    look_here_first()
+    search_working_directory()
     if asks_for_help(sys.argv[1:]):
         show_help(name, configs)
     composing = True
@@ -57,7 +56,7 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
                 refuse_ignored(HydraConfig.get())
             refuse_values(name, config)
             # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
-            return getattr(import_module(module or f"bionets.experiment.commands.{name}"), name)(config)
+            return getattr(import_module(f"bionets.experiment.commands.{name}"), name)(config)
         except Exception as error:
             raise_interrupt_behind(error)
             if alone:  # ends here, since Hydra would add lines of its own
@@ -72,7 +71,7 @@ def command(name: str, configs: Path, module: str | None = None) -> NoReturn:
 
     def give_up(error: Exception) -> NoReturn:
         raise_interrupt_behind(error)
-        if debug or not (is_user_error(error) or (composing and of_the_command_line(error))):
+        if debug or not (is_user_error(error) or (composing and raised_by_parser(error))):
             raise error
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)

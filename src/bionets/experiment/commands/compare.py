@@ -81,7 +81,7 @@ def refuse_unknown(config: dict[str, Any]) -> None:
 
 
 def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, Any]) -> list[Run]:
-    """The complete runs that ``where`` lets through; none at all is a UserError."""
+    """The complete runs that match ``where``; a UserError if there is none."""
     if not runs:
         first = f", the first {left_out[0].reason}: {left_out[0].place}" if left_out else ""
         raise UserError(

@@ -12,7 +12,7 @@ from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
-from bionets.experiment.run.own_metrics import add_metrics, headlines
+from bionets.experiment.run.custom_metrics import add_metrics, headlines
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
@@ -68,5 +68,5 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
 
 def short_hash(options: dict[str, Any]) -> str:
-    """A dash and eight hex digits that tell apart what a run is evaluated on."""
+    """A dash and eight hex digits of a hash of the changed options, for the names of the files."""
     return "-" + hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:8]

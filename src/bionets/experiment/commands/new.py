@@ -13,7 +13,7 @@ NAME, SUFFIX = "my_project", ".template"
 
 
 def new(words: Sequence[str]) -> int:
-    """Write the project that the words name, and say what to do next; the exit code."""
+    """Write the project that the words name and print the next steps; the exit code."""
     try:
         if len(words) != 1 or words[0].startswith("-"):
             raise UserError("say what the project is called: bionets new my_project")

@@ -1,4 +1,4 @@
-"""A list of run folders, whatever became of each; and the end of those that ended early."""
+"""``bionets runs``: list all run folders with their status; delete those that ended early."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ def cells_of(run: ListedRun) -> tuple[str, ...]:
 
 
 def duration_of(seconds: float | None) -> str:
-    """Seconds as, say, ``1:02:03``; the empty text for None."""
+    """Seconds in the form ``1:02:03``; the empty text for None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -105,7 +105,7 @@ def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None
     question = f"delete {'this folder' if len(found) == 1 else f'these {len(found)} folders'} and all files in them?"
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"nobody can be asked here: to {question.rstrip('?')}, add yes=true")
+            raise UserError(f"there is no terminal for an answer: to {question.rstrip('?')}, add yes=true")
         if console.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
             console.print("nothing was deleted")
             return

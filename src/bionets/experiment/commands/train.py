@@ -1,4 +1,4 @@
-"""The story of a run: from a config to a folder that holds everything."""
+"""Training: from a config to a run folder."""
 
 import logging
 import sys
@@ -13,7 +13,6 @@ from rich.console import Console
 
 from bionets.analysis.figures import draw_run
 from bionets.analysis.style import styled
-from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.errors import Pruned, UserError, one_line
 from bionets.experiment.figure_style import figure_style
@@ -86,14 +85,13 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     check_mirrors(run.values["logger"])
     task, model, run = build_run(run)
     config = run.values
-    refuse_empty_ranges(config["trainer"])
     folder = RunFolder.of(config, run.digest)
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
-    if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and speaks
+    if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and prints
         with suppress(NonFiniteLoss):  # which it raises too
-            run_to_the_end(trainer, model, task, folder)
+            fit_and_test(trainer, model, task, folder)
         return {}
     if folder.complete():
         result = folder.result()
@@ -105,7 +103,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     prepare_data(task)
     with folder.open(config, run.overrides, environment.describe()):
         console.print(
-            f"{next_of(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
+            f"{next_stage(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
         )
         if not multirun:
             print_task(console, task)
@@ -113,7 +111,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         try:
             with mirrored(config, folder, run.digest) as mirrors:
                 trainer.loggers = [mirror.logger for mirror in mirrors]
-                run_to_the_end(trainer, model, task, folder)
+                fit_and_test(trainer, model, task, folder)
                 result = summarise(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     series, name = read_metrics(folder.metrics_file), config["model"]["name"]
@@ -140,15 +138,15 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     return result["metrics"]
 
 
-def next_of(folder: RunFolder, max_epochs: int | None) -> str:
-    """A run before it starts: config, overrides, folder."""
+def next_stage(folder: RunFolder, max_epochs: int | None) -> str:
+    """The next stage of a run: training, testing, or training from an epoch on."""
     if not folder.last.exists():
         return "training"
     epoch = read_checkpoint(folder.last)["epoch"]
     return "testing" if epoch + 1 == max_epochs else f"going on after epoch {epoch}"
 
 
-def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
+def fit_and_test(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
     """Fit, from the last checkpoint where there is one, then test the best epoch."""
     trainer.precision_plugin.convert_module(model)  # else float64 weights of a checkpoint would be read as float32
     last = folder.last if folder.last.exists() else None
@@ -165,7 +163,7 @@ def run_to_the_end(trainer: Trainer, model: Model, task: Task, folder: RunFolder
 
 
 def silence_libraries() -> None:
-    """Silence what Lightning says of its own workings; what a user must know, we say."""
+    """Silence Lightning's messages and warnings; those that a user needs come from bionets."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("lightning.pytorch.profilers", "bionets.scan"):  # the report of trainer.profiler; long compiling

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
 from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, window_for
-from bionets.analysis.style import label_of, name_of
+from bionets.analysis.names import label_of, name_of
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.run.metrics_file import Series
 

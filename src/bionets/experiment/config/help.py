@@ -1,4 +1,4 @@
-"""``--help``: every key of a config, with its value and the line that its docstring has of it."""
+"""``--help``: every key of a config, with its value and its line in the docstring."""
 
 import inspect
 import re
@@ -39,7 +39,7 @@ def help_page(name: str, configs: str, words: Sequence[str]) -> str:
 
 
 def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> list[str]:
-    """A config as YAML, a line a key, each with what is said of it where its value is used."""
+    """A config as YAML, one line for each key, with its description as a comment."""
     documents, lines = docstrings(config), []
     for key in sorted(keys, key=lambda key: key != "name"):
         node = config._get_node(key)

@@ -98,7 +98,7 @@ def refuse_values(command: str, config: DictConfig) -> None:
 
 
 def refuse_absent(config: DictConfig, path: str = "") -> None:
-    """A key that was deleted with ``~`` and that the schema has."""
+    """A UserError for a key of the schema that was deleted with ``~``."""
     schema = OmegaConf.get_type(config)
     for field in fields(schema) if is_dataclass(schema) else ():
         if field.name not in config:
@@ -109,7 +109,7 @@ def refuse_absent(config: DictConfig, path: str = "") -> None:
 
 
 def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:
-    """A minimum above its maximum would silently be the maximum."""
+    """A UserError for a minimum above its maximum."""
     for unit in ("epochs", "steps"):
         least, most = trainer[f"min_{unit}"], trainer[f"max_{unit}"]
         if least is not None and most not in (None, -1) and least > most:

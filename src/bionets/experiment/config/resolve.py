@@ -1,4 +1,4 @@
-"""From Hydra's config to the plain, complete config that a run folder keeps."""
+"""Resolution of Hydra's config to the plain, complete config that a run folder keeps."""
 
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
 
 
 def refuse_unused(config: DictConfig, path: str = "") -> None:
-    """A key that was added with ``+`` and that no schema knows would be silently ignored: a UserError instead."""
+    """A UserError for a key that was added with ``+`` and that no schema knows."""
     schema = OmegaConf.get_type(config)
     known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(config)
     for key in config:

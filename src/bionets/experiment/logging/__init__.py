@@ -1,1 +1,1 @@
-"""Mirrors of a run in the services of others."""
+"""Loggers that mirror a run: W&B, TensorBoard, CSV, MLflow."""

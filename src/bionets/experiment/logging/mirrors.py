@@ -15,7 +15,7 @@ from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.metrics_file import read_rows
 from bionets.experiment.run.run_folder import RunFolder
 
-FIRST = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings stand in ``logger`` itself
+WANDB = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings stand in ``logger`` itself
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Mirror:
 
     @classmethod
     def check(cls, **settings: Any) -> None:
-        """A UserError where settings or the machine will not do; called before anything is written."""
+        """A UserError for invalid settings, or where the machine lacks something; called before anything is written."""
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         """Take what ``result.json`` will hold, and the figures in the folder; here the headline metrics alone, without
@@ -69,7 +69,7 @@ class Mirror:
         self.logger.log_metrics(metrics, step=result["steps"])
 
     def close(self, failed: bool) -> None:
-        """End, whatever happened."""
+        """Close the logger, after success or failure."""
         self.logger.finalize("failed" if failed else "success")
 
 
@@ -77,7 +77,7 @@ def check_mirrors(settings: dict[str, Any]) -> None:
     """A UserError where a logger of a config cannot be used; what is said of W&B must be right even where it is off."""
     chosen = chosen_mirrors(settings)
     if not settings.get("wandb"):
-        chosen.append((_class(FIRST), of_wandb(settings)))
+        chosen.append((_class(WANDB), wandb_settings(settings)))
     for mirror, own in chosen:
         mirror.check(**own)
 
@@ -109,7 +109,7 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
     """The class of each logger of a config, and its settings; W&B, the default, only where it is installed."""
     chosen = []
     if settings.get("wandb") and find_spec("wandb") is not None:
-        chosen.append((_class(FIRST), of_wandb(settings)))
+        chosen.append((_class(WANDB), wandb_settings(settings)))
     for name, node in settings.items():
         if isinstance(node, dict):
             if not isinstance(node.get("_target_"), str):
@@ -121,8 +121,8 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
     return chosen
 
 
-def of_wandb(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of W&B, which stand beside those of the other loggers."""
+def wandb_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of W&B, which are keys of ``logger`` itself."""
     return {key: value for key, value in settings.items() if not isinstance(value, dict) and key != "wandb"}
 
 

@@ -1,4 +1,4 @@
-"""Whether W&B can be reached under a name, and what that allows."""
+"""The mode of W&B (online, offline or disabled), and whether the user is logged in."""
 
 import netrc
 import os

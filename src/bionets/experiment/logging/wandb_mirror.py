@@ -1,4 +1,4 @@
-"""W&B: under an id that the folder minted, offline unless logged in."""
+"""W&B: a run under an id from the run folder, offline unless logged in."""
 
 from collections.abc import Sequence
 from typing import Any

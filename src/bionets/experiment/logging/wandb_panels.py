@@ -1,4 +1,4 @@
-"""The x axes of W&B's panels, for those who write them and those who read them."""
+"""The x axes of W&B's panels."""
 
 STEP = "trainer/global_step"  # the name is Lightning's
 

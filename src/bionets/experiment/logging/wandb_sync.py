@@ -1,4 +1,4 @@
-"""Offline runs on their way to W&B."""
+"""Upload of offline runs to W&B."""
 
 import subprocess
 import sys

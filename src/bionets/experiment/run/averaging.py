@@ -42,7 +42,7 @@ class AverageWeights(Callback):
         self.steps = trainer.global_step
         self.weights = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
         self.average = {
-            name: self.restored_average.get(name, value).to(value.device, widened(value.dtype), copy=True)
+            name: self.restored_average.get(name, value).to(value.device, accumulation_dtype(value.dtype), copy=True)
             for name, value in self.weights.items()
         }
         for name, value in self.restored.items():
@@ -56,19 +56,19 @@ class AverageWeights(Callback):
         self.steps = trainer.global_step
         share = (1 - self.decay) / (1 - self.decay**self.steps)
         update = get_ema_multi_avg_fn(1 - share)
-        weights = [value.to(widened(value.dtype)) for value in self.weights.values()]
+        weights = [value.to(accumulation_dtype(value.dtype)) for value in self.weights.values()]
         update(list(self.average.values()), weights, self.steps)
 
     def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.training = {name: value.clone() for name, value in self.weights.items()}
-        put(self.average, self.weights)
+        copy_weights(self.average, self.weights)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
-        put(self.training, self.weights)
+        copy_weights(self.training, self.weights)
         self.training = {}
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        put(self.average, self.weights)
+        copy_weights(self.average, self.weights)
         self.weights, self.average = {}, {}  # the model has the average from now on
 
     def on_save_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -85,12 +85,12 @@ class AverageWeights(Callback):
         self.restored_average = checkpoint.get(AVERAGE, {})
 
 
-def widened(dtype: torch.dtype) -> torch.dtype:
+def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """float32 for a dtype of less precision, else itself."""
     return torch.promote_types(dtype, torch.float32)
 
 
-def put(values: Weights, weights: Weights) -> None:
+def copy_weights(values: Weights, weights: Weights) -> None:
     """Write values into the tensors of the same names."""
     for name, value in weights.items():
         value.copy_(values[name])

@@ -1,4 +1,4 @@
-"""From a config to the objects of a run."""
+"""Construction of task, model, trainer and callbacks from a config."""
 
 from contextlib import nullcontext
 from typing import Any, cast
@@ -10,15 +10,16 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import OmegaConf
 
+from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
+from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
-from bionets.experiment.run.own_metrics import add_metrics
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
@@ -92,8 +93,10 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
     which do.
     """
-    if not family(config["model"]["_target_"]).fits(spec):
-        fitting = [name for name, schema in MODELS.items() if family(OmegaConf.structured(schema)._target_).fits(spec)]
+    if not model_class(config["model"]["_target_"]).fits(spec):
+        fitting = [
+            name for name, schema in MODELS.items() if model_class(OmegaConf.structured(schema)._target_).fits(spec)
+        ]
         kind = f"{spec.kind} with sequences of different lengths" if spec.lengths else spec.kind
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
@@ -124,7 +127,7 @@ def try_chunks(model: Model) -> None:
         raise UserError(str(error)) from error
 
 
-def family(target: str) -> type[Model]:
+def model_class(target: str) -> type[Model]:
     try:
         return cast(type[Model], get_class(target))
     except (ImportError, ValueError) as error:
@@ -136,12 +139,13 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     monitored value.
     """
     extra = build_callbacks(config)
-    callbacks = [*records, RecordArrays(folder.path), *extra, *keeping_epochs(config, task, folder)]
+    callbacks = [*records, RecordArrays(folder.path), *extra, *checkpoint_callbacks(config, task, folder)]
     return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
 
 def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:
     """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
+    refuse_empty_ranges(config["trainer"])
     refuse_no_training(config["trainer"], task)
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
     every = [KeepSigtermHandler(), SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
@@ -176,7 +180,7 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
     return [*callbacks, RememberStop()] if callbacks else []
 
 
-def keeping_epochs(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
+def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
     """Early stopping, then the checkpoints, which store its state."""
     stop: list[Callback] = []
     if task.stop_below is not None:
@@ -191,19 +195,7 @@ def keeping_epochs(config: dict[str, Any], task: Task, folder: RunFolder) -> lis
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
-    """Settings under which no epoch is ever validated would leave no best epoch to test; and numbers that mean
-    nothing.
-    """
-    for key in ("log_every_n_steps", "accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes"):
-        if arguments[key] < 1:
-            raise UserError(f"trainer.{key} must be at least 1, got {arguments[key]}")
-    for key in ("gradient_clip_val", "overfit_batches", "min_epochs", "min_steps"):
-        if arguments[key] is not None and arguments[key] < 0:
-            raise UserError(f"trainer.{key} must not be negative, got {arguments[key]}")
-    if (arguments["min_epochs"] or 0) > arguments["max_epochs"]:
-        raise UserError(
-            f"trainer.min_epochs={arguments['min_epochs']} is above trainer.max_epochs={arguments['max_epochs']}"
-        )
+    """A UserError for settings under which no epoch would be validated, so that there were no best epoch to test."""
     interval = arguments["val_check_interval"]
     batches = task.train_batches_per_epoch
     if isinstance(arguments["limit_train_batches"], int):
@@ -213,9 +205,6 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
             f"trainer.val_check_interval={interval} must be a share of an epoch, above 0 and at most 1.0, "
             f"or a number of batches, at most {batches}"
         )
-    for key in ("max_epochs", "limit_train_batches", "limit_val_batches"):
-        if arguments[key] is not None and arguments[key] <= 0:
-            raise UserError(f"trainer.{key} must be above 0, got {arguments[key]}: it leaves no epoch to choose from")
     if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
         raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
     first = -(-task.train_batches_per_epoch // arguments["accumulate_grad_batches"])

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole and sound, before anything is built from it."""
+"""Validation of a checkpoint, before anything is built from it."""
 
 import zipfile
 import zlib

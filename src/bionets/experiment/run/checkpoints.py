@@ -79,7 +79,7 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """Knows its own files again after the run's folder was moved; Lightning's own would forget the best score."""
+    """A `ModelCheckpoint` that finds its files again after the run's folder was moved, and keeps the best score."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ from bionets.analysis.style import new_figure, save, styled
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.report import figure_title
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
-from bionets.experiment.run.trained import load_trained
+from bionets.experiment.run.trained import load_trained, using
 
 SEQUENCES = 32  # of the data, whose states are visited
 NEWTON_STEPS = 50
@@ -177,7 +178,7 @@ class DynamicsRun:
         return files
 
     def rows(self) -> list[tuple[str, str]]:
-        """What was measured, as a small table."""
+        """The rows of the printed table: quantity and value."""
         stable = sum(point.stable for point in self.points)
         finite = self.half_lives[self.half_lives.isfinite()]
         median = f"median {float(self.half_lives.median()):g} steps"
@@ -226,14 +227,18 @@ def stacked(points: Sequence[FixedPoint], states: int) -> Tensor:
     return torch.stack([point.eigenvalues for point in points])
 
 
-def analyse_dynamics(console: Console, run: DynamicsRun) -> list[Path]:
+def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> list[Path]:
     """Measure, write, draw and print; the files."""
-    elements = f"{run.visited.size(2)} state elements"
-    console.print(f"{run.title}: fixed points of {elements} (over a minute for 100)", highlight=False, markup=False)
-    numbers = run.measure()
-    files = [run.write(numbers), *run.draw()]
-    table = Table("quantity", "value")
-    for name, value in run.rows():
-        table.add_row(name, value)
-    console.print(table)
-    return files
+    if config.runs is not None:
+        raise UserError("method=dynamics analyses one run: name its folder with run=")
+    with using(RunFolder(config.run)):
+        run = DynamicsRun(config.run, unit=config.unit, **options)
+        elements = f"{run.visited.size(2)} state elements"
+        console.print(f"{run.title}: fixed points of {elements} (over a minute for 100)", highlight=False, markup=False)
+        numbers = run.measure()
+        files = [run.write(numbers), *run.draw()]
+        table = Table("quantity", "value")
+        for name, value in run.rows():
+            table.add_row(name, value)
+        console.print(table)
+        return files

@@ -1,4 +1,4 @@
-"""The machine a run ran on, and what was tuned there."""
+"""The environment of a run: machine, versions, and settings of the memory allocator."""
 
 import ctypes
 import platform

@@ -105,7 +105,7 @@ def exported(model: Model, suffix: str, single_step: bool | None, steps: int | N
 
 @dataclass(frozen=True)
 class _Traced:
-    """What is exported: ``module(*inputs(batch))``, the batch dimension of each input, and the names of the states."""
+    """A module to export, called as ``module(*inputs(batch))``; the batch dimension of each input; the state names."""
 
     module: nn.Module
     inputs: Callable[[int], tuple[Tensor, ...]]

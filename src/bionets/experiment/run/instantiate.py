@@ -1,4 +1,4 @@
-"""From a config node to the object that its ``_target_`` names. Every instantiate is here."""
+"""Instantiation of the object that the ``_target_`` of a config node names; the only place where it happens."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial

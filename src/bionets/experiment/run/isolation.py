@@ -1,4 +1,4 @@
-"""A run leaves the process as it found it, so that the next one in it is as if alone."""
+"""Global settings restored after a run, so that the next run in the process starts from the same state."""
 
 import gc
 import logging

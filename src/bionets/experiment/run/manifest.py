@@ -1,6 +1,6 @@
 """``manifest.json``: the size and the SHA-256 digest of each file of a complete run, as the run wrote it.
 
-It tells of damage, not of intent: whoever changes a file on purpose can change the manifest too.
+It detects damage, not tampering: who changes a file on purpose can change the manifest too.
 """
 
 import hashlib

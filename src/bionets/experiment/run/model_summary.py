@@ -1,4 +1,4 @@
-"""What a run says when it starts: its task, and its model with layers, shapes, parameters and device."""
+"""The summary at the start of a run: its task, and its model with layers, shapes, parameters and device."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ MOST_ROWS, WIDEST = 12, 60
 
 
 def print_task(console: Console, task: Task) -> None:
-    """What goes in and what comes out, and the sizes of the sets."""
+    """Inputs, outputs and the sizes of the sets."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
     console.print(f"    task   {describe(task.spec)}; {sizes}", highlight=False, markup=False, soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 from bionets.experiment.errors import UserError
 
-LONGEST = 200  # bytes; file systems allow 255, and a hash follows
+MAX_BYTES = 200  # bytes; file systems allow 255, and a hash follows
 
 
 def require_component(key: str, name: object) -> str:
@@ -16,7 +16,7 @@ def require_component(key: str, name: object) -> str:
 
 
 def fault_of_component(name: object) -> str | None:
-    """Why a name cannot be one component of a path; None where it can."""
+    """The reason why a name cannot be one component of a path; None where it can."""
     if not isinstance(name, str) or not name.strip():
         return "must not be empty"
     if not name.isprintable():
@@ -25,8 +25,8 @@ def fault_of_component(name: object) -> str | None:
         return "must be one folder's name, without a slash"
     if name.startswith("."):
         return "must not begin with a dot"
-    if len(name.encode(errors="surrogatepass")) > LONGEST:
-        return f"must not be longer than {LONGEST} bytes"
+    if len(name.encode(errors="surrogatepass")) > MAX_BYTES:
+        return f"must not be longer than {MAX_BYTES} bytes"
     return None
 
 

@@ -35,13 +35,13 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
     interval, monitor = node.get("interval", "step"), None
     if interval not in INTERVALS:
         raise UserError(f"schedule.interval={interval} is unknown: choose {' or '.join(INTERVALS)}")
-    factory: partial[LRScheduler] = instantiate_node({key: value for key, value in node.items() if key not in OURS})
+    factory: partial[LRScheduler] = instantiate_node({key: value for key, value in node.items() if key not in OWN_KEYS})
     if factory.func is ReduceLROnPlateau:
         monitor = node.get("monitor") or task.monitor
         factory = partial(factory, mode=node.get("mode") or task.mode)
 
     def make(optimizer: Optimizer, steps: int) -> LRScheduler:
-        return factory(optimizer, **of_run(factory, steps))
+        return factory(optimizer, **number_of_steps(factory, steps))
 
     try:
         make(try_out(instantiate_node(config["optimizer"])), 100)
@@ -50,10 +50,10 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
     return Schedule(make, interval, monitor)
 
 
-OURS = ("interval", "monitor", "mode")
+OWN_KEYS = ("interval", "monitor", "mode")
 
 
-def of_run(schedule: "partial[LRScheduler]", steps: int) -> dict[str, int]:
+def number_of_steps(schedule: "partial[LRScheduler]", steps: int) -> dict[str, int]:
     """The number of training steps, under the name by which a schedule asks for it, if it does."""
     arguments = inspect.signature(schedule.func).parameters
     if "steps" in arguments:

@@ -1,4 +1,4 @@
-"""Published figures, to stand beside ours. Those read off a figure say so; none of them is measured by us."""
+"""Published numbers, shown beside those of our runs. Those read off a figure say so."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ BISTABLE = {
     "model.initialisation": one_of(None, "paper2020"),
 }
 
-# Accuracy at 60 bits, one layer. The original also shows two layers, whose figure nobody has read off.
+# Accuracy at 60 bits, one layer. The original also shows two layers; those numbers are not listed here.
 BINARY_ADDITION_SOURCE = "brc_pytorch, read off its figure, mean of 5 runs"
 BINARY_ADDITION = {"nbrc": 0.995, "brc": 0.92, "gru": 0.59, "lstm": 0.48}
 BINARY_ADDITION_SETTINGS = {

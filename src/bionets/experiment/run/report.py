@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bionets.analysis.names import name_of
 from bionets.experiment.command_line import program
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
@@ -85,6 +86,4 @@ def title_of(config: dict[str, Any]) -> str:
 
 def figure_title(config: dict[str, Any]) -> str:
     """The same, with the names that papers use."""
-    from bionets.analysis.style import name_of  # draws: not for a report without figures
-
     return printable(f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}")

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bionets.experiment.errors import Pruned, one_line
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.custom_metrics import headlines
 from bionets.experiment.run.metrics_file import Series, read_metrics
-from bionets.experiment.run.own_metrics import headlines
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.models import Model

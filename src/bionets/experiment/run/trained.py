@@ -1,4 +1,4 @@
-"""A trained model, back from its run's folder."""
+"""Loading of a trained model from its run folder."""
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence

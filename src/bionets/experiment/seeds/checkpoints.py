@@ -1,4 +1,4 @@
-"""A checkpoint for each seed, just what a run of that seed alone would have written; and all of them as one again."""
+"""Checkpoints of stacked models: one for each seed, as a run of that seed alone writes it, and all stacked again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +30,9 @@ class PerSeedCheckpoint(AtomicCheckpointIO):
         if Path(path).name.startswith(REQUEUE):
             return
         places = [folder.checkpoints.resolve() for folder in self.folders]
-        super().save_checkpoint(of_one(checkpoint, places.index(Path(path).resolve().parent)), path, storage_options)
+        super().save_checkpoint(
+            select_seed(checkpoint, places.index(Path(path).resolve().parent)), path, storage_options
+        )
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> State:
         name, place = Path(path).name, map_location or "cpu"
@@ -38,10 +40,10 @@ class PerSeedCheckpoint(AtomicCheckpointIO):
         found = [read_checkpoint(file, place) if file.exists() else None for file in files]
         latest = max((each for each in found if each is not None), key=lambda each: each["epoch"])
         # A seed that failed in its first epoch has none: it is not trained any more, so its numbers do not matter.
-        return of_all([each if each is not None else {**latest, "callbacks": {}} for each in found])
+        return stack_seeds([each if each is not None else {**latest, "callbacks": {}} for each in found])
 
 
-def of_one(checkpoint: State, number: int) -> State:
+def select_seed(checkpoint: State, number: int) -> State:
     """The checkpoint of one of S stacked models, out of theirs."""
     return {
         **checkpoint,
@@ -57,7 +59,7 @@ def of_one(checkpoint: State, number: int) -> State:
     }
 
 
-def of_all(checkpoints: list[State]) -> State:
+def stack_seeds(checkpoints: list[State]) -> State:
     """The checkpoint of S stacked models, out of one for each. Those that are not of the latest epoch are of seeds that
     ended early.
     """

@@ -1,4 +1,4 @@
-"""Keeps the last checkpoints of several seeds at one epoch, whenever the process is stopped."""
+"""A journal that keeps the last checkpoints of several seeds at the same epoch, whenever the process is stopped."""
 
 import os
 import shutil

@@ -25,7 +25,7 @@ class Seed:
 
 
 class View:
-    """The trainer as a run's callbacks see it: what is measured is this run's, and so is the wish to stop."""
+    """The trainer as a run's callbacks see it, with the metrics and the ``should_stop`` of this run."""
 
     should_stop = False
     loggers: tuple[()] = ()
@@ -39,7 +39,7 @@ class View:
 
 
 class PerSeedCallback(Callback):
-    """Calls the callbacks of each run. A run that stops early or fails is left as it is then, and the others go on."""
+    """Calls the callbacks of each run. A run that stops early or fails stays as it is then; the others continue."""
 
     def __init__(self, seeds: Sequence[Seed], models: StackedModels) -> None:
         self.seeds, self.models = list(seeds), models

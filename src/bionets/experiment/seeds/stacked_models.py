@@ -20,7 +20,7 @@ from bionets.models.optimization import (
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
-INSTEAD = "train the seeds one by one instead: -m sweep=seeds"
+ONE_BY_ONE = "train the seeds one by one instead: -m sweep=seeds"
 
 
 class StackedModels(LightningModule):
@@ -39,11 +39,11 @@ class StackedModels(LightningModule):
         super().__init__()
         self.name = type(models[0]).__name__
         if type(models[0]).training_step is not Model.training_step or models[0].loss_every_step:
-            raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {INSTEAD}")
+            raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {ONE_BY_ONE}")
         if models[0].in_chunks:
-            raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {INSTEAD}")
+            raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
         if models[0].spec.lengths:
-            raise UserError(f"sequences of different lengths cannot be batched over seeds; {INSTEAD}")
+            raise UserError(f"sequences of different lengths cannot be batched over seeds; {ONE_BY_ONE}")
         self._template = [models[0]]  # in a list, so that it is no part of this module
         self.tasks = list(tasks)
         parameters, buffers = stack_module_state(list(models))
@@ -85,7 +85,7 @@ class StackedModels(LightningModule):
             self(_inputs(batches))
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             why = str(error).strip().splitlines()[0].partition(". ")[0]
-            raise UserError(f"{self.name} cannot train several seeds at once ({why}); {INSTEAD}") from error
+            raise UserError(f"{self.name} cannot train several seeds at once ({why}); {ONE_BY_ONE}") from error
 
     def training_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> dict[str, Tensor]:
         predictions = self(_inputs(batches))
@@ -143,7 +143,7 @@ class StackedModels(LightningModule):
         first = self._template[0]
         monitor = getattr(first.schedule, "monitor", None)
         if monitor is not None:
-            raise UserError(f"a schedule that looks at {monitor} would join the seeds; {INSTEAD}")
+            raise UserError(f"a schedule that looks at {monitor} would join the seeds; {ONE_BY_ONE}")
         configured = configure_optimizers(
             self,
             first.optimizer,
@@ -155,7 +155,7 @@ class StackedModels(LightningModule):
         optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
         if type(optimizer) not in ELEMENTWISE:
             names = ", ".join(kind.__name__ for kind in ELEMENTWISE)
-            raise UserError(f"several seeds at once need one of the optimizers {names}; {INSTEAD}")
+            raise UserError(f"several seeds at once need one of the optimizers {names}; {ONE_BY_ONE}")
         return configured
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -188,16 +188,16 @@ class StackedTasks(LightningDataModule):
         super().__init__()
         self.tasks = list(tasks)
 
-    def train_dataloader(self) -> "Together":
+    def train_dataloader(self) -> "ZippedLoader":
         for task in self.tasks:
             task.trainer = self.trainer
-        return Together([task.train_dataloader() for task in self.tasks])
+        return ZippedLoader([task.train_dataloader() for task in self.tasks])
 
-    def val_dataloader(self) -> "Together":
-        return Together([task.val_dataloader() for task in self.tasks])
+    def val_dataloader(self) -> "ZippedLoader":
+        return ZippedLoader([task.val_dataloader() for task in self.tasks])
 
 
-class Together:
+class ZippedLoader:
     """Several tasks' batches of equal sizes, a list of them at a time."""
 
     def __init__(self, loaders: Sequence[Batches]) -> None:

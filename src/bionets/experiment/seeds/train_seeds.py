@@ -14,7 +14,7 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
 from bionets.experiment.run import environment
-from bionets.experiment.run.build import build_run, keeping_epochs, prepare_data, trainer_with
+from bionets.experiment.run.build import build_run, checkpoint_callbacks, prepare_data, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.report import print_stopped
@@ -24,7 +24,7 @@ from bionets.experiment.run.trained import restoring
 from bionets.experiment.seeds.checkpoints import PerSeedCheckpoint
 from bionets.experiment.seeds.journal import last_whole, roll_back
 from bionets.experiment.seeds.per_seed import PerSeedCallback, Seed
-from bionets.experiment.seeds.stacked_models import INSTEAD, StackedModels, StackedTasks
+from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, StackedTasks
 from bionets.experiment.sweep.trial import in_trial
 from bionets.models import Model
 from bionets.tasks import Task
@@ -60,7 +60,7 @@ class Member:
 
     @cached_property
     def error(self) -> NonFiniteLoss | None:
-        """Why it failed while others went on."""
+        """The error that ended this seed while others continued."""
         result = self.folder.result() or {}
         failed = result.get("status") == "failed" and NON_FINITE.search(result["error"])
         return NonFiniteLoss(result["error"]) if failed else None
@@ -82,7 +82,7 @@ def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     if in_trial():
         raise UserError("a search judges one run at a time: leave out seeds=")
     if runs[0].values["callbacks"]["extra"]:
-        raise UserError(f"callbacks.extra watch one run at a time; {INSTEAD}")
+        raise UserError(f"callbacks.extra watch one run at a time; {ONE_BY_ONE}")
     members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
     if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}
@@ -97,7 +97,7 @@ def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             member.folder,
             [
                 Record(member.folder.metrics_file, member.folder.last),
-                *keeping_epochs(member.run.values, member.task, member.folder),
+                *checkpoint_callbacks(member.run.values, member.task, member.folder),
             ],
             over=member.next_epoch < begun or member.error is not None,
             error=member.error,
@@ -167,10 +167,10 @@ def at_one_epoch(members: Sequence[Member]) -> list[Member]:
 
 
 def refuse_what_is_shared(trainer: Any) -> None:
-    """The reason why the seeds would depend on each other."""
+    """A UserError for settings under which the seeds would depend on each other."""
     if trainer.world_size > 1:
-        raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {INSTEAD}")
+        raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {ONE_BY_ONE}")
     if trainer.precision == "16-mixed":
         raise UserError(
-            f"trainer.precision=16-mixed scales the loss of all seeds together: use bf16-mixed; or {INSTEAD}"
+            f"trainer.precision=16-mixed scales the loss of all seeds together: use bf16-mixed; or {ONE_BY_ONE}"
         )

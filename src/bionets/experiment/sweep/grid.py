@@ -38,7 +38,9 @@ class GridSweeper(Sweeper):
             if result.status != JobStatus.COMPLETED
         }
         for varied, error in errors.items():
-            print(f"{'left out' if isinstance(error, Busy) else 'failed'}: {varied}: {why(error)}", file=sys.stderr)
+            print(
+                f"{'left out' if isinstance(error, Busy) else 'failed'}: {varied}: {reason_of(error)}", file=sys.stderr
+            )
         busy = sum(isinstance(error, Busy) for error in errors.values())
         if failed := len(errors) - busy:
             raise JobError(f"{failed} of {len(jobs)} jobs failed: the same command starts them again")
@@ -49,5 +51,5 @@ class GridSweeper(Sweeper):
         return results
 
 
-def why(error: object) -> str:
+def reason_of(error: object) -> str:
     return one_line(error) if isinstance(error, BaseException) else "it did not end"

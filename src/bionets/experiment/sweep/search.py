@@ -1,4 +1,4 @@
-"""A search by Optuna: which trials there are is the study's to say, who runs them the launcher's."""
+"""A search by Optuna: the study chooses the trials, the launcher runs them."""
 
 import hashlib
 import json
@@ -120,7 +120,7 @@ def plain(node: DictConfig | None) -> Any:
 
 
 def as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
-    """A line for each trial: what it tried, what came of it, and where its run is."""
+    """A line for each trial: its values, its result, and the folder of its run."""
     lines = []
     for trial in trials:
         told = [trial.user_attrs.get("folder"), trial.user_attrs.get("error")]

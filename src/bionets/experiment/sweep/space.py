@@ -33,7 +33,7 @@ class Space:
 
     @classmethod
     def of(cls, params: Mapping[str, str], arguments: Sequence[str], config_loader: ConfigLoader) -> "Space":
-        """From the config's ``hydra.sweeper.params`` and the command line, which has the last word on each key."""
+        """From the config's ``hydra.sweeper.params`` and the command line, which overrides it."""
         refuse_repeated(arguments)
         parser = OverridesParser.create(config_loader=config_loader)
         given = {one.get_key_element(): one for one in parser.parse_overrides([f"{k}={v}" for k, v in params.items()])}

@@ -147,7 +147,7 @@ class Study:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process asks for a trial, or ends one, meanwhile."""
+        """Lock the study: no other process asks for a trial, or ends one, within this context."""
         with FileLock(self.settings.folder / ".lock"):
             yield
 
@@ -195,6 +195,6 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
 
 def silence_libraries() -> None:
-    """Silence what Optuna says of its own workings."""
+    """Silence Optuna's log messages."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

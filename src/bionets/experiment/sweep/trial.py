@@ -33,7 +33,7 @@ _current: ContextVar[Trial | None] = ContextVar("trial", default=None)
 
 @contextmanager
 def running(trial: Trial) -> Iterator[None]:
-    """In here, runs are this trial's."""
+    """Make all runs within this context runs of a trial."""
     token = _current.set(trial)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Kernels that are shared by all places of an image."""
+"""Convolutional connections."""
 
 import torch
 from torch import Tensor

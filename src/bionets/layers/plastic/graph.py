@@ -87,7 +87,7 @@ class Graph(nn.Module):
                     connection.normalise()
 
     def reset(self) -> None:
-        """Forget all spikes: neurons come to rest, connections and rules are empty. What was learnt stays."""
+        """Reset neurons to rest, and the states of connections and rules. Weights and learnt thresholds stay."""
         reset_states(self)
         for rule in self.rules:
             rule.reset()

@@ -43,14 +43,14 @@ class LateralConnection(Connection):
 
 
 class OneToOne(LateralConnection):
-    """The n-th neuron to the n-th: I_j = w_j s_j."""
+    """One-to-one connections: I_j = w_j s_j."""
 
     def gather(self, values: Tensor) -> Tensor:
         return values
 
 
 class LateralInhibition(LateralConnection):
-    """Every neuron to all but its own: I_j = w_j Σ_{i ≠ j} s_i, computed as w_j (Σ_i s_i − s_j)."""
+    """Lateral inhibition: I_j = w_j Σ_{i ≠ j} s_i, computed as w_j (Σ_i s_i − s_j)."""
 
     def gather(self, values: Tensor) -> Tensor:
         return values.sum(1, keepdim=True) - values

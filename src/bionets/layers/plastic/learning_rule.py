@@ -113,7 +113,7 @@ class LearningRule:
                 yield connection, options
 
     def reset(self) -> None:
-        """Forget the past of all connections."""
+        """Delete the traces and other states of all connections."""
         for state in self.state.values():
             state.clear()
 

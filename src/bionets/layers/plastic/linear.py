@@ -1,4 +1,4 @@
-"""Every neuron to every neuron."""
+"""Connections from every neuron to every neuron."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Connections that let one spike of a window through."""
+"""Max-pooling connections: one spike of each window passes."""
 
 import torch
 from torch import Tensor

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.learning_rule import Synapses
-from bionets.layers.plastic.replay import FIRST, can_replay, capture
+from bionets.layers.plastic.replay import WARM_UP_STEPS, can_replay, capture
 
 
 def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
@@ -21,13 +21,13 @@ def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> di
         if name not in spikes
     }
     replays = can_replay(network, steps, given.device)
-    for t in range(min(FIRST, steps) if replays else steps):
+    for t in range(min(WARM_UP_STEPS, steps) if replays else steps):
         _step(network, _at(spikes, t), _at(out, t), None if rewards is None else rewards[t])
     if replays:
         x, y = ({name: values[0].clone() for name, values in groups.items()} for groups in (spikes, out))
         reward = None if rewards is None else rewards[0].clone()
         replay = capture(network, lambda: _step(network, x, y, reward))
-        for t in range(FIRST, steps):
+        for t in range(WARM_UP_STEPS, steps):
             for name, values in x.items():
                 values.copy_(spikes[name][t])
             if rewards is not None and reward is not None:

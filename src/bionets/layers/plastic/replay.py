@@ -9,8 +9,8 @@ import torch
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.stateful import stateful_modules
 
-FIRST = 2  # steps before one is captured: in them states come into being, and CUDA's libraries start up
-WORTH = 16  # steps below which capturing takes longer than it saves
+WARM_UP_STEPS = 2  # steps before one is captured: in them states come into being, and CUDA's libraries start up
+FEWEST_STEPS = 16  # steps below which capturing takes longer than it saves
 
 Step = Callable[[], None]
 Slot = tuple[dict[Any, Any], Any]
@@ -19,7 +19,12 @@ Slot = tuple[dict[Any, Any], Any]
 def can_replay(network: Graph, steps: int, device: torch.device) -> bool:
     """Whether a presentation is worth a graph and fits into one: what is recorded of each step does not."""
     recorded = any(neurons.record for neurons in network.neurons.values())
-    return device.type == "cuda" and steps >= WORTH and not recorded and not torch.cuda.is_current_stream_capturing()
+    return (
+        device.type == "cuda"
+        and steps >= FEWEST_STEPS
+        and not recorded
+        and not torch.cuda.is_current_stream_capturing()
+    )
 
 
 def capture(network: Graph, step: Step) -> Step:

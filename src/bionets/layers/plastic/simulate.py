@@ -58,7 +58,7 @@ def choose(graph: Graph, backend: str, device: torch.device) -> tuple[str, Run]:
     if chosen == "reference":
         return chosen, reference.run
     module = importlib.import_module(MODULES[chosen])  # only here: they bring Numba or Triton
-    reason = module.why_not(graph, device)
+    reason = module.unsupported_reason(graph, device)
     if reason is None:
         return chosen, module.run
     if backend != "auto":

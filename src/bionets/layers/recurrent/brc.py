@@ -1,4 +1,4 @@
-"""Bistable recurrent cell (BRC): every unit has its own memory and talks to no other."""
+"""Bistable recurrent cell (BRC): a unit's recurrent connections come from itself alone."""
 
 from typing import Any
 

@@ -96,7 +96,7 @@ class SpatialRecurrent(nn.Module):
             self.register_buffer("positions", positions)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the layer returns."""
+        """Call the layer."""
         return self.layer(*args, **kwargs)
 
     def recurrent_weights(self) -> list[Tensor]:

@@ -41,7 +41,7 @@ def docstring(kind: Kind) -> str:
         "    backend: that of `bionets.scan.scan`.",
         "",
         "Values are numbers, or tensors with one entry for each neuron. Decays and thresholds are kept as ``raw_*``",
-        "and bound by sigmoid and softplus. Everything else is as in `SpikingLayer`.",
+        "and constrained by sigmoid and softplus. Everything else is as in `SpikingLayer`.",
         f"States, from 0: {', '.join(kind.states)}.",
     ]
     return "\n".join(line if number == 0 or not line else f"    {line}" for number, line in enumerate(lines)) + "\n    "

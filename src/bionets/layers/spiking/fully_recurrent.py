@@ -1,4 +1,4 @@
-"""Every neuron of a layer hears all others: any spiking layer, with dense weights from its output to its input."""
+"""All-to-all recurrence: any spiking layer, with dense weights from its output to its input."""
 
 import math
 from collections.abc import Callable
@@ -111,32 +111,32 @@ class FullyRecurrent(StatefulModule):
 
         batch = x.movedim(1 + axis, -1).shape[1:-1]  # every axis but that of the neurons
 
-        def enter(tensor: Tensor, lead: int) -> Tensor:
+        def to_scan(tensor: Tensor, lead: int) -> Tensor:
             flat = (*tensor.shape[:lead], math.prod(batch), self.layer.num_neurons)
             return tensor.movedim(lead + axis, -1).reshape(flat)
 
-        def leave(tensor: Tensor, lead: int) -> Tensor:
+        def from_scan(tensor: Tensor, lead: int) -> Tensor:
             return tensor.unflatten(lead, (*batch, 1)).squeeze(-2).movedim(-1, lead + axis)
 
-        inputs = tuple(enter(each, 1) for each in (x, *noise))
-        state, lengths = tuple(enter(each, 0) for each in memory), flat_lengths(x, lengths, batch if axis else ())
+        inputs = tuple(to_scan(each, 1) for each in (x, *noise))
+        state, lengths = tuple(to_scan(each, 0) for each in memory), flat_lengths(x, lengths, batch if axis else ())
         options: dict[str, Any] = {"lengths": lengths, "backend": self.layer.backend if backend == "auto" else backend}
         if reset is not None:
             fresh = (x.new_zeros(x.shape[1:]), *self.layer.fresh_states(x))
             options["reset"] = flat_reset(x, reset, batch if axis else ())
-            options["reset_to"] = tuple(enter(each, 0) for each in fresh)
-        weight, past = self.weight, None if earlier is None else enter(earlier.movedim(1, 0), 1)
+            options["reset_to"] = tuple(to_scan(each, 0) for each in fresh)
+        weight, past = self.weight, None if earlier is None else to_scan(earlier.movedim(1, 0), 1)
         if self.delays is not None:
             options["past"], lags = past, self.delays()
             weight, options["lags"] = (weight * lags, None) if lags.dim() == 3 else (weight, lags)
         step = partial(recurrent_step, step=self.layer.step_of_tuples())
         y, last = dense_scan(step, inputs if noise else inputs[0], state, self.layer.values(), weight, **options)
-        own = [leave(last[0], 0)]
+        own = [from_scan(last[0], 0)]
         if past is not None:
             steps = torch.cat((past, state[0].unsqueeze(0), y.to(past.dtype)))[:-1]
-            own.append(leave(last_steps(steps, len(past), lengths), 1).movedim(0, 1))
-        own += [leave(each, 0) for each in last[1:]]
-        return self.layer.in_dtype_of(x, leave(y, 1)), (*own, *stream)
+            own.append(from_scan(last_steps(steps, len(past), lengths), 1).movedim(0, 1))
+        own += [from_scan(each, 0) for each in last[1:]]
+        return self.layer.in_dtype_of(x, from_scan(y, 1)), (*own, *stream)
 
     def extra_repr(self) -> str:
         return f"max_delay={self.max_delay}" if self.delays is not None else ""
@@ -145,7 +145,7 @@ class FullyRecurrent(StatefulModule):
 def recurrent_step(
     x: Any, recurrent: Tensor, state: States, params: States, *, step: Callable[..., tuple[Tensor, States]]
 ) -> tuple[Tensor, States]:
-    """The layer's step, with what comes back from all neurons added to its input."""
+    """The layer's step, with the recurrent input of all neurons added to its input."""
     x, *noise = x if isinstance(x, tuple) else (x,)
     y, state = step((x + recurrent, *noise), state[1:], params)
     return y, (y, *state)

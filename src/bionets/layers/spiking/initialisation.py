@@ -23,7 +23,7 @@ def membrane_gain(layer: SpikingLayer) -> Tensor:
     """
     if not isinstance(layer, LeakyIntegrator | PLIF | ALIF) or (isinstance(layer, LeakyIntegrator) and layer.kind.dual):
         raise ValueError(f"the response of {type(layer).__name__} to an input is not known in closed form")
-    values = {name: value.detach() for name, value in zip(layer.bounds, layer.values(), strict=False)}
+    values = {name: value.detach() for name, value in zip(layer.constraints, layer.values(), strict=False)}
     beta = values["beta"]
     gain = 1 / (1 - beta**2)
     if isinstance(layer, PLIF) or (isinstance(layer, LeakyIntegrator) and layer.kind.average):
@@ -73,7 +73,7 @@ def fluctuation_driven_(
         gain = membrane_gain(layer)
         if not bool(gain.isfinite().all()):
             raise ValueError(f"the membrane of {type(layer).__name__} does not decay: choose a beta below 1")
-        names = [name for name in ("threshold", "pos_threshold") if name in layer.bounds]
+        names = [name for name in ("threshold", "pos_threshold") if name in layer.constraints]
         threshold = getattr(layer, names[0]).detach() if names else torch.ones(())
         variance = (threshold / xi) ** 2 / gain
         if isinstance(module, FullyRecurrent):

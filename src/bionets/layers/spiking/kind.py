@@ -3,20 +3,20 @@
 from itertools import product
 from typing import NamedTuple
 
-__all__ = ["KINDS", "Declared", "Kind"]
+__all__ = ["KINDS", "Kind", "ParameterSpec"]
 
 
-class Declared(NamedTuple):
-    """A constructor argument with its default and its bound."""
+class ParameterSpec(NamedTuple):
+    """A constructor argument with its default and its constraint."""
 
     name: str
     default: float
-    bound: str | None
+    constraint: str | None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The attributes of the layer: the value, and the raw parameter where that differs."""
-        return (self.name,) if self.bound is None else (self.name, f"raw_{self.name}")
+        return (self.name,) if self.constraint is None else (self.name, f"raw_{self.name}")
 
 
 class Kind(NamedTuple):
@@ -60,7 +60,7 @@ class Kind(NamedTuple):
         return tuple(sign + trace for trace in traces for sign in self.signs)
 
     @property
-    def parameters(self) -> tuple[Declared, ...]:
+    def parameters(self) -> tuple[ParameterSpec, ...]:
         wanted: list[tuple[str, float, str | None, tuple[str, ...]]] = [("beta", 0.9, "decay", self.signs)]
         if self.synaptic:
             wanted.append(("alpha", 0.5, "decay", self.signs))
@@ -70,7 +70,11 @@ class Kind(NamedTuple):
         wanted.append(("threshold", 1.0, "threshold", self.polarities))
         if self.scaled:
             wanted.append(("scale", 1.0, None, self.polarities))
-        return tuple(Declared(sign + name, default, bound) for name, default, bound, signs in wanted for sign in signs)
+        return tuple(
+            ParameterSpec(sign + name, default, constraint)
+            for name, default, constraint, signs in wanted
+            for sign in signs
+        )
 
 
 KINDS = tuple(

@@ -27,14 +27,14 @@ class Layout(NamedTuple):
             order[1:] = sorted(order[1:], key=lambda n: -x.stride(n + 1))
         return cls(tuple(order), order.index(axis))
 
-    def enter(self, tensor: Tensor, lead: int = 0) -> Tensor:
+    def to_scan(self, tensor: Tensor, lead: int = 0) -> Tensor:
         """``[..., *shape]`` as the scan wants it, a view; ``lead`` is the number of axes before ``shape``."""
         if self._permutes:
             tensor = tensor.permute(*range(lead), *(lead + n for n in self.order))
         return tensor if self.axis else tensor.unsqueeze(lead)
 
-    def leave(self, tensor: Tensor, lead: int = 0) -> Tensor:
-        """Back from `enter`."""
+    def from_scan(self, tensor: Tensor, lead: int = 0) -> Tensor:
+        """Back from `to_scan`."""
         tensor = tensor if self.axis else tensor.squeeze(lead)
         if self._permutes:
             back = sorted(range(len(self.order)), key=self.order.__getitem__)
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
         return tensor
 
     def parameter(self, value: Tensor) -> Tensor:
-        """A value of each neuron, ``[num_neurons]``, to broadcast over what `enter` gives; a scalar as it is."""
+        """A value of each neuron, ``[num_neurons]``, to broadcast over what `to_scan` gives; a scalar as it is."""
         return value.view(-1, *(1,) * (len(self.order) - 1 - self.axis)) if value.dim() else value
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bionets.layers.spiking.bound import Value
+from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.docstring import docstring
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.kind import Kind
@@ -46,7 +46,7 @@ def leaky_integrator_step(
 
 
 def fire(mem: Tensor, noise: States, params: Any, kind: Kind, firing: Firing) -> tuple[Tensor, Tensor]:
-    """The output for a membrane, bias included, and what the spikes take off it."""
+    """The output for a membrane, bias included, and the reset that the spikes subtract from it."""
     if not kind.ternary:
         spike = firing(mem - params.threshold, noise[:1])
         return spike, spike * params.threshold
@@ -88,9 +88,9 @@ class LeakyIntegrator(SpikingLayer):
         bias = parameters.get("bias")
         self.neuron = partial(leaky_integrator_step, kind=self.kind, firing=firing, biased=bias is not None)
         super().__init__(num_neurons, dim, backend=backend)
-        for name, default, bound in self.kind.parameters:
+        for name, default, constraint in self.kind.parameters:
             rank, learn = parameters.get(f"{name}_rank", 1), parameters.get(f"learn_{name}", True)
-            self.add_parameter(name, parameters.get(name, default), bound, rank=rank, learn=learn)
+            self.add_parameter(name, parameters.get(name, default), constraint, rank=rank, learn=learn)
         if bias is not None:
             rank, learn = parameters.get("bias_rank", 1), parameters.get("learn_bias", True)
             self.add_parameter("bias", bias, rank=rank, learn=learn)

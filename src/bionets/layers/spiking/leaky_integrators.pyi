@@ -3,7 +3,7 @@
 # fmt: off
 from torch import Tensor
 
-from bionets.layers.spiking.bound import Value
+from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import QuantFn, SpikeFn
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 

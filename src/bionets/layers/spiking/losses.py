@@ -18,7 +18,7 @@ __all__ = ["cross_entropy_each_step", "first_spike_cross_entropy", "soft_cross_e
 def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-8) -> Tensor:
     """−Σ_o target·ln(prediction), for probabilities ``[B, ...]`` on both sides: rates, or a softmax of anything.
 
-    Predictions below ``smallest`` count as that, and still have their gradient, so that a silent neuron can be woken.
+    Predictions below ``smallest`` count as that, and still have their gradient, so that a silent neuron can learn.
     (`torch.nn.functional.cross_entropy` does the same for scores that are no probabilities yet.)
     """
     if prediction.shape != target.shape:

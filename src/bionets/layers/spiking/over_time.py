@@ -16,7 +16,7 @@ __all__ = ["neurons_over_time"]
 
 def neurons_over_time(
     step: Callable[..., tuple[Tensor, Any]],
-    enter: Callable[[Tensor, int], Any],
+    to_scan: Callable[[Tensor, int], Any],
     x: Tensor,
     noise: tuple[Tensor, ...],
     state: Any,
@@ -28,7 +28,7 @@ def neurons_over_time(
 ) -> tuple[Tensor, Any]:
     """`bionets.scan.scan` of a step that takes the input, or with noise ``(input, *noise)``.
 
-    ``enter(tensor, lead)`` lays the input and the noise as the scan wants them, ``[T, B, *N]`` with ``lead`` = 1 and
+    ``to_scan(tensor, lead)`` lays the input and the noise as the scan wants them, ``[T, B, *N]`` with ``lead`` = 1 and
     ``[B, *N]`` with ``lead`` = 0; state and params are laid already.
 
     A time-invariant input (see `one_step`) is handed to the scan as a parameter, one for each place in the batch: it is
@@ -36,13 +36,13 @@ def neurons_over_time(
     resets, which belong to the batch, and with online gradients, which follow the parameters of a step from chunk to
     chunk.
     """
-    drawn = tuple(enter(each, 1) for each in noise)
+    drawn = tuple(to_scan(each, 1) for each in noise)
     invariant = one_step(x) if lengths is None and reset is None and active() is None else None
     if invariant is None:
-        drive = enter(x, 1)
+        drive = to_scan(x, 1)
         return scan(step, (drive, *drawn) if noise else drive, state, params, lengths=lengths, reset=reset, **options)
     # The batch becomes an axis of N: parameters have no other.
-    drive = enter(invariant, 0)
+    drive = to_scan(invariant, 0)
     shape = pytree.tree_leaves(drive)[0].shape
     nothing = x.new_zeros(shape).expand(len(x), 1, *shape)
     drawn, state = (

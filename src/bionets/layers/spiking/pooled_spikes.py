@@ -137,7 +137,7 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        # Laid as the images were: whoever made them is spared a copy.
+        # In the memory layout of the images, so that no copy is needed.
         images = gradient.new_empty_strided(*ctx.like)
         places = _places(images, ctx.windows)
         places.copy_(gradient.view(places.shape))

@@ -44,7 +44,7 @@ def last_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def max_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The highest that the membrane came."""
+    """The maximum of the membrane over time."""
     if lengths is None:
         return membrane.amax(0)
     lengths = check_lengths(lengths, membrane.shape, membrane.device)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.layers.spiking.bound import Value
+from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 

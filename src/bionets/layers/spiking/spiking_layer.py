@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bionets.layers.lengths import check_lengths, check_reset
-from bionets.layers.spiking.bound import BoundParameters
+from bionets.layers.spiking.constraints import ConstrainedParameters
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
@@ -24,12 +24,12 @@ FUNCTIONS = ("spike_fn", "quant_fn")  # of `Firing`
 Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 
 
-class SpikingLayer(BoundParameters, StatefulModule):
-    """A layer of neurons that are alike and talk to no other, written as one time step.
+class SpikingLayer(ConstrainedParameters, StatefulModule):
+    """A layer of neurons of one kind without connections among them, written as one time step.
 
     A subclass names its ``state_names``, declares its parameters (`add_parameter`), and writes ``neuron(x, state,
-    params) -> (output, new states)``: pure, elementwise torch operations, states and (bound) parameters by name. States
-    start at 0. With ``noises`` = n, ``state.noise`` holds n tensors of noise, uniform in [0, 1).
+    params) -> (output, new states)``: pure, elementwise torch operations, states and (constrained) parameters by name.
+    States start at 0. With ``noises`` = n, ``state.noise`` holds n tensors of noise, uniform in [0, 1).
 
     The layer takes one step's input of any shape whose axis ``dim`` has ``num_neurons`` entries (-1: features, -3: the
     channels of images), and gives an output of the same shape. For states, whole sequences and the explicit form see
@@ -56,7 +56,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
         self.num_neurons = num_neurons
         self.dim = dim
         self.backend = backend
-        self.bounds = {}
+        self.constraints = {}
         self.frozen = None
         firing = getattr(getattr(self, "neuron", None), "keywords", {}).get("firing")
         for name in FUNCTIONS:
@@ -90,14 +90,14 @@ class SpikingLayer(BoundParameters, StatefulModule):
         reset_to = None
         if reset is not None:
             reset = check_reset(reset, x.shape[: 2 if layout.axis else 1], x.device)
-            reset_to = tuple(layout.enter(state) for state in self.fresh_states(x))
+            reset_to = tuple(layout.to_scan(state) for state in self.fresh_states(x))
         memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
         y, memory = neurons_over_time(
             self.step_of_tuples(),
-            layout.enter,
+            layout.to_scan,
             x,
             noise,
-            tuple(layout.enter(state) for state in memory),
+            tuple(layout.to_scan(state) for state in memory),
             tuple(layout.parameter(value) for value in self.values()),
             lengths=lengths,
             reset=reset,
@@ -105,7 +105,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
             checkpoint_every=self.checkpoint_every(len(x)),
             backend=self.backend if backend == "auto" else backend,
         )
-        return self.in_dtype_of(x, layout.leave(y, 1)), (*(layout.leave(state) for state in memory), *stream)
+        return self.in_dtype_of(x, layout.from_scan(y, 1)), (*(layout.from_scan(state) for state in memory), *stream)
 
     def fresh_states(self, x: Tensor) -> States:
         """The initial states without the stream of noise, which resets within a sequence do not touch."""
@@ -113,7 +113,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
         return initial[:-1] if self.noises else initial
 
     def values(self) -> tuple[Tensor, ...]:
-        """The bound values in the order of declaration, then the parameters and buffers of a spike function or
+        """The constrained values in the order of declaration, then the parameters and buffers of a spike function or
         quantiser that is a module."""
         return (*super().values(), *(tensor for _, _, tensor in self.function_tensors()))
 
@@ -138,7 +138,7 @@ class SpikingLayer(BoundParameters, StatefulModule):
     def step_of_tuples(self) -> Callable[..., tuple[Tensor, States]]:
         """The neuron as a step of `bionets.scan.scan`, with states and parameters as tuples in their order."""
         states = tuple(name for name in self.state_names if name != "noise")
-        step = partial(named_step, states=states, params_names=tuple(self.bounds))
+        step = partial(named_step, states=states, params_names=tuple(self.constraints))
         functions = {name: self.get_submodule(name) for name in FUNCTIONS if name in self._modules}
         if not functions:
             return partial(step, neuron=self.neuron)

@@ -17,7 +17,7 @@ HEAD = '''"""Written by bionets.layers.spiking.stubs from the specification in k
 # fmt: off
 from torch import Tensor
 
-from bionets.layers.spiking.bound import Value
+from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import QuantFn, SpikeFn
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 '''

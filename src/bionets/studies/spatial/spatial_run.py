@@ -15,7 +15,7 @@ from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.build import family
+from bionets.experiment.run.build import model_class
 from bionets.experiment.run.recorded_arrays import read_arrays, write_npz
 from bionets.experiment.run.report import figure_title, title_of
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
@@ -68,7 +68,7 @@ class SpatialRun:
         run_folder = RunFolder.existing(folder)
         config = run_folder.config()
         require_trusted(config, run_folder.config_file, trust)
-        if not issubclass(family(config["model"]["_target_"]), SpatialModel):
+        if not issubclass(model_class(config["model"]["_target_"]), SpatialModel):
             raise UserError(
                 f"{folder} is a run of model={config['model']['name']}: "
                 "name a run of model=spatial_linear or model=spatial_conv; for a recurrent model add method=dynamics"
@@ -153,8 +153,8 @@ class SpatialRun:
         rows = [[method, *(getattr(each, name) for name in columns)] for method in scores for each in scores[method]]
         return [self._write("scores.csv", csv_text(["method", *columns], rows))]
 
-    def draw(self, methods: list[str], film: bool = True) -> list[Path]:
-        """Positions and connections for each method, the strength of activations, and a film of the training."""
+    def draw(self, methods: list[str], animation: bool = True) -> list[Path]:
+        """Positions and connections for each method, the strength of activations, and an animation of the training."""
         title = figure_title(self.config)
         files = [
             draw_positions(
@@ -170,7 +170,7 @@ class SpatialRun:
         what = "mean |activation|" if self.reduction == "mean" else "variance of the activation"
         file = self.directory / f"{name}.png"
         files.append(draw_activations(file, self.network, self.activations, self.names, title, what))
-        if film:
+        if animation:
             moves = read_arrays(self.folder.path / "positions.npz")
             if any(values.ndim != 3 for name, values in moves.items() if name != "epoch"):
                 raise UserError(f"{self.folder.path / 'positions.npz'} holds no positions: restore it, or train again")

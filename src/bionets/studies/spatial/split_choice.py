@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
     @property
     def parts(self) -> bool:
-        """Whether the split keeps 95 % of each task, and lets 20 % of the others be read at most, in every run."""
+        """Whether the split reaches the `GOALS` in every run: retention of each task, accuracy left on the others."""
         return self.kept >= GOALS[RETENTION] and self.read <= GOALS[READ]
 
 

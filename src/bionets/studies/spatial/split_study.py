@@ -1,4 +1,4 @@
-"""The splits of many runs, as one table and one figure: what is kept of each task, and what the others still know."""
+"""The splits of many runs, as one table and one figure: the accuracy kept on the own task, and left on the others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

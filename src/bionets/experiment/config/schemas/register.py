@@ -1,4 +1,4 @@
-"""Every schema into Hydra's ConfigStore, and the choices that the config files offer."""
+"""Registration of all schemas in Hydra's ConfigStore, and the choices that the config files offer."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from bionets.experiment.config.schemas.run import Callbacks, Compare, Evaluate, Logger, Paths, Runs, Train
+from bionets.experiment.config.schemas.run import Analyse, Callbacks, Compare, Evaluate, Logger, Paths, Runs, Train
 from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 
@@ -32,6 +32,7 @@ def register(configs: Path, families: bool = True) -> None:
         ("train", Train),
         ("evaluate", Evaluate),
         ("compare", Compare),
+        ("analyse", Analyse),
         ("runs", Runs),
         ("callbacks", Callbacks),
         ("logger", Logger),

@@ -29,19 +29,21 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def leaf_classes(package: ModuleType, base: type) -> dict[str, type]:
-    """The public subclasses of ``base`` in the modules of a package that have no subclass there, by their names."""
+def concrete_classes(package: ModuleType, base: type) -> dict[str, type]:
+    """The public subclasses of ``base`` in the modules of a package by their names, without those that call themselves
+    ``abstract``: bases of others, which are no choice of their own.
+    """
     modules = [import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)]
     members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
-    found = {each.__name__: each for each in members if issubclass(each, base) and not each.__name__.startswith("_")}
-    derived = {each for kind in found.values() for each in kind.__mro__[1:]}
-    return {name: found[name] for name in sorted(found) if found[name] not in derived}
+    derived = [each for each in members if issubclass(each, base) and each is not base]
+    found = {each.__name__: each for each in derived if not vars(each).get("abstract", each.__name__.startswith("_"))}
+    return dict(sorted(found.items()))
 
 
 def model_schemas() -> dict[str, type]:
     schemas = {
         snake_case(name.removesuffix("Model")): schema_of(model, FILLED_IN, name=(str, MISSING))
-        for name, model in leaf_classes(models, models.Model).items()
+        for name, model in concrete_classes(models, models.Model).items()
     }
     recurrent = schema_of(models.RecurrentModel, (*FILLED_IN, "chrono_steps"), name=(str, MISSING))
     initialised = schema_of(models.RecurrentModel, FILLED_IN, name=(str, MISSING), initialisation=(str, MISSING))
@@ -53,7 +55,7 @@ def model_schemas() -> dict[str, type]:
 
 
 def task_schemas() -> dict[str, type]:
-    schemas = {snake_case(name): task_schema(task) for name, task in leaf_classes(tasks, tasks.Task).items()}
+    schemas = {snake_case(name): task_schema(task) for name, task in concrete_classes(tasks, tasks.Task).items()}
     for family, names in (
         ("images", (*IMAGE_FILES, "smnist", "psmnist", "scifar10")),
         ("event_recordings", ("n_mnist", "n_caltech101", "n_cars")),

@@ -18,7 +18,7 @@ from bionets.layers.plastic.events.mode import flush_denormals, restore_mode
 
 @numba.njit
 def _list_spikes(group: Any, batch: int, counts: Any, work: Any) -> None:
-    """Write down who spikes, sample by sample."""
+    """List the neurons that spike, sample by sample."""
     size = group.size
     for b in range(batch):
         spikes = array(group.spikes + b * size, size, work.bits)
@@ -210,7 +210,7 @@ def _compiled(digest: str) -> Any:
     """Numba's cache knows a function by its own file and what it closes over: hence the digest of the other files."""
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
-    def present(
+    def run_steps(
         steps: int,
         batch: int,
         neurons: int,
@@ -252,8 +252,8 @@ def _compiled(digest: str) -> Any:
                 learn(plasticities[p], connection, groups, batch, t, steps, rewards, work)
         restore_mode(mode)
 
-    return present
+    return run_steps
 
 
 _sources = [Path(str(module.__file__)).read_bytes() for module in (learning, memory, mode)]
-present = _compiled(hashlib.sha256(b"".join(_sources)).hexdigest())
+run_steps = _compiled(hashlib.sha256(b"".join(_sources)).hexdigest())

@@ -10,7 +10,7 @@ SMALLEST_SCALE = 1e-10  # of an eligibility, before it is multiplied out
 
 
 class Synapses(NamedTuple):
-    """A connection that learns, and what is on both sides of it."""
+    """A connection that learns, with its source and target."""
 
     rows: Any
     columns: Any
@@ -62,7 +62,7 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
 
 @numba.njit
 def _index(group: Any, batch: int, counts: Any, work: Any, index: Any) -> Any:
-    """Who spikes in any sample; returns how many.
+    """List the neurons that spike in any sample; returns their number.
 
     With L the size of the largest group, ``index[j]`` is 1 + j + size·b for the first sample b in which neuron j
     spikes, or 0; ``index[2 L + e]`` likewise leads from e = j + size·b to the next sample. From ``index[L]`` on stand

@@ -42,7 +42,7 @@ that waits for a reward; its true value is ``scale`` times what stands there."""
 
 
 class Work(NamedTuple):
-    """Memory to work in."""
+    """Scratch memory of the kernel."""
 
     current: Any  # floats [largest group]: I; later a row of weight changes
     block: Any  # floats [BLOCK · largest group]: weight changes of a block of rows

@@ -21,9 +21,9 @@ from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input, Neuron
 from bionets.layers.plastic.pair_stdp import PairSTDP, check_dependence
-from bionets.layers.plastic.refusals import dtypes_of, fault_of_dtypes, fault_of_rules
 from bionets.layers.plastic.reward_modulated import MSTDP, MSTDPET
 from bionets.layers.plastic.triplet_stdp import TripletSTDP
+from bionets.layers.plastic.unsupported import dtypes_of, unsupported_dtypes, unsupported_rules
 from bionets.layers.plastic.weighted import WeightedConnection
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF, TraceLIF)
@@ -36,7 +36,7 @@ RULES = (PairSTDP, TripletSTDP, MSTDP, MSTDPET)
 FIELDS = frozenset(memory.GROUP.names or ())
 
 
-def why_not(network: Graph, device: torch.device) -> str | None:
+def unsupported_reason(network: Graph, device: torch.device) -> str | None:
     """The part of this network that the kernel cannot compute; None if it can compute all."""
     if device.type != "cpu":
         return f"it lies on {device.type}"
@@ -48,12 +48,12 @@ def why_not(network: Graph, device: torch.device) -> str | None:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if isinstance(connection, WeightedConnection) and connection.delays_each_synapse:
             return f"{name!r} has a delay for each synapse"
-    return fault_of_dtypes(network) or (fault_of_rules(network, RULES) if network.training else None)
+    return unsupported_dtypes(network) or (unsupported_rules(network, RULES) if network.training else None)
 
 
 def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
-    from bionets.layers.plastic.events.kernel import present
+    from bionets.layers.plastic.events.kernel import run_steps
 
     tables = Tables(network, spikes)
     steps, batch, groups, dtype = tables.steps, tables.batch, tables.groups, tables.dtype
@@ -67,7 +67,7 @@ def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> di
         bits=np.empty(1, np.uint8),
     )
     given = np.empty((0, batch), dtype) if rewards is None else rewards.to(tables.torch_dtype).contiguous().numpy()
-    present(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
+    run_steps(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
     for neurons, name, history in tables.histories:
         neurons.append_history(name, history)
     return tables.out
@@ -112,7 +112,7 @@ class Tables:
             self._plasticity(plasticity, rule, connection, options, network.ends_of(connection))
 
     def _is_carried(self, network: Graph, name: str, learns: bool) -> bool:
-        """Whether what arrives differs from what the source now is, when it is needed."""
+        """Whether the spikes that arrive differ from the source's spikes of this step."""
         source, target = (self._numbers[network.neurons[end]] for end in network.paths[name])
         return network.connections[name].delay is not None or (learns and source >= target)
 
@@ -184,7 +184,7 @@ class Tables:
             row["eligibility"] = self._memory(rule, connection, "eligibility", (self.batch, rows, columns))
 
     def _memory(self, rule: LearningRule, connection: WeightedConnection, name: str, shape: tuple[int, ...]) -> int:
-        """The address of something that a rule remembers of a connection."""
+        """The address of a state that a rule keeps for a connection."""
         state = rule.state[connection]
         kept = state.get(name, torch.zeros(shape, dtype=self.torch_dtype))
         if tuple(kept.shape) != shape:

@@ -25,7 +25,7 @@ EVENTS = 16  # rows of weights that are added at once
 
 @dataclass(frozen=True)
 class GroupKind:
-    """What the printed kernel knows of a group. inputs: (number of the connection, its kind, number of its source)."""
+    """A group of neurons in the printed kernel. inputs: (number of the connection, its kind, number of its source)."""
 
     is_input: bool
     has_trace: bool
@@ -122,7 +122,7 @@ class _Printer:
         self.emit("tl.debug_barrier()")
 
     def integrate(self, g: int, kind: GroupKind) -> None:
-        """The voltages, and in `fresh` who spikes."""
+        """The voltages, and in `fresh` the neurons that spike."""
         self.tiles(g)
         self.emit("current = tl.full((BLOCK,), 0.0, DTYPE)", 1)
         for connection, name, source in kind.inputs:

@@ -18,7 +18,7 @@ from bionets.layers.plastic.gpu.dynamics import EVENTS, GroupKind, kinds_of, pri
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import AdaptiveLIF
 from bionets.layers.plastic.pair_stdp import check_dependence
-from bionets.layers.plastic.replay import WORTH, cuda_graph
+from bionets.layers.plastic.replay import FEWEST_STEPS, cuda_graph
 from bionets.layers.plastic.weighted import WeightedConnection
 from bionets.scan.gpu.kernels import Kernel, load_kernel
 
@@ -52,7 +52,7 @@ def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> di
 
 def _repeat(step: Launch, times: int, device: torch.device) -> None:
     """Run a step so many times, on a GPU as a CUDA graph if that is worth it. The first time its kernels compile."""
-    graph = device.type == "cuda" and times >= WORTH and not torch.cuda.is_current_stream_capturing()
+    graph = device.type == "cuda" and times >= FEWEST_STEPS and not torch.cuda.is_current_stream_capturing()
     for number in range(times):
         step()
         if graph and number == 0:
@@ -118,7 +118,7 @@ class Presentation:
         _launch(kernel.function, (self.batch,), *arguments, block, EVENTS, num_warps=WARPS)
 
     def learning(self) -> list[Launch]:
-        """What changes at the end of each step for all samples alike."""
+        """Change what all samples share, at the end of each step."""
         launches: list[Launch] = []
         for neurons, number in self.numbers.items():
             if isinstance(neurons, AdaptiveLIF) and neurons.homeostasis and neurons.adapts:

@@ -1,4 +1,4 @@
-"""Which networks the Triton kernels compute."""
+"""The networks that the Triton kernels compute."""
 
 import importlib.util
 import os
@@ -11,14 +11,14 @@ from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input
 from bionets.layers.plastic.pair_stdp import PairSTDP
-from bionets.layers.plastic.refusals import fault_of_dtypes, fault_of_rules
+from bionets.layers.plastic.unsupported import unsupported_dtypes, unsupported_rules
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF)
 CONNECTIONS = (Linear, OneToOne, LateralInhibition)
 RULES = (PairSTDP,)
 
 
-def why_not(network: Graph, device: torch.device) -> str | None:
+def unsupported_reason(network: Graph, device: torch.device) -> str | None:
     """The part of this network that the kernels cannot compute; None if they can compute all."""
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"it lies on {device.type}"
@@ -34,11 +34,11 @@ def why_not(network: Graph, device: torch.device) -> str | None:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if connection.delay is not None:
             return f"{name!r} has a delay"
-    return fault_of_dtypes(network) or (_why_not_learn(network) if network.training else None)
+    return unsupported_dtypes(network) or (_unsupported_learning(network) if network.training else None)
 
 
-def _why_not_learn(network: Graph) -> str | None:
-    if fault := fault_of_rules(network, RULES):
+def _unsupported_learning(network: Graph) -> str | None:
+    if fault := unsupported_rules(network, RULES):
         return fault
     order = {name: number for number, name in enumerate(network.neurons)}
     taught = {changed for rule in network.rules for changed, _ in rule}

@@ -143,7 +143,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
         }
         lacking = next((what for trait, what in words.items() if getattr(layer.kind, trait)), None)
         lacking = lacking or ("ternary spikes" if layer.kind.ternary else None)
-        lacking = lacking or ("a bias of the spikes" if "bias" in layer.bounds else None)
+        lacking = lacking or ("a bias of the spikes" if "bias" in layer.constraints else None)
     else:
         lacking = None if isinstance(layer, PLIF) else "such a neuron"
     if lacking:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanAbsoluteError
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.own_metrics import add_metrics, headlines
+from bionets.experiment.run.custom_metrics import add_metrics, headlines
 from bionets.models.model import make_meters, measure
 from bionets.tasks import CopyFirstInput
 

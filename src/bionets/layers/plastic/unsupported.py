@@ -1,4 +1,4 @@
-"""What no compiled backend of plastic networks can compute, whatever else it can."""
+"""Networks that no compiled backend of plastic networks can compute."""
 
 import torch
 
@@ -13,16 +13,16 @@ def dtypes_of(network: Graph) -> set[torch.dtype]:
     return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
 
 
-def fault_of_dtypes(network: Graph) -> str | None:
-    """Why a network's numbers are not of one dtype that kernels know; None if they are."""
+def unsupported_dtypes(network: Graph) -> str | None:
+    """The reason why a network is not float32 or float64 throughout; None if it is."""
     dtypes = dtypes_of(network)
     if len(dtypes) == 1 and dtypes <= {torch.float32, torch.float64}:
         return None
     return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
 
 
-def fault_of_rules(network: Graph, known: tuple[type[LearningRule], ...]) -> str | None:
-    """Why the rules of a network are not all known, with one at most for each connection; None if they are."""
+def unsupported_rules(network: Graph, known: tuple[type[LearningRule], ...]) -> str | None:
+    """The reason why not all rules are known with at most one for each connection; None if they are."""
     taught: set[Connection] = set()
     for rule in network.rules:
         if type(rule) not in known:

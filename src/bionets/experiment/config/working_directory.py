@@ -8,7 +8,7 @@ CONFIGS_HERE = "BIONETS_CONFIGS_HERE"
 """The environment variable by which the search path plugin, and processes started from here, know of the configs."""
 
 
-def look_here_first() -> None:
+def search_working_directory() -> None:
     """Search ``configs/`` of the working directory before the configs of bionets, and find modules that lie beside it,
     as in ``model.layer=my_cells.MyCell``; here, and in the processes that are started from here.
     """

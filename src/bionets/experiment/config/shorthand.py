@@ -1,4 +1,4 @@
-"""Short forms on the command line."""
+"""Short forms of overrides on the command line."""
 
 import re
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ def add_metrics(task: Task, paths: Sequence[str]) -> None:
 
 
 def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
-    """What makes a fresh metric."""
+    """A function that makes a new metric."""
     if not isinstance(found, type) and callable(found):
         return partial(SampleMean, found, task.spec.batch_dims[1])
     if not isinstance(found, type) or not issubclass(found, Metric):

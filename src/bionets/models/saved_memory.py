@@ -1,4 +1,4 @@
-"""The memory that autograd keeps for the backward pass."""
+"""The memory of the tensors that autograd saves for the backward pass."""
 
 import weakref
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["most_kept_bytes"]
+__all__ = ["peak_saved_bytes"]
 
 
 class _Kept:
@@ -16,7 +16,7 @@ class _Kept:
         self.tensor = tensor
 
 
-def most_kept_bytes(run: Callable[[], Any]) -> int:
+def peak_saved_bytes(run: Callable[[], Any]) -> int:
     """The most bytes of tensors, parameters apart, that autograd keeps at a time for backward passes within `run`."""
     kept: Counter[tuple[int, int]] = Counter()
     now = most = 0

@@ -1,0 +1,40 @@
+"""Analysis of trained networks: the splits of spatial ones, the dynamics of recurrent ones."""
+
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from bionets.experiment.commands.train import silence_libraries
+from bionets.experiment.errors import UserError
+from bionets.experiment.figure_style import figure_style
+from bionets.experiment.run.trust import as_modules
+
+METHODS = {
+    "spatial": "bionets.studies.spatial.split_analysis",
+    "dynamics": "bionets.experiment.run.dynamics_run",
+}
+"""Method -> the module with its function ``analyse``; by name, since studies import `bionets.experiment`."""
+
+
+def analyse(hydra_config: DictConfig) -> None:
+    """Analyse one run into its folder ``analysis/``, or with ``runs`` many of them into ``output_dir``."""
+    refuse_unknown("method", [hydra_config.method], METHODS)
+    if (hydra_config.run is None) == (hydra_config.runs is None):
+        raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
+    silence_libraries()
+    options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "data")}
+    options["trust"] = as_modules(hydra_config.trust)
+    options["task_options"] = OmegaConf.to_container(hydra_config.task, resolve=True)
+    console = Console(markup=False)
+    with figure_style(hydra_config.style):
+        for file in import_module(METHODS[hydra_config.method]).analyse(console, hydra_config, options):
+            console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+
+
+def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:
+    """A UserError for the first word that is not known."""
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise UserError(f"{key}={unknown[0]} is unknown: choose {', '.join(known)}")

@@ -1,0 +1,225 @@
+"""Constrained parameters, decays and thresholds: stored raw, so that any real number is valid, and read constrained."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["CONSTRAINTS", "ConstrainedParameters", "Constraint", "Value"]
+
+Value = float | Tensor | Mapping[str, Sequence[float]]
+"""A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
+`{"uniform": [low, high]}` or `{"normal": [mean, standard deviation]}`."""
+
+
+class Constraint(NamedTuple):
+    """A map from the reals onto the values that make sense, its inverse, and these values in words."""
+
+    forward: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+    learnable: Callable[[Tensor], Tensor]  # where a value can be reached, and left by gradient descent
+    fixed: Callable[[Tensor], Tensor]  # what a value may be that is not learned
+    words: str
+
+    def raw(self, value: Tensor) -> Tensor:
+        """The number whose constrained value is ``value``, or next to it where no number near the inverse has it."""
+        raw = self.inverse(value.double()).to(value.dtype)
+        for direction in (-torch.inf, torch.inf):
+            near = raw
+            for _ in range(3):
+                near = torch.nextafter(near, torch.full_like(near, direction))
+                raw = torch.where((self.forward(near) == value) & (self.forward(raw) != value), near, raw)
+        return raw
+
+
+CONSTRAINTS = {
+    "decay": Constraint(
+        torch.sigmoid,
+        torch.logit,
+        lambda v: (v > 0) & (v < 1),
+        lambda v: (v >= 0) & (v <= 1),
+        "between 0 and 1 (0 and 1 themselves only with learn_{name}=False)",
+    ),
+    "threshold": Constraint(
+        F.softplus,
+        lambda v: v + torch.log(-torch.expm1(-v)),
+        lambda v: (v > 0) & v.isfinite(),
+        lambda v: (v > 0) & v.isfinite(),
+        "greater than 0",
+    ),
+}
+
+
+class Frozen(NamedTuple):
+    """The raw parameters that `freeze` removed, and the order of all parameters and buffers."""
+
+    raw: dict[str, Tensor]
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
+class ConstrainedParameters(nn.Module):
+    """A module with parameters for ``num_neurons`` neurons, each either free or constrained.
+
+    A free parameter ``name`` is kept under its name. A constrained one is kept as ``raw_name`` and reads as
+    ``name``: a decay is σ(raw), a threshold softplus(raw). Learned ones are parameters, others buffers; both are in the
+    ``state_dict``.
+    """
+
+    num_neurons: int
+    constraints: dict[str, str | None]
+    frozen: Frozen | None
+
+    def add_parameter(
+        self,
+        name: str,
+        value: Value,
+        constraint: str | None = None,
+        *,
+        rank: int = 1,
+        learn: bool = True,
+        bound: str | None = None,
+    ) -> None:
+        """Declare a parameter.
+
+        Args:
+            name: what it reads as.
+            value: a number, a tensor with one value for each neuron, or a distribution; see `Value`.
+            constraint: "decay" (0 to 1), "threshold" (positive), or None.
+            rank: 1 for a value of each neuron, 0 for one of the whole layer.
+            learn: whether it is learned.
+            bound: deprecated name of ``constraint``.
+
+        Raises:
+            ValueError: a value outside the constraint, or a tensor of another shape.
+        """
+        if bound is not None:
+            warnings.warn("bound= is now called constraint=", DeprecationWarning, stacklevel=2)
+            constraint = bound
+        if constraint is not None and constraint not in CONSTRAINTS:
+            raise ValueError(
+                f"{self._get_name()}: constraint must be one of {', '.join(CONSTRAINTS)} or None, got {constraint!r}"
+            )
+        if rank not in (0, 1):
+            raise ValueError(
+                f"{self._get_name()}: {name}_rank must be 0 (one per layer) or 1 (one per neuron), got {rank}"
+            )
+        shape = (self.num_neurons,) if rank else ()
+        kept, key = self._to_keep(name, value, constraint, shape, learn), name if constraint is None else f"raw_{name}"
+        self.constraints[name] = constraint
+        if learn:
+            self.register_parameter(key, nn.Parameter(kept))
+        else:
+            self.register_buffer(key, kept)
+
+    def _to_keep(self, name: str, value: Value, constraint: str | None, shape: tuple[int, ...], learn: bool) -> Tensor:
+        """A value as it is stored: raw, and of this shape."""
+        if isinstance(value, Mapping):
+            value = self._drawn(name, value, shape)
+        given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
+        if given.numel() != 1 and tuple(given.shape) != shape:
+            raise ValueError(
+                f"{self._get_name()}: {name} must be a number or a tensor of shape {shape} for {name}_rank={len(shape)}"
+                f" and num_neurons={self.num_neurons}, got a tensor of shape {tuple(given.shape)}"
+            )
+        values = given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
+        if constraint is None:
+            return values
+        rule = CONSTRAINTS[constraint]
+        if not bool((rule.learnable if learn else rule.fixed)(values).all()):
+            raise ValueError(f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {value}")
+        return rule.raw(values)
+
+    def _drawn(self, name: str, distribution: Mapping[str, Sequence[float]], shape: tuple[int, ...]) -> Tensor:
+        """One value for each neuron from torch's generator."""
+        draws: dict[str, Callable[..., Tensor]] = {"uniform": nn.init.uniform_, "normal": nn.init.normal_}
+        kind, numbers = next(iter(distribution.items()), ("", ()))
+        if len(distribution) != 1 or kind not in draws or len(numbers) != 2:
+            raise ValueError(
+                f"{self._get_name()}: {name} must be a number, a tensor, {{uniform: [low, high]}} or "
+                f"{{normal: [mean, deviation]}}, got {dict(distribution)}"
+            )
+        return draws[kind](torch.empty(shape), *map(float, numbers))
+
+    @property
+    def bounds(self) -> dict[str, str | None]:
+        """Deprecated name of ``constraints``."""
+        warnings.warn("layer.bounds is now called layer.constraints", DeprecationWarning, stacklevel=2)
+        return self.constraints
+
+    def values(self) -> tuple[Tensor, ...]:
+        """The constrained values in the order of declaration, each ``[num_neurons]`` or a scalar."""
+        return tuple(getattr(self, name) for name in self.constraints)
+
+    def freeze(self) -> None:
+        """Keep constrained values as buffers in place of the raw ones; see `bionets.layers.spiking.freeze`."""
+        if self.frozen is not None:
+            return
+        values = {
+            name: getattr(self, name).detach()
+            for name, constraint in self.constraints.items()
+            if constraint is not None
+        }
+        raw = {f"raw_{name}": getattr(self, f"raw_{name}") for name in values}
+        self.frozen = Frozen(raw, tuple(self._parameters), tuple(self._buffers))
+        for name, value in values.items():
+            delattr(self, f"raw_{name}")
+            self.register_buffer(name, value)
+
+    def unfreeze(self) -> None:
+        """Undo `freeze`."""
+        if self.frozen is None:
+            return
+        raw, parameters, buffers = self.frozen
+        self._parameters = {key: raw.get(key, self._parameters.get(key)) for key in parameters}  # type: ignore[misc]
+        self._buffers = {key: raw.get(key, self._buffers.get(key)) for key in buffers}
+        self.frozen = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        if self.frozen is not None:  # what waits for unfreeze moves along
+            for raw in self.frozen.raw.values():
+                raw.data = fn(raw.data)
+                if raw.grad is not None:
+                    raw.grad.data = fn(raw.grad.data)
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        kept, other = ("raw_", "") if self.frozen is None else ("", "raw_")
+        names = [name for name, rule in self.constraints.items() if rule is not None]
+        if any(f"{prefix}{other}{name}" in state_dict and f"{prefix}{kept}{name}" not in state_dict for name in names):
+            call = "freeze" if self.frozen is None else "unfreeze"
+            errors: list[str] = arguments[-1]
+            errors.append(
+                f"the values of {prefix.removesuffix('.')} are those of a model after {call}: call {call}(model) first"
+            )
+            return
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        constraint = self.__dict__.get("constraints", {}).get(name)
+        if constraint is None or name in self._buffers:
+            return super().__getattr__(name)
+        # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
+        return CONSTRAINTS[constraint].forward(getattr(self, f"raw_{name}"))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``layer.beta = 0.5`` sets the values of a parameter in place, under its constraint if it has one."""
+        constraints = self.__dict__.get("constraints", {})
+        if (
+            name not in constraints
+            or isinstance(value, nn.Parameter)
+            or (self.frozen is not None and constraints[name])
+        ):
+            super().__setattr__(name, value)
+            return
+        kept: Tensor = getattr(self, name if constraints[name] is None else f"raw_{name}")
+        new = self._to_keep(name, value, constraints[name], tuple(kept.shape), isinstance(kept, nn.Parameter))
+        with torch.no_grad():
+            kept.copy_(new)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.constraints})
