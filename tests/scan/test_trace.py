@@ -186,3 +186,14 @@ def test_straight_bernoulli_fires_as_often_as_its_probability() -> None:
     spike = surrogate.straight_bernoulli(p, torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
     assert abs(float(spike.detach().mean()) - 0.3) < 0.01
     assert torch.equal(torch.autograd.grad(spike.sum(), p)[0], torch.ones_like(p))
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
+def test_anomaly_detection_does_not_look_at_the_examples_of_a_trace() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        h = torch.where(x > 100, torch.sqrt(x - 100), h)  # of a negative example the gradient is NaN
+        return h, h
+
+    with torch.autograd.set_detect_anomaly(True):
+        y, _ = scan(step, X + 200, STATE, (), backend="cpu")
+    torch.testing.assert_close(y, torch.sqrt(X + 100))

@@ -208,6 +208,7 @@ def _plain_eager() -> Iterator[None]:
         _disable_current_modes(),
         torch.inference_mode(False),
         torch.enable_grad(),
+        torch.autograd.set_detect_anomaly(False),  # the examples of the trace may well give NaN
         torch.autocast("cpu", enabled=False),
         torch.device("cpu"),
     ):
