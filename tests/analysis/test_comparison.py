@@ -102,6 +102,6 @@ def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, draw
 
 
 def test_losses_that_reach_zero_or_below_have_a_linear_axis(tmp_path: Path, drawn: list[Figure]) -> None:
-    for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "log")):
+    for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "linear"), ([1.0, 0.05], "log")):
         draw_curves(tmp_path / "l", {"": {"brc": [([0, 1], losses)]}}, {}, x_label="step", y_label="loss", log=True)
         assert drawn[-1].axes[0].get_yscale() == scale
