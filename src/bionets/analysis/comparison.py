@@ -98,10 +98,11 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
                 "\n".join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)
             ]
             axes.set_xticks(range(len(labels)), below, **turned)
-            if all(value >= 0 for values in labels.values() for value in values):
-                axes.set_ylim(bottom=0)
+            axes.set_xlim(-0.6, most - 0.4)  # bars of one width in all panels
             axes.set_title(panel)
         row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
+        if all(value >= 0 for labels in ours.values() for values in labels.values() for value in values):
+            row[0].set_ylim(bottom=0)  # of all panels, once all are drawn
     handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
