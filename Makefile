@@ -40,7 +40,7 @@ type: $(READY) ## mypy
 	$(BIN)/mypy
 
 docs: $(READY) ## build the documentation site in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(READY) ## build the source distribution and the wheel in dist/
 	$(BIN)/python -m build --no-isolation

@@ -1,11 +1,16 @@
 """Every Python block of the README and of the pages in docs/ runs, in the order of its page."""
 
 import re
+import zlib
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from bionets.layers.spiking import leaky_integrators
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,3 +37,23 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs bionets[docs]")
+def test_every_public_name_stands_in_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
+    inventory = zlib.decompress((tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
+    listed = {line.split(" ")[0] for line in inventory.splitlines()}
+    generated = set(leaky_integrators.__all__)
+    page = (tmp_path / "reference" / "leaky_integrators" / "index.html").read_text()
+    assert all(f'id="{name.lower()}"' in page for name in generated)
+    for package in ("layers", "layers.spiking", "layers.plastic", "scan", "tasks", "models"):
+        module = import_module(f"bionets.{package}")
+        for name in set(module.__all__) - generated - {"Kind"}:
+            paths = {f"{module.__name__}.{name}", f"{getattr(getattr(module, name), '__module__', '')}.{name}"}
+            assert paths & listed, f"bionets.{package}.{name}"

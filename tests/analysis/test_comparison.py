@@ -102,6 +102,16 @@ def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, draw
 
 
 def test_losses_that_reach_zero_or_below_have_a_linear_axis(tmp_path: Path, drawn: list[Figure]) -> None:
-    for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "log")):
+    for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "linear"), ([1.0, 0.05], "log")):
         draw_curves(tmp_path / "l", {"": {"brc": [([0, 1], losses)]}}, {}, x_label="step", y_label="loss", log=True)
         assert drawn[-1].axes[0].get_yscale() == scale
+
+
+def test_bars_are_whole_in_every_panel_and_a_label_has_one_colour(tmp_path: Path, drawn: list[Figure]) -> None:
+    ours = {"one": {"brc-a": [0.1, 0.2]}, "two": {"brc-b": [5.0], "brc-a": [0.0]}}
+    draw_bars(tmp_path / "bars", {"test/a": (ours, {}), "test/b": ({"one": {"brc-b": [1.0]}}, {})})
+    first, second, third = (axes for axes in drawn[0].axes if axes.axison)
+    assert first.get_ylim() == second.get_ylim() and first.get_ylim()[0] == 0 and first.get_ylim()[1] > 5
+    assert first.patches[0].get_facecolor() == second.patches[1].get_facecolor()
+    assert second.patches[0].get_facecolor() == third.patches[0].get_facecolor() != first.patches[0].get_facecolor()
+    assert len({axes.get_xlim() for axes in (first, second, third)}) == 1

@@ -32,12 +32,12 @@ class Outcome:
 @cache
 def prepare() -> None:
     """Import and register what the commands do, so that a child starts at once."""
-    from bionets.__main__ import MODULES
+    from bionets.experiment.commands.analyse import METHODS
     from bionets.experiment.config.schemas import register
 
     register(ROOT / "configs", families=True)
-    for name in COMMANDS:
-        import_module(MODULES[name])
+    for module in (*(f"bionets.experiment.commands.{name}" for name in COMMANDS), *METHODS.values()):
+        import_module(module)
     import_module("hydra.core.plugins").Plugins.instance()
 
 

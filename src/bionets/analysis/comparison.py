@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bionets.analysis.figures import moving_average
+from bionets.analysis.figures import moving_average, scale_losses
 from bionets.analysis.names import label_of, name_of
 from bionets.analysis.style import COLUMN, LineStyle, legend_below, line_styles, new_figure, save, styled, text_colour
 
@@ -31,7 +31,7 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 
 MOST_COLUMNS = 3
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
-LONG_NAME = 10  # characters beyond which the names below bars are turned
+LONG_NAME = 10  # characters of a line below a bar; longer words are turned
 PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "linestyle": "none", "zorder": 3}
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
 ERROR = "mean ± standard error"
@@ -41,19 +41,20 @@ ERROR = "mean ± standard error"
 def draw_curves(
     stem: Path, curves: Curves, marks: Marks, *, x_label: str, y_label: str, log: bool = False, unit: bool = False
 ) -> Path:
-    """The mean of each label's curves in a band of one standard error, as png and svg; returns the png. ``log`` (where
-    all values are above 0) and ``unit`` (from 0 to 1) say what the y axis is.
+    """The mean of each label's curves in a band of one standard error, as png and svg; returns the png. ``log`` (see
+    `scale_losses`) and ``unit`` (from 0 to 1) say what the y axis is.
     """
     chosen = line_styles(label for labels in curves.values() for label in labels)
     figure, panels = _panels(list(curves))
+    values = [y for labels in curves.values() for runs in labels.values() for _, ys in runs for y in ys]
     handles: dict[str, Artist] = {}
     for axes, (panel, labels) in zip(panels, curves.items(), strict=False):
         for label, runs in labels.items():
             handles.setdefault(label, draw_band(axes, label, runs, chosen[label]))
         for label, (x, y) in marks.get(panel, {}).items():
             axes.plot([x], [y], color=chosen[label].colour if label in chosen else text_colour(), **PUBLISHED)
-        if log and all(np.all(np.asarray(ys) > 0) for runs in labels.values() for _, ys in runs):
-            axes.set_yscale("log")
+        if log:
+            scale_losses(axes, values)
         if unit:
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(x_label)
@@ -90,12 +91,18 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
                 axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small)
                 if label in published.get(panel, {}):
                     axes.plot([at + 0.25], [published[panel][label]], color=text_colour(), **PUBLISHED)
-            names = short_names(labels)
-            turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, names)) > LONG_NAME else {}
-            below = [f"{name}\nn = {len(values)}" for name, values in zip(names, labels.values(), strict=True)]
+            names = [wrap(name, LONG_NAME) for name in short_names(labels)]
+            too_long = max(len(line) for lines in names for line in lines) > LONG_NAME
+            turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if too_long else {}
+            below = [
+                "\n".join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)
+            ]
             axes.set_xticks(range(len(labels)), below, **turned)
+            axes.set_xlim(-0.6, most - 0.4)  # bars of one width in all panels
             axes.set_title(panel)
         row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
+        if all(value >= 0 for labels in ours.values() for values in labels.values() for value in values):
+            row[0].set_ylim(bottom=0)  # of all panels, once all are drawn
     handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from bionets.analysis.dynamics import FixedPoint
@@ -45,7 +46,7 @@ def draw_bifurcation(axes: Axes, points: Sequence[tuple[float, float, bool]], la
 def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label: str) -> None:
     """One element of the state under a slow ramp of the input, up and down: `[steps]` each."""
     axes.plot(factors, up, color="C0", label="rising input")
-    axes.plot(factors, down, color="C1", label="falling input")
+    axes.plot(factors, down, color="C1", linestyle="dashed", label="falling input")
     axes.set_xlabel("input")
     axes.set_ylabel(label)
     legend_of(axes)
@@ -62,7 +63,8 @@ def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
         legend_of(axes)
     axes.set_xscale("log")
     axes.set_xlabel("memory half-life (time steps)")
-    axes.set_ylabel("units")
+    axes.set_ylabel("number of units")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint]) -> None:

@@ -40,9 +40,7 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
 
 
 def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
-    """Training loss of every step, its moving average, and the validation loss; on a logarithmic axis where all are
-    above 0.
-    """
+    """Training loss of every step, its moving average, and the validation loss."""
     if "train/loss" in series:
         steps, losses = series["train/loss"]
         window = window_for(len(losses))
@@ -61,11 +59,16 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
             marker="o" if len(steps) < 20 else None,
             markersize=3,
         )
-    if all(value > 0 for _, values in series.values() for value in values):
-        axes.set_yscale("log")
+    scale_losses(axes, [value for _, values in series.values() for value in values])
     axes.set_xlabel(label_of("step"))
     axes.set_ylabel("loss")
     legend_of(axes)
+
+
+def scale_losses(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis for values above 0 that span a factor of ten; within less, it would have hardly a label."""
+    if min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
 
 
 @styled

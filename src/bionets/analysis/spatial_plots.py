@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.animation import PillowWriter
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bionets.analysis.names import name_of
-from bionets.analysis.style import PALETTE, legend_below, new_figure, save, styled, text_colour
+from bionets.analysis.style import PALETTE, grid_colour, legend_below, new_figure, save, styled, text_colour
 from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
@@ -42,7 +44,12 @@ def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence
         _scatter(axes, _plane(layer), task_of[i])
         axes.set_title(_name_of(i, len(layers)))
     _square(panels, [_plane(layer) for layer in layers])
-    _legend(figure, names)
+    before: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none"}
+    others = [
+        Line2D([], [], color=text_colour(), label="layer before", **before),
+        Line2D([], [], color=text_colour(), linewidth=0.5, label="connection between tasks"),
+    ]
+    _legend(figure, names, others)
     return save(figure, file, title)
 
 
@@ -65,9 +72,9 @@ def draw_activations(
         strongest = float(activations[i].max()) or 1.0
         for task, name in enumerate(names):
             axes = grid[task, i]
-            picture = axes.scatter(
-                *_plane(layer).T, c=activations[i][task].numpy(), s=12, cmap="magma_r", vmin=0, vmax=strongest
-            )
+            shades = {"cmap": "magma_r", "vmin": 0, "vmax": strongest}
+            outline = {"edgecolors": grid_colour(), "linewidths": 0.4}  # else weak ones are hardly seen
+            picture = axes.scatter(*_plane(layer).T, c=activations[i][task].numpy(), s=12, **shades, **outline)
             axes.set_title(f"{_name_of(i, len(layers))}, {name_of(name)}")
         figure.colorbar(picture, ax=list(grid[:, i]), location="bottom", shrink=0.8, label=quantity)
     _square(list(grid.flat), [_plane(layer) for layer in layers])
@@ -160,9 +167,9 @@ def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
     panels[0].set_ylabel("y")
 
 
-def _legend(figure: Figure, names: Sequence[str]) -> None:
+def _legend(figure: Figure, names: Sequence[str], others: Sequence[Artist] = ()) -> None:
     dots = [figure.axes[0].scatter([], [], c=COLOURS[k % len(COLOURS)], label=name_of(n)) for k, n in enumerate(names)]
-    legend_below(figure, dots)
+    legend_below(figure, [*dots, *others])
 
 
 def _name_of(layer: int, layers: int) -> str:

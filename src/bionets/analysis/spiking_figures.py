@@ -17,6 +17,9 @@ from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 __all__ = ["draw_membranes", "draw_parameters", "draw_raster"]
 
 MOST_NEURONS, MOST_TRACES = 200, 4
+RASTER_POINTS = 450, 60  # about the width and height of a panel of spikes
+SYMBOLS = {"beta": "β", "alpha": "α", "gamma": "γ", "rho": "ρ", "threshold": "θ"}
+SIGNS = {"pos": "₊", "neg": "₋"}
 
 
 @styled
@@ -30,9 +33,10 @@ def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity]
         neurons = each.output[:, 0].flatten(1).cpu()
         every = -(-neurons.shape[1] // MOST_NEURONS)
         shown = neurons[:, ::every]
+        tick = {"s": max(1.0, RASTER_POINTS[1] / shown.shape[1]) ** 2, "linewidths": tick_width(len(shown))}
         for sign, colour in ((1, text_colour()), (-1, "C3")):
             steps, rows = (shown * sign > 0).nonzero(as_tuple=True)
-            axes.scatter(steps, rows, s=3, marker="s", linewidths=0, color=colour, rasterized=True)
+            axes.scatter(steps, rows, marker="|", color=colour, rasterized=True, **tick)
         rate = float((neurons != 0).float().mean())
         which = f"one in {every} of {neurons.shape[1]}" if every > 1 else f"{neurons.shape[1]}"
         axes.set_ylim(-0.5, shown.shape[1] - 0.5)
@@ -60,7 +64,8 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
             axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=0.9)
             if spiking:
                 steps = output[:, neuron].nonzero()[:, 0]
-                axes.plot(steps, voltage[steps, neuron], "o", color=f"C{place}", markersize=3)
+                size = min(3.0, 2 * tick_width(len(voltage)))
+                axes.plot(steps, voltage[steps, neuron], "o", color=f"C{place}", markersize=size)
         axes.axhline(0, color=grid_colour(), linewidth=0.6, zorder=0)
         dots = ", dots are spikes" if spiking else ""
         axes.set_ylabel("membrane\npotential")
@@ -94,14 +99,26 @@ def constrained_values(layer: SpikingLayer, constraint: str) -> dict[str, Tensor
 
 
 def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, float]) -> None:
-    for name, each in values.items():
-        axes.hist(each.numpy(), bins=50, range=limits, alpha=0.6, label=name_of(name))
+    for name, each in values.items():  # several as outlines, since mixed colours are none of the legend's
+        look = {"histtype": "step", "linewidth": 1.2} if len(values) > 1 else {}
+        axes.hist(each.numpy(), bins=50, range=limits, label=symbol(name), **look)
     if values:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     else:
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=grid_colour())
     axes.set_xlim(limits)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+
+
+def symbol(name: str) -> str:
+    """A parameter as a paper writes it: ``pos_beta`` is β₊."""
+    sign, _, plain = name.rpartition("_")
+    return SYMBOLS.get(plain, name_of(plain)) + SIGNS[sign] if sign in SIGNS else SYMBOLS.get(name, name_of(name))
+
+
+def tick_width(steps: int) -> float:
+    """The width in points of the mark of a spike, so that those of neighbouring steps do not overlap."""
+    return min(2.0, max(0.4, 0.8 * RASTER_POINTS[0] / steps))
 
 
 def membrane(activity: Activity) -> Tensor | None:
@@ -111,10 +128,10 @@ def membrane(activity: Activity) -> Tensor | None:
 
 
 def named(network: nn.Module, path: str) -> str:
-    """The path and class of a layer, as in ``2 LIB``."""
+    """The class and path of a layer, as in ``LIB (module 2)``."""
     layer = network.get_submodule(path)
     kind = f"{layer.layer._get_name()}, fully recurrent" if isinstance(layer, FullyRecurrent) else layer._get_name()
-    return f"{path} {kind}".strip()
+    return f"{kind} (module {path})" if path else kind
 
 
 def stacked(count: int, height: float) -> tuple[Figure, list[Axes]]:

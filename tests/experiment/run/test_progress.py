@@ -34,7 +34,20 @@ def test_a_job_that_shares_its_terminal_prints_lines_under_its_name(monkeypatch:
 
 def test_a_job_alone_in_its_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     bar = trained(Console(file=io.StringIO(), force_terminal=True), monkeypatch)
     assert bar.bar is not None
+    next_epoch: Any = SimpleNamespace(is_global_zero=True, current_epoch=1, max_epochs=2)
+    bar.on_train_epoch_start(next_epoch, next_epoch)
+    assert bar.bar.tasks[0].description == "epoch 2/2  val/loss 0.5000"  # that of the last validated epoch
     bar.on_exception(None, None, KeyboardInterrupt())  # type: ignore[arg-type]
     assert bar.bar is None
+
+
+def test_a_command_of_a_notebook_prints_lines_although_it_has_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(JOB_VARIABLE, raising=False)
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    out = io.StringIO()
+    bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
+    assert bar.bar is None
+    assert out.getvalue().startswith("epoch 1/2  val/loss 0.5000  step 10/20, ")

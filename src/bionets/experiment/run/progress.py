@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bionets.experiment.run.process import JOB_VARIABLE
 
@@ -29,20 +29,25 @@ class ProgressBar(Callback):
             return
         self.total = int(trainer.estimated_stepping_batches)
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
-        if self.console.is_terminal and self.job_name is None:  # bars of several jobs would overwrite each other
+        self.value = ""
+        # Bars of several jobs would overwrite each other. A notebook keeps every frame of a bar in its file; its "!"
+        # runs commands in a terminal, which the variable of its kernel tells from the user's.
+        if self.console.is_terminal and self.job_name is None and "JPY_PARENT_PID" not in os.environ:
             self.bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("steps, {task.fields[speed]}", markup=False),
-                TimeElapsedColumn(),
+                TextColumn("steps, {task.fields[speed]},", markup=False),
                 TimeRemainingColumn(),
+                TextColumn("left", markup=False),
                 console=self.console,
             )
             self.bar.start()
-            self.job = self.bar.add_task(
-                self._epoch(trainer), total=self.total, completed=trainer.global_step, speed=""
-            )
+            self.job = self.bar.add_task("", total=self.total, completed=trainer.global_step, speed="-/s")
+
+    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.update(self.job, description=self._epoch(trainer))
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int
@@ -54,9 +59,9 @@ class ProgressBar(Callback):
         if not trainer.is_global_zero:
             return
         value = trainer.callback_metrics.get(self.monitor)
-        description = self._epoch(trainer)
         if value is not None:
-            description += f"  {self.monitor} {float(value):.4f}"
+            self.value = f"  {self.monitor} {float(value):.4f}"
+        description = self._epoch(trainer)
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.job, description=description)
@@ -69,12 +74,13 @@ class ProgressBar(Callback):
             self.console.print(line, highlight=False, markup=False)
 
     def _epoch(self, trainer: Trainer) -> str:
-        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        """The current epoch, and the monitored value of the last one that was validated."""
+        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{self.value}"
 
     def _speed(self, trainer: Trainer) -> str:
         """Steps per second since training started, validation included."""
         speed = (trainer.global_step - self.first_step) / max(time.monotonic() - self.started, 1e-9)
-        return f"{speed:.3g}/s"
+        return f"{speed:.{0 if speed >= 100 else 1}f}/s"
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._stop()

@@ -33,7 +33,7 @@ def print_results(
         return
     print_metrics(console, config, result["metrics"])
     trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
-    trained += f"; best epoch {result['best_epoch']}"
+    trained += f"; best epoch {result['best_epoch']} (the first is 0)"
     lines = [("trained", trained), ("folder", str(folder.path))]
     lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
     lines += [

@@ -37,3 +37,4 @@ class ExponentialDynamics:
 
 
 Dynamics = LinearDynamics | ExponentialDynamics
+"""The dynamics of a voltage, trace or threshold."""

@@ -50,12 +50,14 @@ HARD: dict[str, SpikeFn] = {
     "leaky": surrogate.leaky,
 }
 SPIKE_FUNCTIONS: dict[str, SpikeFn] = {"sigmoid4x": sigmoid4x, **HARD}
+"""The spike functions by name, for ``spike_fn``."""
 QUANTISERS: dict[str, Quantiser] = {
     "bernoulli": straight_bernoulli,
     "round": straight_round,
     "probabilistic": probabilistic,
     "identity": identity,
 }
+"""The quantisers by name, for ``quant_fn``."""
 STEPPED: dict[str, Quantiser] = {"bernoulli": straight_bernoulli, "round": straight_round}
 
 

@@ -83,3 +83,4 @@ KINDS = tuple(
     for recurrent, synaptic, dual in product((False, True), repeat=3)
     if output or not recurrent
 ) + tuple(Kind(dual, synaptic, average=True) for synaptic, dual in product((False, True), repeat=2))
+"""The specifications of the 32 leaky integrators with names."""
