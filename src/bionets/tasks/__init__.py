@@ -14,6 +14,7 @@ from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
 from .speech_digits import SpeechDigits
 from .task import Task
+from .time_series import TimeSeries
 
 __all__ = [
     "Batches",
@@ -31,4 +32,5 @@ __all__ = [
     "SpeechDigits",
     "Task",
     "TaskSpec",
+    "TimeSeries",
 ]
