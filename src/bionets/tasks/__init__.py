@@ -9,6 +9,7 @@ from .custom import CustomData
 from .custom_events import CustomEvents
 from .denoising import Denoising
 from .events import EventRecordings
+from .heidelberg_spikes import HeidelbergSpikes
 from .images import Images
 from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
@@ -26,6 +27,7 @@ __all__ = [
     "CustomEvents",
     "Denoising",
     "EventRecordings",
+    "HeidelbergSpikes",
     "Images",
     "Kind",
     "MultiImage",
