@@ -61,3 +61,17 @@ def test_several_targets(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "model=gru", *SHORT, *keys)
     assert outcome.code == 0, outcome.error
     assert "test/kind_accuracy" in outcome.out and "test/speed_mse" in outcome.out
+
+
+def test_several_targets_of_a_table(cli: Command, workplace: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{'up' if a > 0 else 'down'},{a + b:.3f}" for a, b in random.normal(size=(40, 2))]
+    (workplace / "table.csv").write_text("\n".join(["a,b,way,sum", *rows]))
+    outcome = cli("train", "model=feed_forward", *SHORT, "task.data=table.csv", "task.targets=[way,sum]")
+    assert outcome.code == 0, outcome.error
+    assert "images of 1 × 1 × 2 -> 3 numbers" in outcome.out
+    assert "test/way_accuracy" in outcome.out and "test/sum_mse" in outcome.out
+    assert cli("evaluate", f"run={the_run(workplace).path}").code == 0
+    refused = cli("train", "model=stdp", *SHORT, "task.data=table.csv", "task.targets=sum", "task.inputs=[a,b]")
+    assert refused.code == 1 and refused.error.count("\n") == 1
+    assert "choose model=feed_forward, spatial_conv, spatial_linear, spiking_conv" in refused.error

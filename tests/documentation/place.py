@@ -12,7 +12,7 @@ from PIL import Image
 from bionets.experiment.commands.new import write_project
 from tests.documentation.commands import HYDRA, ROOT, Command, alone, command_of, files_of, lines_of, small, words_of
 from tests.fuzz import runner
-from tests.tasks import event_recordings, idx_files
+from tests.tasks import event_recordings, heidelberg_archive, idx_files, time_series_files
 
 SECONDS = 300
 OWN = {"leaky": ["model=recurrent", "model.layer=my_cells.LeakyTanh", "model.name=leaky"]}
@@ -102,6 +102,9 @@ def write_data(folder: Path) -> None:
     for name in ("mnist", "fashion_mnist", "cifar10"):
         idx_files.write(folder, name)
     event_recordings.write(folder)
+    heidelberg_archive.write(folder, "shd")
+    time_series_files.write(folder, "JapaneseVowels")
+    time_series_files.write(folder, "PLAID", channels=1)
 
 
 def write_own_data(folder: Path) -> None:

@@ -31,6 +31,11 @@ class Doubled(nn.Module):
         return self.factor * self.linear(x)
 
 
+class OverTheBatch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
 def test_kinds_are_mixed_and_trained() -> None:
     torch.manual_seed(0)
     model, x = StackModel(EVERY, MIXED), torch.randn(7, 4, 3)
@@ -98,6 +103,12 @@ def test_layers_of_your_own_take_their_arguments() -> None:
         ({"layer": "GRUCell", "size": 3, "bias": False, "dropout": "x"}, "dropout must lie"),
         ({"layer": "Conv2d", "size": 4, "kernel_size": 3}, r"takes no input \[B, 3\]"),
         ({"layer": "BRC"}, r"layers\[0\]: .* missing 2 required positional arguments"),
+        (
+            {"layer": "TransformerEncoderLayer", "d_model": 3, "nhead": 1},
+            "works along time: layers of a stack take one step",
+        ),
+        ({"layer": f"{__name__}.OverTheBatch"}, "mixes the samples of a batch"),
+        ({"layer": "Conv1d", "size": 4, "kernel_size": 3}, r"takes no input \[B, 3\], a single step .*BRC, LRU or GRU"),
     ],
 )
 def test_an_entry_that_cannot_be_built_is_named(entry: dict[str, object], message: str) -> None:

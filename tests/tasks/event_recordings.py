@@ -13,6 +13,7 @@ Columns = NDArray[np.int64]
 
 NAMES = "x", "y", "t", "p"  # the fields of a recording of one's own
 OVERFLOW = 240, 2**13  # the row that marks one, and by how much later all that follows is
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def saccades(events: Columns, overflow_before: int | None = None) -> bytes:
@@ -38,6 +39,21 @@ def dat(events: Columns) -> bytes:
     return content
 
 
+def aedat(events: Columns) -> bytes:
+    """A file of CIFAR10-DVS, version 2 of the AEDAT format, with a mark of the camera among the events."""
+    content = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n" + struct.pack(">II", 1 << 15, 3)
+    for x, y, t, p in events.tolist():
+        content += struct.pack(">II", (127 - y) << 8 | (127 - x) << 1 | (1 - p), t)
+    return content
+
+
+def save_gesture(file: Path, events: Columns) -> None:
+    """A file of DVS Gesture; times are cut to whole milliseconds."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    x, y, t, p = events.T
+    np.save(file, np.column_stack([x, y, p, t // 1000]))
+
+
 def random_events(random: np.random.Generator, width: int, height: int, events: int = 60) -> Columns:
     """Events all over the sensor, in the order of their times, over 10 ms."""
     times = np.sort(random.integers(0, 10_000, events))
@@ -46,7 +62,7 @@ def random_events(random: np.random.Generator, width: int, height: int, events: 
 
 
 def write(data_dir: Path, recordings: int = 40) -> None:
-    """The three data sets, where a task looks for them, with this many recordings for training and for testing, and the
+    """All data sets, where a task looks for them, with this many recordings for training and for testing, and the
     file that says that they are not all.
     """
     random = np.random.default_rng(0)
@@ -62,6 +78,14 @@ def write(data_dir: Path, recordings: int = 40) -> None:
         for n in range(recordings):
             file = data_dir / "NCARS" / folder / ("background", "cars")[n % 2] / f"obj_{n:06}_td.dat"
             _write(file, dat(random_events(random, 120, 100)))
+    for folder in ("ibmGestureTrain", "ibmGestureTest"):
+        for n in range(recordings):
+            file = data_dir / "DVSGesture" / folder / f"user{n // 11:02}_fluorescent_led" / f"{n % 11}.npy"
+            save_gesture(file, random_events(random, 128, 128))
+    for n in range(recordings):
+        kind = CIFAR10_CLASSES[n % 10]
+        file = data_dir / "CIFAR10DVS" / "aedat" / kind / f"cifar10_{kind}_{n}.aedat"
+        _write(file, aedat(random_events(random, 128, 128)))
     for files in EVENT_FILES.values():
         for folder in files.folders:
             (data_dir / folder / SUBSET).touch()

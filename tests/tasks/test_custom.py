@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from bionets.tasks import CustomData
+from bionets.tasks.checks import check_batch
 
 N, T, I = 40, 6, 3
 
@@ -256,3 +258,50 @@ def test_lengths_that_do_not_fit_are_refused(lengths: Tensor, message: str, tmp_
     torch.save({"x": x, "y": y, "lengths": lengths}, tmp_path / "data.pt")
     with pytest.raises(ValueError, match=message):
         CustomData(str(tmp_path / "data.pt"), lengths="lengths")
+
+
+@pytest.mark.parametrize(("y", "outputs"), [(torch.randn(N), 1), (torch.randn(N, 2), 2)])
+@pytest.mark.parametrize("shape", [(5,), (2, 4, 3)])
+def test_numbers_are_predicted_from_vectors_and_images(
+    y: Tensor, outputs: int, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    task = CustomData(write(tmp_path / "data.pt", torch.randn(N, *shape), y))
+    spec = task.spec
+    assert (spec.kind, spec.output_size, spec.batch_dims) == ("image_to_value", outputs, (0, 0))
+    assert spec.image_shape == (shape if len(shape) == 3 else (1, 1, 5))
+    x, target = task.train_data(0)
+    assert x.shape == (32, *spec.image_shape) and target.shape == (32, outputs)
+    check_batch(spec, x, target)
+    prediction = torch.randn(32, outputs)
+    assert task.loss(prediction, target) == pytest.approx(float((prediction - target).square().mean()))
+    assert set(task.metrics()(prediction, target)) == {"mse", "mae"}
+
+
+def test_several_targets_of_vectors_and_images(tmp_path: Path) -> None:
+    kind, speed = torch.arange(N) % 3, torch.randn(N, 2)
+    for x in (torch.randn(N, 5), torch.randn(N, 1, 4, 3)):
+        torch.save({"x": x, "kind": kind, "speed": speed}, tmp_path / "data.pt")
+        task = CustomData(str(tmp_path / "data.pt"), targets=["kind", "speed"], target_weights=[2, 0.5])
+        assert (task.spec.kind, task.spec.output_size) == ("image_to_value", 5)
+        images, target = task.train_data(0)
+        check_batch(task.spec, images, target)
+        prediction = torch.randn(32, 5, requires_grad=True)
+        loss = task.loss(prediction, target)
+        expected = 2 * functional.cross_entropy(prediction[:, :3], target[:, 0].long()) + 0.5 * functional.mse_loss(
+            prediction[:, 3:], target[:, 1:]
+        )
+        torch.testing.assert_close(loss, expected)
+        metrics = task.metrics()
+        metrics.update(prediction, target)
+        assert set(metrics.compute()) == {"kind_accuracy", "speed_mse", "speed_mae"}
+        rows = {tuple(row.flatten().tolist()): n for n, row in enumerate(x)}
+        for image, row in zip(images, target, strict=True):
+            n = rows[tuple(image.flatten().tolist())]
+            assert torch.equal(row, torch.cat([kind[n : n + 1].float(), speed[n]]))
+
+
+def test_targets_that_do_not_go_with_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="do not go together"):
+        CustomData(write(tmp_path / "data.pt", torch.randn(N, 5), torch.randn(N, 2, 2)))
+    with pytest.raises(ValueError, match="a folder of images has one target"):
+        CustomData(make_images(tmp_path / "images"), targets=["a", "b"])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bionets.tasks import EventRecordings
-from bionets.tasks.event_files import EVENT_FILES, read_dat, read_saccades, recordings
+from bionets.tasks.event_files import EVENT_FILES, recordings
+from bionets.tasks.event_formats import read_dat, read_dvs128, read_gesture, read_saccades
 from bionets.tasks.event_frames import count_events, make_frames
 
 from . import event_recordings
@@ -59,6 +60,56 @@ def test_frames_hold_every_event_at_its_place_and_time(data_dir: Path, dataset: 
         expected[step, event["p"], event["y"], event["x"]] += 1
     assert expected.sum() == len(events)
     assert np.array_equal(x[:, 0].view(expected.shape).numpy(), expected)
+
+
+def test_the_formats_of_dvs_gesture_and_cifar10_dvs(tmp_path: Path) -> None:
+    events = random_events(np.random.default_rng(2), 128, 128)
+    (tmp_path / "a.aedat").write_bytes(event_recordings.aedat(events))
+    found = read_dvs128(tmp_path / "a.aedat")
+    assert np.array_equal(np.column_stack([found[column] for column in "xytp"]), events)
+    event_recordings.save_gesture(tmp_path / "a.npy", events)
+    found = read_gesture(tmp_path / "a.npy")
+    events[:, 2] -= events[:, 2] % 1000
+    assert np.array_equal(np.column_stack([found[column] for column in "xytp"]), events)
+
+
+def test_the_class_of_a_gesture_is_the_name_of_its_file(data_dir: Path, tmp_path: Path) -> None:
+    task = make(data_dir, "dvs_gesture", channels=1, height=32, width=32, bin_ms=2.5)
+    assert task.spec.step_shape == (1, 32, 32) and task.spec.output_size == 11
+    found = recordings(task.files, data_dir, "test")
+    assert len(found) == 40 and {label for _, label in found} == set(range(11))
+    assert all(file.name == f"{label}.npy" for file, label in found)
+    event_recordings.save_gesture(
+        tmp_path / "DVSGesture" / "ibmGestureTest" / "user1_led" / "11.npy", events_at_random()
+    )
+    with pytest.raises(ValueError, match=r"11.npy must have a name from 0 to 10, that of a class"):
+        make(tmp_path, "dvs_gesture").test_data("test")
+
+
+def events_at_random() -> event_recordings.Columns:
+    return random_events(np.random.default_rng(3), 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "content", "message"),
+    [
+        ("cifar10_dvs", b"#!AER-DAT3.1\r\n", "not of version 2.0"),
+        ("cifar10_dvs", b"#!AER-DAT2.0\r\n\0\0\0", "cut off"),
+        ("cifar10_dvs", b"#!AER-DAT2.0\r\n", "no events"),
+        ("dvs_gesture", b"\x93NUMPY", "is damaged"),
+    ],
+)
+def test_files_in_other_formats_are_named(tmp_path: Path, dataset: str, content: bytes, message: str) -> None:
+    event_recordings.write(tmp_path)
+    task = make(tmp_path, dataset)
+    task._chosen("train")[2][0].write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        task.prepare_data()
+
+
+def test_what_must_be_asked_for_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"CIFAR10DVS.aedat is missing: get cifar10_dvs from https:..figshare"):
+        make(tmp_path, "cifar10_dvs").prepare_data()
 
 
 def events_at(*rows: tuple[int, int, int, int]) -> np.ndarray:

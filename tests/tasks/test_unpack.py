@@ -2,6 +2,7 @@
 
 import io
 import stat
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -121,3 +122,56 @@ def test_many_small_members_are_copied_whole(tmp_path: Path) -> None:
     contents = {f"Train/{n % 3}/{n}.bin": io.BytesIO(bytes([n]) * n).getvalue() for n in range(200)}
     unpack(archive_of(tmp_path / "a.zip", contents, compressed=True), tmp_path / "Train")
     assert {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.bin")} == contents
+
+
+def tar_of(file: Path, members: dict[str, bytes], link: str | None = None) -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        if link is not None:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+            archive.addfile(member)
+    return file
+
+
+def test_a_tar_is_unpacked_like_a_zip(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a.tar.gz", {"./Train/0/a.bin": b"a", "./Train/1/b.bin": b"b", "readme.txt": b"c"})
+    unpack(archive, tmp_path / "set" / "Train")
+    found = {str(path.relative_to(tmp_path)): path for path in (tmp_path / "set").rglob("*") if path.is_file()}
+    assert set(found) == {"set/Train/0/a.bin", "set/Train/1/b.bin"}
+    assert found["set/Train/1/b.bin"].read_bytes() == b"b"
+
+
+def test_a_single_file_gets_its_place(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "a.zip", {"data/a.h5": b"content", "a.h5/other": b"x"})
+    unpack(archive, tmp_path / "set" / "a.h5")
+    assert (tmp_path / "set" / "a.h5").read_bytes() == b"content"
+    with pytest.raises(ValueError, match=r"holds no file b\.h5"):
+        unpack(archive, tmp_path / "set" / "b.h5")
+
+
+@pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin"])
+def test_names_in_a_tar_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    for archive in (
+        tar_of(tmp_path / "a.tar.gz", {"Train/a.bin": b"a", name: b"b"}),
+        tar_of(tmp_path / "b.tar.gz", {"Train/a.bin": b"a"}, link="Train/link"),
+    ):
+        with pytest.raises(ValueError, match="leads elsewhere"):
+            unpack(archive, tmp_path / "set" / "Train")
+        assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_a_tar_that_is_damaged_or_too_much_leaves_nothing(tmp_path: Path) -> None:
+    random = bytes(index * 7919 % 251 for index in range(9000))
+    whole = tar_of(tmp_path / "a.tar.gz", {f"Train/{n}.bin": random for n in range(3)}).read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no archive"):
+        (tmp_path / "a.tar.gz").write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(tmp_path / "a.tar.gz", tmp_path / "set" / "Train")
+    too_much = tar_of(tmp_path / "b.tar.gz", {"Train/a.bin": bytes(10_000_000)})
+    with pytest.raises(ValueError, match="would unpack from"):
+        unpack(too_much, tmp_path / "set" / "Train")
+    assert list((tmp_path / "set").iterdir()) == []

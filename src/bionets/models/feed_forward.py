@@ -24,7 +24,7 @@ class FeedForwardModel(Model):
         ValueError: a kind of task that does not fit, or a size below one.
     """
 
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class SpatialModel(Model):
     """
 
     abstract = True
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class"})
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value"})
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class SpikingConvModel(SpikingModel):
     The other arguments, and the errors: see `SpikingModel`.
     """
 
-    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
+    accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:

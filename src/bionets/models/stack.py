@@ -18,6 +18,9 @@ from bionets.tasks.spec import TaskSpec
 
 NORMS = ("layer", "batch", "threshold_batch")
 OWN_KEYS = ("layer", "size", "norm", "dropout", "residual", "recurrent")
+WORKS = (
+    "layers of a stack take one step at a time: use a recurrent layer, such as BRC, LRU or GRU, or a model of your own"
+)
 
 
 class StackModel(SequenceModel):
@@ -154,15 +157,27 @@ def make_layer(
     layer = build(kind, sizes, arguments, key)
     if isinstance(layer, RecurrentLayer | nn.RNNBase):
         return build(StatefulRecurrent, (layer,), {}, key)
+    x = torch.stack([torch.linspace(-1, 1, size_in), torch.ones(size_in)])
     try:
-        with torch.no_grad():
-            y = layer.eval()(torch.zeros(2, size_in))
+        y, other = one_step(layer, x), one_step(layer, x * torch.tensor([[1.0], [-2.0]]))
     except Exception as error:  # of any module, on an input of this shape
-        raise ValueError(f"{key}: {kind.__name__} takes no input [B, {size_in}] ({str(error)[:80]})") from error
-    reset_states(layer)
+        raise ValueError(
+            f"{key}: {kind.__name__} takes no input [B, {size_in}], a single step ({str(error)[:80]}): {WORKS}"
+        ) from error
     if not isinstance(y, Tensor) or y.shape != (2, size):
         raise ValueError(f"{key}: {kind.__name__} must map [B, {size_in}] to [B, {size}], and gave another result")
+    if not torch.allclose(y[0], other[0], equal_nan=True):
+        raise ValueError(f"{key}: {kind.__name__} mixes the samples of a batch, or works along time: {WORKS}")
     return layer.train()
+
+
+def one_step(layer: nn.Module, x: Tensor) -> Any:
+    """The first answer of a layer in evaluation, with the same random numbers each time."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        y = layer.eval()(x)
+    reset_states(layer)
+    return y
 
 
 def build(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, key: str, defaults: Any = None) -> Any:

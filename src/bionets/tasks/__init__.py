@@ -9,11 +9,13 @@ from .custom import CustomData
 from .custom_events import CustomEvents
 from .denoising import Denoising
 from .events import EventRecordings
+from .heidelberg_spikes import HeidelbergSpikes
 from .images import Images
 from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
 from .speech_digits import SpeechDigits
 from .task import Task
+from .time_series import TimeSeries
 
 __all__ = [
     "Batches",
@@ -25,10 +27,12 @@ __all__ = [
     "CustomEvents",
     "Denoising",
     "EventRecordings",
+    "HeidelbergSpikes",
     "Images",
     "Kind",
     "MultiImage",
     "SpeechDigits",
     "Task",
     "TaskSpec",
+    "TimeSeries",
 ]

@@ -43,7 +43,8 @@ def check_batch(spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor) -> 
         said, given = ("lengths=True", "without them") if spec.lengths else ("no lengths", "with them")
         raise ValueError(f"the spec of the task says {said}, but a batch came {given}: it is (x, target, lengths)")
     batch, target_batch = spec.batch_dims
-    expected = {"image_to_class": spec.image_shape, "control": ()}.get(spec.kind, (spec.input_size,))
+    numbers = (spec.input_size,)
+    expected = {"sequence": numbers, "image": spec.image_shape, "control": ()}[spec.kind.partition("_")[0]]
     got = tuple(x.shape[batch + 1 :])
     if x.dim() <= batch or got != expected:
         raise ValueError(

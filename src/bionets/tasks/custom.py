@@ -16,8 +16,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from bionets.import_path import import_object
 
 from .checks import require_at_least, split_sizes
+from .custom_arrays import arrays_of_dataset, as_shape, checked, columns, image_spec, infer_spec, standardised
 from .custom_events import CustomEvents, own_recordings
-from .data_files import SUFFIXES, Arrays, read_arrays, shortened
+from .data_files import SUFFIXES, Arrays, read_arrays
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
 from .seeding import split_generator
@@ -34,10 +35,10 @@ class CustomData(Task):
     which are handed over as images of one row. The kind of the task follows from inputs and targets:
 
     - whole-number targets `[N]`: the classes 0 to K − 1 (`sequence_to_class` or `image_to_class`);
-    - other targets `[N]` or `[N, O]` of sequences: `sequence_to_value`;
+    - other targets `[N]` or `[N, O]`: `sequence_to_value` or `image_to_value`;
     - targets `[N, T]` or `[N, T, O]` of sequences: `sequence_to_sequence`;
-    - several targets of sequences: each of its own kind, predicted side by side; the loss is the weighted sum of theirs
-      and every metric has the name of its target in front.
+    - several targets: each of its own kind, predicted side by side; the loss is the weighted sum of theirs and every
+      metric has the name of its target in front.
 
     Sequences may be shorter than T: name their `lengths`. What lies past the end of a sequence does not count, neither
     for the model nor in losses and metrics. Sequences of a CSV have as many steps as they have rows.
@@ -104,12 +105,14 @@ class CustomData(Task):
             return resized(in_colour(images, colour), size)
 
         def read(target: str) -> Arrays:
+            if len(names) > 1 and Path(data).is_dir():
+                raise ValueError(f"task.data={data}: a folder of images has one target, the class")
             if is_file(data):
                 return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths)
-            return _from_dataset(data, target if len(names) > 1 else None, arguments or {})
+            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {})
 
         found = [read(name) for name in names]
-        x, _ = _checked(found[0], data)
+        x, _ = checked(found[0], data)
         own_lengths = found[0].lengths
         if own_lengths is not None:
             if len(names) > 1:
@@ -124,8 +127,8 @@ class CustomData(Task):
         if len(names) == 1:
             if target_weights is not None:
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            self.spec = replace(_spec(x, found[0].y, data), lengths=own_lengths is not None)
-            y = _columns(found[0].y, self.spec)
+            self.spec = replace(infer_spec(x, found[0].y, data), lengths=own_lengths is not None)
+            y = columns(found[0].y, self.spec)
         else:
             self.spec, y = self._join(x, names, found, target_weights, data)
         count = len(x)
@@ -142,7 +145,7 @@ class CustomData(Task):
         order = torch.randperm(count, generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if standardise:
-            x = _standardised(x, self._parts["train"], own_lengths)
+            x = standardised(x, self._parts["train"], own_lengths)
         if self.spec.kind.startswith("sequence"):  # time first, as models want it
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
@@ -157,14 +160,15 @@ class CustomData(Task):
         self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
     ) -> tuple[TaskSpec, Tensor]:
         """The spec of several targets, and these side by side."""
-        if x.dim() == 4:
-            raise ValueError("task.targets: several targets are for sequences, so choose task.read_as=rows or another")
-        specs = [_spec(x, _checked(each, data)[1], data) for each in found]
-        columns = [_columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
+        specs = [infer_spec(x, checked(each, data)[1], data) for each in found]
+        parts = [columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
         classes = [spec.output_size if spec.kind.endswith("class") else 0 for spec in specs]
-        self.heads, y = join_heads(names, columns, classes, weights)
+        self.heads, y = join_heads(names, parts, classes, weights)
+        outputs = self.heads[-1].outputs.stop
+        if x.dim() == 4:
+            return image_spec(x, outputs, classes=False), y
         kind: Kind = "sequence_to_sequence" if y.dim() == 3 else "sequence_to_value"
-        return TaskSpec(kind, x.shape[2], self.heads[-1].outputs.stop), y
+        return TaskSpec(kind, x.shape[2], outputs), y
 
     def _weights(self, given: Sequence[float] | str | None) -> Tensor | None:
         if given is None:
@@ -218,67 +222,6 @@ def is_file(data: str) -> bool:
     return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data
 
 
-def _checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
-    x, y = arrays.x, arrays.y
-    if len(x) != len(y):
-        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets")
-    if x.dim() not in (2, 3, 4):
-        raise ValueError(f"task.data={data}: the inputs must be [N, I], [N, T, I] or [N, C, H, W], got {list(x.shape)}")
-    if not bool(x.isfinite().all()) or not bool(y.isfinite().all()):
-        raise ValueError(f"task.data={data} holds NaN or infinity: clean it first")
-    lengths = arrays.lengths
-    if lengths is not None:
-        if x.dim() != 3 or tuple(lengths.shape) != (len(x),) or lengths.is_floating_point():
-            raise ValueError(f"task.data={data}: lengths must be whole numbers [N] of sequences [N, T, I]")
-        if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
-            raise ValueError(f"task.data={data}: lengths must lie between 1 and T = {x.shape[1]}")
-    return (x[:, None, None, :] if x.dim() == 2 else x), y
-
-
-def as_shape(images: Tensor) -> tuple[int, int, int]:
-    """Channels, height and width of images ``[N, C, H, W]``."""
-    _, channels, height, width = images.shape
-    return channels, height, width
-
-
-def _columns(y: Tensor, spec: TaskSpec) -> Tensor:
-    """Targets as the prediction is laid out: classes ``[N]``, or numbers with a last axis of the outputs."""
-    if spec.kind.endswith("class"):
-        return y
-    return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
-
-
-def _spec(x: Tensor, y: Tensor, data: str) -> TaskSpec:
-    classes = int(y.max()) + 1 if y.dim() == 1 and not y.is_floating_point() else 0
-    if classes and (classes < 2 or int(y.min()) < 0):
-        raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
-    if x.dim() == 4:
-        if not classes:
-            raise ValueError(f"task.data={data}: images need whole-number targets [N], the classes")
-        _, channels, height, width = x.shape
-        return TaskSpec("image_to_class", channels * height * width, classes, image_shape=(channels, height, width))
-    steps, size = x.shape[1:]
-    if classes:
-        return TaskSpec("sequence_to_class", size, classes, steps=steps)
-    if y.dim() in (2, 3) and y.size(1) == steps:
-        return TaskSpec("sequence_to_sequence", size, 1 if y.dim() == 2 else y.size(2))
-    if y.dim() <= 2:
-        return TaskSpec("sequence_to_value", size, 1 if y.dim() == 1 else y.size(1))
-    raise ValueError(f"task.data={data}: inputs {list(x.shape)} and targets {list(y.shape)} do not go together")
-
-
-def _standardised(x: Tensor, train: Tensor, lengths: Tensor | None) -> Tensor:
-    """Over all but the features of a sequence, or all but the channels of an image; over the valid steps alone."""
-    if lengths is not None:
-        valid = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
-        steps = x[train][valid[train]]
-        return torch.where(valid.unsqueeze(2), (x - steps.mean(0)) / steps.std(0).clamp(min=1e-8), 0)
-    dims = (0, 1) if x.dim() == 3 else (0, 2, 3)
-    mean = x[train].mean(dims, keepdim=True)
-    deviation = x[train].std(dims, keepdim=True)
-    return (x - mean) / deviation.clamp(min=1e-8)
-
-
 def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     """The config node of the task that ``data`` of a node of `CustomData` names: a `Task` by import path, or
     `CustomEvents` for a folder of recordings. None where it is data for `CustomData` itself.
@@ -301,17 +244,3 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     taken = {name for name in named if name in names} | ({"batch_size", "epochs", "seed"} if takes_any else set())
     chosen = {name: node[name] for name in named if name in taken and name in node}
     return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "name": node.get("name"), **chosen, **given}
-
-
-def _from_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
-    """All pairs of a `torch.utils.data.Dataset`, stacked; of targets that are mappings, the one of this name."""
-    try:
-        dataset: Any = import_object(path)(**arguments)
-        pairs = [dataset[number] for number in range(len(dataset))]
-        if target is not None:
-            pairs = [(x, y[target]) for x, y in pairs]
-        x, y = (torch.stack([torch.as_tensor(value) for value in values]) for values in zip(*pairs, strict=True))
-    except (ImportError, AttributeError, ValueError, TypeError, LookupError) as error:
-        reason = shortened(error)
-        raise ValueError(f"task.data={path} is neither a file nor an importable data set ({reason})") from error
-    return Arrays(x.float(), y.float() if y.is_floating_point() else y.long())

@@ -7,10 +7,9 @@ import numpy as np
 
 from .checks import split_sizes
 from .data_files import IMAGE_SUFFIXES
-from .event_files import EventFiles, Events, read_dat, read_saccades
+from .event_files import EventFiles
+from .event_formats import AXES, Events, read_dat, read_saccades, structured
 from .events import EventTask
-
-AXES = ("x", "y", "t", "p")
 
 
 class CustomEvents(EventTask):
@@ -115,11 +114,7 @@ def read_recording(file: Path) -> Events:
 
 
 def _structured(columns: dict[str, Any]) -> Events:
-    events = np.empty(len(columns["x"]), [(name, np.int64) for name in AXES])
-    for name in AXES:
-        events[name] = columns[name]
-    events["p"] = events["p"] > 0
-    return events
+    return structured({**columns, "p": columns["p"] > 0})
 
 
 def _read_npy(file: Path) -> Events:

@@ -21,11 +21,12 @@ class WrongFile(ValueError):
     """A server gave something else; asking it again is in vain."""
 
 
-def download(urls: Sequence[str], file: Path, md5: str, most_bytes: int, progress: bool = True) -> None:
+def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, progress: bool = True) -> None:
     """Get a file from the first of several servers that gives it with the right checksum.
 
     A server that cannot be reached, falls silent or is too slow is left for the next one; where none gives the file,
-    all are asked again, twice, after a pause. The file gets its name once it is whole.
+    all are asked again, twice, after a pause. The file gets its name once it is whole: it has as many bytes as its
+    server announced and, unless ``md5`` is None, the right checksum.
 
     Raises:
         ConnectionError: no server gave the file; the message says what was wrong with each.
@@ -58,7 +59,7 @@ def download(urls: Sequence[str], file: Path, md5: str, most_bytes: int, progres
     raise ConnectionError("; ".join(f"{url}: {why}" for url, why in failures.items()))
 
 
-def _try(url: str, partial: Path, md5: str, most_bytes: int, progress: bool) -> None:
+def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bool) -> None:
     """Fill ``partial``, or raise what stands in the way."""
     transfer = _Transfer(url, partial, most_bytes)
     transfer.start()
@@ -80,8 +81,10 @@ def _try(url: str, partial: Path, md5: str, most_bytes: int, progress: bool) -> 
         transfer.stopped = True  # also on Ctrl-C: the thread ends by itself, at the latest when its server times out
     if transfer.error is not None:
         raise transfer.error
-    if transfer.md5 != md5:
+    if md5 is not None and transfer.md5 != md5:
         raise WrongFile("its checksum is wrong")
+    if transfer.announced not in (None, transfer.received):
+        raise ConnectionError(f"{transfer.received} of {transfer.announced} bytes came")
 
 
 class _Transfer(threading.Thread):

@@ -1,52 +1,11 @@
-"""The recordings of N-MNIST, N-Caltech101 and N-Cars: where they lie, and how their files are read."""
+"""The recordings of the event sets: where they lie, and how they are found there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from filelock import FileLock
-from numpy.typing import NDArray
-
-from .download import download
-from .unpack import unpack
-
-Events = NDArray[Any]
-"""A structured array with a row for each event: x, y, t (microseconds) and p (0 or 1)."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip file that can be downloaded; ``inner`` is the zip file within it that has the recordings."""
-
-    name: str
-    url: str
-    md5: str
-    inner: str | None = None
-
-
-def read_saccades(file: Path) -> Events:
-    """A recording of N-MNIST or N-Caltech101: 40 bits for an event."""
-    from tonic.io import read_mnist_file
-
-    if file.stat().st_size % 5:
-        raise ValueError("it is cut off")
-    columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-    return read_mnist_file(str(file), dtype=columns)
-
-
-def read_dat(file: Path) -> Events:
-    """A recording in Prophesee's DAT format, as N-Cars has it, through the reader that tonic uses."""
-    from expelliarmus import Wizard
-
-    content = file.read_bytes()
-    header = 0
-    while content[header : header + 1] == b"%":
-        header = content.find(b"\n", header) + 1 or len(content)
-    if (len(content) - header - 2) % 8 or len(content) < header + 2:  # two bytes, then 64 bits for an event
-        raise ValueError("it is cut off")
-    return Wizard(encoding="dat").read(file)
+from .archives import Archive, fetch
+from .event_formats import Events, read_dat, read_dvs128, read_gesture, read_saccades
 
 
 @dataclass(frozen=True)
@@ -59,6 +18,7 @@ class EventFiles:
     classes: how many there are.
     recordings: how many there are for training and for testing; the same number twice where there is no such split.
     archives: of the training and the test recordings; None where the set must be asked for.
+    named_by_class: the files have the numbers of their classes as names, in a folder for each person and lighting.
     """
 
     name: str
@@ -70,14 +30,21 @@ class EventFiles:
     source: str
     recordings: tuple[int, int]
     archives: tuple[Archive, Archive] | None = None
+    named_by_class: bool = False
 
     @property
     def split_by_publisher(self) -> bool:
         return self.folders[0] != self.folders[1]
 
+    @property
+    def again(self) -> str:
+        """Advice on a folder that is not whole."""
+        return "delete it, to have it unpacked again" if self.archives else f"get it anew from {self.source}"
+
 
 SACCADES = "https://www.garrickorchard.com/datasets"
 MENDELEY = "https://data.mendeley.com/public-files/datasets"
+FIGSHARE = "https://figshare.com/ndownloader/files"
 N_MNIST = (
     Archive(
         "train.zip",
@@ -95,6 +62,10 @@ N_CALTECH101 = Archive(
     f"{MENDELEY}/cy6cvx3ryv/files/36b5c52a-b49d-4853-addb-a836a8883e49/file_downloaded",
     "66201824eabb0239c7ab992480b50ba3",
     inner="Caltech101.zip",
+)
+DVS_GESTURE = (
+    Archive("ibmGestureTrain.tar.gz", f"{FIGSHARE}/38022171", "3a8f0d4120a166bac7591f77409cb105"),
+    Archive("ibmGestureTest.tar.gz", f"{FIGSHARE}/38020584", "56070e45dadaa85fff82e0fbfbc06de5"),
 )
 EVENT_FILES = {
     files.name: files
@@ -131,10 +102,31 @@ EVENT_FILES = {
             "https://www.prophesee.ai/dataset-n-cars-download",
             (15_422, 8_607),
         ),
+        EventFiles(
+            "dvs_gesture",
+            ("DVSGesture/ibmGestureTrain", "DVSGesture/ibmGestureTest"),
+            ".npy",
+            read_gesture,
+            (128, 128),
+            11,
+            "https://tonic.readthedocs.io",
+            (1_077, 264),
+            DVS_GESTURE,
+            named_by_class=True,
+        ),
+        EventFiles(
+            "cifar10_dvs",
+            ("CIFAR10DVS/aedat", "CIFAR10DVS/aedat"),
+            ".aedat",
+            read_dvs128,
+            (128, 128),
+            10,
+            "https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
+            (10_000, 10_000),
+        ),
     )
 }
 SUBSET = "SUBSET"  # a file of this name says that recordings are missing on purpose
-MOST_BYTES = 16 * 1024**3  # of an archive
 
 
 def recordings(files: EventFiles, data_dir: Path, split: str) -> list[tuple[Path, int]]:
@@ -149,40 +141,33 @@ def recordings(files: EventFiles, data_dir: Path, split: str) -> list[tuple[Path
     """
     folder = data_dir / files.folders[split == "test"]
     if not folder.is_dir():
-        _download(files, folder, split)
-    again = "delete it, to have it unpacked again" if files.archives else f"get it anew from {files.source}"
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    if len(names) != files.classes:
-        raise ValueError(
-            f"{folder} must hold a folder for each of the {files.classes} classes, it has {len(names)}: {again}"
-        )
-    found = [
-        (file, label) for label, name in enumerate(names) for file in sorted((folder / name).glob(f"*{files.suffix}"))
-    ]
+        if files.archives is None:
+            raise FileNotFoundError(f"{folder} is missing: get {files.name} from {files.source} and unpack it there")
+        fetch(files.archives[split == "test"], folder, files.name, files.source)
+    found = _by_file_name(files, folder) if files.named_by_class else _by_folder(files, folder)
     published = files.recordings[split == "test"]
     if len(found) != published and not (folder / SUBSET).exists():
         raise ValueError(
-            f"{folder} holds {len(found)} of {published} recordings: {again}; "
+            f"{folder} holds {len(found)} of {published} recordings: {files.again}; "
             f"where that is on purpose, put an empty file {SUBSET} into it"
         )
     return found
 
 
-def _download(files: EventFiles, folder: Path, split: str) -> None:
-    if files.archives is None:
-        raise FileNotFoundError(f"{folder} is missing: get {files.name} from {files.source} and unpack it there")
-    archive = files.archives[split == "test"]
-    file = folder.parent / archive.name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):  # one process
-        if folder.is_dir():  # another process was faster
-            return
-        try:
-            if not file.is_file():
-                download([archive.url], file, archive.md5, MOST_BYTES)
-        except ConnectionError as error:
-            raise ConnectionError(
-                f"{files.name} could not be downloaded ({error}): get it from {files.source} and unpack it so that "
-                f"there is {folder}, or name another folder with paths.data_dir or BIONETS_DATA"
-            ) from error
-        unpack(file, folder, archive.inner)
+def _by_folder(files: EventFiles, folder: Path) -> list[tuple[Path, int]]:
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if len(names) != files.classes:
+        raise ValueError(
+            f"{folder} must hold a folder for each of the {files.classes} classes, it has {len(names)}: {files.again}"
+        )
+    return [
+        (file, label) for label, name in enumerate(names) for file in sorted((folder / name).glob(f"*{files.suffix}"))
+    ]
+
+
+def _by_file_name(files: EventFiles, folder: Path) -> list[tuple[Path, int]]:
+    found = sorted(folder.glob(f"*/*{files.suffix}"))
+    known = {str(label) for label in range(files.classes)}
+    if wrong := [file for file in found if file.stem not in known]:
+        raise ValueError(f"{wrong[0]} must have a name from 0 to {files.classes - 1}, that of a class: {files.again}")
+    return [(file, int(file.stem)) for file in found]

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .event_files import Events
+from .event_formats import Events
 
 POLARITIES = 2
 
@@ -109,43 +110,47 @@ def _has_neighbour(
     return kept
 
 
+def stack_frames(recordings: Iterable["np.ndarray[Any, Any]"]) -> EventFrames:
+    """The places and numbers of events of each recording, given as its counts at all places."""
+    starts, places, counts = [0], [], []
+    for frames in recordings:
+        (where,) = np.nonzero(np.ravel(frames))
+        starts.append(starts[-1] + len(where))
+        places.append(where.astype(np.int32))
+        counts.append(np.ravel(frames)[where].astype(np.int32))
+    numbers = np.concatenate(counts)
+    small = numbers.astype(np.uint8) if numbers.max(initial=0) <= 255 else numbers
+    return EventFrames(torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(small))
+
+
 def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames: ToFrames, label: str) -> EventFrames:
     """Read every file, and make its events into frames.
 
     Raises:
         ValueError: a file that cannot be read; the message names it.
     """
-    starts, places, counts = [0], [], []
-    for file in track(files, description=label, transient=True, disable=len(files) < 1000):
+
+    def frames_of(file: Path) -> "np.ndarray[Any, Any]":
         try:
-            frames = np.ravel(to_frames(read(file)))
+            return to_frames(read(file))
         except (ValueError, IndexError, RuntimeError, AssertionError) as error:
             raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): get it anew") from error
-        (where,) = np.nonzero(frames)
-        starts.append(starts[-1] + len(where))
-        places.append(where.astype(np.int32))
-        counts.append(frames[where].astype(np.int32))
-    numbers = np.concatenate(counts)
-    small = numbers.astype(np.uint8) if numbers.max(initial=0) <= 255 else numbers
-    return EventFrames(torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(small))
+
+    shown = track(files, description=label, transient=True, disable=len(files) < 1000)
+    return stack_frames(frames_of(file) for file in shown)
 
 
 def cached_frames(
-    folder: Path,
-    settings: dict[str, Any],
-    files: Sequence[Path],
-    read: Callable[[Path], Events],
-    to_frames: ToFrames,
-    label: str,
+    folder: Path, settings: dict[str, Any], files: Sequence[Path], make: Callable[[], EventFrames]
 ) -> EventFrames:
-    """`make_frames`, made once for the same files and settings, and kept in ``folder``."""
+    """The frames that ``make`` gives, made once for the same files and settings, and kept in ``folder``."""
     key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
     kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     if kept.is_file() and (found := _read_frames(kept)) is not None:
         return found
-    frames = make_frames(files, read, to_frames, label)
+    frames = make()
     folder.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(f".{torch.randint(2**31, ()).item()}.partial")
+    partial = kept.with_suffix(f".{os.getpid()}.partial")
     try:
         save_file(vars(frames), partial, metadata={"sha256": _digest(vars(frames))})
         partial.replace(kept)

@@ -1,6 +1,7 @@
 """Recordings of event cameras: N-MNIST, N-Caltech101 and N-Cars."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from .checks import require_at_least
-from .event_files import EVENT_FILES, EventFiles, Events, recordings
+from .event_files import EVENT_FILES, EventFiles, recordings
+from .event_formats import Events
 from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
 from .seeding import split_generator
 from .spec import TaskSpec
@@ -130,10 +132,8 @@ class EventTask(Task):
             settings |= {name: value for name, (value, default) in options.items() if value != default}
             files = [file for file, _ in chosen]
             label = f"{self.files.name}, {split}: events to frames"
-            if self.cache is None:
-                frames = make_frames(files, self.files.read, self.to_frames, label)
-            else:
-                frames = cached_frames(self.cache, settings, files, self.files.read, self.to_frames, label)
+            make = partial(make_frames, files, self.files.read, self.to_frames, label)
+            frames = make() if self.cache is None else cached_frames(self.cache, settings, files, make)
             self._made[split] = frames, torch.tensor([label for _, label in chosen])
         return self._made[split]
 

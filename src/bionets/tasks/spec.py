@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class", "control"]
+Kind = Literal[
+    "sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class", "image_to_value", "control"
+]
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class TaskSpec:
       has ``steps`` steps.
     - ``image_to_class``: x is ``[B, *image_shape]``, ``image_shape`` being channels, height and width, and
       ``input_size`` their product; the prediction holds a score for each class, ``[B, output_size]``.
+    - ``image_to_value``: as ``image_to_class``; the prediction holds numbers.
     - ``control``: x ``[B]`` holds the seeds of episodes, int64, and the prediction ``[B]`` what each of them returned.
       The model plays them in ``task.environment()``, which has Gymnasium's interface: an observation is ``input_size``
       numbers, each usually within its ``bounds``, and an action is one of ``output_size``.
@@ -41,7 +44,7 @@ class TaskSpec:
     @property
     def batch_dims(self) -> tuple[int, int]:
         """The batch dimension of x, and that of prediction and target."""
-        return int(self.kind not in ("image_to_class", "control")), int(self.kind == "sequence_to_sequence")
+        return int(self.kind.startswith("sequence")), int(self.kind == "sequence_to_sequence")
 
     @property
     def last_step_only(self) -> bool:

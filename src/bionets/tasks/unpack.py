@@ -1,32 +1,45 @@
 """Archives from the network: unpacked within limits, aside, and whole or not at all."""
 
+import gzip
 import shutil
 import stat
+import tarfile
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 MOST_MEMBERS = 200_000
 MOST_BYTES = 32 * 1024**3
 MOST_RATIO = 50  # unpacked to packed; recordings come to about 3
 BLOCK = 1024 * 1024
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
-def unpack(archive: Path, folder: Path, inner: str | None = None) -> None:
-    """Unpack what a zip file has under the name of ``folder`` to that place, where nothing is yet.
+def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
+    """Unpack what a zip or tar file has under the name of ``place``, a folder or a file with a suffix, to that place,
+    where nothing is yet.
 
     Everything is written to a temporary folder beside, and gets its place by one rename when it is whole. ``inner`` is
     the name of a zip file within the archive that has the folder.
 
     Raises:
         ValueError: a damaged archive; one with links or with names that lead elsewhere; one that has more members, more
-            bytes, or more bytes for its size than any of ours; or one without the folder.
+            bytes, or more bytes for its size than any of ours; or one without the folder or file.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*.unpacking"):  # by a process that was killed
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob(f".{place.name}.*.unpacking"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".unpacking", dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unpacking", dir=place.parent))
     try:
         _extract(archive, aside)
         if inner is not None:
@@ -34,43 +47,69 @@ def unpack(archive: Path, folder: Path, inner: str | None = None) -> None:
             if found is None:
                 raise ValueError(f"{archive} holds no {inner}")
             _extract(found, aside)
-        unpacked = next((path for path in aside.rglob(folder.name) if path.is_dir()), None)
+        is_file = bool(place.suffix)
+        unpacked = next((path for path in aside.rglob(place.name) if path.is_file() == is_file), None)
         if unpacked is None:
-            raise ValueError(f"{archive} holds no folder {folder.name}")
-        unpacked.rename(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ValueError(f"{archive} holds no {'file' if is_file else 'folder'} {place.name}")
+        unpacked.rename(place)
+    except DAMAGED as error:
         raise ValueError(f"{archive} is damaged ({' '.join(str(error).split())[:80]}): delete it") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _extract(archive: Path, into: Path) -> None:
+    if ".tar" in archive.suffixes:
+        _extract_tar(archive, into)
+    else:
+        _extract_zip(archive, into)
+
+
+def _extract_zip(archive: Path, into: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-        _refuse_too_much(archive, members)
+        _refuse_too_much(archive, len(members), sum(member.file_size for member in members))
         for member in members:
-            _refuse_elsewhere(archive, member)
+            _refuse_elsewhere(archive, member.filename, stat.S_ISLNK(member.external_attr >> 16))
         for member in members:
-            target = into / member.filename
             if member.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
+                (into / member.filename).mkdir(parents=True, exist_ok=True)
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
             # A member gives no more bytes than its header says, and those were counted.
-            with opened.open(member) as source, target.open("xb") as file:
-                shutil.copyfileobj(source, file, BLOCK)
+            with opened.open(member) as source:
+                _write(source, into / member.filename)
 
 
-def _refuse_too_much(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MOST_MEMBERS:
-        raise ValueError(f"{archive} has {len(members)} members, which none of ours has: delete it")
-    unpacked, packed = sum(member.file_size for member in members), archive.stat().st_size
+def _extract_tar(archive: Path, into: Path) -> None:
+    """Read from the beginning to the end once: a compressed tar has no list of its members."""
+    unpacked = 0
+    with tarfile.open(archive) as opened:
+        for count, member in enumerate(opened, 1):
+            unpacked += member.size
+            _refuse_too_much(archive, count, unpacked)
+            _refuse_elsewhere(archive, member.name, not (member.isfile() or member.isdir()))
+            source = opened.extractfile(member)
+            if source is None:
+                (into / member.name).mkdir(parents=True, exist_ok=True)
+            else:
+                _write(source, into / member.name)
+
+
+def _write(source: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        shutil.copyfileobj(source, file, BLOCK)
+
+
+def _refuse_too_much(archive: Path, members: int, unpacked: int) -> None:
+    if members > MOST_MEMBERS:
+        raise ValueError(f"{archive} has {members} members, which none of ours has: delete it")
+    packed = archive.stat().st_size
     if unpacked > min(MOST_BYTES, MOST_RATIO * packed):
         raise ValueError(f"{archive} would unpack from {packed} to {unpacked} bytes, as none of ours does: delete it")
 
 
-def _refuse_elsewhere(archive: Path, member: zipfile.ZipInfo) -> None:
-    path = PurePosixPath(member.filename)
-    linked = stat.S_ISLNK(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or "\\" in member.filename or linked:
-        raise ValueError(f"{archive} has a member that leads elsewhere ({member.filename[:60]!r}): delete it")
+def _refuse_elsewhere(archive: Path, name: str, linked: bool) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or linked:
+        raise ValueError(f"{archive} has a member that leads elsewhere ({name[:60]!r}): delete it")

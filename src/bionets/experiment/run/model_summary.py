@@ -32,6 +32,7 @@ def describe(spec: TaskSpec) -> str:
         "sequence_to_sequence": f"{x} -> {numbers} at every step",
         "sequence_to_class": f"{x} -> {spec.output_size} classes",
         "image_to_class": f"{x} -> {spec.output_size} classes",
+        "image_to_value": f"{x} -> {numbers}",
         "control": f"episodes, {spec.input_size} numbers observed -> {spec.output_size} actions",
     }[spec.kind]
 
@@ -73,9 +74,8 @@ def shapes_of(spec: TaskSpec) -> tuple[str, str]:
     """The shapes of a batch and of its prediction: T steps, B samples."""
     if spec.kind == "control":
         return "[B]", "[B]"
-    if spec.kind == "image_to_class":
-        shape = spec.image_shape or (spec.input_size,)
-        return f"[B, {', '.join(map(str, shape))}]", f"[B, {spec.output_size}]"
+    if spec.image_shape is not None:
+        return f"[B, {', '.join(map(str, spec.image_shape))}]", f"[B, {spec.output_size}]"
     steps = "T" if spec.steps is None else spec.steps
     output = f"[B, {spec.output_size}]" if spec.last_step_only else f"[{steps}, B, {spec.output_size}]"
     return f"[{steps}, B, {spec.input_size}]", output

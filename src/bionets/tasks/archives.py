@@ -1,0 +1,54 @@
+"""Published archives: downloaded and unpacked where they are missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from .download import download
+from .unpack import unpack
+
+MOST_BYTES = 16 * 1024**3  # of an archive
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip or tar file that can be downloaded.
+
+    md5: its published checksum; None where there is none.
+    inner: the zip file within it that has the recordings.
+    """
+
+    name: str
+    url: str
+    md5: str | None
+    inner: str | None = None
+
+
+def fetch(archive: Archive, place: Path, name: str, source: str) -> None:
+    """Have a folder or a file of a data set at its place. One process downloads, and unpacks beside the archive; an
+    archive that is there already is used.
+
+    Args:
+        archive: has the folder or file under the name of ``place``.
+        place: the folder, or the file with its suffix.
+        name, source: the data set and its page, for the message.
+
+    Raises:
+        ConnectionError: the archive is nowhere to be had; the message says where to put the folder or file.
+        ValueError: see `unpack`.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = place.parent / archive.name
+    with FileLock(place.parent / ".lock"):
+        if place.exists():  # another process was faster
+            return
+        try:
+            if not file.is_file():
+                download([archive.url], file, archive.md5, MOST_BYTES)
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"{name} could not be downloaded ({error}): get it from {source} and unpack it so that "
+                f"there is {place}, or name another folder with paths.data_dir or BIONETS_DATA"
+            ) from error
+        unpack(file, place, archive.inner)

@@ -1,0 +1,92 @@
+"""A user's own arrays: checked, read from a data set by import path, and the kind of task that follows from them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bionets.import_path import import_object
+
+from .data_files import Arrays, shortened
+from .spec import TaskSpec
+
+
+def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
+    """All pairs of a `torch.utils.data.Dataset`, stacked; of targets that are mappings, the one of this name."""
+    try:
+        dataset: Any = import_object(path)(**arguments)
+        pairs = [dataset[number] for number in range(len(dataset))]
+        if target is not None:
+            pairs = [(x, y[target]) for x, y in pairs]
+        x, y = (torch.stack([torch.as_tensor(value) for value in values]) for values in zip(*pairs, strict=True))
+    except (ImportError, AttributeError, ValueError, TypeError, LookupError) as error:
+        reason = shortened(error)
+        raise ValueError(f"task.data={path} is neither a file nor an importable data set ({reason})") from error
+    return Arrays(x.float(), y.float() if y.is_floating_point() else y.long())
+
+
+def checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
+    """Inputs and targets that go together; single vectors are images of one row."""
+    x, y = arrays.x, arrays.y
+    if len(x) != len(y):
+        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets")
+    if x.dim() not in (2, 3, 4):
+        raise ValueError(f"task.data={data}: the inputs must be [N, I], [N, T, I] or [N, C, H, W], got {list(x.shape)}")
+    if not bool(x.isfinite().all()) or not bool(y.isfinite().all()):
+        raise ValueError(f"task.data={data} holds NaN or infinity: clean it first")
+    lengths = arrays.lengths
+    if lengths is not None:
+        if x.dim() != 3 or tuple(lengths.shape) != (len(x),) or lengths.is_floating_point():
+            raise ValueError(f"task.data={data}: lengths must be whole numbers [N] of sequences [N, T, I]")
+        if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
+            raise ValueError(f"task.data={data}: lengths must lie between 1 and T = {x.shape[1]}")
+    return (x[:, None, None, :] if x.dim() == 2 else x), y
+
+
+def as_shape(images: Tensor) -> tuple[int, int, int]:
+    """Channels, height and width of images ``[N, C, H, W]``."""
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def infer_spec(x: Tensor, y: Tensor, data: str) -> TaskSpec:
+    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target."""
+    classes = int(y.max()) + 1 if y.dim() == 1 and not y.is_floating_point() else 0
+    if classes and (classes < 2 or int(y.min()) < 0):
+        raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
+    sequences = x.dim() == 3
+    if sequences and y.dim() in (2, 3) and y.size(1) == x.shape[1]:
+        return TaskSpec("sequence_to_sequence", x.shape[2], 1 if y.dim() == 2 else y.size(2))
+    if y.dim() > 2:
+        raise ValueError(f"task.data={data}: inputs {list(x.shape)} and targets {list(y.shape)} do not go together")
+    outputs = classes or (1 if y.dim() == 1 else y.size(1))
+    if not sequences:
+        return image_spec(x, outputs, bool(classes))
+    if classes:
+        return TaskSpec("sequence_to_class", x.shape[2], classes, steps=x.shape[1])
+    return TaskSpec("sequence_to_value", x.shape[2], outputs)
+
+
+def image_spec(x: Tensor, outputs: int, classes: bool) -> TaskSpec:
+    """The spec of images ``[N, C, H, W]`` with so many classes or numbers."""
+    return TaskSpec("image_to_class" if classes else "image_to_value", x[0].numel(), outputs, image_shape=as_shape(x))
+
+
+def columns(y: Tensor, spec: TaskSpec) -> Tensor:
+    """Targets as the prediction is laid out: classes ``[N]``, or numbers with a last axis of the outputs."""
+    if spec.kind.endswith("class"):
+        return y
+    return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
+
+
+def standardised(x: Tensor, train: Tensor, lengths: Tensor | None) -> Tensor:
+    """Over all but the features of a sequence, or all but the channels of an image; over the valid steps alone."""
+    if lengths is not None:
+        valid = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
+        steps = x[train][valid[train]]
+        return torch.where(valid.unsqueeze(2), (x - steps.mean(0)) / steps.std(0).clamp(min=1e-8), 0)
+    dims = (0, 1) if x.dim() == 3 else (0, 2, 3)
+    mean = x[train].mean(dims, keepdim=True)
+    deviation = x[train].std(dims, keepdim=True)
+    return (x - mean) / deviation.clamp(min=1e-8)

@@ -1,0 +1,190 @@
+"""Classification of time series: the data sets of the UEA and UCR archives."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from .archives import Archive, fetch
+from .seeding import split_generator, stratified_split
+from .spec import TaskSpec
+from .task import Data, Task
+
+SOURCE = "https://timeseriesclassification.com"
+PARTS = ("TRAIN", "TEST")
+
+
+class TimeSeries(Task):
+    """Classify the time series of a data set of the UEA and UCR archives (timeseriesclassification.com).
+
+    x is `[steps, B, channels]`, `steps` being the length of the longest series; shorter ones end in zeros. The target
+    `[B]` is the class, in the order of the classes' names. Where series differ in length, a batch also holds the number
+    of steps of each: a model answers after the last of them, and never sees the zeros.
+
+    The test set is the published one. A share of the published training set, of each class alike, is the validation
+    set, the same for every `seed`.
+
+    The files `<dataset>_TRAIN.ts` and `<dataset>_TEST.ts` are read from `data_dir/time_series/<dataset>`, and
+    downloaded where they are missing.
+
+    Args:
+        dataset: its name in the archive, as in JapaneseVowels.
+        data_dir: the folder with a folder for each collection of data sets.
+        lengths: whether models get the length of each series, where these differ.
+        standardise: shift and scale each channel to mean 0 and deviation 1 of the training set.
+        val_share: share of the published training set that is for validation.
+        split_seed: another number makes another random split.
+        batch_size: series in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        seed: of the order.
+
+    Raises:
+        ConnectionError: files that are missing and cannot be downloaded.
+        ValueError: a damaged file, missing values, or a data set that is no classification.
+
+    Source: Dau et al., The UCR time series archive, 2019; Bagnall et al., The UEA multivariate time series
+    classification archive, 2018.
+    """
+
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def __init__(
+        self,
+        dataset: str,
+        data_dir: str | Path = "data",
+        lengths: bool = True,
+        standardise: bool = True,
+        val_share: float = 0.2,
+        split_seed: int = 0,
+        batch_size: int = 32,
+        epochs: int = 50,
+        seed: int = 0,
+    ) -> None:
+        if not re.fullmatch(r"\w+", dataset):
+            raise ValueError(f"task.dataset={dataset} is no name of a data set: take one of {SOURCE}")
+        series, names = read_data_set(dataset, Path(data_dir) / "time_series" / dataset)
+        self.classes = tuple(sorted({*names["TRAIN"], *names["TEST"]}))
+        labels = {part: torch.tensor([self.classes.index(name) for name in names[part]]) for part in PARTS}
+        train, val = stratified_split(labels["TRAIN"], val_share, split_generator("split", split_seed))
+        rows = {"train": ("TRAIN", train), "val": ("TRAIN", val), "test": ("TEST", torch.arange(len(labels["TEST"])))}
+        steps = max(len(each) for part in PARTS for each in series[part])
+        mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
+        if standardise:
+            valid = torch.cat([series["TRAIN"][row] for row in train.tolist()])
+            mean, deviation = valid.mean(0), valid.std(0).clamp(min=1e-8)
+        differ = lengths and any(len(each) < steps for part in PARTS for each in series[part])
+        self._data: dict[str, Data] = {}
+        for split, (part, chosen) in rows.items():
+            own = [(series[part][row] - mean) / deviation for row in chosen.tolist()]
+            data = padded(own, steps), labels[part][chosen]
+            self._data[split] = (*data, torch.tensor([len(each) for each in own])) if differ else data
+        super().__init__(
+            train_size=len(train),
+            val_size=len(val),
+            test_size=len(labels["TEST"]),
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed,
+        )
+        channels = series["TRAIN"][0].shape[1]
+        self.spec = TaskSpec("sequence_to_class", channels, len(self.classes), steps=steps, lengths=differ)
+
+    def train_data(self, epoch: int) -> Data:
+        return self._data["train"]
+
+    def val_data(self) -> Data:
+        return self._data["val"]
+
+    def test_data(self, name: str) -> Data:
+        return self._data["test"]
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """`accuracy`, the share of series whose class has the highest score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(len(self.classes), average="micro")})
+
+
+def padded(series: Sequence[Tensor], steps: int) -> Tensor:
+    """Series `[T, channels]` side by side, `[steps, N, channels]`, each followed by zeros."""
+    x = torch.zeros(steps, len(series), series[0].shape[1])
+    for n, each in enumerate(series):
+        x[: len(each), n] = each
+    return x
+
+
+def read_data_set(dataset: str, folder: Path) -> tuple[dict[str, list[Tensor]], dict[str, list[str]]]:
+    """The series `[T, channels]` and the classes' names of the training and the test part.
+
+    Raises:
+        ConnectionError, ValueError: see `TimeSeries`.
+    """
+    archive = Archive(f"{dataset}.zip", f"{SOURCE}/aeon-toolkit/{dataset}.zip", md5=None)
+    series, names = {}, {}
+    for part in PARTS:
+        file = folder / f"{dataset}_{part}.ts"
+        if not file.is_file():
+            fetch(archive, file, f"task.dataset={dataset}", SOURCE)
+        series[part], names[part] = read_ts(file)
+    if series["TRAIN"][0].shape[1] != series["TEST"][0].shape[1]:
+        raise ValueError(f"{folder}: the training and the test set differ in their number of channels")
+    return series, names
+
+
+def read_ts(file: Path) -> tuple[list[Tensor], list[str]]:
+    """The series `[T, channels]` of a file in the format of the archive, and the name of the class of each.
+
+    A header of lines `@key value` ends with `@data`. A line for each series follows: its channels, numbers with commas
+    between, and the name of its class, with colons between.
+
+    Raises:
+        ValueError: a damaged file, missing values, or targets that are no classes.
+    """
+    try:
+        lines = iter(file.read_text(encoding="utf-8", errors="replace").splitlines())
+        header = read_header(lines)
+        if not header.get("classlabel", "").startswith("true"):
+            raise ValueError("it has no classes, and task=time_series is for classification")
+        if header.get("timestamps") == "true":
+            raise ValueError("its values have time stamps")
+        rows = [row for line in lines if (row := line.strip()) and not row.startswith("#")]
+        found = [read_row(row) for row in rows]
+        if not found:
+            raise ValueError("it holds no series")
+        if len({series.shape[1] for series, _ in found}) > 1:
+            raise ValueError("its series differ in their number of channels")
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read as time series: {error}") from error
+    return [series for series, _ in found], [name for _, name in found]
+
+
+def read_header(lines: Iterator[str]) -> dict[str, str]:
+    """The keys and values, in lower case, of the lines up to `@data`."""
+    header: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.strip().lower().partition(" ")
+        if key == "@data":
+            return header
+        header[key.removeprefix("@")] = value.strip()
+    raise ValueError("it has no line @data")
+
+
+def read_row(row: str) -> tuple[Tensor, str]:
+    """One series `[T, channels]`, and the name of its class."""
+    *channels, name = row.split(":")
+    values = [np.array(channel.replace("?", "nan").split(","), np.float32) for channel in channels]
+    if len({len(each) for each in values}) != 1:
+        raise ValueError("a series has no channels, or channels of different lengths")
+    series = torch.from_numpy(np.stack(values, 1))
+    if not bool(series.isfinite().all()):
+        raise ValueError("it has missing values: fill them first, or choose another data set")
+    return series, name.strip()
