@@ -75,3 +75,23 @@ def test_several_targets_of_a_table(cli: Command, workplace: Path) -> None:
     refused = cli("train", "model=stdp", *SHORT, "task.data=table.csv", "task.targets=sum", "task.inputs=[a,b]")
     assert refused.code == 1 and refused.error.count("\n") == 1
     assert "choose model=feed_forward, spatial_conv, spatial_linear, spiking_conv" in refused.error
+
+
+def test_a_config_file_of_a_task_of_ones_own_names_a_misspelt_key(cli: Command, workplace: Path) -> None:
+    handing_on = (
+        "\n\nclass Louder(Sums):\n    def __init__(self, gain=1.0, **options):\n        super().__init__(**options)\n"
+    )
+    (workplace / "own_louder.py").write_text(OWN + handing_on)
+    (workplace / "mine" / "task").mkdir(parents=True)
+    file = workplace / "mine" / "task" / "louder.yaml"
+    keys = "train_size: 20\nval_size: 10\ntest_size: 10\nbatch_size: 10\nepochs: 1\nseed: ${seed}\n"
+    file.write_text(f"_target_: own_louder.Louder\nname: louder\ngain: 2\n{keys}")
+    words = ("train", "--config-dir", str(workplace / "mine"), "model=brc", "task=louder")
+    short = [word for word in SHORT if not word.startswith("task=")]
+    assert cli(*words, *short, "seed=3").code == 0
+    assert the_run(workplace).path.name == "seed-3"
+    file.write_text(f"_target_: own_louder.Louder\nname: louder\ngian: 2\n{keys}")
+    assert cli(*words, *short).error.strip() == (
+        "error: own_louder.Louder has no key gian, did you mean gain?; "
+        "it has gain, train_size, val_size, test_size, batch_size, epochs, stop_below, seed"
+    )

@@ -1,15 +1,18 @@
 """Instantiation of the object that the ``_target_`` of a config node names; the only place where it happens."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from hydra.utils import get_object
 
-from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.errors import UserError, did_you_mean, one_line
 from bionets.experiment.run.names import printable
+from bionets.models.layer_arguments import named_arguments
 
 OWN_KEYS = ("_target_", "_partial_")
+UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 
 
 def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
@@ -35,7 +38,23 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     try:
         return function(**arguments)
     except (ValueError, TypeError) as error:
+        unknown = UNKNOWN.search(str(error))
+        if isinstance(error, TypeError) and unknown and unknown[1] in values:
+            known = [name for name in keys_of(function.func) if name not in arguments]
+            near = did_you_mean(unknown[1], known)
+            raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from error
         raise UserError(str(error)) from error
+
+
+def keys_of(function: Callable[..., Any]) -> list[str]:
+    """The names of all arguments; those of a class that hands others on by ``**`` with those of its bases."""
+    names: list[str] = []
+    for each in getattr(function, "__mro__", (function,)):
+        own, hands_on = named_arguments(each)
+        names += [name for name in own if name not in names]
+        if not hands_on:
+            break
+    return names
 
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:
