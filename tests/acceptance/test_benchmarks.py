@@ -49,6 +49,15 @@ def test_mackey_glass_of_several_seeds_at_once_is_that_of_each(cli: Command, wor
     assert smape("together") == pytest.approx(smape("alone"), rel=1e-3)
 
 
+def test_the_experiment_compares_forecasts(cli: Command, workplace: Path) -> None:
+    few = ("model=brc,gru", "model.hidden_size=4", "seed=0")
+    outcome = cli("train", "-m", "experiment=mackey_glass", *few, *MACKEY_GLASS[1:])
+    assert outcome.code == 0, outcome.error
+    outcome = cli("compare", "study=mackey_glass")
+    assert outcome.code == 0, outcome.error
+    assert "| brc | 17 | 1 |" in (workplace / "comparison" / "mackey_glass" / "table.md").read_text()
+
+
 def test_mackey_glass_refuses_models_without_an_answer_at_every_step(cli: Command) -> None:
     outcome = cli("train", "model=feed_forward", *MACKEY_GLASS)
     assert outcome.error.startswith("error: model=feed_forward does not fit task=mackey_glass")
