@@ -17,7 +17,7 @@ def run(model: str, task: str, metric: str, value: float, seed: int = 0, **setti
         "task": {"name": task, "seed": seed, **settings},
         "trainer": {},
     }
-    metrics = {metric: value, "val/loss": 0.1}
+    metrics = {"test/loss": 5.0, metric: value, "val/loss": 0.1}
     if model == "spiking":
         metrics["test/nanojoules"] = 12.0 + seed
     more = {"parameters": 1000.0, "wall_time": 20.0 + seed}
@@ -46,6 +46,18 @@ def test_settings_tell_runs_of_a_model_apart() -> None:
     _, _, first, second = lines_of(leaderboard([*runs, run("gru", "copy", "test/mse", 0.7, length=300)]), "copy")[:4]
     assert first.startswith("| brc | run | length 100 | 1 | 0.1 |")  # the smallest error first
     assert second.startswith("| brc | run | length 300 | 1 | 0.5 |")
+
+
+def test_settings_are_short() -> None:
+    schedule = {"_target_": "bionets.models.cosine_schedule", "_partial_": True, "warmup": 0.05}
+    one, other = run("brc", "copy", "test/mse", 0.5), run("brc", "copy", "test/mse", 0.4)
+    other.config["schedule"] = schedule
+    lines = lines_of(leaderboard([one, other]), "copy")
+    assert [line.split(" | ")[2] for line in lines[2:]] == ["cosine_schedule, warmup 0.05", ""]
+
+
+def test_the_loss_is_shown_where_there_is_nothing_else() -> None:
+    assert " | test/loss | " in lines_of(leaderboard([run("brc", "copy", "test/loss", 0.5)]), "copy")[0]
 
 
 def test_experiments_are_told_apart_by_their_names() -> None:
