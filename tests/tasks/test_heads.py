@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.models.model import make_meters, measure
+from bionets.models.meters import make_meters, measure
 from bionets.tasks import CustomData
 
 N, T = 40, 6

@@ -43,6 +43,7 @@ NAMES = {
     "n_caltech101": "N-Caltech101",
     "n_cars": "N-Cars",
     "copy_first_input": "copy-first-input",
+    "mackey_glass": "Mackey-Glass",
 }
 
 LABELS = {
@@ -57,7 +58,12 @@ LABELS = {
     "val/connection_length": "mean length of a connection",
 }
 SETS = {"train": "training", "val": "validation", "test": "test"}
-METRICS = {"mse": "mean squared error", "return": "return (total reward)", "bit_accuracy": "accuracy of single bits"}
+METRICS = {
+    "mse": "mean squared error",
+    "smape": "sMAPE (%)",
+    "return": "return (total reward)",
+    "bit_accuracy": "accuracy of single bits",
+}
 
 
 def name_of(word: str) -> str:

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
 from bionets.models.chunks import loss_in_chunks, require_gradients, saved_mebibytes
+from bionets.models.forecast import forecast
+from bionets.models.meters import make_meters, measure
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
@@ -21,7 +23,7 @@ from bionets.models.optimization import (
 )
 from bionets.tasks.spec import Kind, TaskSpec
 
-__all__ = ["Model", "OptimizerFactory", "ScheduleFactory", "make_meters", "measure"]
+__all__ = ["Model", "OptimizerFactory", "ScheduleFactory"]
 
 
 class Model(LightningModule):
@@ -163,8 +165,10 @@ class Model(LightningModule):
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The prediction for a batch and its target; with lengths and an answer at every step those of the valid steps,
-        ``[M, output_size]``."""
+        ``[M, output_size]``. Outside training a closed loop is answered by a forecast as long as the target."""
         x, target, *lengths = batch
+        if self.spec.closed_loop and not self.training:
+            return forecast(self, x, len(target)), target
         prediction = self(x, *lengths)
         if lengths and self.spec.kind == "sequence_to_sequence":
             valid = valid_steps(lengths[0], len(x))
@@ -280,21 +284,3 @@ def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
 def has_samples(loader: Any, batch_index: int) -> bool:
     """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
     return not hasattr(loader, "shares") or loader.shares[batch_index] > 0
-
-
-def make_meters(task: Any) -> MetricCollection:
-    """The mean loss and all metrics of a task, for one pass over a set."""
-    meters = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
-    extra = getattr(task, "extra_metrics", {})
-    meters.add_metrics({**task.metrics(), **{name: make() for name, make in extra.items()}})
-    return meters
-
-
-def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor, samples: int) -> None:
-    """Add a batch of so many samples, or valid steps, to the meters."""
-    loss = task.loss(prediction, target)
-    for name, metric in meters.items():
-        if name == "loss":
-            metric.update(loss, weight=samples)
-        else:
-            metric.update(prediction, target)

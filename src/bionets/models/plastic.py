@@ -1,11 +1,13 @@
 """The base class of models that learn by local rules, without gradients."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from torch import Generator
+from torch import Generator, Tensor
 
+from bionets.layers.plastic import Network
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
 
@@ -21,6 +23,7 @@ class PlasticModel(Model):
 
     abstract = True
     exportable = False
+    network: Network
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__(spec, optimizer)
@@ -58,3 +61,10 @@ class PlasticModel(Model):
     def on_test_epoch_start(self) -> None:
         super().on_test_epoch_start()
         self.random = Generator().manual_seed(EVALUATION_SEED)
+
+    def draw_presentation(self, directory: Path, title: str, spikes: Tensor, reward: float | None = None) -> Path:
+        """The network while it learns from one sample ``[T, 1, N]``, as ``presentation.png``."""
+        from bionets.analysis.presentation import draw_presentation, trace_presentation
+
+        presentation = trace_presentation(self.network, spikes, reward)
+        return draw_presentation(directory / "presentation.png", presentation, title)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -107,6 +108,12 @@ class RewardModulatedModel(PlasticModel):
         """The output neurons' spikes for sequences ``[T, B, input_size]`` shown to a network at rest."""
         self.network.reset()
         return self.network(x > 0)["output"].sum(0).float()
+
+    def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
+        """The network while it learns from the first sequence, for which it is rewarded; nothing in a control task."""
+        if self.spec.kind == "control":
+            return []
+        return [self.draw_presentation(directory, title, x[:, :1] > 0, reward=1.0)]
 
     def choose(self, counts: Tensor) -> Tensor:
         """The output neuron that fired most, ``[B]``; of several equal ones a random one."""

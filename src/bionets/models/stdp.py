@@ -21,7 +21,7 @@ from bionets.layers.plastic import (
 )
 from bionets.models.checks import require_positive
 from bionets.models.model import OptimizerFactory
-from bionets.models.plastic import PlasticModel
+from bionets.models.plastic import EVALUATION_SEED, PlasticModel
 from bionets.models.votes import Votes
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -149,13 +149,22 @@ class STDPModel(PlasticModel):
         return counts
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """The weights of each excitatory neuron as an image, where the inputs are one."""
+        """The network while it learns from the first sample; and the weights of each excitatory neuron as an image,
+        where the inputs are one.
+        """
         from bionets.analysis.filters import draw_filters
 
+        first = x.narrow(self.spec.batch_dims[0], 0, 1)
+        if self.spec.kind == "sequence_to_class":
+            spikes = first > 0
+        else:
+            random = Generator().manual_seed(EVALUATION_SEED)
+            spikes = poisson_spikes(first.flatten(1) * self.chance, self.steps, random)
+        files = [self.draw_presentation(directory, title, spikes)]
         shape = self.spec.image_shape or self.spec.step_shape
-        if shape is None:
-            return []
-        return [draw_filters(directory / "filters.png", self.weight, shape, self.votes.assigned, title)]
+        if shape is not None:
+            files.append(draw_filters(directory / "filters.png", self.weight, shape, self.votes.assigned, title))
+        return files
 
     def _answer(self, spikes: Tensor) -> Tensor:
         self.network.reset()

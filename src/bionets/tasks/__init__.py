@@ -3,6 +3,7 @@
 from .batches import Batches
 from .binary_addition import BinaryAddition
 from .boolean import Boolean
+from .cogscale import CogScale
 from .control import Control
 from .copy_first_input import CopyFirstInput
 from .custom import CustomData
@@ -11,6 +12,7 @@ from .denoising import Denoising
 from .events import EventRecordings
 from .heidelberg_spikes import HeidelbergSpikes
 from .images import Images
+from .mackey_glass import MackeyGlass
 from .multi_image import MultiImage
 from .spec import Kind, TaskSpec
 from .speech_digits import SpeechDigits
@@ -21,6 +23,7 @@ __all__ = [
     "Batches",
     "BinaryAddition",
     "Boolean",
+    "CogScale",
     "Control",
     "CopyFirstInput",
     "CustomData",
@@ -30,6 +33,7 @@ __all__ = [
     "HeidelbergSpikes",
     "Images",
     "Kind",
+    "MackeyGlass",
     "MultiImage",
     "SpeechDigits",
     "Task",

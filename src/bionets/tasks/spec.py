@@ -28,6 +28,10 @@ class TaskSpec:
     ``answers``, the scores of as many questions of equally many classes stand side by side, and the target is
     ``[B, answers]``. With ``lengths``, sequences may end before T: a batch is then ``(x, target, lengths)``, lengths
     being ``[B]`` integers from 1 to T; what x and a target of every step hold after the end does not count.
+
+    ``closed_loop``, of a ``sequence_to_sequence`` with as many outputs as inputs, says that the prediction at a step is
+    the next input: in validation and test the target ``[F, B, output_size]`` is what follows x, and the model continues
+    x from its own predictions.
     """
 
     kind: Kind
@@ -40,6 +44,14 @@ class TaskSpec:
     answers: int = 1
     bounds: tuple[tuple[float, float], ...] | None = None
     lengths: bool = False
+    closed_loop: bool = False
+
+    def __post_init__(self) -> None:
+        fits = self.kind == "sequence_to_sequence" and self.input_size == self.output_size and not self.lengths
+        if self.closed_loop and not fits:
+            raise ValueError(
+                "closed_loop needs a sequence_to_sequence without lengths whose output_size is its input_size"
+            )
 
     @property
     def batch_dims(self) -> tuple[int, int]:

@@ -77,3 +77,12 @@ def test_the_terminal_shows_them_in_eighty_columns() -> None:
     text = console.export_text()
     for shown in ("test/accuracy_60", "num_layers", "0.550 ± 0.050", "0.01", "best", "0.92", "published"):
         assert shown in text
+
+
+def test_the_values_of_a_key_become_columns() -> None:
+    lines = as_markdown(ROWS, BY, columns="model").splitlines()
+    assert lines[0] == "test/accuracy_60"
+    assert lines[2] == "| num_layers | brc | n_brc |"
+    assert lines[4] == "| 1 | 0.550 ± 0.050 * | **0.9945 ± 0.0045** |"
+    assert lines[5] == "| 2 | 0.25 |  |"
+    assert as_markdown(ROWS, BY, columns="model.num_layers").splitlines()[2] == "| model | 1 | 2 |"

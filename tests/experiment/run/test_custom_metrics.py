@@ -11,7 +11,7 @@ from torchmetrics import MeanAbsoluteError
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.custom_metrics import add_metrics, headlines
-from bionets.models.model import make_meters, measure
+from bionets.models.meters import make_meters, measure
 from bionets.tasks import CopyFirstInput
 
 

@@ -169,7 +169,8 @@ def test_replayed_steps_are_the_reference(drawn: tuple[Network, Tensor, Tensor, 
 def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
     network = small(weight=torch.rand((16, 3)), delay=2)
     network(x[:2], backend="reference")
-    step = partial(reference._step, network, {"input": x[2]}, {"output": torch.zeros(2, 3, dtype=torch.bool)}, None)
+    spikes = {"output": torch.zeros(2, 3, dtype=torch.bool)}
+    step = partial(reference._step, network, {"input": x[2]}, spikes, None, {})
     with patch.object(replay, "cuda_graph", lambda step: step):
         captured = replay.capture(network, step)
     before = {name: state.data_ptr() for name, state in get_states(network).items()}

@@ -10,6 +10,7 @@ from rich.console import Console
 from bionets.analysis.style import STYLES
 from bionets.experiment.comparison.figures import draw
 from bionets.experiment.comparison.groups import grouped, notes
+from bionets.experiment.comparison.leaderboard import leaderboard
 from bionets.experiment.comparison.runs import LeftOut, Run, changes, matching, read_folders, readable
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
@@ -26,7 +27,8 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
 
     Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Runs that failed or have not
-    ended are named and left out; what makes the groups less than comparable is said.
+    ended are named and left out; what makes the groups less than comparable is said. With ``leaderboard``, that file is
+    all that is written.
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     console = Console(markup=False)
@@ -42,7 +44,12 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     left_out = [*left_out, *damaged]
     if not runs:
         raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
+    if config["leaderboard"] is not None:
+        write_leaderboard(console, Path(config["leaderboard"]), runs, left_out)
+        return []
     by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
+    if config["columns"] not in (None, *by):
+        raise UserError(f"columns={config['columns']} must be one of by=[{','.join(by)}]")
     groups = grouped(runs, by)
     metrics, absent = metrics_of(runs, config["metrics"])
     rows = summarise(groups, metrics)
@@ -51,7 +58,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     directory.mkdir(parents=True, exist_ok=True)
     print_table(console, rows, by)
     write_atomically(directory / "table.csv", as_csv(rows, by))
-    write_atomically(directory / "table.md", as_markdown(rows, by))
+    write_atomically(directory / "table.md", as_markdown(rows, by, config["columns"]))
     write_atomically(directory / "table.tex", as_latex(rows, by))
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
@@ -64,6 +71,15 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     if config["report"] == "wandb":
         write_report(console, groups, rows, by)
     return rows
+
+
+def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_out: Sequence[LeftOut]) -> None:
+    """A file with a section for each task of the runs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, leaderboard(runs))
+    for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
+        console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"leaderboard {file}: {len(runs)} runs", highlight=False, markup=False, soft_wrap=True)
 
 
 def refuse_unknown(config: dict[str, Any]) -> None:

@@ -72,10 +72,10 @@ def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
     """
     said = [*_unequal_seeds(groups)]
     for group in groups:
-        differing = _differing([_settings(run) for run in group.runs])
-        if differing:
+        different = differing([settings_of(run) for run in group.runs])
+        if different:
             said.append(
-                f"{group} pools runs that differ in {_listed(differing)}: add a key to by=[{','.join(by)},...], "
+                f"{group} pools runs that differ in {_listed(different)}: add a key to by=[{','.join(by)},...], "
                 "or choose with where={key:value}"
             )
         elif len(set(group.seeds)) < len(group.seeds):
@@ -96,15 +96,15 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
     """Settings that are one within every group of a panel, but not the same in all, and that no key of ``by`` holds."""
     found: dict[str, str] = {}
     for members in by_panel(groups).values():
-        settings = [_settings(group.runs[0]) for group in members]
-        for key in _differing(settings):
+        settings = [settings_of(group.runs[0]) for group in members]
+        for key in differing(settings):
             if not any(key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.") for name in by):
                 values = (f"{group} {each.get(key, '-')}" for group, each in zip(members, settings, strict=True))
                 found.setdefault(key, f"the groups also differ in {key}: {'; '.join(values)}")
     yield from found.values()
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> dict[str, Any]:
     """The dotted keys that can change a result, without the seeds."""
     science = scientific_part(run.config)
     flat = dict(_flat(science))
@@ -119,7 +119,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys whose values are not the same in all."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
 

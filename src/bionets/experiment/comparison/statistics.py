@@ -13,7 +13,7 @@ from .groups import Group, by_panel
 
 SIGNIFICANT = 0.05
 RESAMPLES = 20_000  # up to so many arrangements are all tried (two groups of 8); beyond, as many are drawn at random
-LOWER_IS_BETTER = {"loss", "mse", "error", "time", "parameters", "mebibytes"}
+LOWER_IS_BETTER = {"loss", "mse", "smape", "error", "time", "parameters", "mebibytes", "nanojoules"}
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,39 @@ def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
     return csv_text(header, lines)
 
 
-def as_markdown(rows: Sequence[Row], by: Sequence[str]) -> str:
-    """One line for every group, one column for every metric."""
+def as_markdown(rows: Sequence[Row], by: Sequence[str], columns: str | None = None) -> str:
+    """One line for every group, one column for every metric; or a table for every metric with the values of one key of
+    ``by`` as its columns.
+    """
+    if columns is None:
+        tables = markdown_table(*paper_table(rows, by, _markdown_cell))
+    else:
+        tables = "\n".join(
+            f"{metric}\n\n{markdown_table(*matrix(of_metric, by, columns))}"
+            for metric, of_metric in _by_metric(rows).items()
+        )
+    return f"{tables}\n{_legend('**bold**', '*')}\n"
 
-    def cell(row: Row) -> str:
-        text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
-        return f"**{text}**" if row.best else text
 
-    header, lines = paper_table(rows, by, cell)
-    table = [header, ["---"] * len(header), *lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in table) + f"\n{_legend('**bold**', '*')}\n"
+def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
+
+
+def matrix(rows: Sequence[Row], by: Sequence[str], columns: str) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of one metric: the other keys of ``by``, then a column for each value of the key ``columns``."""
+    place = by.index(columns)
+    values = list(dict.fromkeys(row.group.values[place] for row in rows))
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        others = (*row.group.values[:place], *row.group.values[place + 1 :])
+        lines.setdefault(others, {})[row.group.values[place]] = _markdown_cell(row)
+    header = [*(key.rpartition(".")[2] for key in by if key != columns), *values]
+    return header, [[*others, *(cells.get(value, "") for value in values)] for others, cells in lines.items()]
+
+
+def _markdown_cell(row: Row) -> str:
+    text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
+    return f"**{text}**" if row.best else text
 
 
 def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:

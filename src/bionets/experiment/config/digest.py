@@ -4,7 +4,16 @@ import hashlib
 import json
 from typing import Any
 
-SCIENTIFIC = ("model", "task", "optimizer", "schedule", "average_weights", "trainer", "matmul_precision")
+SCIENTIFIC = (
+    "model",
+    "task",
+    "optimizer",
+    "schedule",
+    "parameters",
+    "average_weights",
+    "trainer",
+    "matmul_precision",
+)
 # Where and how a run is computed, not what: these do not name the run.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
 ENDING = ("patience", "extra")  # callbacks that change the result

@@ -19,6 +19,7 @@ from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAf
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.model_size import with_size
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
@@ -49,6 +50,8 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
     set_precision(run.values["matmul_precision"], run.values["flush_denormals"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
+    require_fit(run.values, task.spec)
+    run = with_size(run, task.spec)
     model = build_model(run.values, task.spec)
     model.schedule = build_schedule(run.values, task)
     model.tbptt = run.values["trainer"].get("tbptt")
@@ -90,9 +93,19 @@ def prepare_data(task: Task) -> None:
 
 
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
-    """The model that the config names, for this task; a pair that does not fit is a UserError that names the models
-    which do.
-    """
+    """The model that the config names, for this task."""
+    require_fit(config, spec)
+    optimizer = build_optimizer(config)
+    model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
+    if model.automatic_optimization:
+        try_out(optimizer, model.parameters())
+    if config.get("average_weights") is not None and not model.automatic_optimization:
+        raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
+    return model
+
+
+def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
+    """A UserError that names the models which fit the task, where this one does not."""
     if not model_class(config["model"]["_target_"]).fits(spec):
         fitting = [
             name for name, schema in MODELS.items() if model_class(OmegaConf.structured(schema)._target_).fits(spec)
@@ -102,13 +115,6 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
         )
-    optimizer = build_optimizer(config)
-    model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
-    if model.automatic_optimization:
-        try_out(optimizer, model.parameters())
-    if config.get("average_weights") is not None and not model.automatic_optimization:
-        raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
-    return model
 
 
 def try_chunks(model: Model) -> None:

@@ -1,6 +1,6 @@
 """Several models of one family as one module: their parameters stacked, their forward passes joined by `torch.vmap`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.model import make_meters, measure, training_inputs, weighted_loss
+from bionets.models.meters import make_meters, measure
+from bionets.models.model import training_inputs, weighted_loss
 from bionets.models.optimization import (
     configure_optimizers,
     has_one_group,
@@ -114,12 +115,16 @@ class StackedModels(LightningModule):
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
         axis = self._template[0].spec.batch_dims[0]
-        for meters, task, prediction, (x, target) in zip(
-            self.meters, self.tasks, self(_inputs(batches)), batches, strict=True
-        ):
+        predictions = self._predictions(batches)
+        for meters, task, prediction, (x, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
             measure(meters, task, prediction, target, samples=x.shape[axis])
         if batch_index == 0:
             self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
+
+    def _predictions(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Iterable[Tensor]:
+        if self._template[0].spec.closed_loop:  # step by step, for one model after the other
+            return [self.model(number).answers(batch)[0] for number, batch in enumerate(batches)]
+        return self(_inputs(batches))
 
     def model(self, number: int) -> Model:
         """The model of one seed, in evaluation mode; the next call changes its weights."""

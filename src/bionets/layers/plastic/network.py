@@ -47,13 +47,21 @@ class Network(Graph):
     backend: str | None = None
 
     def forward(
-        self, x: Tensor | Mapping[str, Tensor], reward: float | Tensor | None = None, *, backend: str = "auto"
+        self,
+        x: Tensor | Mapping[str, Tensor] | None = None,
+        reward: float | Tensor | None = None,
+        *,
+        currents: Mapping[str, Tensor] | None = None,
+        backend: str = "auto",
     ) -> dict[str, Tensor]:
         """All steps of x, from the kept states, with learning in training mode.
 
         Args:
-            x: spikes ``[T, B, *shape]`` of the one `Input`, or of each by name: bool (fastest), or 0 and 1.
+            x: spikes ``[T, B, *shape]`` of the one `Input`, or of each by name: bool (fastest), or 0 and 1. None for a
+                network without an `Input`.
             reward: for rules that are modulated by one: a number, or a tensor to be broadcast to ``[T, B]``.
+            currents: for groups by name, an analogue current from outside ``[T, B, *shape]``, which is added to those
+                of their connections.
             backend: "reference", "numba", "triton", or "auto", which takes "numba" on the CPU and "triton" on a GPU for
                 the networks that they can compute (see `bionets.layers.plastic.events.tables` and `.gpu.supported`),
                 and warns once where "numba" cannot.
@@ -66,5 +74,5 @@ class Network(Graph):
                 name and cannot compute this network.
         """
         refuse_sequence_layer(self)
-        self.backend, spikes = simulate(self, x, reward, backend)
+        self.backend, spikes = simulate(self, x, reward, backend, currents)
         return spikes

@@ -8,25 +8,27 @@ from bionets.layers.plastic.learning_rule import Synapses
 from bionets.layers.plastic.replay import WARM_UP_STEPS, can_replay, capture
 
 
-def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
+def run(
+    network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input.
 
     On a GPU most steps are replays of one that was captured.
     """
-    given = next(iter(spikes.values()))
+    given = next(iter({**spikes, **currents}.values()))
     steps, batch = given.shape[:2]
     out = {
-        name: given.new_empty((steps, batch, *neurons.shape))
+        name: given.new_empty((steps, batch, *neurons.shape), dtype=torch.bool)
         for name, neurons in network.neurons.items()
         if name not in spikes
     }
-    replays = can_replay(network, steps, given.device)
+    replays = not currents and can_replay(network, steps, given.device)
     for t in range(min(WARM_UP_STEPS, steps) if replays else steps):
-        _step(network, _at(spikes, t), _at(out, t), None if rewards is None else rewards[t])
+        _step(network, _at(spikes, t), _at(out, t), None if rewards is None else rewards[t], _at(currents, t))
     if replays:
         x, y = ({name: values[0].clone() for name, values in groups.items()} for groups in (spikes, out))
         reward = None if rewards is None else rewards[0].clone()
-        replay = capture(network, lambda: _step(network, x, y, reward))
+        replay = capture(network, lambda: _step(network, x, y, reward, {}))
         for t in range(WARM_UP_STEPS, steps):
             for name, values in x.items():
                 values.copy_(spikes[name][t])
@@ -42,20 +44,28 @@ def _at(groups: dict[str, Tensor], t: int) -> dict[str, Tensor]:
     return {name: values[t] for name, values in groups.items()}
 
 
-def _step(network: Graph, x: dict[str, Tensor], y: dict[str, Tensor], reward: Tensor | None) -> None:
-    """One step from the input's spikes ``[B, *shape]`` by name; writes those of the other groups into ``y``."""
+def _step(
+    network: Graph,
+    x: dict[str, Tensor],
+    y: dict[str, Tensor],
+    reward: Tensor | None,
+    outside: dict[str, Tensor],
+) -> None:
+    """One step from the input's spikes ``[B, *shape]`` and the currents from outside by name; writes the spikes of the
+    other groups into ``y``.
+    """
     for name, neurons in network.neurons.items():
         if name in x:
             neurons.fire(x[name])
         else:
-            y[name].copy_(neurons.integrate(_current(network, name, y[name])))
+            y[name].copy_(neurons.integrate(_current(network, name, y[name], outside.get(name))))
     if network.training:
         _learn(network, reward)
 
 
-def _current(network: Graph, name: str, like: Tensor) -> Tensor:
-    """I, summed over all connections to a group, in the shape of ``like``."""
-    currents = []
+def _current(network: Graph, name: str, like: Tensor, outside: Tensor | None) -> Tensor:
+    """I, summed over what comes from outside and all connections to a group, in the shape of ``like``."""
+    currents = [] if outside is None else [outside]
     for source, connection in network.inputs_of(name):
         currents.append(connection(source).reshape(like.shape))
         if network.neurons[name].subtracts_trace:

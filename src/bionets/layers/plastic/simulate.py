@@ -3,7 +3,7 @@
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,34 +17,34 @@ __all__ = ["simulate"]
 BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
 MODULES = {"numba": "bionets.layers.plastic.events", "triton": "bionets.layers.plastic.gpu"}
 
-Run = Callable[[Graph, dict[str, Tensor], Tensor | None], dict[str, Tensor]]
+Run = Callable[..., dict[str, Tensor]]  # of graph, spikes, rewards and currents
 
 
 def simulate(
     graph: Graph,
-    x: Tensor | Mapping[str, Tensor],
+    x: Tensor | Mapping[str, Tensor] | None,
     reward: float | Tensor | None = None,
     backend: str = "auto",
+    currents: Mapping[str, Tensor] | None = None,
 ) -> tuple[str, dict[str, Tensor]]:
     """All steps of x, from the kept states, with learning in training mode; see `Network.forward`.
 
     Returns:
         The name of the backend, and the spikes of every group that is no input, bool ``[T, B, *shape]``.
     """
-    spikes = input_spikes(graph, x)
-    steps, batch = next(iter(spikes.values())).shape[:2]
-    device = next(iter(spikes.values())).device
+    spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
+    steps, batch, device = extent_of([*spikes.values(), *driven.values()])
     with torch.no_grad():
         for neurons in graph.neurons.values():
             neurons.prepare(batch, device)
         for connection in graph.connections.values():
             connection.prepare(batch)
         rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
-        name, run = choose(graph, backend, device)
-        return name, run(graph, spikes, rewards)
+        name, run = choose(graph, backend, device, bool(driven))
+        return name, run(graph, spikes, rewards, driven)
 
 
-def choose(graph: Graph, backend: str, device: torch.device) -> tuple[str, Run]:
+def choose(graph: Graph, backend: str, device: torch.device, driven: bool = False) -> tuple[str, Run]:
     """The name of the backend and its function.
 
     Raises:
@@ -59,6 +59,8 @@ def choose(graph: Graph, backend: str, device: torch.device) -> tuple[str, Run]:
         return chosen, reference.run
     module = importlib.import_module(MODULES[chosen])  # only here: they bring Numba or Triton
     reason = module.unsupported_reason(graph, device)
+    if reason is None and driven and chosen == "triton":
+        reason = "it takes currents from outside"
     if reason is None:
         return chosen, module.run
     if backend != "auto":
@@ -73,26 +75,55 @@ def _warn_once(message: str) -> None:
     warnings.warn(message, stacklevel=4)
 
 
-def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
     """The spikes of each input by its name, bool."""
     inputs = {name: neurons for name, neurons in graph.neurons.items() if isinstance(neurons, Input)}
+    if x is None:
+        x = {}
     if isinstance(x, Tensor):
         if len(inputs) != 1:
             raise ValueError(f"the network has {len(inputs)} inputs ({', '.join(inputs)}): give a dict by name")
         x = dict.fromkeys(inputs, x)
     if x.keys() != inputs.keys():
         raise ValueError(f"spikes are given for {', '.join(x) or 'nothing'}; the inputs are {', '.join(inputs)}")
-    spikes = {name: _checked(name, inputs[name], values) for name, values in x.items()}
-    sizes = {tuple(values.shape[:2]) for values in spikes.values()}
+    return {name: _checked_spikes(name, inputs[name], values) for name, values in x.items()}
+
+
+def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The currents of each group by its name, in the numbers of its neurons."""
+    groups = [name for name, neurons in graph.neurons.items() if not isinstance(neurons, Input)]
+    for name, values in currents.items():
+        if name not in groups:
+            raise ValueError(f"a current is given for {name!r}; those that take one are {', '.join(groups)}")
+        _check_shape(name, graph.neurons[name], values, "a current")
+    return {name: values.to(dtype_of(graph.neurons[name])) for name, values in currents.items()}
+
+
+def dtype_of(neurons: Neuron) -> torch.dtype:
+    """That of the numbers of its neurons."""
+    floats = (values.dtype for values in neurons.buffers() if values.is_floating_point())
+    return next(floats, torch.get_default_dtype())
+
+
+def extent_of(given: Sequence[Tensor]) -> tuple[int, int, torch.device]:
+    """Steps, batch and device of all that is given."""
+    if not given:
+        raise ValueError("the network has no Input: give currents")
+    sizes = {tuple(values.shape[:2]) for values in given}
     if len(sizes) > 1:
         raise ValueError(f"all inputs need the same steps and batch, got {' and '.join(map(str, sizes))}")
-    return spikes
+    steps, batch = given[0].shape[:2]
+    return steps, batch, given[0].device
 
 
-def _checked(name: str, neurons: Neuron, values: Tensor) -> Tensor:
+def _check_shape(name: str, neurons: Neuron, values: Tensor, what: str) -> None:
     if values.dim() < 2 or tuple(values.shape[2:]) != neurons.shape:
         expected = ", ".join(["T", "B", *map(str, neurons.shape)])
-        raise ValueError(f"{name!r}: expected spikes of shape [{expected}], got {tuple(values.shape)}")
+        raise ValueError(f"{name!r}: expected {what} of shape [{expected}], got {tuple(values.shape)}")
+
+
+def _checked_spikes(name: str, neurons: Neuron, values: Tensor) -> Tensor:
+    _check_shape(name, neurons, values, "spikes")
     if values.dtype == torch.bool:
         return values
     spikes = values != 0

@@ -97,6 +97,7 @@ class Train:
         name: the first half of the run folder's name; the second is a hash of what can change the result.
         seed: of everything random.
         seeds: so many seeds at once, counted up from ``seed``, as one batched model where the model allows it.
+        parameters: of models with a hidden_size, the largest with at most so many parameters.
         average_weights: 0.999 validates, tests and keeps an average over about the last 1,000 training steps.
         matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
         flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
@@ -116,6 +117,7 @@ class Train:
     name: str = MISSING
     seed: int = MISSING
     seeds: int = 1
+    parameters: int | None = None
     average_weights: float | None = None
     matmul_precision: str = "highest"
     flush_denormals: bool = True
@@ -164,11 +166,13 @@ class Compare:
         by: the config key that tells groups apart; of several, as a list, the others make panels.
         where: only runs whose config says so, as in where={task.length:300}.
         metrics: some, as in metrics=[test/accuracy,parameters]; null for all headline numbers.
+        columns: one key of by, whose values are then the columns of table.md, a table for each metric.
         curves: names in metrics.csv; null for train/loss, val/loss and val/accuracy.
         output_dir: for the tables and figures.
         source: folders or wandb.
         style: of the figures: paper (one column wide), slides or dark.
         report: wandb also writes a W&B report.
+        leaderboard: a file, leaderboard.md, with a table of all runs for each task; nothing else is written.
         wandb: sync sends the offline runs to W&B, and compares nothing.
     """
 
@@ -176,11 +180,13 @@ class Compare:
     by: Any = "model"
     where: Any = None
     metrics: list[str] | None = None
+    columns: str | None = None
     curves: list[str] | None = None
     output_dir: str = "comparison"
     source: str = "folders"
     style: str = "paper"
     report: str | None = None
+    leaderboard: str | None = None
     wandb: str | None = None
 
 

@@ -64,11 +64,16 @@ def _carry(groups: Any, number: int, batch: int, work: Any) -> None:
 
 
 @numba.njit
-def _sum_currents(groups: Any, connections: Any, group: Any, b: int, work: Any) -> None:
-    """I of all neurons of a group, for one sample."""
+def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int, work: Any) -> None:
+    """I of all neurons of a group, for one sample, whose current from outside is the ``place``-th."""
     size, current, spiking = group.size, work.current, work.spiking
-    for j in range(size):
-        current[j] = 0
+    if group.drive:
+        drive = array(group.drive + place * size * current.itemsize, size, current)
+        for j in range(size):
+            current[j] = drive[j]
+    else:
+        for j in range(size):
+            current[j] = 0
     for c in range(group.first, group.last):
         connection = connections[c]
         source = groups[connection.source]
@@ -238,7 +243,7 @@ def _compiled(digest: str) -> Any:
                         if connections[c].carries:
                             _carry(groups, connections[c].source, batch, work)
                     for b in range(batch):
-                        _sum_currents(groups, connections, group, b, work)
+                        _sum_currents(groups, connections, group, b, t * batch + b, work)
                         _integrate(group, b, work)
                 _list_spikes(group, batch, work.counts[g], work)
                 _move_trace(group, batch, work.counts[g], work)

@@ -20,7 +20,7 @@ def _record(integers: str, floats: str = "") -> np.dtype[Any]:
 
 GROUP = _record(
     "size offset is_input subtracts_trace first last has_trace nearest adapts shares_adaptation origin "
-    "x out spikes trace voltage waiting adaptation "
+    "x drive out spikes trace voltage waiting adaptation "
     "trace_decay trace_gain voltage_decay voltage_gain threshold rest reset refractory "
     "adaptation_decay adaptation_gain delay countdown "
     "spikes_history trace_history voltage_history threshold_history"

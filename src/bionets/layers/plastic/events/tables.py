@@ -51,11 +51,13 @@ def unsupported_reason(network: Graph, device: torch.device) -> str | None:
     return unsupported_dtypes(network) or (unsupported_rules(network, RULES) if network.training else None)
 
 
-def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
+def run(
+    network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is no input."""
     from bionets.layers.plastic.events.kernel import run_steps
 
-    tables = Tables(network, spikes)
+    tables = Tables(network, spikes, currents)
     steps, batch, groups, dtype = tables.steps, tables.batch, tables.groups, tables.dtype
     largest, total = int(groups["size"].max()), int(groups["size"].sum())
     work = memory.Work(
@@ -76,8 +78,8 @@ def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> di
 class Tables:
     """The arguments of the kernel. Lives as long as the kernel runs, since it holds what the addresses point to."""
 
-    def __init__(self, network: Graph, spikes: dict[str, Tensor]) -> None:
-        self.steps, self.batch = next(iter(spikes.values())).shape[:2]
+    def __init__(self, network: Graph, spikes: dict[str, Tensor], currents: dict[str, Tensor]) -> None:
+        self.steps, self.batch = next(iter({**spikes, **currents}.values())).shape[:2]
         (self.torch_dtype,) = dtypes_of(network)
         self.dtype = torch.empty(0, dtype=self.torch_dtype).numpy().dtype
         self.out: dict[str, Tensor] = {}
@@ -98,6 +100,8 @@ class Tables:
             else:
                 self.out[name] = self._recorded(neurons, torch.bool)
                 row["out"] = self._address(self.out[name])
+            if name in currents:
+                row["drive"] = self._address(currents[name].to(self.torch_dtype).contiguous())
             row["first"] = len(self._places)
             for source, connection in network.inputs_of(name):
                 self._connection(connection, self._numbers[source], self._numbers[neurons])

@@ -30,8 +30,12 @@ Launch = Callable[[], None]
 KINDS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
 
 
-def run(network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None) -> dict[str, Tensor]:
-    """The spikes ``[T, B, *shape]`` of every group that is no input."""
+def run(
+    network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The spikes ``[T, B, *shape]`` of every group that is no input. There are no currents from outside: `simulate`
+    gives networks with these to the reference.
+    """
     presentation = Presentation(network, spikes)
     learning = presentation.learning()
     if not presentation.steps or not presentation.batch:

@@ -1,0 +1,51 @@
+"""The size of a model by its number of parameters."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from bionets.experiment.config.resolve import RunConfig
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.instantiate import instantiate_node
+from bionets.tasks import TaskSpec
+
+KEY = "hidden_size"
+
+
+def with_size(run: RunConfig, spec: TaskSpec) -> RunConfig:
+    """The config with the largest ``model.hidden_size`` that has at most as many parameters as its ``parameters`` says;
+    as it is where it says nothing.
+
+    Raises:
+        UserError: the model has no ``hidden_size``, both are given, or a single unit has more parameters.
+    """
+    most, model = run.values.get("parameters"), run.values["model"]
+    if most is None:
+        return run
+    if KEY not in model:
+        raise UserError(f"parameters={most} chooses model.{KEY}, which model={model['name']} does not have")
+    if any(word.lstrip("+").startswith(f"model.{KEY}=") for word in run.overrides):
+        raise UserError(f"parameters={most} chooses model.{KEY}: give one of the two")
+    size = largest(most, model, spec)
+    if size == 0:
+        raise UserError(f"parameters={most} is too few: model={model['name']} has more with model.{KEY}=1")
+    return replace(run, values={**run.values, "model": {**model, KEY: size}})
+
+
+def largest(most: int, model: dict[str, Any], spec: TaskSpec) -> int:
+    """The largest size with at most so many parameters, which grow with it; 0 where even a size of 1 has more."""
+
+    def fits(size: int) -> bool:
+        built = instantiate_node({**model, KEY: size}, spec=spec, optimizer=None)
+        return sum(parameter.numel() for parameter in built.parameters()) <= most
+
+    with torch.random.fork_rng(devices=[]):  # the weights are drawn later, as without the search
+        too_large = 1
+        while fits(too_large):
+            too_large *= 2
+        size = too_large // 2
+        while too_large - size > 1:
+            middle = (size + too_large) // 2
+            size, too_large = (middle, too_large) if fits(middle) else (size, middle)
+        return size

@@ -1,0 +1,178 @@
+"""Mackey-Glass: continue a chaotic time series from the model's own predictions."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MeanMetric, MetricCollection
+
+from .checks import require_at_least
+from .delay_equation import integrate
+from .seeding import generator
+from .spec import TaskSpec
+from .task import Data, Task
+
+LYAPUNOV_TIMES = dict(
+    zip(range(17, 31), (197, 138, 315, 131, 191, 119, 106, 97, 98, 104, 112, 119, 131, 139), strict=True)
+)
+INITIAL_VALUES = dict(
+    zip(
+        range(17, 31),
+        (
+            *(0.7206597, 0.7744313, 0.7783468, 0.9225991, 0.9479431, 0.5455960, 0.8622247),
+            *(0.3259660, 0.8297825, 1.0033490, 0.6491406, 1.0957495, 0.9256179, 0.2713639),
+        ),
+        strict=True,
+    )
+)
+SERIES = 30  # of each tau, each beginning half a Lyapunov time after the one before
+
+
+def mackey_glass_rate(x: float, delayed: float) -> float:
+    """dx/dt = 0.2 x(t − τ) / (1 + x(t − τ)¹⁰) − 0.1 x(t)."""
+    square = delayed * delayed
+    fourth = square * square
+    return 0.2 * delayed / (1 + fourth * fourth * square) - 0.1 * x
+
+
+class SymmetricError(MeanMetric):
+    """sMAPE = 200 · mean |ŷ − y| / (|ŷ| + |y|), in percent from 0 to 200, of values that were standardised by
+    (y − mean) / deviation.
+    """
+
+    def __init__(self, mean: float, deviation: float) -> None:
+        super().__init__()
+        self.mean, self.deviation = mean, deviation
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        prediction, target = (each * self.deviation + self.mean for each in (prediction[-len(target) :], target))
+        error = 200 * (prediction - target).abs() / (prediction.abs() + target.abs())
+        super().update(error.nan_to_num(200.0))
+
+
+class MackeyGlass(Task):
+    """Predict the next value of the Mackey-Glass series, and in validation and test continue it for Lyapunov times:
+
+        dx/dt = 0.2 x(t − τ) / (1 + x(t − τ)¹⁰) − 0.1 x(t)
+
+    sampled at ``points`` values per Lyapunov time and standardised by the mean and deviation of the training part. The
+    series of ``train_times`` + ``test_times`` Lyapunov times has three parts: for training, for validation (the last
+    ``val_times`` before the test), and for the test.
+
+    - Training: x ``[window, B, 1]`` is a random window of the training part, the prediction ``[window, B, 1]`` the next
+      value at each step, given the true ones before. The loss, the mean squared error, leaves out the first
+      ``warm_up`` of a window.
+    - Validation and test, in a closed loop: x ``[T, 1, 1]`` is everything before the part, and the prediction its
+      whole length, each value fed back as the next input. ``smape`` is the symmetric mean absolute percentage error
+      of the values as they were before they were standardised; its smallest value on the validation part chooses the
+      epoch.
+
+    There are 30 series for each τ, each beginning half a Lyapunov time after the one before; ``seed`` modulo 30 chooses
+    one. All times are in Lyapunov times.
+
+    Args:
+        tau: the delay τ, 17 to 30.
+        points: values per Lyapunov time.
+        train_times: of the training and the validation part together.
+        val_times: of the validation part.
+        test_times: of the test part.
+        window: of a training sequence.
+        warm_up: of the first part of a window, which does not count in the loss.
+        train_size: windows in an epoch.
+        batch_size: windows in a batch.
+        epochs: passes over so many windows, unless trainer.max_epochs says otherwise.
+        seed: of the series and the windows.
+
+    Source: chaotic function prediction of NeuroBench (Yik et al., Nature Communications 2025); its code has these
+    delays, Lyapunov times and initial values.
+    """
+
+    spec = TaskSpec("sequence_to_sequence", input_size=1, output_size=1, closed_loop=True)
+    monitor = "val/smape"
+    mode = "min"
+
+    def __init__(
+        self,
+        tau: int = 17,
+        points: int = 75,
+        train_times: float = 10.0,
+        val_times: float = 2.0,
+        test_times: float = 10.0,
+        window: float = 3.0,
+        warm_up: float = 0.6,
+        train_size: int = 200,
+        batch_size: int = 20,
+        epochs: int = 100,
+        seed: int = 0,
+    ) -> None:
+        require_at_least(1, points=points)
+        if tau not in LYAPUNOV_TIMES:
+            raise ValueError(f"task.tau must be one of 17 to 30, got {tau}")
+        self.steps = {
+            name: round(times * points)
+            for name, times in (("train", train_times - val_times), ("val", val_times), ("test", test_times))
+        }
+        if min(self.steps.values()) < 1:
+            raise ValueError(
+                "task.train_times, task.val_times and task.test_times must leave a step for training, validation and "
+                f"test each, got {train_times}, {val_times} and {test_times}"
+            )
+        self.window, self.warm_up = round(window * points), round(warm_up * points)
+        if not 0 <= self.warm_up < self.window < self.steps["train"]:
+            raise ValueError(
+                "task.warm_up must be shorter than task.window, and that than task.train_times - task.val_times, "
+                f"got {warm_up}, {window} and {train_times - val_times:g}"
+            )
+        super().__init__(
+            train_size=train_size, val_size=1, test_size=1, batch_size=batch_size, epochs=epochs, seed=seed
+        )
+        self.tau, self.points = tau, points
+        self._series: Tensor | None = None
+
+    @property
+    def series(self) -> Tensor:
+        """All values ``[steps, 1, 1]``, as they are."""
+        if self._series is None:
+            unit = LYAPUNOV_TIMES[self.tau]
+            start = self.tau + self.seed % SERIES / 2 * unit  # from τ on the solution has no kink
+            times = start + torch.arange(sum(self.steps.values()), dtype=torch.float64) * unit / self.points
+            values = integrate(mackey_glass_rate, INITIAL_VALUES[self.tau], self.tau, times.numpy())
+            self._series = torch.from_numpy(values).view(-1, 1, 1)
+        return self._series
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Mean and deviation of the training part."""
+        part = self.series[: self.steps["train"]]
+        return float(part.mean()), float(part.std())
+
+    def train_data(self, epoch: int) -> Data:
+        """Other windows in every epoch."""
+        last = self.steps["train"] - self.window - 1
+        starts = torch.randint(last + 1, (self.train_size,), generator=generator(self.seed, "train", epoch))
+        rows = torch.arange(self.window + 1).unsqueeze(1) + starts
+        sequences = self._standardised()[rows, 0]  # [window + 1, train_size, 1]
+        return sequences[:-1], sequences[1 + self.warm_up :]
+
+    def val_data(self) -> Data:
+        """The training part, and the validation part."""
+        return self._split(self.steps["train"], self.steps["val"])
+
+    def test_data(self, name: str) -> Data:
+        """The training and validation parts, and the test part."""
+        return self._split(self.steps["train"] + self.steps["val"], self.steps["test"])
+
+    def _split(self, before: int, steps: int) -> Data:
+        series = self._standardised()
+        return series[:before], series[before : before + steps]
+
+    def _standardised(self) -> Tensor:
+        mean, deviation = self.scale
+        return ((self.series - mean) / deviation).float()
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean squared error over the steps of the target, the last ones of the prediction."""
+        return functional.mse_loss(prediction[-len(target) :], target)
+
+    def metrics(self) -> MetricCollection:
+        """``smape``, in percent."""
+        return MetricCollection({"smape": SymmetricError(*self.scale)})

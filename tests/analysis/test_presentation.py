@@ -1,0 +1,74 @@
+"""A presentation is recorded step by step, without a trace in the network itself."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from bionets.analysis.presentation import draw_presentation, trace_presentation
+from bionets.layers import get_states
+from bionets.layers.plastic import LIF, MSTDPET, Input, LateralInhibition, Linear, LinearDynamics, Network, PairSTDP
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(30, 1, 6, generator=torch.Generator().manual_seed(0)) < 0.4
+
+
+def network_of(rule: str) -> Network:
+    network, trace = Network(), LinearDynamics(0.9)
+    network.add("input", Input(6, trace=trace))
+    network.add("output", LIF(3, LinearDynamics(0.8), trace=trace))
+    weight = torch.rand(6, 3, generator=torch.Generator().manual_seed(1))
+    learnt = network.connect("input", "output", Linear(6, 3, weight=weight))
+    network.connect("output", "output", LateralInhibition(3, -0.5))
+    network.add_rule(PairSTDP([learnt], 0.05, 0.02) if rule == "stdp" else MSTDPET([learnt], rate=0.05))
+    return network.eval()
+
+
+def test_it_is_the_presentation_of_a_network_that_learns(x: Tensor) -> None:
+    network = network_of("stdp")
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    found = trace_presentation(network, x)
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    assert not network.training
+    assert not get_states(network) or all(state is None for state in get_states(network).values())
+
+    network.train()
+    before = network.connections["input_output"].weight.clone()
+    spikes = network(x)["output"]
+    after = network.connections["input_output"].weight
+    assert torch.equal(found.spikes["output"], spikes[:, 0])
+    assert torch.equal(found.spikes["input"], x[:, 0])
+    torch.testing.assert_close(found.traces["output"][-1], network.neurons["output"].trace[0])
+    places = (after - before).abs().flatten().topk(4).indices
+    torch.testing.assert_close(found.weights["input_output"][0], before.flatten()[places])
+    torch.testing.assert_close(found.weights["input_output"][-1], after.flatten()[places])
+    assert len(found.weights["input_output"]) == len(x) + 2
+    assert not found.eligibility
+
+
+def test_a_reward_turns_eligibility_into_weights(x: Tensor) -> None:
+    network = network_of("reward")
+    found = trace_presentation(network, x, reward=0.5)
+    weights, eligibility = found.weights["input_output"], found.eligibility["input_output"]
+    assert len(eligibility) == len(x)
+    assert torch.equal(weights[0].expand_as(weights[:-1]), weights[:-1])  # nothing changes before the reward
+    changed = (weights[-2] + 0.05 * 0.5 * eligibility[-1]).clamp(0, 1)
+    torch.testing.assert_close(weights[-1], changed)
+    assert not torch.equal(weights[-1], weights[-2])
+
+
+def test_currents_are_presented_too(x: Tensor) -> None:
+    current = torch.full((30, 1, 3), 2.0)
+    with_current = trace_presentation(network_of("stdp"), x, currents={"output": current})
+    assert with_current.spikes["output"].sum() > trace_presentation(network_of("stdp"), x).spikes["output"].sum()
+
+
+@pytest.mark.parametrize("rule", ["stdp", "reward"])
+def test_it_is_drawn(rule: str, x: Tensor, tmp_path: Path) -> None:
+    found = trace_presentation(network_of(rule), x, reward=None if rule == "stdp" else 1.0)
+    file = draw_presentation(tmp_path / "presentation.png", found, "a network")
+    assert file.stat().st_size > 5000
+    assert file.with_suffix(".svg").exists()

@@ -1,0 +1,42 @@
+"""The largest model with at most so many parameters."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.model_size import largest
+from bionets.tasks import TaskSpec
+
+SPEC = TaskSpec("sequence_to_sequence", 3, 2)
+RECURRENT = "bionets.models.RecurrentModel"
+LAYERS = ("BRC", "NBRC", "LEM", "LRU", "LMU", "MinGRU", "SRC", "CoRNN", "UnICORNN")
+NODES: dict[str, dict[str, Any]] = {
+    **{name: {"_target_": RECURRENT, "layer": f"bionets.layers.{name}"} for name in LAYERS},
+    "gru": {"_target_": RECURRENT, "layer": "torch.nn.GRU", "num_layers": 2},
+    "spiking": {"_target_": "bionets.models.SpikingRecurrentModel"},
+}
+
+
+def count(node: dict[str, Any], size: int) -> int:
+    model = instantiate_node({**node, "hidden_size": size}, spec=SPEC, optimizer=None)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("most", [200, 1000])
+def test_one_unit_more_would_be_too_many(name: str, most: int) -> None:
+    state = torch.random.get_rng_state()
+    size = largest(most, NODES[name], SPEC)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert count(NODES[name], size) <= most < count(NODES[name], size + 1)
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    for size in (1, 2, 3, 8, 9):
+        assert largest(count(NODES["gru"], size), NODES["gru"], SPEC) == size
+
+
+def test_not_even_one_unit_fits() -> None:
+    assert largest(3, NODES["gru"], SPEC) == 0
