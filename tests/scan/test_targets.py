@@ -17,7 +17,7 @@ from bionets.scan.cpu.kernels import print_kernel
 from bionets.scan.cpu.product import define_products
 from bionets.scan.cpu.target import LEVELS, Target, named
 from bionets.scan.program import Program, find_program
-from bionets.scan.schedule import Variant
+from bionets.scan.program.schedule import Variant
 
 from .cells import brc, nbrc, peephole_gates, peephole_output
 

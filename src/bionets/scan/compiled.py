@@ -8,9 +8,10 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.operator import run_online, run_scan
-from bionets.scan.program import Bound, find_program
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.program import find_program
+from bionets.scan.program.program import Bound
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 

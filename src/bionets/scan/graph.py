@@ -27,6 +27,11 @@ import torch
 
 from bionets.scan.operations import COMPARISONS
 
+
+class UnsupportedStepError(NotImplementedError):
+    """The step does something that cannot be compiled; the message names the operation and its line."""
+
+
 DTYPES = {
     "bool": torch.bool,
     "uint8": torch.uint8,

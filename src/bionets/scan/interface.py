@@ -16,8 +16,8 @@ from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import Sensitivities, compiled_scan
 from bionets.scan.delay import forward_in_time, with_delay
 from bionets.scan.eager import has_own_operations, needs_reference
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.online import active
-from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
 from bionets.scan.reset import with_reset
 from bionets.scan.tree import Tree

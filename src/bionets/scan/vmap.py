@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
-from bionets.scan.operator import run_scan, scan_backward
+from bionets.scan.operator import run_scan
 from bionets.scan.program import program_of
+from bionets.scan.torch_operators import scan_backward
 
 Axis = int | None  # along which a tensor is batched
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bionets.scan.arguments import pad
 from bionets.scan.backend import Call, Gradients, shared_gradients
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.delay import Steps, correlation, delayed_sum
@@ -13,8 +14,8 @@ from bionets.scan.cpu.kernels import find_kernel
 from bionets.scan.cpu.matrix import Pair, multiply_transposed, pack
 from bionets.scan.cpu.target import host
 from bionets.scan.cpu.threads import run_parts, split
-from bionets.scan.padding import pad
-from bionets.scan.schedule import Variant, needs_before
+from bionets.scan.program.schedule import Variant
+from bionets.scan.program.scheduler import needs_before
 
 CACHE_BYTES = 256 * 1024  # what a tile may take at one time step: half of a small second-level cache
 COPIES = 1 << 16  # elements of vectors that must be saved before parameters are copied for every row

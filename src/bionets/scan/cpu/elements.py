@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bionets.scan.cpu import math
-from bionets.scan.cpu.ir import Function, Value, element, fma, is_float, like, select
+from bionets.scan.cpu.ir import Function
+from bionets.scan.cpu.values import Value, element, fma, is_float, like, select
 from bionets.scan.graph import Graph, Node
 from bionets.scan.operations import OPERATIONS
 

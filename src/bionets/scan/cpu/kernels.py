@@ -13,7 +13,8 @@ from bionets.scan.cpu.product import NAMES, define_products
 from bionets.scan.cpu.target import Target, host
 from bionets.scan.dump import dump
 from bionets.scan.program import Program
-from bionets.scan.schedule import Variant, make_schedule
+from bionets.scan.program.schedule import Variant
+from bionets.scan.program.scheduler import make_schedule
 
 _lock = threading.RLock()
 _kernels: dict[tuple[str, Variant, tuple[bool, ...]], "Kernel"] = {}

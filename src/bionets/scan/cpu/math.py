@@ -28,8 +28,8 @@ from bionets.scan.cpu.exponentials import (
     square_root,
     tanh,
 )
-from bionets.scan.cpu.ir import Value, select
 from bionets.scan.cpu.trigonometry import acos, asin, atan, atan2, cos, erf, erfc, library, sin, tan
+from bionets.scan.cpu.values import Value, select
 
 INFINITY, NAN = float("inf"), float("nan")
 

@@ -13,49 +13,14 @@ time step (recurrent products, states between stages) and the tape lie in `work`
 from dataclasses import dataclass, field
 
 from bionets.scan.cpu.elements import evaluate, products_in_sums
-from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.mode import denormals_flushed
+from bionets.scan.cpu.places import OPTIONAL, Table, View, row_field, time_field
+from bionets.scan.cpu.values import Value, at_most, fma, select
 from bionets.scan.program import Program
-from bionets.scan.schedule import Delayed, Evaluate, Loop, Place, Product
+from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product
 
 ARGUMENTS = ("table", "row_low", "row_high", "column_low", "column_high", "work")
-OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
-STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
-DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
-GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
-
-
-@dataclass
-class View:
-    """The current location of an operand: the address of the tile's first element, and the distance of rows.
-
-    there: whether it is there; None if it always is. whole: whether rows end in whole vectors.
-    """
-
-    address: Value
-    row: Value
-    there: Value | None = None
-    whole: bool = False
-    ahead: Value | None = None
-
-
-class Table:
-    """The fields of the table, each read where the kernel begins."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.function: Function
-
-    def __getitem__(self, name: str) -> Value:
-        number = self.numbers.setdefault(name, len(self.numbers))
-        return Value(self.function, "i64", f"%field{number}")
-
-    def lines(self) -> list[str]:
-        lines = []
-        for number in self.numbers.values():
-            lines.append(f"  %place{number} = getelementptr i64, ptr %table, i64 {number}")
-            lines.append(f"  %field{number} = load i64, ptr %place{number}, align 8")
-        return lines
 
 
 @dataclass
@@ -79,9 +44,9 @@ class Printer:
         self.table.function = f
         _, row_low, row_high, column_low, column_high, self.memory = f.arguments
         with denormals_flushed(f), f.loop(row_low, row_high, self.table["tile_rows"]) as self.first_row:
-            self.rows = _at_most(row_high - self.first_row, self.table["tile_rows"])
+            self.rows = at_most(row_high - self.first_row, self.table["tile_rows"])
             with f.loop(column_low, column_high, self.table["tile_columns"]) as self.first_column:
-                self.columns = _at_most(column_high - self.first_column, self.table["tile_columns"])
+                self.columns = at_most(column_high - self.first_column, self.table["tile_columns"])
                 self.offset = self.first_column * size
                 if self.program.stages[0].blocks:  # rows and columns that a weight lacks
                     text = f"ptr {self.memory.text}, i8 0, i64 {self.table['work_bytes'].text}, i1 false"
@@ -108,7 +73,7 @@ class Printer:
                 with f.loop(0, segments) as done:
                     self.segment = segments - 1 - done
                     self.begin = self.segment * every
-                    self.end = _at_most(self.begin + every, time)
+                    self.end = at_most(self.begin + every, time)
                     for inner in loop.body:
                         assert isinstance(inner, Loop)
                         self.loop(inner)
@@ -255,17 +220,17 @@ class Printer:
             self.work.setdefault(name)
             position = list(self.work).index(name)
             return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], whole=True)
-        row = table[_row_field(name, role)]
+        row = table[row_field(name, role)]
         address = table[name]
         there = address.differs(0) if role in OPTIONAL else None
         distance = self.first_row * row + self.offset
         if place.step:
             index, due = self.index(place.step)
             there = there if due is None else due
-            distance = distance + index * table[_time_field(name, role)]
+            distance = distance + index * table[time_field(name, role)]
         ahead = None
         if place.step in ("now", "before"):
-            stride = table[_time_field(name, role)]
+            stride = table[time_field(name, role)]
             back = table["reverse"].differs(0) ^ ("backward" in self.schedule.over)
             ahead = select(back, 0 - stride, stride)
         return View(f.at(self.pointer(address), distance), row, there, ahead=ahead)
@@ -287,23 +252,3 @@ class Printer:
 
 def _argument(name: str) -> str:
     return "ptr" if name in ("table", "work") else "i64"
-
-
-def _at_most(a: Value, b: Value) -> Value:
-    return select(a < b, a, b)
-
-
-def _row_field(name: str, role: str) -> str:
-    if role in STRIDED or role == "params":
-        return f"{name}_row"
-    if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_row"
-    return "row"
-
-
-def _time_field(name: str, role: str) -> str:
-    if role in STRIDED:
-        return f"{name}_time"
-    if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
-    return "delay_step" if role in DELAYED else "step"

@@ -6,7 +6,8 @@ result depends neither on timing nor on the number of threads; and no library's 
 
 from dataclasses import dataclass
 
-from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.ir import Function, Module
+from bionets.scan.cpu.values import Value, at_most, fma
 
 ROWS = 120  # rows that meet all of the second factor before the next ones are read
 DEPTH = 64  # terms summed at a time in a weight gradient: two threads of a core share its first-level cache
@@ -29,11 +30,11 @@ def define_products(module: Module, size: int) -> None:
         step, add = f.index(size), f.constant("i1", name != "product")
         if name == "weight_product":
             with f.loop(0, inner, DEPTH) as first:
-                here, there, part = f.at(a, first * a_row), f.at(b, first * b_row), _at_most(inner - first, DEPTH)
+                here, there, part = f.at(a, first * a_row), f.at(b, first * b_row), at_most(inner - first, DEPTH)
                 f.call("tiles", "void", add, out, out_row, here, step, a_row, there, b_row, columns, rows, part)
         else:
             with f.loop(0, rows, ROWS) as first:
-                here, there, part = f.at(out, first * out_row), f.at(a, first * a_row), _at_most(rows - first, ROWS)
+                here, there, part = f.at(out, first * out_row), f.at(a, first * a_row), at_most(rows - first, ROWS)
                 f.call("tiles", "void", add, here, out_row, there, a_row, step, b, b_row, columns, part, inner)
         f.finish()
 
@@ -44,10 +45,6 @@ SIZES = ("columns", "rows", "inner")
 def _new(module: Module, name: str, arguments: tuple[str, ...], private: bool = False) -> Function:
     kinds = {"add": "i1", "out": "ptr", "a": "ptr", "b": "ptr"}
     return module.function(name, {each: kinds.get(each, "i64") for each in arguments}, private=private)
-
-
-def _at_most(a: Value, b: int) -> Value:
-    return select(a < b, a, b)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from bionets.scan.cpu.exponentials import (
     square_root,
     with_sign,
 )
-from bionets.scan.cpu.ir import Value, fma, select
+from bionets.scan.cpu.values import Value, fma, select
 
 
 def library(name: str, *arguments: Value) -> Value:

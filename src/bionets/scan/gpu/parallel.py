@@ -17,7 +17,7 @@ from bionets.scan.gpu.parallel_printer import (
 from bionets.scan.gpu.printer import Source, Variant
 from bionets.scan.gpu.results import Results
 from bionets.scan.gpu.table import Table
-from bionets.scan.linear import linear_steps
+from bionets.scan.program.linear import linear_steps
 
 CHUNK = 64  # time steps that are computed at once
 INSTANCES = 256  # of a kernel, as far as time can be cut into segments of several chunks

@@ -21,8 +21,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from bionets.scan.gpu.printer import KernelPrinter, Source, Variant
-from bionets.scan.linear import LinearMap, linear_steps
 from bionets.scan.program import Program
+from bionets.scan.program.linear import LinearMap, linear_steps
 
 
 def print_summary(program: Program, variant: Variant, chunk: int, backward: bool) -> Source:

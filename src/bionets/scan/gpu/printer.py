@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bionets.scan.graph import Graph
+from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program
-from bionets.scan.questions import UnsupportedStepError
 
 COUNTERS = (
     "steps",

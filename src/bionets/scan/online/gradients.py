@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 from bionets.scan.arguments import Arguments
 from bionets.scan.compiled import Sensitivities
-from bionets.scan.eprop import cut_products
+from bionets.scan.online.eprop import cut_products
+from bionets.scan.online.traces import Gate, LinearMap, Trace, carry, first_on_the_way
 from bionets.scan.reference import final_dtype
-from bionets.scan.traces import Gate, LinearMap, Trace, carry, first_on_the_way
 from bionets.scan.tree import Tree, flatten, unflatten
 
 RULES = ("exact", "eprop")

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from bionets.scan.arguments import Arguments
-from bionets.scan.graph import Graph, Node
-from bionets.scan.identity import LastUsed, global_write, identify
-from bionets.scan.questions import Surroundings, UnsupportedStepError
-from bionets.scan.trace import Stage, name_of, trace_stage
+from bionets.scan.graph import Graph, Node, UnsupportedStepError
+from bionets.scan.last_used import LastUsed
+from bionets.scan.trace.identity import global_write, identify
+from bionets.scan.trace.source_lines import name_of
+from bionets.scan.trace.stage import Stage, trace_stage
+from bionets.scan.trace.tensor_queries import Surroundings
 from bionets.scan.tree import Structure, count_leaves, named_tuples
 
 

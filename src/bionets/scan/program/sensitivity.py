@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from bionets.scan.graph import Graph, GraphBuilder, Value
 from bionets.scan.program import Program, program_of
-from bionets.scan.trace import Stage
+from bionets.scan.trace.stage import Stage
 
 
 @functools.lru_cache(maxsize=256)

@@ -13,49 +13,17 @@ import collections
 import enum
 import functools
 import itertools
-import threading
 import types
 import weakref
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from bionets.scan.reads import Chain, Reads, reads_of
-
-Value = TypeVar("Value")
-
-
-class LastUsed(Generic[Value]):
-    """A table of at most `size` entries, which forgets what was looked up longest ago. For several threads."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._entries: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = threading.RLock()  # a weak reference may call `pop` while the lock is held
-
-    def get(self, key: Hashable) -> Value | None:
-        with self._lock:
-            found = self._entries.get(key)
-            if found is not None:
-                self._entries.move_to_end(key)
-            return found
-
-    def __setitem__(self, key: Hashable, value: Value) -> None:
-        with self._lock:
-            self._entries[key] = value
-            self._entries.move_to_end(key)
-            if len(self._entries) > self.size:
-                self._entries.popitem(last=False)
-
-    def pop(self, key: Hashable) -> None:
-        with self._lock:
-            self._entries.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+from bionets.scan.last_used import LastUsed
+from bionets.scan.trace.bytecode import Chain, Reads, reads_of
+from bionets.scan.trace.dependencies import MISSING, Dependencies, Record, records
 
 
 def identify(step: Any) -> Hashable | None:
@@ -70,7 +38,6 @@ class _Mutable(Exception):
     """Something that may change without being noticed."""
 
 
-_MISSING = object()
 _PLAIN = {int, bool, str, bytes, range, type(None), type(Ellipsis), type(NotImplemented)}
 _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _BUILTINS: set[Any] = {abs, all, any, bool, callable, complex, dict, divmod, enumerate, filter, float, frozenset}
@@ -84,90 +51,29 @@ _FACTORIES = ("zeros", "ones", "full", "tensor", "scalar_tensor", "as_tensor", "
 _ENUM = {"_value_", "_name_", "_sort_order_", "__objclass__"}
 
 
-class _Checks:
-    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged."""
-
-    def __init__(self) -> None:
-        self.lookups: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}
-        self.sizes: dict[int, tuple[Any, int]] = {}
-        self.cells: list[tuple[Any, Any]] = []
-        self.functions: list[tuple[Any, Any, Any, Any]] = []
-
-    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
-        value = names.get(name, _MISSING)
-        self.lookups[id(names), name] = (names, name, value)
-        return value
-
-    def all_of(self, names: Mapping[str, Any]) -> None:
-        self.sizes[id(names)] = (names, len(names))
-
-    def include(self, other: "_Record") -> None:
-        self.lookups |= {(id(names), name): (names, name, value) for names, name, value in other.lookups}
-        self.sizes |= {id(names): (names, size) for names, size in other.sizes}
-        self.cells += other.cells
-        self.functions += other.functions
-
-
-class _Record:
-    """The identity of a function or a class, with all that was read to find it."""
-
-    def __init__(self, owner: Any, number: int, checks: _Checks) -> None:
-        key = id(owner)
-        self.owner = weakref.ref(owner, lambda _: _records.pop(key))
-        self.number = number
-        self.lookups = tuple(checks.lookups.values())
-        self.sizes = tuple(checks.sizes.values())
-        self.cells = tuple(checks.cells)
-        self.functions = tuple(checks.functions)
-
-    def is_current(self) -> bool:
-        try:
-            for function, code, defaults, keywords in self.functions:
-                function = function()
-                if (
-                    function.__code__ is not code
-                    or function.__defaults__ is not defaults
-                    or function.__kwdefaults__ is not keywords
-                ):
-                    return False
-            for names, name, value in self.lookups:
-                if names.get(name, _MISSING) is not value:
-                    return False
-            for cell, value in self.cells:
-                if cell.cell_contents is not value:
-                    return False
-            for names, size in self.sizes:
-                if len(names) != size:
-                    return False
-        except (AttributeError, ValueError):  # a function is gone, a cell was emptied
-            return False
-        return True
-
-
-_records: LastUsed[_Record] = LastUsed(1024)  # by the address of the owner
 _numbers: LastUsed[int] = LastUsed(4096)  # of identities, which are long
 _counter = itertools.count(1)
 
 
-def _recorded(owner: Any, checks: _Checks | None, path: tuple[int, ...]) -> int:
+def _recorded(owner: Any, dependencies: Dependencies | None, path: tuple[int, ...]) -> int:
     """The number of the identity of a function or a class, remembered as long as nothing that was read has changed."""
-    record = _records.get(id(owner))
+    record = records.get(id(owner))
     if record is None or record.owner() is not owner or not record.is_current():
         if id(owner) in path:
             raise _Mutable("recursion")
-        found, path = _Checks(), (*path, id(owner))
+        found, path = Dependencies(), (*path, id(owner))
         key = _of_class(owner, found, path) if isinstance(owner, type) else _of_function(owner, found, path)
         number = _numbers.get(key)
         if number is None:
             number = _numbers[key] = next(_counter)
-        record = _records[id(owner)] = _Record(owner, number, found)
-    if checks is not None:
-        checks.include(record)
+        record = records[id(owner)] = Record(owner, number, found)
+    if dependencies is not None:
+        dependencies.include(record)
     return record.number
 
 
-def _key(value: Any, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
-    """The identity of a value. `checks` are those of the function that holds it, if it is held by one."""
+def _key(value: Any, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
+    """The identity of a value. `dependencies` are those of the function that holds it, if it is held by one."""
     kind = type(value)
     if kind in _PLAIN:
         return (kind, value)
@@ -176,20 +82,20 @@ def _key(value: Any, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
     if kind is types.FunctionType:
         if str(value.__globals__.get("__name__")).partition(".")[0] == "torch" and not value.__closure__:
             return _stateless(value)
-        return _recorded(value, checks, path)
+        return _recorded(value, dependencies, path)
     if kind is functools.partial:
-        return _of_partial(value, checks, path)
+        return _of_partial(value, dependencies, path)
     if issubclass(kind, tuple):
-        of_kind = kind if kind is tuple else _of_type(kind, checks, path)
-        return (of_kind, *(_key(part, checks, path) for part in value))
+        of_kind = kind if kind is tuple else _of_type(kind, dependencies, path)
+        return (of_kind, *(_key(part, dependencies, path) for part in value))
     if issubclass(kind, type):
-        return _of_type(value, checks, path)
+        return _of_type(value, dependencies, path)
     if kind in (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType):
         return _of_builtin(value)
     if kind is types.MethodType:
-        return _of_method(value, checks, path)
+        return _of_method(value, dependencies, path)
     if isinstance(value, enum.Enum):
-        return _of_enum(value, checks, path)
+        return _of_enum(value, dependencies, path)
     if isinstance(value, np.number | np.bool_) and kind.__module__ == "numpy":
         return (kind, value.tobytes())
     if kind is complex:
@@ -199,74 +105,76 @@ def _key(value: Any, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
     raise _Mutable(kind.__name__)
 
 
-def _of_function(function: types.FunctionType, checks: _Checks, path: tuple[int, ...]) -> Hashable:
+def _of_function(function: types.FunctionType, dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
     code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
     reads = reads_of(code)
     if not reads.known or reads.write:
         raise _Mutable(function.__name__)
-    checks.functions.append((weakref.ref(function), code, defaults, keywords))
+    dependencies.functions.append((weakref.ref(function), code, defaults, keywords))
     names = (keywords, function.__dict__)
-    of_names = [_of_names(mapping, checks, path) for mapping in names if mapping is not None]
-    found = [_of_chain(function, chain, checks, path) for chain in sorted(reads.globals)]
+    of_names = [_of_names(mapping, dependencies, path) for mapping in names if mapping is not None]
+    found = [_of_chain(function, chain, dependencies, path) for chain in sorted(reads.globals)]
     free: list[Hashable] = []
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             content = cell.cell_contents
         except ValueError:
             raise _Mutable(name) from None
-        checks.cells.append((cell, content))
+        dependencies.cells.append((cell, content))
         chains = sorted(chain for chain in reads.free if chain[0] == name)
         if isinstance(content, types.ModuleType):
-            free += [_of_attributes(content, chain[1:], checks, path) for chain in chains]
+            free += [_of_attributes(content, chain[1:], dependencies, path) for chain in chains]
         else:
-            free.append(_key(content, checks, path))
-    return (code, _key(defaults, checks, path), *of_names, *found, *free)
+            free.append(_key(content, dependencies, path))
+    return (code, _key(defaults, dependencies, path), *of_names, *found, *free)
 
 
-def _of_names(names: Mapping[str, Any], checks: _Checks, path: tuple[int, ...]) -> Hashable:
-    checks.all_of(names)
-    return tuple((name, _key(checks.lookup(names, name), checks, path)) for name in sorted(names))
+def _of_names(names: Mapping[str, Any], dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
+    dependencies.all_of(names)
+    return tuple((name, _key(dependencies.lookup(names, name), dependencies, path)) for name in sorted(names))
 
 
-def _of_chain(function: types.FunctionType, chain: Chain, checks: _Checks, path: tuple[int, ...]) -> Hashable:
+def _of_chain(
+    function: types.FunctionType, chain: Chain, dependencies: Dependencies, path: tuple[int, ...]
+) -> Hashable:
     """Of a global, and the attributes read from it as far as it is a module."""
-    value = checks.lookup(function.__globals__, chain[0])
-    if value is _MISSING:
-        value = checks.lookup(cast(Any, function).__builtins__, chain[0])
-    return _of_attributes(value, chain[1:], checks, path)
+    value = dependencies.lookup(function.__globals__, chain[0])
+    if value is MISSING:
+        value = dependencies.lookup(cast(Any, function).__builtins__, chain[0])
+    return _of_attributes(value, chain[1:], dependencies, path)
 
 
-def _of_attributes(value: Any, attributes: Chain, checks: _Checks, path: tuple[int, ...]) -> Hashable:
+def _of_attributes(value: Any, attributes: Chain, dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
     for name in attributes:
         if not isinstance(value, types.ModuleType):
             break
-        value = checks.lookup(vars(value), name)
-    return _key(value, checks, path)
+        value = dependencies.lookup(vars(value), name)
+    return _key(value, dependencies, path)
 
 
-def _of_partial(value: Any, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
+def _of_partial(value: Any, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
     if vars(value):
         raise _Mutable("attributes of a partial")
     keywords = value.keywords
-    if checks is not None:
-        checks.all_of(keywords)
+    if dependencies is not None:
+        dependencies.all_of(keywords)
         for name in keywords:
-            checks.lookup(keywords, name)
-    given = tuple((name, _key(each, checks, path)) for name, each in keywords.items())
-    return (functools.partial, _key(value.func, checks, path), _key(value.args, checks, path), given)
+            dependencies.lookup(keywords, name)
+    given = tuple((name, _key(each, dependencies, path)) for name, each in keywords.items())
+    return (functools.partial, _key(value.func, dependencies, path), _key(value.args, dependencies, path), given)
 
 
-def _of_method(method: Any, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
+def _of_method(method: Any, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
     function, owner = method.__func__, method.__self__
     if not isinstance(function, types.FunctionType):
         raise _Mutable("method")
     if not isinstance(owner, type) and reads_of(function.__code__).first:
-        owner = _key(owner, checks, path)
+        owner = _key(owner, dependencies, path)
     elif isinstance(owner, type):
-        owner = _of_type(owner, checks, path)
+        owner = _of_type(owner, dependencies, path)
     else:  # it never looks at the object that it belongs to
         owner = None
-    return (types.MethodType, _key(function, checks, path), owner)
+    return (types.MethodType, _key(function, dependencies, path), owner)
 
 
 def _of_builtin(value: Any) -> Hashable:
@@ -296,33 +204,33 @@ def _stateless(function: Any) -> Hashable:
     return function
 
 
-def _of_type(cls: type, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
+def _of_type(cls: type, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
     package = cls.__module__.partition(".")[0]
     if cls in _BUILTINS or (package in _CLASSES and package != "builtins"):
         return cls
-    return _recorded(cls, checks, path)
+    return _recorded(cls, dependencies, path)
 
 
-def _of_class(cls: type, checks: _Checks, path: tuple[int, ...]) -> Hashable:
+def _of_class(cls: type, dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
     """Of a class that a user has written: named tuples, enums, autograd functions and the like."""
     if type(cls).__module__.partition(".")[0] not in ("builtins", *_CLASSES):
         raise _Mutable("a metaclass")
     names = vars(cls)
-    checks.all_of(names)
+    dependencies.all_of(names)
     members: Mapping[str, Any] = cls.__members__ if isinstance(cls, enum.EnumMeta) else {}
-    found: list[Hashable] = [cls, *(_of_member(member, checks, path) for member in members.values())]
+    found: list[Hashable] = [cls, *(_of_member(member, dependencies, path) for member in members.values())]
     for name in names:
-        value = checks.lookup(names, name)
+        value = dependencies.lookup(names, name)
         if name in _OF_CLASSES or name in members or (members and name in _OF_ENUMS):
             continue
         value = value.__func__ if isinstance(value, staticmethod | classmethod) else value
         if getattr(getattr(value, "__code__", None), "co_filename", None) == collections.__file__:
             continue  # a method that every named tuple has
         if type(value) is property:
-            found += [_key(each, checks, path) for each in (value.fget, value.fset, value.fdel)]
+            found += [_key(each, dependencies, path) for each in (value.fget, value.fset, value.fdel)]
         elif type(value).__name__ != "_tuplegetter":
-            found.append(_key(value, checks, path))
-    bases = tuple(_of_type(base, checks, path) for base in cls.__bases__ if base is not object)
+            found.append(_key(value, dependencies, path))
+    bases = tuple(_of_type(base, dependencies, path) for base in cls.__bases__ if base is not object)
     return (tuple(found), bases)
 
 
@@ -341,18 +249,18 @@ _OF_CLASSES |= {"__firstlineno__", "__static_attributes__"}
 _OF_ENUMS = {name for name in vars(enum.Enum("_", "a")) if name.startswith("_")}
 
 
-def _of_enum(member: enum.Enum, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
-    return (_of_type(type(member), checks, path), _of_member(member, checks, path))
+def _of_enum(member: enum.Enum, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
+    return (_of_type(type(member), dependencies, path), _of_member(member, dependencies, path))
 
 
-def _of_member(member: enum.Enum, checks: _Checks | None, path: tuple[int, ...]) -> Hashable:
+def _of_member(member: enum.Enum, dependencies: Dependencies | None, path: tuple[int, ...]) -> Hashable:
     names = vars(member)
-    if checks is not None:
-        checks.all_of(names)
+    if dependencies is not None:
+        dependencies.all_of(names)
         for name in names:
-            checks.lookup(names, name)
-    others = tuple((name, _key(names[name], checks, path)) for name in names if name not in _ENUM)
-    return (member.name, _key(member._value_, checks, path), others)
+            dependencies.lookup(names, name)
+    others = tuple((name, _key(names[name], dependencies, path)) for name in names if name not in _ENUM)
+    return (member.name, _key(member._value_, dependencies, path), others)
 
 
 def global_write(step: Any) -> str | None:

@@ -16,12 +16,9 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes  # private; torch's own tracers use it
 
 from bionets.scan.arguments import broadcast
+from bionets.scan.graph import UnsupportedStepError
 
 Shape = tuple[int, ...]
-
-
-class UnsupportedStepError(NotImplementedError):
-    """The step does something that cannot be compiled; the message names the operation and its line."""
 
 
 @dataclass(frozen=True)

@@ -1,52 +1,20 @@
-"""The translation of torch operations into the operations of a graph (see `operations`).
-
-A lowering receives the builder and the arguments of the operation, with tensors replaced by node numbers (`Value`).
-The builder knows the kind of the result (`b.result`) and the one to which torch promotes the arguments (`b.common`).
-What is not here is tried through torch's own decompositions before it is refused.
-"""
+"""Lowerings of arithmetic, comparisons, logic and the elementary functions."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from bionets.scan.graph import GraphBuilder, Value
 from bionets.scan.operations import COMPARISONS
-
-# they leave memory and value alone; a result that shares the address of its argument is the same node
-IGNORED = {"detach", "alias", "view", "expand", "view_as", "lift_fresh", "_unsafe_view", "squeeze", "unsqueeze"}
-IGNORED |= {"_assert_tensor_metadata"}
-# of their argument they take the shape, not the value
-SHAPE_ONLY = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
-
-Lowering = Callable[..., Any]
-LOWERINGS: dict[str, Lowering] = {}
-
-
-def lowers(*names: str) -> Callable[[Lowering], Lowering]:
-    def register(lowering: Lowering) -> Lowering:
-        for name in names:
-            LOWERINGS[name] = lowering
-        return lowering
-
-    return register
-
-
-def _is_int(kind: str) -> bool:
-    return "int" in kind
-
-
-def _floats_only(b: GraphBuilder) -> None:
-    if _is_int(b.result) or b.result == "bool":
-        raise TypeError("only for floats")
+from bionets.scan.trace.lowering.table import LOWERINGS, Lowering, floats_only, is_int, lowers
 
 
 def _of_floats(op: str) -> Lowering:
     """An operation whose inputs torch makes floats."""
 
     def lowering(b: GraphBuilder, *values: Any) -> Any:
-        _floats_only(b)
+        floats_only(b)
         return b(op, *(b.cast(value, b.result) for value in values))
 
     return lowering
@@ -65,7 +33,7 @@ def _of_numbers(op: str) -> Lowering:
 
 def _rounding(op: str) -> Lowering:
     """An integer is already round."""
-    return lambda b, a: b.cast(a, b.result) if _is_int(b.result) else b(op, b.cast(a, b.result))
+    return lambda b, a: b.cast(a, b.result) if is_int(b.result) else b(op, b.cast(a, b.result))
 
 
 for _op in (
@@ -101,7 +69,7 @@ def _fmin(b: GraphBuilder, a: Any, c: Any) -> Any:
 
 
 def _passing_nan_by(b: GraphBuilder, op: str, a: Any, c: Any) -> Any:
-    _floats_only(b)
+    floats_only(b)
     a, c = b.cast(a, b.result), b.cast(c, b.result)
     return b("where", b("ne", a, a), c, b("where", b("ne", c, c), a, b(op, a, c)))
 
@@ -147,7 +115,7 @@ def _add(b: GraphBuilder, a: Any, c: Any, alpha: float = 1) -> Any:
     if alpha == 1:
         return b("add", a, c)
     # eager torch rounds once
-    return b("add", a, b("mul", c, alpha)) if _is_int(b.result) else b("fma", c, b.constant(alpha, b.result), a)
+    return b("add", a, b("mul", c, alpha)) if is_int(b.result) else b("fma", c, b.constant(alpha, b.result), a)
 
 
 @lowers("sub")
@@ -169,7 +137,7 @@ def _mul(b: GraphBuilder, a: Any, c: Any) -> Any:
 
 @lowers("div", "divide", "true_divide")
 def _div(b: GraphBuilder, a: Any, c: Any, rounding_mode: str | None = None) -> Any:
-    _floats_only(b)
+    floats_only(b)
     a, c = b.cast(a, b.result), b.cast(c, b.result)
     if rounding_mode is None:
         return b("div", a, c)
@@ -193,14 +161,14 @@ def _floor_divide(b: GraphBuilder, a: Any, c: Any) -> Any:
 
 @lowers("fmod")
 def _fmod(b: GraphBuilder, a: Any, c: Any) -> Any:
-    _floats_only(b)
+    floats_only(b)
     return b("fmod", b.cast(a, b.result), b.cast(c, b.result))
 
 
 @lowers("remainder")
 def _remainder(b: GraphBuilder, a: Any, c: Any) -> Any:
     """With the sign of the divisor."""
-    _floats_only(b)
+    floats_only(b)
     a, c = b.cast(a, b.result), b.cast(c, b.result)
     rest = b("fmod", a, c)
     other_sign = b("and", b("ne", rest, 0.0), b("xor", b("lt", c, 0.0), b("lt", rest, 0.0)))
@@ -236,7 +204,7 @@ def _pow(b: GraphBuilder, a: Any, exponent: Any) -> Any:
         for _ in range(int(number) - 1):
             power = b("mul", power, a)
         return power
-    _floats_only(b)
+    floats_only(b)
     one = b.constant(1.0, b.result)
     if number in (-1, -2):
         return b("div", one, a if number == -1 else b("mul", a, a))
@@ -267,7 +235,7 @@ def _frac(b: GraphBuilder, a: Any) -> Any:
 
 
 @lowers("clamp", "clip")
-def _clamp(b: GraphBuilder, a: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(b: GraphBuilder, a: Any, min: Any = None, max: Any = None) -> Any:
     if b.result == "bool":
         raise TypeError("not for bools")
     a = b.cast(a, b.result)
@@ -278,22 +246,12 @@ def _clamp(b: GraphBuilder, a: Any, min: Any = None, max: Any = None) -> Any:
 
 @lowers("clamp_min")
 def _clamp_min(b: GraphBuilder, a: Any, min: Any) -> Any:
-    return _clamp(b, a, min)
+    return clamp(b, a, min)
 
 
 @lowers("clamp_max")
 def _clamp_max(b: GraphBuilder, a: Any, max: Any) -> Any:
-    return _clamp(b, a, None, max)
-
-
-@lowers("hardtanh")
-def _hardtanh(b: GraphBuilder, a: Any, low: float = -1.0, high: float = 1.0) -> Any:
-    return _clamp(b, a, low, high)
-
-
-@lowers("relu")
-def _relu(b: GraphBuilder, a: Any) -> Any:
-    return _clamp(b, a, 0)
+    return clamp(b, a, None, max)
 
 
 @lowers("where")
@@ -335,7 +293,7 @@ def _logaddexp(b: GraphBuilder, a: Any, c: Any) -> Any:
 
 @lowers("nan_to_num")
 def _nan_to_num(b: GraphBuilder, a: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
-    _floats_only(b)
+    floats_only(b)
     dtype = {"float32": torch.float32, "float64": torch.float64}.get(b.result, b.dtype)
     most = torch.finfo(dtype).max
     for special, value in (
@@ -344,164 +302,6 @@ def _nan_to_num(b: GraphBuilder, a: Any, nan: Any = None, posinf: Any = None, ne
     ):
         a = b("where", b("eq", a, special), b.constant(value, b.result), a)
     return b("where", b("ne", a, a), b.constant(nan or 0.0, b.result), a)
-
-
-@lowers("softplus")
-def _softplus(b: GraphBuilder, a: Any, beta: float = 1, threshold: float = 20) -> Any:
-    scaled = b("mul", a, beta)
-    return b("where", b("gt", scaled, threshold), a, b("div", b("log1p", b("exp", scaled)), beta))
-
-
-@lowers("softplus_backward")
-def _softplus_backward(b: GraphBuilder, gradient: Any, a: Any, beta: float, threshold: float) -> Any:
-    scaled = b("mul", a, beta)
-    z = b("exp", scaled)
-    curved = b("div", b("mul", gradient, z), b("add", z, 1.0))
-    return b("where", b("gt", scaled, threshold), gradient, curved)
-
-
-@lowers("log_sigmoid_forward")
-def _log_sigmoid(b: GraphBuilder, a: Any) -> Any:
-    z = b("exp", b("neg", b("abs", a)))
-    return b("sub", b("minimum", a, 0.0), b("log1p", z)), z
-
-
-@lowers("log_sigmoid_backward")
-def _log_sigmoid_backward(b: GraphBuilder, gradient: Any, a: Any, _buffer: Any) -> Any:
-    return b("mul", gradient, b("sigmoid", b("neg", a)))
-
-
-@lowers("sigmoid_backward")
-def _sigmoid_backward(b: GraphBuilder, gradient: Any, y: Any) -> Any:
-    return b("mul", b("mul", gradient, b("sub", 1.0, y)), y)
-
-
-@lowers("tanh_backward")
-def _tanh_backward(b: GraphBuilder, gradient: Any, y: Any) -> Any:
-    return b("mul", gradient, b("sub", 1.0, b("mul", y, y)))
-
-
-@lowers("threshold")
-def _threshold(b: GraphBuilder, a: Any, threshold: float, value: float) -> Any:
-    return b("where", b("le", a, threshold), b.constant(value, b.result), a)
-
-
-@lowers("threshold_backward")
-def _threshold_backward(b: GraphBuilder, gradient: Any, a: Any, threshold: float) -> Any:
-    return b("where", b("le", a, threshold), b.constant(0.0, b.result), gradient)
-
-
-@lowers("hardtanh_backward")
-def _hardtanh_backward(b: GraphBuilder, gradient: Any, a: Any, low: float, high: float) -> Any:
-    return b("where", b("or", b("le", a, low), b("ge", a, high)), b.constant(0.0, b.result), gradient)
-
-
-@lowers("leaky_relu")
-def _leaky_relu(b: GraphBuilder, a: Any, slope: float = 0.01) -> Any:
-    return b("where", b("gt", a, 0.0), a, b("mul", a, slope))
-
-
-@lowers("leaky_relu_backward")
-def _leaky_relu_backward(b: GraphBuilder, gradient: Any, a: Any, slope: float, _is_result: bool) -> Any:
-    return b("where", b("gt", a, 0.0), gradient, b("mul", gradient, slope))
-
-
-@lowers("elu")
-def _elu(b: GraphBuilder, a: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
-    negative = b("mul", b("mul", b("expm1", b("mul", a, input_scale)), alpha), scale)
-    return b("where", b("lt", a, 0.0), negative, b("mul", a, scale))
-
-
-@lowers("elu_backward")
-def _elu_backward(
-    b: GraphBuilder, gradient: Any, alpha: float, scale: float, input_scale: float, is_result: bool, a: Any
-) -> Any:
-    slope = input_scale * scale
-    if is_result:
-        curved = b("mul", b("mul", gradient, input_scale), b("add", a, alpha * scale))
-    else:
-        curved = b("mul", b("mul", gradient, slope * alpha), b("exp", b("mul", a, input_scale)))
-    return b("where", b("le", a, 0.0), curved, b("mul", gradient, scale))
-
-
-@lowers("hardsigmoid")
-def _hardsigmoid(b: GraphBuilder, a: Any) -> Any:
-    return b("div", _clamp(b, b("add", a, 3.0), 0, 6), 6.0)
-
-
-@lowers("hardsigmoid_backward")
-def _hardsigmoid_backward(b: GraphBuilder, gradient: Any, a: Any) -> Any:
-    inside = b("and", b("gt", a, -3.0), b("lt", a, 3.0))
-    sixth = float(torch.tensor(1 / 6, dtype=torch.float32))  # in every precision, as in eager torch
-    return b("where", inside, b("mul", gradient, sixth), b.constant(0.0, b.result))
-
-
-@lowers("hardswish")
-def _hardswish(b: GraphBuilder, a: Any) -> Any:
-    return b("div", b("mul", a, _clamp(b, b("add", a, 3.0), 0, 6)), 6.0)
-
-
-@lowers("hardswish_backward")
-def _hardswish_backward(b: GraphBuilder, gradient: Any, a: Any) -> Any:
-    curved = b("mul", gradient, b("add", b("div", a, 3.0), 0.5))
-    inner = b("where", b("lt", a, 3.0), curved, gradient)
-    return b("where", b("le", a, -3.0), b.constant(0.0, b.result), inner)
-
-
-@lowers("hardshrink")
-def _hardshrink(b: GraphBuilder, a: Any, limit: float = 0.5) -> Any:
-    return _shrunk(b, a, a, limit)
-
-
-@lowers("hardshrink_backward", "softshrink_backward")
-def _shrink_backward(b: GraphBuilder, gradient: Any, a: Any, limit: float) -> Any:
-    return _shrunk(b, a, gradient, limit)
-
-
-def _shrunk(b: GraphBuilder, a: Any, outside: Any, limit: float) -> Any:
-    inside = b("and", b("ge", a, -limit), b("le", a, limit))
-    return b("where", inside, b.constant(0.0, b.result), outside)
-
-
-@lowers("softshrink")
-def _softshrink(b: GraphBuilder, a: Any, limit: float = 0.5) -> Any:
-    below = b("where", b("lt", a, -limit), b("add", a, limit), b("mul", a, 0.0))
-    return b("where", b("gt", a, limit), b("sub", a, limit), below)
-
-
-@lowers("silu")
-def _silu(b: GraphBuilder, a: Any) -> Any:
-    return b("div", a, b("add", b("exp", b("neg", a)), 1.0))
-
-
-@lowers("silu_backward")
-def _silu_backward(b: GraphBuilder, gradient: Any, a: Any) -> Any:
-    s = b("sigmoid", a)
-    return b("mul", b("mul", gradient, s), b("add", b("mul", a, b("sub", 1.0, s)), 1.0))
-
-
-@lowers("gelu")
-def _gelu(b: GraphBuilder, a: Any, approximate: str = "none") -> Any:
-    if approximate == "tanh":
-        return b("mul", b("mul", a, 0.5), b("add", b("tanh", _gelu_inner(b, a)), 1.0))
-    return b("mul", b("mul", a, 0.5), b("add", b("erf", b("mul", a, math.sqrt(0.5))), 1.0))
-
-
-@lowers("gelu_backward")
-def _gelu_backward(b: GraphBuilder, gradient: Any, a: Any, approximate: str = "none") -> Any:
-    if approximate == "tanh":
-        t = b("tanh", _gelu_inner(b, a))
-        slope = b("mul", b("add", b("mul", b("mul", a, a), 3 * 0.044715), 1.0), math.sqrt(2 / math.pi))
-        right = b("mul", b("mul", b("mul", a, 0.5), b("sub", 1.0, b("mul", t, t))), slope)
-        return b("mul", gradient, b("add", b("mul", b("add", t, 1.0), 0.5), right))
-    cumulative = b("mul", b("add", b("erf", b("mul", a, math.sqrt(0.5))), 1.0), 0.5)
-    density = b("mul", b("exp", b("mul", b("mul", a, a), -0.5)), 1 / math.sqrt(2 * math.pi))
-    return b("mul", gradient, b("add", cumulative, b("mul", a, density)))
-
-
-def _gelu_inner(b: GraphBuilder, a: Any) -> Any:
-    cube = b("mul", b("mul", a, a), a)
-    return b("mul", b("add", a, b("mul", cube, 0.044715)), math.sqrt(2 / math.pi))
 
 
 @lowers("sinc")
@@ -526,7 +326,7 @@ def _addcmul(b: GraphBuilder, a: Any, c: Any, d: Any, value: float = 1) -> Any:
 
 @lowers("addcdiv")
 def _addcdiv(b: GraphBuilder, a: Any, c: Any, d: Any, value: float = 1) -> Any:
-    _floats_only(b)
+    floats_only(b)
     return b("add", a, b("div", b("mul", c, value), d))
 
 
@@ -538,33 +338,3 @@ def _deg2rad(b: GraphBuilder, a: Any) -> Any:
 @lowers("rad2deg")
 def _rad2deg(b: GraphBuilder, a: Any) -> Any:
     return b("mul", b.cast(a, b.result), 180 / math.pi)
-
-
-@lowers("_to_copy", "to", "clone", "contiguous", "lift_fresh_copy", "positive", "type_as")
-def _converted(b: GraphBuilder, a: Any, *_: Any, **__: Any) -> Any:
-    return b.cast(a, b.result)
-
-
-@lowers("copy")
-def _copy(b: GraphBuilder, _a: Any, c: Any, *_: Any) -> Any:
-    return b.cast(c, b.result)
-
-
-@lowers("zeros_like", "new_zeros", "zeros", "zero", "_efficientzerotensor", "empty_like", "new_empty", "empty")
-def _zeros(b: GraphBuilder, *_: Any, **__: Any) -> Any:
-    return b.constant(0, b.result)
-
-
-@lowers("ones_like", "new_ones", "ones")
-def _ones(b: GraphBuilder, *_: Any, **__: Any) -> Any:
-    return b.constant(1, b.result)
-
-
-@lowers("full_like", "new_full", "full", "fill")
-def _full(b: GraphBuilder, _shape: Any, *arguments: Any, **_: Any) -> Any:
-    return b.cast(arguments[-1], b.result)
-
-
-@lowers("scalar_tensor")
-def _scalar_tensor(b: GraphBuilder, value: float, **_: Any) -> Any:
-    return b.constant(value, b.result)

@@ -1,25 +1,20 @@
 """Run a stage of a step on two numbers, watch every operation of it and of its derivative, write down the graph."""
 
 import contextlib
-import functools
-import inspect
-import linecache
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from bionets.scan.arguments import broadcast
-from bionets.scan.graph import Graph, GraphBuilder, Value
-from bionets.scan.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
-from bionets.scan.questions import Questions, Shape, Surroundings, UnsupportedStepError
+from bionets.scan.graph import Graph, GraphBuilder, UnsupportedStepError
+from bionets.scan.trace.recorder import Recorder
+from bionets.scan.trace.source_lines import errors_name_the_line, name_of, source_line
+from bionets.scan.trace.tensor_queries import Questions, Shape, Surroundings
 from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
 
 EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
@@ -101,9 +96,9 @@ class _Run:
     ) -> None:
         self.dtype = dtype
         self.builder = GraphBuilder(dtype)
-        self.watch = watch = _Watch(self.builder, dtype, example)
+        self.watch = watch = Recorder(self.builder, dtype, example)
         self.questions = Questions(
-            surroundings, watch.knows, watch.inputs, lambda: f" ({_source_line(sys._getframe(1))})", example
+            surroundings, watch.knows, watch.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
         )
 
         def inputs(role: str, shapes: Sequence[Shape] | None, count: int) -> list[Tensor]:
@@ -122,7 +117,7 @@ class _Run:
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
         try:
-            with watch, self.questions, _naming_the_line():
+            with watch, self.questions, errors_name_the_line():
                 found = stage(*arguments, unflatten(params_tree, params))
         except IndexError as error:  # a dimension that the tensors of the call have, and those of the trace lack
             raise UnsupportedStepError(f"the step does not work on single elements: {error}") from error
@@ -154,7 +149,7 @@ class _Run:
             for name in differentiable:
                 total = total + (results[name] * gradients[name]).sum()
             try:
-                with watch, self.questions, _naming_the_line():
+                with watch, self.questions, errors_name_the_line():
                     found = torch.autograd.grad(total, self.sources, allow_unused=True)
             except RuntimeError as error:
                 if "derivative" not in str(error) or isinstance(error, UnsupportedStepError):
@@ -173,34 +168,6 @@ def difference(one: Graph, other: Graph) -> str | None:
     return None if str(one) == str(other) else ""
 
 
-def name_of(step: Any) -> str:
-    """The name of a step and where it stands, for errors."""
-    function = inspect.unwrap(step)
-    while isinstance(function, functools.partial):
-        function = function.func
-    if not hasattr(function, "__qualname__"):
-        function = function.forward if isinstance(function, nn.Module) else type(function).__call__
-    code = getattr(function, "__code__", None)  # of methods too
-    return f"the step {function.__qualname__}" + (
-        f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
-    )
-
-
-@contextlib.contextmanager
-def _naming_the_line() -> Iterator[None]:
-    """Tell with an error the line of the step that it comes from."""
-    try:
-        yield
-    except UnsupportedStepError:
-        raise
-    except Exception as error:
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        lines = [line for line in map(_line, frames) if line]
-        if lines:
-            error.add_note(f"while scan traced the step: {lines[-1]}")
-        raise
-
-
 @contextlib.contextmanager
 def _plain_eager() -> Iterator[None]:
     """Gradients on, autocast and all surrounding modes off, whatever the caller is doing."""
@@ -213,126 +180,3 @@ def _plain_eager() -> Iterator[None]:
         torch.device("cpu"),
     ):
         yield
-
-
-class _Watch(TorchDispatchMode):
-    """Executes each operation and adds it to the graph. A tensor is known by the address of its memory."""
-
-    def __init__(self, builder: GraphBuilder, dtype: torch.dtype, example: int) -> None:
-        super().__init__()
-        self.example = example
-        self.builder = builder
-        self.dtype = dtype
-        self.values: dict[int, Value] = {}
-        self.inputs: set[int] = set()
-        self.alive: list[Tensor] = []  # so that no address is used twice
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # otherwise the first trace imports the whole of torch.compile
-
-    def new_input(self, name: str) -> Tensor:
-        differentiable = torch.is_grad_enabled() and not name.startswith("grad_")
-        tensor = torch.full((self.example,), 0.5, dtype=self.dtype, requires_grad=differentiable)
-        self.values[tensor.data_ptr()] = Value(self.builder.input(name))
-        self.inputs.add(tensor.data_ptr())
-        self.alive.append(tensor)
-        return tensor
-
-    def knows(self, tensor: Tensor) -> bool:
-        """Whether a tensor comes from the arguments of the step."""
-        return tensor.data_ptr() in self.values
-
-    def number_of(self, tensor: Tensor) -> Value:
-        number = self.values.get(tensor.data_ptr())
-        if number is None:
-            what = f"the step uses a tensor from outside, {list(tensor.shape)}"
-            raise UnsupportedStepError(f"{what}; hand it in through params{_at(self.builder)}")
-        return number
-
-    def float_of(self, tensor: Tensor) -> Value:
-        if tensor.numel() not in (1, self.example):
-            made = f"it made {self.example} elements into {tensor.numel()}"
-            raise UnsupportedStepError(f"the step is not elementwise: {made}")
-        return self.builder.cast(self.number_of(tensor), "float")
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunction():  # what is asked here is not asked by the step
-            return self._add(func, args, kwargs or {})
-
-    def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
-        name = func.overloadpacket.__name__
-        self.builder.source = _source_line(sys._getframe(1))
-        mutates = func._schema.is_mutable
-        if mutates and args[0].data_ptr() in self.inputs:
-            raise UnsupportedStepError(f"aten.{name} changes an input of the step in place{_at(self.builder)}")
-        if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
-            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
-        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
-            return func(*args)
-        lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
-        if lowering is None and name not in IGNORED:
-            decomposed = self._decompose(func, args, kwargs)
-            if decomposed is None:
-                raise UnsupportedStepError(f"aten.{name} is not supported in a step{_at(self.builder)}")
-            return decomposed
-        numbers: list[Any] = []
-        if lowering is not None:
-            numbers = [
-                self.number_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args
-            ]
-            kwargs = {key: self.number_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
-        original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
-        result = func(*args, **original)
-        if name in IGNORED and isinstance(result, Tensor) and result.dtype != args[0].dtype:
-            raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}")
-        if lowering is not None:
-            results = result if isinstance(result, tuple) else (result,)
-            try:
-                self.builder.describe(args, results[0])
-                found = lowering(self.builder, *numbers, **kwargs)
-            except (TypeError, KeyError, ValueError, OverflowError):
-                raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}") from None
-            for each, value in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
-                self.values[each.data_ptr()] = Value(value)
-        self.alive += [
-            each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
-        ]
-        return result
-
-    def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:
-        from torch._decomp import decomposition_table  # heavy, and rarely needed
-
-        if func not in decomposition_table:
-            return None
-        try:
-            with self:
-                return decomposition_table[func](*args, **kwargs)
-        except UnsupportedStepError:
-            return None
-
-
-def _at(builder: GraphBuilder) -> str:
-    return f" ({builder.source})" if builder.source else ""
-
-
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-
-
-def _source_line(frame: FrameType | None) -> str:
-    """The innermost line outside of torch and this package, or "" in the backward pass."""
-    while frame is not None and frame.f_code not in (_Run.__init__.__code__, _Run.differentiate.__code__):
-        line = _line(frame)
-        if line:
-            return line
-        frame = frame.f_back
-    return "in the derivative of the step"
-
-
-def _line(frame: FrameType) -> str:
-    """The line of a frame outside of torch and this package."""
-    path = frame.f_code.co_filename
-    if path.startswith(_OWN):
-        return ""
-    text = linecache.getline(path, frame.f_lineno).strip()
-    return f"{Path(path).name}, line {frame.f_lineno}" + (f": {text}" if text else "")
