@@ -49,7 +49,7 @@ def assembly(module: Module, target: Target) -> str:
 def test_kernels_compute_on_vectors_on_arm(kind: str, options: str, dtype: torch.dtype) -> None:
     given, every = program(kind, dtype), options != "plain"
     needs = ((True,) * given.x, (True,) * given.params)
-    for variant in (Variant(False, every, every, (0,)), Variant(True, every, every, (), *needs)):
+    for variant in (Variant(every, every, histories=(0,)), Variant(every, every, (), *needs, backward=True)):
         module = print_kernel(given, variant, (False,) * given.params, ARM).module
         assert "x86" not in str(module).replace("target triple", "")
         text = assembly(module, ARM)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
-from bionets.scan.eager import as_it_reads
+from bionets.scan.backend import Call, Needs
+from bionets.scan.eager import materialize
 
 MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backend"}
 
@@ -19,34 +19,26 @@ MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backen
 def run_forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
     """y, the final state, and with `keep` what the backward pass needs beside y: the histories, and with delays two
     more tensors."""
-    call = _as_it_reads(call)
+    call = _materialized(call)
     with _no_autocast(call):
         y, final, histories = backend_module(backend).forward(call, keep)
     return [*y, *final, *histories]
 
 
 def run_backward(
-    call: Call,
-    backend: str,
-    states: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    needs_x: Sequence[bool],
-    needs_params: Sequence[bool],
-    needs_delay: Sequence[bool],
+    call: Call, backend: str, states: Sequence[Tensor], gradients: Sequence[Tensor | None], needs: Needs
 ) -> list[Tensor]:
     """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params, weights and
-    delay."""
-    call, gradients = _as_it_reads(call), [leaf if leaf is None else as_it_reads(leaf) for leaf in gradients]
+    delay. states: what `run_forward` has kept. gradients: of y and the final state."""
+    call, gradients = _materialized(call), [leaf if leaf is None else materialize(leaf) for leaf in gradients]
     grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
     with _no_autocast(call):
-        found = backend_module(backend).backward(
-            call, list(states), list(grad_y), list(grad_final), tuple(needs_x), tuple(needs_params), tuple(needs_delay)
-        )
+        found = backend_module(backend).backward(call, list(states), list(grad_y), list(grad_final), needs)
     return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights, *found.delay]
 
 
-def _as_it_reads(call: Call) -> Call:
-    x, state, params, weights, delay = ([as_it_reads(leaf) for leaf in group] for group in call.groups)
+def _materialized(call: Call) -> Call:
+    x, state, params, weights, delay = ([materialize(leaf) for leaf in group] for group in call.groups)
     return dataclasses.replace(call, x=x, state=state, params=params, weights=weights, delay=delay)
 
 

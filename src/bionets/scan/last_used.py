@@ -1,9 +1,10 @@
 """A bounded table that forgets what was looked up longest ago."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
+
+from bionets.scan.locks import ForkSafeLock
 
 Value = TypeVar("Value")
 
@@ -14,7 +15,7 @@ class LastUsed(Generic[Value]):
     def __init__(self, size: int) -> None:
         self.size = size
         self._entries: OrderedDict[Hashable, Value] = OrderedDict()
-        self._lock = threading.RLock()  # a weak reference may call `pop` while the lock is held
+        self._lock = ForkSafeLock()
 
     def get(self, key: Hashable) -> Value | None:
         with self._lock:

@@ -1,5 +1,5 @@
-"""The scan as one differentiable operation: in eager PyTorch an autograd function, which costs least; for whoever looks
-inside (torch.compile, torch.export, fake tensors) the operators of `torch_operators`.
+"""The scan as one differentiable operation: in eager PyTorch an autograd function, which costs least; elsewhere, in
+torch.compile, torch.export and fake tensors, the operators of `torch_operators`.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.backend import Call, Needs
 from bionets.scan.eager import is_eager
 from bionets.scan.execution import run_backward, run_forward
 from bionets.scan.program.sensitivity import sensitivity_program
@@ -22,8 +22,7 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
     tensors = call.tensors
     keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in tensors)
     if not is_eager(tensors):
-        if torch._C._are_functorch_transforms_active():
-            importlib.import_module("bionets.scan.vmap")  # it tells torch how, which takes too long to do unasked
+        _register_vmap()
         return forward_by_operator(call, backend, keep)[: call.program.y + call.program.state]
     return list(_Scan.apply(call, backend, *tensors)) if keep else run_forward(call, backend, keep)
 
@@ -40,46 +39,45 @@ def run_online(
     return list(found[:count]), list(found[count:])
 
 
-def _states(call: Call, forward: Sequence[Tensor]) -> list[Tensor]:
-    """For each state its history, and what delays need, out of everything that `run_forward` has returned."""
+def _register_vmap() -> None:
+    if torch._C._are_functorch_transforms_active():  # private: no public name for it
+        importlib.import_module("bionets.scan.vmap")  # its rule, whose registration takes too long to do unasked
+
+
+def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:
+    """Keep what the backward pass needs of a call and of all that `run_forward` has returned for it."""
     own = iter(forward[call.program.y + call.program.state :])
-    return [*(next(own) if same is None else forward[same] for same in call.y_as_history()), *own]
-
-
-def _remember(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:
+    states = [*(next(own) if same is None else forward[same] for same in call.y_as_history()), *own]
     ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
     ctx.options = (call.program, call.reverse, call.checkpoint_every, backend)
-    ctx.counts = (call.program.state + len(call.delay), *map(len, call.groups[:-1]))
-    ctx.save_for_backward(*_states(call, forward), *call.tensors, call.lengths)
+    ctx.counts = (len(states), *map(len, call.groups[:-1]))
+    ctx.save_for_backward(*states, *call.tensors, call.lengths)
 
 
-def _differentiate(
-    ctx: Any,
-    gradients: Sequence[Tensor | None],
-    needs_x: Sequence[bool],
-    needs_params: Sequence[bool],
-    needs_delay: Sequence[bool],
-) -> tuple[list[Tensor | None], list[Tensor], list[Tensor | None], list[Tensor], list[Tensor | None]]:
+def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -> list[list[Tensor | None]]:
     """The gradients of x, state, params, weights and delay; None where x, params and delay need none."""
     program, reverse, every, backend = ctx.options
     *saved, lengths = ctx.saved_tensors
     states, x, state, params, weights, delay = _cut(saved, ctx.counts)
     call = Call(program, x, state, params, weights, lengths, reverse, every, delay)
-    watched = torch.is_grad_enabled() or not is_eager(call.tensors)
-    if torch._C._are_functorch_transforms_active():
-        importlib.import_module("bionets.scan.vmap")
-    backward = backward_by_operator if watched else run_backward
-    found = backward(call, backend, states, gradients, needs_x, needs_params, needs_delay)
-    grad_x = iter(found.pop(0).unbind(2) if any(needs_x) else ())
-    of_state, of_params, of_weights, of_delay = _cut(found, (program.state, sum(needs_params), len(weights)))
-    of_wanted, of_lags = iter(of_params), iter(of_delay)
-    return (
-        [next(grad_x) if needed else None for needed in needs_x],
+    _register_vmap()
+    backward = backward_by_operator if torch.is_grad_enabled() or not is_eager(call.tensors) else run_backward
+    found = backward(call, backend, states, gradients[: program.y + program.state], needs)
+    grad_x = found.pop(0).unbind(2) if any(needs.x) else ()
+    of_state, of_params, of_weights, of_delay = _cut(found, (program.state, sum(needs.params), len(weights)))
+    return [
+        _spread(grad_x, needs.x),
         of_state,
-        [next(of_wanted) if needed else None for needed in needs_params],
+        _spread(of_params, needs.params),
         of_weights,
-        [next(of_lags) if needed else None for needed in needs_delay],
-    )
+        _spread(of_delay, needs.delay),
+    ]
+
+
+def _spread(found: Iterable[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients where one is needed, None elsewhere."""
+    following = iter(found)
+    return [next(following) if each else None for each in needed]
 
 
 def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
@@ -91,13 +89,19 @@ def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
     return [*parts, list(sequence[start:])]
 
 
+def _needs_of(flags: Sequence[bool], counts: Sequence[int]) -> Needs:
+    """The wanted gradients out of a flag for each tensor of a call; counts: of x, state, params and weights."""
+    x, _, params, _, delay = _cut(flags, counts)
+    return Needs(tuple(x), tuple(params), tuple(delay))
+
+
 class _Scan(torch.autograd.Function):
     """The scan in eager mode."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, backend: str, *tensors: Tensor) -> tuple[Tensor, ...]:
         found = run_forward(call, backend, keep=True)
-        _remember(ctx, call, backend, found)
+        _save(ctx, call, backend, found)
         return tuple(found[: call.program.y + call.program.state])
 
     @staticmethod
@@ -107,9 +111,8 @@ class _Scan(torch.autograd.Function):
                 "scan has no batched gradients (is_grads_batched, vectorize=True) on compiled backends; "
                 "use torch.vmap of torch.autograd.grad, or backend='reference'"
             )
-        needs = _cut(ctx.needs_input_grad, (2, *ctx.counts[1:]))
-        grads = _differentiate(ctx, gradients, needs[1], needs[3], needs[5])
-        return (None, None, *(gradient for group in grads for gradient in group))
+        found = _differentiate(ctx, gradients, _needs_of(ctx.needs_input_grad[2:], ctx.counts[1:]))
+        return (None, None, *(gradient for group in found for gradient in group))
 
 
 class _OnlineScan(torch.autograd.Function):
@@ -126,29 +129,25 @@ class _OnlineScan(torch.autograd.Function):
         y, histories, final, after = _cut(
             run_forward(joint, backend, keep=False), (program.y, len(call.histories()), program.state)
         )
-        _remember(ctx, call, backend, [*y, *final, *histories])
+        _save(ctx, call, backend, [*y, *final, *histories])
         ctx.mark_non_differentiable(*after)
         return (*y, *final, *after)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        program = ctx.options[0]
-        needs = _cut(ctx.needs_input_grad, (4, program.x, program.state, program.params))
-        grads = _differentiate(ctx, gradients[: program.y + program.state], needs[1], needs[3], ())
-        return (*(None,) * 4, *(gradient for group in grads for gradient in group))
+        found = _differentiate(ctx, gradients, _needs_of(ctx.needs_input_grad[4:], ctx.counts[1:]))
+        return (*(None,) * 4, *(gradient for group in found for gradient in group))
 
 
-def _remember_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     call, backend = read_inputs(inputs[:-1])
     if inputs[-1]:
-        _remember(ctx, call, backend, output)
+        _save(ctx, call, backend, output)
 
 
 def _differentiate_operator(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
-    program = ctx.options[0]
-    needs_x, _, needs_params, _, needs_delay = (list(map(bool, needs)) for needs in ctx.needs_input_grad[:5])
-    found = _differentiate(ctx, gradients[: program.y + program.state], needs_x, needs_params, needs_delay)
-    return (*found, *(None,) * 6)
+    needs_x, _, needs_params, _, needs_delay = (tuple(map(bool, needs)) for needs in ctx.needs_input_grad[:5])
+    return (*_differentiate(ctx, gradients, Needs(needs_x, needs_params, needs_delay)), *(None,) * 6)
 
 
-torch.library.register_autograd("bionets::scan", _differentiate_operator, setup_context=_remember_inputs)
+torch.library.register_autograd("bionets::scan", _differentiate_operator, setup_context=_save_inputs)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.backend import Call, Needs
 from bionets.scan.execution import run_backward, run_forward
 from bionets.scan.program import check_compiled, program_of
 
@@ -17,35 +17,32 @@ INPUTS = (
     "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor[] delay, Tensor? lengths, "
     "str program, bool reverse, int checkpoint_every, str backend"
 )
-PROGRAM = 6  # its place among them
+GROUPS = 5  # lists of tensors among them, which come first
+WEIGHTS, PROGRAM = 3, 6  # the places of these two
 
 
 def forward_by_operator(call: Call, backend: str, keep: bool) -> list[Tensor]:
+    """`run_forward`, as an operator."""
     found: list[Tensor] = scan_forward(*_inputs(call, backend), keep)
     return found
 
 
 def backward_by_operator(
-    call: Call,
-    backend: str,
-    states: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    needs_x: Sequence[bool],
-    needs_params: Sequence[bool],
-    needs_delay: Sequence[bool],
+    call: Call, backend: str, states: Sequence[Tensor], gradients: Sequence[Tensor | None], needs: Needs
 ) -> list[Tensor]:
-    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), needs_x, needs_params, needs_delay)
+    """`run_backward`, as an operator."""
+    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), *needs)
     return found
 
 
 def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
-    """The tensor inputs in the order of `INPUTS`."""
+    """The inputs of the operators in the order of `INPUTS`."""
     options = (call.program.key, call.reverse, call.checkpoint_every, backend)
     return (*call.groups, call.lengths, *options)
 
 
 def read_inputs(inputs: Sequence[Any]) -> tuple[Call, str]:
-    """The call and the backend, back from `_inputs`."""
+    """The call and the backend, out of the inputs of an operator."""
     *groups, lengths, program, reverse, every, backend = inputs
     x, state, params, weights, delay = map(list, groups)
     return Call(program_of(program), x, state, params, weights, lengths, reverse, every, delay), backend
@@ -74,18 +71,18 @@ def _fake_scan(*arguments: Any) -> list[Tensor]:
 
 
 def _scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
-    *inputs, needs_x, needs_params, needs_delay = arguments
-    return run_backward(*read_inputs(inputs), states, gradients, needs_x, needs_params, needs_delay)
+    *inputs, x, params, delay = arguments
+    return run_backward(*read_inputs(inputs), states, gradients, Needs(tuple(x), tuple(params), tuple(delay)))
 
 
 def _fake_scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
     *inputs, needs_x, needs_params, needs_delay = arguments
     call, _ = read_inputs(inputs)
-    wanted = [leaf for leaf, needed in zip(call.params, needs_params, strict=True) if needed]
+    params = [leaf for leaf, needed in zip(call.params, needs_params, strict=True) if needed]
+    delay = [leaf for leaf, needed in zip(call.delay, needs_delay, strict=True) if needed]
     rows = (call.time, call.batch, sum(needs_x), call.width)
     grad_x = [call.x[0].new_empty(rows, dtype=call.program.dtype)] if any(needs_x) else []
-    delay = [leaf for leaf, needed in zip(call.delay, needs_delay, strict=True) if needed]
-    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*call.state, *wanted, *call.weights, *delay))]
+    return [*grad_x, *(leaf.new_empty(leaf.shape) for leaf in (*call.state, *params, *call.weights, *delay))]
 
 
 def _refuse(ctx: Any, *gradients: Any) -> None:

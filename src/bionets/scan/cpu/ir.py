@@ -84,7 +84,7 @@ class Function:
         self.emit(text)
         return Value(self, "void", "")
 
-    def outside(self, name: str, result: str, *arguments: Value) -> Value:
+    def call_external(self, name: str, result: str, *arguments: Value) -> Value:
         """Call a function that the module does not define."""
         kinds = ", ".join(argument.kind for argument in arguments)
         self.module.declarations[f"declare {result} @{name}({kinds})"] = None
@@ -93,7 +93,7 @@ class Function:
     def intrinsic(self, name: str, *arguments: Value) -> Value:
         """One of LLVM's own functions on numbers, `llvm.fma`."""
         kind = arguments[0].kind
-        return self.outside(f"llvm.{name}.{suffix(kind)}", kind, *arguments)
+        return self.call_external(f"llvm.{name}.{suffix(kind)}", kind, *arguments)
 
     # memory
 
@@ -135,7 +135,7 @@ class Function:
 
     def prefetch(self, address: Value) -> None:
         zero, high, data = (self.constant("i32", number) for number in (0, 3, 1))
-        self.outside("llvm.prefetch.p0", "void", address, zero, high, data)
+        self.call_external("llvm.prefetch.p0", "void", address, zero, high, data)
 
     # control
 
@@ -168,7 +168,7 @@ class Function:
         self.begin(end)
 
     @contextlib.contextmanager
-    def repeat(self) -> Iterator[Callable[[Value], None]]:
+    def loop_until(self) -> Iterator[Callable[[Value], None]]:
         """Again and again, until the condition is true that the given function is called with."""
         head, end = self.new_labels("loop", "end")
 
@@ -184,7 +184,7 @@ class Function:
         self.begin(end)
 
     @contextlib.contextmanager
-    def when(self, condition: Value) -> Iterator[None]:
+    def if_true(self, condition: Value) -> Iterator[None]:
         yes, end = self.new_labels("when", "end")
         self.emit(f"br i1 {condition.text}, label %{yes}, label %{end}")
         self.begin(yes)
@@ -192,7 +192,7 @@ class Function:
         self.emit(f"br label %{end}")
         self.begin(end)
 
-    def either(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+    def if_else(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
         """One of two values, of which only the wanted one is computed."""
         names = self.new_labels("yes", "no", "end")
         self.emit(f"br i1 {condition.text}, label %{names[0]}, label %{names[1]}")

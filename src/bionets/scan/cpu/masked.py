@@ -19,11 +19,11 @@ def load_part(kind: str, address: Value, left: Value) -> Value:
     def part() -> Value:
         mask, align = _mask(kind, left), function.constant("i32", SIZES[element(kind)])
         zero = function.constant(kind, 0)
-        return function.outside(f"llvm.masked.load.{suffix(kind)}.p0", kind, address, align, mask, zero)
+        return function.call_external(f"llvm.masked.load.{suffix(kind)}.p0", kind, address, align, mask, zero)
 
     if function.module.target.masked_loads:
         return part()
-    return function.either(left >= lanes, lambda: function.load(kind, address), part)
+    return function.if_else(left >= lanes, lambda: function.load(kind, address), part)
 
 
 def store_part(value: Value, address: Value, left: Value) -> None:
@@ -32,13 +32,13 @@ def store_part(value: Value, address: Value, left: Value) -> None:
 
     def part() -> None:
         mask, align = _mask(kind, left), function.constant("i32", SIZES[element(kind)])
-        function.outside(f"llvm.masked.store.{suffix(kind)}.p0", "void", value, address, align, mask)
+        function.call_external(f"llvm.masked.store.{suffix(kind)}.p0", "void", value, address, align, mask)
 
     if function.module.target.masked_stores:
         part()
         return
     whole = left >= lanes
-    with function.when(whole):
+    with function.if_true(whole):
         function.store(value, address)
-    with function.when(~whole):
+    with function.if_true(~whole):
         part()

@@ -15,13 +15,14 @@ GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by 
 class View:
     """The current location of an operand: the address of the tile's first element, and the distance of rows.
 
-    there: whether it is there; None if it always is. whole: whether rows end in whole vectors.
+    present: whether it is there; None: always. padded: whether rows end in whole vectors. ahead: the distance of
+    the next time step, which is prefetched; None where there is none.
     """
 
     address: Value
     row: Value
-    there: Value | None = None
-    whole: bool = False
+    present: Value | None = None
+    padded: bool = False
     ahead: Value | None = None
 
 

@@ -49,9 +49,8 @@ class Printer:
                 self.columns = at_most(column_high - self.first_column, self.table["tile_columns"])
                 self.offset = self.first_column * size
                 if self.program.stages[0].blocks:  # rows and columns that a weight lacks
-                    text = f"ptr {self.memory.text}, i8 0, i64 {self.table['work_bytes'].text}, i1 false"
-                    self.module.declarations["declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"] = None
-                    f.emit(f"call void @llvm.memset.p0.i64({text})")
+                    sizes = (f.constant("i8", 0), self.table["work_bytes"], f.constant("i1", 0))
+                    f.call_external("llvm.memset.p0.i64", "void", self.memory, *sizes)
                 self.loop(self.schedule)
         f.finish()
         f.first_lines += self.table.lines()
@@ -154,18 +153,20 @@ class Printer:
 
     def load(self, address: Value, view: View) -> Value:
         address = self.function.at(address, self.column)
-        if view.whole:
+        if view.padded:
             return self.function.load(self.vector, address)
-        left = self.left if view.there is None else select(view.there, self.left, 0)
-        return self.function.load_part(self.vector, address, left)
+        return self.function.load_part(self.vector, address, self.present(view))
 
     def store(self, value: Value, address: Value, view: View) -> None:
         address = self.function.at(address, self.column)
-        if view.whole:
+        if view.padded:
             self.function.store(value, address)
-            return
-        left = self.left if view.there is None else select(view.there, self.left, 0)
-        self.function.store_part(value, address, left)
+        else:
+            self.function.store_part(value, address, self.present(view))
+
+    def present(self, view: View) -> Value:
+        """The number of elements from this column on that are there."""
+        return self.left if view.present is None else select(view.present, self.left, 0)
 
     def scalar(self, name: str) -> Value:
         f = self.function
@@ -179,21 +180,22 @@ class Printer:
             target = self.view(work.targets[0])
             weight = self.pointer(table[f"transposed{k}"])
             name = "product" if work.targets[0].name == "grad_delayed" else "add_product"
-            f.outside(name, "void", target.address, target.row, left.address, left.row, weight,
-                      table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])  # fmt: skip
+            sizes = (table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])
+            f.call_external(name, "void", target.address, target.row, left.address, left.row, weight, *sizes)
             return
         for i, place in enumerate(work.targets):
             target = self.view(place)
             weight = self.pointer(table[f"weight{k}"] + table[f"weight{k}_block"] * i)
-            f.outside("product", "void", target.address, target.row, left.address, left.row, weight,
-                      table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])  # fmt: skip
+            sizes = (table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])
+            f.call_external("product", "void", target.address, target.row, left.address, left.row, weight, *sizes)
 
     def delayed(self, work: Delayed) -> None:
         f, table = self.function, self.table
         source, target = self.view(work.source), self.view(work.target)
         name = "add_delayed" if work.backward else "set_delayed"
-        f.outside(name, "void", target.address, target.row, self.pointer(table["lags"]), table["row"], source.address,
-                  source.row, table["delay_step"], self.columns, self.rows, table["lag_count"])  # fmt: skip
+        lags = (self.pointer(table["lags"]), table["row"])
+        sizes = (table["delay_step"], self.columns, self.rows, table["lag_count"])
+        f.call_external(name, "void", target.address, target.row, *lags, source.address, source.row, *sizes)
 
     # places
 
@@ -215,25 +217,25 @@ class Printer:
             number = self.number - (1 if place.step == "before" else 0) - self.begins
             entry = number * self.program.state + int(name.removeprefix("tape"))
             base = table["tape"] + entry * table["tile_bytes"]
-            return View(f.at(self.memory, base), table["pitch"], whole=True)
+            return View(f.at(self.memory, base), table["pitch"], padded=True)
         if not place.step and role in ("recurrent", "state", "grad") and not name.startswith(("state0_", "grad0_")):
             self.work.setdefault(name)
             position = list(self.work).index(name)
-            return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], whole=True)
+            return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], padded=True)
         row = table[row_field(name, role)]
         address = table[name]
-        there = address.differs(0) if role in OPTIONAL else None
+        present = address.differs(0) if role in OPTIONAL else None
         distance = self.first_row * row + self.offset
         if place.step:
             index, due = self.index(place.step)
-            there = there if due is None else due
+            present = present if due is None else due
             distance = distance + index * table[time_field(name, role)]
         ahead = None
         if place.step in ("now", "before"):
             stride = table[time_field(name, role)]
             back = table["reverse"].differs(0) ^ ("backward" in self.schedule.over)
             ahead = select(back, 0 - stride, stride)
-        return View(f.at(self.pointer(address), distance), row, there, ahead=ahead)
+        return View(f.at(self.pointer(address), distance), row, present, ahead=ahead)
 
     def index(self, step: str) -> tuple[Value, Value | None]:
         """The index in time; and of what is not written at every step, whether it is now."""

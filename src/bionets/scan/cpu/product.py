@@ -1,7 +1,7 @@
 """Small matrix products: the recurrent one inside each time step, and the weight gradient after the last.
 
 Both are tiles of rows × vectors whose sums stay in registers. Each number is summed by one thread in one order, so the
-result depends neither on timing nor on the number of threads; and no library's threads get in the way of ours.
+result depends neither on timing nor on the number of threads; and no thread pool of a library competes with ours.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class _Product:
             begin, end = strip * vectors / strips, (strip + 1) * vectors / strips
             self.column = begin * self.lanes
             for width in range(1, widest + 1):
-                with f.when((end - begin).equals(width)):
+                with f.if_true((end - begin).equals(width)):
                     self.strip(width)
 
     def strip(self, vectors: int) -> None:
@@ -103,7 +103,7 @@ class _Product:
         sums = {(r, v): f.stack(self.vector) for r in range(rows) for v in range(vectors)}
         for place in sums.values():
             f.store(f.constant(self.vector, 0), place)
-        with f.when(self.add):
+        with f.if_true(self.add):
             for (r, v), place in sums.items():
                 f.store(self.part(lines[r], v, vectors, left), place)
         with f.loop(0, self.inner) as k:

@@ -63,7 +63,7 @@ def _fill() -> int:
             for quarter, word in enumerate(mixed([first, f.constant(vector, 0), *counter])):
                 drawn = word.unsigned_shift(8).convert("trunc", "i32").convert("sitofp", "float") * 2.0**-24
                 f.store(drawn, f.at(place, lane * 4 + 4 * LANE * quarter))
-        with f.when(~whole), f.loop(0, size - tile * TILE) as i:
+        with f.if_true(~whole), f.loop(0, size - tile * TILE) as i:
             f.store(f.load("float", f.at(scratch, i * 4)), f.at(row, (tile * TILE + i) * 4))
     f.finish()
     return function_address(module, "fill")

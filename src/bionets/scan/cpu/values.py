@@ -3,6 +3,7 @@
 Types are LLVM's own names, "<16 x float>" or "i64"; addresses are of type "ptr", distances are in bytes.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ def suffix(kind: str) -> str:
     return f"v{kind[1:].partition(' ')[0]}{name}" if kind.startswith("<") else name
 
 
+def _operator(floats: str, integers: str) -> Callable[["Value", Any], "Value"]:
+    return lambda value, other: value.apply(floats, integers, other)
+
+
+def _comparison(name: str) -> Callable[["Value", Any], "Value"]:
+    return lambda value, other: value.compare(name, other)
+
+
 class Value:
     """A value of a function. Operators add an instruction; plain numbers become constants of the same type."""
 
@@ -54,20 +63,23 @@ class Value:
             text = f"icmp {name if name in ('eq', 'ne') or name.startswith('u') else 's' + name}"
         return self.function.value(like(self.kind, "i1"), f"{text} {self.kind} {self.text}, {other.text}")
 
-    def __add__(self, other: Any) -> "Value":
-        return self.apply("fadd", "add", other)
-
-    def __sub__(self, other: Any) -> "Value":
-        return self.apply("fsub", "sub", other)
-
-    def __mul__(self, other: Any) -> "Value":
-        return self.apply("fmul", "mul", other)
-
-    def __truediv__(self, other: Any) -> "Value":
-        return self.apply("fdiv", "sdiv", other)
-
-    def __mod__(self, other: Any) -> "Value":
-        return self.apply("frem", "srem", other)
+    __add__ = __radd__ = _operator("fadd", "add")
+    __sub__ = _operator("fsub", "sub")
+    __mul__ = __rmul__ = _operator("fmul", "mul")
+    __truediv__ = _operator("fdiv", "sdiv")
+    __mod__ = _operator("frem", "srem")
+    __and__ = _operator("", "and")
+    __or__ = _operator("", "or")
+    __xor__ = _operator("", "xor")
+    __lshift__ = _operator("", "shl")
+    __rshift__ = _operator("", "ashr")
+    unsigned_shift = _operator("", "lshr")
+    __lt__ = _comparison("lt")
+    __le__ = _comparison("le")
+    __gt__ = _comparison("gt")
+    __ge__ = _comparison("ge")
+    equals = _comparison("eq")
+    differs = _comparison("ne")
 
     def __rsub__(self, other: Any) -> "Value":
         return self.function.constant(self.kind, other) - self
@@ -75,51 +87,11 @@ class Value:
     def __rtruediv__(self, other: Any) -> "Value":
         return self.function.constant(self.kind, other) / self
 
-    __radd__, __rmul__ = __add__, __mul__
-
     def __neg__(self) -> "Value":
-        if is_float(self.kind):
-            return self.function.value(self.kind, f"fneg {self.kind} {self.text}")
-        return 0 - self
-
-    def __and__(self, other: Any) -> "Value":
-        return self.apply("", "and", other)
-
-    def __or__(self, other: Any) -> "Value":
-        return self.apply("", "or", other)
-
-    def __xor__(self, other: Any) -> "Value":
-        return self.apply("", "xor", other)
+        return self.function.value(self.kind, f"fneg {self.kind} {self.text}") if is_float(self.kind) else 0 - self
 
     def __invert__(self) -> "Value":
         return self ^ (1 if element(self.kind) == "i1" else -1)
-
-    def __lshift__(self, other: Any) -> "Value":
-        return self.apply("", "shl", other)
-
-    def __rshift__(self, other: Any) -> "Value":
-        return self.apply("", "ashr", other)
-
-    def unsigned_shift(self, other: Any) -> "Value":
-        return self.apply("", "lshr", other)
-
-    def __lt__(self, other: Any) -> "Value":
-        return self.compare("lt", other)
-
-    def __le__(self, other: Any) -> "Value":
-        return self.compare("le", other)
-
-    def __gt__(self, other: Any) -> "Value":
-        return self.compare("gt", other)
-
-    def __ge__(self, other: Any) -> "Value":
-        return self.compare("ge", other)
-
-    def equals(self, other: Any) -> "Value":
-        return self.compare("eq", other)
-
-    def differs(self, other: Any) -> "Value":
-        return self.compare("ne", other)
 
     def convert(self, name: str, kind: str) -> "Value":
         """An instruction that converts the elements, or "bitcast"."""

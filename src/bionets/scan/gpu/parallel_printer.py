@@ -131,8 +131,8 @@ class _ParallelPrinter(KernelPrinter):
             self.scan("n - 1", "there & (when > 0)")
             for i in self.states:
                 self.emit(f"tile{i} = {self.linear.row(i, 'p{}_{} * carry{}', f'q{i}')}")
-            strange = " | ".join(f"(tile{i} - tile{i} != 0)" for i in self.states)
-            with self.indented(f"if tl.max((there & ({strange})).to(tl.int32)) > 0:"):
+            not_finite = " | ".join(f"(tile{i} - tile{i} != 0)" for i in self.states)
+            with self.indented(f"if tl.max((there & ({not_finite})).to(tl.int32)) > 0:"):
                 self.walk("begin", "tl.minimum(begin + CHUNK, end_step)", record=True)
             self.emit(f"here = {self.time_step('n')}")
             self.at("here", "there")
@@ -152,8 +152,8 @@ class _ParallelPrinter(KernelPrinter):
                 self.emit(f"folded{i} = {self.linear.row(i, 'u{}_{} * carry{}', f'v{i}')}")
             for i in self.states:
                 self.emit(f"carry{i} = folded{i}")
-        strange = " | ".join(f"(carry{i} - carry{i} != 0)" for i in self.states)
-        with self.indented(f"if tl.max((inside & ({strange})).to(tl.int32)) > 0:"):
+        not_finite = " | ".join(f"(carry{i} - carry{i} != 0)" for i in self.states)
+        with self.indented(f"if tl.max((inside & ({not_finite})).to(tl.int32)) > 0:"):
             for i in self.states:
                 self.emit(f"carry{i} = start{i}")
             self.walk("0", "first_step", record=False)

@@ -1,7 +1,7 @@
-"""A program: all stages of a step, traced.
+"""The program of a step: its traced stages.
 
-A step that provably reads nothing which changes is traced once (`identity`). Any other is traced at every call, and
-the program, with its compiled kernels, found by its graph. So a step is never stale.
+A step that provably reads nothing which changes is traced once (`identity`). Any other step is traced at every call,
+and its program, with the compiled kernels, is found by its graph. So a program is never stale.
 """
 
 import hashlib
@@ -14,13 +14,16 @@ from typing import Any
 import torch
 
 from bionets.scan.arguments import Arguments
-from bionets.scan.graph import Graph, Node, UnsupportedStepError
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.last_used import LastUsed
+from bionets.scan.program.constants import without_varying_constants
 from bionets.scan.trace.identity import global_write, identify
 from bionets.scan.trace.source_lines import name_of
-from bionets.scan.trace.stage import Stage, trace_stage
-from bionets.scan.trace.tensor_queries import Surroundings
+from bionets.scan.trace.stage import Stage, StageInputs, trace_stage
+from bionets.scan.trace.tensor_queries import CallShapes
 from bionets.scan.tree import Structure, count_leaves, named_tuples
+
+Stages = tuple[Callable[..., Any], ...]
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,30 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A program, and the values of those parameters that stand for numbers in the step: they follow the others."""
+class BoundProgram:
+    """A program, and the values of those parameters that replace numbers in the step: they follow the others."""
 
     program: Program
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """Stands for a step that has read shapes or a device: one program for each of them."""
+class _Signature:
+    """The properties of a call that its program depends on, beside the step and the shapes."""
+
+    blocks: tuple[int, ...]  # G of the weight of each stage
+    x_tree: Structure
+    state_tree: Structure
+    params_tree: Structure
+    dtype: torch.dtype
 
 
-_bound: LastUsed[Bound | _Asking] = LastUsed(1024)  # by the identity of a step
+@dataclass(frozen=True)
+class _ShapeDependent:
+    """The entry of a step that has read shapes or a device: it has one program for each of them."""
+
+
+_bound: LastUsed[BoundProgram | _ShapeDependent] = LastUsed(1024)  # by the identity of a step
 _programs: "weakref.WeakValueDictionary[str, Program]" = weakref.WeakValueDictionary()  # by key
 _recent: LastUsed[Program] = LastUsed(1024)  # so that a step which is traced at every call finds its program
 _compiled: "dict[str, _Compiled]" = {}  # by the key that stands in code of torch.compile
@@ -71,31 +85,32 @@ def program_of(key: str) -> Program:
     return program
 
 
-def find_program(stages: tuple[Callable[..., Any], ...], arguments: Arguments) -> Bound:
+def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
     """The traced program of these stages. Raises UnsupportedStepError where one cannot be traced."""
     trees = (arguments.x_tree, arguments.state_tree, arguments.params_tree)
-    blocks, dtype = arguments.layout.blocks or (0,), arguments.layout.carry_dtype
+    signature = (arguments.layout.blocks or (0,), *trees, arguments.layout.carry_dtype)
     if torch.compiler.is_compiling():
-        found = _program_for_compiler(stages, blocks, trees, dtype)
+        found = _program_for_compiler(stages, *signature)
         if isinstance(found, str):
             raise UnsupportedStepError(found)
         return found
-    return _find_program(stages, blocks, trees, dtype, arguments)
+    return _find_program(stages, _Signature(*signature), arguments)
+
+
+# under torch.compile, which does not see what a step reads
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A step in code of torch.compile, which does not see what the step reads."""
+    """A step in code of torch.compile."""
 
-    bound: Bound
-    find: Callable[[], Bound | None]  # as it is now; None where the object behind the step is gone
+    bound: BoundProgram
+    find: Callable[[], BoundProgram | None]  # as it is now; None where the object behind the step is gone
 
 
-def _program_for_compiler(
-    stages: tuple[Callable[..., Any], ...], blocks: tuple[int, ...], trees: tuple[Structure, ...], dtype: torch.dtype
-) -> Bound | str:
+def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str:
     """The program under a key of its own, or why there is none; called while torch.compile reads the caller."""
-    found: Bound | str = torch.compiler.disable(_register_compiled)(stages, blocks, trees, dtype)
+    found: BoundProgram | str = torch.compiler.disable(_register_compiled)(stages, _Signature(*signature))
     return found
 
 
@@ -103,19 +118,17 @@ def _program_for_compiler(
 _program_for_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _register_compiled(
-    stages: tuple[Callable[..., Any], ...], blocks: tuple[int, ...], trees: tuple[Structure, ...], dtype: torch.dtype
-) -> Bound | str:
+def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | str:
     try:
-        bound = _find_program(stages, blocks, trees, dtype, None)
+        bound = _find_program(stages, signature, None)
     except UnsupportedStepError as error:
         return str(error)
     # an object is held weakly behind its method
     references = tuple(weakref.WeakMethod(stage) if isinstance(stage, MethodType) else stage for stage in stages)
 
-    def find() -> Bound | None:
+    def find() -> BoundProgram | None:
         now: Any = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
-        return None if None in now else _find_program(now, blocks, trees, dtype, None)
+        return None if None in now else _find_program(now, signature, None)
 
     number = _numbers_of_compiled.setdefault((references, bound.program.key, bound.values), len(_compiled))
     key = f"{bound.program.key}@{number}"
@@ -134,39 +147,36 @@ def check_compiled(key: str) -> None:
         )
 
 
-def _find_program(
-    stages: tuple[Callable[..., Any], ...],
-    blocks: tuple[int, ...],
-    trees: tuple[Structure, ...],
-    dtype: torch.dtype,
-    arguments: Arguments | None,
-) -> Bound:
+# in eager PyTorch
+
+
+def _find_program(stages: Stages, signature: _Signature, arguments: Arguments | None) -> BoundProgram:
+    trees = (signature.x_tree, signature.state_tree, signature.params_tree)
     steps = tuple(map(identify, (*stages, *named_tuples(trees))))  # methods of named tuples are part of the step
     if None in steps:
-        return _trace_program(stages, blocks, trees, dtype, surroundings_of(arguments))[0]
-    identity: Hashable = (steps, blocks, trees, dtype, torch.get_default_dtype())
+        return _trace_program(stages, signature, _shapes_of(arguments))[0]
+    identity: Hashable = (steps, signature, torch.get_default_dtype())
     found = _bound.get(identity)
-    if isinstance(found, Bound):
+    if isinstance(found, BoundProgram):
         return found
-    surroundings = surroundings_of(arguments)
+    shapes = _shapes_of(arguments)
     if found is not None:
-        found = _bound.get((identity, surroundings))
-        if isinstance(found, Bound):
+        found = _bound.get((identity, shapes))
+        if isinstance(found, BoundProgram):
             return found
-    bound, asked = _trace_program(stages, blocks, trees, dtype, surroundings)
-    if asked:
-        _bound[identity], identity = _Asking(), (identity, surroundings)
+    bound, reads_shapes = _trace_program(stages, signature, shapes)
+    if reads_shapes:
+        _bound[identity], identity = _ShapeDependent(), (identity, shapes)
     _bound[identity] = bound
     return bound
 
 
-def surroundings_of(arguments: Arguments | None) -> Surroundings | None:
-    """The shapes that the step sees."""
+def _shapes_of(arguments: Arguments | None) -> CallShapes | None:
     if arguments is None:
         return None
     leaves = [*arguments.x, *arguments.state, *arguments.params, *arguments.weights]
     one_device = all(leaf.device == arguments.device for leaf in leaves)
-    return Surroundings(
+    return CallShapes(
         tuple(tuple(leaf.shape[1:]) for leaf in arguments.x),
         (arguments.state_shape,) * len(arguments.state),
         tuple(tuple(leaf.shape) for leaf in arguments.params),
@@ -175,35 +185,31 @@ def surroundings_of(arguments: Arguments | None) -> Surroundings | None:
     )
 
 
-def _trace_program(
-    stages: tuple[Callable[..., Any], ...],
-    blocks: tuple[int, ...],
-    trees: tuple[Structure, ...],
-    dtype: torch.dtype,
-    surroundings: Surroundings | None,
-) -> tuple[Bound, bool]:
-    """The program, and whether it holds only for these surroundings."""
-    x_tree, initial_tree, params_tree = trees
-    traced, state_tree, y_tree, asked, now = [], initial_tree, None, False, surroundings
-    for number, (stage, count) in enumerate(zip(stages, blocks, strict=True), 1):
+def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | None) -> tuple[BoundProgram, bool]:
+    """The program, and whether it holds only for these shapes."""
+    initial, dtype = signature.state_tree, signature.dtype
+    traced, y_tree, reads_shapes = [], None, False
+    inputs = StageInputs(signature.x_tree, 0, initial, signature.params_tree, dtype, shapes)
+    for number, (stage, blocks) in enumerate(zip(stages, signature.blocks, strict=True), 1):
         if write := global_write(stage):
             raise UnsupportedStepError(f"{name_of(stage)} is not pure: {write}")
-        one = trace_stage(stage, x_tree, count, state_tree, params_tree, dtype, now)
-        y_tree, state_tree, asked = one.y_tree, one.state_tree, asked or one.asked
-        now = None if now is None else replace(now, state=one.shapes)
+        one = trace_stage(stage, replace(inputs, blocks=blocks))
+        y_tree, reads_shapes = one.y_tree, reads_shapes or one.reads_shapes
+        after = shapes and replace(shapes, state=one.state_shapes)
+        inputs = replace(inputs, state_tree=one.state_tree, shapes=after)
         if y_tree is not None and number < len(stages):
             raise ValueError(
                 f"stage {number} of {len(stages)} returned a y; only the last one may, the others return None"
             )
         traced.append(one.stage)
-    if state_tree != initial_tree:
+    if inputs.state_tree != initial:
         raise ValueError(
-            f"{name_of(stages[-1])} returned a state of another structure: {state_tree} instead of {initial_tree}"
+            f"{name_of(stages[-1])} returned a state of another structure: {inputs.state_tree} instead of {initial}"
         )
     if y_tree is None:
         raise TypeError(f"{name_of(stages[-1])} returned None as y; it must be a tensor or a tree of tensors")
-    x, params, state, y = map(count_leaves, (x_tree, params_tree, initial_tree, y_tree))
-    graphs, values = _without_varying_constants([stage.graph for stage in traced], params, dtype)
+    x, params, state, y = map(count_leaves, (signature.x_tree, signature.params_tree, initial, y_tree))
+    graphs, values = without_varying_constants([stage.graph for stage in traced], params, dtype)
     traced = [replace(stage, graph=graph) for stage, graph in zip(traced, graphs, strict=True)]
     text = "\n".join([str(dtype), str(y_tree), *(f"{stage.blocks}\n{stage.graph}" for stage in traced)])
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -215,50 +221,4 @@ def _trace_program(
         program = Program(key, tuple(traced), dtype, x, params + len(values), state, y, y_tree, y_of_state)
         program = _programs.setdefault(key, program)
     _recent[key] = program
-    return Bound(program, values), asked
-
-
-@dataclass(frozen=True)
-class _Constants:
-    """The constants of graphs that are alike but for them: those of the first, and which ones have differed since."""
-
-    first: tuple[float, ...]
-    varying: frozenset[int]
-
-
-_constants: LastUsed[_Constants] = LastUsed(1024)  # by the text of the graphs without the values of their constants
-
-
-def _without_varying_constants(
-    graphs: list[Graph], params: int, dtype: torch.dtype
-) -> tuple[list[Graph], tuple[float, ...]]:
-    """Numbers of the step that have changed since the first graph like this one become parameters, after the `params`
-    that there are: so one kernel serves for all slopes of an annealed spike function. Also returns their values."""
-    text = "\n".join([str(dtype), *(graph.text(constants=False) for graph in graphs)])
-    values = tuple(node.value for graph in graphs for node in graph.nodes if node.op == "constant")
-    known = _constants.get(text) or _Constants(values, frozenset())
-    differing = {
-        i for i, (a, b) in enumerate(zip(known.first, values, strict=True)) if float(a).hex() != float(b).hex()
-    }
-    varying = known.varying | differing
-    _constants[text] = _Constants(known.first, varying)
-    numbers = {constant: params + i for i, constant in enumerate(sorted(varying))}
-    constants = iter(range(len(values)))
-    result = []
-    for graph in graphs:
-        places = [next(constants) if node.op == "constant" else None for node in graph.nodes]
-        nodes = tuple(
-            node if place is None or place not in numbers else Node("input", name=f"params{numbers[place]}")
-            for place, node in zip(places, graph.nodes, strict=True)
-        )
-        result.append(_with_parameters(Graph(nodes, graph.outputs), list(numbers.values())))
-    return result, tuple(values[i] for i in sorted(varying))
-
-
-def _with_parameters(graph: Graph, numbers: list[int]) -> Graph:
-    """The graph, whose parameters of these numbers have no gradient."""
-    if not numbers:
-        return graph
-    zero = len(graph.nodes)
-    outputs = dict(graph.outputs) | {f"grad_params{number}": zero for number in numbers}
-    return Graph((*graph.nodes, Node("constant", value=0.0)), outputs)
+    return BoundProgram(program, values), reads_shapes

@@ -22,6 +22,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bionets.scan.backend import CallVariant
 from bionets.scan.graph import Graph
 
 
@@ -95,13 +96,16 @@ class Delayed:
         return f"delayed {self.target} {'+' * self.backward}= lags · {self.source}"
 
 
+Work = Evaluate | Product | Delayed
+
+
 @dataclass(frozen=True)
 class Loop:
     """over: "steps", "steps backward", or with checkpoints "segments backward", and within a segment "steps of the
     segment", all but its last, and "steps of the segment backward"."""
 
     over: str
-    body: tuple["Evaluate | Product | Delayed | Loop", ...]
+    body: tuple["Work | Loop", ...]
 
     def __str__(self) -> str:
         return "\n".join(
@@ -110,21 +114,8 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The properties of a call that a schedule depends on."""
+class Variant(CallVariant):
+    """The properties of a call that its schedule depends on."""
 
-    backward: bool
-    masked: bool = False  # lengths are given
-    recompute: bool = False  # checkpoint_every > 1
+    backward: bool = False
     delayed: bool = False  # the first stage multiplies delayed states
-    histories: tuple[int, ...] = ()  # forward: the states whose history is stored
-    needs_x: tuple[bool, ...] = ()  # backward: the gradients wanted
-    needs_params: tuple[bool, ...] = ()
-
-    @property
-    def wanted_x(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_x) if needed]
-
-    @property
-    def wanted_params(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_params) if needed]

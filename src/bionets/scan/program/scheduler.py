@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping
 
-from bionets.scan.backend import shared_gradient
+from bionets.scan.backend import needs_before, shared_gradient
 from bionets.scan.program import Program
-from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product, Variant
+from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product, Variant, Work
 
 
 def make_schedule(program: Program, variant: Variant) -> Loop:
-    return _Maker(program, variant).make()
+    return _Scheduler(program, variant).make()
 
 
-def needs_before(program: Program, recompute: bool, k: int) -> bool:
-    """Whether the states that stage k multiplies are stored for the gradient of its weight."""
-    return bool(program.stages[k].blocks) and (k > 0 or recompute)
+class _Scheduler:
+    """same: the places that are other ones under another name. state_before: where each state before the step lies."""
 
-
-class _Maker:
     def __init__(self, program: Program, variant: Variant) -> None:
         self.program, self.variant = program, variant
         self.stages = program.stages
@@ -39,9 +36,9 @@ class _Maker:
 
     # one time step
 
-    def forward_step(self, outputs: bool) -> "list[Evaluate | Product | Delayed]":
+    def forward_step(self, outputs: bool) -> list[Work]:
         """All stages of one time step; their states end where the next time step reads them."""
-        work: list[Evaluate | Product | Delayed] = []
+        work: list[Work] = []
         if self.variant.delayed:
             work.append(Delayed(Place("earlier", "now"), Place("delayed", "now")))
         for k in range(self.last + 1):
@@ -66,8 +63,8 @@ class _Maker:
         if outputs:
             writes |= {f"y{i}": (Place(f"y{i}", "now"),) for i in range(stage.outputs)}
             if self.variant.delayed and ends:
-                heard = f"y{self.program.y_of_state[0]}"
-                writes[heard] = (*writes[heard], Place("later", "now"))
+                delayed_y = f"y{self.program.y_of_state[0]}"
+                writes[delayed_y] = (*writes[delayed_y], Place("later", "now"))
         held: dict[str, Place | None] = {}
         if ends and self.variant.masked:
             held = {
@@ -76,9 +73,9 @@ class _Maker:
             }
         return self.evaluate(k, writes, held)
 
-    def backward_step(self) -> "list[Evaluate | Product | Delayed]":
+    def backward_step(self) -> list[Work]:
         """One time step backward, from the gradients of the state after it to those before it."""
-        work: list[Evaluate | Product | Delayed] = []
+        work: list[Work] = []
         for k in range(self.last):
             work += [*self.products(k), *self.forward_stage(k, outputs=False)]
         work += self.products(self.last)
@@ -87,7 +84,7 @@ class _Maker:
             work += self.backward_stage(k, seen)
         return work
 
-    def backward_stage(self, k: int, seen: set[int]) -> "list[Evaluate | Product | Delayed]":
+    def backward_stage(self, k: int, seen: set[int]) -> list[Work]:
         stage, variant, program = self.stages[k], self.variant, self.program
         shared = shared_gradient(program, variant.needs_x, k)
         writes = {
@@ -112,7 +109,7 @@ class _Maker:
         copies: tuple[tuple[Place, Place], ...] = ()
         if k == 0 and needs_before(program, variant.recompute, 0):
             copies = ((self.state_before[0], Place("before0", "now")),)
-        work: list[Evaluate | Product | Delayed] = [*self.evaluate(k, writes, held, added, copies)]
+        work: list[Work] = [*self.evaluate(k, writes, held, added, copies)]
         if stage.blocks:
             through_delay = k == 0 and variant.delayed
             target = Place("grad_delayed", "now") if through_delay else self.gradient(k, 0)

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bionets.scan.graph import GraphBuilder, UnsupportedStepError, Value
+from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.trace.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
 from bionets.scan.trace.source_lines import source_line
 
 
 class Recorder(TorchDispatchMode):
-    """Executes each operation and adds it to the graph. A tensor is known by the address of its memory."""
+    """Executes each operation and adds it to the graph. Tensors are told apart by the address of their memory."""
 
     def __init__(self, builder: GraphBuilder, dtype: torch.dtype, example: int) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class Recorder(TorchDispatchMode):
     def new_input(self, name: str) -> Tensor:
         differentiable = torch.is_grad_enabled() and not name.startswith("grad_")
         tensor = torch.full((self.example,), 0.5, dtype=self.dtype, requires_grad=differentiable)
-        self.values[tensor.data_ptr()] = Value(self.builder.input(name))
+        self.values[tensor.data_ptr()] = self.builder.input(name)
         self.inputs.add(tensor.data_ptr())
         self.alive.append(tensor)
         return tensor
@@ -40,21 +41,21 @@ class Recorder(TorchDispatchMode):
         """Whether a tensor comes from the arguments of the step."""
         return tensor.data_ptr() in self.values
 
-    def number_of(self, tensor: Tensor) -> Value:
-        number = self.values.get(tensor.data_ptr())
-        if number is None:
+    def value_of(self, tensor: Tensor) -> Value:
+        value = self.values.get(tensor.data_ptr())
+        if value is None:
             what = f"the step uses a tensor from outside, {list(tensor.shape)}"
-            raise UnsupportedStepError(f"{what}; hand it in through params{_at(self.builder)}")
-        return number
+            raise self._unsupported(f"{what}; hand it in through params")
+        return value
 
     def float_of(self, tensor: Tensor) -> Value:
         if tensor.numel() not in (1, self.example):
             made = f"it made {self.example} elements into {tensor.numel()}"
             raise UnsupportedStepError(f"the step is not elementwise: {made}")
-        return self.builder.cast(self.number_of(tensor), "float")
+        return self.builder.cast(self.value_of(tensor), "float")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunction():  # what is asked here is not asked by the step
+        with torch._C.DisableTorchFunction():  # what is read here is not read by the step
             return self._add(func, args, kwargs or {})
 
     def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -62,7 +63,7 @@ class Recorder(TorchDispatchMode):
         self.builder.source = source_line(sys._getframe(1))
         mutates = func._schema.is_mutable
         if mutates and args[0].data_ptr() in self.inputs:
-            raise UnsupportedStepError(f"aten.{name} changes an input of the step in place{_at(self.builder)}")
+            raise self._unsupported(f"aten.{name} changes an input of the step in place")
         if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
             self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
         if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
@@ -71,27 +72,25 @@ class Recorder(TorchDispatchMode):
         if lowering is None and name not in IGNORED:
             decomposed = self._decompose(func, args, kwargs)
             if decomposed is None:
-                raise UnsupportedStepError(f"aten.{name} is not supported in a step{_at(self.builder)}")
+                raise self._unsupported(f"aten.{name} is not supported in a step")
             return decomposed
-        numbers: list[Any] = []
+        values: list[Any] = []
         if lowering is not None:
-            numbers = [
-                self.number_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args
-            ]
-            kwargs = {key: self.number_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
+            values = [self.value_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args]
+            kwargs = {key: self.value_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
         original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
         result = func(*args, **original)
         if name in IGNORED and isinstance(result, Tensor) and result.dtype != args[0].dtype:
-            raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}")
+            raise self._unsupported(f"{func} is not supported in a step")
         if lowering is not None:
             results = result if isinstance(result, tuple) else (result,)
             try:
                 self.builder.describe(args, results[0])
-                found = lowering(self.builder, *numbers, **kwargs)
+                found = lowering(self.builder, *values, **kwargs)
             except (TypeError, KeyError, ValueError, OverflowError):
-                raise UnsupportedStepError(f"{func} is not supported in a step{_at(self.builder)}") from None
+                raise self._unsupported(f"{func} is not supported in a step") from None
             for each, value in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
-                self.values[each.data_ptr()] = Value(value)
+                self.values[each.data_ptr()] = value
         self.alive += [
             each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
         ]
@@ -108,6 +107,6 @@ class Recorder(TorchDispatchMode):
         except UnsupportedStepError:
             return None
 
-
-def _at(builder: GraphBuilder) -> str:
-    return f" ({builder.source})" if builder.source else ""
+    def _unsupported(self, message: str) -> UnsupportedStepError:
+        """The error with the line of the step that is executed."""
+        return UnsupportedStepError(f"{message} ({self.builder.source})" if self.builder.source else message)

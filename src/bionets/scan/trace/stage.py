@@ -1,4 +1,4 @@
-"""Run a stage of a step on two numbers, watch every operation of it and of its derivative, write down the graph."""
+"""Traces a stage of a step: runs it on tensors of two elements and records its operations and their derivative."""
 
 import contextlib
 import sys
@@ -11,19 +11,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bionets.scan.arguments import broadcast
-from bionets.scan.graph import Graph, GraphBuilder, UnsupportedStepError
+from bionets.scan.builder import GraphBuilder
+from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.trace.recorder import Recorder
 from bionets.scan.trace.source_lines import errors_name_the_line, name_of, source_line
-from bionets.scan.trace.tensor_queries import Questions, Shape, Surroundings
+from bionets.scan.trace.tensor_queries import CallShapes, Shape, TensorQueries
 from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
 
 EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
-AGAIN = 3  # the same in the second run
+SECOND_EXAMPLE = 3  # the same in the second run
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One traced stage: its graph (forward and backward together; see `graph`), and how many tensors go in and out."""
+    """One traced stage: its graph (forward and backward together; see `graph`), and its numbers of tensors."""
 
     graph: Graph
     blocks: int  # G, the tensors of `recurrent`; 0 without a weight
@@ -33,29 +34,32 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Traced:
-    """A traced stage with the structures of its results.
+class StageInputs:
+    """The arguments of a stage: their structures, dtype and shapes. shapes: None under torch.compile."""
 
-    asked: whether the step has read a shape or a device, so that the stage holds for those alone. shapes: those of the
-    new state.
+    x_tree: Structure
+    blocks: int
+    state_tree: Structure
+    params_tree: Structure
+    dtype: torch.dtype
+    shapes: CallShapes | None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced stage with the structures of its results, and the shapes of the new state.
+
+    reads_shapes: whether the step has read a shape or a device, so that the stage holds for those alone.
     """
 
     stage: Stage
     y_tree: Structure | None  # None: no y
     state_tree: Structure
-    asked: bool
-    shapes: tuple[Shape, ...]
+    reads_shapes: bool
+    state_shapes: tuple[Shape, ...]
 
 
-def trace_stage(
-    stage: Callable[..., Any],
-    x_tree: Structure,
-    blocks: int,
-    state_tree: Structure,
-    params_tree: Structure,
-    dtype: torch.dtype,
-    surroundings: Surroundings | None,
-) -> Traced:
+def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     """Trace `stage` and its vector-Jacobian product.
 
     The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
@@ -63,62 +67,53 @@ def trace_stage(
     of elements, must give the same graph: it does not where a step counts its calls, draws random numbers or reads the
     clock.
     """
-    given = (x_tree, blocks, state_tree, params_tree, dtype, surroundings)
     with _plain_eager():
-        run = _Run(stage, *given, EXAMPLE)
+        run = _Run(stage, inputs, EXAMPLE)
         graph = run.differentiate()
         with torch.no_grad():
-            again = _Run(stage, *given, AGAIN)
-        forward = again.builder.finish(again.outputs)
-    line = difference(graph.select(run.outputs), forward.select(again.outputs))
+            second = _Run(stage, inputs, SECOND_EXAMPLE)
+        forward = second.builder.finish(second.outputs)
+    line = _difference(graph.select(run.outputs), forward.select(second.outputs))
     if line is not None:
         raise UnsupportedStepError(
             f"{name_of(stage)} computes something else when it runs again; random numbers, counters and settings "
             f"belong into x or params{line}"
         )
-    one = Stage(graph, blocks, run.state_in, len(run.shapes), len(run.outputs) - len(run.shapes))
-    return Traced(one, run.y_tree, run.state_tree, run.questions.asked or again.questions.asked, run.shapes)
+    count = len(run.state_shapes)
+    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count)
+    reads_shapes = run.queries.read_shapes or second.queries.read_shapes
+    return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
 
 class _Run:
-    """A stage, run once under observation: the forward part of its graph."""
+    """A stage, run once while its operations are recorded: the forward part of its graph."""
 
-    def __init__(
-        self,
-        stage: Callable[..., Any],
-        x_tree: Structure,
-        blocks: int,
-        state_tree: Structure,
-        params_tree: Structure,
-        dtype: torch.dtype,
-        surroundings: Surroundings | None,
-        example: int,
-    ) -> None:
-        self.dtype = dtype
-        self.builder = GraphBuilder(dtype)
-        self.watch = watch = Recorder(self.builder, dtype, example)
-        self.questions = Questions(
-            surroundings, watch.knows, watch.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
+    def __init__(self, stage: Callable[..., Any], inputs: StageInputs, example: int) -> None:
+        self.dtype, shapes = inputs.dtype, inputs.shapes
+        self.builder = GraphBuilder(inputs.dtype)
+        self.recorder = recorder = Recorder(self.builder, inputs.dtype, example)
+        self.queries = TensorQueries(
+            shapes, recorder.knows, recorder.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
         )
 
-        def inputs(role: str, shapes: Sequence[Shape] | None, count: int) -> list[Tensor]:
-            leaves = [watch.new_input(f"{role}{number}") for number in range(count)]
+        def new_inputs(role: str, of_role: Sequence[Shape] | None, count: int) -> list[Tensor]:
+            leaves = [recorder.new_input(f"{role}{number}") for number in range(count)]
             for number, leaf in enumerate(leaves):
-                self.questions.set_shape(leaf, (example,) if shapes is None else shapes[number])
+                self.queries.set_shape(leaf, (example,) if of_role is None else of_role[number])
             return leaves
 
-        around = surroundings
-        x = inputs("x", around.x if around else None, count_leaves(x_tree))
-        recurrent = inputs("recurrent", (around.full,) * blocks if around else None, blocks)
-        state = inputs("state", around.state if around else None, count_leaves(state_tree))
-        params = inputs("params", around.params if around else None, count_leaves(params_tree))
+        blocks = inputs.blocks
+        x = new_inputs("x", shapes.x if shapes else None, count_leaves(inputs.x_tree))
+        recurrent = new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
+        state = new_inputs("state", shapes.state if shapes else None, count_leaves(inputs.state_tree))
+        params = new_inputs("params", shapes.params if shapes else None, count_leaves(inputs.params_tree))
         self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
-        arguments = [unflatten(tree, leaves) for leaves, tree in ((x, x_tree), (state, state_tree))]
+        arguments = [unflatten(inputs.x_tree, x), unflatten(inputs.state_tree, state)]
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
         try:
-            with watch, self.questions, errors_name_the_line():
-                found = stage(*arguments, unflatten(params_tree, params))
+            with recorder, self.queries, errors_name_the_line():
+                found = stage(*arguments, unflatten(inputs.params_tree, params))
         except IndexError as error:  # a dimension that the tensors of the call have, and those of the trace lack
             raise UnsupportedStepError(f"the step does not work on single elements: {error}") from error
         if not isinstance(found, tuple | list) or len(found) != 2:
@@ -126,22 +121,22 @@ class _Run:
         y, new_state = found
         y_leaves, self.y_tree = ([], None) if y is None else flatten(y, f"y of {name_of(stage)}")
         state_leaves, self.state_tree = flatten(new_state, f"the new state of {name_of(stage)}")
-        self.shapes = tuple(map(self.questions.shape_of, state_leaves))
+        self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
         self.results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
         self.results |= {f"new_state{i}": leaf for i, leaf in enumerate(state_leaves)}
-        self.outputs = {name: watch.float_of(leaf) for name, leaf in self.results.items()}
+        self.outputs = {name: recorder.float_of(leaf) for name, leaf in self.results.items()}
         for name, leaf in self.results.items():
-            shape = self.questions.shape_of(leaf)
-            if around and broadcast([shape, around.full], "the results of the step") != around.full:
-                raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(around.full)}")
+            shape = self.queries.shape_of(leaf)
+            if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
+                raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
     def differentiate(self) -> Graph:
         """The whole graph, with the derivative that autograd finds."""
-        builder, watch, results = self.builder, self.watch, self.results
+        builder, recorder, results = self.builder, self.recorder, self.results
         outputs = dict(self.outputs)
-        gradients = {name: watch.new_input(f"grad_{name}") for name in results}
+        gradients = {name: recorder.new_input(f"grad_{name}") for name in results}
         differentiable = [name for name, leaf in results.items() if leaf.requires_grad]
-        names = [f"grad_{builder.nodes[watch.number_of(leaf)].name}" for leaf in self.sources]
+        names = [f"grad_{builder.nodes[recorder.value_of(leaf)].name}" for leaf in self.sources]
         found: tuple[Tensor | None, ...] = (None,) * len(self.sources)
         if differentiable:
             # a scalar whose gradient with respect to each result is its grad_ input (grad_outputs would import sympy)
@@ -149,18 +144,18 @@ class _Run:
             for name in differentiable:
                 total = total + (results[name] * gradients[name]).sum()
             try:
-                with watch, self.questions, errors_name_the_line():
+                with recorder, self.queries, errors_name_the_line():
                     found = torch.autograd.grad(total, self.sources, allow_unused=True)
             except RuntimeError as error:
                 if "derivative" not in str(error) or isinstance(error, UnsupportedStepError):
                     raise
                 raise UnsupportedStepError(f"the step has no derivative: {error}") from None
         for name, gradient in zip(names, found, strict=True):
-            outputs[name] = builder.constant(0.0) if gradient is None else watch.float_of(gradient)
+            outputs[name] = builder.constant(0.0) if gradient is None else recorder.float_of(gradient)
         return builder.finish(outputs)
 
 
-def difference(one: Graph, other: Graph) -> str | None:
+def _difference(one: Graph, other: Graph) -> str | None:
     """The line where two graphs begin to differ, or None."""
     for a, b in zip(one.nodes, other.nodes, strict=False):
         if str(Graph((a,), {})) != str(Graph((b,), {})):

@@ -1,6 +1,6 @@
 """The table of lowerings: what each torch operation becomes in a graph (see `operations`).
 
-A lowering receives the builder and the arguments of the operation, with tensors replaced by node numbers (`Value`).
+A lowering receives the builder and the arguments of the operation, with tensors replaced by nodes (`Value`).
 The builder knows the kind of the result (`b.result`) and the one to which torch promotes the arguments (`b.common`).
 What is not here is tried through torch's own decompositions before it is refused.
 """
@@ -8,7 +8,7 @@ What is not here is tried through torch's own decompositions before it is refuse
 from collections.abc import Callable
 from typing import Any
 
-from bionets.scan.graph import GraphBuilder
+from bionets.scan.builder import GraphBuilder
 
 # they leave memory and value alone; a result that shares the address of its argument is the same node
 IGNORED = {"detach", "alias", "view", "expand", "view_as", "lift_fresh", "_unsafe_view", "squeeze", "unsqueeze"}
@@ -21,9 +21,10 @@ LOWERINGS: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Enter a function into the table under the names of torch operations."""
+
     def register(lowering: Lowering) -> Lowering:
-        for name in names:
-            LOWERINGS[name] = lowering
+        LOWERINGS.update(dict.fromkeys(names, lowering))
         return lowering
 
     return register
@@ -34,5 +35,6 @@ def is_int(kind: str) -> bool:
 
 
 def floats_only(b: GraphBuilder) -> None:
+    """Raise TypeError where the result is no float."""
     if is_int(b.result) or b.result == "bool":
         raise TypeError("only for floats")

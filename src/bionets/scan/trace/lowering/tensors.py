@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from bionets.scan.graph import GraphBuilder
-from bionets.scan.trace.lowering.table import lowers
+from bionets.scan.builder import GraphBuilder
+from bionets.scan.trace.lowering.table import LOWERINGS, lowers
+
+LOWERINGS |= {
+    "copy": lambda b, _, source, *__: b.cast(source, b.result),
+    "scalar_tensor": lambda b, value, **_: b.constant(value, b.result),
+}
 
 
 @lowers("_to_copy", "to", "clone", "contiguous", "lift_fresh_copy", "positive", "type_as")
 def _converted(b: GraphBuilder, a: Any, *_: Any, **__: Any) -> Any:
     return b.cast(a, b.result)
-
-
-@lowers("copy")
-def _copy(b: GraphBuilder, _a: Any, c: Any, *_: Any) -> Any:
-    return b.cast(c, b.result)
 
 
 @lowers("zeros_like", "new_zeros", "zeros", "zero", "_efficientzerotensor", "empty_like", "new_empty", "empty")
@@ -29,8 +29,3 @@ def _ones(b: GraphBuilder, *_: Any, **__: Any) -> Any:
 @lowers("full_like", "new_full", "full", "fill")
 def _full(b: GraphBuilder, _shape: Any, *arguments: Any, **_: Any) -> Any:
     return b.cast(arguments[-1], b.result)
-
-
-@lowers("scalar_tensor")
-def _scalar_tensor(b: GraphBuilder, value: float, **_: Any) -> Any:
-    return b.constant(value, b.result)

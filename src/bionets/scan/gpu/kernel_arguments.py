@@ -9,7 +9,7 @@ from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, lau
 from bionets.scan.gpu.printer import Variant
 
 
-class Table:
+class KernelArguments:
     """The arguments of a kernel by name, and what of them is compiled in."""
 
     def __init__(self, call: Call) -> None:
@@ -78,8 +78,8 @@ class Table:
         self.add_over_time(name, leaf, step, forward=self.call.checkpoint_every > 1)
 
     def variant(self, **options: Any) -> Variant:
-        names = (frozenset(self.strided), frozenset(self.absent))
-        return Variant(self.call.lengths is not None, strided=names[0], absent=names[1], **options)
+        masked = self.call.lengths is not None
+        return Variant(masked, strided=frozenset(self.strided), absent=frozenset(self.absent), **options)
 
     def launch(self, kernel: Kernel) -> None:
         """Run a kernel on all elements in blocks."""
