@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 
 
 def is_eager(tensors: Iterable[Tensor]) -> bool:
-    """Whether these are plain tensors, at which no mode, transformation or compiler looks."""
+    """Whether these are plain tensors, outside of any dispatch mode, function transform or compiler."""
     return (
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()

@@ -41,7 +41,7 @@ def run_online(
 
 def _register_vmap() -> None:
     if torch._C._are_functorch_transforms_active():  # private: no public name for it
-        importlib.import_module("bionets.scan.vmap")  # its rule, whose registration takes too long to do unasked
+        importlib.import_module("bionets.scan.vmap")  # its rules, only where they are needed: registration is slow
 
 
 def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:

@@ -1,6 +1,6 @@
 """Uniform random numbers that are a function of a seed, a step and a place: the counter-based generator Philox4x32-7.
 
-Counters need no state, so threads fill any part in any order, and a stream goes on wherever it was left. Source: Salmon
+Counters need no state: threads fill any part in any order, and a stream continues from any step. Source: Salmon
 et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; 7 rounds are the fewest that pass all of TestU01.
 """
 

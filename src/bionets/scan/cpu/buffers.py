@@ -15,7 +15,7 @@ KEPT = 1 << 30  # bytes kept for later at most
 ALIGNMENT = 64  # bytes of a cache line, which no vector should straddle
 
 _lock = ForkSafeLock()
-_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the one asked for last at the end
+_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the last one used at the end
 _kept = 0
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -62,4 +62,4 @@ def _give_back(memory: np.ndarray) -> None:
 
 
 class _Handle(np.ndarray):
-    """The owner of a buffer's memory: when it is deleted, the memory is free again."""
+    """The owner of the memory of a buffer: when it is deleted, the memory is free again."""

@@ -20,7 +20,7 @@ from bionets.scan.warn_once import warn_once
 MAGIC = b"bionets kernel 2\n"
 HEADER = struct.Struct(f"<{len(MAGIC)}sQ32s")  # the length of the content, and the digest of key and content
 SIZE = 256 << 20  # bytes of all kernels at most, unless BIONETS_CACHE_SIZE says otherwise
-SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # by which kernels are told from other files in the folder
+SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # of the names of our files in the folder
 FLAGS = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")  # not through a link, not waiting for the writer of a pipe
 
 
@@ -113,7 +113,7 @@ def _make_room(place: Path, limit: int) -> None:
 
 
 def _usable(place: Path | None, create: bool) -> Path | None:
-    """The folder, if nobody but the user can put files there; else None, and a warning once."""
+    """The folder, if only the user can put files there; else None, with a warning that is given once."""
     if place is None:
         return None
     try:

@@ -143,7 +143,7 @@ def _cast(value: Value, kind: str, to: str, vector: str) -> Value:
 
 
 def _to_integer(value: Value, target: str) -> Value:
-    """Towards zero; the smallest integer for what does not fit, as x86 has it."""
+    """Towards zero; the smallest integer for what does not fit, as on x86."""
     converted = value.convert("fptosi", target)
     limit = 2.0 ** (int(target[1:]) - 1)
     fits = (value >= -limit) & (value < limit)

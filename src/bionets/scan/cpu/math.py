@@ -21,7 +21,7 @@ TRIGONOMETRY = ("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "erf", "er
 
 
 def pow(a: Value, b: Value) -> Value:
-    """aᵇ as the C library has it; float32 through float64."""
+    """aᵇ with the special values of the C library; float32 is computed in float64."""
     if format_of(a) is DOUBLE:
         return a.function.intrinsic("pow", a, b)
     base, exponent = a.convert("fpext", "double"), b.convert("fpext", "double")
@@ -37,7 +37,7 @@ def pow(a: Value, b: Value) -> Value:
 
 
 def hypot(a: Value, b: Value) -> Value:
-    """√(a² + b²); float32 through float64, in which no square is too large."""
+    """√(a² + b²); float32 is computed in float64, in which no square overflows."""
     if format_of(a) is DOUBLE:
         return library("hypot", a, b)
     wide = [each.convert("fpext", "double") for each in (a, b)]

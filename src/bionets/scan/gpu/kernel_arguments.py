@@ -1,4 +1,4 @@
-"""The arguments of a printed Triton kernel: tensors as they lie at the step that is walked first, strides and sizes."""
+"""The arguments of a printed Triton kernel: tensors at the first step of the walk, strides and sizes."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class KernelArguments:
         }
 
     def add_inputs(self, step: int) -> None:
-        """x at the step that is walked first, and all that is the same at every step."""
+        """x at the first step of the walk, and what is the same at every step."""
         call = self.call
         self.values["time"] = call.time - 1 - step if call.reverse else step
         for i, leaf in enumerate(call.x):
@@ -58,7 +58,7 @@ class KernelArguments:
         self.wide |= (batch - 1) * row + (width - 1) * column >= 2**31
 
     def add_over_time(self, name: str, leaf: Tensor | None, step: int, forward: bool = False) -> None:
-        """A tensor `[T, B, N]`, as it lies at a step; steps are counted in the order in which they are walked.
+        """A tensor `[T, B, N]` at a step; steps are counted in the order of the walk.
 
         forward: it is kept in that order too, not in that of time.
         """

@@ -22,9 +22,9 @@ from bionets.scan.program.linear import linear_steps
 CHUNK = 64  # time steps that are computed at once
 INSTANCES = 256  # of a kernel, as far as time can be cut into segments of several chunks
 CHUNKS = 2  # of a segment at least
-LONG = 256  # time steps from which on it is worth it
-FEW = 1 << 15  # elements up to which it is: more of them keep a GPU busy one step after the other
-STATES = 2  # of more the linear maps take too many registers
+LONG = 256  # time steps or more
+FEW = 1 << 15  # elements or fewer: more of them keep a GPU busy one step after the other
+STATES = 2  # or fewer: the linear maps of more states take too many registers
 
 
 def runs_in_parallel(call: Call) -> bool:

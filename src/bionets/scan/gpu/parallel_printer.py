@@ -14,7 +14,7 @@ through in chunks of many steps:
 The value is the state before a step, or backward the gradient of the state after it. The scan composes (A, b) and
 (A', b') to (A' A, A' b + b'). A product of many factors may overflow where the values do not: where a value is not
 finite, it is found step by step. A tile's rows are time steps, its columns elements; `n` counts steps in the order of
-the walk, and tensors are handed in as they lie at the first step of the forward pass.
+the walk, and the arguments are the tensors at the first step of the forward pass.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The common part of all printed Triton kernels: arguments, the tile of elements of an instance, and graphs.
 
 A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each is *flat* (contiguous, so that an
-element is found by its number in the tile) or *strided* (found by its row and column). The host names the strided ones
-in the variant, and hands in an integer for each further argument that the source lists.
+element is found by its number in the tile) or *strided* (found by its row and column). The variant names the strided
+ones, and the caller passes an integer for each further argument that the source lists.
 """
 
 import contextlib

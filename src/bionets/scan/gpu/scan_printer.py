@@ -13,8 +13,8 @@ Each instance of the kernel owns a tile of the elements of [B, N] and carries it
 
 A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then
 stay in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through
-the steps since the last stored state, and keeps their states on a tape. All tensors are handed in as they lie at the
-step that is walked first: the kernel knows no direction of time, it adds `x0_time` to reach the next step and subtracts
+the steps since the last stored state, and keeps their states on a tape. The arguments are the tensors at the first step
+of the walk: the kernel does not depend on the direction of time, it adds `x0_time` to reach the next step and subtracts
 it to go back.
 """
 

@@ -11,7 +11,7 @@ from bionets.scan.last_used import LastUsed
 
 @dataclass(frozen=True)
 class _Constants:
-    """The constants of graphs that are alike but for them: those of the first, and which ones have differed since."""
+    """The constants of graphs that differ in nothing else: those of the first graph, and which have differed since."""
 
     first: tuple[float, ...]
     varying: frozenset[int]

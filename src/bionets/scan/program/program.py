@@ -32,7 +32,7 @@ class Program:
 
         for k, stage: state = stage_k(x, first(state) @ weight_k.T, state, params);  y from the last stage
 
-    `key` names the program in every process alike: equal for equal graphs and dtype.
+    `key` is the same in every process: equal for equal graphs and dtype.
     """
 
     key: str

@@ -5,7 +5,7 @@ these is immutable: a number, a string, an enum, a tuple of such, a function of 
 reads nothing else. A function that reads anything else (an object, a list, a tensor, the clock) has no identity; it is
 traced at every call.
 
-Assumed: nobody replaces functions inside classes of torch, the standard library or this package.
+Assumption: no program replaces functions inside classes of torch, the standard library or this package.
 """
 
 import builtins
@@ -35,7 +35,7 @@ def identify(step: Any) -> Hashable | None:
 
 
 class _Mutable(Exception):
-    """Something that may change without being noticed."""
+    """A value that may change while its identity stays the same."""
 
 
 _PLAIN = {int, bool, str, bytes, range, type(None), type(Ellipsis), type(NotImplemented)}
@@ -108,7 +108,7 @@ def _key(value: Any, dependencies: Dependencies | None, path: tuple[int, ...]) -
 def _of_function(function: types.FunctionType, dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
     code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
     reads = reads_of(code)
-    if not reads.known or reads.write:
+    if not reads.complete or reads.write:
         raise _Mutable(function.__name__)
     dependencies.functions.append((weakref.ref(function), code, defaults, keywords))
     names = (keywords, function.__dict__)
@@ -137,7 +137,7 @@ def _of_names(names: Mapping[str, Any], dependencies: Dependencies, path: tuple[
 def _of_chain(
     function: types.FunctionType, chain: Chain, dependencies: Dependencies, path: tuple[int, ...]
 ) -> Hashable:
-    """Of a global, and the attributes read from it as far as it is a module."""
+    """The identity of a global, or of the attributes that are read from it where it is a module."""
     value = dependencies.lookup(function.__globals__, chain[0])
     if value is MISSING:
         value = dependencies.lookup(cast(Any, function).__builtins__, chain[0])
@@ -168,11 +168,11 @@ def _of_method(method: Any, dependencies: Dependencies | None, path: tuple[int, 
     function, owner = method.__func__, method.__self__
     if not isinstance(function, types.FunctionType):
         raise _Mutable("method")
-    if not isinstance(owner, type) and reads_of(function.__code__).first:
+    if not isinstance(owner, type) and reads_of(function.__code__).reads_first:
         owner = _key(owner, dependencies, path)
     elif isinstance(owner, type):
         owner = _of_type(owner, dependencies, path)
-    else:  # it never looks at the object that it belongs to
+    else:  # it does not read the object that it is bound to
         owner = None
     return (types.MethodType, _key(function, dependencies, path), owner)
 
@@ -212,7 +212,7 @@ def _of_type(cls: type, dependencies: Dependencies | None, path: tuple[int, ...]
 
 
 def _of_class(cls: type, dependencies: Dependencies, path: tuple[int, ...]) -> Hashable:
-    """Of a class that a user has written: named tuples, enums, autograd functions and the like."""
+    """The identity of a class of the user: a named tuple, an enum, an autograd function or the like."""
     if type(cls).__module__.partition(".")[0] not in ("builtins", *_CLASSES):
         raise _Mutable("a metaclass")
     names = vars(cls)
