@@ -56,7 +56,7 @@ class Evaluate:
     reads: Mapping[str, Place]
     writes: Mapping[str, tuple[Place, ...]]
     held: Mapping[str, Place | None] = field(default_factory=dict)
-    added: frozenset[str] = frozenset()
+    added: tuple[str, ...] = ()
     copies: tuple[tuple[Place, Place], ...] = ()
 
     def __str__(self) -> str:

@@ -104,7 +104,7 @@ class _Scheduler:
             held = dict.fromkeys(writes)
             if k == 0:
                 held |= {f"grad_state{i}": self.gradient(0, i) for i in range(stage.state_in)}
-        added = frozenset([f"grad_params{i}" for i in own_params] + [f"grad_x{i}" for i in own_x if i in seen])
+        added = (*(f"grad_params{i}" for i in own_params), *(f"grad_x{i}" for i in own_x if i in seen))
         seen.update(own_x)
         copies: tuple[tuple[Place, Place], ...] = ()
         if k == 0 and needs_before(program, variant.recompute, 0):
@@ -123,7 +123,7 @@ class _Scheduler:
         k: int,
         writes: Mapping[str, tuple[Place, ...]],
         held: Mapping[str, Place | None],
-        added: frozenset[str] = frozenset(),
+        added: tuple[str, ...] = (),
         copies: tuple[tuple[Place, Place], ...] = (),
     ) -> list[Evaluate]:
         graph = self.stages[k].graph.select(writes)
