@@ -10,9 +10,13 @@ MISSING = object()
 
 
 class Dependencies:
-    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged."""
+    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged.
 
-    def __init__(self) -> None:
+    path: the ids of the functions and classes whose identity is being looked for, this one last.
+    """
+
+    def __init__(self, path: tuple[int, ...] = ()) -> None:
+        self.path = path
         self.lookups: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}
         self.sizes: dict[int, tuple[Any, int]] = {}
         self.cells: list[tuple[Any, Any]] = []
@@ -31,6 +35,19 @@ class Dependencies:
         self.sizes |= {id(names): (names, size) for names, size in other.sizes}
         self.cells += other.cells
         self.functions += other.functions
+
+
+class NoDependencies(Dependencies):
+    """Those of a value that no function holds: they are not kept."""
+
+    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
+        return names.get(name, MISSING)
+
+    def all_of(self, names: Mapping[str, Any]) -> None:
+        pass
+
+    def include(self, other: "Record") -> None:
+        pass
 
 
 class Record:
