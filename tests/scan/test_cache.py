@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bionets.scan.cpu import cache
+from bionets.scan.warn_once import warn_once
 
 KEY, OTHER = "0" * 32, "1" * 32
 CONTENT = random.Random(0).randbytes(5000)
@@ -22,9 +23,9 @@ as_root = pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reas
 
 @pytest.fixture(autouse=True)
 def forget_warnings() -> Iterator[None]:
-    cache._warn.cache_clear()
+    warn_once.cache_clear()
     yield
-    cache._warn.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from bionets.scan import dense_scan, split_gates
 from bionets.scan.arguments import read_arguments
-from bionets.scan.operator import scan_forward
 from bionets.scan.program import find_program
+from bionets.scan.torch_operators import scan_forward
 
 from .cells import CELLS, brc, leaves_of, nbrc
 

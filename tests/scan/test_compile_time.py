@@ -13,7 +13,7 @@ from bionets.scan.compile_time import compiling
 @pytest.fixture(autouse=True)
 def first_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(compile_time, "_total", 0.0)
-    monkeypatch.setattr(compile_time, "_said", False)
+    monkeypatch.setattr(compile_time, "_logged", False)
     monkeypatch.setattr(compile_time.logger, "propagate", True)
     caplog.set_level(logging.INFO, "bionets.scan")
 
@@ -40,7 +40,7 @@ def test_a_kernel_from_the_disk_is_not_compiled(
     said = []
     for _ in range(2):
         monkeypatch.setattr(compile, "_functions", {})
-        monkeypatch.setattr(compile_time, "_said", False)
+        monkeypatch.setattr(compile_time, "_logged", False)
         caplog.clear()
         for name in ("find_kernel", "product_addresses"):
             if hasattr(getattr(kernels, name), "cache_clear"):

@@ -31,10 +31,12 @@ from bionets.layers import BRC, NBRC, PeepholeLSTM
 from bionets.layers.spiking import ALIF, DSRLITS, LIB, PLIF, FullyRecurrent
 from bionets.layers.stigmergic.recurrent_stigmergic_memory import recurrent_stages
 from bionets.layers.stigmergic.stigmergic_memory import memory_stage
-from bionets.scan import dense_scan, program, scan, surrogate
+from bionets.scan import dense_scan, scan, surrogate
 from bionets.scan.arguments import read_arguments
-from bionets.scan.identity import LastUsed, identify
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.graph import UnsupportedStepError
+from bionets.scan.last_used import LastUsed
+from bionets.scan.program import program
+from bionets.scan.trace.identity import identify
 
 X = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 STATE = torch.zeros(2, 3, dtype=torch.float64)

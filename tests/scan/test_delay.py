@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bionets.scan import dense_scan, split_gates, surrogate
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.graph import UnsupportedStepError
 from tests.scan.cells import nbrc, peephole_gates, peephole_output
 
 H = 5

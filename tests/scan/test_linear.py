@@ -12,8 +12,8 @@ from bionets.layers.recurrent.brc import brc_step
 from bionets.layers.recurrent.linear_recurrent_unit import lru_step
 from bionets.layers.recurrent.minimal_gated import min_gru_step, min_lstm_step
 from bionets.scan.arguments import read_arguments
-from bionets.scan.linear import LinearMap, linear_steps
 from bionets.scan.program import find_program
+from bionets.scan.program.linear import LinearMap, linear_steps
 
 DIAGONAL, LOWER, FULL = ((0, 0), (1, 1)), ((0, 0), (1, 0), (1, 1)), ((0, 0), (0, 1), (1, 0), (1, 1))
 

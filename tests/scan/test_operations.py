@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bionets.scan import scan
 from bionets.scan.arguments import read_arguments
-from bionets.scan.lowering import LOWERINGS
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import find_program
+from bionets.scan.trace.lowering import LOWERINGS
 
 from .operation_checks import (
     GROUPS,

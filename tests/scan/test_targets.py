@@ -17,7 +17,7 @@ from bionets.scan.cpu.kernels import print_kernel
 from bionets.scan.cpu.product import define_products
 from bionets.scan.cpu.target import LEVELS, Target, named
 from bionets.scan.program import Program, find_program
-from bionets.scan.schedule import Variant
+from bionets.scan.program.schedule import Variant
 
 from .cells import brc, nbrc, peephole_gates, peephole_output
 
@@ -49,7 +49,7 @@ def assembly(module: Module, target: Target) -> str:
 def test_kernels_compute_on_vectors_on_arm(kind: str, options: str, dtype: torch.dtype) -> None:
     given, every = program(kind, dtype), options != "plain"
     needs = ((True,) * given.x, (True,) * given.params)
-    for variant in (Variant(False, every, every, (0,)), Variant(True, every, every, (), *needs)):
+    for variant in (Variant(every, every, histories=(0,)), Variant(every, every, (), *needs, backward=True)):
         module = print_kernel(given, variant, (False,) * given.params, ARM).module
         assert "x86" not in str(module).replace("target triple", "")
         text = assembly(module, ARM)
@@ -111,3 +111,27 @@ def test_what_the_compiler_makes_is_written_to_a_folder(tmp_path: Path) -> None:
     assert "steps backward" in texts["backward.schedule"]
     for direction in ("forward", "backward"):
         assert "define void @kernel" in texts[f"{direction}.ll"] and "kernel:" in texts[f"{direction}.s"]
+
+
+def four_parameters(x: torch.Tensor, h: torch.Tensor, params: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    a, b, c, d = params
+    h = torch.tanh(a * x + b * h) * c + d
+    return h, h
+
+
+def printed_kernel() -> str:
+    params = (X[0, 0],) * 4
+    given = find_program((four_parameters,), read_arguments(X, X[0], params, (), None, False, 1)).program
+    variant = Variant(needs_x=(True,), needs_params=(True,) * 4, backward=True)
+    return str(print_kernel(given, variant, (False,) * 4, ARM).module)
+
+
+def test_every_process_prints_the_same_kernel() -> None:
+    """Whatever the hashes of strings are: otherwise a kernel on the disk is not found again."""
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [environment.get("PYTHONPATH")])])
+    code = "from tests.scan.test_targets import printed_kernel; print(printed_kernel(), end='')"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=environment, check=True, cwd=root, capture_output=True, text=True).stdout
+    assert found == printed_kernel()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bionets.scan import scan, surrogate
 from bionets.scan.arguments import read_arguments
-from bionets.scan.identity import identify
 from bionets.scan.program import Program, find_program
+from bionets.scan.trace.identity import identify
 
 from .cells import SURROGATES, brc
 

@@ -23,7 +23,7 @@ from bionets.scan.compiled import compiled_scan
 from bionets.scan.gpu import backend as triton_backend
 from bionets.scan.gpu import kernels as triton_kernels
 from bionets.scan.gpu import printer as triton_printer
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.graph import UnsupportedStepError
 
 pytest.importorskip("triton", reason="the triton backend needs the package triton")
 compiling = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")

@@ -53,7 +53,7 @@ from bionets.scan import uniform
 from bionets.scan.gpu import uniform as triton_uniform
 expected = uniform.uniform(1 << 62, (1 << 32) - 1, (2, 2050))
 found = torch.empty_like(expected)
-triton_uniform.fill(found, 1 << 62, (1 << 32) - 1, uniform.LANE, uniform.ROUNDS)
+triton_uniform.fill(found, 1 << 62, (1 << 32) - 1)
 assert torch.equal(found, expected)
 """
 

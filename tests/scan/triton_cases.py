@@ -19,7 +19,7 @@ from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
 from bionets.scan import OnlineGradients, dense_scan, scan, surrogate
 from bionets.scan.gpu import backend as triton_backend
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.graph import UnsupportedStepError
 
 from .cells import CELLS, assert_close, run_cell
 from .cells import OPTIONS as CELL_OPTIONS

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from bionets.scan.eager import is_eager
-from bionets.scan.padding import pad
 from bionets.scan.tree import Structure, Tree, flatten
 
 
@@ -169,3 +168,11 @@ def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tens
         if shortest < 0 or longest > time:
             raise ValueError(f"lengths must lie between 0 and T = {time}, got {shortest} to {longest}")
     return lengths.to(device=device, dtype=torch.int64)
+
+
+def pad(tensor: Tensor, *shape: int) -> Tensor:
+    """Zeros after the end of each dimension, up to ``shape``."""
+    missing = [wanted - got for wanted, got in zip(shape, tensor.shape, strict=True)]
+    if not any(missing):
+        return tensor
+    return torch.constant_pad_nd(tensor, [end for more in reversed(missing) for end in (0, more)])

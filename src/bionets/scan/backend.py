@@ -2,12 +2,40 @@
 
 import functools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
 from bionets.scan.program import Program, program_of
 
 CACHE_LINE = 64  # bytes
+
+
+class Needs(NamedTuple):
+    """The wanted gradients, a flag for each tensor of x, params and delay. Those of state and weights always are."""
+
+    x: tuple[bool, ...]
+    params: tuple[bool, ...]
+    delay: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class CallVariant:
+    """The properties of a call that the text of its kernel depends on, on any backend."""
+
+    masked: bool = False  # lengths are given
+    recompute: bool = False  # checkpoint_every > 1
+    histories: tuple[int, ...] = ()  # forward: the states whose history is stored
+    needs_x: tuple[bool, ...] = ()  # backward: the gradients wanted
+    needs_params: tuple[bool, ...] = ()
+
+    @property
+    def wanted_x(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_x) if needed]
+
+    @property
+    def wanted_params(self) -> list[int]:
+        return [i for i, needed in enumerate(self.needs_params) if needed]
 
 
 @dataclass
@@ -96,3 +124,22 @@ def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0
     blocks = [outputs[f"grad_recurrent{i}"] for i in range(stage.blocks)]
     starts = [i for i in range(len(wanted) - len(blocks) + 1) if wanted[i : i + len(blocks)] == blocks]
     return starts[0] if starts else None
+
+
+def factors_of_weight_gradient(
+    call: Call, gradient: Tensor, before: Tensor | None, history: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of matrices, the sum of whose products left.T @ right is the gradient of a weight: that of gradient[t].T @
+    (state before t) over time. The state before t is in `before`, or in the history one step off."""
+    gradient, history = gradient.flatten(0, 1), history.flatten(0, 1)
+    one = call.batch  # rows of a step
+    if before is not None:
+        return [(gradient, before.flatten(0, 1))]
+    if call.reverse:
+        return [(gradient[-one:], call.state[0]), (gradient[:-one], history[one:])]
+    return [(gradient[:one], call.state[0]), (gradient[one:], history[:-one])]
+
+
+def needs_before(program: Program, recompute: bool, k: int) -> bool:
+    """Whether the states that stage k multiplies are stored for the gradient of its weight: no history holds them."""
+    return bool(program.stages[k].blocks) and (k > 0 or recompute)

@@ -1,28 +1,29 @@
-"""The time that compiling takes in this process, said once where it is long."""
+"""Logs, once in a process, that compiling takes long."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SECONDS = 1.0  # compiling that takes longer is worth a word
+from bionets.scan.locks import ForkSafeLock
+
+SECONDS = 1.0  # compiling that takes longer is logged
 
 logger = logging.getLogger("bionets.scan")
-_lock = threading.Lock()
-_total, _said = 0.0, False
+_lock = ForkSafeLock()
+_total, _logged = 0.0, False
 
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Adds up the time spent within, and logs it at the level INFO when it exceeds a second, once for the process."""
-    global _total, _said
+    """Add up the time spent within, and log it at the level INFO when the sum exceeds a second, once in a process."""
+    global _total, _logged
     started = time.monotonic()
     try:
         yield
     finally:
         with _lock:
             _total += time.monotonic() - started
-            if _total > SECONDS and not _said:
-                _said = True
+            if _total > SECONDS and not _logged:
+                _logged = True
                 logger.info("compiling kernels, %.1f s so far; later runs load them from the disk", _total)

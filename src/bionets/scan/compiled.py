@@ -1,4 +1,4 @@
-"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], run it, undo it."""
+"""A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], run it, restore the shapes."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,9 +8,10 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.backend import Call
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.operator import run_online, run_scan
-from bionets.scan.program import Bound, find_program
-from bionets.scan.questions import UnsupportedStepError
+from bionets.scan.program import find_program
+from bionets.scan.program.program import BoundProgram
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
@@ -104,7 +105,7 @@ def _flat_param(leaf: Tensor, layout: Layout, device: torch.device) -> Tensor:
     return (leaf if leaf.dim() == 1 else leaf.reshape(-1)).contiguous()
 
 
-def _numbers(bound: Bound, device: torch.device) -> list[Tensor]:
+def _numbers(bound: BoundProgram, device: torch.device) -> list[Tensor]:
     """The numbers of a step that are parameters of its program, `[1]` each."""
     return [torch.full((1,), value, dtype=bound.program.dtype, device=device) for value in bound.values]
 

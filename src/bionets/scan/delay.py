@@ -1,4 +1,4 @@
-"""Delays of a recurrence through a matrix: what of the first state arrives after how many steps."""
+"""Delays of the recurrent input of `dense_scan`: a weighted sum over the first states of earlier steps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,8 @@ def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Argum
 
 
 def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], Any]]:
-    """A reversed scan as one that runs forward, and what puts its y in order again."""
+    """The arguments with time reversed where the scan runs in reverse, so that it runs forward, and a function that
+    restores the order of y."""
     if not arguments.reverse:
         return arguments, lambda y: y
     time, lengths = arguments.layout.time, arguments.lengths
@@ -34,15 +35,15 @@ def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], An
     if lengths is not None:  # each sequence within its own length
         order = torch.where(order.flip(0) < lengths, lengths - 1 - order.flip(0), order.flip(0))
 
-    def turned(leaf: Tensor) -> Tensor:
+    def reversed_in_time(leaf: Tensor) -> Tensor:
         index = order.view(*order.shape, *(1,) * (leaf.dim() - 2)) if leaf.dim() > 2 else order
         return leaf.gather(0, index.expand(time, *leaf.shape[1:])) if lengths is not None else leaf.flip(0)
 
-    def turn(y: Any) -> Any:
+    def restore(y: Any) -> Any:
         leaves, tree = flatten(y, "y")
-        return unflatten(tree, [turned(leaf) for leaf in leaves])
+        return unflatten(tree, [reversed_in_time(leaf) for leaf in leaves])
 
-    return replace(arguments, x=[turned(leaf) for leaf in arguments.x], reverse=False), turn
+    return replace(arguments, x=[reversed_in_time(leaf) for leaf in arguments.x], reverse=False), restore
 
 
 def delayed_product(lags: Tensor, earlier: list[Tensor], weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Modes, function transforms and compilers around a call; tensors whose memory is not their value."""
+"""Modes, function transforms and compilers that surround a call; tensors whose memory does not hold their values."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 
 
 def is_eager(tensors: Iterable[Tensor]) -> bool:
-    """Whether these are plain tensors, at which no mode, transformation or compiler looks."""
+    """Whether these are plain tensors, outside of any dispatch mode, function transform or compiler."""
     return (
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
@@ -35,8 +35,8 @@ def has_own_operations(tensor: Tensor) -> bool:
     return kind is not Tensor and kind.__torch_function__ is not torch._C._disabled_torch_function_impl
 
 
-def as_it_reads(tensor: Tensor) -> Tensor:
-    """The tensor, with its values in memory as they read: neither negated lazily nor zero without memory."""
+def materialize(tensor: Tensor) -> Tensor:
+    """The tensor with its values in memory: neither negated lazily nor zero without memory."""
     if tensor._is_zerotensor():  # private: no public name for it
         return tensor.clone()
     return tensor.resolve_neg()

@@ -16,11 +16,12 @@ from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import Sensitivities, compiled_scan
 from bionets.scan.delay import forward_in_time, with_delay
 from bionets.scan.eager import has_own_operations, needs_reference
+from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.online import active
-from bionets.scan.questions import UnsupportedStepError
 from bionets.scan.reference import reference_scan
 from bionets.scan.reset import with_reset
 from bionets.scan.tree import Tree
+from bionets.scan.warn_once import warn_once
 
 Step = Callable[..., tuple[Tree, Tree]]
 
@@ -115,7 +116,7 @@ def dense_scan(
 
         dense_scan((gates, output), x, (h, c, c @ weight_cf.T, c @ weight_ci.T), (), (weight_hh, weight_ch))
 
-    **Delays.** With `lags` the first stage hears what the first state was, up to L - 1 steps earlier:
+    **Delays.** With `lags` the recurrent input of the first stage is a sum over the first states of the last L steps:
 
         recurrent = (sum over d < L of lags[d] * first(state[t - d])) @ weight.T
 
@@ -154,9 +155,9 @@ def dense_scan(
     if lags is not None:
         if reset is not None:
             raise ValueError("dense_scan has no reset together with lags: run the pieces one by one")
-        arguments, turn = forward_in_time(with_delay(arguments, lags, past))
+        arguments, restore = forward_in_time(with_delay(arguments, lags, past))
         y, state = _run(stages, arguments, None, None, backend)
-        return turn(y), state
+        return restore(y), state
     return _run(stages, arguments, reset, reset_to, backend)
 
 
@@ -194,7 +195,7 @@ def _run_on(
     if chosen != "reference" and (transform := needs_reference()):
         if backend != "auto":
             raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")
-        _warn_once(f"scan runs on the slow reference backend, which alone has {transform}")
+        warn_once(f"scan runs on the slow reference backend, which alone has {transform}", 4)
         chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:
@@ -206,7 +207,7 @@ def _run_on(
         except UnsupportedStepError as error:
             if backend != "auto":
                 raise
-            _warn_once(f"scan runs on the slow reference backend: {error}")
+            warn_once(f"scan runs on the slow reference backend: {error}", 4)
     if sensitivities is not None:
         arguments = sensitivities.expand(arguments)
     kind = arguments.device.type  # torch.export cannot load a context that changes nothing
@@ -222,7 +223,7 @@ def _choose(arguments: Arguments, backend: str) -> str:
     if backend == "auto":
         chosen = default_backend(device)
         if chosen != FAST_BACKEND.get(device, "reference"):
-            _warn_once("scan runs on the slow reference backend: triton is not installed")
+            warn_once("scan runs on the slow reference backend: triton is not installed", 4)
         return chosen
     needed = next((kind for kind, name in FAST_BACKEND.items() if name == backend), device)
     if needed != device and not (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
@@ -234,8 +235,3 @@ def default_backend(device: str) -> str:
     """The backend that "auto" stands for on a type of device."""
     chosen = FAST_BACKEND.get(device, "reference")
     return "reference" if chosen == "triton" and importlib.util.find_spec("triton") is None else chosen
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, stacklevel=4)

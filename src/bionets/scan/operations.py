@@ -1,7 +1,7 @@
 """The table of operations that a graph is made of: how each is written as LLVM IR and in Triton.
 
-Forward only: derivatives come from PyTorch's autograd, which `trace.py` records, and where autograd calls a backward
-operation of its own (tanh, sigmoid, gelu), from `lowering.py`. `lowering.py` says which of them each torch operation
+Forward only: derivatives come from PyTorch's autograd, which `trace` records, and where autograd calls a backward
+operation of its own (tanh, sigmoid, gelu), from `trace/lowering`, which says which of them each torch operation
 becomes; `cpu/elements.py` and `gpu/printer.py` print them.
 
 LLVM: an instruction for floats ("fadd"), for integers and bools ("add"), "llvm.sqrt" for one of LLVM's own functions,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bionets.scan.eager import as_it_reads, is_eager
+from bionets.scan.eager import is_eager, materialize
 from bionets.scan.online import active
 
 SMALL = 1 << 18  # multiplications below which torch's product takes no longer
@@ -53,7 +53,7 @@ class _Project(torch.autograd.Function):
 
 def _rows(tensor: Tensor) -> Tensor:
     """`[T * B, N]` with each row together in memory."""
-    rows = as_it_reads(tensor).flatten(0, -2)
+    rows = materialize(tensor).flatten(0, -2)
     return rows if rows.stride(1) == 1 or rows.shape[1] == 1 else rows.contiguous()
 
 

@@ -1,4 +1,4 @@
-"""The `torch.vmap` rule of a scan, for example over several sets of parameters of one network.
+"""The `torch.vmap` rules of the scan's operators, for example over several sets of parameters of one network.
 
 Elementwise recurrences become one that is as many times as wide. Where each has a matrix or lengths of its own, they
 run one after the other.
@@ -10,55 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
-from bionets.scan.operator import run_scan, scan_backward
-from bionets.scan.program import program_of
+from bionets.scan.operator import run_scan
+from bionets.scan.torch_operators import GROUPS, WEIGHTS, read_inputs, scan_backward
 
 Axis = int | None  # along which a tensor is batched
 
 
-def _join_scans(
-    info: Any,
-    axes: tuple[Any, ...],
-    x: list[Tensor],
-    state: list[Tensor],
-    params: list[Tensor],
-    weights: list[Tensor],
-    delay: list[Tensor],
-    lengths: Tensor | None,
-    program: str,
-    reverse: bool,
-    checkpoint_every: int,
-    backend: str,
-    keep: bool,
-) -> tuple[list[Tensor], list[int]]:
+def _join_scans(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
     """y and the final state of the operator `bionets::scan` for batched tensors, and the axes of their batch."""
-    *of_leaves, of_lengths = axes[:6]
-    leaves = [x, state, params, weights, delay]
+    size, of_lengths = info.batch_size, axes[GROUPS]
+    lengths, *options, _keep = arguments[GROUPS:]
+    leaves = [list(zip(*each, strict=True)) for each in zip(arguments[:GROUPS], axes[:GROUPS], strict=True)]
 
     def run(groups: list[list[Tensor]], lengths: Tensor | None) -> list[Tensor]:
-        x, state, params, weights, delay = groups
-        call = Call(program_of(program), x, state, params, weights, lengths, reverse, checkpoint_every, delay)
-        return run_scan(call, backend)
+        return run_scan(*read_inputs((*groups, lengths, *options)))
 
-    if weights or of_lengths is not None:
-        apart = [
-            [_unbind(leaf, axis, info.batch_size) for leaf, axis in zip(group, of_group, strict=True)]
-            for group, of_group in zip(leaves, of_leaves, strict=True)
-        ]
-        lengths_apart = [None] * info.batch_size if lengths is None else _unbind(lengths, of_lengths, info.batch_size)
-        one_by_one = [
-            run([[leaf[i] for leaf in group] for group in apart], lengths_apart[i]) for i in range(info.batch_size)
-        ]
+    if arguments[WEIGHTS] or of_lengths is not None:
+        apart = [[_unbind(leaf, axis, size) for leaf, axis in group] for group in leaves]
+        lengths_apart = [None] * size if lengths is None else _unbind(lengths, of_lengths, size)
+        one_by_one = [run([[leaf[i] for leaf in group] for group in apart], lengths_apart[i]) for i in range(size)]
         found = [torch.stack(each) for each in zip(*one_by_one, strict=True)]
         return found, [0] * len(found)
 
-    width = _unbind(x[0], of_leaves[0][0], info.batch_size)[0].shape[-1]
-    groups = [
-        [_widen(leaf, axis, info.batch_size, width) for leaf, axis in zip(group, of_group, strict=True)]
-        for group, of_group in zip(leaves, of_leaves, strict=True)
-    ]
-    found = [leaf.unflatten(-1, (info.batch_size, width)) for leaf in run(groups, lengths)]
+    width = _unbind(*leaves[0][0], size)[0].shape[-1]
+    groups = [[_widen(leaf, axis, size, width) for leaf, axis in group] for group in leaves]
+    found = [leaf.unflatten(-1, (size, width)) for leaf in run(groups, lengths)]
     return found, [leaf.dim() - 2 for leaf in found]
 
 
@@ -72,20 +48,17 @@ def _widen(leaf: Tensor, axis: Axis, size: int, width: int) -> Tensor:
     return leaf.expand(*leaf.shape[:-2], size, width).flatten(-2).contiguous()
 
 
-torch.library.register_vmap("bionets::scan", _join_scans)
-
-
 def _run_backwards(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
     """The operator `bionets::scan_backward` for batched tensors, one after the other: so it is for the rows of a
     Jacobian, which share all but the gradients."""
-    tensors = arguments[:7]  # gradients, states, x, state, params, weights, delay
+    count = GROUPS + 2  # gradients and states, then the groups of a call; after them the lengths
     found = []
     for i in range(info.batch_size):
         one = [
             [_select(leaf, axis, i) for leaf, axis in zip(group, of_group or (None,) * len(group), strict=True)]
-            for group, of_group in zip(tensors, axes, strict=False)
+            for group, of_group in zip(arguments[:count], axes, strict=False)
         ]
-        found.append(scan_backward(*one, _select(arguments[7], axes[7], i), *arguments[8:]))
+        found.append(scan_backward(*one, _select(arguments[count], axes[count], i), *arguments[count + 1 :]))
     return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
 
 
@@ -93,4 +66,5 @@ def _select(leaf: Tensor | None, axis: Axis, index: int) -> Tensor | None:
     return leaf if leaf is None or axis is None else leaf.select(axis, index)
 
 
+torch.library.register_vmap("bionets::scan", _join_scans)
 torch.library.register_vmap("bionets::scan_backward", _run_backwards)

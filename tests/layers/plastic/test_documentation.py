@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bionets.layers.plastic.simulate import _warn_once
+from bionets.scan.warn_once import warn_once
 
 PAGE = Path(__file__).parents[3] / "docs" / "plastic.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -35,7 +35,7 @@ def test_groups_of_connections() -> None:
 
 
 def test_the_rule_of_ones_own_follows_what_spikes() -> None:
-    _warn_once.cache_clear()  # another test may have been warned
+    warn_once.cache_clear()  # another test may have been warned
     with pytest.warns(UserWarning, match="it learns by Instar"):
         names = run(BLOCKS[2])
     weight = names["learnt"].weight

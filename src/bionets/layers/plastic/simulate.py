@@ -1,8 +1,6 @@
 """Run a graph of neurons over time: step by step in PyTorch, or by kernels that follow spikes."""
 
-import functools
 import importlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 from bionets.layers.plastic import reference
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.neuron import Input, Neuron
+from bionets.scan.warn_once import warn_once
 
 __all__ = ["simulate"]
 
@@ -66,13 +65,8 @@ def choose(graph: Graph, backend: str, device: torch.device, driven: bool = Fals
     if backend != "auto":
         raise ValueError(f"backend {backend!r} cannot compute this network: {reason}")
     if chosen == "numba":
-        _warn_once(f"the network runs step by step on the slow reference backend: {reason}")
+        warn_once(f"the network runs step by step on the slow reference backend: {reason}", 4)
     return "reference", reference.run
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
 
 
 def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:

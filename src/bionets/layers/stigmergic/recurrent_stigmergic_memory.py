@@ -12,7 +12,7 @@ from bionets.layers.lengths import zero_past_end
 from bionets.layers.plain_calls import calls_only
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, StigmergicMemory, memory_step, smooth_clamp
 from bionets.scan import dense_scan, project, split_gates
-from bionets.scan.padding import pad
+from bionets.scan.arguments import pad
 
 __all__ = ["RecurrentStigmergicMemory"]
 

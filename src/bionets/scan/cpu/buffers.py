@@ -1,8 +1,6 @@
-"""Large tensors whose memory is used again once nobody looks at it: fresh pages cost more than the arithmetic."""
+"""Large CPU tensors whose memory is reused after they are freed: fresh pages cost more than the arithmetic."""
 
 import math
-import os
-import threading
 import weakref
 from collections import OrderedDict
 
@@ -10,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bionets.scan.locks import ForkSafeLock
+
 SMALLEST = 1 << 20  # bytes; below, the system's allocator does not go back to the kernel
 KEPT = 1 << 30  # bytes kept for later at most
 ALIGNMENT = 64  # bytes of a cache line, which no vector should straddle
 
-_lock = threading.RLock()  # a finaliser may run at any allocation, also one made under the lock
-_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the one asked for last at the end
+_lock = ForkSafeLock()
+_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the last one used at the end
 _kept = 0
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -62,13 +62,4 @@ def _give_back(memory: np.ndarray) -> None:
 
 
 class _Handle(np.ndarray):
-    """The owner of a buffer's memory: when it is deleted, the memory is free again."""
-
-
-def _new_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_new_lock)  # another thread may have held it
+    """The owner of the memory of a buffer: when it is deleted, the memory is free again."""

@@ -8,19 +8,19 @@ A folder that cannot be used costs time and is never an error.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import stat
 import struct
 import tempfile
-import warnings
 from pathlib import Path
+
+from bionets.scan.warn_once import warn_once
 
 MAGIC = b"bionets kernel 2\n"
 HEADER = struct.Struct(f"<{len(MAGIC)}sQ32s")  # the length of the content, and the digest of key and content
 SIZE = 256 << 20  # bytes of all kernels at most, unless BIONETS_CACHE_SIZE says otherwise
-SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # by which kernels are told from other files in the folder
+SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # of the names of our files in the folder
 FLAGS = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")  # not through a link, not waiting for the writer of a pipe
 
 
@@ -89,7 +89,9 @@ def _size_limit() -> int:
     except KeyError:
         return SIZE
     except (ValueError, OverflowError):
-        _warn(f"BIONETS_CACHE_SIZE must be a number of MiB, got {os.environ['BIONETS_CACHE_SIZE']!r}; 256 are used")
+        warn_once(
+            f"BIONETS_CACHE_SIZE must be a number of MiB, got {os.environ['BIONETS_CACHE_SIZE']!r}; 256 are used", 5
+        )
         return SIZE
 
 
@@ -111,7 +113,7 @@ def _make_room(place: Path, limit: int) -> None:
 
 
 def _usable(place: Path | None, create: bool) -> Path | None:
-    """The folder, if nobody but the user can put files there; else None, and a warning once."""
+    """The folder, if only the user can put files there; else None, with a warning that is given once."""
     if place is None:
         return None
     try:
@@ -119,13 +121,14 @@ def _usable(place: Path | None, create: bool) -> Path | None:
             for missing in reversed([each for each in (place, *place.parents) if not each.exists()]):
                 missing.mkdir(mode=0o700, exist_ok=True)
         place = place.resolve(strict=True)
-        stranger = _others_may_write(place)
+        foreign = _others_may_write(place)
     except (OSError, RuntimeError):  # it is not there or cannot be looked at
         return None
-    if stranger is not None:
-        _warn(
-            f"compiled kernels are not kept: {stranger} is not yours alone to write; "
-            "chmod go-w, or set BIONETS_CACHE to a folder that is"
+    if foreign is not None:
+        warn_once(
+            f"compiled kernels are not kept: {foreign} is not yours alone to write; "
+            "chmod go-w, or set BIONETS_CACHE to a folder that is",
+            5,
         )
         return None
     return place
@@ -150,8 +153,3 @@ def _is_own(status: os.stat_result) -> bool:
     if not hasattr(os, "getuid"):
         return True
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-@functools.cache
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=5)

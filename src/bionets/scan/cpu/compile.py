@@ -4,8 +4,6 @@ import functools
 import hashlib
 import importlib.metadata
 import itertools
-import os
-import threading
 from collections.abc import Mapping
 
 import llvmlite.binding as llvm
@@ -15,8 +13,9 @@ from bionets.scan.cpu import cache
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.target import Target, host
 from bionets.scan.dump import dump, is_dumping
+from bionets.scan.locks import ForkSafeLock
 
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 _functions: dict[str, dict[str, int]] = {}
 _libraries: list[llvm.ResourceTracker] = []  # they own the code, which is never unloaded
 _jit: llvm.LLJIT | None = None
@@ -90,12 +89,3 @@ def _load(code: bytes, names: tuple[str, ...], imports: Mapping[str, int]) -> di
     loaded = library.link(_jit, f"bionets{next(_numbers)}")
     _libraries.append(loaded)
     return {name: int(loaded[name]) for name in names}
-
-
-def _forget_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

@@ -10,9 +10,10 @@ from torch import Tensor
 from bionets.scan.backend import Call
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.compile import function_addresses
-from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.ir import Function, Module
 from bionets.scan.cpu.target import host
 from bionets.scan.cpu.threads import run_parts, split
+from bionets.scan.cpu.values import Value, at_most, fma
 
 NAMES = ("add_delayed", "set_delayed", "correlate")
 ROWS, VECTORS = 4, 2  # of a tile whose sums stay in registers
@@ -45,10 +46,6 @@ def delay_addresses(size: int) -> dict[str, int]:
 def _vector(size: int) -> tuple[str, int]:
     lanes = host().lanes(size)
     return f"<{lanes} x {'float' if size == 4 else 'double'}>", lanes
-
-
-def _at_most(a: Value, b: int) -> Value:
-    return select(a < b, a, b)
 
 
 def _delayed(f: Function, size: int, add: bool) -> None:
@@ -92,7 +89,7 @@ def _correlate(f: Function, size: int) -> None:
         sums = [f.stack(kind) for _ in range(count)]
         for place in sums:
             f.store(f.constant(kind, 0), place)
-        ends = step + _at_most(steps - step, NEAR_STEPS), row + _at_most(rows - row, NEAR_ROWS)
+        ends = step + at_most(steps - step, NEAR_STEPS), row + at_most(rows - row, NEAR_ROWS)
         with f.loop(step, ends[0]) as t, f.loop(row, ends[1]) as r:
             factor = f.load_part(kind, f.at(gradient, t * lag + r * gradient_row + offset), left)
             now = f.at(a, (t + first) * lag + r * a_row + offset)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bionets.scan.cpu import math
-from bionets.scan.cpu.ir import Function, Value, element, fma, is_float, like, select
+from bionets.scan.cpu.ir import Function
+from bionets.scan.cpu.values import Value, element, fma, is_float, like, select
 from bionets.scan.graph import Graph, Node
 from bionets.scan.operations import OPERATIONS
 
@@ -142,7 +143,7 @@ def _cast(value: Value, kind: str, to: str, vector: str) -> Value:
 
 
 def _to_integer(value: Value, target: str) -> Value:
-    """Towards zero; the smallest integer for what does not fit, as x86 has it."""
+    """Towards zero; the smallest integer for what does not fit, as on x86."""
     converted = value.convert("fptosi", target)
     limit = 2.0 ** (int(target[1:]) - 1)
     fits = (value >= -limit) & (value < limit)

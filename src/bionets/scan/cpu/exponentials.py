@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bionets.scan.cpu.ir import Value, element, fma, select
+from bionets.scan.cpu.values import Value, element, fma, select
 
 INFINITY, NAN = math.inf, math.nan
 

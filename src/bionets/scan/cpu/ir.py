@@ -1,150 +1,13 @@
-"""LLVM IR as text: values with operators, functions with loops, modules.
-
-Types are LLVM's own names, "<16 x float>" or "i64"; addresses are of type "ptr", distances are in bytes.
-"""
+"""LLVM IR as text: functions with loops, and modules of functions."""
 
 import contextlib
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bionets.scan.cpu import masked
 from bionets.scan.cpu.target import Target
-
-SIZES = {"float": 4, "double": 8, "i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
-INDEX = "i64"
-
-
-def element(kind: str) -> str:
-    """The type of the elements of a vector type; of any other, itself."""
-    return kind.rpartition(" x ")[2].removesuffix(">")
-
-
-def like(kind: str, other: str) -> str:
-    """The type with elements of type `other`, as many as `kind` has."""
-    return f"{kind.rpartition(' x ')[0]} x {other}>" if kind.startswith("<") else other
-
-
-def is_float(kind: str) -> bool:
-    return element(kind) in ("float", "double")
-
-
-def suffix(kind: str) -> str:
-    """The name of a type in those of functions: "<16 x float>" is "v16f32"."""
-    name = {"float": "f32", "double": "f64", "ptr": "p0"}.get(element(kind), element(kind))
-    return f"v{kind[1:].partition(' ')[0]}{name}" if kind.startswith("<") else name
-
-
-class Value:
-    """A value of a function. Operators add an instruction; plain numbers become constants of the same type."""
-
-    __slots__ = ("function", "kind", "text")
-
-    def __init__(self, function: "Function", kind: str, text: str) -> None:
-        self.function, self.kind, self.text = function, kind, text
-
-    def apply(self, floats: str, integers: str, other: Any) -> "Value":
-        other = self.function.constant(self.kind, other)
-        name = floats if is_float(self.kind) else integers
-        return self.function.value(self.kind, f"{name} {self.kind} {self.text}, {other.text}")
-
-    def compare(self, name: str, other: Any) -> "Value":
-        """lt, le, gt, ge and eq are false where either side is NaN, ne is true."""
-        other = self.function.constant(self.kind, other)
-        if is_float(self.kind):
-            text = f"fcmp {'u' if name == 'ne' else 'o'}{name}"
-        else:
-            text = f"icmp {name if name in ('eq', 'ne') or name.startswith('u') else 's' + name}"
-        return self.function.value(like(self.kind, "i1"), f"{text} {self.kind} {self.text}, {other.text}")
-
-    def __add__(self, other: Any) -> "Value":
-        return self.apply("fadd", "add", other)
-
-    def __sub__(self, other: Any) -> "Value":
-        return self.apply("fsub", "sub", other)
-
-    def __mul__(self, other: Any) -> "Value":
-        return self.apply("fmul", "mul", other)
-
-    def __truediv__(self, other: Any) -> "Value":
-        return self.apply("fdiv", "sdiv", other)
-
-    def __mod__(self, other: Any) -> "Value":
-        return self.apply("frem", "srem", other)
-
-    def __rsub__(self, other: Any) -> "Value":
-        return self.function.constant(self.kind, other) - self
-
-    def __rtruediv__(self, other: Any) -> "Value":
-        return self.function.constant(self.kind, other) / self
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> "Value":
-        if is_float(self.kind):
-            return self.function.value(self.kind, f"fneg {self.kind} {self.text}")
-        return 0 - self
-
-    def __and__(self, other: Any) -> "Value":
-        return self.apply("", "and", other)
-
-    def __or__(self, other: Any) -> "Value":
-        return self.apply("", "or", other)
-
-    def __xor__(self, other: Any) -> "Value":
-        return self.apply("", "xor", other)
-
-    def __invert__(self) -> "Value":
-        return self ^ (1 if element(self.kind) == "i1" else -1)
-
-    def __lshift__(self, other: Any) -> "Value":
-        return self.apply("", "shl", other)
-
-    def __rshift__(self, other: Any) -> "Value":
-        return self.apply("", "ashr", other)
-
-    def unsigned_shift(self, other: Any) -> "Value":
-        return self.apply("", "lshr", other)
-
-    def __lt__(self, other: Any) -> "Value":
-        return self.compare("lt", other)
-
-    def __le__(self, other: Any) -> "Value":
-        return self.compare("le", other)
-
-    def __gt__(self, other: Any) -> "Value":
-        return self.compare("gt", other)
-
-    def __ge__(self, other: Any) -> "Value":
-        return self.compare("ge", other)
-
-    def equals(self, other: Any) -> "Value":
-        return self.compare("eq", other)
-
-    def differs(self, other: Any) -> "Value":
-        return self.compare("ne", other)
-
-    def convert(self, name: str, kind: str) -> "Value":
-        """An instruction that converts the elements, or "bitcast"."""
-        kind = like(self.kind, kind)
-        return self.function.value(kind, f"{name} {self.kind} {self.text} to {kind}")
-
-
-def select(condition: Value, a: Value, b: Any) -> Value:
-    b = a.function.constant(a.kind, b)
-    text = f"select {condition.kind} {condition.text}, {a.kind} {a.text}, {b.kind} {b.text}"
-    return a.function.value(a.kind, text)
-
-
-def fma(a: Value, b: Any, c: Any) -> Value:
-    """a·b + c, rounded once. Without such an instruction float32 goes through float64, and float64 is rounded twice."""
-    function, kind = a.function, a.kind
-    b, c = function.constant(kind, b), function.constant(kind, c)
-    if function.module.target.fused:
-        return function.intrinsic("fma", a, b, c)
-    if element(kind) == "double":
-        return a * b + c
-    a, b, c = (each.convert("fpext", "double") for each in (a, b, c))
-    return (a * b + c).convert("fptrunc", "float")
+from bionets.scan.cpu.values import INDEX, SIZES, Value, element, is_float, like, suffix
 
 
 class Module:
@@ -221,7 +84,7 @@ class Function:
         self.emit(text)
         return Value(self, "void", "")
 
-    def outside(self, name: str, result: str, *arguments: Value) -> Value:
+    def call_external(self, name: str, result: str, *arguments: Value) -> Value:
         """Call a function that the module does not define."""
         kinds = ", ".join(argument.kind for argument in arguments)
         self.module.declarations[f"declare {result} @{name}({kinds})"] = None
@@ -230,7 +93,7 @@ class Function:
     def intrinsic(self, name: str, *arguments: Value) -> Value:
         """One of LLVM's own functions on numbers, `llvm.fma`."""
         kind = arguments[0].kind
-        return self.outside(f"llvm.{name}.{suffix(kind)}", kind, *arguments)
+        return self.call_external(f"llvm.{name}.{suffix(kind)}", kind, *arguments)
 
     # memory
 
@@ -261,18 +124,18 @@ class Function:
     def load_part(self, kind: str, address: Value, left: Value) -> Value:
         """A vector of which only `left` elements are there, if they are fewer; the others are 0."""
         name = f"load.{suffix(kind)}"
-        self.module.inlined(name, {"address": "ptr", "left": INDEX}, kind, lambda a, n: _load_part(kind, a, n))
+        self.module.inlined(name, {"address": "ptr", "left": INDEX}, kind, lambda a, n: masked.load_part(kind, a, n))
         return self.call(name, kind, address, left)
 
     def store_part(self, value: Value, address: Value, left: Value) -> None:
         name = f"store.{suffix(value.kind)}"
         arguments = {"value": value.kind, "address": "ptr", "left": INDEX}
-        self.module.inlined(name, arguments, "void", _store_part)
+        self.module.inlined(name, arguments, "void", masked.store_part)
         self.call(name, "void", value, address, left)
 
     def prefetch(self, address: Value) -> None:
         zero, high, data = (self.constant("i32", number) for number in (0, 3, 1))
-        self.outside("llvm.prefetch.p0", "void", address, zero, high, data)
+        self.call_external("llvm.prefetch.p0", "void", address, zero, high, data)
 
     # control
 
@@ -305,7 +168,7 @@ class Function:
         self.begin(end)
 
     @contextlib.contextmanager
-    def repeat(self) -> Iterator[Callable[[Value], None]]:
+    def loop_until(self) -> Iterator[Callable[[Value], None]]:
         """Again and again, until the condition is true that the given function is called with."""
         head, end = self.new_labels("loop", "end")
 
@@ -321,7 +184,7 @@ class Function:
         self.begin(end)
 
     @contextlib.contextmanager
-    def when(self, condition: Value) -> Iterator[None]:
+    def if_true(self, condition: Value) -> Iterator[None]:
         yes, end = self.new_labels("when", "end")
         self.emit(f"br i1 {condition.text}, label %{yes}, label %{end}")
         self.begin(yes)
@@ -329,7 +192,7 @@ class Function:
         self.emit(f"br label %{end}")
         self.begin(end)
 
-    def either(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+    def if_else(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
         """One of two values, of which only the wanted one is computed."""
         names = self.new_labels("yes", "no", "end")
         self.emit(f"br i1 {condition.text}, label %{names[0]}, label %{names[1]}")
@@ -345,44 +208,3 @@ class Function:
 
     def finish(self, result: Value | None = None) -> None:
         self.emit("ret void" if result is None or result.kind == "void" else f"ret {result.kind} {result.text}")
-
-
-def _mask(kind: str, left: Value) -> Value:
-    """The mask of the elements of a vector that lie within the row."""
-    function, numbers = left.function, like(kind, "i32")
-    count = int(kind[1:].partition(" ")[0])
-    few = select(left < count, left, count).convert("trunc", "i32")
-    order = Value(function, numbers, f"<{', '.join(f'i32 {number}' for number in range(count))}>")
-    return order < function.broadcast(few, numbers)
-
-
-def _load_part(kind: str, address: Value, left: Value) -> Value:
-    function = address.function
-    lanes = int(kind[1:].partition(" ")[0])
-
-    def part() -> Value:
-        mask, align = _mask(kind, left), function.constant("i32", SIZES[element(kind)])
-        zero = function.constant(kind, 0)
-        return function.outside(f"llvm.masked.load.{suffix(kind)}.p0", kind, address, align, mask, zero)
-
-    if function.module.target.masked_loads:
-        return part()
-    return function.either(left >= lanes, lambda: function.load(kind, address), part)
-
-
-def _store_part(value: Value, address: Value, left: Value) -> None:
-    function, kind = value.function, value.kind
-    lanes = int(kind[1:].partition(" ")[0])
-
-    def part() -> None:
-        mask, align = _mask(kind, left), function.constant("i32", SIZES[element(kind)])
-        function.outside(f"llvm.masked.store.{suffix(kind)}.p0", "void", value, address, align, mask)
-
-    if function.module.target.masked_stores:
-        part()
-        return
-    whole = left >= lanes
-    with function.when(whole):
-        function.store(value, address)
-    with function.when(~whole):
-        part()

@@ -1,8 +1,6 @@
 """The kernels of a program, and the products that they share, found by their meaning."""
 
 import functools
-import os
-import threading
 from dataclasses import dataclass
 
 from bionets.scan.cpu.compile import function_address, function_addresses
@@ -12,10 +10,12 @@ from bionets.scan.cpu.printer import Printer
 from bionets.scan.cpu.product import NAMES, define_products
 from bionets.scan.cpu.target import Target, host
 from bionets.scan.dump import dump
+from bionets.scan.locks import ForkSafeLock
 from bionets.scan.program import Program
-from bionets.scan.schedule import Variant, make_schedule
+from bionets.scan.program.schedule import Variant
+from bionets.scan.program.scheduler import make_schedule
 
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 _kernels: dict[tuple[str, Variant, tuple[bool, ...]], "Kernel"] = {}
 
 
@@ -75,12 +75,3 @@ def product_addresses(size: int) -> dict[str, int]:
     module = Module(host())
     define_products(module, size)
     return function_addresses(module, NAMES, f"products{8 * size}")
-
-
-def _forget_lock() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)  # another thread may have held it

@@ -8,34 +8,20 @@ eager torch; polynomials use fused multiply-adds explicitly.
 
 from collections.abc import Callable
 
-from bionets.scan.cpu.exponentials import (
-    DOUBLE,
-    acosh,
-    asinh,
-    atanh,
-    cosh,
-    exp,
-    exp2,
-    expm1,
-    format_of,
-    log,
-    log1p,
-    log2,
-    log10,
-    magnitude,
-    sigmoid,
-    sinh,
-    square_root,
-    tanh,
-)
-from bionets.scan.cpu.ir import Value, select
-from bionets.scan.cpu.trigonometry import acos, asin, atan, atan2, cos, erf, erfc, library, sin, tan
+from bionets.scan.cpu import exponentials, trigonometry
+from bionets.scan.cpu.exponentials import DOUBLE, INFINITY, NAN, exp, format_of, log, magnitude, square_root
+from bionets.scan.cpu.trigonometry import library
+from bionets.scan.cpu.values import Value, select
 
-INFINITY, NAN = float("inf"), float("nan")
+EXPONENTIALS = (
+    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sigmoid", "sinh", "cosh", "tanh", "asinh"),
+    *("acosh", "atanh"),
+)
+TRIGONOMETRY = ("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "erf", "erfc")
 
 
 def pow(a: Value, b: Value) -> Value:
-    """aᵇ as the C library has it; float32 through float64."""
+    """aᵇ with the special values of the C library; float32 is computed in float64."""
     if format_of(a) is DOUBLE:
         return a.function.intrinsic("pow", a, b)
     base, exponent = a.convert("fpext", "double"), b.convert("fpext", "double")
@@ -51,7 +37,7 @@ def pow(a: Value, b: Value) -> Value:
 
 
 def hypot(a: Value, b: Value) -> Value:
-    """√(a² + b²); float32 through float64, in which no square is too large."""
+    """√(a² + b²); float32 is computed in float64, in which no square overflows."""
     if format_of(a) is DOUBLE:
         return library("hypot", a, b)
     wide = [each.convert("fpext", "double") for each in (a, b)]
@@ -60,37 +46,12 @@ def hypot(a: Value, b: Value) -> Value:
     return select(infinite, a.function.constant(a.kind, INFINITY), root)
 
 
-def fmod(a: Value, b: Value) -> Value:
-    return a % b
-
-
 FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "exp": exp,
-    "exp2": exp2,
-    "expm1": expm1,
-    "log": log,
-    "log2": log2,
-    "log10": log10,
-    "log1p": log1p,
-    "sigmoid": sigmoid,
-    "sinh": sinh,
-    "cosh": cosh,
-    "tanh": tanh,
-    "asinh": asinh,
-    "acosh": acosh,
-    "atanh": atanh,
-    "sin": sin,
-    "cos": cos,
-    "tan": tan,
-    "asin": asin,
-    "acos": acos,
-    "atan": atan,
-    "atan2": atan2,
-    "erf": erf,
-    "erfc": erfc,
+    **{name: getattr(exponentials, name) for name in EXPONENTIALS},
+    **{name: getattr(trigonometry, name) for name in TRIGONOMETRY},
     "pow": pow,
     "hypot": hypot,
-    "fmod": fmod,
+    "fmod": lambda a, b: a % b,
 }
 
 

@@ -15,16 +15,16 @@ def denormals_flushed(function: Function) -> Iterator[None]:
     if architecture == "x86_64":
         slot = function.stack("i32")
         before = function.stack("i32")
-        function.outside("llvm.x86.sse.stmxcsr", "void", before)
+        function.call_external("llvm.x86.sse.stmxcsr", "void", before)
         mode = function.load("i32", before)
         function.store(mode | FLUSH[architecture], slot)
-        function.outside("llvm.x86.sse.ldmxcsr", "void", slot)
+        function.call_external("llvm.x86.sse.ldmxcsr", "void", slot)
         yield
-        function.outside("llvm.x86.sse.ldmxcsr", "void", before)
+        function.call_external("llvm.x86.sse.ldmxcsr", "void", before)
     elif architecture == "aarch64":
-        mode = function.outside("llvm.aarch64.get.fpcr", "i64")
-        function.outside("llvm.aarch64.set.fpcr", "void", mode | FLUSH[architecture])
+        mode = function.call_external("llvm.aarch64.get.fpcr", "i64")
+        function.call_external("llvm.aarch64.set.fpcr", "void", mode | FLUSH[architecture])
         yield
-        function.outside("llvm.aarch64.set.fpcr", "void", mode)
+        function.call_external("llvm.aarch64.set.fpcr", "void", mode)
     else:
         yield

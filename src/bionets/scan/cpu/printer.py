@@ -13,49 +13,14 @@ time step (recurrent products, states between stages) and the tape lie in `work`
 from dataclasses import dataclass, field
 
 from bionets.scan.cpu.elements import evaluate, products_in_sums
-from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.mode import denormals_flushed
+from bionets.scan.cpu.places import OPTIONAL, Table, View, row_field, time_field
+from bionets.scan.cpu.values import Value, at_most, fma, select
 from bionets.scan.program import Program
-from bionets.scan.schedule import Delayed, Evaluate, Loop, Place, Product
+from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product
 
 ARGUMENTS = ("table", "row_low", "row_high", "column_low", "column_high", "work")
-OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
-STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
-DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
-GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
-
-
-@dataclass
-class View:
-    """The current location of an operand: the address of the tile's first element, and the distance of rows.
-
-    there: whether it is there; None if it always is. whole: whether rows end in whole vectors.
-    """
-
-    address: Value
-    row: Value
-    there: Value | None = None
-    whole: bool = False
-    ahead: Value | None = None
-
-
-class Table:
-    """The fields of the table, each read where the kernel begins."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.function: Function
-
-    def __getitem__(self, name: str) -> Value:
-        number = self.numbers.setdefault(name, len(self.numbers))
-        return Value(self.function, "i64", f"%field{number}")
-
-    def lines(self) -> list[str]:
-        lines = []
-        for number in self.numbers.values():
-            lines.append(f"  %place{number} = getelementptr i64, ptr %table, i64 {number}")
-            lines.append(f"  %field{number} = load i64, ptr %place{number}, align 8")
-        return lines
 
 
 @dataclass
@@ -79,14 +44,13 @@ class Printer:
         self.table.function = f
         _, row_low, row_high, column_low, column_high, self.memory = f.arguments
         with denormals_flushed(f), f.loop(row_low, row_high, self.table["tile_rows"]) as self.first_row:
-            self.rows = _at_most(row_high - self.first_row, self.table["tile_rows"])
+            self.rows = at_most(row_high - self.first_row, self.table["tile_rows"])
             with f.loop(column_low, column_high, self.table["tile_columns"]) as self.first_column:
-                self.columns = _at_most(column_high - self.first_column, self.table["tile_columns"])
+                self.columns = at_most(column_high - self.first_column, self.table["tile_columns"])
                 self.offset = self.first_column * size
                 if self.program.stages[0].blocks:  # rows and columns that a weight lacks
-                    text = f"ptr {self.memory.text}, i8 0, i64 {self.table['work_bytes'].text}, i1 false"
-                    self.module.declarations["declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"] = None
-                    f.emit(f"call void @llvm.memset.p0.i64({text})")
+                    sizes = (f.constant("i8", 0), self.table["work_bytes"], f.constant("i1", 0))
+                    f.call_external("llvm.memset.p0.i64", "void", self.memory, *sizes)
                 self.loop(self.schedule)
         f.finish()
         f.first_lines += self.table.lines()
@@ -108,7 +72,7 @@ class Printer:
                 with f.loop(0, segments) as done:
                     self.segment = segments - 1 - done
                     self.begin = self.segment * every
-                    self.end = _at_most(self.begin + every, time)
+                    self.end = at_most(self.begin + every, time)
                     for inner in loop.body:
                         assert isinstance(inner, Loop)
                         self.loop(inner)
@@ -189,18 +153,20 @@ class Printer:
 
     def load(self, address: Value, view: View) -> Value:
         address = self.function.at(address, self.column)
-        if view.whole:
+        if view.padded:
             return self.function.load(self.vector, address)
-        left = self.left if view.there is None else select(view.there, self.left, 0)
-        return self.function.load_part(self.vector, address, left)
+        return self.function.load_part(self.vector, address, self.present(view))
 
     def store(self, value: Value, address: Value, view: View) -> None:
         address = self.function.at(address, self.column)
-        if view.whole:
+        if view.padded:
             self.function.store(value, address)
-            return
-        left = self.left if view.there is None else select(view.there, self.left, 0)
-        self.function.store_part(value, address, left)
+        else:
+            self.function.store_part(value, address, self.present(view))
+
+    def present(self, view: View) -> Value:
+        """The number of elements from this column on that are there."""
+        return self.left if view.present is None else select(view.present, self.left, 0)
 
     def scalar(self, name: str) -> Value:
         f = self.function
@@ -214,21 +180,22 @@ class Printer:
             target = self.view(work.targets[0])
             weight = self.pointer(table[f"transposed{k}"])
             name = "product" if work.targets[0].name == "grad_delayed" else "add_product"
-            f.outside(name, "void", target.address, target.row, left.address, left.row, weight,
-                      table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])  # fmt: skip
+            sizes = (table[f"transposed{k}_row"], table[f"columns{k}"], self.rows, table[f"rows{k}"])
+            f.call_external(name, "void", target.address, target.row, left.address, left.row, weight, *sizes)
             return
         for i, place in enumerate(work.targets):
             target = self.view(place)
             weight = self.pointer(table[f"weight{k}"] + table[f"weight{k}_block"] * i)
-            f.outside("product", "void", target.address, target.row, left.address, left.row, weight,
-                      table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])  # fmt: skip
+            sizes = (table[f"weight{k}_row"], table[f"width{k}"], self.rows, table[f"columns{k}"])
+            f.call_external("product", "void", target.address, target.row, left.address, left.row, weight, *sizes)
 
     def delayed(self, work: Delayed) -> None:
         f, table = self.function, self.table
         source, target = self.view(work.source), self.view(work.target)
         name = "add_delayed" if work.backward else "set_delayed"
-        f.outside(name, "void", target.address, target.row, self.pointer(table["lags"]), table["row"], source.address,
-                  source.row, table["delay_step"], self.columns, self.rows, table["lag_count"])  # fmt: skip
+        lags = (self.pointer(table["lags"]), table["row"])
+        sizes = (table["delay_step"], self.columns, self.rows, table["lag_count"])
+        f.call_external(name, "void", target.address, target.row, *lags, source.address, source.row, *sizes)
 
     # places
 
@@ -250,25 +217,25 @@ class Printer:
             number = self.number - (1 if place.step == "before" else 0) - self.begins
             entry = number * self.program.state + int(name.removeprefix("tape"))
             base = table["tape"] + entry * table["tile_bytes"]
-            return View(f.at(self.memory, base), table["pitch"], whole=True)
+            return View(f.at(self.memory, base), table["pitch"], padded=True)
         if not place.step and role in ("recurrent", "state", "grad") and not name.startswith(("state0_", "grad0_")):
             self.work.setdefault(name)
             position = list(self.work).index(name)
-            return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], whole=True)
-        row = table[_row_field(name, role)]
+            return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], padded=True)
+        row = table[row_field(name, role)]
         address = table[name]
-        there = address.differs(0) if role in OPTIONAL else None
+        present = address.differs(0) if role in OPTIONAL else None
         distance = self.first_row * row + self.offset
         if place.step:
             index, due = self.index(place.step)
-            there = there if due is None else due
-            distance = distance + index * table[_time_field(name, role)]
+            present = present if due is None else due
+            distance = distance + index * table[time_field(name, role)]
         ahead = None
         if place.step in ("now", "before"):
-            stride = table[_time_field(name, role)]
+            stride = table[time_field(name, role)]
             back = table["reverse"].differs(0) ^ ("backward" in self.schedule.over)
             ahead = select(back, 0 - stride, stride)
-        return View(f.at(self.pointer(address), distance), row, there, ahead=ahead)
+        return View(f.at(self.pointer(address), distance), row, present, ahead=ahead)
 
     def index(self, step: str) -> tuple[Value, Value | None]:
         """The index in time; and of what is not written at every step, whether it is now."""
@@ -287,23 +254,3 @@ class Printer:
 
 def _argument(name: str) -> str:
     return "ptr" if name in ("table", "work") else "i64"
-
-
-def _at_most(a: Value, b: Value) -> Value:
-    return select(a < b, a, b)
-
-
-def _row_field(name: str, role: str) -> str:
-    if role in STRIDED or role == "params":
-        return f"{name}_row"
-    if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_row"
-    return "row"
-
-
-def _time_field(name: str, role: str) -> str:
-    if role in STRIDED:
-        return f"{name}_time"
-    if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
-    return "delay_step" if role in DELAYED else "step"

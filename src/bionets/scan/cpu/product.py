@@ -1,12 +1,13 @@
 """Small matrix products: the recurrent one inside each time step, and the weight gradient after the last.
 
 Both are tiles of rows × vectors whose sums stay in registers. Each number is summed by one thread in one order, so the
-result depends neither on timing nor on the number of threads; and no library's threads get in the way of ours.
+result depends neither on timing nor on the number of threads; and no thread pool of a library competes with ours.
 """
 
 from dataclasses import dataclass
 
-from bionets.scan.cpu.ir import Function, Module, Value, fma, select
+from bionets.scan.cpu.ir import Function, Module
+from bionets.scan.cpu.values import Value, at_most, fma
 
 ROWS = 120  # rows that meet all of the second factor before the next ones are read
 DEPTH = 64  # terms summed at a time in a weight gradient: two threads of a core share its first-level cache
@@ -29,11 +30,11 @@ def define_products(module: Module, size: int) -> None:
         step, add = f.index(size), f.constant("i1", name != "product")
         if name == "weight_product":
             with f.loop(0, inner, DEPTH) as first:
-                here, there, part = f.at(a, first * a_row), f.at(b, first * b_row), _at_most(inner - first, DEPTH)
+                here, there, part = f.at(a, first * a_row), f.at(b, first * b_row), at_most(inner - first, DEPTH)
                 f.call("tiles", "void", add, out, out_row, here, step, a_row, there, b_row, columns, rows, part)
         else:
             with f.loop(0, rows, ROWS) as first:
-                here, there, part = f.at(out, first * out_row), f.at(a, first * a_row), _at_most(rows - first, ROWS)
+                here, there, part = f.at(out, first * out_row), f.at(a, first * a_row), at_most(rows - first, ROWS)
                 f.call("tiles", "void", add, here, out_row, there, a_row, step, b, b_row, columns, part, inner)
         f.finish()
 
@@ -44,10 +45,6 @@ SIZES = ("columns", "rows", "inner")
 def _new(module: Module, name: str, arguments: tuple[str, ...], private: bool = False) -> Function:
     kinds = {"add": "i1", "out": "ptr", "a": "ptr", "b": "ptr"}
     return module.function(name, {each: kinds.get(each, "i64") for each in arguments}, private=private)
-
-
-def _at_most(a: Value, b: int) -> Value:
-    return select(a < b, a, b)
 
 
 @dataclass
@@ -80,7 +77,7 @@ class _Product:
             begin, end = strip * vectors / strips, (strip + 1) * vectors / strips
             self.column = begin * self.lanes
             for width in range(1, widest + 1):
-                with f.when((end - begin).equals(width)):
+                with f.if_true((end - begin).equals(width)):
                     self.strip(width)
 
     def strip(self, vectors: int) -> None:
@@ -106,7 +103,7 @@ class _Product:
         sums = {(r, v): f.stack(self.vector) for r in range(rows) for v in range(vectors)}
         for place in sums.values():
             f.store(f.constant(self.vector, 0), place)
-        with f.when(self.add):
+        with f.if_true(self.add):
             for (r, v), place in sums.items():
                 f.store(self.part(lines[r], v, vectors, left), place)
         with f.loop(0, self.inner) as k:

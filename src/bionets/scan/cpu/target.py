@@ -11,7 +11,7 @@ LEVELS = {"x86-64-v2": 16, "x86-64-v3": 32, "x86-64-v4": 64}  # bytes of a vecto
 
 @dataclass(frozen=True)
 class Target:
-    """`masked_loads`, `masked_stores`: whether a vector whose last elements are left out costs no more than a whole."""
+    """`masked_loads`, `masked_stores`: whether a vector with its last elements masked out is as fast as a whole one."""
 
     triple: str
     cpu: str

@@ -1,14 +1,13 @@
-"""The threads that run kernels beside the calling thread: torch's own, since two pools would fight for the cores.
+"""The threads that run kernels beside the calling thread: torch's own, since two pools would compete for the cores.
 
-An OpenMP thread that has just finished waits for more work without giving its core back. So kernels run in the same
-team as torch's operations, and no thread but the calling one meets the interpreter, whose lock would cost more than
-many a kernel. Where there is no such team (torch with another OpenMP, forked children), Python's threads serve.
+An OpenMP thread that has just finished waits for more work without yielding its core. So kernels run in the same team
+as torch's operations. Only the calling thread runs Python: to acquire its lock takes longer than many a kernel.
+Where there is no such team (torch with another OpenMP, forked children), Python's threads are used.
 """
 
 import ctypes
 import functools
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-_lock = threading.Lock()
+from bionets.scan.locks import ForkSafeLock
+
+_lock = ForkSafeLock()
 _workers: ThreadPoolExecutor | None = None
 _forked = False
 
@@ -63,7 +64,7 @@ def _member(arity: int) -> int:
     f = module.function("member", {"task": "ptr"})
     task = f.arguments[0]
     parts, function = (f.load("i64", f.at(task, 8 * number)) for number in (1, 2))
-    with f.repeat() as stop:
+    with f.loop_until() as stop:
         part = f.value("i64", f"atomicrmw add ptr {task.text}, i64 1 monotonic")
         stop(part >= parts)
         arguments = f.at(task, part * (8 * arity) + 24)
@@ -100,8 +101,7 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def _forget() -> None:
-    global _workers, _lock, _forked
-    _lock = threading.Lock()
+    global _workers, _forked
     _workers = None
     _forked = True  # OpenMP does not survive a fork
 

@@ -15,7 +15,7 @@ from bionets.scan.cpu.exponentials import (
     square_root,
     with_sign,
 )
-from bionets.scan.cpu.ir import Value, fma, select
+from bionets.scan.cpu.values import Value, fma, select
 
 
 def library(name: str, *arguments: Value) -> Value:
@@ -24,7 +24,7 @@ def library(name: str, *arguments: Value) -> Value:
     result: Any = function.value(kind, f"freeze {kind} poison")
     for lane in range(int(kind[1:].partition(" ")[0])):
         scalars = [function.value("double", f"extractelement {kind} {each.text}, i64 {lane}") for each in arguments]
-        found = function.outside(name, "double", *scalars)
+        found = function.call_external(name, "double", *scalars)
         result = function.value(kind, f"insertelement {kind} {result.text}, double {found.text}, i64 {lane}")
     return Value(function, kind, result.text)
 
@@ -56,7 +56,7 @@ def _trigonometric(name: str, small: Callable[[Value], Value]) -> Callable[[Valu
         far = magnitude(x) > QUADRANTS_UP_TO
         bits = "i" + x.kind[1:].partition(" ")[0]
         any_far = f.value(bits, f"bitcast {far.kind} {far.text} to {bits}").differs(0)
-        return f.either(any_far, lambda: f.intrinsic(name, x), lambda: small(x))
+        return f.if_else(any_far, lambda: f.intrinsic(name, x), lambda: small(x))
 
     return function
 

@@ -8,13 +8,13 @@ elements over many time steps compute many of these at once (`parallel`).
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients
+from bionets.scan.backend import Call, Gradients, Needs
+from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
 from bionets.scan.gpu.loop import loop_backward, loop_forward
 from bionets.scan.gpu.parallel import parallel_backward, parallel_forward, runs_in_parallel
 from bionets.scan.gpu.results import Results, first_products
 from bionets.scan.gpu.scan_printer import print_backward, print_forward
-from bionets.scan.gpu.table import Table
 
 ON_CHIP = 4 * 128 * 128  # padded elements of all weights: half in registers, half in the first-level cache
 
@@ -38,20 +38,20 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     if runs_in_parallel(call):
         parallel_forward(call, y, final, dict(zip(own, histories, strict=True)))
         return y, final, histories
-    table = Table(call)
-    table.add_inputs(0)
+    arguments = KernelArguments(call)
+    arguments.add_inputs(0)
     for k, weight in enumerate(call.weights):
         blocks = weight.unflatten(0, (-1, call.width))
-        table.values[f"weight{k}"] = blocks.transpose(1, 2).contiguous()
+        arguments.values[f"weight{k}"] = blocks.transpose(1, 2).contiguous()
     for i, leaf in enumerate(y):
-        table.add_over_time(f"y{i}", leaf, 0)
+        arguments.add_over_time(f"y{i}", leaf, 0)
     for i, leaf in enumerate(final):
-        table.values[f"final{i}"] = leaf
+        arguments.values[f"final{i}"] = leaf
     for i, leaf in zip(own, histories, strict=True):
-        table.add_history(f"history{i}", leaf, 0)
+        arguments.add_history(f"history{i}", leaf, 0)
     recompute = call.checkpoint_every > 1
-    kernel = find_kernel(print_forward, program, table.variant(recompute=recompute, histories=tuple(own)))
-    _launch(table, kernel)
+    kernel = find_kernel(print_forward, program, arguments.variant(recompute=recompute, histories=tuple(own)))
+    _launch(arguments, kernel)
     return y, final, histories
 
 
@@ -60,12 +60,10 @@ def backward(
     states: list[Tensor],
     grad_y: list[Tensor | None],
     grad_final: list[Tensor | None],
-    needs_x: tuple[bool, ...],
-    needs_params: tuple[bool, ...],
-    needs_delay: tuple[bool, ...],
+    needs: Needs,
 ) -> Gradients:
     """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
-    results = Results(call, needs_x, needs_params)
+    results = Results(call, needs)
     if runs_in_a_loop(call):
         loop_backward(call, states, grad_y, grad_final, results)
     elif runs_in_parallel(call):
@@ -85,42 +83,42 @@ def _backward(
     every, last = call.checkpoint_every, call.time - 1
     recompute = every > 1
     chunks = -(-call.time // every)
-    table = Table(call)
-    table.add_inputs((chunks - 1) * every if recompute else last)
-    table.values["chunks"] = chunks
+    arguments = KernelArguments(call)
+    arguments.add_inputs((chunks - 1) * every if recompute else last)
+    arguments.values["chunks"] = chunks
     for i, history in enumerate(states):
-        table.add_history(f"history{i}", history, max(0, (chunks if recompute else call.time) - 2))
+        arguments.add_history(f"history{i}", history, max(0, (chunks if recompute else call.time) - 2))
         if recompute:
-            table.add_over_time(f"tape{i}", results.empty(every, call.batch, call.width), 0, forward=True)
+            arguments.add_over_time(f"tape{i}", results.empty(every, call.batch, call.width), 0, forward=True)
     products = bool(call.weights) and not recompute
     if products:
         for g, leaf in enumerate(first_products(call, states[0]).split(call.width, 2)):
-            table.add_over_time(f"product{g}", leaf, last)
+            arguments.add_over_time(f"product{g}", leaf, last)
     for i, leaf in enumerate(grad_y):
-        table.add_over_time(f"grad_y{i}", leaf, last)
+        arguments.add_over_time(f"grad_y{i}", leaf, last)
     for i, leaf in enumerate(grad_final):
-        table.add(f"grad_final{i}", leaf)
+        arguments.add(f"grad_final{i}", leaf)
     for i, gradient in results.x_by_number().items():
-        table.add_over_time(f"grad_x{i}", gradient, last)
+        arguments.add_over_time(f"grad_x{i}", gradient, last)
     for k, blocks in enumerate(results.recurrent):
         for g, gradient in enumerate(blocks):
-            table.add_over_time(f"grad_recurrent{k}_{g}", gradient, last)
+            arguments.add_over_time(f"grad_recurrent{k}_{g}", gradient, last)
     for k, before in enumerate(results.before):
-        table.add_over_time(f"before{k}", before, last)
-    table.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
-    table.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
-    variant = table.variant(
+        arguments.add_over_time(f"before{k}", before, last)
+    arguments.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
+    arguments.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
+    variant = arguments.variant(
         recompute=recompute,
         products=products,
-        needs_x=results.needs_x,
-        needs_params=results.needs_params,
+        needs_x=results.needs.x,
+        needs_params=results.needs.params,
         shared=results.shared,
     )
-    _launch(table, find_kernel(print_backward, call.program, variant))
+    _launch(arguments, find_kernel(print_backward, call.program, variant))
 
 
-def _launch(table: Table, kernel: Kernel) -> None:
-    if table.call.weights:
-        table.launch_rows(kernel)
+def _launch(arguments: KernelArguments, kernel: Kernel) -> None:
+    if arguments.call.weights:
+        arguments.launch_rows(kernel)
     else:
-        table.launch(kernel)
+        arguments.launch(kernel)

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import importlib.util
 import linecache
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,18 +13,19 @@ from torch import Tensor
 
 from bionets.scan.compile_time import compiling
 from bionets.scan.gpu.printer import Source
+from bionets.scan.locks import ForkSafeLock
 from bionets.scan.program import Program
 
-STAGES = (4, 8, 16)  # time steps whose loads are under way at once: the fewer elements, the more steps it takes
-IN_FLIGHT = 1 << 20  # elements that should be under way, about a GPU's bandwidth times its latency
+STAGES = (4, 8, 16)  # time steps whose loads are in flight at once: the fewer elements, the more steps
+IN_FLIGHT = 1 << 20  # elements that should be in flight: about a GPU's bandwidth times its latency
 ENOUGH = 1024  # instances of a kernel that keep a GPU busy
-LANES = 128  # elements of a block that one warp takes: loads are then 16 bytes wide
-FEWER_LANES = 64  # where a thread would have to hold
-MANY = 21  # numbers or more for each of its elements: with four of these its registers do not last
+LANES = 128  # elements of a block for each warp: loads are then 16 bytes wide
+FEWER_LANES = 64  # the same for kernels that hold more than MANY numbers for each element: fewer registers for a thread
+MANY = 21
 COLUMNS, CHUNK_WARPS = 32, 8  # of a tile of time steps and elements: loads are then 128 bytes wide for each step
 WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
 
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 _kernels: dict[Any, "Kernel"] = {}
 
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
+from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import Kernel, find_kernel
 from bionets.scan.gpu.printer import Source
 from bionets.scan.gpu.results import Results, first_products
 from bionets.scan.gpu.stage_printer import print_stage, print_stage_gradient
-from bionets.scan.gpu.table import Table
 
 States = list[Tensor]
 
@@ -20,7 +20,7 @@ def loop_forward(call: Call, y: list[Tensor], final: list[Tensor], histories: di
     """Fill y, the final state, and the histories by number of the state."""
     loop, state = _Loop(call), call.state
     for step in range(call.time):
-        state = loop.advance(step, state, y)[-1]
+        state = loop.forward_step(step, state, y)[-1]
         for i, history in histories.items():
             if call.checkpoint_every == 1:
                 history[loop.time(step)].copy_(state[i])
@@ -54,9 +54,9 @@ def loop_backward(
             state = [history[chunk - 1] for history in histories]
         tape = [state]
         for step in range(begin, end - 1):
-            tape.append(loop.advance(step, tape[-1], None)[-1])
+            tape.append(loop.forward_step(step, tape[-1], None)[-1])
         for step in reversed(range(begin, end)):
-            gradients = loop.retreat(step, tape.pop(), grad_y, gradients, results)
+            gradients = loop.backward_step(step, tape.pop(), grad_y, gradients, results)
     for target, leaf in zip(results.state, gradients, strict=True):
         target.copy_(leaf)
 
@@ -72,12 +72,14 @@ class _Loop:
         self.last = len(self.stages) - 1
         self.products = None if products is None else products.unbind(0)
         self.x = [leaf.unbind(0) for leaf in call.x]
-        self.known: dict[Any, tuple[Table, Kernel]] = {}  # tables and kernels of a stage: the same at each step
+        self.known: dict[
+            Any, tuple[KernelArguments, Kernel]
+        ] = {}  # tables and kernels of a stage: the same at each step
 
     def time(self, step: int) -> int:
         return self.call.time - 1 - step if self.call.reverse else step
 
-    def advance(self, step: int, state: States, y: list[Tensor] | None, stages: int | None = None) -> list[States]:
+    def forward_step(self, step: int, state: States, y: list[Tensor] | None, stages: int | None = None) -> list[States]:
         """The states before the first stage, between the stages and after the last (or after as many as wanted)."""
         states, t = [state], self.time(step)
         for k in range(len(self.stages) if stages is None else stages):
@@ -90,15 +92,15 @@ class _Loop:
             states.append(after)
         return states
 
-    def retreat(
+    def backward_step(
         self, step: int, state: States, grad_y: list[Tensor | None], grad_after: States, results: Results
     ) -> States:
         """From the gradients of the states after a step to those before it; adds to the results."""
-        t, states, gradients = self.time(step), self.advance(step, state, None, self.last), grad_after
+        t, states, gradients = self.time(step), self.forward_step(step, state, None, self.last), grad_after
         for k, before in enumerate(results.before):
             if before is not None:
                 before[t].copy_(states[k][0])
-        options = {"needs_x": results.needs_x, "needs_params": results.needs_params, "shared": results.shared}
+        options = {"needs_x": results.needs.x, "needs_params": results.needs.params, "shared": results.shared}
         for k in reversed(range(len(self.stages))):
             found = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_in)]
             values = self._inputs(t, k, states[k])
@@ -128,13 +130,13 @@ class _Loop:
         """Launch a kernel of a stage. Strides are the same at all time steps, so the kernel is, too."""
         key = (printer, stage)
         if key not in self.known:
-            table = Table(self.call)
-            table.add_inputs(0)
+            arguments = KernelArguments(self.call)
+            arguments.add_inputs(0)
             for name, leaf in values.items():
                 if name != "time":
-                    table.add(name, leaf)
-            kernel = find_kernel(printer, self.call.program, table.variant(**options), *stage)
-            self.known[key] = table, kernel
-        table, kernel = self.known[key]
-        table.values.update(values)
-        table.launch(kernel)
+                    arguments.add(name, leaf)
+            kernel = find_kernel(printer, self.call.program, arguments.variant(**options), *stage)
+            self.known[key] = arguments, kernel
+        arguments, kernel = self.known[key]
+        arguments.values.update(values)
+        arguments.launch(kernel)

@@ -1,4 +1,4 @@
-"""Elementwise functions for Triton kernels, from operations that the GPU and Triton's interpreter have alike.
+"""Elementwise functions for Triton kernels, from operations of both the GPU and Triton's interpreter.
 
 Each is exact to a few units in the last place, in float32 and float64, and right at zero, infinities and NaN.
 Polynomials cover the neighbourhood of zero, where the textbook form would cancel.
@@ -237,7 +237,7 @@ def minimum(a, b):
 
 @triton.jit
 def power(a, b):
-    """aᵇ as the C library has it, through float64."""
+    """aᵇ with the special values of the C library, computed in float64."""
     base, exponent = a.to(tl.float64), b.to(tl.float64)
     magnitude = tl.exp(exponent * tl.log(tl.abs(base)))
     whole = tl.floor(exponent) == exponent

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.backend import Call
+from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import columns_of, find_kernel
 from bionets.scan.gpu.parallel_printer import (
     print_parallel_backward,
@@ -16,15 +17,14 @@ from bionets.scan.gpu.parallel_printer import (
 )
 from bionets.scan.gpu.printer import Source, Variant
 from bionets.scan.gpu.results import Results
-from bionets.scan.gpu.table import Table
-from bionets.scan.linear import linear_steps
+from bionets.scan.program.linear import linear_steps
 
 CHUNK = 64  # time steps that are computed at once
 INSTANCES = 256  # of a kernel, as far as time can be cut into segments of several chunks
 CHUNKS = 2  # of a segment at least
-LONG = 256  # time steps from which on it is worth it
-FEW = 1 << 15  # elements up to which it is: more of them keep a GPU busy one step after the other
-STATES = 2  # of more the linear maps take too many registers
+LONG = 256  # time steps or more
+FEW = 1 << 15  # elements or fewer: more of them keep a GPU busy one step after the other
+STATES = 2  # or fewer: the linear maps of more states take too many registers
 
 
 def runs_in_parallel(call: Call) -> bool:
@@ -35,15 +35,15 @@ def runs_in_parallel(call: Call) -> bool:
 
 def parallel_forward(call: Call, y: list[Tensor], final: list[Tensor], histories: dict[int, Tensor]) -> None:
     """Fill y, the final state, and the histories by number of the state."""
-    table = _table(call)
+    arguments = _kernel_arguments(call)
     for i, leaf in enumerate(y):
-        table.add_over_time(f"y{i}", leaf, 0)
+        arguments.add_over_time(f"y{i}", leaf, 0)
     for i, leaf in enumerate(final):
-        table.values[f"final{i}"] = leaf
+        arguments.values[f"final{i}"] = leaf
     for i, leaf in histories.items():
-        table.add_history(f"history{i}", leaf, 0)
-    variant = table.variant(recompute=call.checkpoint_every > 1, histories=tuple(histories))
-    _launch(table, variant, print_parallel_forward, backward=False)
+        arguments.add_history(f"history{i}", leaf, 0)
+    variant = arguments.variant(recompute=call.checkpoint_every > 1, histories=tuple(histories))
+    _launch(arguments, variant, print_parallel_forward, backward=False)
 
 
 def parallel_backward(
@@ -59,40 +59,40 @@ def parallel_backward(
         states = [results.empty(call.time, call.batch, call.width) for _ in states]
         y = [results.empty(call.time, call.batch, call.width) for _ in range(call.program.y)]
         parallel_forward(call, y, [torch.empty_like(leaf) for leaf in call.state], dict(enumerate(states)))
-    table = _table(call)
+    arguments = _kernel_arguments(call)
     for i, leaf in enumerate(states):
-        table.add_history(f"history{i}", leaf, 0)
+        arguments.add_history(f"history{i}", leaf, 0)
     for i, given in enumerate(grad_y):
-        table.add_over_time(f"grad_y{i}", given, 0)
+        arguments.add_over_time(f"grad_y{i}", given, 0)
     for i, given in enumerate(grad_final):
-        table.add(f"grad_final{i}", given)
+        arguments.add(f"grad_final{i}", given)
     for i, gradient in results.x_by_number().items():
-        table.add_over_time(f"grad_x{i}", gradient, 0)
-    sums = {i: results.empty(table.values["segments"], *leaf.shape) for i, leaf in results.sums.items()}
-    table.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
-    table.values |= {f"grad_params{i}": leaf for i, leaf in sums.items()}
-    variant = table.variant(needs_x=results.needs_x, needs_params=results.needs_params)
-    _launch(table, variant, print_parallel_backward, backward=True)
+        arguments.add_over_time(f"grad_x{i}", gradient, 0)
+    sums = {i: results.empty(arguments.values["segments"], *leaf.shape) for i, leaf in results.sums.items()}
+    arguments.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
+    arguments.values |= {f"grad_params{i}": leaf for i, leaf in sums.items()}
+    variant = arguments.variant(needs_x=results.needs.x, needs_params=results.needs.params)
+    _launch(arguments, variant, print_parallel_backward, backward=True)
     for i, leaf in sums.items():
         torch.sum(leaf, 0, out=results.sums[i])
 
 
-def _table(call: Call) -> Table:
+def _kernel_arguments(call: Call) -> KernelArguments:
     """The arguments that all kernels share, with the segments of time: as many as keep a GPU busy."""
-    table = Table(call)
-    table.add_inputs(0)
+    arguments = KernelArguments(call)
+    arguments.add_inputs(0)
     wanted = max(1, min(INSTANCES // columns_of(call.batch * call.width), call.time // (CHUNKS * CHUNK)))
     chunks = -(-call.time // (wanted * CHUNK))
-    table.values["segment_steps"] = chunks * CHUNK
-    table.values["segments"] = -(-call.time // (chunks * CHUNK))
-    return table
+    arguments.values["segment_steps"] = chunks * CHUNK
+    arguments.values["segments"] = -(-call.time // (chunks * CHUNK))
+    return arguments
 
 
-def _launch(table: Table, variant: Variant, printer: Callable[..., Source], backward: bool) -> None:
+def _launch(arguments: KernelArguments, variant: Variant, printer: Callable[..., Source], backward: bool) -> None:
     """Summarise the segments, if there are several, and run the kernel that this printer prints."""
-    program, segments, call = table.call.program, table.values["segments"], table.call
+    program, segments, call = arguments.call.program, arguments.values["segments"], arguments.call
     size = segments * summary_size(program, backward) * call.batch * call.width if segments > 1 else 0
-    table.values["summary"] = call.x[0].new_empty(max(size, 1), dtype=program.dtype)
+    arguments.values["summary"] = call.x[0].new_empty(max(size, 1), dtype=program.dtype)
     if segments > 1:
-        table.launch_chunks(find_kernel(print_summary, program, variant, CHUNK, backward))
-    table.launch_chunks(find_kernel(printer, program, variant, CHUNK))
+        arguments.launch_chunks(find_kernel(print_summary, program, variant, CHUNK, backward))
+    arguments.launch_chunks(find_kernel(printer, program, variant, CHUNK))

@@ -14,15 +14,15 @@ through in chunks of many steps:
 The value is the state before a step, or backward the gradient of the state after it. The scan composes (A, b) and
 (A', b') to (A' A, A' b + b'). A product of many factors may overflow where the values do not: where a value is not
 finite, it is found step by step. A tile's rows are time steps, its columns elements; `n` counts steps in the order of
-the walk, and tensors are handed in as they lie at the first step of the forward pass.
+the walk, and the arguments are the tensors at the first step of the forward pass.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator
 
 from bionets.scan.gpu.printer import KernelPrinter, Source, Variant
-from bionets.scan.linear import LinearMap, linear_steps
 from bionets.scan.program import Program
+from bionets.scan.program.linear import LinearMap, linear_steps
 
 
 def print_summary(program: Program, variant: Variant, chunk: int, backward: bool) -> Source:
@@ -131,8 +131,8 @@ class _ParallelPrinter(KernelPrinter):
             self.scan("n - 1", "there & (when > 0)")
             for i in self.states:
                 self.emit(f"tile{i} = {self.linear.row(i, 'p{}_{} * carry{}', f'q{i}')}")
-            strange = " | ".join(f"(tile{i} - tile{i} != 0)" for i in self.states)
-            with self.indented(f"if tl.max((there & ({strange})).to(tl.int32)) > 0:"):
+            not_finite = " | ".join(f"(tile{i} - tile{i} != 0)" for i in self.states)
+            with self.indented(f"if tl.max((there & ({not_finite})).to(tl.int32)) > 0:"):
                 self.walk("begin", "tl.minimum(begin + CHUNK, end_step)", record=True)
             self.emit(f"here = {self.time_step('n')}")
             self.at("here", "there")
@@ -152,8 +152,8 @@ class _ParallelPrinter(KernelPrinter):
                 self.emit(f"folded{i} = {self.linear.row(i, 'u{}_{} * carry{}', f'v{i}')}")
             for i in self.states:
                 self.emit(f"carry{i} = folded{i}")
-        strange = " | ".join(f"(carry{i} - carry{i} != 0)" for i in self.states)
-        with self.indented(f"if tl.max((inside & ({strange})).to(tl.int32)) > 0:"):
+        not_finite = " | ".join(f"(carry{i} - carry{i} != 0)" for i in self.states)
+        with self.indented(f"if tl.max((inside & ({not_finite})).to(tl.int32)) > 0:"):
             for i in self.states:
                 self.emit(f"carry{i} = start{i}")
             self.walk("0", "first_step", record=False)

@@ -1,8 +1,8 @@
 """The common part of all printed Triton kernels: arguments, the tile of elements of an instance, and graphs.
 
 A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each is *flat* (contiguous, so that an
-element is found by its number in the tile) or *strided* (found by its row and column). The host names the strided ones
-in the variant, and hands in an integer for each further argument that the source lists.
+element is found by its number in the tile) or *strided* (found by its row and column). The variant names the strided
+ones, and the caller passes an integer for each further argument that the source lists.
 """
 
 import contextlib
@@ -11,47 +11,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bionets.scan.graph import Graph
+from bionets.scan.backend import CallVariant
+from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program
-from bionets.scan.questions import UnsupportedStepError
 
-COUNTERS = (
-    "steps",
-    "time",
-    "direction",
-    "every",
-    "chunks",
-    "segments",
-    "segment_steps",
-)  # integers whose divisibility is of no use to a kernel
+# integers whose divisibility is of no use to a kernel
+COUNTERS = ("steps", "time", "direction", "every", "chunks", "segments", "segment_steps")
 SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would get four neighbours, too many of a row
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(CallVariant):
     """The compile-time constants of a kernel. Everything else may change from call to call.
 
     strided: the names of the tensors that are not flat. absent: those that are not there and count as zero.
     """
 
-    masked: bool = False  # lengths are given
-    recompute: bool = False  # checkpoint_every > 1
     products: bool = False  # the backward kernel is given the first stage's product at all time steps
     strided: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
-    needs_x: tuple[bool, ...] = ()  # gradients wanted
-    needs_params: tuple[bool, ...] = ()
-    histories: tuple[int, ...] = ()  # states whose history is stored
     shared: int | None = None  # the x whose gradient is also that of recurrent, see `shared_gradient`
-
-    @property
-    def wanted_x(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_x) if needed]
-
-    @property
-    def wanted_params(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_params) if needed]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients, shared_gradient
+from bionets.scan.backend import Call, Gradients, Needs, factors_of_weight_gradient, needs_before, shared_gradient
 
 
 class Results:
@@ -14,17 +14,17 @@ class Results:
     the states that it multiplied, `[T, B, N]`, unless a history has them.
     """
 
-    def __init__(self, call: Call, needs_x: tuple[bool, ...], needs_params: tuple[bool, ...]) -> None:
-        self.call, self.needs_x, self.needs_params = call, needs_x, needs_params
+    def __init__(self, call: Call, needs: Needs) -> None:
+        self.call, self.needs = call, needs
         time, batch, width = call.time, call.batch, call.width
         blocks = [stage.blocks for stage in call.program.stages]
-        self.shared = shared_gradient(call.program, needs_x) if len(call.program.stages) == 1 else None
-        self.x = self.empty(time, batch, sum(needs_x), width)
+        self.shared = shared_gradient(call.program, needs.x) if len(call.program.stages) == 1 else None
+        self.x = self.empty(time, batch, sum(needs.x), width)
         self.state = [self.empty(batch, width) for _ in call.state]
-        self.sums = {i: self.empty(batch, width) for i, needed in enumerate(needs_params) if needed}
+        self.sums = {i: self.empty(batch, width) for i, needed in enumerate(needs.params) if needed}
         self.before = [
-            self.empty(time, batch, width) if n and (k or call.checkpoint_every > 1) else None
-            for k, n in enumerate(blocks)
+            self.empty(time, batch, width) if needs_before(call.program, call.checkpoint_every > 1, k) else None
+            for k in range(len(blocks))
         ]
         if self.shared is None:
             self._recurrent = [self.empty(time, batch, n, width) for n in blocks]
@@ -37,7 +37,7 @@ class Results:
 
     def x_by_number(self) -> dict[int, Tensor]:
         """The wanted gradients of x, each `[T, B, N]`."""
-        wanted = [i for i, needed in enumerate(self.needs_x) if needed]
+        wanted = [i for i, needed in enumerate(self.needs.x) if needed]
         return dict(zip(wanted, self.x.unbind(2), strict=True))
 
     def recurrent_rows(self, k: int, t: int) -> Tensor:
@@ -49,17 +49,15 @@ class Results:
             total.sum().view(1) if self.call.params[i].numel() == 1 else total.sum(0) for i, total in self.sums.items()
         ]
         weights = [self._weight_gradient(k, first_history) for k in range(len(self.call.weights))]
-        return Gradients(self.x if any(self.needs_x) else None, self.state, params, weights)
+        return Gradients(self.x if any(self.needs.x) else None, self.state, params, weights)
 
     def _weight_gradient(self, k: int, history: Tensor) -> Tensor:
-        """Sum over time of gradient[t].T @ (state before t), in one product; the initial state has one of its own."""
-        call, before, gradient = self.call, self.before[k], self._recurrent[k].flatten(2)
-        rows = gradient.shape[-1]
-        if before is not None:
-            return gradient.reshape(-1, rows).T @ before.view(-1, call.width)
-        first = gradient[-1 if call.reverse else 0].T @ call.state[0]
-        later, earlier = (gradient[:-1], history[1:]) if call.reverse else (gradient[1:], history[:-1])
-        return first.addmm_(later.reshape(-1, rows).T, earlier.reshape(-1, call.width))
+        gradient = self._recurrent[k].flatten(2)
+        (left, right), *others = factors_of_weight_gradient(self.call, gradient, self.before[k], history)
+        total = left.T @ right
+        for left, right in others:
+            total.addmm_(left.T, right)
+        return total
 
 
 def first_products(call: Call, history: Tensor) -> Tensor:

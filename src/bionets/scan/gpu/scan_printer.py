@@ -13,11 +13,12 @@ Each instance of the kernel owns a tile of the elements of [B, N] and carries it
 
 A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then
 stay in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through
-the steps since the last stored state, and keeps their states on a tape. All tensors are handed in as they lie at the
-step that is walked first: the kernel knows no direction of time, it adds `x0_time` to reach the next step and subtracts
+the steps since the last stored state, and keeps their states on a tape. The arguments are the tensors at the first step
+of the walk: the kernel does not depend on the direction of time, it adds `x0_time` to reach the next step and subtracts
 it to go back.
 """
 
+from bionets.scan.backend import needs_before
 from bionets.scan.gpu.printer import KernelPrinter, Source, Variant
 from bionets.scan.program import Program
 
@@ -74,7 +75,7 @@ class _ScanPrinter(KernelPrinter):
         for i in self.used_x():
             self.load(f"v_x{i}", f"x{i}")
 
-    def advance(self, outputs: bool) -> None:
+    def forward_step(self, outputs: bool) -> None:
         """One time step forward, from the variables `state0`, `state1` to themselves; stores y."""
         state = [f"state{i}" for i in self.states]
         found: dict[str, str] = {}
@@ -95,7 +96,7 @@ class _ScanPrinter(KernelPrinter):
         for i in self.states:
             self.emit(f"state{i} = next{i}")
 
-    def tick(self, sign: str = "+") -> None:
+    def move_time(self, sign: str = "+") -> None:
         if self.variant.masked:
             self.emit(f"time {sign}= {self.argument('direction')}")
 
@@ -114,7 +115,7 @@ class _ForwardPrinter(_ScanPrinter):
             self.load(f"state{i}", f"initial{i}")
         with self.indented(f"for step in tl.range(0, {self.argument('steps')}, num_stages=STAGES):"):
             self.load_x()
-            self.advance(outputs=True)
+            self.forward_step(outputs=True)
             if self.variant.recompute and histories:
                 with self.indented(f"if ((step + 1) % {self.argument('every')} == 0) & (step + 1 < steps):"):
                     self.store_histories()
@@ -123,7 +124,7 @@ class _ForwardPrinter(_ScanPrinter):
                 self.store_histories()
                 self.move(histories)
             self.move([f"x{i}" for i in self.used_x()] + [f"y{i}" for i in range(self.program.y)])
-            self.tick()
+            self.move_time()
         for i in self.states:
             self.store(f"final{i}", f"state{i}")
         return self.source()
@@ -163,9 +164,9 @@ class _BackwardPrinter(_ScanPrinter):
                 self.emit(f"state{i} = tl.load({place}, mask=later, other=0.0)")
                 self.emit(f"state{i} = tl.where(later, state{i}, initial_state{i})")
             self.load_x()
-            self.retreat()
+            self.backward_step()
             self.move([f"x{i}" for i in self.used_x()] + [f"history{i}" for i in self.states], "-")
-            self.tick("-")
+            self.move_time("-")
 
     def walk_chunks(self) -> None:
         x, tapes = [f"x{i}" for i in self.used_x()], [f"tape{i}" for i in self.states]
@@ -181,18 +182,18 @@ class _BackwardPrinter(_ScanPrinter):
             with self.indented("for again in tl.range(0, count - 1, num_stages=STAGES):"):
                 self.store_tape()
                 self.load_x()
-                self.advance(outputs=False)
+                self.forward_step(outputs=False)
                 self.move(x + tapes)
-                self.tick()
+                self.move_time()
             self.store_tape()
             self.emit("tl.debug_barrier()")  # a load may be another thread's than the store was
             with self.indented("for step in tl.range(0, count, num_stages=STAGES):"):
                 for i in self.states:
                     self.load(f"state{i}", f"tape{i}")
                 self.load_x()
-                self.retreat()
+                self.backward_step()
                 self.move(x + tapes, "-")
-                self.tick("-")
+                self.move_time("-")
             self.emit("tl.debug_barrier()")
             for name in x:
                 self.emit(f"{name} -= tl.cast({every} - 1, tl.int64) * {name}_time")
@@ -214,14 +215,14 @@ class _BackwardPrinter(_ScanPrinter):
         for i in self.states:
             self.store(f"tape{i}", f"state{i}")
 
-    def retreat(self) -> None:
+    def backward_step(self) -> None:
         """One time step back: from the state before it, and the gradients `grad0`... after it, to those before it."""
         variant, stages = self.variant, self.program.stages
         moving: list[str] = []
         state, inputs = [[f"state{i}" for i in self.states]], []
         self.find_active()
         for k, stage in enumerate(stages):
-            if stage.blocks and (k > 0 or variant.recompute):
+            if needs_before(self.program, variant.recompute, k):
                 self.store(f"before{k}", state[k][0])
                 moving.append(f"before{k}")
             recurrent = self.known_product(moving) if k == 0 and variant.products else self.product(k, state[k][0])

@@ -5,7 +5,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["fill"]
+from bionets.scan.uniform import LANE, ROUNDS
+
+GRID = 65535  # CUDA's limit on the second axis
 
 
 @triton.jit(do_not_specialize=("seed", "first_step"))  # type: ignore[untyped-decorator,unused-ignore]
@@ -23,14 +25,11 @@ def _fill(out, size, seed, first_step, LANE: tl.constexpr, ROUNDS: tl.constexpr)
         tl.store(out + row.to(tl.int64) * size + place + quarter * LANE, number, place + quarter * LANE < size)
 
 
-def fill(numbers: Tensor, seed: int, first_step: int, lane: int, rounds: int) -> None:
+def fill(numbers: Tensor, seed: int, first_step: int) -> None:
     """Fill ``[steps, size]``, contiguous."""
     steps, size = numbers.shape
     with torch.cuda.device(numbers.device) if numbers.is_cuda else torch.no_grad():
         for begin in range(0, steps, GRID):
             rows = numbers[begin : begin + GRID]
-            grid = (-(-size // (4 * lane)), len(rows))
-            _fill[grid](rows, size, seed, first_step + begin, LANE=lane, ROUNDS=rounds, enable_fp_fusion=False)
-
-
-GRID = 65535  # CUDA's limit on the second axis
+            grid = (-(-size // (4 * LANE)), len(rows))
+            _fill[grid](rows, size, seed, first_step + begin, LANE=LANE, ROUNDS=ROUNDS, enable_fp_fusion=False)

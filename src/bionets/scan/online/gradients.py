@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 from bionets.scan.arguments import Arguments
 from bionets.scan.compiled import Sensitivities
-from bionets.scan.eprop import cut_products
+from bionets.scan.online.eprop import cut_products
+from bionets.scan.online.traces import Gate, LinearMap, Trace, carry, nodes_reached_first
 from bionets.scan.reference import final_dtype
-from bionets.scan.traces import Gate, LinearMap, Trace, carry, first_on_the_way
 from bionets.scan.tree import Tree, flatten, unflatten
 
 RULES = ("exact", "eprop")
@@ -134,7 +134,7 @@ class OnlineGradients(TorchFunctionMode):
             )
         if arguments.weights:
             stages, arguments = cut_products(stages, arguments, run)
-        reached = first_on_the_way(arguments.x, self._ends)
+        reached = nodes_reached_first(arguments.x, self._ends)
         maps = {number: each for number, each in enumerate(self._maps) if each.output.grad_fn in reached}
         dtype, shape = arguments.layout.carry_dtype, arguments.state_shape
         state = [leaf.to(dtype).expand(shape) for leaf in arguments.state]

@@ -14,9 +14,10 @@ import functools
 import hashlib
 from collections.abc import Mapping
 
-from bionets.scan.graph import Graph, GraphBuilder, Value
+from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.graph import Graph
 from bionets.scan.program import Program, program_of
-from bionets.scan.trace import Stage
+from bionets.scan.trace.stage import Stage
 
 
 @functools.lru_cache(maxsize=256)
@@ -44,7 +45,7 @@ def sensitivity_program(key: str, wanted: tuple[int, ...]) -> Program:
             for j in states:
                 before = builder.input(f"state{program.state + j * len(wanted) + number}")
                 if not is_zero(builder, local[f"grad_state{j}"]):
-                    total = builder("add", builder("mul", local[f"grad_state{j}"], before), total)
+                    total = local[f"grad_state{j}"] * before + total
             outputs[f"new_state{program.state + i * len(wanted) + number}"] = total
     joint = builder.finish(outputs)
     count_y, count_state = program.y + len(own), program.state * (1 + len(wanted))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bionets.scan.graph import Graph, GraphBuilder, Value
+from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.graph import Graph
 from bionets.scan.program import program_of
 
 OFFSET = ""  # stands among the variables for 1
@@ -94,13 +95,13 @@ def _combine(builder: GraphBuilder, op: str, operands: list[Terms]) -> Terms | N
         case (("add" | "sub"), (a, b)):
             return {name: _sum(builder, op, a.get(name), b.get(name)) for name in names}
         case "neg", (a,):
-            return {name: builder("neg", value) for name, value in a.items()}
+            return {name: -value for name, value in a.items()}
         case "mul", (a, b) if fixed[0] or fixed[1]:
             factors, by = (b, a) if fixed[0] else (a, b)
             factor = _factor(builder, by, OFFSET)
-            return {name: builder("mul", value, factor) for name, value in factors.items()}
+            return {name: value * factor for name, value in factors.items()}
         case "div", (a, b) if fixed[1]:
-            return {name: builder("div", value, _factor(builder, b, OFFSET)) for name, value in a.items()}
+            return {name: value / _factor(builder, b, OFFSET) for name, value in a.items()}
         case "where", (condition, a, b) if fixed[0]:
             chosen = _factor(builder, condition, OFFSET)
             return {n: builder("where", chosen, _factor(builder, a, n), _factor(builder, b, n)) for n in names}
@@ -117,5 +118,5 @@ def _sum(builder: GraphBuilder, op: str, a: Value | None, b: Value | None) -> Va
         assert a is not None
         return a
     if a is None:
-        return b if op == "add" else builder("neg", b)
+        return b if op == "add" else -b
     return builder(op, a, b)

@@ -1,147 +1,19 @@
-"""The schedule of a program: the ordered list of what is done forward or backward, which a backend prints.
+"""Makes the schedule of a program, forward or backward."""
 
-    forward                                     backward
-    for each time step                          for each time step, last to first
-        for each stage                              for each stage but the last: as forward
-            recurrent = first(state) @ weight.T     for each stage, last to first
-            evaluate the stage                          evaluate its vector-Jacobian product
-                                                        gradient of first(state) += that of recurrent @ weight
-
-With delays, the first stage's product is that of a sum over earlier first states, and the gradient of a first state
-such a sum over the gradients of later products.
-
-With checkpoints, the backward pass goes through segments of K steps, last to first: forward again through the steps of
-the segment, whose states are kept on a tape, then backward through them.
-
-A schedule consists of `Loop`, `Product` and `Evaluate`. They name their operands as places: tensors at a time step, and
-values that are carried from one operation to the next (`state0_1`: state 1 before stage 0), which a backend may keep in
-registers or in memory.
-"""
-
-import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from bionets.scan.backend import shared_gradient
-from bionets.scan.graph import Graph
+from bionets.scan.backend import needs_before, shared_gradient
 from bionets.scan.program import Program
-
-
-@dataclass(frozen=True)
-class Place:
-    """Elements [B, N] of a tensor or of a carried value.
-
-    step: "" for what has no time; "now", this step; "before", the step before it in the order of the forward pass;
-    "checkpoint", the state stored at the end of the last segment, or if it is written, of the segment that ends now.
-    first: what is read instead at the first step of the loop, or in the first segment.
-    """
-
-    name: str
-    step: str = ""
-    first: "Place | None" = None
-
-    def __str__(self) -> str:
-        step = f"[{self.step}]" if self.step else ""
-        return f"{self.name}{step}" + (f" (at first {self.first})" if self.first else "")
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Evaluate a graph for each element.
-
-    reads, writes: places of its inputs and outputs. held: with lengths, what an output is past the end of a sequence,
-    None for 0. added: outputs that are added to what is there. copies: (from, to), before anything is written.
-    """
-
-    graph: Graph
-    reads: Mapping[str, Place]
-    writes: Mapping[str, tuple[Place, ...]]
-    held: Mapping[str, Place | None] = field(default_factory=dict)
-    added: frozenset[str] = frozenset()
-    copies: tuple[tuple[Place, Place], ...] = ()
-
-    def __str__(self) -> str:
-        lines = [f"read   {name} = {place}" for name, place in self.reads.items()]
-        lines += [f"copy   {target} = {source}" for source, target in self.copies]
-        for name, targets in self.writes.items():
-            held = f", past the end {self.held[name] or 0}" if name in self.held else ""
-            lines.append(f"write  {', '.join(map(str, targets))} {'+' * (name in self.added)}= {name}{held}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Product:
-    """target = left @ weightᵀ for each block of the weight of a stage; or, backward, target += [lefts] @ weight."""
-
-    stage: int
-    lefts: tuple[Place, ...]
-    targets: tuple[Place, ...]
-    backward: bool = False
-
-    def __str__(self) -> str:
-        if self.backward:
-            return f"product {self.targets[0]} += [{', '.join(map(str, self.lefts))}] @ weight{self.stage}"
-        return f"product {', '.join(map(str, self.targets))} = {self.lefts[0]} @ weight{self.stage}.T"
-
-
-@dataclass(frozen=True)
-class Delayed:
-    """target = the sum over lags of lag · source, of the states before this step; or, backward, target += that of the
-    gradients from this step on."""
-
-    source: Place
-    target: Place
-    backward: bool = False
-
-    def __str__(self) -> str:
-        return f"delayed {self.target} {'+' * self.backward}= lags · {self.source}"
-
-
-@dataclass(frozen=True)
-class Loop:
-    """over: "steps", "steps backward", or with checkpoints "segments backward", and within a segment "steps of the
-    segment", all but its last, and "steps of the segment backward"."""
-
-    over: str
-    body: tuple["Evaluate | Product | Delayed | Loop", ...]
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [f"for each of the {self.over}:", *(textwrap.indent(f"{each}\n", "    ") for each in self.body)]
-        )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The properties of a call that a schedule depends on."""
-
-    backward: bool
-    masked: bool = False  # lengths are given
-    recompute: bool = False  # checkpoint_every > 1
-    delayed: bool = False  # the first stage multiplies delayed states
-    histories: tuple[int, ...] = ()  # forward: the states whose history is stored
-    needs_x: tuple[bool, ...] = ()  # backward: the gradients wanted
-    needs_params: tuple[bool, ...] = ()
-
-    @property
-    def wanted_x(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_x) if needed]
-
-    @property
-    def wanted_params(self) -> list[int]:
-        return [i for i, needed in enumerate(self.needs_params) if needed]
+from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product, Variant, Work
 
 
 def make_schedule(program: Program, variant: Variant) -> Loop:
-    return _Maker(program, variant).make()
+    return _Scheduler(program, variant).make()
 
 
-def needs_before(program: Program, recompute: bool, k: int) -> bool:
-    """Whether the states that stage k multiplies are stored for the gradient of its weight."""
-    return bool(program.stages[k].blocks) and (k > 0 or recompute)
+class _Scheduler:
+    """same: the places that are other ones under another name. state_before: where each state before the step lies."""
 
-
-class _Maker:
     def __init__(self, program: Program, variant: Variant) -> None:
         self.program, self.variant = program, variant
         self.stages = program.stages
@@ -164,9 +36,9 @@ class _Maker:
 
     # one time step
 
-    def forward_step(self, outputs: bool) -> "list[Evaluate | Product | Delayed]":
+    def forward_step(self, outputs: bool) -> list[Work]:
         """All stages of one time step; their states end where the next time step reads them."""
-        work: list[Evaluate | Product | Delayed] = []
+        work: list[Work] = []
         if self.variant.delayed:
             work.append(Delayed(Place("earlier", "now"), Place("delayed", "now")))
         for k in range(self.last + 1):
@@ -191,8 +63,8 @@ class _Maker:
         if outputs:
             writes |= {f"y{i}": (Place(f"y{i}", "now"),) for i in range(stage.outputs)}
             if self.variant.delayed and ends:
-                heard = f"y{self.program.y_of_state[0]}"
-                writes[heard] = (*writes[heard], Place("later", "now"))
+                delayed_y = f"y{self.program.y_of_state[0]}"
+                writes[delayed_y] = (*writes[delayed_y], Place("later", "now"))
         held: dict[str, Place | None] = {}
         if ends and self.variant.masked:
             held = {
@@ -201,9 +73,9 @@ class _Maker:
             }
         return self.evaluate(k, writes, held)
 
-    def backward_step(self) -> "list[Evaluate | Product | Delayed]":
+    def backward_step(self) -> list[Work]:
         """One time step backward, from the gradients of the state after it to those before it."""
-        work: list[Evaluate | Product | Delayed] = []
+        work: list[Work] = []
         for k in range(self.last):
             work += [*self.products(k), *self.forward_stage(k, outputs=False)]
         work += self.products(self.last)
@@ -212,7 +84,7 @@ class _Maker:
             work += self.backward_stage(k, seen)
         return work
 
-    def backward_stage(self, k: int, seen: set[int]) -> "list[Evaluate | Product | Delayed]":
+    def backward_stage(self, k: int, seen: set[int]) -> list[Work]:
         stage, variant, program = self.stages[k], self.variant, self.program
         shared = shared_gradient(program, variant.needs_x, k)
         writes = {
@@ -232,12 +104,12 @@ class _Maker:
             held = dict.fromkeys(writes)
             if k == 0:
                 held |= {f"grad_state{i}": self.gradient(0, i) for i in range(stage.state_in)}
-        added = frozenset([f"grad_params{i}" for i in own_params] + [f"grad_x{i}" for i in own_x if i in seen])
+        added = (*(f"grad_params{i}" for i in own_params), *(f"grad_x{i}" for i in own_x if i in seen))
         seen.update(own_x)
         copies: tuple[tuple[Place, Place], ...] = ()
         if k == 0 and needs_before(program, variant.recompute, 0):
             copies = ((self.state_before[0], Place("before0", "now")),)
-        work: list[Evaluate | Product | Delayed] = [*self.evaluate(k, writes, held, added, copies)]
+        work: list[Work] = [*self.evaluate(k, writes, held, added, copies)]
         if stage.blocks:
             through_delay = k == 0 and variant.delayed
             target = Place("grad_delayed", "now") if through_delay else self.gradient(k, 0)
@@ -251,7 +123,7 @@ class _Maker:
         k: int,
         writes: Mapping[str, tuple[Place, ...]],
         held: Mapping[str, Place | None],
-        added: frozenset[str] = frozenset(),
+        added: tuple[str, ...] = (),
         copies: tuple[tuple[Place, Place], ...] = (),
     ) -> list[Evaluate]:
         graph = self.stages[k].graph.select(writes)

@@ -22,15 +22,15 @@ DUNDERS = {"__init__", "__name__", "__len__", "__getitem__", "__call__"}  # of a
 class Reads:
     """The names that the code of a function reads from outside, its lambdas, comprehensions and generators included.
 
-    known: whether that is all. write: the first line that assigns a global or a variable of an enclosing function,
-    or None. first: whether the first argument (`self` of a method) is read.
+    complete: whether these are all. write: the first line that assigns a global or a variable of an enclosing function,
+    or None. reads_first: whether the first argument (`self` of a method) is read.
     """
 
     globals: frozenset[Chain]
     free: frozenset[Chain]
-    known: bool
+    complete: bool
     write: tuple[str, int] | None
-    first: bool
+    reads_first: bool
 
 
 @functools.lru_cache(maxsize=1024)

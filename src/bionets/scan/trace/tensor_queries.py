@@ -1,7 +1,7 @@
-"""The attributes of a tensor that a step may read while it is traced, and their values.
+"""Answers what a step asks of a tensor while it is traced: shapes and devices; values and memory it refuses.
 
-A trace runs on tensors of a few elements. Asked for their shape or device, they answer as the real arguments of the
-call would, and the program is then used for that shape or device alone.
+A trace runs on tensors of a few elements. Their shape and device are those of the arguments of the call, and the
+program is then used for this shape or device alone.
 """
 
 import math
@@ -16,17 +16,14 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes  # private; torch's own tracers use it
 
 from bionets.scan.arguments import broadcast
+from bionets.scan.graph import UnsupportedStepError
 
 Shape = tuple[int, ...]
 
 
-class UnsupportedStepError(NotImplementedError):
-    """The step does something that cannot be compiled; the message names the operation and its line."""
-
-
 @dataclass(frozen=True)
-class Surroundings:
-    """The shapes of a call as its step sees them, without T. `device` is None where the arguments are on several."""
+class CallShapes:
+    """The shapes of a call as its step sees them, without T. device: None where the arguments are on several."""
 
     x: tuple[Shape, ...]
     state: tuple[Shape, ...]
@@ -51,40 +48,40 @@ MOVED = {"to", "cpu", "cuda"}
 VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "item", "is_nonzero", "equal"}
 
 
-class Questions(TorchFunctionMode):
-    """Sees every torch function of a step and every attribute of a tensor that it reads.
+class TensorQueries(TorchFunctionMode):
+    """Intercepts every torch function that a step calls and every attribute of a tensor that it reads.
 
-    knows: whether a tensor comes from the arguments. inputs: the addresses of those themselves. at: " (line of the
-    step)", for errors. asked: whether the step has asked for a shape or a device.
+    call: the shapes to answer with. knows: whether a tensor comes from the arguments. inputs: the addresses of these
+    themselves. line: " (line of the step)", for errors. read_shapes: whether the step has read a shape or a device.
     """
 
     def __init__(
         self,
-        surroundings: Surroundings | None,
+        call: CallShapes | None,
         knows: Callable[[Tensor], bool],
         inputs: set[int],
-        at: Callable[[], str],
+        line: Callable[[], str],
         example: int,
     ) -> None:
         super().__init__()
         self.inputs = inputs
-        self.surroundings = surroundings
+        self.call = call
         self.knows = knows
-        self.at = at
+        self.line = line
         self.example = example
-        self.asked = False
-        self._shapes: dict[int, Shape] = {}
+        self.read_shapes = False
+        self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
-        self._alive: list[Tensor] = []  # so that no number is used twice
+        self._alive: list[Tensor] = []  # so that no id is used twice
 
     def set_shape(self, tensor: Tensor, shape: Iterable[int]) -> None:
         """Make a tensor answer that it has this shape."""
-        self._shapes[id(tensor)] = self._by_address[tensor.data_ptr()] = tuple(shape)
+        self._by_tensor[id(tensor)] = self._by_address[tensor.data_ptr()] = tuple(shape)
         self._alive.append(tensor)
 
     def shape_of(self, tensor: Tensor) -> Shape:
         """The shape that stands for a tensor's own."""
-        found = self._shapes.get(id(tensor))
+        found = self._by_tensor.get(id(tensor))
         found = self._by_address.get(tensor.data_ptr()) if found is None else found
         return tuple(tensor.shape) if found is None else found
 
@@ -96,16 +93,16 @@ class Questions(TorchFunctionMode):
         if args and isinstance(args[0], Tensor) and self.knows(args[0]):
             if name in VALUES:
                 hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
-                raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.at()}")
+                raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.line()}")
             if name in REFUSED and not (name == "type" and len(args) > 1):
-                raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.at()}")
+                raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
             if args[0].data_ptr() in self.inputs and (name in IN_PLACE or (name.endswith("_") and name[:2] != "__")):
-                raise UnsupportedStepError(f"{name} changes an input of the step in place{self.at()}")
+                raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
             if name in SIZES:
-                self._ask(name)
+                self._need_shapes(name)
                 return self._size(name, self.shape_of(args[0]), args[1:], kwargs)
             if name in DEVICES:
-                self._ask(name)
+                self._need_shapes(name)
                 return self._device(name)
             if name in RESHAPED or name in EXPANDED:
                 return self._reshape(func, name, args, kwargs)
@@ -123,11 +120,11 @@ class Questions(TorchFunctionMode):
             self.set_shape(result, shape if tensors else result.shape)
         return result
 
-    def _ask(self, name: str) -> Surroundings:
-        self.asked = True
-        if self.surroundings is None:
-            raise UnsupportedStepError(f"the step reads {name}, which torch.compile may change{self.at()}")
-        return self.surroundings
+    def _need_shapes(self, name: str) -> CallShapes:
+        self.read_shapes = True
+        if self.call is None:
+            raise UnsupportedStepError(f"the step reads {name}, which torch.compile may change{self.line()}")
+        return self.call
 
     def _size(self, name: str, shape: Shape, args: Any, kwargs: Any) -> Any:
         if name in ("numel", "nelement"):
@@ -139,14 +136,14 @@ class Questions(TorchFunctionMode):
                 raise TypeError("len() of a 0-d tensor")
             return shape[0]
         if name == "nbytes":
-            raise UnsupportedStepError(f"the step reads nbytes of a tensor{self.at()}")
+            raise UnsupportedStepError(f"the step reads nbytes of a tensor{self.line()}")
         dim = next(iter((*args, *kwargs.values())), None)
         return torch.Size(shape) if dim is None else shape[dim]
 
     def _device(self, name: str) -> Any:
-        device = self._ask(name).device
+        device = self._need_shapes(name).device
         if device is None:
-            raise UnsupportedStepError(f"the step reads {name}, but its arguments are on several devices{self.at()}")
+            raise UnsupportedStepError(f"the step reads {name}, but its arguments are on several devices{self.line()}")
         if name == "device":
             return device
         if name == "get_device":
@@ -155,30 +152,30 @@ class Questions(TorchFunctionMode):
 
     def _is_here(self, value: Any) -> bool:
         """Whether a value names the device that the arguments are on."""
-        if not isinstance(value, str | torch.device) or self.surroundings is None:
+        if not isinstance(value, str | torch.device) or self.call is None:
             return False
         try:
-            here = torch.device(value) == self.surroundings.device
+            here = torch.device(value) == self.call.device
         except RuntimeError:  # another string
             return False
-        self.asked = self.asked or here
+        self.read_shapes = self.read_shapes or here
         return here
 
     def _reshape(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
         """A view of the same elements, if it stays aligned with the other tensors of the step."""
-        self._ask(name)
+        self._need_shapes(name)
         if any(isinstance(each, torch.dtype) for each in (*args, *kwargs.values())):
-            raise UnsupportedStepError(f"{name} reads the bits of a tensor as another dtype{self.at()}")
+            raise UnsupportedStepError(f"{name} reads the bits of a tensor as another dtype{self.line()}")
         old = self.shape_of(args[0])
 
-        def stand_in(leaf: Any) -> Any:
+        def on_meta(leaf: Any) -> Any:
             return torch.empty(self.shape_of(leaf), device="meta") if isinstance(leaf, Tensor) else leaf
 
         with _disable_current_modes():
-            new = tuple(func(*pytree.tree_map(stand_in, args), **pytree.tree_map(stand_in, kwargs)).shape)
+            new = tuple(func(*pytree.tree_map(on_meta, args), **pytree.tree_map(on_meta, kwargs)).shape)
         if name not in EXPANDED and _without_leading_ones(new) != _without_leading_ones(old):
             change = f"{list(old)} becomes {list(new)}"
-            raise UnsupportedStepError(f"{name} changes a shape: {change}; a step is elementwise{self.at()}")
+            raise UnsupportedStepError(f"{name} changes a shape: {change}; a step is elementwise{self.line()}")
         result = args[0].view_as(args[0])
         self.set_shape(result, new)
         return result
@@ -196,7 +193,7 @@ class Questions(TorchFunctionMode):
             size, rest = given[0], given[1:]
         shape = tuple(size) if isinstance(size, Iterable) else (size,)
         if math.prod(shape) != 1:
-            self._ask(name)
+            self._need_shapes(name)
         result = func(*lead, shape if math.prod(shape) == 1 else (self.example,), *rest, **kwargs)
         self.set_shape(result, shape)
         return result

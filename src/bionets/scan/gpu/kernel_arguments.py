@@ -1,4 +1,4 @@
-"""The arguments of a printed Triton kernel: tensors as they lie at the step that is walked first, strides and sizes."""
+"""The arguments of a printed Triton kernel: tensors at the first step of the walk, strides and sizes."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, lau
 from bionets.scan.gpu.printer import Variant
 
 
-class Table:
+class KernelArguments:
     """The arguments of a kernel by name, and what of them is compiled in."""
 
     def __init__(self, call: Call) -> None:
@@ -27,7 +27,7 @@ class Table:
         }
 
     def add_inputs(self, step: int) -> None:
-        """x at the step that is walked first, and all that is the same at every step."""
+        """x at the first step of the walk, and what is the same at every step."""
         call = self.call
         self.values["time"] = call.time - 1 - step if call.reverse else step
         for i, leaf in enumerate(call.x):
@@ -58,7 +58,7 @@ class Table:
         self.wide |= (batch - 1) * row + (width - 1) * column >= 2**31
 
     def add_over_time(self, name: str, leaf: Tensor | None, step: int, forward: bool = False) -> None:
-        """A tensor `[T, B, N]`, as it lies at a step; steps are counted in the order in which they are walked.
+        """A tensor `[T, B, N]` at a step; steps are counted in the order of the walk.
 
         forward: it is kept in that order too, not in that of time.
         """
@@ -78,8 +78,8 @@ class Table:
         self.add_over_time(name, leaf, step, forward=self.call.checkpoint_every > 1)
 
     def variant(self, **options: Any) -> Variant:
-        names = (frozenset(self.strided), frozenset(self.absent))
-        return Variant(self.call.lengths is not None, strided=names[0], absent=names[1], **options)
+        masked = self.call.lengths is not None
+        return Variant(masked, strided=frozenset(self.strided), absent=frozenset(self.absent), **options)
 
     def launch(self, kernel: Kernel) -> None:
         """Run a kernel on all elements in blocks."""

@@ -132,7 +132,7 @@ class LinearMap:
         return found
 
 
-def first_on_the_way(tensors: Iterable[Tensor], ends: set[Any]) -> set[Any]:
+def nodes_reached_first(tensors: Iterable[Tensor], ends: set[Any]) -> set[Any]:
     """Those of the nodes `ends` that the gradient of these tensors reaches without passing another one.
 
     Raises ValueError where it reaches a parameter without passing any.

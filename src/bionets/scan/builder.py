@@ -1,0 +1,159 @@
+"""Builds a graph node by node."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from bionets.scan.graph import DTYPES, Graph, Node, number_text
+from bionets.scan.operations import COMPARISONS
+
+
+def _operator(op: str) -> Callable[["Value", Any], "Value"]:
+    return lambda value, other: value.builder(op, value, other)
+
+
+class Value:
+    """A node of a graph under construction. Operators add nodes; plain numbers become constants of the same kind.
+
+    `==` compares no values: see `equals` and `differs`.
+    """
+
+    __slots__ = ("builder", "number")
+
+    def __init__(self, builder: "GraphBuilder", number: int) -> None:
+        self.builder, self.number = builder, number
+
+    def __index__(self) -> int:
+        return self.number
+
+    __add__ = _operator("add")
+    __sub__ = _operator("sub")
+    __mul__ = _operator("mul")
+    __truediv__ = _operator("div")
+    __and__ = _operator("and")
+    __or__ = _operator("or")
+    __xor__ = _operator("xor")
+    __lt__ = _operator("lt")
+    __le__ = _operator("le")
+    __gt__ = _operator("gt")
+    __ge__ = _operator("ge")
+    equals = _operator("eq")
+    differs = _operator("ne")
+
+    def __rsub__(self, other: Any) -> "Value":
+        return self.builder("sub", other, self)
+
+    def __neg__(self) -> "Value":
+        return self.builder("neg", self)
+
+    def __abs__(self) -> "Value":
+        return self.builder("abs", self)
+
+
+class GraphBuilder:
+    """Adds nodes to a graph; equal values become one node, and operations that change nothing disappear.
+
+    dtype: of the program, in which floats are computed. `result` and `common` describe the torch operation that is
+    being traced: the kind of its result, and the one to which torch promotes its arguments.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.nodes: list[Node] = []
+        self.source = ""
+        self.result = self.common = "float"
+        self._known: dict[object, int] = {}
+
+    def kind_of(self, dtype: torch.dtype) -> str:
+        """The kind of values of a dtype. Raises TypeError for one that cannot be compiled."""
+        if dtype == self.dtype:
+            return "float"
+        for kind, known in DTYPES.items():
+            if known == dtype:
+                return kind
+        raise TypeError(f"{dtype} is not supported")
+
+    def describe(self, arguments: Sequence[Any], result: torch.Tensor) -> None:
+        """Set `result` and `common` from the arguments and the result of a torch operation."""
+        operands: list[Any] = [each for each in arguments[:2] if isinstance(each, (torch.Tensor, bool, int, float))]
+        tensors = [each for each in operands if isinstance(each, torch.Tensor)]
+        common = torch.result_type(*operands) if len(operands) == 2 and tensors else (*tensors, result)[0].dtype
+        self.common, self.result = self.kind_of(common), self.kind_of(result.dtype)
+
+    def input(self, name: str) -> Value:
+        return self._add(Node("input", name=name))
+
+    def constant(self, value: float, kind: str = "float") -> Value:
+        if kind == "float" or kind.startswith("float"):
+            return self._add(Node("constant", value=float(value), kind=kind))
+        if kind == "bool":
+            return self._add(Node("constant", value=bool(value), kind=kind))
+        bits, signed = int(kind.lstrip("uint")), not kind.startswith("u")
+        number = int(value) % (1 << bits)
+        if signed and number >= 1 << (bits - 1):
+            number -= 1 << bits
+        return self._add(Node("constant", value=number, kind=kind))
+
+    def __call__(self, op: str, *inputs: Value | float) -> Value:
+        """Add an operation; plain numbers become constants of the kind of the last value."""
+        kinds = [self.nodes[i].kind for i in inputs if isinstance(i, Value)]
+        kind = kinds[-1] if kinds else "float"
+        numbers = tuple(int(i if isinstance(i, Value) else self.constant(i, kind)) for i in inputs)
+        return Value(self, self._simplify(op, numbers, "bool" if op in COMPARISONS else kind))
+
+    def copy(self, node: Node, inputs: Sequence[Value]) -> Value:
+        """Add the operation of a node of another graph, with these inputs."""
+        return self._add(replace(node, inputs=tuple(map(int, inputs))))
+
+    def kind(self, value: Any) -> str:
+        return self.nodes[value].kind
+
+    def cast(self, value: Any, kind: str) -> Value:
+        """A value, or a number, as one of another kind."""
+        if not isinstance(value, Value):
+            return self.constant(value, kind)
+        node = self.nodes[value]
+        if node.kind == kind:
+            return value
+        if node.op == "constant" and math.isfinite(node.value) and (abs(node.value) < 2**31 or kind == "bool"):
+            return self.constant(node.value, kind)
+        if kind == "bool":
+            return self("ne", value, 0)
+        return self._add(Node("cast", (int(value),), kind=kind))
+
+    def finish(self, outputs: Mapping[str, Value]) -> Graph:
+        return Graph(tuple(self.nodes), {name: int(number) for name, number in outputs.items()})
+
+    def _add(self, node: Node) -> Value:
+        key = (node.op, node.inputs, number_text(node.value), node.name, node.kind)
+        if key not in self._known:
+            self._known[key] = len(self.nodes)
+            self.nodes.append(replace(node, source=self.source))
+        return Value(self, self._known[key])
+
+    def _is(self, number: int, value: float) -> bool:
+        node = self.nodes[number]
+        return node.op == "constant" and node.value == value
+
+    def _simplify(self, op: str, inputs: tuple[int, ...], kind: str) -> int:
+        match op, inputs:
+            case "add", (a, b) if self._is(b, 0):
+                return a
+            case "add", (a, b) if self._is(a, 0):
+                return b
+            case "sub", (a, b) if self._is(b, 0):
+                return a
+            case "mul", (a, b) if self._is(b, 1):
+                return a
+            case "mul", (a, b) if self._is(a, 1):
+                return b
+            case "div", (a, b) if self._is(b, 1):
+                return a
+            case "neg", (a,) if self.nodes[a].op == "constant":
+                return int(self.constant(-self.nodes[a].value, kind))
+            case (("add" | "mul"), (a, b)) if a > b:  # commutative: one order, so that equal values are found
+                inputs = (b, a)
+        return int(self._add(Node(op, inputs, kind=kind)))

@@ -1,0 +1,160 @@
+"""The arguments of a CPU kernel: sizes, addresses and strides by name, and the division of its work among threads."""
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bionets.scan.arguments import pad
+from bionets.scan.backend import Call
+from bionets.scan.cpu.buffers import empty
+from bionets.scan.cpu.delay import Steps
+from bionets.scan.cpu.kernels import find_kernel
+from bionets.scan.cpu.matrix import pack
+from bionets.scan.cpu.target import host
+from bionets.scan.cpu.threads import run_parts, split
+from bionets.scan.program.schedule import Variant
+
+CACHE_BYTES = 256 * 1024  # what a tile may take at one time step: half of a small second-level cache
+COPIES = 1 << 16  # elements of vectors that must be saved before parameters are copied for every row
+SMALL = 1 << 20  # operations below which a second thread does not pay
+
+
+class KernelArguments:
+    """The fields of a kernel's table by name. Strides are in bytes."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.size = call.program.dtype.itemsize
+        row = call.width * self.size
+        self.fields: dict[str, int] = {
+            "time": call.time,
+            "reverse": int(call.reverse),
+            "every": call.checkpoint_every,
+            "row": row,
+            "step": call.batch * row,
+        }
+        self.one_row = call.batch == 1 or not call.weights  # whether all rows may be taken as one long row
+        self.kept: list[Tensor] = []  # until the kernel has run
+        for i, leaf in enumerate(call.x):
+            self.add_rows(f"x{i}", leaf)
+        self.add("initial", call.state)
+        if call.lengths is not None:
+            lengths = call.lengths.to(call.program.dtype).unsqueeze(1).expand(call.batch, call.width).contiguous()
+            self.add("length", [lengths])
+            self.fields["length"] = self.fields.pop("length0")
+
+    def add(self, name: str, leaves: "list[Tensor] | list[Tensor | None]") -> None:
+        """Contiguous tensors `[B, N]` or `[T, B, N]`, numbered."""
+        for i, leaf in enumerate(leaves):
+            if leaf is not None:
+                self.fields[f"{name}{i}"] = leaf.data_ptr()
+                self.kept.append(leaf)
+
+    def add_rows(self, name: str, leaf: Tensor | None) -> None:
+        """A tensor `[T, B, N]` whose rows may lie apart."""
+        address, time, row = (0, 0, 0) if leaf is None else (leaf.data_ptr(), leaf.stride(0), leaf.stride(1))
+        self.fields |= {name: address, f"{name}_time": time * self.size, f"{name}_row": row * self.size}
+        self.one_row &= leaf is None or row == self.call.width or self.call.batch == 1
+        if leaf is not None:
+            self.kept.append(leaf)
+
+    def add_side_by_side(self, group: str, names: list[str], leaf: Tensor) -> None:
+        """Tensors that share a tensor `[T, B, len(names) * N]`."""
+        row = self.fields["row"]
+        self.fields |= {name: leaf.data_ptr() + i * row for i, name in enumerate(names)}
+        self.fields |= {f"{group}_row": len(names) * row, f"{group}_time": self.call.batch * len(names) * row}
+        self.one_row &= len(names) == 1 or self.call.batch == 1
+
+    def add_forward_delay(self) -> list[Tensor]:
+        """The history of the first state behind the past, and the delayed values, both made at each step."""
+        call, (lags, past) = self.call, self.call.delay
+        history = Steps.empty(call, len(lags) + call.time)
+        torch.cat((past, call.state[0].unsqueeze(0)), out=history.view[: len(lags)])
+        delayed = empty((call.time, call.batch, call.width), call.program.dtype)
+        later = history.memory[len(lags) :].data_ptr()
+        self.fields |= {"earlier": history.memory.data_ptr(), "later": later, "delayed": delayed.data_ptr()}
+        self._add_lags(lags.flip(0), history)  # in the order of the history
+        return [history.memory, delayed]
+
+    def add_backward_delay(self, delayed: Tensor) -> Steps:
+        """Memory for the gradients of the delayed values, with zeros for the steps after the last."""
+        call, lags = self.call, self.call.delay[0]
+        gradient = Steps.empty(call, call.time + len(lags) - 1)
+        gradient.memory[call.time if call.weights[0].shape[1] == call.width else 0 :].zero_()
+        self.fields |= {"delayed": delayed.data_ptr(), "grad_delayed": gradient.memory.data_ptr()}
+        self._add_lags(lags, gradient)
+        return gradient
+
+    def _add_lags(self, lags: Tensor, steps: Steps) -> None:
+        self.kept.append(lags := lags.contiguous())
+        self.fields |= {"lags": lags.data_ptr(), "lag_count": len(lags), "delay_step": steps.distance}
+
+    def run(self, variant: Variant) -> None:
+        call, fields, size = self.call, self.fields, self.size
+        kernel = find_kernel(call.program, variant, tuple(leaf.numel() == 1 for leaf in call.params))
+        saved = call.time * call.batch * (host().padded(call.width, size) - call.width)
+        self.one_row &= saved > COPIES or call.batch == 1  # as one long row, for which parameters are copied
+        rows, columns = (1, call.batch * call.width) if self.one_row else (call.batch, call.width)
+        for i, leaf in enumerate(call.params):
+            if self.one_row and leaf.numel() > 1 and call.batch > 1:
+                leaf = leaf.expand(call.batch, call.width).contiguous()
+                self.kept.append(leaf)
+            fields[f"params{i}"], fields[f"params{i}_row"] = leaf.data_ptr(), 0
+        self._add_weights()
+        lanes, values = host().lanes(size), kernel.values + (len(call.delay[0]) if call.delay else 0)
+        tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
+        tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))
+        if call.weights:
+            tile_columns, grain = columns, host().tile_rows
+            tile_rows = max(grain, CACHE_BYTES // (values * size * columns) // grain * grain)
+        operations = kernel.operations + sum(stage.blocks for stage in call.program.stages) * call.width
+        alone = rows * columns * call.time * operations <= SMALL
+        parts = self._parts(rows, columns, alone)
+        tile_rows = min(tile_rows, max(high - low for low, high, *_ in parts))
+        pitch = host().padded(tile_columns, size) * size
+        fields |= {"tile_rows": tile_rows, "tile_columns": tile_columns, "pitch": pitch}
+        fields["tile_bytes"] = tile_bytes = tile_rows * pitch
+        fields["work_bytes"] = fields["tape"] = kernel.work * tile_bytes
+        tape = (
+            min(call.checkpoint_every, call.time) * call.program.state if variant.recompute and variant.backward else 0
+        )
+        area = (kernel.work + tape) * tile_bytes + 64  # parts are a cache line apart
+        first = 0
+        if area > 64:
+            work = np.empty(len(parts) * area + 64, np.uint8)
+            first = work.ctypes.data + -work.ctypes.data % 64
+        table = np.array([fields[name] for name in kernel.fields], np.int64)
+        address = table.ctypes.data
+        run_parts(kernel.address, [(address, *part, first + i * area) for i, part in enumerate(parts)])
+
+    def _parts(self, rows: int, columns: int, alone: bool) -> list[tuple[int, int, int, int]]:
+        """Ranges of rows and of columns, one for each thread."""
+        if alone:
+            return [(0, rows, 0, columns)]
+        grain = host().tile_rows if self.call.weights else 1
+        if self.call.weights or rows >= 8 * torch.get_num_threads():
+            return [(low, high, 0, columns) for low, high in itertools.pairwise(split(rows, grain))]
+        return [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16))]
+
+    def _add_weights(self) -> None:
+        width = self.call.width
+        for k, weight in enumerate(self.call.weights):
+            packed = pack(_blocks(weight, width).mT)
+            self.kept.append(packed)
+            self.fields |= {f"rows{k}": weight.shape[0], f"columns{k}": weight.shape[1]}
+            self.fields |= {
+                f"weight{k}": packed.data_ptr(),
+                f"weight{k}_row": packed.stride(1) * self.size,
+                f"weight{k}_block": packed.stride(0) * self.size,
+                f"width{k}": packed.shape[2],
+            }
+
+
+def _blocks(weight: Tensor, width: int) -> Tensor:
+    """One matrix for each block, `[G, N, columns]`; of a single block without the rows that it lacks."""
+    rows, columns = weight.shape
+    if rows <= width:
+        return weight.unsqueeze(0)
+    return pad(weight, rows + -rows % width, columns).unflatten(0, (-1, width))

@@ -1,0 +1,61 @@
+"""The operands of a kernel: the fields of its table, and where the elements of a tile lie."""
+
+from dataclasses import dataclass
+
+from bionets.scan.cpu.ir import Function
+from bionets.scan.cpu.values import Value
+
+OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
+STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
+DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
+GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
+
+
+@dataclass
+class View:
+    """The current location of an operand: the address of the tile's first element, and the distance of rows.
+
+    present: whether it is there; None: always. padded: whether rows end in whole vectors. ahead: the distance of
+    the next time step, which is prefetched; None where there is none.
+    """
+
+    address: Value
+    row: Value
+    present: Value | None = None
+    padded: bool = False
+    ahead: Value | None = None
+
+
+class Table:
+    """The fields of the table, each read where the kernel begins."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.function: Function
+
+    def __getitem__(self, name: str) -> Value:
+        number = self.numbers.setdefault(name, len(self.numbers))
+        return Value(self.function, "i64", f"%field{number}")
+
+    def lines(self) -> list[str]:
+        lines = []
+        for number in self.numbers.values():
+            lines.append(f"  %place{number} = getelementptr i64, ptr %table, i64 {number}")
+            lines.append(f"  %field{number} = load i64, ptr %place{number}, align 8")
+        return lines
+
+
+def row_field(name: str, role: str) -> str:
+    if role in STRIDED or role == "params":
+        return f"{name}_row"
+    if role in GROUPS:
+        return f"{GROUPS[role] or name.rpartition('_')[0]}_row"
+    return "row"
+
+
+def time_field(name: str, role: str) -> str:
+    if role in STRIDED:
+        return f"{name}_time"
+    if role in GROUPS:
+        return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
+    return "delay_step" if role in DELAYED else "step"

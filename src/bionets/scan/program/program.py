@@ -1,0 +1,224 @@
+"""The program of a step: its traced stages.
+
+A step that provably reads nothing which changes is traced once (`identity`). Any other step is traced at every call,
+and its program, with the compiled kernels, is found by its graph. So a program is never stale.
+"""
+
+import hashlib
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from types import MethodType
+from typing import Any
+
+import torch
+
+from bionets.scan.arguments import Arguments
+from bionets.scan.graph import UnsupportedStepError
+from bionets.scan.last_used import LastUsed
+from bionets.scan.program.constants import without_varying_constants
+from bionets.scan.trace.identity import global_write, identify
+from bionets.scan.trace.source_lines import name_of
+from bionets.scan.trace.stage import Stage, StageInputs, trace_stage
+from bionets.scan.trace.tensor_queries import CallShapes
+from bionets.scan.tree import Structure, count_leaves, named_tuples
+
+Stages = tuple[Callable[..., Any], ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The traced stages of a step. One time step runs them in order:
+
+        for k, stage: state = stage_k(x, first(state) @ weight_k.T, state, params);  y from the last stage
+
+    `key` is the same in every process: equal for equal graphs and dtype.
+    """
+
+    key: str
+    stages: tuple[Stage, ...]
+    dtype: torch.dtype  # float32 or float64, in which everything is computed
+    x: int  # tensors of x, params, state, y
+    params: int
+    state: int
+    y: int
+    y_tree: Structure
+    y_of_state: tuple[int | None, ...]  # for each state the number of a y that is the very same value, or None
+
+
+@dataclass(frozen=True)
+class BoundProgram:
+    """A program, and the values of those parameters that replace numbers in the step: they follow the others."""
+
+    program: Program
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """The properties of a call that its program depends on, beside the step and the shapes."""
+
+    blocks: tuple[int, ...]  # G of the weight of each stage
+    x_tree: Structure
+    state_tree: Structure
+    params_tree: Structure
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class _ShapeDependent:
+    """The entry of a step that has read shapes or a device: it has one program for each of them."""
+
+
+_bound: LastUsed[BoundProgram | _ShapeDependent] = LastUsed(1024)  # by the identity of a step
+_programs: "weakref.WeakValueDictionary[str, Program]" = weakref.WeakValueDictionary()  # by key
+_recent: LastUsed[Program] = LastUsed(1024)  # so that a step which is traced at every call finds its program
+_compiled: "dict[str, _Compiled]" = {}  # by the key that stands in code of torch.compile
+_numbers_of_compiled: dict[Hashable, int] = {}  # that end those keys
+
+
+def program_of(key: str) -> Program:
+    """The program that `find_program` has registered under this key."""
+    program = _compiled[key].bound.program if key in _compiled else _programs.get(key)
+    if program is None:
+        raise RuntimeError(f"there is no step {key}: code of torch.export with a scan runs only where it was made")
+    return program
+
+
+def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
+    """The traced program of these stages. Raises UnsupportedStepError where one cannot be traced."""
+    trees = (arguments.x_tree, arguments.state_tree, arguments.params_tree)
+    signature = (arguments.layout.blocks or (0,), *trees, arguments.layout.carry_dtype)
+    if torch.compiler.is_compiling():
+        found = _program_for_compiler(stages, *signature)
+        if isinstance(found, str):
+            raise UnsupportedStepError(found)
+        return found
+    return _find_program(stages, _Signature(*signature), arguments)
+
+
+# under torch.compile, which does not see what a step reads
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A step in code of torch.compile."""
+
+    bound: BoundProgram
+    find: Callable[[], BoundProgram | None]  # as it is now; None where the object behind the step is gone
+
+
+def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str:
+    """The program under a key of its own, or why there is none; called while torch.compile reads the caller."""
+    found: BoundProgram | str = torch.compiler.disable(_register_compiled)(stages, _Signature(*signature))
+    return found
+
+
+# torch.compiler.assume_constant_result, without importing torch.compile
+_program_for_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | str:
+    try:
+        bound = _find_program(stages, signature, None)
+    except UnsupportedStepError as error:
+        return str(error)
+    # an object is held weakly behind its method
+    references = tuple(weakref.WeakMethod(stage) if isinstance(stage, MethodType) else stage for stage in stages)
+
+    def find() -> BoundProgram | None:
+        now: Any = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
+        return None if None in now else _find_program(now, signature, None)
+
+    number = _numbers_of_compiled.setdefault((references, bound.program.key, bound.values), len(_compiled))
+    key = f"{bound.program.key}@{number}"
+    _compiled[key] = _Compiled(bound, find)
+    return replace(bound, program=replace(bound.program, key=key))
+
+
+def check_compiled(key: str) -> None:
+    """Raise RuntimeError if code of torch.compile holds a step that has changed."""
+    compiled = _compiled.get(key)
+    now = compiled and compiled.find()
+    if compiled and now and (now.program.key, now.values) != (compiled.bound.program.key, compiled.bound.values):
+        raise RuntimeError(
+            "the step of a scan reads something that has changed since torch.compile; hand it in through params, "
+            "or call torch.compiler.reset()"
+        )
+
+
+# in eager PyTorch
+
+
+def _find_program(stages: Stages, signature: _Signature, arguments: Arguments | None) -> BoundProgram:
+    trees = (signature.x_tree, signature.state_tree, signature.params_tree)
+    steps = tuple(map(identify, (*stages, *named_tuples(trees))))  # methods of named tuples are part of the step
+    if None in steps:
+        return _trace_program(stages, signature, _shapes_of(arguments))[0]
+    identity: Hashable = (steps, signature, torch.get_default_dtype())
+    found = _bound.get(identity)
+    if isinstance(found, BoundProgram):
+        return found
+    shapes = _shapes_of(arguments)
+    if found is not None:
+        found = _bound.get((identity, shapes))
+        if isinstance(found, BoundProgram):
+            return found
+    bound, reads_shapes = _trace_program(stages, signature, shapes)
+    if reads_shapes:
+        _bound[identity], identity = _ShapeDependent(), (identity, shapes)
+    _bound[identity] = bound
+    return bound
+
+
+def _shapes_of(arguments: Arguments | None) -> CallShapes | None:
+    if arguments is None:
+        return None
+    leaves = [*arguments.x, *arguments.state, *arguments.params, *arguments.weights]
+    one_device = all(leaf.device == arguments.device for leaf in leaves)
+    return CallShapes(
+        tuple(tuple(leaf.shape[1:]) for leaf in arguments.x),
+        (arguments.state_shape,) * len(arguments.state),
+        tuple(tuple(leaf.shape) for leaf in arguments.params),
+        arguments.state_shape,
+        arguments.device if one_device else None,
+    )
+
+
+def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | None) -> tuple[BoundProgram, bool]:
+    """The program, and whether it holds only for these shapes."""
+    initial, dtype = signature.state_tree, signature.dtype
+    traced, y_tree, reads_shapes = [], None, False
+    inputs = StageInputs(signature.x_tree, 0, initial, signature.params_tree, dtype, shapes)
+    for number, (stage, blocks) in enumerate(zip(stages, signature.blocks, strict=True), 1):
+        if write := global_write(stage):
+            raise UnsupportedStepError(f"{name_of(stage)} is not pure: {write}")
+        one = trace_stage(stage, replace(inputs, blocks=blocks))
+        y_tree, reads_shapes = one.y_tree, reads_shapes or one.reads_shapes
+        after = shapes and replace(shapes, state=one.state_shapes)
+        inputs = replace(inputs, state_tree=one.state_tree, shapes=after)
+        if y_tree is not None and number < len(stages):
+            raise ValueError(
+                f"stage {number} of {len(stages)} returned a y; only the last one may, the others return None"
+            )
+        traced.append(one.stage)
+    if inputs.state_tree != initial:
+        raise ValueError(
+            f"{name_of(stages[-1])} returned a state of another structure: {inputs.state_tree} instead of {initial}"
+        )
+    if y_tree is None:
+        raise TypeError(f"{name_of(stages[-1])} returned None as y; it must be a tensor or a tree of tensors")
+    x, params, state, y = map(count_leaves, (signature.x_tree, signature.params_tree, initial, y_tree))
+    graphs, values = without_varying_constants([stage.graph for stage in traced], params, dtype)
+    traced = [replace(stage, graph=graph) for stage, graph in zip(traced, graphs, strict=True)]
+    text = "\n".join([str(dtype), str(y_tree), *(f"{stage.blocks}\n{stage.graph}" for stage in traced)])
+    key = hashlib.sha256(text.encode()).hexdigest()[:24]
+    program = _programs.get(key)
+    if program is None:
+        outputs = traced[-1].graph.outputs
+        same = {outputs[f"y{i}"]: i for i in reversed(range(y))}
+        y_of_state = tuple(same.get(outputs[f"new_state{i}"]) for i in range(state))
+        program = Program(key, tuple(traced), dtype, x, params + len(values), state, y, y_tree, y_of_state)
+        program = _programs.setdefault(key, program)
+    _recent[key] = program
+    return BoundProgram(program, values), reads_shapes

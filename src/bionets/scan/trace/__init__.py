@@ -1,0 +1,1 @@
+"""From a step to its graph: the step is run once and every operation of it recorded."""

@@ -1,0 +1,89 @@
+"""The values that an identity was found from, and whether they are still the same."""
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from bionets.scan.last_used import LastUsed
+
+MISSING = object()
+
+
+class Dependencies:
+    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged.
+
+    path: the ids of the functions and classes whose identity is being looked for, this one last.
+    """
+
+    def __init__(self, path: tuple[int, ...] = ()) -> None:
+        self.path = path
+        self.lookups: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}
+        self.sizes: dict[int, tuple[Any, int]] = {}
+        self.cells: list[tuple[Any, Any]] = []
+        self.functions: list[tuple[Any, Any, Any, Any]] = []
+
+    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
+        value = names.get(name, MISSING)
+        self.lookups[id(names), name] = (names, name, value)
+        return value
+
+    def all_of(self, names: Mapping[str, Any]) -> None:
+        self.sizes[id(names)] = (names, len(names))
+
+    def include(self, other: "Record") -> None:
+        self.lookups |= {(id(names), name): (names, name, value) for names, name, value in other.lookups}
+        self.sizes |= {id(names): (names, size) for names, size in other.sizes}
+        self.cells += other.cells
+        self.functions += other.functions
+
+
+class NoDependencies(Dependencies):
+    """Those of a value that no function holds: they are not kept."""
+
+    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
+        return names.get(name, MISSING)
+
+    def all_of(self, names: Mapping[str, Any]) -> None:
+        pass
+
+    def include(self, other: "Record") -> None:
+        pass
+
+
+class Record:
+    """The identity of a function or a class, with all that was read to find it."""
+
+    def __init__(self, owner: Any, number: int, dependencies: Dependencies) -> None:
+        key = id(owner)
+        self.owner = weakref.ref(owner, lambda _: records.pop(key))
+        self.number = number
+        self.lookups = tuple(dependencies.lookups.values())
+        self.sizes = tuple(dependencies.sizes.values())
+        self.cells = tuple(dependencies.cells)
+        self.functions = tuple(dependencies.functions)
+
+    def is_current(self) -> bool:
+        try:
+            for function, code, defaults, keywords in self.functions:
+                function = function()
+                if (
+                    function.__code__ is not code
+                    or function.__defaults__ is not defaults
+                    or function.__kwdefaults__ is not keywords
+                ):
+                    return False
+            for names, name, value in self.lookups:
+                if names.get(name, MISSING) is not value:
+                    return False
+            for cell, value in self.cells:
+                if cell.cell_contents is not value:
+                    return False
+            for names, size in self.sizes:
+                if len(names) != size:
+                    return False
+        except (AttributeError, ValueError):  # a function is gone, a cell was emptied
+            return False
+        return True
+
+
+records: LastUsed[Record] = LastUsed(1024)  # by the address of the owner

@@ -1,0 +1,40 @@
+"""The table of lowerings: what each torch operation becomes in a graph (see `operations`).
+
+A lowering receives the builder and the arguments of the operation, with tensors replaced by nodes (`Value`).
+The builder knows the kind of the result (`b.result`) and the one to which torch promotes the arguments (`b.common`).
+What is not here is tried through torch's own decompositions before it is refused.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from bionets.scan.builder import GraphBuilder
+
+# they leave memory and value alone; a result that shares the address of its argument is the same node
+IGNORED = {"detach", "alias", "view", "expand", "view_as", "lift_fresh", "_unsafe_view", "squeeze", "unsqueeze"}
+IGNORED |= {"_assert_tensor_metadata"}
+# of their argument they take the shape, not the value
+SHAPE_ONLY = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+
+Lowering = Callable[..., Any]
+LOWERINGS: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Enter a function into the table under the names of torch operations."""
+
+    def register(lowering: Lowering) -> Lowering:
+        LOWERINGS.update(dict.fromkeys(names, lowering))
+        return lowering
+
+    return register
+
+
+def is_int(kind: str) -> bool:
+    return "int" in kind
+
+
+def floats_only(b: GraphBuilder) -> None:
+    """Raise TypeError where the result is no float."""
+    if is_int(b.result) or b.result == "bool":
+        raise TypeError("only for floats")

@@ -1,0 +1,112 @@
+"""Records the operations of a step as nodes of a graph while PyTorch executes them."""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.graph import UnsupportedStepError
+from bionets.scan.trace.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
+from bionets.scan.trace.source_lines import source_line
+
+
+class Recorder(TorchDispatchMode):
+    """Executes each operation and adds it to the graph. Tensors are told apart by the address of their memory."""
+
+    def __init__(self, builder: GraphBuilder, dtype: torch.dtype, example: int) -> None:
+        super().__init__()
+        self.example = example
+        self.builder = builder
+        self.dtype = dtype
+        self.values: dict[int, Value] = {}
+        self.inputs: set[int] = set()
+        self.alive: list[Tensor] = []  # so that no address is used twice
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise the first trace imports the whole of torch.compile
+
+    def new_input(self, name: str) -> Tensor:
+        differentiable = torch.is_grad_enabled() and not name.startswith("grad_")
+        tensor = torch.full((self.example,), 0.5, dtype=self.dtype, requires_grad=differentiable)
+        self.values[tensor.data_ptr()] = self.builder.input(name)
+        self.inputs.add(tensor.data_ptr())
+        self.alive.append(tensor)
+        return tensor
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor comes from the arguments of the step."""
+        return tensor.data_ptr() in self.values
+
+    def value_of(self, tensor: Tensor) -> Value:
+        value = self.values.get(tensor.data_ptr())
+        if value is None:
+            what = f"the step uses a tensor from outside, {list(tensor.shape)}"
+            raise self._unsupported(f"{what}; hand it in through params")
+        return value
+
+    def float_of(self, tensor: Tensor) -> Value:
+        if tensor.numel() not in (1, self.example):
+            made = f"it made {self.example} elements into {tensor.numel()}"
+            raise UnsupportedStepError(f"the step is not elementwise: {made}")
+        return self.builder.cast(self.value_of(tensor), "float")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunction():  # what is read here is not read by the step
+            return self._add(func, args, kwargs or {})
+
+    def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
+        name = func.overloadpacket.__name__
+        self.builder.source = source_line(sys._getframe(1))
+        mutates = func._schema.is_mutable
+        if mutates and args[0].data_ptr() in self.inputs:
+            raise self._unsupported(f"aten.{name} changes an input of the step in place")
+        if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
+            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
+        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
+            return func(*args)
+        lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
+        if lowering is None and name not in IGNORED:
+            decomposed = self._decompose(func, args, kwargs)
+            if decomposed is None:
+                raise self._unsupported(f"aten.{name} is not supported in a step")
+            return decomposed
+        values: list[Any] = []
+        if lowering is not None:
+            values = [self.value_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args]
+            kwargs = {key: self.value_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
+        original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
+        result = func(*args, **original)
+        if name in IGNORED and isinstance(result, Tensor) and result.dtype != args[0].dtype:
+            raise self._unsupported(f"{func} is not supported in a step")
+        if lowering is not None:
+            results = result if isinstance(result, tuple) else (result,)
+            try:
+                self.builder.describe(args, results[0])
+                found = lowering(self.builder, *values, **kwargs)
+            except (TypeError, KeyError, ValueError, OverflowError):
+                raise self._unsupported(f"{func} is not supported in a step") from None
+            for each, value in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
+                self.values[each.data_ptr()] = value
+        self.alive += [
+            each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
+        ]
+        return result
+
+    def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:
+        from torch._decomp import decomposition_table  # heavy, and rarely needed
+
+        if func not in decomposition_table:
+            return None
+        try:
+            with self:
+                return decomposition_table[func](*args, **kwargs)
+        except UnsupportedStepError:
+            return None
+
+    def _unsupported(self, message: str) -> UnsupportedStepError:
+        """The error with the line of the step that is executed."""
+        return UnsupportedStepError(f"{message} ({self.builder.source})" if self.builder.source else message)

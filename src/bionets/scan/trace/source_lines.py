@@ -1,0 +1,66 @@
+"""The line of a step at which something happens, for errors and listings."""
+
+import contextlib
+import functools
+import inspect
+import linecache
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from bionets.scan.graph import UnsupportedStepError
+
+_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+_TRACER = str(Path(__file__).with_name("stage.py"))
+
+
+def name_of(step: Any) -> str:
+    """The name of a step and where it stands, for errors."""
+    function = inspect.unwrap(step)
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not hasattr(function, "__qualname__"):
+        function = function.forward if isinstance(function, nn.Module) else type(function).__call__
+    code = getattr(function, "__code__", None)  # of methods too
+    return f"the step {function.__qualname__}" + (
+        f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
+    )
+
+
+@contextlib.contextmanager
+def errors_name_the_line() -> Iterator[None]:
+    """Tell with an error the line of the step that it comes from."""
+    try:
+        yield
+    except UnsupportedStepError:
+        raise
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        lines = [line for line in map(_line, frames) if line]
+        if lines:
+            error.add_note(f"while scan traced the step: {lines[-1]}")
+        raise
+
+
+def source_line(frame: FrameType | None) -> str:
+    """The innermost line outside of torch and this package, from this frame to that which runs the step."""
+    while frame is not None and frame.f_code.co_filename != _TRACER:
+        line = _line(frame)
+        if line:
+            return line
+        frame = frame.f_back
+    return "in the derivative of the step"
+
+
+def _line(frame: FrameType) -> str:
+    """The line of a frame outside of torch and this package."""
+    path = frame.f_code.co_filename
+    if path.startswith(_OWN):
+        return ""
+    text = linecache.getline(path, frame.f_lineno).strip()
+    return f"{Path(path).name}, line {frame.f_lineno}" + (f": {text}" if text else "")

@@ -1,0 +1,177 @@
+"""Traces a stage of a step: runs it on tensors of two elements and records its operations and their derivative."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from bionets.scan.arguments import broadcast
+from bionets.scan.builder import GraphBuilder
+from bionets.scan.graph import Graph, UnsupportedStepError
+from bionets.scan.trace.recorder import Recorder
+from bionets.scan.trace.source_lines import errors_name_the_line, name_of, source_line
+from bionets.scan.trace.tensor_queries import CallShapes, Shape, TensorQueries
+from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
+
+EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
+SECOND_EXAMPLE = 3  # the same in the second run
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One traced stage: its graph (forward and backward together; see `graph`), and its numbers of tensors."""
+
+    graph: Graph
+    blocks: int  # G, the tensors of `recurrent`; 0 without a weight
+    state_in: int
+    state_out: int
+    outputs: int  # tensors of y
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """The arguments of a stage: their structures, dtype and shapes. shapes: None under torch.compile."""
+
+    x_tree: Structure
+    blocks: int
+    state_tree: Structure
+    params_tree: Structure
+    dtype: torch.dtype
+    shapes: CallShapes | None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced stage with the structures of its results, and the shapes of the new state.
+
+    reads_shapes: whether the step has read a shape or a device, so that the stage holds for those alone.
+    """
+
+    stage: Stage
+    y_tree: Structure | None  # None: no y
+    state_tree: Structure
+    reads_shapes: bool
+    state_shapes: tuple[Shape, ...]
+
+
+def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
+    """Trace `stage` and its vector-Jacobian product.
+
+    The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
+    and with it the chosen gradient of any surrogate function. A second run, without gradients and with another number
+    of elements, must give the same graph: it does not where a step counts its calls, draws random numbers or reads the
+    clock.
+    """
+    with _plain_eager():
+        run = _Run(stage, inputs, EXAMPLE)
+        graph = run.differentiate()
+        with torch.no_grad():
+            second = _Run(stage, inputs, SECOND_EXAMPLE)
+        forward = second.builder.finish(second.outputs)
+    line = _difference(graph.select(run.outputs), forward.select(second.outputs))
+    if line is not None:
+        raise UnsupportedStepError(
+            f"{name_of(stage)} computes something else when it runs again; random numbers, counters and settings "
+            f"belong into x or params{line}"
+        )
+    count = len(run.state_shapes)
+    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count)
+    reads_shapes = run.queries.read_shapes or second.queries.read_shapes
+    return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
+
+
+class _Run:
+    """A stage, run once while its operations are recorded: the forward part of its graph."""
+
+    def __init__(self, stage: Callable[..., Any], inputs: StageInputs, example: int) -> None:
+        self.dtype, shapes = inputs.dtype, inputs.shapes
+        self.builder = GraphBuilder(inputs.dtype)
+        self.recorder = recorder = Recorder(self.builder, inputs.dtype, example)
+        self.queries = TensorQueries(
+            shapes, recorder.knows, recorder.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
+        )
+
+        def new_inputs(role: str, of_role: Sequence[Shape] | None, count: int) -> list[Tensor]:
+            leaves = [recorder.new_input(f"{role}{number}") for number in range(count)]
+            for number, leaf in enumerate(leaves):
+                self.queries.set_shape(leaf, (example,) if of_role is None else of_role[number])
+            return leaves
+
+        blocks = inputs.blocks
+        x = new_inputs("x", shapes.x if shapes else None, count_leaves(inputs.x_tree))
+        recurrent = new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
+        state = new_inputs("state", shapes.state if shapes else None, count_leaves(inputs.state_tree))
+        params = new_inputs("params", shapes.params if shapes else None, count_leaves(inputs.params_tree))
+        self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
+        arguments = [unflatten(inputs.x_tree, x), unflatten(inputs.state_tree, state)]
+        if blocks:
+            arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
+        try:
+            with recorder, self.queries, errors_name_the_line():
+                found = stage(*arguments, unflatten(inputs.params_tree, params))
+        except IndexError as error:  # a dimension that the tensors of the call have, and those of the trace lack
+            raise UnsupportedStepError(f"the step does not work on single elements: {error}") from error
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
+        y, new_state = found
+        y_leaves, self.y_tree = ([], None) if y is None else flatten(y, f"y of {name_of(stage)}")
+        state_leaves, self.state_tree = flatten(new_state, f"the new state of {name_of(stage)}")
+        self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
+        self.results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
+        self.results |= {f"new_state{i}": leaf for i, leaf in enumerate(state_leaves)}
+        self.outputs = {name: recorder.float_of(leaf) for name, leaf in self.results.items()}
+        for name, leaf in self.results.items():
+            shape = self.queries.shape_of(leaf)
+            if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
+                raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
+
+    def differentiate(self) -> Graph:
+        """The whole graph, with the derivative that autograd finds."""
+        builder, recorder, results = self.builder, self.recorder, self.results
+        outputs = dict(self.outputs)
+        gradients = {name: recorder.new_input(f"grad_{name}") for name in results}
+        differentiable = [name for name, leaf in results.items() if leaf.requires_grad]
+        names = [f"grad_{builder.nodes[recorder.value_of(leaf)].name}" for leaf in self.sources]
+        found: tuple[Tensor | None, ...] = (None,) * len(self.sources)
+        if differentiable:
+            # a scalar whose gradient with respect to each result is its grad_ input (grad_outputs would import sympy)
+            total = torch.zeros((), dtype=self.dtype)
+            for name in differentiable:
+                total = total + (results[name] * gradients[name]).sum()
+            try:
+                with recorder, self.queries, errors_name_the_line():
+                    found = torch.autograd.grad(total, self.sources, allow_unused=True)
+            except RuntimeError as error:
+                if "derivative" not in str(error) or isinstance(error, UnsupportedStepError):
+                    raise
+                raise UnsupportedStepError(f"the step has no derivative: {error}") from None
+        for name, gradient in zip(names, found, strict=True):
+            outputs[name] = builder.constant(0.0) if gradient is None else recorder.float_of(gradient)
+        return builder.finish(outputs)
+
+
+def _difference(one: Graph, other: Graph) -> str | None:
+    """The line where two graphs begin to differ, or None."""
+    for a, b in zip(one.nodes, other.nodes, strict=False):
+        if str(Graph((a,), {})) != str(Graph((b,), {})):
+            return f" ({a.source or b.source})"
+    return None if str(one) == str(other) else ""
+
+
+@contextlib.contextmanager
+def _plain_eager() -> Iterator[None]:
+    """Gradients on, autocast and all surrounding modes off, whatever the caller is doing."""
+    with (
+        _disable_current_modes(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.set_detect_anomaly(False),  # the examples of the trace may well give NaN
+        torch.autocast("cpu", enabled=False),
+        torch.device("cpu"),
+    ):
+        yield
