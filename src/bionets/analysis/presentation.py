@@ -9,8 +9,8 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from bionets.analysis.spiking_figures import MOST_NEURONS, finish, stacked
-from bionets.analysis.style import ink, styled
+from bionets.analysis.spiking_figures import MOST_NEURONS, finish, scatter_spikes, stacked
+from bionets.analysis.style import styled, text_colour
 from bionets.layers.plastic import Network, WeightedConnection
 
 __all__ = ["Presentation", "draw_presentation", "trace_presentation"]
@@ -20,7 +20,7 @@ MOST_TRACES = 4  # neurons of a group, or synapses of a connection, that are dra
 
 @dataclass
 class Presentation:
-    """What was recorded after each step, by the name of the group or of the connection.
+    """Values recorded after each step, by the name of the group or of the connection.
 
     Attributes:
         spikes: of every group, bool ``[T, N]``.
@@ -144,8 +144,7 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
 
 def draw_spikes(axes: Axes, name: str, spikes: Tensor) -> None:
     every = -(-spikes.shape[1] // MOST_NEURONS)
-    steps, rows = spikes[:, ::every].nonzero(as_tuple=True)
-    axes.scatter(steps, rows, s=3, marker="s", linewidths=0, color=ink(), rasterized=True)
+    scatter_spikes(axes, spikes[:, ::every], text_colour())
     which = f"one in {every} of {spikes.shape[1]}" if every > 1 else f"{spikes.shape[1]}"
     axes.set_title(f"{name}: spikes, {which} neurons", loc="left")
     axes.set_ylim(-0.5, -(-spikes.shape[1] // every) - 0.5)

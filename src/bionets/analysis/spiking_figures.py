@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -33,10 +34,8 @@ def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity]
         neurons = each.output[:, 0].flatten(1).cpu()
         every = -(-neurons.shape[1] // MOST_NEURONS)
         shown = neurons[:, ::every]
-        tick = {"s": max(1.0, RASTER_POINTS[1] / shown.shape[1]) ** 2, "linewidths": tick_width(len(shown))}
         for sign, colour in ((1, text_colour()), (-1, "C3")):
-            steps, rows = (shown * sign > 0).nonzero(as_tuple=True)
-            axes.scatter(steps, rows, marker="|", color=colour, rasterized=True, **tick)
+            scatter_spikes(axes, shown * sign > 0, colour)
         rate = float((neurons != 0).float().mean())
         which = f"one in {every} of {neurons.shape[1]}" if every > 1 else f"{neurons.shape[1]}"
         axes.set_ylim(-0.5, shown.shape[1] - 0.5)
@@ -44,6 +43,14 @@ def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity]
         axes.set_ylabel("neuron")
         axes.set_title(f"{named(network, path)}: {which} neurons, {rate:.3f} spikes per neuron and step", loc="left")
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
+
+
+def scatter_spikes(axes: Axes, spikes: Tensor, colour: str) -> None:
+    """A vertical mark for each spike of ``[T, N]``, as high as a row and narrower than a step."""
+    steps, rows = spikes.nonzero(as_tuple=True)
+    size = max(1.0, RASTER_POINTS[1] / spikes.shape[1]) ** 2
+    width = tick_width(len(spikes))
+    axes.scatter(steps, rows, marker="|", s=size, linewidths=width, color=colour, rasterized=True)
 
 
 @styled
@@ -100,7 +107,7 @@ def constrained_values(layer: SpikingLayer, constraint: str) -> dict[str, Tensor
 
 def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, float]) -> None:
     for name, each in values.items():  # several as outlines, since mixed colours are none of the legend's
-        look = {"histtype": "step", "linewidth": 1.2} if len(values) > 1 else {}
+        look: dict[str, Any] = {"histtype": "step", "linewidth": 1.2} if len(values) > 1 else {}
         axes.hist(each.numpy(), bins=50, range=limits, label=symbol(name), **look)
     if values:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
