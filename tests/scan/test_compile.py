@@ -59,5 +59,5 @@ def test_the_operator_obeys_torch_rules() -> None:
     leaves = [torch.randn(4, 3, 5, requires_grad=True) for _ in range(3)]
     known = read_arguments(tuple(leaves), torch.zeros(3, 5), (w, w), (), None, False, 1)
     program = find_program((brc,), known).program.key
-    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], [], None, program, False, 1, "cpu", True)
+    arguments = (leaves, [torch.zeros(3, 5)], [w, w], [], [], None, program, False, 1, False, "cpu", True)
     torch.library.opcheck(scan_forward, arguments, test_utils=("test_schema", "test_faketensor"))

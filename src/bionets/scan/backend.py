@@ -52,6 +52,7 @@ class Call:
     reverse: bool
     checkpoint_every: int
     delay: list[Tensor] = field(default_factory=list)  # nothing, or the lags [L, N] and the past [L - 1, B, N]
+    store_products: bool = False  # keep the recurrent products, [T, B, G * N] of each stage, for the backward pass
 
     def __post_init__(self) -> None:
         self.time, self.batch, self.width = self.x[0].shape

@@ -1,5 +1,6 @@
 """A scan on a compiling backend: find the program, flatten every tensor to [T, B, N], run it, restore the shapes."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,8 @@ from bionets.scan.program import find_program
 from bionets.scan.program.program import BoundProgram
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
+
+WIDE = 64  # units from which reading a recurrent product takes less time than computing it again
 
 
 @dataclass
@@ -63,6 +66,7 @@ def compiled_scan(
         arguments.reverse,
         max(1, min(every, layout.time)),
         [leaf.contiguous() for leaf in arguments.delay],
+        backend == "cpu" and _stores_products(arguments),
     )
     if sensitivities is None:
         results = run_scan(call, backend)
@@ -77,6 +81,14 @@ def compiled_scan(
         for leaf, initial in zip(found[program.y :], arguments.state, strict=True)
     ]
     return unflatten(program.y_tree, y), unflatten(arguments.state_tree, final)
+
+
+def _stores_products(arguments: Arguments) -> bool:
+    """Whether the recurrent products are kept: not of narrow layers, nor where memory is to be saved."""
+    width, weights = math.prod(arguments.layout.shape), arguments.weights
+    if not weights or width < WIDE or arguments.checkpoint_every > 1:
+        return False
+    return all(len(weight) % width == 0 for weight in weights)
 
 
 def _flat_rows(leaf: Tensor, layout: Layout) -> Tensor:

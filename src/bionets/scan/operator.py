@@ -49,17 +49,17 @@ def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None
     own = iter(forward[call.program.y + call.program.state :])
     states = [*(next(own) if same is None else forward[same] for same in call.y_as_history()), *own]
     ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
-    ctx.options = (call.program, call.reverse, call.checkpoint_every, backend)
+    ctx.options = (call.program, call.reverse, call.checkpoint_every, call.store_products, backend)
     ctx.counts = (len(states), *map(len, call.groups[:-1]))
     ctx.save_for_backward(*states, *call.tensors, call.lengths)
 
 
 def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -> list[list[Tensor | None]]:
     """The gradients of x, state, params, weights and delay; None where x, params and delay need none."""
-    program, reverse, every, backend = ctx.options
+    program, reverse, every, store, backend = ctx.options
     *saved, lengths = ctx.saved_tensors
     states, x, state, params, weights, delay = _cut(saved, ctx.counts)
-    call = Call(program, x, state, params, weights, lengths, reverse, every, delay)
+    call = Call(program, x, state, params, weights, lengths, reverse, every, delay, store)
     _register_vmap()
     backward = backward_by_operator if torch.is_grad_enabled() or not is_eager(call.tensors) else run_backward
     found = backward(call, backend, states, gradients[: program.y + program.state], needs)
@@ -147,7 +147,7 @@ def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> Non
 
 def _differentiate_operator(ctx: Any, gradients: list[Tensor | None]) -> tuple[Any, ...]:
     needs_x, _, needs_params, _, needs_delay = (tuple(map(bool, needs)) for needs in ctx.needs_input_grad[:5])
-    return (*_differentiate(ctx, gradients, Needs(needs_x, needs_params, needs_delay)), *(None,) * 6)
+    return (*_differentiate(ctx, gradients, Needs(needs_x, needs_params, needs_delay)), *(None,) * 7)
 
 
 torch.library.register_autograd("bionets::scan", _differentiate_operator, setup_context=_save_inputs)

@@ -15,7 +15,7 @@ from bionets.scan.program import check_compiled, program_of
 
 INPUTS = (
     "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor[] delay, Tensor? lengths, "
-    "str program, bool reverse, int checkpoint_every, str backend"
+    "str program, bool reverse, int checkpoint_every, bool store_products, str backend"
 )
 GROUPS = 5  # lists of tensors among them, which come first
 WEIGHTS, PROGRAM = 3, 6  # the places of these two
@@ -37,15 +37,15 @@ def backward_by_operator(
 
 def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
     """The inputs of the operators in the order of `INPUTS`."""
-    options = (call.program.key, call.reverse, call.checkpoint_every, backend)
+    options = (call.program.key, call.reverse, call.checkpoint_every, call.store_products, backend)
     return (*call.groups, call.lengths, *options)
 
 
 def read_inputs(inputs: Sequence[Any]) -> tuple[Call, str]:
     """The call and the backend, out of the inputs of an operator."""
-    *groups, lengths, program, reverse, every, backend = inputs
+    *groups, lengths, program, reverse, every, store, backend = inputs
     x, state, params, weights, delay = map(list, groups)
-    return Call(program_of(program), x, state, params, weights, lengths, reverse, every, delay), backend
+    return Call(program_of(program), x, state, params, weights, lengths, reverse, every, delay, store), backend
 
 
 def _scan(*arguments: Any) -> list[Tensor]:
@@ -63,11 +63,14 @@ def _fake_scan(*arguments: Any) -> list[Tensor]:
 
     y = [empty(call.time, call.batch, call.width) for _ in range(call.program.y)]
     final = [empty(call.batch, call.width) for _ in call.state]
-    own = [empty(call.stored_steps, call.batch, call.width) for _ in (call.histories() if keep else ())]
-    if not keep or not call.delay:
-        return [*y, *final, *own]
-    history = empty(len(call.delay[0]) + call.time, call.spread_step)
-    return [*y, *final, *own, history, empty(call.time, call.batch, call.width)]
+    if not keep:
+        return [*y, *final]
+    kept = [empty(call.stored_steps, call.batch, call.width) for _ in call.histories()]
+    if call.delay:
+        kept += [empty(len(call.delay[0]) + call.time, call.spread_step), empty(call.time, call.batch, call.width)]
+    if call.store_products:
+        kept += [empty(call.time, call.batch, len(weight)) for weight in call.weights]
+    return [*y, *final, *kept]
 
 
 def _scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:

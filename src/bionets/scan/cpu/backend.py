@@ -12,7 +12,8 @@ from bionets.scan.program.schedule import Variant
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """y `[T, B, N]`, the final state `[B, N]`, and the histories and delayed values that backward needs beside y."""
+    """y `[T, B, N]`, the final state `[B, N]`, and what backward needs beside y: histories, delayed values, recurrent
+    products."""
     program = call.program
     y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
     final = [leaf.clone() for leaf in call.state]  # what is carried lies where it ends
@@ -24,8 +25,11 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     arguments.fields |= {f"history{i}": leaf.data_ptr() for i, leaf in zip(own, histories, strict=True)}
     masked, recompute = call.lengths is not None, bool(own) and call.checkpoint_every > 1
     delayed = arguments.add_forward_delay() if call.delay else []
-    arguments.run(Variant(masked, recompute, tuple(own), delayed=bool(call.delay)))
-    return y, final, [*histories, *(delayed if keep else [])]
+    stores = keep and call.store_products
+    products = [empty((call.time, call.batch, len(weight)), program.dtype) for weight in call.weights if stores]
+    arguments.add_products(products)
+    arguments.run(Variant(masked, recompute, tuple(own), delayed=bool(call.delay), stored_products=stores))
+    return y, final, [*histories, *(delayed if keep else []), *products]
 
 
 def backward(
@@ -36,7 +40,7 @@ def backward(
     needs: Needs,
 ) -> Gradients:
     """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y, and with
-    delays that of the first state behind the past, and the delayed values."""
+    delays that of the first state behind the past, and the delayed values; then the products, if they are stored."""
     program, time, batch, width = call.program, call.time, call.batch, call.width
     total, dtype = sum(needs.x), program.dtype
     shared = shared_gradients(program.key, needs.x)
@@ -57,11 +61,13 @@ def backward(
     ]
     transposed = [pack(weight) for weight in call.weights]
     history, delayed = None, None
+    states, products = states[: program.state], states[program.state :]
     if call.delay:
-        *states, history, delayed = states
+        history, delayed, *products = products
         before[0] = delayed
 
     arguments = KernelArguments(call)
+    arguments.add_products(products)
     arguments.add("history", states)
     arguments.add("grad0_", grad_state)
     arguments.add("before", before)
@@ -81,14 +87,15 @@ def backward(
     arguments.fields |= {f"sum{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums.unbind(), strict=True)}
     masked = call.lengths is not None
     through_delay = None if delayed is None else arguments.add_backward_delay(delayed)
-    arguments.run(Variant(masked, recompute, (), needs.x, needs.params, backward=True, delayed=bool(call.delay)))
+    options = {"backward": True, "delayed": bool(call.delay), "stored_products": bool(products)}
+    arguments.run(Variant(masked, recompute, (), needs.x, needs.params, **options))
 
     totals = sums.sum(1)  # over the batch, in one order; for a scalar parameter over everything
     params = [
         leaf.sum(0, keepdim=True) if call.params[i].numel() == 1 else leaf
         for i, leaf in zip(wanted, totals.unbind(), strict=True)
     ]
-    products = []
+    factors = []
     for k in range(len(call.weights)):
         gradient, where = grad_recurrent[k], shared[k]
         if where is not None:
@@ -98,11 +105,11 @@ def backward(
         assert gradient is not None
         height, columns = call.weights[k].shape
         pairs = factors_of_weight_gradient(call, gradient, before[k], states[0])
-        products.append([(left[:, :height], right[:, :columns]) for left, right in pairs])
+        factors.append([(left[:, :height], right[:, :columns]) for left, right in pairs])
     delay = []
     if through_delay is not None and history is not None:
         delay = _gradients_of_delay(call, through_delay, Steps(history, batch, width), needs.delay)
-    return Gradients(grad_x, grad_state, params, multiply_transposed(products), delay)
+    return Gradients(grad_x, grad_state, params, multiply_transposed(factors), delay)
 
 
 def _gradients_of_delay(call: Call, gradient: Steps, history: Steps, needs: tuple[bool, ...]) -> list[Tensor]:

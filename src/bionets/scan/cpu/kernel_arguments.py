@@ -37,6 +37,7 @@ class KernelArguments:
         }
         self.one_row = call.batch == 1 or not call.weights  # whether all rows may be taken as one long row
         self.kept: list[Tensor] = []  # until the kernel has run
+        self.padded_products = True  # recurrent products that are not stored lie in rows of whole vectors
         for i, leaf in enumerate(call.x):
             self.add_rows(f"x{i}", leaf)
         self.add("initial", call.state)
@@ -66,6 +67,13 @@ class KernelArguments:
         self.fields |= {name: leaf.data_ptr() + i * row for i, name in enumerate(names)}
         self.fields |= {f"{group}_row": len(names) * row, f"{group}_time": self.call.batch * len(names) * row}
         self.one_row &= len(names) == 1 or self.call.batch == 1
+
+    def add_products(self, products: list[Tensor]) -> None:
+        """The stored products of each stage, block after block in each row."""
+        for k, leaf in enumerate(products):
+            names = [f"recurrent{k}_{i}" for i in range(leaf.shape[2] // self.call.width)]
+            self.add_side_by_side(f"recurrent{k}", names, leaf)
+        self.padded_products = not products
 
     def add_forward_delay(self) -> list[Tensor]:
         """The history of the first state behind the past, and the delayed values, both made at each step."""
@@ -148,7 +156,7 @@ class KernelArguments:
                 f"weight{k}": packed.data_ptr(),
                 f"weight{k}_row": packed.stride(1) * self.size,
                 f"weight{k}_block": packed.stride(0) * self.size,
-                f"width{k}": packed.shape[2],
+                f"width{k}": packed.shape[2] if self.padded_products else width,
             }
 
 

@@ -8,7 +8,11 @@ from bionets.scan.cpu.values import Value
 OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
 STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
 DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
-GROUPS = {"grad_x": "grad_x", "grad_recurrent": ""}  # tensors that lie side by side in one: the name of their strides
+GROUPS = {
+    "grad_x": "grad_x",
+    "grad_recurrent": "",
+    "recurrent": "",
+}  # tensors that lie side by side in one: the name of their strides
 
 
 @dataclass

@@ -7,6 +7,8 @@
             evaluate the stage                          evaluate its vector-Jacobian product
                                                         gradient of first(state) += that of recurrent @ weight
 
+The recurrent products of the forward pass may be stored: then the backward pass reads them instead.
+
 With delays, the first stage's product is that of a sum over earlier first states, and the gradient of a first state
 such a sum over the gradients of later products.
 
@@ -119,3 +121,4 @@ class Variant(CallVariant):
 
     backward: bool = False
     delayed: bool = False  # the first stage multiplies delayed states
+    stored_products: bool = False  # the recurrent products of all stages are stored for the backward pass

@@ -132,9 +132,10 @@ class _Scheduler:
 
     def products(self, k: int) -> list[Product]:
         blocks = self.stages[k].blocks
-        targets = tuple(Place(f"recurrent{k}_{i}") for i in range(blocks))
+        if not blocks or (self.variant.backward and self.variant.stored_products):
+            return []
         left = Place("delayed", "now") if k == 0 and self.variant.delayed else self.state(k, 0)
-        return [Product(k, (left,), targets)] if blocks else []
+        return [Product(k, (left,), tuple(self.recurrent(k, i) for i in range(blocks)))]
 
     # places
 
@@ -144,10 +145,13 @@ class _Scheduler:
         if role == "state":
             return self.state(k, number)
         if role == "recurrent":
-            return Place(f"recurrent{k}_{number}")
+            return self.recurrent(k, number)
         if role == "grad_new_state":
             return self.gradient(0 if k == self.last else k + 1, number)
         return Place(name, "" if role == "params" else "now")
+
+    def recurrent(self, k: int, i: int) -> Place:
+        return Place(f"recurrent{k}_{i}", "now" if self.variant.stored_products else "")
 
     def state(self, k: int, i: int) -> Place:
         """State i before stage k; before stage 0, that before the time step."""
