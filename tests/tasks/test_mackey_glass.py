@@ -95,7 +95,7 @@ def test_the_error_is_that_of_the_original_values() -> None:
     [
         ({"tau": 16}, "task.tau must be one of 17 to 30, got 16"),
         ({"val_times": 10.0}, "must leave a step for training"),
-        ({"window": 8.0}, "task.warm_up must be shorter than task.window"),
+        ({"window": 6.0}, "task.warm_up must be shorter than task.window"),
         ({"warm_up": 3.0}, "task.warm_up must be shorter than task.window"),
         ({"points": 0}, "task.points must be at least 1, got 0"),
     ],

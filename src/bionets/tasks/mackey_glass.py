@@ -95,7 +95,7 @@ class MackeyGlass(Task):
         tau: int = 17,
         points: int = 75,
         train_times: float = 10.0,
-        val_times: float = 2.0,
+        val_times: float = 4.0,
         test_times: float = 10.0,
         window: float = 3.0,
         warm_up: float = 0.6,

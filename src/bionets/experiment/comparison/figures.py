@@ -14,14 +14,17 @@ from .groups import Group, panel_title
 from .runs import Run
 from .statistics import Row
 
+MOST_PANELS = 12  # more side by side can only be read as a table
 CURVES = ("train/loss", "val/loss", "val/accuracy")  # drawn where they are, when no others are asked for
 
 
 def draw(
     directory: Path, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str], curves: Sequence[str] | None
 ) -> list[Path]:
-    """Bars of every metric in the table, learning curves, and accuracy by length where there are several lengths."""
-    files = [_bars(directory, rows, by)]
+    """Bars of every metric in the table, in up to 12 panels; learning curves, and accuracy by length where there are
+    several lengths.
+    """
+    files = [_bars(directory, rows, by)] if len({row.group.panel for row in rows}) <= MOST_PANELS else []
     series = {run.place: run.curves() for group in groups for run in group.runs}
     for name in _chosen(series.values(), curves):
         found = _collect(groups, by, partial(_curve, series, name))
