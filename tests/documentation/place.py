@@ -102,7 +102,7 @@ def write_data(folder: Path) -> None:
     for name in ("mnist", "fashion_mnist", "cifar10"):
         idx_files.write(folder, name)
     event_recordings.write(folder)
-    heidelberg_archive.write(folder, "shd")
+    heidelberg_archive.write(folder, "shd", 100)
     time_series_files.write(folder, "JapaneseVowels")
     time_series_files.write(folder, "PLAID", channels=1)
 
@@ -110,7 +110,8 @@ def write_data(folder: Path) -> None:
 def write_own_data(folder: Path) -> None:
     """The reader's own data, as docs/own_task.md describes them."""
     random = np.random.default_rng(0)
-    np.savez(folder / "my_data.npz", x=random.normal(size=(40, 6, 3)).astype("float32"), y=random.integers(0, 2, 40))
+    targets = {"y": random.integers(0, 2, 40), "kind": random.integers(0, 3, 40), "speed": random.normal(size=(40, 2))}
+    np.savez(folder / "my_data.npz", x=random.normal(size=(40, 6, 3)).astype("float32"), **targets)
     rows = [f"{n},{random.normal():.3f},{random.normal():.3f},{n % 2}" for n in range(40) for _ in range(5)]
     (folder / "table.csv").write_text("\n".join(["id,a,b,label", *rows]) + "\n")
     for n in range(40):

@@ -1,4 +1,4 @@
-"""Recordings of event cameras: N-MNIST, N-Caltech101 and N-Cars."""
+"""Recordings of event cameras: N-MNIST, N-Caltech101, N-Cars, DVS Gesture and CIFAR10-DVS."""
 
 import math
 from functools import partial
@@ -158,17 +158,19 @@ class EventTask(Task):
 
 
 class EventRecordings(EventTask):
-    """Recordings of ``n_mnist``, ``n_caltech101`` or ``n_cars``; for x and the target see `EventTask`.
+    """Recordings of ``n_mnist``, ``n_caltech101``, ``n_cars``, ``dvs_gesture`` or ``cifar10_dvs``; for x and the target
+    see `EventTask`. The classes of DVS Gesture are numbered as tonic does.
 
     Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
     ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
-    split (N-Caltech101) on the last ones of all.
+    split (N-Caltech101, CIFAR10-DVS) on the last ones of all.
 
-    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``data_dir/NCALTECH101`` and
-    ``data_dir/NCARS``. The frames are made once and kept there, in ``frames/``.
+    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``NCALTECH101``, ``NCARS`` and ``DVSGesture``;
+    those of CIFAR10-DVS, as their authors published them, in ``data_dir/CIFAR10DVS/aedat``. The frames are made once
+    and kept beside them, in ``frames/``.
 
     Args:
-        dataset: ``n_mnist``, ``n_caltech101`` or ``n_cars``.
+        dataset: ``n_mnist``, ``n_caltech101``, ``n_cars``, ``dvs_gesture`` or ``cifar10_dvs``.
         data_dir: the folder with a folder for each data set.
         steps: into which a recording is cut.
         bin_ms: milliseconds of a step; None for equal parts of each recording.
@@ -181,7 +183,8 @@ class EventRecordings(EventTask):
         epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the data.
 
-    Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018.
+    Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018;
+    Amir et al., CVPR 2017; Li et al., Frontiers in Neuroscience 2017.
     """
 
     def __init__(
