@@ -13,7 +13,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "plastic.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-def run(block: str) -> dict[str, Any]:
+def run(holds: str) -> dict[str, Any]:
+    """The names that the block which holds these words defines."""
+    (block,) = (block for block in BLOCKS if holds in block)
     torch.manual_seed(0)
     names: dict[str, Any] = {}
     exec(block, names)
@@ -21,7 +23,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_the_network_of_diehl_and_cook_learns_in_one_call() -> None:
-    names = run(BLOCKS[0])
+    names = run("LateralInhibition")
     assert names["network"].backend == "numba"
     assert names["spikes"]["excitatory"].shape == (350, 1, 100)
     assert names["counts"].sum() > 0
@@ -30,14 +32,14 @@ def test_the_network_of_diehl_and_cook_learns_in_one_call() -> None:
 
 
 def test_groups_of_connections() -> None:
-    names = run(BLOCKS[1])
+    names = run("rule = MSTDPET(")
     assert [(options.rate, options.decay) for _, options in names["rule"]] == [(0.1, 0.9), (0.01, 0.9)]
 
 
 def test_the_rule_of_ones_own_follows_what_spikes() -> None:
     warn_once.cache_clear()  # another test may have been warned
     with pytest.warns(UserWarning, match="it learns by Instar"):
-        names = run(BLOCKS[2])
+        names = run("class Instar")
     weight = names["learnt"].weight
     assert (weight[0] < 0.05).all() and (weight[-1] > 0.8).all()
     assert (weight[4:].mean(0) > weight[:4].mean(0) + 0.3).all()
