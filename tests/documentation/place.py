@@ -72,7 +72,7 @@ class Place:
         return fault_of(self.started(command.name, [self.with_run(word) for word in command.words]))
 
     def with_run(self, word: str) -> str:
-        """A word whose ``<hash>`` is that of a run here; runs that are not there yet are trained."""
+        """A word whose ``<hash>`` is that of the newest run here; runs that are not there yet are trained."""
         task = word.removeprefix("runs=outputs/")
         if task != word and task.isidentifier() and not (self.folder / "outputs" / task).exists():
             self.run(Command(self.page.name, "", "train", ("model=nbrc", f"task={task}")), whole=True)
@@ -84,7 +84,8 @@ class Place:
             words = (*OWN.get(model, [f"model={model}"]), f"task={task}")
             command = Command(self.page.name, "", "train", words)
             self.run(command, whole=True)
-        return f"{word.partition('=')[0]}={next(self.folder.glob(pattern))}"
+        newest = max(self.folder.glob(pattern), key=lambda folder: folder.stat().st_mtime)
+        return f"{word.partition('=')[0]}={newest}"
 
     def started(self, name: str, words: list[str]) -> runner.Outcome:
         return runner.run([name, *words], self.folder, SECONDS)
