@@ -80,6 +80,8 @@ def run_here(words: list[str], folder: Path, out: int, error: int) -> int:
     os.dup2(error, 2)
     os.chdir(folder)
     sys.argv = [str(ROOT / f"{words[0]}.py"), *words[1:]]
+    main = sys.modules["__main__"]
+    main.__spec__, main.__file__ = None, sys.argv[0]  # Lightning starts the further processes of ddp by these
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False)
     os.environ["HYDRA_FULL_ERROR"] = "0"
