@@ -11,6 +11,7 @@ from lightning import Trainer
 from omegaconf import OmegaConf
 
 from bionets.experiment.config.digest import scientific_digest
+from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.run import Trainer as Schema
 from bionets.experiment.errors import UserError
@@ -32,6 +33,7 @@ def composed(*words: str) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", overrides=["trainer.max_epochs=3", "task=copy_first_input", *words])
+    refuse_values("train", config)
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
