@@ -88,7 +88,7 @@ def show_help(name: str, configs: Path) -> NoReturn:
     try:
         print(help_page(name, str(configs), sys.argv[1:]))
     except Exception as error:
-        if not is_user_error(error):
+        if not (is_user_error(error) or raised_by_parser(error)):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
