@@ -37,7 +37,6 @@ class KernelArguments:
         }
         self.one_row = call.batch == 1 or not call.weights  # whether all rows may be taken as one long row
         self.kept: list[Tensor] = []  # until the kernel has run
-        self.padded_products = True  # recurrent products that are not stored lie in rows of whole vectors
         for i, leaf in enumerate(call.x):
             self.add_rows(f"x{i}", leaf)
         self.add("initial", call.state)
@@ -73,7 +72,6 @@ class KernelArguments:
         for k, leaf in enumerate(products):
             names = [f"recurrent{k}_{i}" for i in range(leaf.shape[2] // self.call.width)]
             self.add_side_by_side(f"recurrent{k}", names, leaf)
-        self.padded_products = not products
 
     def add_forward_delay(self) -> list[Tensor]:
         """The history of the first state behind the past, and the delayed values, both made at each step."""
@@ -110,7 +108,7 @@ class KernelArguments:
                 leaf = leaf.expand(call.batch, call.width).contiguous()
                 self.kept.append(leaf)
             fields[f"params{i}"], fields[f"params{i}_row"] = leaf.data_ptr(), 0
-        self._add_weights()
+        self._add_weights(variant.stored_products)
         lanes, values = host().lanes(size), kernel.values + (len(call.delay[0]) if call.delay else 0)
         tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
         tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))
@@ -146,7 +144,7 @@ class KernelArguments:
             return [(low, high, 0, columns) for low, high in itertools.pairwise(split(rows, grain))]
         return [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16))]
 
-    def _add_weights(self) -> None:
+    def _add_weights(self, stored_products: bool) -> None:
         width = self.call.width
         for k, weight in enumerate(self.call.weights):
             packed = pack(_blocks(weight, width).mT)
@@ -156,7 +154,7 @@ class KernelArguments:
                 f"weight{k}": packed.data_ptr(),
                 f"weight{k}_row": packed.stride(1) * self.size,
                 f"weight{k}_block": packed.stride(0) * self.size,
-                f"width{k}": packed.shape[2] if self.padded_products else width,
+                f"width{k}": width if stored_products else packed.shape[2],  # else in rows of whole vectors
             }
 
 
