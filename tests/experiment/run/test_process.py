@@ -1,14 +1,19 @@
 """A process ends with the one that launched it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from bionets.experiment.run.process import Process, end_with
+from bionets.experiment.run.process import LAUNCHER_VARIABLE, Process, end_with
+
+ROOT = Path(__file__).parents[3]
 
 # Launches a worker, says its number, and waits. The worker is blocked on a pipe that nobody writes to.
 LAUNCH = """
@@ -46,6 +51,24 @@ def test_a_worker_of_a_parent_that_is_gone_already_ends() -> None:
     code = "import time; from bionets.experiment.run.process import Process, end_with;"
     code += f"here = Process.current(); end_with(Process(here.host, {gone.pid}, '1')); time.sleep(300)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == -signal.SIGKILL
+
+
+def test_a_process_of_ddp_ends_if_the_one_that_started_it_is_gone_before_it_looks() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    named = json.dumps({**asdict(Process.current()), "pid": gone.pid, "started": "1"})
+    environment = {**os.environ, "LOCAL_RANK": "1", LAUNCHER_VARIABLE: named}
+    command = [sys.executable, "train.py", "model=gru", "logger=none"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, timeout=300, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_the_launcher_is_the_parent_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LAUNCHER_VARIABLE, raising=False)
+    assert Process.launcher() == Process.parent()
+    monkeypatch.setenv(LAUNCHER_VARIABLE, "")  # put back after the test
+    Process.current().name_as_launcher()
+    assert Process.launcher() == Process.current()
 
 
 def test_nothing_ends_with_itself_or_with_a_process_elsewhere() -> None:

@@ -38,7 +38,7 @@ def command(name: str, configs: Path) -> NoReturn:
     debug = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself
     if "LOCAL_RANK" in os.environ:
-        end_with(Process.parent())
+        end_with(Process.launcher())
     register(configs, families=name == "train")
     sys.argv[1:] = expand(sys.argv[1:])
     search_working_directory()

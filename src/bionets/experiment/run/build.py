@@ -21,6 +21,7 @@ from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.instantiate import instantiate_node
 from bionets.experiment.run.model_size import with_size
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
+from bionets.experiment.run.process import Process
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
@@ -253,6 +254,8 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
     asked = str(arguments.get("precision"))
     if asked in ("16", "16-mixed", "16-true") and trainer.strategy.root_device.type == "cpu":
         raise UserError(f"trainer.precision={asked} needs a GPU: choose bf16-mixed, bf16-true, 32-true or 64-true")
+    if trainer.world_size > 1:
+        Process.current().name_as_launcher()
     return trainer
 
 

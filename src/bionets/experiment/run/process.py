@@ -1,14 +1,16 @@
 """The process of a job: it ends once the process that launched it is gone, and may share its terminal with others."""
 
+import json
 import os
 import select
 import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+LAUNCHER_VARIABLE = "BIONETS_LAUNCHER"  # the process that starts those of ddp, in their environment
 JOB_VARIABLE = "BIONETS_JOB"  # what a job that shares its terminal with others is called, in the environment
 SECONDS_BETWEEN_CHECKS = 1.0  # where the system cannot wait for a process that is not a child
 
@@ -29,6 +31,16 @@ class Process:
     def parent(cls) -> "Process":
         """The process that started this one."""
         return cls(_host(), os.getppid(), _start_time(os.getppid()))
+
+    @classmethod
+    def launcher(cls) -> "Process":
+        """The process of ddp that started this one, which may be gone by now: it has another parent then."""
+        named = os.environ.get(LAUNCHER_VARIABLE)
+        return cls(**json.loads(named)) if named else cls.parent()
+
+    def name_as_launcher(self) -> None:
+        """Say in the environment, for `launcher` in the processes of ddp, that this one starts them."""
+        os.environ[LAUNCHER_VARIABLE] = json.dumps(asdict(self))
 
     def alive(self) -> bool:
         try:
