@@ -74,7 +74,7 @@ class Share:
         command = [sys.executable, "-m", WORKER, self.part.name, str(self.file)]
         command += ["--share", str(self.number), "--shares", str(self.part.shares), *(["--tiny"] if self.tiny else [])]
         path = os.pathsep.join(entry for entry in (str(ROOT), os.environ.get("PYTHONPATH")) if entry)
-        environment = {**os.environ, "PYTHONPATH": path}
+        environment = {**os.environ, "PYTHONPATH": path, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         if self.part.shares > 1:
             environment.setdefault("OMP_NUM_THREADS", "2")  # they share the cores
         with self.log.open("wb") as log:

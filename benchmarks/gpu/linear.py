@@ -98,8 +98,10 @@ def _time(name: str, size: tuple[int, int, int], way: str) -> Row:
     chosen, never = cell(name, *size), size[0] + 1
     leaves = leaves_of(chosen, torch.float32)
 
+    output_gradient = torch.randn_like(chosen.call(*leaves, backend=BACKEND)[0])
+
     def run() -> None:
-        results_of(chosen.call, leaves, BACKEND, {})
+        torch.autograd.grad(chosen.call(*leaves, backend=BACKEND)[0], leaves, output_gradient, allow_unused=True)
 
     at_once = {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])}
     with patch.multiple(parallel, **(at_once if way == "many steps at once" else {"LONG": never})):

@@ -15,9 +15,10 @@ from benchmarks.gpu.compiling import compile_function
 from benchmarks.gpu.sass import read_cubin
 from benchmarks.plastic import diehl_and_cook
 from bionets.layers.plastic import LIF, Input, Linear, LinearDynamics, Network, PairSTDP, TripletSTDP, simulate
-from bionets.layers.plastic.gpu import run
 
-pytest.importorskip("triton", reason="the triton backend needs the package triton")
+JITFunction = pytest.importorskip("triton", reason="the triton backend needs the package triton").JITFunction
+
+from bionets.layers.plastic.gpu import dynamics, learning, run  # noqa: E402
 
 
 @pytest.mark.slow
@@ -28,6 +29,18 @@ def test_cases_in_the_interpreter() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
+def test_no_kernel_has_a_parameter_that_triton_itself_passes() -> None:
+    """Triton writes a Python function with the kernel's parameters and these names; neither the interpreter nor the
+    compiler ahead of time runs it."""
+    kernels = [
+        each for module in (dynamics, learning) for each in vars(module).values() if isinstance(each, JITFunction)
+    ]
+    assert learning.learn in kernels
+    for kernel in kernels:
+        assert not {"options", "params", "specialization", "backend", "grid", "warmup"} & set(kernel.arg_names)
 
 
 @pytest.mark.slow

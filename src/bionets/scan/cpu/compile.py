@@ -1,13 +1,13 @@
 """From IR to machine code that runs without the interpreter's lock, compiled once and kept on disk."""
 
-import functools
 import hashlib
-import importlib.metadata
 import itertools
 from collections.abc import Mapping
 
+import llvmlite
 import llvmlite.binding as llvm
 
+import bionets
 from bionets.scan.compile_time import compiling
 from bionets.scan.cpu import cache
 from bionets.scan.cpu.ir import Module
@@ -51,10 +51,9 @@ def function_addresses(
         return _functions[key]
 
 
-@functools.cache
 def _environment() -> str:
     """The part of the cache key beside the module: versions and CPU."""
-    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("bionets", "llvmlite"))
+    return f"bionets {bionets.__version__} llvmlite {llvmlite.__version__}"
 
 
 def _compile(text: str, target: Target, label: str) -> bytes:

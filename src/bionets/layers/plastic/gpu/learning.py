@@ -31,7 +31,7 @@ def learn(
     pre_trace,
     post_spikes,
     post_trace,
-    options,
+    settings,
     batch,
     rows,
     columns,
@@ -39,11 +39,11 @@ def learn(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Pair STDP at the end of a step. options: potentiation, depression, trace_target, least and largest weight."""
+    """Pair STDP at the end of a step. settings: potentiation, depression, trace_target, least and largest weight."""
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     j = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     is_row, is_column = i < rows, j < columns
-    offset = tl.load(options + 2)
+    offset = tl.load(settings + 2)
     up = tl.full((ROWS, COLUMNS), 0.0, weight.dtype.element_ty)
     down = tl.full((ROWS, COLUMNS), 0.0, weight.dtype.element_ty)
     for sample in tl.range(0, batch, num_stages=4):
@@ -56,9 +56,9 @@ def learn(
     place = weight + i.to(tl.int64)[:, None] * columns + j[None, :]
     there = is_row[:, None] & is_column[None, :]
     old = tl.load(place, mask=there, other=0.0)
-    low, high = tl.load(options + 3), tl.load(options + 4)
-    potentiated = tl.load(options) * _dependence(high - old, EXPONENT) * up
-    depressed = tl.load(options + 1) * _dependence(old - low, EXPONENT) * down
+    low, high = tl.load(settings + 3), tl.load(settings + 4)
+    potentiated = tl.load(settings) * _dependence(high - old, EXPONENT) * up
+    depressed = tl.load(settings + 1) * _dependence(old - low, EXPONENT) * down
     new = old + (potentiated - depressed) / batch
     tl.store(place, tl.minimum(tl.maximum(new, low), high), mask=there)
 
