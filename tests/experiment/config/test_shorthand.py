@@ -4,3 +4,8 @@ from bionets.experiment.config.shorthand import expand
 def test_an_optimizer_and_a_schedule_are_chosen_by_the_name_of_their_class() -> None:
     words = ["-m", "optimizer.name=Adagrad,SGD", "schedule.name=OneCycleLR", "optimizer.lr=0.1", "model.name=a"]
     assert expand(words) == ["-m", "optimizer=Adagrad,SGD", "schedule=OneCycleLR", "optimizer.lr=0.1", "model.name=a"]
+
+
+def test_flags_may_stand_between_overrides() -> None:
+    words = ["seed=1", "-m", "+a.b=[1,2]", "~callbacks", "--cfg", "job", "--info=all", "model=gru"]
+    assert expand(words) == ["-m", "--cfg", "job", "--info=all", "seed=1", "+a.b=[1,2]", "~callbacks", "model=gru"]

@@ -3,11 +3,17 @@
 import re
 from collections.abc import Sequence
 
+OVERRIDE = re.compile(r"~|[^-].*=")
 NAMED = re.compile(r"(?P<group>optimizer|schedule)\.name=(?P<names>.+)")
 
 
 def expand(words: Sequence[str]) -> list[str]:
     """``optimizer.name=Adagrad`` is ``optimizer=Adagrad``, with the arguments that this class of PyTorch has; the same
-    for ``schedule.name``.
+    for ``schedule.name``. Flags come first: argparse, which reads them, takes no overrides on both sides of one.
     """
-    return [match["group"] + "=" + match["names"] if (match := NAMED.fullmatch(word)) else word for word in words]
+    overrides = [word for word in words if OVERRIDE.match(word)]
+    flags = [word for word in words if not OVERRIDE.match(word)]
+    named = [NAMED.fullmatch(word) for word in overrides]
+    return flags + [
+        f"{match['group']}={match['names']}" if match else word for match, word in zip(named, overrides, strict=True)
+    ]
