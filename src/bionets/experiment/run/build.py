@@ -25,7 +25,7 @@ from bionets.experiment.run.process import Process
 from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.experiment.run.signals import KeepSigtermHandler
+from bionets.experiment.run.signals import EndProcesses, KeepSigtermHandler
 from bionets.models import Model
 from bionets.models.chunks import GRADIENTS
 from bionets.scan import OnlineGradients
@@ -155,7 +155,14 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
     refuse_empty_ranges(config["trainer"])
     refuse_no_training(config["trainer"], task)
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
-    every = [KeepSigtermHandler(), SeedEachEpoch(config["seed"]), *build_averaging(config), *callbacks, *progress]
+    every = [
+        KeepSigtermHandler(),
+        EndProcesses(),
+        SeedEachEpoch(config["seed"]),
+        *build_averaging(config),
+        *callbacks,
+        *progress,
+    ]
     return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
 
 

@@ -1,6 +1,7 @@
-"""The command's own handler of SIGTERM, kept while Lightning trains."""
+"""Interrupts while Lightning trains: the command's own handler of SIGTERM, and the end of the processes of ddp."""
 
 import signal
+import subprocess
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -28,3 +29,19 @@ class KeepSigtermHandler(Callback):
     def _put_back(self) -> None:
         if self.handler is raise_terminated:
             signal.signal(signal.SIGTERM, raise_terminated)
+
+
+class EndProcesses(Callback):
+    """Ends the other processes of ddp when an interrupt or an error ends this one, and takes them off Lightning's list.
+
+    A thread of Lightning looks at that list every five seconds and kills this process where one of them has not ended
+    with exit code 0, perhaps while it still writes what has become of the run. ``procs`` of the launcher is not
+    documented, so a later version of Lightning may name it differently; the processes then end after this one.
+    """
+
+    def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
+        processes: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        for process in processes:
+            process.kill()
+            process.wait()
+        processes.clear()
