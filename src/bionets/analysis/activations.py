@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from bionets.layers import spatial_layers
 
-__all__ = ["REDUCTIONS", "record"]
-
 REDUCTIONS = ("mean", "variance")
 Batch = tuple[Tensor, ...]
 

@@ -14,20 +14,6 @@ from torch import Tensor, nn
 
 from bionets.layers.stateful import StatefulModule
 
-__all__ = [
-    "FixedPoint",
-    "StateMap",
-    "bifurcation_diagram",
-    "bistable_share",
-    "find_fixed_points",
-    "hysteresis_loop",
-    "largest_lyapunov_exponent",
-    "memory_half_life",
-    "settled",
-    "state_map",
-    "visited_states",
-]
-
 
 class StateMap:
     """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, K states side by side.

@@ -11,14 +11,6 @@ from torch import Tensor
 from bionets.analysis.dynamics import FixedPoint
 from bionets.analysis.style import grid_colour, legend_of
 
-__all__ = [
-    "draw_bifurcation",
-    "draw_bistable_share",
-    "draw_fixed_points",
-    "draw_half_lives",
-    "draw_hysteresis",
-]
-
 
 def draw_bistable_share(axes: Axes, shares: Mapping[str, Tensor]) -> None:
     """The share of bistable units over time, one curve for each name."""

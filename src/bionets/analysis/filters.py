@@ -9,8 +9,6 @@ from torch import Tensor
 
 from bionets.analysis.style import PAGE, new_figure, save, styled
 
-__all__ = ["draw_filters"]
-
 
 @styled
 def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels: Tensor, title: str) -> Path:

@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["label_of", "name_of"]
-
 NAMES = {
     "nbrc": "nBRC",
     "brc": "BRC",

@@ -13,8 +13,6 @@ from bionets.analysis.spiking_figures import MOST_NEURONS, finish, scatter_spike
 from bionets.analysis.style import styled, text_colour
 from bionets.layers.plastic import Network, WeightedConnection
 
-__all__ = ["Presentation", "draw_presentation", "trace_presentation"]
-
 MOST_TRACES = 4  # neurons of a group, or synapses of a connection, that are drawn as lines
 
 

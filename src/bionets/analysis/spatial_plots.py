@@ -22,8 +22,6 @@ from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
-__all__ = ["draw_activations", "draw_animation", "draw_positions"]
-
 COLOURS = [f"C{i}" for i in range(len(PALETTE))]
 CONNECTIONS = 300  # drawn of each layer, the strongest
 FRAMES_PER_SECOND = 8

@@ -14,8 +14,6 @@ from bionets.layers import StatefulModule, get_states, reset_states, set_states
 from bionets.layers.plain_calls import sees_single_steps
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
-__all__ = ["Activity", "SpikeRate", "SynapticOperations", "trace_activity"]
-
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FullyRecurrent)
 Run = Callable[[nn.Module, Tensor], Any]
 

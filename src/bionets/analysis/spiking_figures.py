@@ -15,8 +15,6 @@ from bionets.analysis.spiking_activity import Activity, fires
 from bionets.analysis.style import PAGE, grid_colour, new_figure, save, styled, text_colour
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
-__all__ = ["draw_membranes", "draw_parameters", "draw_raster"]
-
 MOST_NEURONS, MOST_TRACES = 200, 4
 RASTER_POINTS = 450, 60  # about the width and height of a panel of spikes
 SYMBOLS = {"beta": "β", "alpha": "α", "gamma": "γ", "rho": "ρ", "threshold": "θ"}

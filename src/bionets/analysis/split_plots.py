@@ -10,8 +10,6 @@ from matplotlib.patches import Patch
 from bionets.analysis.names import name_of
 from bionets.analysis.style import PAGE, legend_below, line_styles, new_figure, save, styled, text_colour
 
-__all__ = ["Bars", "draw_splits"]
-
 Bars = dict[str, dict[str, tuple[float, float]]]
 """quantity -> method -> (mean, standard error)"""
 ROWS = {

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from bionets.analysis.subnetworks import Split, owners, subnetwork
 from bionets.layers import spatial_layers
 
-__all__ = ["Score", "accuracies", "cluster_score", "score"]
-
 
 @dataclass(frozen=True)
 class Score:

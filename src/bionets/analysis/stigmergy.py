@@ -10,8 +10,6 @@ from torch import Tensor
 from bionets.analysis.style import PAGE, new_figure, save, styled
 from bionets.layers import StigmergicMemory
 
-__all__ = ["MemoryTrace", "draw_memory", "trace_memory"]
-
 
 class MemoryTrace(NamedTuple):
     """Marks, ticks and the memory after each step of one sequence, each ``[T, K]``."""

@@ -22,22 +22,6 @@ from matplotlib.figure import Figure
 
 from bionets.analysis import names
 
-__all__ = [
-    "COLUMN",
-    "PAGE",
-    "STYLES",
-    "LineStyle",
-    "grid_colour",
-    "legend_below",
-    "legend_of",
-    "line_styles",
-    "new_figure",
-    "save",
-    "styled",
-    "text_colour",
-    "use_style",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
-__all__ = ["METHODS", "owners", "split", "subnetwork"]
-
 Split = list[Tensor]
 METHODS = ("greedy", "probability", "rescale", "activations", "clusters")
 

@@ -10,8 +10,6 @@ from torch import nn
 from bionets.analysis.subnetworks import Split, owners
 from bionets.layers import spatial_layers
 
-__all__ = ["Measured", "TaskClusters", "nearest_neurons", "neighbourhood_purity", "task_clusters"]
-
 Array = NDArray[np.floating]
 
 

@@ -12,8 +12,6 @@ from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 
-__all__ = ["Delay", "DelayedLinear", "last_steps"]
-
 
 def last_steps(steps: Tensor, count: int, lengths: Tensor | None) -> Tensor:
     """The last ``count`` of the steps ``[count + T, B, ...]``, of which the first ``count`` lie before the sequences;

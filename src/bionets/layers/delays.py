@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from bionets.layers.find_modules import find_modules
 from bionets.layers.recurrent.recurrence import positive_int
 
-__all__ = ["INTERPOLATIONS", "Delays", "anneal_delays", "round_delays"]
-
 INTERPOLATIONS = ("linear", "gaussian")
 
 

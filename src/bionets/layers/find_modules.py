@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-__all__ = ["find_modules", "join_path"]
-
 Kind = TypeVar("Kind", bound=nn.Module)
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from bionets.layers.lengths import valid_steps
 from bionets.layers.time_invariant import repeat_over_time
 
-__all__ = ["Folding", "current_folding", "folding", "refuse_cell", "refuse_sequence_layer", "refuse_within_unroll"]
-
 
 @dataclass
 class Folding:

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from bionets.scan.eager import is_eager
 
-__all__ = ["check_lengths", "check_reset", "flat_lengths", "flat_reset", "valid_steps", "zero_past_end"]
-
 
 def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
     """The lengths as int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).

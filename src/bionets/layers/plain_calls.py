@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["calls_only", "flatten_sequential", "is_time_invariant", "run_one_step", "sees_single_steps"]
-
 Hook = Callable[..., Any]
 
 RANDOM = (

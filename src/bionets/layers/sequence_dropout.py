@@ -7,8 +7,6 @@ from torch.nn import functional
 from bionets.layers.lengths import check_reset, valid_steps, zero_past_end
 from bionets.layers.stateful import StatefulModule, States
 
-__all__ = ["SequenceDropout"]
-
 
 class SequenceDropout(StatefulModule):
     """Dropout that leaves out the same entries at every step: y[t] = x[t]·m with m ~ Bernoulli(1 − p) / (1 − p).

@@ -11,8 +11,6 @@ from bionets.layers.folding import refuse_cell, refuse_sequence_layer, refuse_wi
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
-__all__ = ["refuse_sequence_layers"]
-
 CELLS = (nn.RNNCellBase, RecurrentCell)
 SEQUENCE_LAYERS = (
     RecurrentLayer,

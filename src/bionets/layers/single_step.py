@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from bionets.layers.stateful import StatefulModule, get_states, reset_states, set_states, stateful_modules
 
-__all__ = ["RecurrentStep", "SingleStep", "StatefulStep"]
-
 
 class SingleStep(nn.Module):
     """A pure function of one step's input and the states, as `torch.export` and ONNX need it::

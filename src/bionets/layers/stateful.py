@@ -13,17 +13,6 @@ from torch import Tensor, nn
 from bionets.layers.find_modules import find_modules, join_path
 from bionets.layers.folding import current_folding, folding, refuse_within_unroll
 
-__all__ = [
-    "StatefulModule",
-    "detach_states",
-    "get_states",
-    "load_states",
-    "reset_states",
-    "save_states",
-    "set_states",
-    "stateful_modules",
-]
-
 States = tuple[Tensor, ...]
 INITIAL = "initial"  # metadata of a file of states: those that were not kept
 

@@ -4,8 +4,6 @@ from typing import cast
 
 from torch import Tensor
 
-__all__ = ["one_step", "repeat_over_time"]
-
 _MADE_FROM = "_bionets_one_step"
 
 

@@ -16,8 +16,6 @@ from bionets.layers.stateful import StatefulModule
 from bionets.layers.time_invariant import one_step
 from bionets.scan.online import active
 
-__all__ = ["unroll"]
-
 
 def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset: Tensor | None = None) -> Any:
     """Run a model over x ``[T, B, ...]``: the numbers of calling it step by step, much faster.

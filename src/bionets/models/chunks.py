@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from bionets.models.saved_memory import peak_saved_bytes
 from bionets.scan import OnlineGradients
 
-__all__ = ["GRADIENTS", "ModelInChunks", "loss_in_chunks", "require_gradients", "saved_mebibytes"]
-
 GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
 """The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is detached between chunks."""
 

@@ -5,8 +5,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["forecast"]
-
 LARGEST = 1000.0  # times the largest number of x, or 1: so far a forecast that diverges goes; its errors stay finite
 
 

@@ -5,8 +5,6 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
-__all__ = ["make_meters", "measure"]
-
 
 def make_meters(task: Any) -> MetricCollection:
     """The mean loss and all metrics of a task, for one pass over a set."""

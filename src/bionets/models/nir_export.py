@@ -10,8 +10,6 @@ from bionets.layers import reset_states, unroll
 from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import SpikingLayer
 
-__all__ = ["nir_content"]
-
 
 def nir_content(step: nn.Module, example: Tensor, sequence: Tensor) -> tuple[bytes, Tensor, Tensor]:
     """The content of a NIR file; then, for the inputs `sequence` `[T, B, ...]`, the outputs of the network that is read

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["peak_saved_bytes"]
-
 
 class _Kept:
     def __init__(self, tensor: Tensor) -> None:

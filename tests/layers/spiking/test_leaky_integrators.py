@@ -1,5 +1,6 @@
 """The 28 leaky integrators against a naive re-statement, and in all the ways of running them."""
 
+import ast
 import copy
 import inspect
 import io
@@ -276,6 +277,13 @@ def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
 
 def test_the_stub_for_editors_says_what_the_classes_are() -> None:
     assert STUB.read_text() == stub(), "run python -m bionets.layers.spiking.stubs"
+    classes = {node.name: node for node in ast.parse(stub()).body if isinstance(node, ast.ClassDef)}
+    for name, kind in CLASSES.items():
+        bases = [classes[base.id] for base in classes[name].bases if isinstance(base, ast.Name)]
+        said = [ast.unparse(line).split(":")[0] for base in bases for line in base.body]
+        layer = kind(N, bias=0.0) if name in FIRING else kind(N)
+        kept = [key for key, _ in layer.named_parameters()]
+        assert sorted(said) == sorted({*kept, *layer.constraints, *layer.kind.states})
 
 
 @pytest.mark.parametrize("name", FIRING)

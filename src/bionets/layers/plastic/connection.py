@@ -7,8 +7,6 @@ from bionets.layers.folding import refuse_within_unroll
 from bionets.layers.plastic.neuron import Neuron
 from bionets.layers.stateful import StatefulModule
 
-__all__ = ["Connection"]
-
 Size = tuple[int, ...]
 
 

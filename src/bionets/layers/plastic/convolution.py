@@ -8,8 +8,6 @@ from torch.nn.modules.utils import _pair
 from bionets.layers.plastic.connection import Size
 from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
-__all__ = ["Conv2d"]
-
 Pair = int | tuple[int, int]
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["Dynamics", "ExponentialDynamics", "LinearDynamics"]
-
 Value = float | Tensor
 """One value for all neurons, or a tensor with one for each."""
 

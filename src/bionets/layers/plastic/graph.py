@@ -14,8 +14,6 @@ from bionets.layers.plastic.reward_modulated import MSTDPET
 from bionets.layers.plastic.weighted import WeightedConnection
 from bionets.layers.stateful import reset_states
 
-__all__ = ["Graph"]
-
 SomeNeuron = TypeVar("SomeNeuron", bound=Neuron)
 SomeConnection = TypeVar("SomeConnection", bound=Connection)
 

@@ -10,8 +10,6 @@ from bionets.layers.folding import current_folding
 from bionets.layers.plastic.dynamics import Dynamics, LinearDynamics, Value
 from bionets.layers.plastic.neuron import Neuron, Shape
 
-__all__ = ["IF", "LIF", "AdaptiveLIF", "TraceLIF"]
-
 
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons:

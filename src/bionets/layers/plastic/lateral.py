@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from bionets.layers.plastic.connection import Connection, Size
 
-__all__ = ["LateralInhibition", "OneToOne"]
-
 
 class LateralConnection(Connection):
     """weight: one for all neurons, or a tensor ``[size]`` with one for each target neuron."""

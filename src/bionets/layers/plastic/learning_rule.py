@@ -11,8 +11,6 @@ from torch import Tensor
 from bionets.layers.plastic.neuron import Neuron
 from bionets.layers.plastic.weighted import WeightedConnection
 
-__all__ = ["LearningRule", "Synapses"]
-
 
 @dataclass
 class Synapses:

@@ -8,8 +8,6 @@ from torch import Tensor
 from bionets.layers.plastic.connection import Size
 from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
-__all__ = ["Linear"]
-
 
 class Linear(WeightedConnection):
     """All to all: I_j = Σ_i w_ij s_i, with ``weight`` ``[in_features, out_features]``, presynaptic neuron first.

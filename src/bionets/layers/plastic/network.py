@@ -8,8 +8,6 @@ from bionets.layers.folding import refuse_sequence_layer
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.simulate import simulate
 
-__all__ = ["Network"]
-
 
 class Network(Graph):
     """Groups of neurons, connected in any way, with the rules by which the connections learn. Without gradients.

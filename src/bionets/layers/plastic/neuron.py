@@ -9,8 +9,6 @@ from bionets.layers.plastic.dynamics import Dynamics, Value
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule
 
-__all__ = ["Input", "Neuron"]
-
 Shape = int | tuple[int, ...]
 
 

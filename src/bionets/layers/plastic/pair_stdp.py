@@ -8,8 +8,6 @@ from torch import Tensor
 from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
 from bionets.layers.plastic.weighted import WeightedConnection
 
-__all__ = ["PairSTDP"]
-
 
 class PairSTDP(LearningRule):
     """A spike after the other neuron's is rewarded or punished by that one's trace, online:

@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from bionets.layers.plastic.connection import Connection, Size
 
-__all__ = ["AdaptiveMaxPool2d", "MaxPool2d"]
-
 Pair = int | tuple[int, int]
 
 

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
 
-__all__ = ["MSTDP", "MSTDPET"]
-
 
 class MSTDPET(LearningRule):
     """Reward-modulated STDP with an eligibility trace e, one for each synapse and sample:

@@ -11,8 +11,6 @@ from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.neuron import Input, Neuron
 from bionets.scan.warn_once import warn_once
 
-__all__ = ["simulate"]
-
 BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
 MODULES = {"numba": "bionets.layers.plastic.events", "triton": "bionets.layers.plastic.gpu"}
 

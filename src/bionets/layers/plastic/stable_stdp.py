@@ -7,8 +7,6 @@ from torch import Tensor
 
 from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
 
-__all__ = ["StableSTDP"]
-
 
 class StableSTDP(LearningRule):
     """Stable multiplicative STDP, which PySNN calls Fede:

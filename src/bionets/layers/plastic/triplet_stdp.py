@@ -8,8 +8,6 @@ from torch import Tensor
 from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
 from bionets.layers.plastic.pair_stdp import dependence
 
-__all__ = ["TripletSTDP"]
-
 
 class TripletSTDP(LearningRule):
     """Pairs, and triplets with an earlier spike of the same neuron:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from bionets.layers.plastic.connection import Connection
 
-__all__ = ["WeightedConnection"]
-
 Bounds = tuple[float, float]
 
 

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from bionets.layers.recurrent.initialisation import chrono_bias_, xavier_blocks_
 from bionets.layers.recurrent.recurrence import Initialisation, Parameters, required_bias
 
-__all__ = ["bistable_initialisations", "bistable_update"]
-
 
 def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tensor:
     """h' = c∘h + (1 − c)∘tanh(candidate + a∘h) with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021).

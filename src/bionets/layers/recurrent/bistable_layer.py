@@ -11,8 +11,6 @@ from bionets.layers.lengths import zero_past_end
 from bionets.layers.recurrent.recurrence import States, gate_biases, require
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
-__all__ = ["BistableLayer", "Gates"]
-
 
 class Gates(NamedTuple):
     """The gates of one layer and direction, each `[T, B, H]`: a unit is bistable while `a` > 1; `c` is the share of the

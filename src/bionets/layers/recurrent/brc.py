@@ -10,8 +10,6 @@ from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, 
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.scan import project, scan, split_gates
 
-__all__ = ["BRC", "BRCCell", "brc_step"]
-
 
 def brc_step(
     x: tuple[Tensor, Tensor, Tensor], h: Tensor, params: tuple[Tensor, Tensor, Tensor, Tensor]

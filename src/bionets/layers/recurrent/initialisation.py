@@ -9,8 +9,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-__all__ = ["chrono_bias_", "linear_uniform", "orthogonal_blocks_", "xavier_blocks_"]
-
 
 def xavier_blocks_(weight: Tensor, gates: int) -> None:
     """Fill each of the `gates` blocks of rows from U(−l, l), l = sqrt(6 / (fan_in + fan_out)) of the block (Glorot &

@@ -14,8 +14,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan
 
-__all__ = ["LMU", "LMUCell", "legendre_matrices", "lmu_memory_stage", "lmu_output_stage"]
-
 Two = tuple[Tensor, Tensor]
 
 

@@ -12,8 +12,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan, split_gates
 
-__all__ = ["LRU", "LRUCell", "lru_step"]
-
 Two = tuple[Tensor, Tensor]
 
 

@@ -11,8 +11,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
 
-__all__ = ["LEM", "LEMCell", "lem_memory_step", "lem_output_step"]
-
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 Three = tuple[Tensor, Tensor, Tensor]
 

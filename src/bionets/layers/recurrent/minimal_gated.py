@@ -12,8 +12,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan, split_gates
 
-__all__ = ["MinGRU", "MinGRUCell", "MinLSTM", "MinLSTMCell", "min_gru_step", "min_lstm_step"]
-
 
 def min_gru_step(x: tuple[Tensor, Tensor], h: Tensor, params: tuple[()]) -> tuple[Tensor, Tensor]:
     """h' = (1 − z)∘h + z∘v with z = σ(first part of x) and v the second part of x."""

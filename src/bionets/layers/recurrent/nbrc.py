@@ -12,8 +12,6 @@ from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, 
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.scan import dense_scan, project, split_gates
 
-__all__ = ["NBRC", "NBRCCell", "nbrc_step"]
-
 
 def nbrc_step(
     x: tuple[Tensor, Tensor, Tensor], recurrent: tuple[Tensor, Tensor], h: Tensor, params: tuple[Tensor, Tensor]

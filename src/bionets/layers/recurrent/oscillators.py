@@ -11,8 +11,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, scan
 
-__all__ = ["CoRNN", "CoRNNCell", "UnICORNN", "UnICORNNCell", "cornn_position_stage", "cornn_step", "unicornn_step"]
-
 Two = tuple[Tensor, Tensor]
 Three = tuple[Tensor, Tensor, Tensor]
 

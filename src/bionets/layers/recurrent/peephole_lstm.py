@@ -12,8 +12,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
 
-__all__ = ["PeepholeLSTM", "PeepholeLSTMCell", "peephole_memory_step", "peephole_output_step"]
-
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 

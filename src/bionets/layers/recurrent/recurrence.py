@@ -7,17 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "Initialisation",
-    "Parameters",
-    "Recurrence",
-    "RecurrentModule",
-    "States",
-    "gate_biases",
-    "require",
-    "required_bias",
-]
-
 Parameters = Mapping[str, Tensor | None]
 """The parameters of one direction of one layer by their names without suffix; `bias` is None without biases."""
 

@@ -5,8 +5,6 @@ from torch import Tensor
 
 from bionets.layers.recurrent.recurrence import RecurrentModule, States
 
-__all__ = ["RecurrentCell"]
-
 
 class RecurrentCell(RecurrentModule):
     """One step of a recurrence, with the very step of its layer; subclasses name the `recurrence`.

@@ -12,8 +12,6 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
 from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
 
-__all__ = ["RecurrentLayer"]
-
 
 class RecurrentLayer(RecurrentModule):
     """`num_layers` recurrences on top of each other, in one direction or both; subclasses name the `recurrence`.

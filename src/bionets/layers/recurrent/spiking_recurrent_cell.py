@@ -11,8 +11,6 @@ from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan
 
-__all__ = ["SRC", "SRCCell", "src_step"]
-
 Three = tuple[Tensor, Tensor, Tensor]
 
 

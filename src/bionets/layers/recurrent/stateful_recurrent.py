@@ -8,8 +8,6 @@ from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.stateful import StatefulModule, States
 
-__all__ = ["StatefulRecurrent"]
-
 
 class StatefulRecurrent(StatefulModule):
     """A recurrent layer that takes one step's input and keeps its state: StatefulRecurrent(BRC(3, 8)).

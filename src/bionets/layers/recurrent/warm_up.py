@@ -8,8 +8,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-__all__ = ["variability_amongst_attractors", "warm_up"]
-
 
 def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, differentiable: bool = False) -> Tensor:
     """The variability amongst attractors (VAA): 1/n Σ_i 1 / Σ_j C_ij, C_ij = 1 where ‖s_i − s_j‖ < tolerance, else 0.

@@ -8,8 +8,6 @@ from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import EPSILON
 from bionets.layers.spatial.spatial_recurrent import distances, grid_positions
 
-__all__ = ["DistanceDelays"]
-
 
 class DistanceDelays(Delays):
     """Delays of the connections between neurons that have positions, d_ij = 1 + ‖p_i − p_j‖ / velocity steps.

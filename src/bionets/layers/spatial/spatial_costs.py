@@ -10,8 +10,6 @@ from torch.autograd.function import once_differentiable
 
 from bionets.layers.spatial.spatial_layers import spatial_layers
 
-__all__ = ["SpatialCosts", "connections", "mean_costs", "proximity_cost", "spatial_cost", "transport_cost"]
-
 Norm = Literal["l1", "l2"]
 POWERS = {"l1": 1, "l2": 2}
 EPSILON = 1e-8  # under the square root, so that neurons in one place have a gradient

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from bionets.layers.recurrent.recurrence import positive_int
 
-__all__ = ["SpatialConv1d", "SpatialConv2d", "SpatialConv3d", "SpatialLayer", "SpatialLinear", "spatial_layers"]
-
 
 class SpatialLayer(nn.Module):
     """A layer with ``positions`` ``[out, dim]``, one for each of its neurons, or channels if it is a convolution.

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import EPSILON, proximity_cost
 
-__all__ = ["SpatialRecurrent", "communicability", "grid_positions", "wiring_cost"]
-
 
 def communicability(weight: Tensor) -> Tensor:
     """The weighted communicability of every two units, `[H, H]`: exp(S^(−1/2) |W| S^(−1/2)) with a diagonal of zeros.

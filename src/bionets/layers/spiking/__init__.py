@@ -1,5 +1,6 @@
 """Spiking layers: the 32 leaky integrators and their relatives, all one `scan` step each."""
 
+from bionets.layers.spiking import leaky_integrators
 from bionets.layers.spiking.adlif import AdLIF, SEAdLIF
 from bionets.layers.spiking.alif import ALIF
 from bionets.layers.spiking.decay import (
@@ -16,40 +17,7 @@ from bionets.layers.spiking.initialisation import fluctuation_driven_, membrane_
 from bionets.layers.spiking.izhikevich import Izhikevich
 from bionets.layers.spiking.kind import KINDS, Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator, leaky_integrator
-from bionets.layers.spiking.leaky_integrators import (
-    DLI,
-    DLIB,
-    DLIEMA,
-    DLIT,
-    DLITS,
-    DRLIB,
-    DRLIT,
-    DRLITS,
-    DSLI,
-    DSLIB,
-    DSLIEMA,
-    DSLIT,
-    DSLITS,
-    DSRLIB,
-    DSRLIT,
-    DSRLITS,
-    LI,
-    LIB,
-    LIEMA,
-    LIT,
-    LITS,
-    RLIB,
-    RLIT,
-    RLITS,
-    SLI,
-    SLIB,
-    SLIEMA,
-    SLIT,
-    SLITS,
-    SRLIB,
-    SRLIT,
-    SRLITS,
-)
+from bionets.layers.spiking.leaky_integrators import *  # noqa: F403 - its __all__ names the 32 classes
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.resonate_and_fire import BRF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
@@ -58,43 +26,11 @@ from bionets.layers.spiking.threshold_batch_norm import ThresholdBatchNorm1d, Th
 __all__ = [
     "ALIF",
     "BRF",
-    "DLI",
-    "DLIB",
-    "DLIEMA",
-    "DLIT",
-    "DLITS",
-    "DRLIB",
-    "DRLIT",
-    "DRLITS",
-    "DSLI",
-    "DSLIB",
-    "DSLIEMA",
-    "DSLIT",
-    "DSLITS",
-    "DSRLIB",
-    "DSRLIT",
-    "DSRLITS",
     "EIF",
     "KINDS",
-    "LI",
-    "LIB",
-    "LIEMA",
-    "LIT",
-    "LITS",
     "PLIF",
     "QUANTISERS",
-    "RLIB",
-    "RLIT",
-    "RLITS",
-    "SLI",
-    "SLIB",
-    "SLIEMA",
-    "SLIT",
-    "SLITS",
     "SPIKE_FUNCTIONS",
-    "SRLIB",
-    "SRLIT",
-    "SRLITS",
     "AdEx",
     "AdLIF",
     "FullyRecurrent",
@@ -115,3 +51,4 @@ __all__ = [
     "time_steps_from_decay",
     "unfreeze",
 ]
+__all__ += leaky_integrators.__all__

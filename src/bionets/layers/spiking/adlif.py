@@ -9,8 +9,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["AdLIF", "SEAdLIF"]
-
 
 def adlif_step(x: Tensor, state: Any, params: Any, *, firing: Firing, symplectic: bool) -> tuple[Tensor, Any]:
     """û = α u + (1 − α)(x − w), s = firing(û − θ), u' = û(1 − s), w' = β w + (1 − β)(a u + b s).

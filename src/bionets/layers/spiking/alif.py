@@ -9,8 +9,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["ALIF"]
-
 
 def alif_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """u = β·mem + x, o = firing(u − θ − s·a), mem' = u − θ·o, a' = ρ·a + o."""

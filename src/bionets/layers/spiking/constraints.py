@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CONSTRAINTS", "ConstrainedParameters", "Constraint", "Value"]
-
 Value = float | Tensor | Mapping[str, Sequence[float]]
 """A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
 `{"uniform": [low, high]}` or `{"normal": [mean, standard deviation]}`."""

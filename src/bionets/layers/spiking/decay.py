@@ -6,8 +6,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["decay_from_half_life", "decay_from_time_steps", "half_life_from_decay", "time_steps_from_decay"]
-
 Number = TypeVar("Number", float, Tensor)
 
 

@@ -2,8 +2,6 @@
 
 from bionets.layers.spiking.kind import Kind
 
-__all__ = ["docstring"]
-
 SIGNS = {"": "", "pos_": "₊", "neg_": "₋"}
 MEANINGS = {
     "beta": "decay of the membrane",

@@ -8,8 +8,6 @@ from torch import Generator, Tensor
 
 from bionets.scan import scan
 
-__all__ = ["ENCODERS", "delta", "direct", "latency", "rate"]
-
 
 def direct(x: Tensor, steps: int) -> Tensor:
     """The numbers themselves, at every step: y[t] = x. A view: nothing is copied, and `unroll` computes what follows

@@ -10,8 +10,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["EIF", "AdEx"]
-
 LARGEST_EXPONENT = 10.0  # keeps one step of the upstroke finite; a neuron past its peak is reset anyway
 
 

@@ -15,8 +15,6 @@ from torch import Tensor
 from bionets.scan import surrogate
 from bionets.scan.surrogate import straight_bernoulli, straight_round, with_derivative
 
-__all__ = ["QUANTISERS", "SPIKE_FUNCTIONS", "Firing", "QuantFn", "SpikeFn", "probabilistic", "sigmoid4x"]
-
 SpikeFn = Callable[[Tensor], Tensor]
 Quantiser = Callable[..., Tensor]  # of p, or of p and uniform noise
 QuantFn = Quantiser | Mapping[str, float]

@@ -5,8 +5,6 @@ from typing import Any
 from bionets.layers.find_modules import find_modules
 from bionets.layers.spiking.constraints import ConstrainedParameters
 
-__all__ = ["freeze", "unfreeze"]
-
 
 def freeze(model: Any) -> None:
     """Replace each raw decay and threshold in the model by its constrained value, a buffer: no sigmoid, no

@@ -16,8 +16,6 @@ from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan
 
-__all__ = ["FullyRecurrent"]
-
 
 class FullyRecurrent(StatefulModule):
     """A spiking layer whose neurons are connected all to all: y[t] = layer(x[t] + W·y[t − 1]).

@@ -9,8 +9,6 @@ from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["fluctuation_driven_", "membrane_gain"]
-
 
 def membrane_gain(layer: SpikingLayer) -> Tensor:
     """Σ_t ε[t]², ``[num_neurons]`` or a scalar: the variance of a membrane below its threshold over that of its input

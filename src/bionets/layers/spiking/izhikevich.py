@@ -9,8 +9,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["Izhikevich"]
-
 REST = -65.0  # mV; states are kept as differences from it, so that they start at 0
 PEAK = 30.0
 

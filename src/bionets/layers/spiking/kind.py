@@ -3,8 +3,6 @@
 from itertools import product
 from typing import NamedTuple
 
-__all__ = ["KINDS", "Kind", "ParameterSpec"]
-
 
 class ParameterSpec(NamedTuple):
     """A constructor argument with its default and its constraint."""

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Layout"]
-
 
 class Layout(NamedTuple):
     """The layout in which tensors ``[..., *shape]`` are passed to a scan.

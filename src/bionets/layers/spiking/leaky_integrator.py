@@ -13,8 +13,6 @@ from bionets.layers.spiking.kind import Kind
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import States
 
-__all__ = ["LeakyIntegrator", "leaky_integrator", "leaky_integrator_step"]
-
 
 def leaky_integrator_step(
     x: Tensor, state: Any, params: Any, *, kind: Kind, firing: Firing | None, biased: bool = False

@@ -7,52 +7,89 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import QuantFn, SpikeFn
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 
-class LI(LeakyIntegrator):
+__all__ = [  # noqa: RUF022
+    "LI", "DLI", "SLI", "DSLI", "LIB", "DLIB", "SLIB", "DSLIB", "RLIB", "DRLIB", "SRLIB", "DSRLIB", "LIT", "DLIT",
+    "SLIT", "DSLIT", "RLIT", "DRLIT", "SRLIT", "DSRLIT", "LITS", "DLITS", "SLITS", "DSLITS", "RLITS", "DRLITS",
+    "SRLITS", "DSRLITS", "LIEMA", "DLIEMA", "SLIEMA", "DSLIEMA"
+]
+
+class _Membrane(LeakyIntegrator):
     beta: Tensor
     raw_beta: Tensor
     mem: Tensor | None
-    def __init__(
-        self, num_neurons: int, beta: Value = 0.9, dim: int = -1, *, beta_rank: int = 1, learn_beta: bool = True,
-        backend: str = "auto"
-    ) -> None: ...
 
-class DLI(LeakyIntegrator):
+class _DualMembrane(LeakyIntegrator):
     pos_beta: Tensor
     raw_pos_beta: Tensor
     neg_beta: Tensor
     raw_neg_beta: Tensor
     pos_mem: Tensor | None
     neg_mem: Tensor | None
-    def __init__(
-        self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, dim: int = -1, *, pos_beta_rank: int =
-        1, neg_beta_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, backend: str = "auto"
-    ) -> None: ...
 
-class SLI(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
+class _Synapse(LeakyIntegrator):
     alpha: Tensor
     raw_alpha: Tensor
     syn: Tensor | None
-    mem: Tensor | None
-    def __init__(
-        self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, dim: int = -1, *, beta_rank: int = 1,
-        alpha_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True, backend: str = "auto"
-    ) -> None: ...
 
-class DSLI(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
+class _DualSynapse(LeakyIntegrator):
     pos_alpha: Tensor
     raw_pos_alpha: Tensor
     neg_alpha: Tensor
     raw_neg_alpha: Tensor
     pos_syn: Tensor | None
     neg_syn: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+
+class _Recurrence(LeakyIntegrator):
+    gamma: Tensor
+    raw_gamma: Tensor
+    rec_weight: Tensor
+    rec: Tensor | None
+
+class _DualRecurrence(LeakyIntegrator):
+    pos_gamma: Tensor
+    raw_pos_gamma: Tensor
+    neg_gamma: Tensor
+    raw_neg_gamma: Tensor
+    pos_rec_weight: Tensor
+    neg_rec_weight: Tensor
+    pos_rec: Tensor | None
+    neg_rec: Tensor | None
+
+class _Binary(LeakyIntegrator):
+    threshold: Tensor
+    raw_threshold: Tensor
+    bias: Tensor
+
+class _Ternary(LeakyIntegrator):
+    pos_threshold: Tensor
+    raw_pos_threshold: Tensor
+    neg_threshold: Tensor
+    raw_neg_threshold: Tensor
+    bias: Tensor
+
+class _Scaled(LeakyIntegrator):
+    pos_scale: Tensor
+    neg_scale: Tensor
+
+class LI(_Membrane):
+    def __init__(
+        self, num_neurons: int, beta: Value = 0.9, dim: int = -1, *, beta_rank: int = 1, learn_beta: bool = True,
+        backend: str = "auto"
+    ) -> None: ...
+
+class DLI(_DualMembrane):
+    def __init__(
+        self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, dim: int = -1, *, pos_beta_rank: int =
+        1, neg_beta_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, backend: str = "auto"
+    ) -> None: ...
+
+class SLI(_Membrane, _Synapse):
+    def __init__(
+        self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, dim: int = -1, *, beta_rank: int = 1,
+        alpha_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True, backend: str = "auto"
+    ) -> None: ...
+
+class DSLI(_DualMembrane, _DualSynapse):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1, pos_alpha_rank: int = 1,
@@ -60,13 +97,7 @@ class DSLI(LeakyIntegrator):
         True, learn_neg_alpha: bool = True, backend: str = "auto"
     ) -> None: ...
 
-class LIB(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    mem: Tensor | None
+class LIB(_Membrane, _Binary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1,
         threshold_rank: int = 1, learn_beta: bool = True, learn_threshold: bool = True, bias: Value | None = None,
@@ -74,16 +105,7 @@ class LIB(LeakyIntegrator):
         "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DLIB(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DLIB(_DualMembrane, _Binary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, threshold: Value = 1.0, dim: int = -1,
         *, pos_beta_rank: int = 1, neg_beta_rank: int = 1, threshold_rank: int = 1, learn_pos_beta: bool = True,
@@ -92,16 +114,7 @@ class DLIB(LeakyIntegrator):
         backend: str = "auto"
     ) -> None: ...
 
-class SLIB(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    mem: Tensor | None
+class SLIB(_Membrane, _Synapse, _Binary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, threshold: Value = 1.0, dim: int = -1, *,
         beta_rank: int = 1, alpha_rank: int = 1, threshold_rank: int = 1, learn_beta: bool = True, learn_alpha: bool =
@@ -109,22 +122,7 @@ class SLIB(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DSLIB(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSLIB(_DualMembrane, _DualSynapse, _Binary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1,
@@ -134,17 +132,7 @@ class DSLIB(LeakyIntegrator):
         "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class RLIB(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    rec: Tensor | None
-    mem: Tensor | None
+class RLIB(_Membrane, _Recurrence, _Binary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, gamma: Value = 0.9, rec_weight: Value = 0.0, threshold: Value =
         1.0, dim: int = -1, *, beta_rank: int = 1, gamma_rank: int = 1, rec_weight_rank: int = 1, threshold_rank: int
@@ -153,24 +141,7 @@ class RLIB(LeakyIntegrator):
         "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DRLIB(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DRLIB(_DualMembrane, _DualRecurrence, _Binary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_gamma: Value = 0.9, neg_gamma: Value
         = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value = 0.0, threshold: Value = 1.0, dim: int = -1, *,
@@ -182,20 +153,7 @@ class DRLIB(LeakyIntegrator):
         quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class SRLIB(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    rec: Tensor | None
-    mem: Tensor | None
+class SRLIB(_Membrane, _Synapse, _Recurrence, _Binary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, gamma: Value = 0.9, rec_weight: Value = 0.0,
         threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int = 1, gamma_rank: int = 1,
@@ -205,30 +163,7 @@ class SRLIB(LeakyIntegrator):
         QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DSRLIB(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSRLIB(_DualMembrane, _DualSynapse, _DualRecurrence, _Binary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, pos_gamma: Value = 0.9, neg_gamma: Value = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value =
@@ -241,15 +176,7 @@ class DSRLIB(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class LIT(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    mem: Tensor | None
+class LIT(_Membrane, _Ternary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int =
         -1, *, beta_rank: int = 1, pos_threshold_rank: int = 1, neg_threshold_rank: int = 1, learn_beta: bool = True,
@@ -258,18 +185,7 @@ class LIT(LeakyIntegrator):
         backend: str = "auto"
     ) -> None: ...
 
-class DLIT(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DLIT(_DualMembrane, _Ternary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_threshold: Value = 1.0,
         neg_threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1,
@@ -279,18 +195,7 @@ class DLIT(LeakyIntegrator):
         "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class SLIT(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    mem: Tensor | None
+class SLIT(_Membrane, _Synapse, _Ternary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, pos_threshold: Value = 1.0, neg_threshold:
         Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int = 1, pos_threshold_rank: int = 1,
@@ -299,24 +204,7 @@ class SLIT(LeakyIntegrator):
         True, spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DSLIT(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSLIT(_DualMembrane, _DualSynapse, _Ternary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int = -1, *, pos_beta_rank: int = 1,
@@ -327,19 +215,7 @@ class DSLIT(LeakyIntegrator):
         quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class RLIT(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    rec: Tensor | None
-    mem: Tensor | None
+class RLIT(_Membrane, _Recurrence, _Ternary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, gamma: Value = 0.9, rec_weight: Value = 0.0, pos_threshold: Value =
         1.0, neg_threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, gamma_rank: int = 1, rec_weight_rank:
@@ -349,26 +225,7 @@ class RLIT(LeakyIntegrator):
         quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DRLIT(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DRLIT(_DualMembrane, _DualRecurrence, _Ternary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_gamma: Value = 0.9, neg_gamma: Value
         = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value = 0.0, pos_threshold: Value = 1.0, neg_threshold:
@@ -381,22 +238,7 @@ class DRLIT(LeakyIntegrator):
         "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class SRLIT(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    rec: Tensor | None
-    mem: Tensor | None
+class SRLIT(_Membrane, _Synapse, _Recurrence, _Ternary):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, gamma: Value = 0.9, rec_weight: Value = 0.0,
         pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank: int
@@ -407,32 +249,7 @@ class SRLIT(LeakyIntegrator):
         backend: str = "auto"
     ) -> None: ...
 
-class DSRLIT(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSRLIT(_DualMembrane, _DualSynapse, _DualRecurrence, _Ternary):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, pos_gamma: Value = 0.9, neg_gamma: Value = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value =
@@ -446,17 +263,7 @@ class DSRLIT(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class LITS(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    mem: Tensor | None
+class LITS(_Membrane, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, pos_scale:
         Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, pos_threshold_rank: int = 1,
@@ -466,20 +273,7 @@ class LITS(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DLITS(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DLITS(_DualMembrane, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_threshold: Value = 1.0,
         neg_threshold: Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, pos_beta_rank:
@@ -490,20 +284,7 @@ class DLITS(LeakyIntegrator):
         quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class SLITS(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    mem: Tensor | None
+class SLITS(_Membrane, _Synapse, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, pos_threshold: Value = 1.0, neg_threshold:
         Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, beta_rank: int = 1, alpha_rank:
@@ -514,26 +295,7 @@ class SLITS(LeakyIntegrator):
         | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DSLITS(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSLITS(_DualMembrane, _DualSynapse, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0,
@@ -545,21 +307,7 @@ class DSLITS(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class RLITS(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    rec: Tensor | None
-    mem: Tensor | None
+class RLITS(_Membrane, _Recurrence, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, gamma: Value = 0.9, rec_weight: Value = 0.0, pos_threshold: Value =
         1.0, neg_threshold: Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0, dim: int = -1, *, beta_rank:
@@ -571,28 +319,7 @@ class RLITS(LeakyIntegrator):
         backend: str = "auto"
     ) -> None: ...
 
-class DRLITS(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DRLITS(_DualMembrane, _DualRecurrence, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_gamma: Value = 0.9, neg_gamma: Value
         = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value = 0.0, pos_threshold: Value = 1.0, neg_threshold:
@@ -606,24 +333,7 @@ class DRLITS(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class SRLITS(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    gamma: Tensor
-    raw_gamma: Tensor
-    rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    syn: Tensor | None
-    rec: Tensor | None
-    mem: Tensor | None
+class SRLITS(_Membrane, _Synapse, _Recurrence, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, gamma: Value = 0.9, rec_weight: Value = 0.0,
         pos_threshold: Value = 1.0, neg_threshold: Value = 1.0, pos_scale: Value = 1.0, neg_scale: Value = 1.0, dim:
@@ -635,34 +345,7 @@ class SRLITS(LeakyIntegrator):
         spike_fn: str | SpikeFn = "sigmoid4x", quant_fn: str | QuantFn = "bernoulli", backend: str = "auto"
     ) -> None: ...
 
-class DSRLITS(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_gamma: Tensor
-    raw_pos_gamma: Tensor
-    neg_gamma: Tensor
-    raw_neg_gamma: Tensor
-    pos_rec_weight: Tensor
-    neg_rec_weight: Tensor
-    pos_threshold: Tensor
-    raw_pos_threshold: Tensor
-    neg_threshold: Tensor
-    raw_neg_threshold: Tensor
-    pos_scale: Tensor
-    neg_scale: Tensor
-    bias: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_rec: Tensor | None
-    neg_rec: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSRLITS(_DualMembrane, _DualSynapse, _DualRecurrence, _Ternary, _Scaled):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, pos_gamma: Value = 0.9, neg_gamma: Value = 0.9, pos_rec_weight: Value = 0.0, neg_rec_weight: Value =
@@ -678,52 +361,25 @@ class DSRLITS(LeakyIntegrator):
         backend: str = "auto"
     ) -> None: ...
 
-class LIEMA(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    mem: Tensor | None
+class LIEMA(_Membrane):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, dim: int = -1, *, beta_rank: int = 1, learn_beta: bool = True,
         backend: str = "auto"
     ) -> None: ...
 
-class DLIEMA(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DLIEMA(_DualMembrane):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, dim: int = -1, *, pos_beta_rank: int =
         1, neg_beta_rank: int = 1, learn_pos_beta: bool = True, learn_neg_beta: bool = True, backend: str = "auto"
     ) -> None: ...
 
-class SLIEMA(LeakyIntegrator):
-    beta: Tensor
-    raw_beta: Tensor
-    alpha: Tensor
-    raw_alpha: Tensor
-    syn: Tensor | None
-    mem: Tensor | None
+class SLIEMA(_Membrane, _Synapse):
     def __init__(
         self, num_neurons: int, beta: Value = 0.9, alpha: Value = 0.5, dim: int = -1, *, beta_rank: int = 1,
         alpha_rank: int = 1, learn_beta: bool = True, learn_alpha: bool = True, backend: str = "auto"
     ) -> None: ...
 
-class DSLIEMA(LeakyIntegrator):
-    pos_beta: Tensor
-    raw_pos_beta: Tensor
-    neg_beta: Tensor
-    raw_neg_beta: Tensor
-    pos_alpha: Tensor
-    raw_pos_alpha: Tensor
-    neg_alpha: Tensor
-    raw_neg_alpha: Tensor
-    pos_syn: Tensor | None
-    neg_syn: Tensor | None
-    pos_mem: Tensor | None
-    neg_mem: Tensor | None
+class DSLIEMA(_DualMembrane, _DualSynapse):
     def __init__(
         self, num_neurons: int, pos_beta: Value = 0.9, neg_beta: Value = 0.9, pos_alpha: Value = 0.5, neg_alpha: Value
         = 0.5, dim: int = -1, *, pos_beta_rank: int = 1, neg_beta_rank: int = 1, pos_alpha_rank: int = 1,

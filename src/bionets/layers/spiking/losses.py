@@ -12,8 +12,6 @@ from torch.nn import functional
 from bionets.layers.lengths import check_lengths, zero_past_end
 from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_mean
 
-__all__ = ["cross_entropy_each_step", "first_spike_cross_entropy", "soft_cross_entropy", "spike_rate_error"]
-
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-8) -> Tensor:
     """−Σ_o target·ln(prediction), for probabilities ``[B, ...]`` on both sides: rates, or a softmax of anything.

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from bionets.scan.uniform import uniform
 
-__all__ = ["draw", "new_stream"]
-
 
 def new_stream(generator: torch.Generator | None = None) -> Tensor:
     """The start of a new stream: its seed, drawn from torch's generator, and the number of steps drawn so far."""

@@ -11,8 +11,6 @@ from bionets.layers.time_invariant import one_step
 from bionets.scan import scan
 from bionets.scan.online import active
 
-__all__ = ["neurons_over_time"]
-
 
 def neurons_over_time(
     step: Callable[..., tuple[Tensor, Any]],

@@ -9,8 +9,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["PLIF"]
-
 
 def plif_step(x: Tensor, state: Any, params: Any, *, firing: Firing, detach_reset: bool) -> tuple[Tensor, Tensor]:
     """u = β·mem + (1 − β)·x, o = firing(u − θ), mem' = u·(1 − o)."""

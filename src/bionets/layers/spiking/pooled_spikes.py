@@ -17,8 +17,6 @@ from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import split_gates
 
-__all__ = ["can_pool", "pooled", "pooled_over_time"]
-
 
 def can_pool(layer: nn.Module, pool: nn.Module, x: Any) -> bool:
     """Whether `pooled_over_time` computes what these two modules compute of x ``[T·B, C, H, W]``, and nobody looks at

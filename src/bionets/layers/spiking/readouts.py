@@ -8,16 +8,6 @@ from torch import Tensor
 
 from bionets.layers.lengths import check_lengths, valid_steps, zero_past_end
 
-__all__ = [
-    "READOUTS",
-    "first_spike_time",
-    "last_membrane",
-    "max_membrane",
-    "mean_membrane",
-    "spike_count",
-    "spike_rate",
-]
-
 
 def spike_count(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The number of spikes: Σ_t s[t]."""

@@ -10,8 +10,6 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["BRF", "divergence_boundary"]
-
 
 def divergence_boundary(omega: Tensor, dt: float) -> Tensor:
     """p(ω) = (−1 + sqrt(1 − (δω)²))/δ: the damping at which the discretised oscillator neither grows nor decays."""

@@ -17,8 +17,6 @@ from bionets.layers.spiking.noise import draw, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
 
-__all__ = ["Neuron", "SpikingLayer"]
-
 # neuron(x, state, params) -> (output, new states); state and params by name
 FUNCTIONS = ("spike_fn", "quant_fn")  # of `Firing`
 Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]

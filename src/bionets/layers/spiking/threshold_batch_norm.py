@@ -4,8 +4,6 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["ThresholdBatchNorm1d", "ThresholdBatchNorm2d"]
-
 
 class _ThresholdBatchNorm:
     """Sets the gains of the batch normalisation beside which it is a base."""

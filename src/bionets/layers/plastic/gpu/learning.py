@@ -9,8 +9,6 @@ bits; none waits for another.
 import triton
 import triton.language as tl
 
-__all__ = ["adapt", "learn"]
-
 
 @triton.jit
 def _dependence(distance, EXPONENT: tl.constexpr):

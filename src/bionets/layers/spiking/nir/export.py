@@ -17,8 +17,6 @@ from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, get_states, set_states
 
-__all__ = ["to_nir"]
-
 Shape = tuple[int, ...]
 
 

@@ -15,8 +15,6 @@ from bionets.layers.spiking.nir.scale import Scale
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
-__all__ = ["NIRNet", "from_nir"]
-
 NEURONS = (nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.I, nir.IF)
 
 

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Scale"]
-
 
 class Scale(nn.Module):
     """y = scale∘x, the factors ``scale`` of the shape of a sample (or broadcasting to it)."""
