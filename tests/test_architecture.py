@@ -14,9 +14,9 @@ SOURCE = ROOT / "src" / "bionets"
 
 MAY_IMPORT = {
     "scan": {"scan"},
-    "layers": {"layers", "scan"},
+    "layers": {"layers", "scan", "import_path"},
     "tasks": {"tasks", "import_path"},
-    "analysis": {"analysis", "layers", "scan"},
+    "analysis": {"analysis", "layers", "scan", "import_path"},
     "models": {"models", "analysis", "layers", "scan", "tasks.spec", "import_path"},
     "experiment": {"experiment", "analysis", "models", "layers", "scan", "tasks", "import_path"},
     "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks"},

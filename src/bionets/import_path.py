@@ -1,5 +1,7 @@
-"""Objects by their dotted import path."""
+"""Objects by their dotted import path, and by earlier names."""
 
+import warnings
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -15,3 +17,20 @@ def import_object(path: str) -> Any:
         return getattr(import_module(module), name)
     except Exception as error:  # whatever a module raises while it is imported
         raise ValueError(" ".join(str(error).split())[:80]) from error
+
+
+def deprecated_names(module: str, paths: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module some of whose names have changed: it warns, and gives the object.
+
+    Args:
+        module: its ``__name__``.
+        paths: the import path of each object by its earlier name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in paths:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is now called {paths[name]}", DeprecationWarning, stacklevel=2)
+        return import_object(paths[name])
+
+    return find

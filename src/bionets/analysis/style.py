@@ -5,8 +5,6 @@ same colour and dash pattern in every figure. Nothing here changes matplotlib's 
 """
 
 import hashlib
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bionets.analysis import names
+from bionets.import_path import deprecated_names
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -211,21 +209,15 @@ def line_styles(labels: Iterable[str]) -> dict[str, LineStyle]:
     return found
 
 
-_RENAMED = {
-    "Look": "LineStyle",
-    "LOOKS": "LINE_STYLES",
-    "looks": "line_styles",
-    "ink": "text_colour",
-    "faint": "grid_colour",
-}
-_MOVED = ("label_of", "name_of")
-
-
-def __getattr__(name: str) -> Any:
-    """Deprecated names."""
-    if name not in (*_RENAMED, *_MOVED):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = names if name in _MOVED else sys.modules[__name__]
-    new = _RENAMED.get(name, name)
-    warnings.warn(f"{__name__}.{name} is now called {module.__name__}.{new}", DeprecationWarning, stacklevel=2)
-    return getattr(module, new)
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "Look": "bionets.analysis.style.LineStyle",
+        "LOOKS": "bionets.analysis.style.LINE_STYLES",
+        "looks": "bionets.analysis.style.line_styles",
+        "ink": "bionets.analysis.style.text_colour",
+        "faint": "bionets.analysis.style.grid_colour",
+        "label_of": "bionets.analysis.names.label_of",
+        "name_of": "bionets.analysis.names.name_of",
+    },
+)

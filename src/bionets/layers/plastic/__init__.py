@@ -1,8 +1,6 @@
 """Spiking networks that learn by correlation: neurons, connections, learning rules, and the network that holds them."""
 
-import warnings
-from typing import Any
-
+from bionets.import_path import deprecated_names
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.convolution import Conv2d
 from bionets.layers.plastic.dynamics import Dynamics, ExponentialDynamics, LinearDynamics
@@ -47,9 +45,4 @@ __all__ = [
     "WeightedConnection",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "AllButOne":
-        warnings.warn("AllButOne is now called LateralInhibition", DeprecationWarning, stacklevel=2)
-        return LateralInhibition
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = deprecated_names(__name__, {"AllButOne": "bionets.layers.plastic.LateralInhibition"})
