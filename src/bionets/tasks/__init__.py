@@ -1,5 +1,6 @@
 """Tasks: data with their loss and metrics. They know no model."""
 
+from .bases import Classification, FixedSets
 from .batches import Batches
 from .binary_addition import BinaryAddition
 from .boolean import Boolean
@@ -23,6 +24,7 @@ __all__ = [
     "Batches",
     "BinaryAddition",
     "Boolean",
+    "Classification",
     "CogScale",
     "Control",
     "CopyFirstInput",
@@ -30,6 +32,7 @@ __all__ = [
     "CustomEvents",
     "Denoising",
     "EventRecordings",
+    "FixedSets",
     "HeidelbergSpikes",
     "Images",
     "Kind",

@@ -2,19 +2,17 @@
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from .bases import Classification
 from .checks import require_at_least
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 FUNCTIONS = {"and": torch.logical_and, "or": torch.logical_or, "xor": torch.logical_xor}
 BITS, CLASSES, STEPS_PER_SECOND = 2, 2, 1000
 
 
-class Boolean(Task):
+class Boolean(Classification):
     """The ``function`` (``and``, ``or``, ``xor``) of two bits, each told by a population of Poisson neurons.
 
     x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
@@ -36,9 +34,6 @@ class Boolean(Task):
         epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the data.
     """
-
-    monitor = "val/accuracy"
-    mode = "max"
 
     def __init__(
         self,
@@ -97,11 +92,3 @@ class Boolean(Task):
         levels = torch.stack([x, 1 - x], dim=2).flatten(1).repeat_interleave(self.population, dim=1)
         chance = (self.low_rate + (self.high_rate - self.low_rate) * levels) / STEPS_PER_SECOND
         return (torch.rand(self.steps, *chance.shape, generator=random) < chance).float()
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
-        return functional.cross_entropy(prediction, target)
-
-    def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of pairs whose class has the higher score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(CLASSES, average="micro")})

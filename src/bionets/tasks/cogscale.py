@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, MetricCollection
 
+from .bases import FixedSets
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 CLASSES, LABELS = "classification", "multi_classification"  # the third category of the package is regression
 PROBLEMS = (
@@ -34,7 +35,7 @@ DIFFICULTIES = ("small", "medium", "large")
 UNSCORED = -100  # in the package's targets
 
 
-class CogScale(Task):
+class CogScale(FixedSets):
     """One of the 14 problems of CogScale: ``sinus_forecasting``, ``chaotic_forecasting``, ``discrete_postcasting``,
     ``continuous_postcasting``, ``discrete_pattern_completion``, ``continuous_pattern_completion``,
     ``bracket_matching``, ``simple_copy``, ``selective_copy``, ``adding_problem``, ``sorting_problem``,
@@ -90,14 +91,8 @@ class CogScale(Task):
         inputs, outputs = arrays["X_train"].shape[2], arrays["Y_train"].shape[2]
         self.spec = TaskSpec("sequence_to_sequence", inputs, outputs)
 
-    def train_data(self, epoch: int) -> Data:
-        return self._data["train"]
-
-    def val_data(self) -> Data:
-        return self._data["val"]
-
-    def test_data(self, name: str) -> Data:
-        return self._data["test"]
+    def part(self, split: str) -> Data:
+        return self._data[split]
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of classes or of labels, or the mean squared error, a mean over the scored steps."""

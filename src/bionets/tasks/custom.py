@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from bionets.import_path import import_object
 
+from .bases import FixedSets
 from .checks import require_at_least, split_sizes
 from .custom_arrays import arrays_of_dataset, as_shape, checked, columns, image_spec, infer_spec, standardised
 from .custom_events import CustomEvents, own_recordings
@@ -28,7 +29,7 @@ from .task import Data, Task
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
 
 
-class CustomData(Task):
+class CustomData(FixedSets):
     """Train on your own data.
 
     The inputs have the samples in front: sequences `[N, T, I]`, images `[N, C, H, W]`, or single vectors `[N, I]`,
@@ -185,16 +186,7 @@ class CustomData(Task):
             )
         return weights
 
-    def train_data(self, epoch: int) -> Data:
-        return self._part("train")
-
-    def val_data(self) -> Data:
-        return self._part("val")
-
-    def test_data(self, name: str) -> Data:
-        return self._part("test")
-
-    def _part(self, split: str) -> Data:
+    def part(self, split: str) -> Data:
         rows, (x_dim, y_dim) = self._parts[split], self.spec.batch_dims
         data = self._x.index_select(x_dim, rows), self._y.index_select(y_dim, rows)
         return data if self._lengths is None else (*data, self._lengths[rows])

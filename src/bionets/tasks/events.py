@@ -7,20 +7,18 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from .bases import Classification, FixedSets
 from .checks import require_at_least
 from .event_files import EVENT_FILES, EventFiles, recordings
 from .event_formats import Events
 from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
 from .seeding import split_generator
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 
-class EventTask(Task):
+class EventTask(Classification, FixedSets):
     """Tell the classes of recordings of an event camera apart.
 
     A recording is cut into ``steps`` of equal duration or, with ``bin_ms``, into steps of so many milliseconds: what
@@ -37,9 +35,7 @@ class EventTask(Task):
         others: see `EventRecordings`.
     """
 
-    abstract = True  # no choice of a config
-    monitor = "val/accuracy"
-    mode = "max"
+    abstract = True
 
     def __init__(
         self,
@@ -86,18 +82,12 @@ class EventTask(Task):
         self.train_data(0)
         self.test_data(self.test_names[0])
 
-    def train_data(self, epoch: int) -> Data:
-        """The numbers of the training recordings ``[train_size]``, and their classes."""
-        return self._numbers("train", slice(self.val_size, None))
-
-    def val_data(self) -> Data:
-        """The recordings set apart from training."""
-        return self._numbers("train", slice(0, self.val_size))
-
-    def test_data(self, name: str) -> Data:
-        """The test recordings; their numbers go on from those of the others."""
-        numbers, labels = self._numbers("test", slice(None))
-        return numbers + self.train_size + self.val_size, labels
+    def part(self, split: str) -> Data:
+        """The numbers of the recordings ``[N]``, those of the test after all others, and their classes."""
+        labels = self._frames("test" if split == "test" else "train")[1]
+        rows = {"train": slice(self.val_size, None), "val": slice(0, self.val_size), "test": slice(None)}[split]
+        first = self.train_size + self.val_size if split == "test" else 0
+        return first + torch.arange(len(labels))[rows], labels[rows]
 
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
@@ -110,18 +100,6 @@ class EventTask(Task):
         frames = self._frames(split)[0].dense(numbers, self.steps * self.spec.input_size)
         frames = frames.view(len(x), self.steps, self.spec.input_size).transpose(0, 1)
         return (frames > 0).float() if self.binary else frames.contiguous(), target
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
-        return functional.cross_entropy(prediction, target)
-
-    def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of recordings whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(self.files.classes, average="micro")})
-
-    def _numbers(self, split: str, part: slice) -> Data:
-        labels = self._frames(split)[1]
-        return torch.arange(len(labels))[part], labels[part]
 
     def _frames(self, split: str) -> tuple[EventFrames, Tensor]:
         """The frames and labels of the recordings asked for: validation and then training, or test."""

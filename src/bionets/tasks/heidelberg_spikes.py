@@ -10,19 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
-from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from .bases import Classification, FixedSets
 from .checks import require_at_least
 from .event_frames import EventFrames, cached_frames, stack_frames
 from .heidelberg_files import HEIDELBERG_FILES, UNITS, read_counts, read_labels
 from .seeding import split_generator, stratified_split
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 
-class HeidelbergSpikes(Task):
+class HeidelbergSpikes(Classification, FixedSets):
     """Classify spoken words by the spikes of a model of the cochlea with 700 units: ``shd``, the Spiking Heidelberg
     Digits (8,156 recordings for training and 2,264 for the test, 20 classes: the digits in German and English), or
     ``ssc``, the Spiking Speech Commands (75,466, 9,981 for validation and 20,382 for the test, 35 classes).
@@ -57,9 +55,6 @@ class HeidelbergSpikes(Task):
 
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 2020.
     """
-
-    monitor = "val/accuracy"
-    mode = "max"
 
     def __init__(
         self,
@@ -111,16 +106,6 @@ class HeidelbergSpikes(Task):
         """Read all files, so that a damaged one is found before training."""
         self._counts()
 
-    def train_data(self, epoch: int) -> Data:
-        """The numbers of the training recordings ``[train_size]``, and their classes."""
-        return self._numbers("train")
-
-    def val_data(self) -> Data:
-        return self._numbers("val")
-
-    def test_data(self, name: str) -> Data:
-        return self._numbers("test")
-
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
         return 0, 0
@@ -130,15 +115,8 @@ class HeidelbergSpikes(Task):
         counts = self._counts().dense(x, self.steps * self.channels)
         return counts.view(len(x), self.steps, self.channels).transpose(0, 1).contiguous(), target
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
-        return functional.cross_entropy(prediction, target)
-
-    def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of recordings whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(self.files.classes, average="micro")})
-
-    def _numbers(self, split: str) -> Data:
+    def part(self, split: str) -> Data:
+        """The numbers of the recordings ``[N]``, and their classes."""
         rows = self._rows[split]
         return rows, self.labels[rows]
 

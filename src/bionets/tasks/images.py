@@ -8,24 +8,23 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from . import image_files
 from .augmentation import augment
+from .bases import Classification, FixedSets
 from .checks import require_at_least
 from .image_files import IMAGE_FILES
 from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
 from .seeding import generator
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 ReadAs = Literal["image", "rows", "columns", "pixels", "patches", "poisson"]
 LOSSES = ("cross_entropy", "squared_error")
 STEPS_PER_SECOND = 1000
 
 
-class Images(Task):
+class Images(Classification, FixedSets):
     """Tell the classes of ``dataset`` apart: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist`` (1 × 28 × 28, ten
     classes), ``cifar10``, ``cifar100`` (3 × 32 × 32) or ``usps`` (1 × 16 × 16, ten classes).
 
@@ -68,9 +67,6 @@ class Images(Task):
         epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the data.
     """
-
-    monitor = "val/accuracy"
-    mode = "max"
 
     def __init__(
         self,
@@ -145,22 +141,13 @@ class Images(Task):
         self.train_data(0)
         self.test_data(self.test_names[0])
 
-    def train_data(self, epoch: int) -> Data:
-        """uint8 images ``[N, H, W]`` or ``[N, C, H, W]`` and their classes, the same in every epoch."""
-        return self._split("train")
-
-    def val_data(self) -> Data:
-        """The images set apart from training."""
-        return self._split("val")
-
-    def test_data(self, name: str) -> Data:
-        """The first of the test images."""
-        images, labels = image_files.read(self.files, self.data_dir, "test")
-        if self.test_size > len(labels):
-            raise ValueError(f"task.test_size must be at most {len(labels)}, got {self.test_size}")
-        return images[: self.test_size], labels[: self.test_size]
-
-    def _split(self, split: str) -> Data:
+    def part(self, split: str) -> Data:
+        """uint8 images ``[N, H, W]`` or ``[N, C, H, W]`` and their classes."""
+        if split == "test":
+            images, labels = image_files.read(self.files, self.data_dir, "test")
+            if self.test_size > len(labels):
+                raise ValueError(f"task.test_size must be at most {len(labels)}, got {self.test_size}")
+            return images[: self.test_size], labels[: self.test_size]
         if not self._read_once:
             images, labels = image_files.read(self.files, self.data_dir, "train")
             if self.train_size + self.val_size > len(labels):
@@ -203,9 +190,5 @@ class Images(Task):
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy or squared error, a mean over the batch (and classes)."""
         if self.loss_name == "cross_entropy":
-            return functional.cross_entropy(prediction, target)
+            return super().loss(prediction, target)
         return functional.mse_loss(prediction, functional.one_hot(target, self.files.classes).to(prediction))
-
-    def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of images whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(self.files.classes, average="micro")})

@@ -10,12 +10,12 @@ from torch.nn import functional
 from torchmetrics import MetricCollection
 
 from . import image_files
+from .bases import FixedSets
 from .batches import Batches
 from .checks import require_at_least
 from .image_files import IMAGE_FILES
 from .seeding import generator
 from .spec import TaskSpec
-from .task import Task
 from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
 
 SIDE = 28
@@ -25,7 +25,7 @@ Sampling = Literal["random", "task"]
 LossOver = Literal["all", "shown"]
 
 
-class MultiImage(Task):
+class MultiImage(FixedSets):
     """Tell the classes of each of ``datasets`` apart; every one of them is a task of its own.
 
     ``presentation`` says what a network sees:
@@ -155,13 +155,9 @@ class MultiImage(Task):
             [(task, x[rows], y[rows]) for task, ((x, y), rows) in enumerate(zip(sets, orders, strict=True))]
         )
 
-    def val_data(self) -> Pair:
-        """The images set apart from training."""
-        return self._shown([(task, *data) for task, data in enumerate(self._sets("val"))])
-
-    def test_data(self, name: str) -> Pair:
-        """The first of the test images."""
-        return self._shown([(task, *data) for task, data in enumerate(self._sets("test"))])
+    def part(self, split: str) -> Pair:
+        """The images of every task, in their fixed order."""
+        return self._shown([(task, *data) for task, data in enumerate(self._sets(split))])
 
     def alone(self, task: int, split: str = "test") -> Batches:
         """Batches in which the images of one task are shown, and of no other: a blank image stands for each of

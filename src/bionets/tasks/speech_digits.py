@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from .bases import Classification, FixedSets
 from .checks import require_at_least
 from .seeding import generator
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 RATE = 8000  # samples per second
 WINDOW, HOP = 200, 80  # samples: 25 ms and 10 ms
@@ -24,7 +23,7 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TEST_INDICES = range(5)  # the official test set
 
 
-class SpeechDigits(Task):
+class SpeechDigits(Classification, FixedSets):
     """Classify spoken digits (Free Spoken Digit Dataset: 3,000 recordings, 6 speakers, 10 digits).
 
     x is `[steps, B, bands]`: one log-mel spectrum for each 10 ms (Hann window of 25 ms, `bands` triangular filters
@@ -49,9 +48,6 @@ class SpeechDigits(Task):
 
     Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
     """
-
-    monitor = "val/accuracy"
-    mode = "max"
 
     def __init__(
         self,
@@ -100,18 +96,9 @@ class SpeechDigits(Task):
     def prepare_data(self) -> None:
         """Read all files, so that a damaged one is found before training."""
         for split in self._files:
-            self._part(split)
+            self.part(split)
 
-    def train_data(self, epoch: int) -> Data:
-        return self._part("train")
-
-    def val_data(self) -> Data:
-        return self._part("val")
-
-    def test_data(self, name: str) -> Data:
-        return self._part("test")
-
-    def _part(self, split: str) -> Data:
+    def part(self, split: str) -> Data:
         if not self._read:
             spectra = {
                 name: [log_mel(read_wave(file), self.bands) for file in files] for name, files in self._files.items()
@@ -126,14 +113,6 @@ class SpeechDigits(Task):
                 digits = torch.tensor([int(file.stem[0]) for file in files])
                 self._read[name] = (x, digits, torch.tensor(lengths)) if self.spec.lengths else (x, digits)
         return self._read[split]
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
-        return functional.cross_entropy(prediction, target)
-
-    def metrics(self) -> MetricCollection:
-        """`accuracy`, the share of recordings whose digit has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(10, average="micro")})
 
 
 def read_wave(file: Path) -> Tensor:

@@ -7,20 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from .archives import Archive, fetch
+from .bases import Classification, FixedSets
 from .seeding import split_generator, stratified_split
 from .spec import TaskSpec
-from .task import Data, Task
+from .task import Data
 
 SOURCE = "https://timeseriesclassification.com"
 PARTS = ("TRAIN", "TEST")
 
 
-class TimeSeries(Task):
+class TimeSeries(Classification, FixedSets):
     """Classify the time series of a data set of the UEA and UCR archives (timeseriesclassification.com).
 
     x is `[steps, B, channels]`, `steps` being the length of the longest series; shorter ones end in zeros. The target
@@ -51,9 +49,6 @@ class TimeSeries(Task):
     Source: Dau et al., The UCR time series archive, 2019; Bagnall et al., The UEA multivariate time series
     classification archive, 2018.
     """
-
-    monitor = "val/accuracy"
-    mode = "max"
 
     def __init__(
         self,
@@ -96,22 +91,8 @@ class TimeSeries(Task):
         channels = series["TRAIN"][0].shape[1]
         self.spec = TaskSpec("sequence_to_class", channels, len(self.classes), steps=steps, lengths=differ)
 
-    def train_data(self, epoch: int) -> Data:
-        return self._data["train"]
-
-    def val_data(self) -> Data:
-        return self._data["val"]
-
-    def test_data(self, name: str) -> Data:
-        return self._data["test"]
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
-        return functional.cross_entropy(prediction, target)
-
-    def metrics(self) -> MetricCollection:
-        """`accuracy`, the share of series whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(len(self.classes), average="micro")})
+    def part(self, split: str) -> Data:
+        return self._data[split]
 
 
 def padded(series: Sequence[Tensor], steps: int) -> Tensor:

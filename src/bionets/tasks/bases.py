@@ -1,0 +1,49 @@
+"""Bases of tasks: classification, and data that are the same in every epoch."""
+
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from .task import Data, Task
+
+
+class Classification(Task):
+    """A task whose prediction ``[B, output_size]`` holds a score for each class, and whose target ``[B]`` is the class.
+
+    The loss is the cross-entropy, a mean over the batch; the epoch with the highest accuracy is the best.
+    """
+
+    abstract = True  # no choice of a config
+    monitor = "val/accuracy"
+    mode = "max"
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy, a mean over the batch."""
+        return functional.cross_entropy(prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        """``accuracy``, the share of samples whose class has the highest score."""
+        return MetricCollection({"accuracy": MulticlassAccuracy(self.spec.output_size, average="micro")})
+
+
+class FixedSets(Task):
+    """A task whose training, validation and test sets are the same in every epoch; a subclass implements `part`."""
+
+    abstract = True
+
+    def part(self, split: str) -> Data:
+        """The set ``train``, ``val`` or ``test``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement part")
+
+    def train_data(self, epoch: int) -> Data:
+        """The training set, the same in every epoch."""
+        return self.part("train")
+
+    def val_data(self) -> Data:
+        """The validation set."""
+        return self.part("val")
+
+    def test_data(self, name: str) -> Data:
+        """The test set."""
+        return self.part("test")
