@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bionets.experiment.commands.train import silence_libraries
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.run.trust import as_modules
@@ -30,7 +31,7 @@ def analyse(hydra_config: DictConfig) -> None:
     console = Console(markup=False)
     with figure_style(hydra_config.style):
         for file in import_module(METHODS[hydra_config.method]).analyse(console, hydra_config, options):
-            console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+            print_line(console, str(file))
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:

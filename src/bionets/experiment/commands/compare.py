@@ -14,6 +14,7 @@ from bionets.experiment.comparison.leaderboard import leaderboard
 from bionets.experiment.comparison.runs import LeftOut, Run, changes, matching, read_folders, readable
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.logging.wandb_report import require_report, write_report
@@ -63,11 +64,11 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
-        console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {printable(note, 2000)}")
     with figure_style(config["style"]):
         for file in draw(directory, groups, rows, by, config["curves"]):
-            console.print(f"figure {file}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"tables {directory / 'table'}.csv, .md and .tex", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"figure {file}")
+    print_line(console, f"tables {directory / 'table'}.csv, .md and .tex")
     if config["report"] == "wandb":
         write_report(console, groups, rows, by)
     return rows
@@ -78,8 +79,8 @@ def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_ou
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
     for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
-        console.print(f"note: {printable(note, 2000)}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"leaderboard {file}: {len(runs)} runs", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {printable(note, 2000)}")
+    print_line(console, f"leaderboard {file}: {len(runs)} runs")
 
 
 def refuse_unknown(config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bionets.experiment.commands.train import silence_libraries
+from bionets.experiment.console import print_line
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
@@ -59,11 +60,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     write_atomically(file, json.dumps(result, indent=2) + "\n")
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
-        console.print(f"note: {folder.path / name} {fault}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {folder.path / name} {fault}")
     print_metrics(console, config, metrics)
-    console.print(
-        f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}", highlight=False, markup=False, soft_wrap=True
-    )
+    print_line(console, f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
     return metrics
 
 

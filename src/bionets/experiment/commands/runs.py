@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bionets.experiment.comparison.run_list import ENDED_EARLY, STATUSES, ListedRun, delete, listed_runs
 from bionets.experiment.comparison.runs import matching
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError, did_you_mean
 
 SORT: dict[str, Callable[[ListedRun], Any]] = {
@@ -79,10 +80,10 @@ def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> N
         if number and found[number - 1].note:
             console.print(f"  {found[number - 1].note}", soft_wrap=True, highlight=False, markup=False, style="dim")
         for file in found[number - 1].figures if number and figures else []:
-            console.print(f"  figure {file}", soft_wrap=True, highlight=False, markup=False)
+            print_line(console, f"  figure {file}")
     counts = [(status, sum(run.status == status for run in found)) for status in STATUSES]
     total = ", ".join(f"{count} {status}" for status, count in counts if count)
-    console.print(f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {total}' if total else ''}", highlight=False)
+    print_line(console, f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {total}' if total else ''}")
 
 
 def cells_of(run: ListedRun) -> tuple[str, ...]:
@@ -111,4 +112,4 @@ def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None
             return
     for run in found:
         done = "deleted" if delete(run) else "kept, for it has been started again:"
-        console.print(f"{done} {run.path}", soft_wrap=True, highlight=False, markup=False)
+        print_line(console, f"{done} {run.path}")

@@ -14,6 +14,7 @@ from rich.console import Console
 from bionets.analysis.figures import draw_run
 from bionets.analysis.style import styled
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import Pruned, UserError, one_line
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
@@ -96,15 +97,13 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     if folder.complete():
         result = folder.result()
         assert result is not None
-        console.print(f"complete already: {folder.path}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"complete already: {folder.path}")
         print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
     prepare_data(task)
     with folder.open(config, run.overrides, environment.describe()):
-        console.print(
-            f"{next_stage(folder, trainer.max_epochs)}: {folder.path}", highlight=False, markup=False, soft_wrap=True
-        )
+        print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)
             print_model(console, model, trainer.strategy.root_device)
@@ -127,7 +126,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 folder.write_result(result)
         except Pruned as pruned:
             note_failure(folder, pruned)
-            console.print(f"pruned: {pruned}", highlight=False, markup=False)
+            print_line(console, f"pruned: {pruned}")
             return {}
         except BaseException as error:
             note_failure(folder, error)

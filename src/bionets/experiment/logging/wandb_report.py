@@ -11,6 +11,7 @@ from bionets.experiment.comparison.groups import Group, by_panel, panel_title
 from bionets.experiment.comparison.runs import Mirror
 from bionets.experiment.comparison.statistics import Row
 from bionets.experiment.comparison.tables import as_markdown
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import require_login
 from bionets.experiment.logging.wandb_panels import STEP, curve_of_tests
@@ -30,7 +31,7 @@ def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row],
     entity, project = project_of(groups)
     report = build_report(entity or wandb.Api().default_entity, project, groups, rows, by)
     report.save()
-    console.print(f"report {report.url}", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"report {report.url}")
 
 
 def project_of(groups: Sequence[Group]) -> tuple[str | None, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bionets.experiment.comparison.runs import run_folders
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import logged_in
 
@@ -21,7 +22,7 @@ def sync(pattern: str, console: Console) -> None:
     files = offline_files(pattern)
     waiting = [file for file in files if not synced(file)]
     before = len(files) - len(waiting)
-    console.print(f"{_runs(len(waiting))} to send, {before} sent before", highlight=False)
+    print_line(console, f"{_runs(len(waiting))} to send, {before} sent before")
     if not waiting:
         return
     if not logged_in():
@@ -29,7 +30,7 @@ def sync(pattern: str, console: Console) -> None:
     for start in range(0, len(waiting), AT_ONCE):
         wandb_sync([file.parent for file in waiting[start : start + AT_ONCE]])
     failed = [file for file in waiting if not synced(file)]
-    console.print(f"sent {len(waiting) - len(failed)} of {len(waiting)}", highlight=False)
+    print_line(console, f"sent {len(waiting) - len(failed)} of {len(waiting)}")
     if failed:
         raise UserError(f"W&B did not take {_runs(len(failed))}, {failed[0]} among them: the same command tries again")
 

@@ -56,18 +56,7 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
         raise UserError(f"checkpoint {path} cannot be read, {damage}: {advice}")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        OSError,
-        OverflowError,
-    ) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"checkpoint {path} cannot be read, it is truncated or was not written by bionets: {advice}"
         ) from error

@@ -34,6 +34,7 @@ from bionets.analysis.dynamics_figures import (
     draw_hysteresis,
 )
 from bionets.analysis.style import new_figure, save, styled
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.report import figure_title
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
@@ -234,7 +235,7 @@ def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> li
     with using(RunFolder(config.run)):
         run = DynamicsRun(config.run, unit=config.unit, **options)
         elements = f"{run.visited.size(2)} state elements"
-        console.print(f"{run.title}: fixed points of {elements} (over a minute for 100)", highlight=False, markup=False)
+        print_line(console, f"{run.title}: fixed points of {elements} (over a minute for 100)")
         numbers = run.measure()
         files = [run.write(numbers), *run.draw()]
         table = Table("quantity", "value")

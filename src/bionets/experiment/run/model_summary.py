@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from bionets.experiment.console import print_line
 from bionets.models import Model
 from bionets.scan.interface import default_backend
 from bionets.tasks import Task, TaskSpec
@@ -17,7 +18,7 @@ MOST_ROWS, WIDEST = 12, 60
 def print_task(console: Console, task: Task) -> None:
     """Inputs, outputs and the sizes of the sets."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
-    console.print(f"    task   {describe(task.spec)}; {sizes}", highlight=False, markup=False, soft_wrap=True)
+    print_line(console, f"    task   {describe(task.spec)}; {sizes}")
 
 
 def describe(spec: TaskSpec) -> str:
@@ -51,7 +52,7 @@ def print_model(console: Console, model: Model, device: torch.device) -> None:
     if len(rows) > MOST_ROWS:
         lines.append(f"           and {len(rows) - MOST_ROWS} more layers")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def rows_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, str, str]]:

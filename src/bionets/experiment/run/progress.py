@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bionets.experiment.console import print_line
 from bionets.experiment.run.process import JOB_VARIABLE
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -71,7 +72,7 @@ class ProgressBar(Callback):
             name = f"{self.job_name}: " if self.job_name else ""
             steps = f"step {trainer.global_step}/{self.total}, {self._speed(trainer)}"
             line = f"{name}{description}  {steps}  {left:.0f} s left"
-            self.console.print(line, highlight=False, markup=False)
+            print_line(self.console, line)
 
     def _epoch(self, trainer: Trainer) -> str:
         """The current epoch, and the monitored value of the last one that was validated."""

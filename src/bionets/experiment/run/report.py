@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bionets.analysis.names import name_of
 from bionets.experiment.command_line import program
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import printable
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
@@ -29,7 +30,7 @@ def print_results(
     """A table of the headline numbers, and where to look next; where it is one run of many, ``brief``, a line."""
     if brief:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
-        console.print(f"{title_of(config)}: {numbers}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"{title_of(config)}: {numbers}")
         return
     print_metrics(console, config, result["metrics"])
     trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
@@ -41,12 +42,12 @@ def print_results(
         ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
     ]
     for label, text in lines:
-        console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"{label:>9}  {text}")
 
 
 def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
     known = published(config)
-    console.print(title_of(config), highlight=False, markup=False)
+    print_line(console, title_of(config))
     table = Table()
     table.add_column("metric")
     table.add_column("ours", justify="right")
@@ -59,12 +60,12 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
         table.add_row(*row)
     console.print(table)
     for source in {figure.source for name, figure in known.items() if name in metrics}:
-        console.print(f"published: {source}", highlight=False, markup=False)
+        print_line(console, f"published: {source}")
 
 
 def print_stopped(console: Console) -> None:
     """Print how to resume after Ctrl-C or SIGTERM."""
-    console.print("stopped: the same command goes on from the last whole epoch", highlight=False)
+    print_line(console, "stopped: the same command goes on from the last whole epoch")
 
 
 def command_of(overrides: list[str]) -> str:

@@ -42,33 +42,29 @@ Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
-class RunFile(BaseModel):
-    """Types are taken as they are: no text is made a number, no number a text."""
+class Part(BaseModel):
+    """Part of a file. Types are taken as they are: no text is made a number, no number a text."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
+
+class RunFile(Part):
     format: Literal[1] = 1
 
 
-class Part(BaseModel):
+class Choice(Part):
     """The model or the task of a config."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     name: Name
     seed: Seed | None = None
 
 
-class Trainer(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
+class Trainer(Part):
     precision: Text = "32-true"
     max_epochs: int | None = None
 
 
-class Logger(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
+class Logger(Part):
     project: Text = "bionets"
     entity: Text | None = None
 
@@ -78,8 +74,8 @@ class ConfigFile(RunFile):
 
     name: Name
     seed: Seed
-    model: Part
-    task: Part
+    model: Choice
+    task: Choice
     trainer: Trainer
     optimizer: dict[str, Any] | None = None
     schedule: dict[str, Any] | None = None

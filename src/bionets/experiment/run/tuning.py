@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bionets.analysis.figures import Floats, draw_learning_rates, moving_average
 from bionets.experiment.config.resolve import RunConfig
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer, build_run, prepare_data
@@ -62,9 +63,9 @@ def find(run: RunConfig, wanted: str) -> dict[str, float]:
     words = [word for word in run.overrides if not word.startswith(f"{KEYS[wanted]}=")]
     console = Console(markup=False)
     if wanted == "lr":
-        console.print(f"figure  {draw(run.values, test, value)}", highlight=False, soft_wrap=True)
-    console.print(f" found  {word}", highlight=False, soft_wrap=True)
-    console.print(f" train  {command_of([*words, word])}", highlight=False, soft_wrap=True)
+        print_line(console, f"figure  {draw(run.values, test, value)}")
+    print_line(console, f" found  {word}")
+    print_line(console, f" train  {command_of([*words, word])}")
     return {KEYS[wanted]: value}
 
 

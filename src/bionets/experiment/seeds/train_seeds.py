@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from bionets.experiment.config.resolve import RunConfig
+from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
@@ -147,7 +148,7 @@ def announce(folders: Sequence[RunFolder], begun: int) -> None:
     start = f"going on after epoch {begun - 1}" if begun else "training"
     names = ", ".join(folder.path.name for folder in folders)
     text = f"{start}, {len(folders)} seeds at once: {folders[0].path.parent} ({names})"
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    print_line(Console(), text)
 
 
 def at_one_epoch(members: Sequence[Member]) -> list[Member]:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from bionets.experiment.config.resolve import for_one_run, resolve
+from bionets.experiment.console import print_line
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
 from bionets.experiment.run.names import require_component
@@ -142,7 +143,7 @@ def report(console: Console, study: "Study", space: Space) -> None:
             ("run again", command_of(for_one_run(space.overrides(best.params)))),
         ]
     for label, text in lines:
-        console.print(f"{label:>9}  {text}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"{label:>9}  {text}")
     failed = [trial for trial in trials if "error" in trial.user_attrs]
     if failed:
         for trial in failed:

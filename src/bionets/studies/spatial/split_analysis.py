@@ -12,6 +12,7 @@ from bionets.analysis.activations import REDUCTIONS
 from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
 from bionets.experiment.commands.analyse import refuse_unknown
+from bionets.experiment.console import print_line
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
 from bionets.studies.spatial.spatial_run import DATA, SpatialRun
@@ -54,9 +55,9 @@ def analyse_run(
 
 
 def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score]]) -> None:
-    console.print(run.title, highlight=False, markup=False)
+    print_line(console, run.title)
     reached = ", ".join(f"{name} {value:.4f}" for name, value in zip(run.names, run.accuracies, strict=True))
-    console.print(f"accuracy of the whole network: {reached}", highlight=False)
+    print_line(console, f"accuracy of the whole network: {reached}")
     where = ("silhouette", "purity (by chance)")
     table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), *where)
     for method, each in scores.items():

@@ -10,6 +10,7 @@ from rich.table import Table
 from bionets.analysis.split_plots import GOALS, Bars, draw_splits
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.console import print_line
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
@@ -42,7 +43,7 @@ def study(
     groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
     said = [*notes(groups, keys), *(f"left out, {missing.reason}: {missing.place}" for missing in left_out)]
     for note in said:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {note}")
     measured: dict[Group, list[Numbers]] = {}
     names: tuple[str, ...] = ()
     for group in groups:
@@ -53,7 +54,7 @@ def study(
                     raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
                 names = run.names
                 measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
-            console.print(f"split {each.place}", highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"split {each.place}")
     rows = summarise(measured)
     settings = [key.rpartition(".")[2] for key in keys[:-1]]
     print_table(console, rows, names, settings)
@@ -109,7 +110,7 @@ def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], set
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
         reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
         label = label_of(group.setting, settings)
-        console.print(f"{group.presentation}, {label}, n = {n}: accuracy {reached}", highlight=False)
+        print_line(console, f"{group.presentation}, {label}, n = {n}: accuracy {reached}")
         table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
             table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
@@ -117,11 +118,10 @@ def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], set
 
 
 def print_choices(console: Console, choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
-    console.print(
+    print_line(
+        console,
         f"chosen: the highest accuracy among the settings under which the split by {method} keeps "
         f"{GOALS[RETENTION]:.0%} of each task, and lets {GOALS[READ]:.0%} of the others be read at most, in every run",
-        highlight=False,
-        soft_wrap=True,
     )
     table = Table("presentation", *settings, "accuracy", "lowest retention", "highest read")
     for each in choices:
