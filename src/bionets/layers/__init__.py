@@ -15,7 +15,7 @@ from bionets.layers.recurrent.stateful_recurrent import StatefulRecurrent
 from bionets.layers.recurrent.warm_up import variability_amongst_attractors, warm_up
 from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spatial.distance_delays import DistanceDelays
-from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost
+from bionets.layers.spatial.spatial_costs import proximity_cost, spatial_cost, transport_cost, wiring_cost
 from bionets.layers.spatial.spatial_layers import (
     SpatialConv1d,
     SpatialConv2d,
@@ -24,7 +24,7 @@ from bionets.layers.spatial.spatial_layers import (
     SpatialLinear,
     spatial_layers,
 )
-from bionets.layers.spatial.spatial_recurrent import SpatialRecurrent, wiring_cost
+from bionets.layers.spatial.spatial_recurrent import SpatialRecurrent
 from bionets.layers.stateful import (
     StatefulModule,
     detach_states,

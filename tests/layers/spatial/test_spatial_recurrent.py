@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bionets.layers import BRC, NBRC, PeepholeLSTM, SpatialRecurrent, proximity_cost, wiring_cost
-from bionets.layers.spatial.spatial_recurrent import communicability, grid_positions
+from bionets.layers.spatial.spatial_costs import communicability
+from bionets.layers.spatial.spatial_recurrent import grid_positions
 
 
 def naive_communicability(weight: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from bionets.layers.delays import Delays
 from bionets.layers.recurrent.recurrence import positive_int
-from bionets.layers.spatial.spatial_costs import EPSILON
-from bionets.layers.spatial.spatial_recurrent import distances, grid_positions
+from bionets.layers.spatial.spatial_costs import EPSILON, distances
+from bionets.layers.spatial.spatial_recurrent import grid_positions
 
 
 class DistanceDelays(Delays):

@@ -1,4 +1,4 @@
-"""Recurrent layers whose units have positions, and the cost of their connections."""
+"""Recurrent layers whose units have positions."""
 
 import math
 from itertools import product
@@ -8,42 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.recurrence import positive_int
-from bionets.layers.spatial.spatial_costs import EPSILON, proximity_cost
-
-
-def communicability(weight: Tensor) -> Tensor:
-    """The weighted communicability of every two units, `[H, H]`: exp(S^(−1/2) |W| S^(−1/2)) with a diagonal of zeros.
-
-    S is diagonal and holds the strength of each unit, the sum of its outgoing |weights|. The matrix exponential counts
-    the paths between two units, the longer the less.
-
-    Args:
-        weight: `[H, H]`, from column to row.
-
-    Source: Crofts and Higham, "A weighted communicability measure applied to complex brain networks", 2009.
-    """
-    strength = weight.abs().sum(0).clamp(min=EPSILON).rsqrt()
-    paths = torch.linalg.matrix_exp(strength.unsqueeze(1) * weight.abs() * strength)
-    return paths - torch.diag_embed(paths.diagonal())
-
-
-def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
-    """The wiring cost of a recurrent weight: Σ_ij |w_ij|·‖p_i − p_j‖·C_ij with the `communicability` C.
-
-    It shortens strong connections, and weakens most those between distant units that are well connected anyway.
-
-    Args:
-        weight: `[H, H]`, or `[G·H, H]` with a block of rows for each gate; of these, the mean |weight| counts.
-        positions: `[H, dim]`.
-
-    Raises:
-        ValueError: shapes that do not fit.
-
-    Source: Achterberg, Akarca, Strouse, Duncan and Astle, "Spatially embedded recurrent neural networks reveal
-    widespread links between structural and functional neuroscience findings", Nature Machine Intelligence 2023.
-    """
-    strengths = _strengths(weight, positions)
-    return (strengths * distances(positions) * communicability(strengths)).sum()
+from bionets.layers.spatial.spatial_costs import distances, mean_strengths, proximity_cost, wiring_cost
 
 
 def grid_positions(units: int, dim: int = 3) -> Tensor:
@@ -123,19 +88,6 @@ class SpatialRecurrent(nn.Module):
         """The mean over layers of Σ|w_ij|·‖p_i − p_j‖ / Σ|w_ij|, i ≠ j: where a mean |weight| goes."""
         lengths = []
         for weight, positions in zip(self.recurrent_weights(), self.positions, strict=True):
-            strengths = _strengths(weight, positions).fill_diagonal_(0)
+            strengths = mean_strengths(weight, positions).fill_diagonal_(0)
             lengths.append((strengths * distances(positions)).sum() / strengths.sum())
         return torch.stack(lengths).mean()
-
-
-def _strengths(weight: Tensor, positions: Tensor) -> Tensor:
-    """The mean |weight| over gates, `[H, H]`."""
-    units = len(positions)
-    if weight.dim() != 2 or weight.size(1) != units or weight.size(0) % units:
-        raise ValueError(f"{units} positions do not fit a recurrent weight of shape {tuple(weight.shape)}")
-    return weight.abs().unflatten(0, (-1, units)).mean(0)
-
-
-def distances(positions: Tensor) -> Tensor:
-    """Between every two positions `[H, dim]`, `[H, H]`; never 0, so that neurons in one place have a gradient."""
-    return (positions.unsqueeze(1) - positions).square().sum(2).add(EPSILON).sqrt()
