@@ -108,7 +108,7 @@ def test_a_size_found_by_parameters_trains_as_the_size_itself(cli: Command, work
     assert len(losses) == 2
     assert losses[0] == losses[1]
     outcome = cli("train", *arguments, *sizes, *QUIET, "parameters=200", "name=sized")
-    assert "complete already" in outcome.out
+    assert "already complete" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_complete_run_is_found_by_its_command_and_evaluates_to_its_numbers(
     assert result is not None
     outcome = cli("train", *words_of(folder))
     assert outcome.code == 0, outcome.error
-    assert "complete already" in outcome.out
+    assert "already complete" in outcome.out
     outcome = cli("evaluate", f"run=outputs/{run}")
     assert outcome.code == 0, outcome.error
     evaluation = json.loads((folder.path / "evaluation-best.json").read_text())
@@ -94,7 +94,7 @@ def test_seeds_trained_together_are_found_together(cli: Command, outputs: Path) 
     words = [word for word in words_of(folder) if not word.startswith("seed=")]
     outcome = cli("train", *words, "seeds=2")
     assert outcome.code == 0, outcome.error
-    assert outcome.out.count("complete already") == 2
+    assert outcome.out.count("already complete") == 2
 
 
 def test_earlier_runs_compare_and_analyse(cli: Command, outputs: Path) -> None:

@@ -32,6 +32,6 @@ def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: 
         DynamicsRun(folder, data="validation")
 
     refused = cli("evaluate", f"run={folder}", "task={lenght: 9}")
-    assert refused.code == 1 and refused.error.startswith("error: task.lenght is no option of the run's task")
+    assert refused.code == 1 and refused.error.startswith("error: task.lenght is not an option of the run's task")
     refused = cli("evaluate", f"run={folder}", "task={_target_: os.system}")
-    assert refused.code == 1 and "task._target_ is no option" in refused.error
+    assert refused.code == 1 and "task._target_ is not an option" in refused.error

@@ -67,7 +67,7 @@ def test_a_complete_run_is_not_run_again(cli: Command, workplace: Path) -> None:
     written = folder.result_file.stat().st_mtime_ns
     outcome = cli("train", *SMALL)
     assert outcome.code == 0
-    assert "complete already" in outcome.out
+    assert "already complete" in outcome.out
     assert folder.result_file.stat().st_mtime_ns == written
 
 

@@ -188,7 +188,7 @@ def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> No
     outcome = cli("train", *TOGETHER, "seeds=3")
     assert outcome.code == 0, outcome.error
     assert "2 seeds at once" in outcome.out
-    assert "complete already" in outcome.out
+    assert "already complete" in outcome.out
     again = cli("train", *TOGETHER, "seeds=3")
     assert again.code == 0
     assert "at once" not in again.out

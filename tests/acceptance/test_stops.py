@@ -40,7 +40,7 @@ def test_a_signal_ends_a_run_as_the_shell_expects_and_the_run_says_so(
     process.send_signal(number)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == code, out
-    assert "stopped: the same command goes on from the last whole epoch" in out
+    assert "stopped: the same command continues after the last complete epoch" in out
     assert "Traceback" not in out
     result = the_run(workplace / "outputs").result()
     assert result is not None

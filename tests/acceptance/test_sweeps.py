@@ -111,7 +111,7 @@ def test_a_run_that_another_process_has_is_left_to_it(cli: Command, workplace: P
         outcome = cli("train", "-m", *TINY, "seed=0,1")
     assert outcome.code == 1
     assert "left out: seed=0: another process is training" in outcome.error
-    assert outcome.error.splitlines()[-1].startswith("error: another process is at 1 of 2 jobs")
+    assert outcome.error.splitlines()[-1].startswith("error: another process runs 1 of 2 jobs")
     folder.result_file.write_text(result)
     assert len(list((workplace / "outputs").rglob("result.json"))) == 2
 

@@ -82,7 +82,7 @@ def test_what_is_asked_for_is_compared(place: Path, capsys: pytest.CaptureFixtur
         ({"where": "model"}, "where="),
         ({"where": {"model": "rnn"}}, "none of the 8 complete runs"),
         ({"metrics": ["nothing"]}, "metrics=nothing is in no run"),
-        ({"runs": "elsewhere"}, "no run's folder"),
+        ({"runs": "elsewhere"}, "no run folder"),
         ({"report": "wandb"}, "wandb login"),
         ({"source": "wandb"}, "wandb login"),
     ],

@@ -240,7 +240,7 @@ def test_nir_has_no_word_for_delays() -> None:
 
     assert nir
     for layer in (FullyRecurrent(LIB(2, spike_fn="arctan"), 3), Delay(2, 3)):
-        with pytest.raises(ValueError, match="NIR cannot say"):
+        with pytest.raises(ValueError, match="NIR cannot express"):
             to_nir(nn.Sequential(nn.Linear(3, 2), layer), sample=torch.zeros(1, 3), dt=1e-3)
 
 

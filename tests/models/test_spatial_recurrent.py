@@ -61,7 +61,7 @@ def test_training_shortens_the_connections() -> None:
         ({"proximity": -1.0}, "model.proximity"),
         ({"dim": 0}, "model.dim"),
         ({"learn_positions": True}, "model.proximity"),
-        ({"layer": "bionets.layers.BRC"}, "model.layer=bionets.layers.BRC: BRC has no matrix"),
+        ({"layer": "bionets.layers.BRC"}, "model.layer=bionets.layers.BRC: BRC has no recurrent weight matrix"),
     ],
 )
 def test_impossible_keys_are_refused(keys: dict, message: str) -> None:

@@ -107,7 +107,7 @@ def test_layers_by_name_by_path_and_with_arguments() -> None:
         ({"readout": "tea_leaves"}, "model.readout=tea_leaves is unknown"),
         ({"pool": "car"}, "model.pool=car is unknown"),
         ({"kernel_size": 4}, "model.kernel_size must be odd"),
-        ({"channels": (3, 3, 3, 3)}, "halve the image to nothing"),
+        ({"channels": (3, 3, 3, 3)}, "halves the image"),
         ({"channels": (3, 0)}, r"model.channels\[1\]"),
         ({"time_steps": 0}, "model.time_steps must be at least 1"),
         ({"layer": "LIX"}, "model.layer=bionets.layers.spiking.LIX cannot be imported"),

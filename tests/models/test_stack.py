@@ -89,8 +89,8 @@ def test_layers_of_your_own_take_their_arguments() -> None:
     [
         ({"size": 4}, r"layers\[0\] has no layer"),
         ({"layer": "BRC", "size": 0}, r"layers\[0\].size must be a whole number"),
-        ({"layer": "Nothing", "size": 4}, r"layers\[0\].layer=Nothing is no layer"),
-        ({"layer": "torch.relu", "size": 4}, "is no layer"),
+        ({"layer": "Nothing", "size": 4}, r"layers\[0\].layer=Nothing is not a layer"),
+        ({"layer": "torch.relu", "size": 4}, "is not a layer"),
         ({"layer": "my_module.Missing", "size": 4}, "cannot be imported"),
         ({"layer": "BRC", "size": 4, "betta": 1}, r"layers\[0\]: BRC has no argument betta"),
         ({"layer": "BRC", "size": 4, "recurrent": True}, "recurrent is for spiking neurons"),

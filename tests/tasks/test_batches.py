@@ -112,7 +112,7 @@ def test_random_numbers_of_a_batch_do_not_depend_on_the_number_of_processes(
 
 
 def test_a_batch_size_that_cannot_be_shared_equally_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^task\.batch_size must divide by the number of processes, 2.*got 5$"):
+    with pytest.raises(ValueError, match=r"^task\.batch_size must be divisible by the number of processes, 2.*got 5$"):
         Batches(numbered(10), (1, 0), batch_size=5, world_size=2)
 
 

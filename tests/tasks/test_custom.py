@@ -190,7 +190,7 @@ def test_bad_files_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         CustomData(str(tmp_path / "objects.npz"))
     path = write_csv(tmp_path / "text.csv", ["a", "y"], [[1, 0], ["one", 1]])
-    with pytest.raises(ValueError, match=r"line 3, column a: 'one' is no number"):
+    with pytest.raises(ValueError, match=r"line 3, column a: 'one' is not a number"):
         CustomData(path)
 
 

@@ -94,7 +94,7 @@ def events_at_random() -> event_recordings.Columns:
     ("dataset", "content", "message"),
     [
         ("cifar10_dvs", b"#!AER-DAT3.1\r\n", "not of version 2.0"),
-        ("cifar10_dvs", b"#!AER-DAT2.0\r\n\0\0\0", "cut off"),
+        ("cifar10_dvs", b"#!AER-DAT2.0\r\n\0\0\0", "truncated"),
         ("cifar10_dvs", b"#!AER-DAT2.0\r\n", "no events"),
         ("dvs_gesture", b"\x93NUMPY", "is damaged"),
     ],
@@ -211,7 +211,7 @@ def test_a_recording_that_is_cut_off_is_named(tmp_path: Path, dataset: str) -> N
     task = make(tmp_path, dataset)
     damaged = task._chosen("train")[2][0]
     damaged.write_bytes(damaged.read_bytes()[:-3])
-    with pytest.raises(ValueError, match=f"{damaged.name} is damaged .it is cut off"):
+    with pytest.raises(ValueError, match=f"{damaged.name} is damaged .it is truncated"):
         task.prepare_data()
 
 

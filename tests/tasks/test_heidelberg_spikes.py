@@ -74,7 +74,7 @@ def test_speakers_held_out_are_the_validation_set(data_dir: Path) -> None:
     assert {*speakers[task.val_data()[0]].tolist()} == {1, 3}
     assert {*speakers[task.train_data(0)[0]].tolist()} == {0, 2}
     for wrong, message in (
-        ([9], r"no training recording is of 9: choose of \[0, 1, 2, 3\]"),
+        ([9], r"no training recording is of 9: choose from \[0, 1, 2, 3\]"),
         ([0, 1, 2, 3], "leave no"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -136,7 +136,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
         recordings[6] = (recordings[5][0] * 0, np.array([700 if damage == "unit" else 0], np.uint16))
         labels[0] = 20 if damage == "class" else 0
         write_file(file, recordings, labels[: 19 if damage == "fewer" else 20], [0] * 20)
-    with pytest.raises(ValueError, match=r"shd_train.h5 is damaged .*: get it anew") as error:
+    with pytest.raises(ValueError, match=r"shd_train.h5 is damaged .*: download it again") as error:
         HeidelbergSpikes("shd", tmp_path, val_share=0.5).prepare_data()
     assert "\n" not in str(error.value)
 

@@ -84,7 +84,7 @@ def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
 def test_missing_data_and_unknown_speakers_are_one_line(tmp_path: Path, data_dir: Path) -> None:
     with pytest.raises(ValueError, match="holds no recordings"):
         SpeechDigits(tmp_path)
-    with pytest.raises(ValueError, match="alice is no speaker"):
+    with pytest.raises(ValueError, match="alice is not a speaker"):
         SpeechDigits(data_dir, held_out=["alice"])
 
 

@@ -145,5 +145,5 @@ def test_what_is_missing_is_downloaded(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"dataset=../Vowels is no name of a data set"):
+    with pytest.raises(ValueError, match=r"dataset=../Vowels is not the name of a data set"):
         TimeSeries("../Vowels", tmp_path)

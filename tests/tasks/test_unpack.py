@@ -42,7 +42,7 @@ def test_an_archive_within_an_archive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin", "Train\\..\\out.bin"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": b"a", name: b"b"})
-    with pytest.raises(ValueError, match="leads elsewhere"):
+    with pytest.raises(ValueError, match="outside its folder"):
         unpack(archive, tmp_path / "set" / "Train")
     assert list((tmp_path / "set").iterdir()) == []
 
@@ -52,7 +52,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(link, "/etc")
-    with pytest.raises(ValueError, match="leads elsewhere"):
+    with pytest.raises(ValueError, match="outside its folder"):
         unpack(tmp_path / "a.zip", tmp_path / "Train")
 
 
@@ -159,7 +159,7 @@ def test_names_in_a_tar_that_lead_elsewhere_are_refused(tmp_path: Path, name: st
         tar_of(tmp_path / "a.tar.gz", {"Train/a.bin": b"a", name: b"b"}),
         tar_of(tmp_path / "b.tar.gz", {"Train/a.bin": b"a"}, link="Train/link"),
     ):
-        with pytest.raises(ValueError, match="leads elsewhere"):
+        with pytest.raises(ValueError, match="outside its folder"):
             unpack(archive, tmp_path / "set" / "Train")
         assert list((tmp_path / "set").iterdir()) == []
 

@@ -224,14 +224,14 @@ def load_states(model: Any, path: str | PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no safetensors file, or its states are not those of the model.
+        ValueError: the file is not a safetensors file, or its states are not those of the model.
     """
     try:
         with safe_open(path, framework="pt") as file:
             states = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
             initial = json.loads((file.metadata() or {}).get(INITIAL, "[]"))
     except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, which save_states writes ({error})") from None
+        raise ValueError(f"{path} is not a safetensors file as save_states writes it ({error})") from None
     places = _places(model)
     _refuse_unknown((*states, *initial), places)
     if missing := sorted(places.keys() - states.keys() - set(initial)):

@@ -63,7 +63,7 @@ class RecurrentModel(SequenceModel):
         arguments = dict(layer_arguments or {})
         for key in ("batch_first", "proj_size"):
             if key in arguments:
-                raise ValueError(f"model.layer_arguments.{key} would change the shapes that the model counts on")
+                raise ValueError(f"model.layer_arguments.{key} would change the shapes that the model relies on")
         self.warms_up = initialisation == WARMUP
         if self.warms_up and bidirectional:
             raise ValueError(f"model.initialisation={WARMUP} needs one direction: leave out model.bidirectional")

@@ -181,4 +181,4 @@ def make_activation(name: str) -> nn.Module:
             return kind()
     except TypeError:  # it cannot do without arguments
         pass
-    raise ValueError(f"model.activation={name} is no activation of torch.nn: write ReLU, Tanh, GELU, ...")
+    raise ValueError(f"model.activation={name} is not an activation of torch.nn: choose ReLU, Tanh, GELU, ...")

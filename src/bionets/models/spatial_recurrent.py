@@ -58,7 +58,7 @@ class SpatialRecurrentModel(RecurrentModel):
         require_positive(dim=dim)
         if learn_positions and wiring and not proximity:
             raise ValueError(
-                "model.learn_positions=true draws all units to one place: give model.proximity a weight, such as 1.0"
+                "model.learn_positions=true moves all units to one position: give model.proximity a weight, such as 1.0"
             )
         super().__init__(
             spec,

@@ -94,7 +94,7 @@ class SpikingConvModel(SpikingModel):
                 depth = count
             sides = [side // 2 for side in sides] if pooling is not None else sides
         if not all(sides):
-            raise ValueError(f"model.channels has {len(channels)} blocks, which halve the image to nothing: take fewer")
+            raise ValueError(f"model.channels has {len(channels)} blocks, each of which halves the image: use fewer")
         modules.append(nn.Flatten())
         size = depth * sides[0] * sides[1]
         if hidden_size:

@@ -132,7 +132,7 @@ def find_layer(name: str, key: str) -> type[nn.Module]:
     found = import_layer(name) if "." in name else next((getattr(p, name) for p in places if hasattr(p, name)), None)
     if isinstance(found, type) and issubclass(found, nn.Module):
         return found
-    raise ValueError(f"{key}.layer={name} is no layer of bionets.layers, bionets.layers.spiking or torch.nn")
+    raise ValueError(f"{key}.layer={name} is not a layer of bionets.layers, bionets.layers.spiking or torch.nn")
 
 
 def make_norm(entry: Mapping[str, Any], size: int, key: str) -> list[nn.Module]:
@@ -153,7 +153,7 @@ def make_layer(
     """A recurrent layer, made to take one step at a time, or a module that is written for one step."""
     for name in ("batch_first", "proj_size"):
         if name in arguments:
-            raise ValueError(f"{key}.{name} would change the shapes that the model counts on")
+            raise ValueError(f"{key}.{name} would change the shapes that the model relies on")
     layer = build(kind, sizes, arguments, key)
     if isinstance(layer, RecurrentLayer | nn.RNNBase):
         return build(StatefulRecurrent, (layer,), {}, key)

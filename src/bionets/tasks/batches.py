@@ -64,7 +64,7 @@ class Batches:
             )
         if batch_size % world_size:
             raise ValueError(
-                f"task.batch_size must divide by the number of processes, {world_size}, to be shared equally; "
+                f"task.batch_size must be divisible by the number of processes, {world_size}, to be shared equally; "
                 f"got {batch_size}"
             )
         if rows[0] < (batch_size if drop_last else 1):

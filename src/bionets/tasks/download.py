@@ -84,7 +84,7 @@ def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bo
     if md5 is not None and transfer.md5 != md5:
         raise WrongFile("its checksum is wrong")
     if transfer.announced not in (None, transfer.received):
-        raise ConnectionError(f"{transfer.received} of {transfer.announced} bytes came")
+        raise ConnectionError(f"{transfer.received} of {transfer.announced} bytes were received")
 
 
 class _Transfer(threading.Thread):

@@ -39,7 +39,7 @@ class EventFiles:
     @property
     def again(self) -> str:
         """Advice on a folder that is not whole."""
-        return "delete it, to have it unpacked again" if self.archives else f"get it anew from {self.source}"
+        return "delete it, to have it unpacked again" if self.archives else f"download it again from {self.source}"
 
 
 SACCADES = "https://www.garrickorchard.com/datasets"

@@ -26,7 +26,7 @@ def read_saccades(file: Path) -> Events:
     from tonic.io import read_mnist_file
 
     if file.stat().st_size % 5:
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     columns = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
     return read_mnist_file(str(file), dtype=columns)
 
@@ -38,7 +38,7 @@ def read_dat(file: Path) -> Events:
     content = file.read_bytes()
     start = _past_comments(content, b"%")
     if (len(content) - start - 2) % 8 or len(content) < start + 2:  # two bytes, then 64 bits for an event
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     return Wizard(encoding="dat").read(file)
 
 
@@ -61,7 +61,7 @@ def read_dvs128(file: Path) -> Events:
         raise ValueError("it is not of version 2.0 of the AEDAT format")
     start = _past_comments(content, b"#")
     if (len(content) - start) % 8:
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     address, time = np.frombuffer(content, ">u4", offset=start).reshape(-1, 2).astype(np.int64).T
     valid = address < 1 << 15
     address = address[valid]

@@ -134,7 +134,7 @@ def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames
         try:
             return to_frames(read(file))
         except (ValueError, IndexError, RuntimeError, AssertionError) as error:
-            raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): get it anew") from error
+            raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): download it again") from error
 
     shown = track(files, description=label, transient=True, disable=len(files) < 1000)
     return stack_frames(frames_of(file) for file in shown)

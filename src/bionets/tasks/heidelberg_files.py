@@ -110,4 +110,4 @@ def opened(file: Path) -> Iterator[Any]:
         with h5py.File(file, "r") as content:
             yield content
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): get it anew") from error
+        raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): download it again") from error

@@ -146,7 +146,7 @@ def split(
         return stratified_split(labels, val_share, split_generator("split", split_seed))
     known = sorted({*speakers.tolist()})
     if unknown := [each for each in val_speakers if each not in known]:
-        raise ValueError(f"task.val_speakers: no training recording is of {unknown[0]}: choose of {known}")
+        raise ValueError(f"task.val_speakers: no training recording is of {unknown[0]}: choose from {known}")
     held_out = torch.isin(speakers, torch.tensor(list(val_speakers)))
     if bool(held_out.all()):
         raise ValueError("task.val_speakers leave no recording for training")

@@ -23,7 +23,7 @@ def read_idx(path: Path) -> Tensor:
     integers, and the elements, everything big-endian. No more is unpacked than the dimensions ask for.
 
     Raises:
-        ValueError: the file is truncated or damaged, is no IDX file, or says that it has more than `MOST_BYTES`.
+        ValueError: the file is truncated or damaged, is not an IDX file, or says that it has more than `MOST_BYTES`.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -35,12 +35,12 @@ def read_idx(path: Path) -> Tensor:
 def _read(path: Path, file: BinaryIO) -> Tensor:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
-        raise ValueError(f"{path} is no IDX file: {AGAIN}")
+        raise ValueError(f"{path} is not an IDX file: {AGAIN}")
     dtype, dimensions = np.dtype(TYPES[start[2]]), start[3]
     shape = struct.unpack(f">{dimensions}i", file.read(4 * dimensions))
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or wanted > MOST_BYTES:
-        raise ValueError(f"{path} says that it holds {list(shape)} numbers: {AGAIN}")
+        raise ValueError(f"{path} claims to hold {list(shape)} numbers: {AGAIN}")
     data = file.read(wanted + 1)  # one more, so that what is too long is found, and gzip checks its own sum
     if len(data) != wanted:
         more = "more than" if len(data) > wanted else f"{len(data)} bytes instead of"

@@ -23,7 +23,7 @@ def read_idx_pair(paths: Sequence[Path], split: str) -> Pictures:
     images, labels = (read_idx(path) for path in pair)
     labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST: the class, and six columns on where it comes from
     if images.dim() != 3 or len(images) != len(labels):
-        raise ValueError(f"{pair[0]} holds {list(images.shape)} and {pair[1]} {list(labels.shape)}: they do not fit")
+        raise ValueError(f"{pair[0]} holds {list(images.shape)} and {pair[1]} {list(labels.shape)}: they do not match")
     return images, labels.long()
 
 

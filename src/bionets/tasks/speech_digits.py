@@ -62,7 +62,7 @@ class SpeechDigits(Classification, FixedSets):
     ) -> None:
         require_at_least(1, steps=steps, bands=bands)
         if unknown := [name for name in held_out if name not in SPEAKERS]:
-            raise ValueError(f"task.held_out: {unknown[0]} is no speaker: choose of {', '.join(SPEAKERS)}")
+            raise ValueError(f"task.held_out: {unknown[0]} is not a speaker: choose from {', '.join(SPEAKERS)}")
         self.folder = Path(data_dir) / FOLDER
         self.steps, self.bands = steps, bands
         files = sorted(self.folder.glob("*_*_*.wav"))
@@ -81,7 +81,7 @@ class SpeechDigits(Classification, FixedSets):
             "test": [file for file, test in zip(files, is_test, strict=True) if test],
         }
         if not all(self._files.values()):
-            raise ValueError(f"{self.folder} is incomplete: a split of it is empty; get the data set anew")
+            raise ValueError(f"{self.folder} is incomplete: a split of it is empty; download the data set again")
         super().__init__(
             train_size=len(self._files["train"]),
             val_size=val_size,
@@ -126,7 +126,7 @@ def read_wave(file: Path) -> Tensor:
             form = (recording.getnchannels(), recording.getsampwidth(), recording.getframerate())
             samples = np.frombuffer(recording.readframes(recording.getnframes()), dtype="<i2")
     except (wave.Error, EOFError, ValueError) as error:
-        raise ValueError(f"{file} is damaged ({error}): get it anew") from error
+        raise ValueError(f"{file} is damaged ({error}): download it again") from error
     if form != (1, 2, RATE) or len(samples) == 0:
         raise ValueError(f"{file} must be a mono 16-bit recording at {RATE} Hz that is not empty")
     return torch.from_numpy(samples.astype(np.float32) / 32768)

@@ -63,7 +63,7 @@ class TimeSeries(Classification, FixedSets):
         seed: int = 0,
     ) -> None:
         if not re.fullmatch(r"\w+", dataset):
-            raise ValueError(f"task.dataset={dataset} is no name of a data set: take one of {SOURCE}")
+            raise ValueError(f"task.dataset={dataset} is not the name of a data set: choose one of {SOURCE}")
         series, names = read_data_set(dataset, Path(data_dir) / "time_series" / dataset)
         self.classes = tuple(sorted({*names["TRAIN"], *names["TEST"]}))
         labels = {part: torch.tensor([self.classes.index(name) for name in names[part]]) for part in PARTS}

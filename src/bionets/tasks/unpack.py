@@ -33,8 +33,8 @@ def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
     the name of a zip file within the archive that has the folder.
 
     Raises:
-        ValueError: a damaged archive; one with links or with names that lead elsewhere; one that has more members, more
-            bytes, or more bytes for its size than any of ours; or one without the folder or file.
+        ValueError: a damaged archive; one with links or with names that lead out of its folder; one that has more
+            members, more bytes, or more bytes for its size than any of ours; or one without the folder or file.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     for left in place.parent.glob(f".{place.name}.*.unpacking"):  # by a process that was killed
@@ -112,4 +112,4 @@ def _refuse_too_much(archive: Path, members: int, unpacked: int) -> None:
 def _refuse_elsewhere(archive: Path, name: str, linked: bool) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or linked:
-        raise ValueError(f"{archive} has a member that leads elsewhere ({name[:60]!r}): delete it")
+        raise ValueError(f"{archive} has a member outside its folder ({name[:60]!r}): delete it")

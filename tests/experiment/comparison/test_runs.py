@@ -39,7 +39,7 @@ def test_a_glob_names_folders_at_any_depth_and_each_counts_once(tmp_path: Path) 
     make_run(tmp_path, model="gru")
     assert len(read_folders(f"{tmp_path}/br*")[0]) == 3
     assert len(read_folders(f"{tmp_path}/**")[0]) == 4
-    with pytest.raises(UserError, match="no run's folder"):
+    with pytest.raises(UserError, match="no run folder"):
         read_folders(str(tmp_path / "elsewhere"))
 
 

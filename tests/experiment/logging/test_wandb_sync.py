@@ -58,7 +58,7 @@ def test_only_what_was_not_sent_is_sent(runs: Path, console: Console, monkeypatc
 def test_runs_that_wandb_does_not_take_are_said(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: None)
-    with pytest.raises(UserError, match="did not take 2 offline runs"):
+    with pytest.raises(UserError, match="did not accept 2 offline runs"):
         sync(str(runs), console)
 
 

@@ -72,9 +72,9 @@ def test_the_headline_is_the_mean_over_the_test_sets() -> None:
     [
         ("no_such_module.metric", "cannot be imported"),
         ("own_metrics.missing", "cannot be imported"),
-        ("own_metrics.text", "is no function"),
+        ("own_metrics.text", "is neither a function"),
         ("own_metrics.Needy", "cannot be built without arguments"),
-        ("torch.nn.Linear", "is no function"),
+        ("torch.nn.Linear", "is neither a function"),
         ("own_metrics.loss", "cannot be imported"),
     ],
 )

@@ -125,5 +125,5 @@ def test_the_mean_length_of_a_connection() -> None:
 
 
 def test_a_layer_whose_units_are_not_connected_is_refused() -> None:
-    with pytest.raises(ValueError, match="BRC has no matrix of recurrent weights"):
+    with pytest.raises(ValueError, match="BRC has no recurrent weight matrix"):
         SpatialRecurrent(BRC(3, 6))

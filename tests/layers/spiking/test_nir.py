@@ -1,4 +1,4 @@
-"""NIR: what is written, loaded and read back spikes identically; what NIR cannot say is refused by name."""
+"""NIR: what is written, loaded and read back spikes identically; what NIR cannot express is refused by name."""
 
 from pathlib import Path
 
@@ -151,7 +151,7 @@ def test_a_foreign_graph_means_what_nir_says() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (DLIB(4, **HARD), "NIR cannot say 1, a DLIB: .*traces split by sign"),
+        (DLIB(4, **HARD), "NIR cannot express 1, a DLIB: .*traces split by sign"),
         (RLIB(4, **HARD), "a RLIB: .*own output"),
         (LIT(4, **HARD), "a LIT: .*ternary spikes"),
         (ALIF(4), "a ALIF: "),
@@ -222,7 +222,7 @@ def test_a_time_constant_of_one_step_is_a_neuron_without_memory(reset: str) -> N
     model, x = from_nir(nir.NIRGraph.from_list(node), dt=1e-3, reset=reset), torch.tensor([[[3.0, 6.0]], [[0.5, 6.0]]])
     assert unroll(model, x).tolist() == [[[1.0, 1.0]], [[0.0, 1.0]]]
     assert not any("raw_beta" in name for name, _ in model.named_parameters())
-    with pytest.raises(ValueError, match=r"threshold is a|LIF that bionets cannot say with dt=0\.002.*decay is 1"):
+    with pytest.raises(ValueError, match=r"threshold is a|LIF that bionets cannot express with dt=0\.002.*decay is 1"):
         from_nir(nir.NIRGraph.from_list(node), dt=2e-3, reset=reset)
 
 
@@ -231,7 +231,7 @@ def test_a_forward_that_nir_cannot_say_is_named() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * x
 
-    with pytest.raises(ValueError, match=r"NIR cannot say .*mul"):
+    with pytest.raises(ValueError, match=r"NIR cannot express .*mul"):
         to_nir(Product(), torch.zeros(1, 3))
 
 

@@ -90,7 +90,7 @@ def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
     torch.save({"mem": torch.ones(1)}, tmp_path / "states.pt")
     (tmp_path / "empty").touch()
     for name in ("states.pt", "empty"):
-        with pytest.raises(ValueError, match=rf"{name} is no safetensors file, which save_states writes"):
+        with pytest.raises(ValueError, match=rf"{name} is not a safetensors file as save_states writes it"):
             load_states(LI(3), tmp_path / name)
     with pytest.raises(FileNotFoundError):
         load_states(LI(3), tmp_path / "nothing")

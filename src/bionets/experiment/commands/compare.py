@@ -11,7 +11,15 @@ from bionets.analysis.style import STYLES
 from bionets.experiment.comparison.figures import draw
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.leaderboard import leaderboard
-from bionets.experiment.comparison.runs import LeftOut, Run, changes, matching, read_folders, readable
+from bionets.experiment.comparison.runs import (
+    LeftOut,
+    Run,
+    changes,
+    matching,
+    read_folders,
+    readable,
+    require_mapping,
+)
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
 from bionets.experiment.console import print_line
@@ -84,8 +92,7 @@ def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_ou
 
 
 def refuse_unknown(config: dict[str, Any]) -> None:
-    if not isinstance(config["where"], dict | None):
-        raise UserError(f"where={config['where']} is no mapping: say 'where={{task.length:300,model.num_layers:2}}'")
+    require_mapping(config["where"])
     for key, known in (
         ("source", ("folders", "wandb")),
         ("report", (None, "wandb")),

@@ -16,7 +16,7 @@ def new(words: Sequence[str]) -> int:
     """Write the project that the words name and print the next steps; the exit code."""
     try:
         if len(words) != 1 or words[0].startswith("-"):
-            raise UserError("say what the project is called: bionets new my_project")
+            raise UserError("give the name of the project: bionets new my_project")
         folder = write_project(Path(words[0]))
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -31,7 +31,7 @@ def write_project(folder: Path) -> Path:
     """
     package = folder.name.replace("-", "_").replace(" ", "_")
     if not package.isidentifier():
-        raise UserError(f"{folder.name} cannot name a Python package: take letters, digits and underscores")
+        raise UserError(f"{folder.name} cannot name a Python package: use letters, digits and underscores")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already and is not empty: choose another name")
     _copy(files("bionets.experiment.commands").joinpath("project"), folder, package)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bionets.experiment.comparison.run_list import ENDED_EARLY, STATUSES, ListedRun, delete, listed_runs
-from bionets.experiment.comparison.runs import matching
+from bionets.experiment.comparison.runs import matching, require_mapping
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError, did_you_mean
 
@@ -32,8 +32,7 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
         words_of("delete", config["delete"], ENDED_EARLY),
     )
     refuse_sort(config["sort"])
-    if not isinstance(config["where"], dict | None):
-        raise UserError(f"where={config['where']} is no mapping: say 'where={{task.length:300,model.num_layers:2}}'")
+    require_mapping(config["where"])
     found = listed_runs(config["runs"], config["metric"])
     if config["where"]:
         found = matching(found, config["where"])
@@ -106,10 +105,10 @@ def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None
     question = f"delete {'this folder' if len(found) == 1 else f'these {len(found)} folders'} and all files in them?"
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"there is no terminal for an answer: to {question.rstrip('?')}, add yes=true")
+            raise UserError(f"there is no terminal to confirm in: to {question.rstrip('?')}, add yes=true")
         if console.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
             console.print("nothing was deleted")
             return
     for run in found:
-        done = "deleted" if delete(run) else "kept, for it has been started again:"
+        done = "deleted" if delete(run) else "kept, because it has been started again:"
         print_line(console, f"{done} {run.path}")

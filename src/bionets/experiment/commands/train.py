@@ -97,7 +97,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     if folder.complete():
         result = folder.result()
         assert result is not None
-        print_line(console, f"complete already: {folder.path}")
+        print_line(console, f"already complete: {folder.path}")
         print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 

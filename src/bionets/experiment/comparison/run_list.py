@@ -57,7 +57,7 @@ def listed_runs(pattern: str, metric: str | None = None) -> list[ListedRun]:
     """
     folders = run_folders(pattern)
     if not folders:
-        raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
+        raise UserError(f"no run folder in runs={pattern}: name a folder that train.py made, or one above it")
     return [listed(RunFolder(path), metric) for path in folders]
 
 

@@ -83,7 +83,7 @@ def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     """
     folders = run_folders(pattern)
     if not folders:
-        raise UserError(f"no run's folder in runs={pattern}: name a folder that train.py made, or one above it")
+        raise UserError(f"no run folder in runs={pattern}: name a folder that train.py made, or one above it")
     runs, left_out = [], []
     for folder in map(RunFolder, folders):
         try:
@@ -183,6 +183,11 @@ def matching(runs: Sequence[AnyRun], where: dict[str, Any]) -> list[AnyRun]:
     for key in where:
         require_key(runs, key, "where")
     return [run for run in runs if all(value_of(run.config, key) == str(value) for key, value in where.items())]
+
+
+def require_mapping(where: Any) -> None:
+    if not isinstance(where, dict | None):
+        raise UserError(f"where={where} is not a mapping: write 'where={{task.length:300,model.num_layers:2}}'")
 
 
 def require_key(runs: Sequence[HasConfig], key: str, argument: str) -> None:

@@ -113,7 +113,7 @@ def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[st
     for name, node in settings.items():
         if isinstance(node, dict):
             if not isinstance(node.get("_target_"), str):
-                raise UserError(f"logger.{name}={node} is no logger: its _target_ names the class of one")
+                raise UserError(f"logger.{name}={node} is not a logger: its _target_ names the class of one")
             kind = _class(node["_target_"])
             if kind.needs is not None and find_spec(kind.needs[0]) is None:
                 raise UserError(f"logger={name} needs {kind.needs[0]}: pip install 'bionets[{kind.needs[1]}]'")
@@ -133,7 +133,7 @@ def _class(path: str) -> type[Mirror]:
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"the logger {path} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Mirror)):
-        raise UserError(f"the logger {path} is no subclass of bionets.experiment.logging.mirrors.Mirror")
+        raise UserError(f"the logger {path} is not a subclass of bionets.experiment.logging.mirrors.Mirror")
     return found
 
 

@@ -32,7 +32,7 @@ def sync(pattern: str, console: Console) -> None:
     failed = [file for file in waiting if not synced(file)]
     print_line(console, f"sent {len(waiting) - len(failed)} of {len(waiting)}")
     if failed:
-        raise UserError(f"W&B did not take {_runs(len(failed))}, {failed[0]} among them: the same command tries again")
+        raise UserError(f"W&B did not accept {_runs(len(failed))}, such as {failed[0]}: the same command tries again")
 
 
 def offline_files(pattern: str) -> list[Path]:

@@ -71,7 +71,7 @@ def build_task(config: dict[str, Any]) -> Task:
     task = instantiate_node(node)
     target = node["_target_"]
     if not isinstance(task, Task):
-        raise UserError(f"{target} is no task: derive it from bionets.tasks.Task")
+        raise UserError(f"{target} is not a task: derive it from bionets.tasks.Task")
     if not isinstance(getattr(task, "spec", None), TaskSpec):
         raise UserError(f"{target} has no spec: set spec = TaskSpec(...), which says what goes in and what comes out")
     for method in ("loss", "metrics"):
@@ -138,7 +138,7 @@ def model_class(target: str) -> type[Model]:
     try:
         return cast(type[Model], get_class(target))
     except (ImportError, ValueError) as error:
-        raise UserError(f"model._target_={target} is no class that can be imported") from error
+        raise UserError(f"model._target_={target} is not a class that can be imported") from error
 
 
 def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:
@@ -237,7 +237,7 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
             "or drop accelerator=ddp and trainer.devices"
         )
     if task.batch_size % trainer.world_size:
-        raise UserError(f"task.batch_size={task.batch_size} must divide by the {trainer.world_size} processes")
+        raise UserError(f"task.batch_size={task.batch_size} must be divisible by the {trainer.world_size} processes")
 
 
 def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:

@@ -46,7 +46,7 @@ def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
     if not isinstance(found, type) and callable(found):
         return partial(SampleMean, found, task.spec.batch_dims[1])
     if not isinstance(found, type) or not issubclass(found, Metric):
-        raise UserError(f"metrics={path} is no function and no torchmetrics.Metric")
+        raise UserError(f"metrics={path} is neither a function nor a torchmetrics.Metric")
     try:
         found()
     except Exception as error:  # of a constructor that we do not know

@@ -85,7 +85,7 @@ def export(
 
 def _require_format(file: Path, single_step: bool | None) -> None:
     if file.suffix not in PACKAGES:
-        raise UserError(f"{file} has the suffix of no format: choose {', '.join(PACKAGES)}")
+        raise UserError(f"{file} has an unknown suffix: choose {', '.join(PACKAGES)}")
     if file.suffix == ".nir" and single_step is False:
         raise UserError("NIR holds a single step of a network, never the whole sequence: leave out single_step=False")
     packages, extra = PACKAGES[file.suffix]
@@ -96,7 +96,7 @@ def _require_format(file: Path, single_step: bool | None) -> None:
 def exported(model: Model, suffix: str, single_step: bool | None, steps: int | None) -> bytes:
     """The content of the file; see `export`. Raises whatever an exporter raises."""
     if not model.exportable:
-        raise ValueError("it learns and answers by rules that are no graph of tensor operations")
+        raise ValueError("its learning rules are not a graph of tensor operations")
     if suffix == ".nir":
         return _nir(model)
     traced = _traced(model, suffix == ".onnx" if single_step is None else single_step, steps, single_step is None)
@@ -157,7 +157,7 @@ def _traced(model: Model, single_step: bool, steps: int | None, or_whole: bool) 
                 raise
     time = steps or spec.steps or int(spec.image_shape is not None)
     if not time:
-        raise ValueError("the task has no fixed number of steps: say how many, as in steps=20")
+        raise ValueError("the task has no fixed number of steps: give it, as in steps=20")
     return _Traced(_Prediction(model), lambda batch: (_example(model, batch, time),), (spec.batch_dims[0],))
 
 

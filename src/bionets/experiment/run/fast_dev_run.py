@@ -30,7 +30,7 @@ def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
     try:
         yield [replace(run, values=shortened(run.values, int(batches), folder)) for run in runs]
         if mine:
-            print(f"fast_dev_run: all of it ran, on {int(batches)} batches each; its folder is deleted")
+            print(f"fast_dev_run: training, validation and test ran on {int(batches)} batches each; nothing is kept")
     finally:
         if mine:
             del os.environ[FOLDER]

@@ -130,7 +130,7 @@ def _text(file: Path) -> str:
     try:
         return read_bytes(file, MOST_BYTES).decode()
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no text: {RESTORE}") from error
+        raise UserError(f"{file} is not a text file: {RESTORE}") from error
 
 
 def _require_header(file: Path, header: str) -> None:
@@ -141,9 +141,9 @@ def _require_header(file: Path, header: str) -> None:
 def _row(file: Path, number: int, line: str) -> Row:
     try:
         (cells,) = csv.reader([line], strict=True)
-        fault = _fault(cells) if line.endswith("\n") else "is cut off"
+        fault = _fault(cells) if line.endswith("\n") else "is truncated"
     except (csv.Error, ValueError):
-        cells, fault = [], "is no row of a table"
+        cells, fault = [], "is not a row of a table"
     if fault:
         raise UserError(f"{file}, line {number} {fault}: {RESTORE}")
     step, epoch, name, value = cells
@@ -156,7 +156,7 @@ def _fault(cells: list[str]) -> str | None:
     step, epoch, name, value = cells
     for column, cell in (("step", step), ("epoch", epoch)):
         if not COUNT.fullmatch(cell):
-            return f"has the {column} {ascii(cell)[:40]}, which is no count"
+            return f"has the {column} {ascii(cell)[:40]}, which is not a count"
     if not name or not name.isprintable():
         return f"has the name {ascii(name)[:40]}"
     try:
@@ -164,7 +164,7 @@ def _fault(cells: list[str]) -> str | None:
     except ValueError:
         number = None
     if number is None or "_" in value or value != value.strip():
-        return f"has the value {ascii(value)[:40]}, which is no number"
+        return f"has the value {ascii(value)[:40]}, which is not a number"
     if name in FINITE and not math.isfinite(number):
         return f"has {name} {number}, with which no run goes on"
     return None

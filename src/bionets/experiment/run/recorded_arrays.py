@@ -104,6 +104,6 @@ def _load(file: Path) -> Arrays:
             with archive.open(record) as content:
                 shape, _, dtype = read_header[np.lib.format.read_magic(content)](content)
                 if math.prod(shape) * dtype.itemsize > record.file_size:
-                    raise ValueError("an array is cut off")
+                    raise ValueError("an array is truncated")
     with np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)

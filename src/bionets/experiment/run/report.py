@@ -65,7 +65,7 @@ def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, f
 
 def print_stopped(console: Console) -> None:
     """Print how to resume after Ctrl-C or SIGTERM."""
-    print_line(console, "stopped: the same command goes on from the last whole epoch")
+    print_line(console, "stopped: the same command continues after the last complete epoch")
 
 
 def command_of(overrides: list[str]) -> str:

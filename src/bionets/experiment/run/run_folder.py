@@ -69,7 +69,7 @@ class RunFolder:
         folder = cls(path)
         if not folder.config_file.is_file():
             raise UserError(
-                f"{path} is not a run's folder (it has no config.yaml): name the folder that train.py printed"
+                f"{path} is not a run folder (it has no config.yaml): name the folder that train.py printed"
             )
         return folder
 

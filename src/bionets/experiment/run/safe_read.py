@@ -36,7 +36,7 @@ def read_bytes(path: Path, most: int, advice: str = RESTORE) -> bytes:
     if not path.exists():
         raise UserError(f"{path} is missing: the folder is not a whole run")
     if not path.is_file():  # reading a pipe or a device would not end
-        raise UserError(f"{path} is no file: {advice}")
+        raise UserError(f"{path} is not a regular file: {advice}")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

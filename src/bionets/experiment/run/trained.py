@@ -77,7 +77,7 @@ def known_options(options: Mapping[str, Any], task: Mapping[str, Any]) -> dict[s
     for key in options:
         if key not in task or key in ("_target_", "name"):
             known = ", ".join(sorted(set(task) - {"_target_", "name"}))
-            raise UserError(f"task.{key} is no option of the run's task: it has {known}")
+            raise UserError(f"task.{key} is not an option of the run's task: it has {known}")
     return dict(options)
 
 
@@ -109,7 +109,7 @@ def using(folder: RunFolder) -> Iterator[None]:
 
 def cannot_run(config_file: Path, error: Exception) -> UserError:
     what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
-    return UserError(f"{config_file} describes nothing that can be built and run ({what}): {RESTORE}")
+    return UserError(f"{config_file} cannot be built and run ({what}): {RESTORE}")
 
 
 @contextmanager

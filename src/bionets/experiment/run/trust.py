@@ -104,7 +104,7 @@ def as_modules(trust: Any) -> tuple[str, ...]:
     names = [] if trust is None else [trust] if isinstance(trust, str) else list(trust)
     for name in names:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(f"trust={name} is no module's name: write trust=my_cells or trust=[my_cells,my_tasks]")
+            raise UserError(f"trust={name} is not a module's name, as in trust=my_cells or trust=[my_cells,my_tasks]")
     return tuple(names)
 
 
@@ -113,7 +113,7 @@ def _refusal(place: object, key: str, name: str) -> UserError:
     what = f"{printable(key, 100)}={printable(name, 100)}"
     return UserError(
         f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
-        f"if you know what it does, say trust={module}"
+        f"if you trust it, add trust={module}"
     )
 
 

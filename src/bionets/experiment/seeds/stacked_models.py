@@ -148,7 +148,7 @@ class StackedModels(LightningModule):
         first = self._template[0]
         monitor = getattr(first.schedule, "monitor", None)
         if monitor is not None:
-            raise UserError(f"a schedule that looks at {monitor} would join the seeds; {ONE_BY_ONE}")
+            raise UserError(f"a schedule that depends on {monitor} would couple the seeds; {ONE_BY_ONE}")
         configured = configure_optimizers(
             self,
             first.optimizer,

@@ -81,9 +81,9 @@ def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         UserError: seeds cannot be batched with this model, optimizer or machine.
     """
     if in_trial():
-        raise UserError("a search judges one run at a time: leave out seeds=")
+        raise UserError("a search evaluates one run at a time: leave out seeds=")
     if runs[0].values["callbacks"]["extra"]:
-        raise UserError(f"callbacks.extra watch one run at a time; {ONE_BY_ONE}")
+        raise UserError(f"callbacks.extra work with one run at a time; {ONE_BY_ONE}")
     members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
     if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}

@@ -46,7 +46,7 @@ class GridSweeper(Sweeper):
             raise JobError(f"{failed} of {len(jobs)} jobs failed: the same command starts them again")
         if busy:
             raise Busy(
-                f"another process is at {busy} of {len(jobs)} jobs: the same command shows them once they are done"
+                f"another process runs {busy} of {len(jobs)} jobs: the same command shows them once they are done"
             )
         return results
 

@@ -100,7 +100,7 @@ class Jobs:
                 return list(launcher.launch(list(jobs), initial_job_idx=0))
             return in_threads(launch_one, len(jobs), at_once)  # Submitit would start all at once on this machine
         except BrokenExecutor as error:
-            raise UserError("a process of the launcher died: the same command goes on with what is left") from error
+            raise UserError("a process of the launcher died: the same command continues with the rest") from error
         except (ValueError, TypeError) as error:  # a job's own is its result
             raise UserError(f"the launcher refuses its settings: {error}") from error
 

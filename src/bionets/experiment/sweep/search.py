@@ -97,10 +97,10 @@ class SearchSweeper(Sweeper):
         launcher = kind(self.jobs.config.hydra.launcher)
         if launcher == "BasicLauncher" and (self.n_jobs or 1) > 1:
             raise UserError(
-                "launcher=basic is one process: add launcher=joblib, or start the same command several times"
+                "launcher=basic runs one process: add launcher=joblib, or start the same command several times"
             )
         if launcher == "SlurmLauncher" and self.n_jobs is None:
-            raise UserError("say how many jobs in SLURM take trials, as in hydra.sweeper.n_jobs=8")
+            raise UserError("give the number of SLURM jobs that run trials, as in hydra.sweeper.n_jobs=8")
         return min(self.n_jobs or jobs_at_once(self.jobs.config.hydra.launcher), self.n_trials)
 
 

@@ -57,7 +57,7 @@ class Space:
         for key, override in self.swept.items():
             if not override.is_discrete_sweep():
                 raise UserError(
-                    f"{key}={override.get_value_string()} has no end of values: "
+                    f"{key}={override.get_value_string()} has infinitely many values: "
                     f"list some ({key}=1,2,3), or search with sweep=random, tpe or cmaes"
                 )
         choices = []
@@ -67,7 +67,7 @@ class Space:
                 raise UserError(f"{key}={override.get_value_string()} has no values: there is nothing to run")
             choices.append(words)
         if (jobs := prod(map(len, choices))) > MOST_JOBS:
-            raise UserError(f"this sweep has {jobs} jobs or more, and at most {MOST_JOBS} can be: divide it")
+            raise UserError(f"this sweep has {jobs} jobs or more, and at most {MOST_JOBS} are allowed: divide it")
         return [[*self.fixed, *combination] for combination in product(*choices)]
 
     def varied(self, job: list[str]) -> list[str]:

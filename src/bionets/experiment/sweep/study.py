@@ -98,7 +98,7 @@ class Study:
             study.set_user_attr("home", identity.read_text())
         elif home != identity.read_text():
             raise UserError(
-                f"{url} knows a study {study.study_name} whose folder is elsewhere: "
+                f"{url} has a study {study.study_name} with another folder: "
                 "give all its workers the same paths.output_dir, or this one another hydra.sweeper.study_name"
             )
         return study

@@ -86,7 +86,7 @@ def mean_costs(model: nn.Module, norm: Norm = "l2", where: Sequence[int] | None 
     """
     layers = spatial_layers(model)
     if not layers:
-        raise ValueError(f"{type(model).__name__} has no spatial layers: build it of SpatialLinear and SpatialConv2d")
+        raise ValueError(f"{type(model).__name__} has no spatial layers: build it from SpatialLinear and SpatialConv2d")
     chosen = range(len(layers)) if where is None else check_where(where, len(layers))
     nothing = layers[0].positions.new_zeros(())
     proximity = [proximity_cost(layers[i].positions) for i in chosen]

@@ -50,7 +50,7 @@ class SpatialRecurrent(nn.Module):
         super().__init__()
         self.layer = layer
         if not getattr(layer, "weight_hh_l0", torch.empty(0)).dim() == 2:
-            raise ValueError(f"{type(layer).__name__} has no matrix of recurrent weights, so its units need no places")
+            raise ValueError(f"{type(layer).__name__} has no recurrent weight matrix, so its units need no positions")
         hidden, weights = int(layer.hidden_size), self.recurrent_weights()  # type: ignore[arg-type]
         if learn_positions:
             self.positions = nn.Parameter(torch.randn(len(weights), hidden, dim).to(weights[0]))

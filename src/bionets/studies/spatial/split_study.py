@@ -51,7 +51,7 @@ def study(
             with using(RunFolder(each.place)):
                 run = SpatialRun(each.place, **options)
                 if names and run.names != names:
-                    raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them apart")
+                    raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them separately")
                 names = run.names
                 measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
             print_line(console, f"split {each.place}")

@@ -36,7 +36,7 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
         dt: a time step in NIR's unit of time.
 
     Raises:
-        ValueError: the model holds what NIR cannot say; the message names it.
+        ValueError: the model holds what NIR cannot express; the message names it.
     """
     model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
     graph = _Tracer().trace(model)
@@ -71,7 +71,7 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
         elif step.op == "call_function" and step.target in (operator.add, torch.add) and len(step.kwargs) == 0:
             sources[step] = tuple(source for argument in step.args for source in sources.get(argument, ()))
             if len(set(sources[step])) < len(sources[step]) or len(step.args) != sum(a in sources for a in step.args):
-                raise ValueError(f"NIR cannot say {step.format_node()}: only different outputs add up")
+                raise ValueError(f"NIR cannot express {step.format_node()}: only different outputs add up")
         elif step.op == "output":
             if step.args[0] not in sources:
                 raise ValueError("NIR: the model must return one tensor")
@@ -79,7 +79,7 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
                 nodes["output"] = nir.Output(np.array(shapes[""][1]))
             edges += [(source, "output") for source in sources[step.args[0]]]
         else:
-            raise ValueError(f"NIR cannot say {step.target} ({step.op}); it knows layers and sums")
+            raise ValueError(f"NIR cannot express {step.target} ({step.op}); it knows layers and sums")
     return nir.NIRGraph(nodes, edges, metadata={"dt": dt})
 
 
@@ -120,10 +120,10 @@ def _convert(
     """The nodes of a module and the edges among them."""
     if isinstance(module, FullyRecurrent):
         if module.delays is not None:
-            raise ValueError(f"NIR cannot say {name}: it has no word for delays of recurrent connections")
+            raise ValueError(f"NIR cannot express {name}: it has no node for delays of recurrent connections")
         node, back = _neuron(module.layer, name, before, dt), f"{name}.weight"
         if len(before) != 1:
-            raise ValueError(f"NIR cannot say {name} ({module}): dense weights over images")
+            raise ValueError(f"NIR cannot express {name} ({module}): dense weights over images")
         return {name: node, back: nir.Linear(_array(module.weight))}, [(name, back), (back, name)]
     node = _neuron(module, name, before, dt) if isinstance(module, SpikingLayer) else _plain(module, name, before)
     node.input_type, node.output_type = {"input": np.array(before)}, {"output": np.array(after)}
@@ -145,10 +145,10 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
     else:
         lacking = None if isinstance(layer, PLIF) else "such a neuron"
     if lacking:
-        raise ValueError(f"NIR cannot say {name}, a {type(layer).__name__}: it has no word for {lacking}")
+        raise ValueError(f"NIR cannot express {name}, a {type(layer).__name__}: it has no node for {lacking}")
     if firing is not None and not firing.hard:
         raise ValueError(
-            f"NIR cannot say {name}, a {type(layer).__name__} with soft or random spikes: only hard thresholds, "
+            f"NIR cannot express {name}, a {type(layer).__name__} with soft or random spikes: only hard thresholds, "
             "such as spike_fn='arctan'"
         )
 
@@ -166,7 +166,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
         tau_syn = dt / (1 - spread("alpha")) if synaptic else None
     endless = bool(np.isinf(tau).all())
     if np.isinf(tau).any() and (plif or synaptic or not endless):
-        raise ValueError(f"NIR cannot say {name}, a {type(layer).__name__} with beta = 1")
+        raise ValueError(f"NIR cannot express {name}, a {type(layer).__name__} with beta = 1")
     one, zero = np.ones(shape), np.zeros(shape)
     rest: dict[str, Any] = {"v_threshold": spread("threshold"), "v_reset": zero} if fires else {}
     if fires and not plif:
@@ -181,7 +181,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
 
 
 def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
-    refused = ValueError(f"NIR cannot say {name}, a {module}")
+    refused = ValueError(f"NIR cannot express {name}, a {module}")
     match module:
         case nn.Linear():
             weight = _array(module.weight)
@@ -235,8 +235,8 @@ def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
             break
         source = source.args[0]
     raise ValueError(
-        f"NIR cannot say {norm.target}, a {modules[str(norm.target)]}: only one that follows a linear or convolution "
-        "layer, whose output nothing else reads, can become part of it"
+        f"NIR cannot express {norm.target}, a {modules[str(norm.target)]}: only one that follows a linear or "
+        "convolution layer, whose output nothing else reads, can become part of it"
     )
 
 
@@ -244,7 +244,7 @@ def _affine(norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Factor and offset of each channel: batch normalisation by its running statistics."""
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
     if norm.running_mean is None or norm.running_var is None:
-        raise ValueError(f"NIR cannot say {norm}, which keeps no running statistics")
+        raise ValueError(f"NIR cannot express {norm}, which keeps no running statistics")
     factor = (norm.running_var.double() + norm.eps).rsqrt()
     offset = torch.zeros_like(factor)
     if norm.affine:

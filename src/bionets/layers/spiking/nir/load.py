@@ -30,7 +30,7 @@ def from_nir(
         spike_fn: a hard spike function, with its surrogate gradient, for training on.
 
     Raises:
-        ValueError: the graph holds what bionets cannot say; the message names the node.
+        ValueError: the graph holds what bionets cannot express; the message names the node.
     """
     if reset not in (None, "zero", "subtract"):
         raise ValueError(f"reset must be zero or subtract, got {reset!r}")
@@ -129,14 +129,14 @@ def _layer(name: str, node: nir.NIRNode, dt: float, reset: str | None, spike_fn:
             return nn.AvgPool2d(size, stride, padding, divisor_override=1 if isinstance(node, nir.SumPool2d) else None)
         case nir.Scale():
             return Scale(_tensor(node.scale))
-    raise ValueError(f"NIR: {name} is a {type(node).__name__}, which bionets cannot say")
+    raise ValueError(f"NIR: {name} is a {type(node).__name__}, which bionets cannot express")
 
 
 def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | SpikeFn) -> nn.Module:
     """The layer, after a `Scale` where the node's input has another gain than the layer's."""
     for rest in ("v_leak", "v_reset"):
         if np.any(getattr(node, rest, 0)):
-            raise ValueError(f"NIR: {name} has {rest} other than 0, which bionets cannot say")
+            raise ValueError(f"NIR: {name} has {rest} other than 0, which bionets cannot express")
     fires, synaptic = hasattr(node, "v_threshold"), hasattr(node, "tau_syn")
     said = node.metadata.get("reset", "zero")
     subtract = (reset or (said.decode() if isinstance(said, bytes) else said)) == "subtract"
@@ -154,7 +154,7 @@ def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | 
         kind = SLIB if synaptic else LIB
     elif synaptic or np.any(beta == 1):
         raise ValueError(
-            f"NIR: {name} is a {type(node).__name__} that resets to 0, which bionets cannot say; "
+            f"NIR: {name} is a {type(node).__name__} that resets to 0, which bionets cannot express; "
             "reset='subtract' reads it as one whose threshold is taken off"
         )
     else:
@@ -165,8 +165,8 @@ def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | 
         layer = _placed(kind, values, shape, {"spike_fn": spike_fn} if fires else {})
     except ValueError as error:
         raise ValueError(
-            f"NIR: {name} is a {type(node).__name__} that bionets cannot say with dt={dt:g} (a decay is 1 - dt/tau): "
-            f"{error}"
+            f"NIR: {name} is a {type(node).__name__} that bionets cannot express with dt={dt:g} (a decay is "
+            f"1 - dt/tau): {error}"
         ) from None
     if np.allclose(gain, 1, rtol=1e-9, atol=0):
         return layer
