@@ -1,7 +1,7 @@
 """Training in chunks of time: truncated backpropagation through time, or online gradients, in the memory of a chunk."""
 
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -9,21 +9,11 @@ from torch import Tensor, nn
 from bionets.models.saved_memory import peak_saved_bytes
 from bionets.scan import OnlineGradients
 
+if TYPE_CHECKING:
+    from bionets.models.model import Model
+
 GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
 """The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is detached between chunks."""
-
-
-class ModelInChunks(Protocol):
-    """A model that `loss_in_chunks` can train."""
-
-    gradients: str
-    tbptt: int | None
-    loss_every_step: bool
-    spec: Any
-
-    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
-
-    def parameters(self) -> Any: ...
 
 
 def require_gradients(gradients: str) -> None:
@@ -32,7 +22,7 @@ def require_gradients(gradients: str) -> None:
         raise ValueError(f"model.gradients={gradients} is unknown: choose {', '.join(GRADIENTS)}")
 
 
-def loss_in_chunks(model: ModelInChunks, task: Any, x: Tensor, target: Tensor) -> Tensor:
+def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tensor:
     """The loss of a batch, whose gradient is taken chunk by chunk of ``model.tbptt`` steps while it is computed.
 
     A task that asks for one answer to a sequence has a loss after the last step, or with ``model.loss_every_step`` the
@@ -73,7 +63,7 @@ def loss_in_chunks(model: ModelInChunks, task: Any, x: Tensor, target: Tensor) -
     return result
 
 
-def saved_mebibytes(model: ModelInChunks, x: Tensor) -> float:
+def saved_mebibytes(model: "Model", x: Tensor) -> float:
     """The most that autograd keeps at a time for the backward pass of a batch x, parameters apart, in MiB."""
 
     class MeanSquare:

@@ -1,22 +1,17 @@
 """Closed loop: a sequence is continued from a model's own predictions."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from bionets.models.model import Model
+
 LARGEST = 1000.0  # times the largest number of x, or 1: so far a forecast that diverges goes; its errors stay finite
 
 
-class ForecastingModel(Protocol):
-    """What `forecast` needs of a model whose prediction at each step is the next input."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]: ...
-
-
-def forecast(model: ForecastingModel, x: Tensor, steps: int) -> Tensor:
+def forecast(model: "Model", x: Tensor, steps: int) -> Tensor:
     """The ``steps`` values ``[steps, B, I]`` that the model expects after x ``[T, B, I]``: its prediction at the last
     step of x, and then its predictions where each has been fed back as the next input.
 

@@ -46,8 +46,8 @@ class Synapses:
 
     @property
     def pre_trace(self) -> Tensor:
-        if self.connection.pre_trace is None:
-            raise ValueError(f"the rule needs a trace of the source: {self.source._get_name()}(..., trace=...)")
+        self.source.require_trace("source")
+        assert self.connection.pre_trace is not None
         return self.connection.arrived(self.connection.pre_trace)
 
     @property
@@ -58,8 +58,8 @@ class Synapses:
 
     @property
     def post_trace(self) -> Tensor:
-        if self.target.trace is None:
-            raise ValueError(f"the rule needs a trace of the target: {self.target._get_name()}(..., trace=...)")
+        self.target.require_trace("target")
+        assert self.target.trace is not None
         return self._outputs(self.target.trace)
 
     def correlate(self, pre: Tensor, post: Tensor) -> Tensor:

@@ -58,6 +58,11 @@ class Neuron(StatefulModule):
     def has_trace(self) -> bool:
         return "trace" in self.state_names
 
+    def require_trace(self, end: str) -> None:
+        """Raise ValueError unless these neurons, the ``end`` of a connection that learns, have a trace."""
+        if not self.has_trace:
+            raise ValueError(f"the rule needs a trace of the {end}: {self._get_name()}(..., trace=...)")
+
     @property
     def history(self) -> dict[str, Tensor]:
         """The recorded values since the last reset, each ``[T, B, *shape]``, at the end of each step."""

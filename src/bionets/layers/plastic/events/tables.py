@@ -173,8 +173,7 @@ class Tables:
         ends: tuple[Neuron, Neuron],
     ) -> None:
         for end, neurons in zip(("source", "target"), ends, strict=True):
-            if not neurons.has_trace:
-                raise ValueError(f"the rule needs a trace of the {end}: {neurons._get_name()}(..., trace=...)")
+            neurons.require_trace(end)
         check_dependence(connection, getattr(options, "weight_dependence", 0.0))
         row["connection"], row["scale"] = self._places[connection], 1.0
         row["low"], row["high"] = connection.bounds

@@ -145,8 +145,7 @@ class Presentation:
 
         ends = self.network.ends_of(connection)
         for end, neurons in zip(("source", "target"), ends, strict=True):
-            if not neurons.has_trace:
-                raise ValueError(f"the rule needs a trace of the {end}: {neurons._get_name()}(..., trace=...)")
+            neurons.require_trace(end)
         check_dependence(connection, options.weight_dependence)
         rows, columns = connection.weight.shape
         low, high = connection.bounds
