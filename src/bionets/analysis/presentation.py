@@ -9,8 +9,8 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from bionets.analysis.spiking_figures import MOST_NEURONS, finish, scatter_spikes, stacked
-from bionets.analysis.style import styled, text_colour
+from bionets.analysis.spiking_figures import draw_spikes, finish, stacked
+from bionets.analysis.style import styled
 from bionets.layers.plastic import Network, WeightedConnection
 
 MOST_TRACES = 4  # neurons of a group, or synapses of a connection, that are drawn as lines
@@ -122,7 +122,8 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
     figure, panels = stacked(sum(map(len, parts)), 0.95)
     places = iter(panels)
     for name, spikes in shown.spikes.items():
-        draw_spikes(next(places), name, spikes)
+        axes = next(places)
+        axes.set_title(f"{name}: spikes, {draw_spikes(axes, spikes)} neurons", loc="left")
         if name in shown.traces:
             most = spikes.sum(0).topk(min(MOST_TRACES, spikes.shape[1])).indices
             draw_lines(
@@ -138,16 +139,6 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
     figure.align_ylabels(panels)
     steps = len(next(iter(shown.spikes.values())))
     return finish(figure, panels, steps + 1, file, title)
-
-
-def draw_spikes(axes: Axes, name: str, spikes: Tensor) -> None:
-    every = -(-spikes.shape[1] // MOST_NEURONS)
-    scatter_spikes(axes, spikes[:, ::every], text_colour())
-    which = f"one in {every} of {spikes.shape[1]}" if every > 1 else f"{spikes.shape[1]}"
-    axes.set_title(f"{name}: spikes, {which} neurons", loc="left")
-    axes.set_ylim(-0.5, -(-spikes.shape[1] // every) - 0.5)
-    axes.set_yticks([])
-    axes.set_ylabel("neuron")
 
 
 def draw_lines(axes: Axes, title: str, label: str, values: Tensor) -> None:

@@ -23,32 +23,30 @@ SIGNS = {"pos": "₊", "neg": "₋"}
 
 @styled
 def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
-    """The spikes of the first sequence, a panel for each spiking layer and a row for each neuron; negative spikes red.
-    Of more than 200 neurons, every n-th.
-    """
+    """The spikes of the first sequence, a panel for each spiking layer and a row for each neuron."""
     spiking = {path: each for path, each in activity.items() if fires(network.get_submodule(path))}
     figure, panels = stacked(len(spiking), 1.3)
     for axes, (path, each) in zip(panels, spiking.items(), strict=True):
         neurons = each.output[:, 0].flatten(1).cpu()
-        every = -(-neurons.shape[1] // MOST_NEURONS)
-        shown = neurons[:, ::every]
-        for sign, colour in ((1, text_colour()), (-1, "C3")):
-            scatter_spikes(axes, shown * sign > 0, colour)
-        rate = float((neurons != 0).float().mean())
-        which = f"one in {every} of {neurons.shape[1]}" if every > 1 else f"{neurons.shape[1]}"
-        axes.set_ylim(-0.5, shown.shape[1] - 0.5)
-        axes.set_yticks([])
-        axes.set_ylabel("neuron")
+        which, rate = draw_spikes(axes, neurons), float((neurons != 0).float().mean())
         axes.set_title(f"{named(network, path)}: {which} neurons, {rate:.3f} spikes per neuron and step", loc="left")
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
 
 
-def scatter_spikes(axes: Axes, spikes: Tensor, colour: str) -> None:
-    """A vertical mark for each spike of ``[T, N]``, as high as a row and narrower than a step."""
-    steps, rows = spikes.nonzero(as_tuple=True)
-    size = max(1.0, RASTER_POINTS[1] / spikes.shape[1]) ** 2
-    width = tick_width(len(spikes))
-    axes.scatter(steps, rows, marker="|", s=size, linewidths=width, color=colour, rasterized=True)
+def draw_spikes(axes: Axes, spikes: Tensor) -> str:
+    """Spikes ``[T, N]``, each a vertical mark as high as a row and narrower than a step, negative ones red. Of more
+    than 200 neurons every n-th is shown; returns how many are, in words.
+    """
+    every = -(-spikes.shape[1] // MOST_NEURONS)
+    shown = spikes[:, ::every]
+    size, width = max(1.0, RASTER_POINTS[1] / shown.shape[1]) ** 2, tick_width(len(shown))
+    for sign, colour in ((1, text_colour()), (-1, "C3")):
+        steps, rows = (shown * sign > 0).nonzero(as_tuple=True)
+        axes.scatter(steps, rows, marker="|", s=size, linewidths=width, color=colour, rasterized=True)
+    axes.set_ylim(-0.5, shown.shape[1] - 0.5)
+    axes.set_yticks([])
+    axes.set_ylabel("neuron")
+    return f"one in {every} of {spikes.shape[1]}" if every > 1 else f"{spikes.shape[1]}"
 
 
 @styled

@@ -10,6 +10,7 @@ from rich.table import Table
 from bionets.analysis.split_plots import GOALS, Bars, draw_splits
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.comparison.tables import markdown_table
 from bionets.experiment.console import print_line
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
@@ -64,8 +65,7 @@ def study(
     header = ["presentation", *settings]
     write_atomically(directory / "splits.csv", csv_text([*header, *Row._fields[1:]], table))
     columns, lines = wide(rows, names, header)
-    markdown = [columns, ["---"] * len(columns), *lines]
-    write_atomically(directory / "splits.md", "".join(f"| {' | '.join(line)} |\n" for line in markdown))
+    write_atomically(directory / "splits.md", markdown_table(columns, lines))
     figure = draw_splits(directory / "splits", bars(rows, settings), list(methods))
     files = [directory / "splits.csv", directory / "splits.md", figure]
     if options["data"] == "val":
