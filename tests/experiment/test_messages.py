@@ -46,6 +46,6 @@ def test_a_sweep_without_m_names_the_command(cli: Command, monkeypatch: pytest.M
 def test_braces_are_quoted_for_the_shell(cli: Command, workplace: Path) -> None:
     (workplace / "outputs").mkdir()
     error = cli("runs", "where=brc").error
-    word = error.partition("say ")[2].strip()
+    word = error.partition("write ")[2].strip()
     shown = subprocess.run(["bash", "-c", f"printf '%s\\n' {word}"], capture_output=True, text=True).stdout
     assert shown.splitlines() == ["where={task.length:300,model.num_layers:2}"]
