@@ -46,7 +46,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("trainer.precision=12", ["12"]),
         ("logger.mode=on", ["logger.mode=on", "offline"]),
         ("logger.mode=online", ["wandb login"]),
-        ("logger.mode={a:1}", ["logger.mode", "no logger"]),
+        ("logger.mode={a:1}", ["logger.mode", "is not a logger"]),
         ("matmul_precision=low", ["matmul_precision=low", "highest"]),
         ("seed=-1", ["seed", "-1"]),
         ("seed=one", ["seed", "one"]),

@@ -109,7 +109,7 @@ def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(workplace: Path, cli: Comma
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out
-    assert "the same command goes on" in out
+    assert "the same command continues" in out
     assert "Traceback" not in out
     again = start("train", *arguments, cwd=workplace)
     assert again.stdout is not None

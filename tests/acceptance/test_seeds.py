@@ -104,7 +104,7 @@ def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "the same command goes on" in output
+    assert "the same command continues" in output
     stopped = read_checkpoint(checkpoints[0])["epoch"]
     assert stopped < 23
     outcome = cli("train", *words, "seeds=2", "paths.output_dir=stopped")
@@ -158,7 +158,7 @@ def test_seeds_stopped_between_their_checkpoints_end_with_the_same_bits(
         stop_at(patched, "last.ckpt", number, error)
         outcome = cli("train", *words, "paths.output_dir=stopped")
     assert outcome.code == (143 if error is Terminated else 130)
-    assert "the same command goes on" in outcome.out
+    assert "the same command continues" in outcome.out
     results = [RunFolder(file.parent).result() for file in Path("stopped").rglob("config.yaml")]
     assert [result["status"] for result in results if result] == ["interrupted"] * 3
     assert cli("train", *words, "paths.output_dir=stopped").code == 0
