@@ -37,8 +37,7 @@ def find_modules(root: Any, kind: type[Kind] | tuple[type[Kind], ...]) -> Iterat
         seen.add(id(found))
         if isinstance(found, kind):
             yield path, found
-        inside = [(join_path(path, str(name)), value) for name, value in _inside(found) if _holds(type(value))]  # type: ignore[arg-type]
-        waiting.extend(reversed(inside))
+        waiting += [(join_path(path, str(name)), value) for name, value in reversed(_inside(found))]
 
 
 def join_path(path: str, name: str) -> str:
@@ -46,10 +45,16 @@ def join_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _inside(root: Any) -> Iterable[tuple[Any, Any]]:
+def _inside(root: Any) -> list[tuple[Any, Any]]:
+    """What may hold modules in a module, container or object, by name."""
     if isinstance(root, nn.Module):
-        attributes = vars(root)
-        return [*root._modules.items(), *((name, attributes[name]) for name in attributes if name not in _TORCH_OWN)]
+        named = vars(root)
+        own = [(name, named[name]) for name in named if name not in _TORCH_OWN and _holds(type(named[name]))]  # type: ignore[arg-type]
+        return [(name, module) for name, module in root._modules.items() if module is not None] + own
+    return [(name, value) for name, value in _parts(root) if _holds(type(value))]  # type: ignore[arg-type]
+
+
+def _parts(root: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(root, dict):
         return root.items()
     if isinstance(root, _SEQUENCES):

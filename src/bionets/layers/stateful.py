@@ -115,6 +115,8 @@ class StatefulModule(nn.Module):
     def _kept_states(self, input_shape: torch.Size) -> States | None:
         """The kept states, if none is missing. Raises ValueError where one does not fit an input of this shape."""
         kept = tuple(getattr(self, name) for name in self.state_names)
+        if kept and all(state is None for state in kept):
+            return None
         for name, state, expected in zip(self.state_names, kept, self.state_shapes(input_shape), strict=True):
             if state is not None and tuple(state.shape) != expected:
                 raise ValueError(
@@ -132,7 +134,7 @@ class StatefulModule(nn.Module):
         return tuple(start if getattr(self, name) is None else getattr(self, name) for name, start in named)
 
     def __getattr__(self, name: str) -> Any:
-        if name != "state_names" and name in self.state_names:
+        if name != "state_names" and name in self.state_names and current_folding() is not None:
             refuse_within_unroll(
                 f"the state {name} of {self._get_name()} is read",
                 "there is one state for each step: call the model step by step, "

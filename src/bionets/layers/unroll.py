@@ -82,7 +82,7 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset:
             )
         return fold.unfold(y, type(model).__name__) if fold.valid is not None else y.unflatten(0, (time, batch))
 
-    return pytree.tree_map(unfold, y)
+    return unfold(y) if isinstance(y, Tensor) else pytree.tree_map(unfold, y)
 
 
 def _call(model: nn.Module, x: Any, fold: Folding) -> Any:

@@ -35,8 +35,11 @@ def has_own_operations(tensor: Tensor) -> bool:
     return kind is not Tensor and kind.__torch_function__ is not torch._C._disabled_torch_function_impl
 
 
+def is_materialized(tensor: Tensor) -> bool:
+    """Whether the values of a tensor are in memory: neither negated lazily nor zero without memory."""
+    return not tensor.is_neg() and not tensor._is_zerotensor()  # private: no public name for it
+
+
 def materialize(tensor: Tensor) -> Tensor:
-    """The tensor with its values in memory: neither negated lazily nor zero without memory."""
-    if tensor._is_zerotensor():  # private: no public name for it
-        return tensor.clone()
-    return tensor.resolve_neg()
+    """The tensor with its values in memory."""
+    return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()

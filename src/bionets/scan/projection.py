@@ -47,7 +47,7 @@ class _Project(torch.autograd.Function):
         grad_x = multiply(_rows(gradient), weight).unflatten(0, x.shape[:-1]) if needs_x else None
         if not needs_weight:
             return grad_x, None
-        (grad_weight,) = multiply_transposed([[(_rows(gradient), _rows(x))]])
+        (grad_weight,) = multiply_transposed([[(_rows(gradient), _rows(x))]], [weight.shape])
         return grad_x, grad_weight
 
 

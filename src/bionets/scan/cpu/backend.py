@@ -84,7 +84,8 @@ def backward(
         names = [f"grad_x{i}" for i, needed in enumerate(needs.x) if needed]
         arguments.add_side_by_side("grad_x", names, grad_x.flatten(2))
     wanted = [i for i, needed in enumerate(needs.params) if needed]
-    arguments.fields |= {f"sum{i}": leaf.data_ptr() for i, leaf in zip(wanted, sums.unbind(), strict=True)}
+    step = arguments.fields["step"]
+    arguments.fields |= {f"sum{i}": sums.data_ptr() + number * step for number, i in enumerate(wanted)}
     masked = call.lengths is not None
     through_delay = None if delayed is None else arguments.add_backward_delay(delayed)
     options = {"backward": True, "delayed": bool(call.delay), "stored_products": bool(products)}
@@ -103,13 +104,12 @@ def backward(
             begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
-        height, columns = call.weights[k].shape
-        pairs = factors_of_weight_gradient(call, gradient, before[k], states[0])
-        factors.append([(left[:, :height], right[:, :columns]) for left, right in pairs])
+        factors.append(factors_of_weight_gradient(call, gradient, before[k], states[0]))
     delay = []
     if through_delay is not None and history is not None:
         delay = _gradients_of_delay(call, through_delay, Steps(history, batch, width), needs.delay)
-    return Gradients(grad_x, grad_state, params, multiply_transposed(factors), delay)
+    weights = multiply_transposed(factors, [weight.shape for weight in call.weights])
+    return Gradients(grad_x, grad_state, params, weights, delay)
 
 
 def _gradients_of_delay(call: Call, gradient: Steps, history: Steps, needs: tuple[bool, ...]) -> list[Tensor]:

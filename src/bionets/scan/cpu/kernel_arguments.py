@@ -1,13 +1,15 @@
 """The arguments of a CPU kernel: sizes, addresses and strides by name, and the division of its work among threads."""
 
+import functools
 import itertools
+from array import array
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bionets.scan.arguments import pad
-from bionets.scan.backend import Call
+from bionets.scan.backend import CACHE_LINE, Call
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.delay import Steps
 from bionets.scan.cpu.kernels import find_kernel
@@ -109,58 +111,71 @@ class KernelArguments:
                 self.kept.append(leaf)
             fields[f"params{i}"], fields[f"params{i}_row"] = leaf.data_ptr(), 0
         self._add_weights(variant.stored_products)
-        lanes, values = host().lanes(size), kernel.values + (len(call.delay[0]) if call.delay else 0)
-        tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
-        tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))
-        if call.weights:
-            tile_columns, grain = columns, host().tile_rows
-            tile_rows = max(grain, CACHE_BYTES // (values * size * columns) // grain * grain)
-        operations = kernel.operations + sum(stage.blocks for stage in call.program.stages) * call.width
-        alone = rows * columns * call.time * operations <= SMALL
-        parts = self._parts(rows, columns, alone)
-        tile_rows = min(tile_rows, max(high - low for low, high, *_ in parts))
-        pitch = host().padded(tile_columns, size) * size
-        fields |= {"tile_rows": tile_rows, "tile_columns": tile_columns, "pitch": pitch}
-        fields["tile_bytes"] = tile_bytes = tile_rows * pitch
+        blocks = sum(stage.blocks for stage in call.program.stages)
+        work = (kernel.operations + blocks * call.width) * call.time
+        values = kernel.values + (len(call.delay[0]) if call.delay else 0)
+        division = divide(rows, columns, bool(call.weights), work, values, size, torch.get_num_threads())
+        tile_bytes = division.tile_rows * division.pitch
+        fields |= {"tile_rows": division.tile_rows, "tile_columns": division.tile_columns, "pitch": division.pitch}
+        fields["tile_bytes"] = tile_bytes
         fields["work_bytes"] = fields["tape"] = kernel.work * tile_bytes
         tape = (
             min(call.checkpoint_every, call.time) * call.program.state if variant.recompute and variant.backward else 0
         )
-        area = (kernel.work + tape) * tile_bytes + 64  # parts are a cache line apart
-        first = 0
-        if area > 64:
-            work = np.empty(len(parts) * area + 64, np.uint8)
-            first = work.ctypes.data + -work.ctypes.data % 64
-        table = np.array([fields[name] for name in kernel.fields], np.int64)
-        address = table.ctypes.data
-        run_parts(kernel.address, [(address, *part, first + i * area) for i, part in enumerate(parts)])
-
-    def _parts(self, rows: int, columns: int, alone: bool) -> list[tuple[int, int, int, int]]:
-        """Ranges of rows and of columns, one for each thread."""
-        if alone:
-            return [(0, rows, 0, columns)]
-        grain = host().tile_rows if self.call.weights else 1
-        if self.call.weights or rows >= 8 * torch.get_num_threads():
-            return [(low, high, 0, columns) for low, high in itertools.pairwise(split(rows, grain))]
-        return [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16))]
+        area = (kernel.work + tape) * tile_bytes + CACHE_LINE  # parts are a cache line apart
+        memory = torch.empty(len(division.parts) * area + CACHE_LINE, dtype=torch.uint8, device="cpu")
+        first = memory.data_ptr() + -memory.data_ptr() % CACHE_LINE
+        table = array("q", map(fields.__getitem__, kernel.fields))
+        address, _ = table.buffer_info()
+        run_parts(kernel.address, [(address, *part, first + i * area) for i, part in enumerate(division.parts)])
 
     def _add_weights(self, stored_products: bool) -> None:
         width = self.call.width
         for k, weight in enumerate(self.call.weights):
-            packed = pack(_blocks(weight, width).mT)
+            rows, columns = weight.shape
+            packed = pack(_blocks(weight, width).mT if rows > width else weight.T)
             self.kept.append(packed)
-            self.fields |= {f"rows{k}": weight.shape[0], f"columns{k}": weight.shape[1]}
             self.fields |= {
+                f"rows{k}": rows,
+                f"columns{k}": columns,
                 f"weight{k}": packed.data_ptr(),
-                f"weight{k}_row": packed.stride(1) * self.size,
+                f"weight{k}_row": packed.stride(-2) * self.size,
                 f"weight{k}_block": packed.stride(0) * self.size,
-                f"width{k}": width if stored_products else packed.shape[2],  # else in rows of whole vectors
+                f"width{k}": width if stored_products else packed.shape[-1],  # else in rows of whole vectors
             }
 
 
 def _blocks(weight: Tensor, width: int) -> Tensor:
-    """One matrix for each block, `[G, N, columns]`; of a single block without the rows that it lacks."""
+    """One matrix for each block, `[G, N, columns]`."""
     rows, columns = weight.shape
-    if rows <= width:
-        return weight.unsqueeze(0)
     return pad(weight, rows + -rows % width, columns).unflatten(0, (-1, width))
+
+
+class Division(NamedTuple):
+    """The division of a kernel's work: ranges of rows and of columns, one for each thread, and the size of tiles.
+    pitch: bytes from one row of a tile to the next."""
+
+    parts: list[tuple[int, int, int, int]]
+    tile_rows: int
+    tile_columns: int
+    pitch: int
+
+
+@functools.lru_cache(maxsize=1024)
+def divide(rows: int, columns: int, weighted: bool, work: int, values: int, size: int, threads: int) -> Division:
+    """The division among so many threads; remembered, since most calls are like the one before. work: operations of an
+    element over all of time. values: its carried or streamed tensors."""
+    lanes, grain = host().lanes(size), host().tile_rows
+    tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
+    tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))
+    if weighted:
+        tile_columns = columns
+        tile_rows = max(grain, CACHE_BYTES // (values * size * columns) // grain * grain)
+    if rows * columns * work <= SMALL:
+        parts = [(0, rows, 0, columns)]
+    elif weighted or rows >= 8 * threads:
+        parts = [(low, high, 0, columns) for low, high in itertools.pairwise(split(rows, grain if weighted else 1))]
+    else:
+        parts = [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16))]
+    tile_rows = min(tile_rows, max(high - low for low, high, *_ in parts))
+    return Division(parts, tile_rows, tile_columns, host().padded(tile_columns, size) * size)

@@ -6,7 +6,6 @@ processors of other makers. The bits do not depend on the number of threads.
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -47,11 +46,13 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
     return out
 
 
-def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
-    """For each sum of pairs the sum of left.T @ right. The rows of each matrix lie together in memory."""
-    swapped = [_is_faster_swapped(*pairs[0]) for pairs in sums]
+def multiply_transposed(sums: Sequence[Sequence[Pair]], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
+    """For each sum of pairs the sum of left.T @ right, of which the first rows and columns, as many as its shape has.
+    The rows of each matrix lie together in memory."""
+    swapped = [_is_faster_swapped(shape, pairs[0][0].element_size()) for pairs, shape in zip(sums, shapes, strict=True)]
     sums = [[pair[::-1] for pair in pairs] if swap else pairs for pairs, swap in zip(sums, swapped, strict=True)]
-    outs = [pairs[0][0].new_zeros(pairs[0][0].shape[1], pairs[0][1].shape[1]) for pairs in sums]
+    shapes = [shape[::-1] if swap else shape for shape, swap in zip(shapes, swapped, strict=True)]
+    outs = [pairs[0][0].new_zeros(shape) for pairs, shape in zip(sums, shapes, strict=True)]
     for wave in itertools.zip_longest(*sums):  # the pairs of one sum are added one after the other
         products = [(out, *pair) for out, pair in zip(outs, wave, strict=True) if pair is not None]
         work = sum(out.numel() * len(left) for out, left, _ in products)
@@ -64,11 +65,10 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]]) -> list[Tensor]:
     return [out.T.contiguous() if swap else out for out, swap in zip(outs, swapped, strict=True)]
 
 
-def _is_faster_swapped(left: Tensor, right: Tensor) -> bool:
+def _is_faster_swapped(shape: Sequence[int], size: int) -> bool:
     """Whether right.T @ left takes fewer vectors than left.T @ right, of which each row is padded to whole vectors."""
-    rows, columns = left.shape[1], right.shape[1]
-    padded = partial(host().padded, size=left.element_size())
-    return columns * padded(rows) < rows * padded(columns)
+    rows, columns = shape
+    return columns * host().padded(rows, size) < rows * host().padded(columns, size)
 
 
 def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) -> tuple[int, ...]:
@@ -82,7 +82,8 @@ def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) ->
 def pack(matrix: Tensor) -> Tensor:
     """Contiguous, with the columns (of each matrix) padded to whole vectors."""
     columns = matrix.shape[-1]
-    return torch.constant_pad_nd(matrix, (0, host().padded(columns, matrix.element_size()) - columns)).contiguous()
+    missing = host().padded(columns, matrix.element_size()) - columns
+    return torch.constant_pad_nd(matrix, (0, missing)) if missing else matrix.contiguous()
 
 
 def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:

@@ -7,13 +7,14 @@ Where there is no such team (torch with another OpenMP, forked children), Python
 
 import ctypes
 import functools
+import itertools
 import os
+from array import array
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from bionets.scan.locks import ForkSafeLock
@@ -32,8 +33,8 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
             _callable(function, arity)(*part)
         return
     # The next part to be taken, their number, the function, its arguments in each part; see `_member`.
-    task = np.array([0, len(parts), function, *(argument for part in parts for argument in part)], np.int64)
-    address, member = task.ctypes.data, _member(arity)
+    task = array("q", [0, len(parts), function, *itertools.chain.from_iterable(parts)])
+    (address, _), member = task.buffer_info(), _member(arity)
     team = None if _forked else _openmp()
     if team is not None:
         team(member, address, threads, 0)
