@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.annotations import require_types
 from bionets.import_path import import_object
 
 from .data_files import Arrays, shortened
@@ -15,7 +16,9 @@ from .spec import TaskSpec
 def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
     """All pairs of a `torch.utils.data.Dataset`, stacked; of targets that are mappings, the one of this name."""
     try:
-        dataset: Any = import_object(path)(**arguments)
+        kind = import_object(path)
+        require_types("task.arguments.", kind, arguments)
+        dataset: Any = kind(**arguments)
         pairs = [dataset[number] for number in range(len(dataset))]
         if target is not None:
             pairs = [(x, y[target]) for x, y in pairs]
