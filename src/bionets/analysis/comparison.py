@@ -32,8 +32,15 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 MOST_COLUMNS = 3
 PANEL_WIDTH = 2.5  # inches, of one of several
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
+LINE = 24  # characters of a label beside the y axis of a panel
 LONG_NAME = 10  # characters of a line below a bar; longer words are turned
-PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "linestyle": "none", "zorder": 3}
+PUBLISHED: dict[str, Any] = {
+    "marker": "D",
+    "markerfacecolor": "none",
+    "linestyle": "none",
+    "zorder": 3,
+    "clip_on": False,
+}
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
 ERROR = "mean ± standard error"
 
@@ -59,7 +66,7 @@ def draw_curves(
         if unit:
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(x_label)
-    panels[0].set_ylabel(y_label)
+    panels[0].set_ylabel("\n".join(wrap(y_label, LINE)))
     for label, handle in handles.items():
         if len({len(labels[label]) for labels in curves.values() if label in labels}) > 1:
             handle.set_label(name_of(label))
@@ -94,7 +101,7 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
             if at % columns:
                 axes.tick_params(labelleft=False)
             else:
-                axes.set_ylabel("\n".join(wrap(label_of(metric), 22)))
+                axes.set_ylabel("\n".join(wrap(label_of(metric), LINE)))
         if all(value >= 0 for labels in ours.values() for values in labels.values() for value in values):
             panels[0].set_ylim(bottom=0)  # of all panels, once all are drawn
     handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
@@ -118,7 +125,7 @@ def _bars(
         bar |= {"alpha": 0.7, "hatch": HATCHES[styles[label].dash], "edgecolor": rcParams["axes.facecolor"]}
         axes.bar(at, np.mean(values), yerr=error, **bar)
         spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
-        axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small)
+        axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small, clip_on=False)
         if label in published:
             axes.plot([at + 0.25], [published[label]], color=text_colour(), **PUBLISHED)
     names = [wrap(name, LONG_NAME) for name in short_names(labels)]
