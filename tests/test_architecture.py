@@ -15,10 +15,10 @@ SOURCE = ROOT / "src" / "bionets"
 MAY_IMPORT = {
     "scan": {"scan"},
     "layers": {"layers", "scan", "import_path"},
-    "tasks": {"tasks", "import_path"},
+    "tasks": {"tasks", "import_path", "annotations"},
     "analysis": {"analysis", "layers", "scan", "import_path"},
-    "models": {"models", "analysis", "layers", "scan", "tasks.spec", "import_path"},
-    "experiment": {"experiment", "analysis", "models", "layers", "scan", "tasks", "import_path"},
+    "models": {"models", "analysis", "layers", "scan", "tasks.spec", "import_path", "annotations"},
+    "experiment": {"experiment", "analysis", "models", "layers", "scan", "tasks", "import_path", "annotations"},
     "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks"},
 }
 FOREIGN = {"scan": {"lightning", "hydra", "omegaconf", "wandb"}, "layers": {"lightning", "hydra", "omegaconf", "wandb"}}

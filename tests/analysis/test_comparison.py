@@ -115,3 +115,17 @@ def test_bars_are_whole_in_every_panel_and_a_label_has_one_colour(tmp_path: Path
     assert first.patches[0].get_facecolor() == second.patches[1].get_facecolor()
     assert second.patches[0].get_facecolor() == third.patches[0].get_facecolor() != first.patches[0].get_facecolor()
     assert len({axes.get_xlim() for axes in (first, second, third)}) == 1
+
+
+@pytest.mark.parametrize("bars", [2, 5])
+def test_many_panels_of_bars_are_wrapped_into_rows_of_a_page(tmp_path: Path, drawn: list[Figure], bars: int) -> None:
+    labels = dict(list({"brc": [0.5, 0.6], "gru": [0.4], "lstm": [0.2], "rnn": [0.1], "lru": [0.9]}.items())[:bars])
+    ours = {f"length = {n}": {label: [n * value for value in of] for label, of in labels.items()} for n in range(1, 8)}
+    draw_bars(tmp_path / "bars", {"test/accuracy": (ours, {}), "val/loss": (dict(list(ours.items())[:2]), {})})
+    (figure,) = drawn
+    assert figure.get_figwidth() <= 7.5
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == [*ours, *list(ours)[:2]]
+    assert len({axes.get_ylim() for axes in shown[:7]}) == 1 and shown[0].get_ylim() != shown[7].get_ylim()
+    boxes = [axes.get_tightbbox() for axes in shown]
+    assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])

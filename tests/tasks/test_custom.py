@@ -1,6 +1,8 @@
 """A user's own data from files, folders and data sets."""
 
 import csv
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -128,16 +130,53 @@ class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return torch.full((4, 2), float(number)), number % 2
 
 
-def test_a_data_set_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import types
+class Ragged(Pairs):
+    """Sequences of 1 to 4 steps, and one with other features than the others if it is asked for."""
 
+    def __init__(self, odd: int = -1) -> None:
+        self.odd = odd
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        return torch.full((number % 4 + 1, 3 if number == self.odd else 2), float(number + 1)), number % 2
+
+
+@pytest.fixture
+def my_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_pairs")
-    module.Pairs = Pairs  # type: ignore[attr-defined]
+    module.Pairs, module.Ragged = Pairs, Ragged  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_pairs", module)
+
+
+@pytest.mark.usefixtures("my_pairs")
+def test_a_data_set_by_import_path() -> None:
     task = CustomData("my_pairs.Pairs")
     x, y = task.train_data(0)
     assert torch.equal(x[0, :, 0].long() % 2, y)
+
+
+@pytest.mark.usefixtures("my_pairs")
+def test_a_data_set_of_sequences_of_different_lengths() -> None:
+    task = CustomData("my_pairs.Ragged")
+    x, y, lengths = task.train_data(0)
+    assert task.spec.lengths and (task.spec.kind, len(x)) == ("sequence_to_class", 4)
+    assert torch.equal((x[0, :, 0].long() - 1) % 4 + 1, lengths)
+    for sample, of, steps in zip(x.unbind(1), y, lengths, strict=True):
+        assert torch.equal(sample[:steps], sample[0].expand(steps, 2)) and not sample[steps:].any()
+        assert (int(sample[0, 0]) - 1) % 2 == of
+
+
+@pytest.mark.usefixtures("my_pairs")
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Ragged", {"odd": 5}, r"no data set of pairs \(samples of the shapes \[1, 2\] and \[2, 3\]\)"),
+        ("Ragged", {"odd": "five"}, "refuses task.arguments={'odd': 'five'}: task.arguments.odd must be int"),
+        ("Pairs", {"odd": 5}, "refuses task.arguments={'odd': 5}: Pairs"),
+    ],
+)
+def test_mistakes_of_a_data_set_are_one_line(name: str, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CustomData(f"my_pairs.{name}", arguments=arguments)
 
 
 def test_standardised_features_have_mean_0_and_deviation_1_on_the_training_set(tmp_path: Path) -> None:

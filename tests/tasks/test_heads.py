@@ -124,3 +124,17 @@ def test_several_targets_of_images(tmp_path: Path) -> None:
     spec = CustomData(str(tmp_path / "data.npz"), targets=["a", "b"]).spec
     assert (spec.kind, spec.output_size) == ("image_to_value", 5)
     assert CustomData(str(tmp_path / "data.npz"), targets=["a", "b"], read_as="rows").spec.output_size == 5
+
+
+def test_metrics_can_be_called_as_functions(tmp_path: Path) -> None:
+    task = mixed(tmp_path)
+    _, target = task.train_data(0)
+    prediction = torch.randn(len(target), 6)
+    called, updated = task.metrics(), task.metrics()
+    for rows in (slice(0, 5), slice(5, None)):
+        of_batch = called(prediction[rows], target[rows])
+        alone = task.metrics()
+        alone.update(prediction[rows], target[rows])
+        torch.testing.assert_close(of_batch, alone.compute())
+        updated.update(prediction[rows], target[rows])
+    torch.testing.assert_close(called.compute(), updated.compute())

@@ -30,9 +30,17 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 """panel -> label -> a published point (x, y)"""
 
 MOST_COLUMNS = 3
+PANEL_WIDTH = 2.5  # inches, of one of several
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
+LINE = 24  # characters of a label beside the y axis of a panel
 LONG_NAME = 10  # characters of a line below a bar; longer words are turned
-PUBLISHED: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "linestyle": "none", "zorder": 3}
+PUBLISHED: dict[str, Any] = {
+    "marker": "D",
+    "markerfacecolor": "none",
+    "linestyle": "none",
+    "zorder": 3,
+    "clip_on": False,
+}
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
 ERROR = "mean ± standard error"
 
@@ -58,7 +66,7 @@ def draw_curves(
         if unit:
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(x_label)
-    panels[0].set_ylabel(y_label)
+    panels[0].set_ylabel("\n".join(wrap(y_label, LINE)))
     for label, handle in handles.items():
         if len({len(labels[label]) for labels in curves.values() if label in labels}) > 1:
             handle.set_label(name_of(label))
@@ -69,45 +77,62 @@ def draw_curves(
 
 @styled
 def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mapping[str, float]]]]) -> Path:
-    """A row of panels for each metric: bars of the means with one standard error, a dot for each run, and published
-    values (``metric -> (ours, panel -> label -> published)``).
+    """Panels for each metric, in rows that fit a page: bars of the means with one standard error, a dot for each run,
+    and published values (``metric -> (ours, panel -> label -> published)``).
     """
     widest = max(len(ours) for ours, _ in metrics.values())
     most = max(len(labels) for ours, _ in metrics.values() for labels in ours.values())
-    figure = new_figure(max(COLUMN, 0.55 * most + 0.6) * widest, 1.9 * len(metrics) + 0.4)
-    rows = figure.subplots(len(metrics), widest, squeeze=False, sharey="row")
+    width = max(COLUMN if widest == 1 else PANEL_WIDTH, 0.55 * most + 0.6)
+    columns = max(1, min(widest, int(MOST_COLUMNS * PANEL_WIDTH / width)))
+    number = sum(math.ceil(len(ours) / columns) for ours, _ in metrics.values())
+    figure = new_figure(width * columns, 1.9 * number + 0.4)
+    rows = iter(figure.subplots(number, columns, squeeze=False))
     chosen = line_styles(label for ours, _ in metrics.values() for labels in ours.values() for label in labels)
-    small = rcParams["lines.markersize"] / 2
-    for row, (metric, (ours, published)) in zip(rows, metrics.items(), strict=True):
-        for axes in row[len(ours) :]:
+    for metric, (ours, published) in metrics.items():
+        panels = [axes for _ in range(math.ceil(len(ours) / columns)) for axes in next(rows)]
+        for axes in panels[len(ours) :]:
             axes.set_axis_off()
-        for axes, (panel, labels) in zip(row, ours.items(), strict=False):
-            for at, (label, values) in enumerate(labels.items()):
-                error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
-                bar = {"color": chosen[label].colour, "ecolor": text_colour(), "capsize": 3, "width": 0.65}
-                bar |= {"alpha": 0.7, "hatch": HATCHES[chosen[label].dash], "edgecolor": rcParams["axes.facecolor"]}
-                axes.bar(at, np.mean(values), yerr=error, **bar)
-                spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
-                axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small)
-                if label in published.get(panel, {}):
-                    axes.plot([at + 0.25], [published[panel][label]], color=text_colour(), **PUBLISHED)
-            names = [wrap(name, LONG_NAME) for name in short_names(labels)]
-            too_long = max(len(line) for lines in names for line in lines) > LONG_NAME
-            turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if too_long else {}
-            below = [
-                "\n".join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)
-            ]
-            axes.set_xticks(range(len(labels)), below, **turned)
+        for axes in panels[1 : len(ours)]:
+            axes.sharey(panels[0])
+        for at, (axes, (panel, labels)) in enumerate(zip(panels, ours.items(), strict=False)):
+            _bars(axes, labels, published.get(panel, {}), chosen)
             axes.set_xlim(-0.6, most - 0.4)  # bars of one width in all panels
             axes.set_title(panel)
-        row[0].set_ylabel("\n".join(wrap(label_of(metric), 22)))
+            if at % columns:
+                axes.tick_params(labelleft=False)
+            else:
+                axes.set_ylabel("\n".join(wrap(label_of(metric), LINE)))
         if all(value >= 0 for labels in ours.values() for values in labels.values() for value in values):
-            row[0].set_ylim(bottom=0)  # of all panels, once all are drawn
+            panels[0].set_ylim(bottom=0)  # of all panels, once all are drawn
     handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
     legend_below(figure, handles)
     return save(figure, _png(stem), ERROR)
+
+
+def _bars(
+    axes: Axes,
+    labels: Mapping[str, Sequence[float]],
+    published: Mapping[str, float],
+    styles: Mapping[str, LineStyle],
+) -> None:
+    """One panel: a bar for each label, with its name and its number of runs below."""
+    small = rcParams["lines.markersize"] / 2
+    for at, (label, values) in enumerate(labels.items()):
+        error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
+        bar: dict[str, Any] = {"color": styles[label].colour, "ecolor": text_colour(), "capsize": 3, "width": 0.65}
+        bar |= {"alpha": 0.7, "hatch": HATCHES[styles[label].dash], "edgecolor": rcParams["axes.facecolor"]}
+        axes.bar(at, np.mean(values), yerr=error, **bar)
+        spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
+        axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small, clip_on=False)
+        if label in published:
+            axes.plot([at + 0.25], [published[label]], color=text_colour(), **PUBLISHED)
+    names = [wrap(name, LONG_NAME) for name in short_names(labels)]
+    too_long = max(len(line) for lines in names for line in lines) > LONG_NAME
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if too_long else {}
+    below = ["\n".join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)]
+    axes.set_xticks(range(len(labels)), below, **turned)
 
 
 def short_names(labels: Iterable[str]) -> list[str]:
@@ -165,7 +190,7 @@ def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     number = len(titles)
     columns = min(number, MOST_COLUMNS)
     rows = math.ceil(number / columns)
-    figure = new_figure(COLUMN if number == 1 else 2.5 * columns, 2.6 if number == 1 else 2.2 * rows + 0.4)
+    figure = new_figure(COLUMN if number == 1 else PANEL_WIDTH * columns, 2.6 if number == 1 else 2.2 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     panels = [axes for row in grid for axes in row]
     for axes in panels[number:]:

@@ -105,7 +105,7 @@ def draw_animation(
         for frame in frames:
             for dot, move in zip(dots, moves, strict=True):
                 dot.set_offsets(move[frame])
-            heading.set_text(f"{title}, epoch {positions['epoch'][frame]}")
+            heading.set_text(f"{title}, epochs trained: {positions['epoch'][frame]}")
             writer.grab_frame()
     return file
 
@@ -162,7 +162,8 @@ def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
         axes.set_ylim(middle[1] - half, middle[1] + half)
         axes.set_aspect("equal")
         axes.set_xlabel("x")
-    panels[0].set_ylabel("y")
+        axes.set_ylabel("y")
+        axes.label_outer()
 
 
 def _legend(figure: Figure, names: Sequence[str], others: Sequence[Artist] = ()) -> None:

@@ -8,6 +8,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from bionets.experiment.own_code import own_line
+
 
 class UserError(Exception):
     """Something that the user typed, or a file that the user named, is wrong; the message is one line that says what
@@ -33,6 +35,7 @@ USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "lightning.fabric.utilities.spike.TrainingSpikeException",
     "wandb.errors.errors.Error",
+    "bionets.models.meters.MetricError",
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
@@ -50,7 +53,14 @@ DEBUGGING_HINTS = (
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether the user can correct what raised an error: it is shown as one line, without a traceback."""
+    """Whether the user can correct what raised an error: it is shown as one line, without a traceback. That goes for
+    every error that a line of the user's own code raised.
+    """
+    return meant_for_users(error) or own_line(error) is not None
+
+
+def meant_for_users(error: BaseException) -> bool:
+    """Whether the message of an error is written for those who read no code."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     return isinstance(error, USER_ERRORS) or not names.isdisjoint(USER_ERRORS_BY_NAME)
 
@@ -73,9 +83,13 @@ def is_no_choice(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, cut where it is very long and safe to print; a misspelt key or choice gets
-    the nearest right ones.
+    the nearest right ones, and an error of the user's own code its line there.
     """
-    return printable(cut(_message(error)))
+    message, place = _message(error), own_line(error)
+    if place and place not in message:
+        kind = "" if meant_for_users(error) else f"{type(error).__name__}: "
+        message = f"{kind}{message} ({place})"
+    return printable(cut(message))
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from bionets.annotations import require_types
 from bionets.import_path import import_object
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
@@ -45,7 +46,8 @@ def build_layer(
 
     Raises:
         ValueError: an argument that the constructor does not take; or that it takes by ``**`` without keeping an
-            attribute of that name and value, so that it may have been ignored.
+            attribute of that name and value, so that it may have been ignored; or a value of another type than the
+            constructor says.
     """
     names, takes_any = named_arguments(layer)
     given: dict[str, Any] = {}
@@ -64,6 +66,7 @@ def build_layer(
     if unnamed and not takes_any:
         name, value = next(iter(unnamed.items()))
         raise ValueError(f"{prefix}{name}={value}: {called} takes no {name}; it takes {', '.join(names)}")
+    require_types(prefix, layer, given)
     built = layer(*sizes, **always, **given, **unnamed)
     if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all by ** and refuse what they do not know
         return built

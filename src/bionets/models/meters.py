@@ -1,9 +1,16 @@
 """The loss and metrics of a task over one pass through a set."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
+
+
+class MetricError(ValueError):
+    """A metric refuses what it is given, or is not one number."""
 
 
 def make_meters(task: Any) -> MetricCollection:
@@ -21,4 +28,27 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
         if name == "loss":
             metric.update(loss, weight=samples)
         else:
-            metric.update(prediction, target)
+            with naming(name):
+                metric.update(prediction, target)
+
+
+def values_of(meters: MetricCollection) -> dict[str, Tensor]:
+    """The values of the meters over the batches so far, each one number. Raises MetricError."""
+    for name, metric in meters.items():
+        with naming(name):
+            metric.compute()  # kept by the metric
+    values: dict[str, Tensor] = meters.compute()
+    for name, value in values.items():
+        if not (value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, Real)):
+            found = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise MetricError(f"the metric {name} must be one number, got {found}: take its mean, or one part of it")
+    return values
+
+
+@contextmanager
+def naming(metric: str) -> Iterator[None]:
+    """Name the metric with whatever error it raises."""
+    try:
+        yield
+    except Exception as error:  # of code that we do not know
+        raise MetricError(f"the metric {metric} fails: {type(error).__name__}: {error}") from error

@@ -12,7 +12,7 @@ from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
 from bionets.models.chunks import loss_in_chunks, require_gradients, saved_mebibytes
 from bionets.models.forecast import forecast
-from bionets.models.meters import make_meters, measure
+from bionets.models.meters import make_meters, measure, values_of
 from bionets.models.optimization import (
     OptimizerFactory,
     ScheduleFactory,
@@ -189,7 +189,7 @@ class Model(LightningModule):
             self.own_values = self.validation_metrics(batch[0], *batch[2:])
 
     def on_validation_epoch_end(self) -> None:
-        values = {f"val/{name}": value for name, value in self.validation_meters["validation"].compute().items()}
+        values = {f"val/{name}": value for name, value in values_of(self.validation_meters["validation"]).items()}
         self.log_dict(values, sync_dist=False, logger=False)  # `Record` hands them to the loggers
         own = {f"val/{name}": value for name, value in self.own_values.items()}
         self.log_dict(own, sync_dist=True, logger=False)  # of the batch that each process has
@@ -208,7 +208,7 @@ class Model(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Set ``test_results``: test set -> metric -> value."""
         self.test_results = {
-            test: {name: float(value) for name, value in meters.compute().items()}
+            test: {name: float(value) for name, value in values_of(meters).items()}
             for test, meters in self.test_meters.items()
         }
 

@@ -1,11 +1,13 @@
 """A user's own arrays: checked, read from a data set by import path, and the kind of task that follows from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from bionets.annotations import require_types
 from bionets.import_path import import_object
 
 from .data_files import Arrays, shortened
@@ -13,17 +15,39 @@ from .spec import TaskSpec
 
 
 def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
-    """All pairs of a `torch.utils.data.Dataset`, stacked; of targets that are mappings, the one of this name."""
+    """All pairs of a `torch.utils.data.Dataset`, stacked, sequences of different lengths with padding; of targets that
+    are mappings, the one of this name.
+    """
     try:
-        dataset: Any = import_object(path)(**arguments)
+        kind = import_object(path)
+    except ValueError as error:
+        raise ValueError(f"task.data={path} is neither a file nor an importable data set ({error})") from error
+    try:
+        require_types("task.arguments.", kind, arguments)
+        dataset: Any = kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"task.data={path} refuses task.arguments={dict(arguments)}: {shortened(error)}") from error
+    try:
         pairs = [dataset[number] for number in range(len(dataset))]
         if target is not None:
             pairs = [(x, y[target]) for x, y in pairs]
-        x, y = (torch.stack([torch.as_tensor(value) for value in values]) for values in zip(*pairs, strict=True))
-    except (ImportError, AttributeError, ValueError, TypeError, LookupError) as error:
-        reason = shortened(error)
-        raise ValueError(f"task.data={path} is neither a file nor an importable data set ({reason})") from error
-    return Arrays(x.float(), y.float() if y.is_floating_point() else y.long())
+        inputs, targets = ([torch.as_tensor(value) for value in values] for values in zip(*pairs, strict=True))
+        x, y = stacked(inputs), stacked(targets)
+    except (AttributeError, ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"task.data={path} is no data set of pairs ({shortened(error)})") from error
+    steps = torch.tensor([each.shape[0] if each.dim() else 1 for each in inputs])
+    lengths = steps if bool((steps < steps.max()).any()) else None
+    return Arrays(x.float(), y.float() if y.is_floating_point() else y.long(), lengths=lengths)
+
+
+def stacked(samples: Sequence[Tensor]) -> Tensor:
+    """Samples of one shape; sequences ``[T, ...]`` of one or two dimensions that differ in T with zeros at the end."""
+    first = samples[0].shape
+    fixed = 1 if len(first) in (1, 2) else 0
+    for each in samples:
+        if each.dim() != len(first) or each.shape[fixed:] != first[fixed:]:
+            raise ValueError(f"samples of the shapes {list(first)} and {list(each.shape)}")
+    return pad_sequence(list(samples), batch_first=True) if fixed else torch.stack(list(samples))
 
 
 def checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:

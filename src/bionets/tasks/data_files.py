@@ -126,7 +126,10 @@ def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
     try:
         return float(row[name])
     except (TypeError, ValueError):
-        raise ValueError(f"task.data={path}, line {line}, column {name}: {row[name]!r} is not a number") from None
+        raise ValueError(
+            f"task.data={path}, line {line}, column {name}: {row[name]!r} is not a number: correct it, "
+            "or name the columns to read, as in task.inputs=[a,b]"
+        ) from None
 
 
 def _labels(texts: list[str]) -> tuple[tuple[str, ...], Tensor]:

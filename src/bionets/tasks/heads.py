@@ -60,6 +60,10 @@ class OfHead(WrapperMetric):
     def update(self, prediction: Tensor, target: Tensor) -> None:
         self.metric.update(*self.head.part(prediction, target))
 
+    def forward(self, prediction: Tensor, target: Tensor) -> Any:
+        """The value for this batch, which is added to those before it."""
+        return self.metric(*self.head.part(prediction, target))
+
     def compute(self) -> Any:
         return self.metric.compute()
 

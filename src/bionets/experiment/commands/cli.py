@@ -20,9 +20,12 @@ from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.shorthand import expand
 from bionets.experiment.config.working_directory import search_working_directory
-from bionets.experiment.errors import Busy, JobError, is_user_error, one_line, raised_by_parser
+from bionets.experiment.errors import Busy, JobError, is_user_error, meant_for_users, one_line, raised_by_parser
 from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt_behind
 from bionets.experiment.run.process import Process, end_with
+
+DEBUG = "HYDRA_FULL_ERROR"
+"""The environment variable that asks for tracebacks."""
 
 
 @exit_when_interrupted()
@@ -35,8 +38,8 @@ def command(name: str, configs: Path) -> NoReturn:
     ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
     """
     # The processes that ddp starts inherit what is set here, and are not meant.
-    debug = os.environ.get("HYDRA_FULL_ERROR") == "1" and "LOCAL_RANK" not in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us instead of printing them itself
+    debug = os.environ.get(DEBUG) == "1" and "LOCAL_RANK" not in os.environ
+    os.environ[DEBUG] = "1"  # Hydra then hands its errors to us instead of printing them itself
     if "LOCAL_RANK" in os.environ:
         end_with(Process.launcher())
     register(configs, families=name == "train")
@@ -73,7 +76,8 @@ def command(name: str, configs: Path) -> NoReturn:
         raise_interrupt_behind(error)
         if debug or not (is_user_error(error) or (composing and raised_by_parser(error))):
             raise error
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        more = "" if meant_for_users(error) or composing else f"; {DEBUG}=1 shows the whole traceback"
+        print(f"error: {one_line(error)}{more}", file=sys.stderr)
         sys.exit(1)
 
     try:

@@ -14,7 +14,7 @@ from .groups import Group, panel_title
 from .runs import Run
 from .statistics import Row
 
-MOST_PANELS = 12  # more side by side can only be read as a table
+MOST_PANELS = 12  # more can only be read as a table
 CURVES = ("train/loss", "val/loss", "val/accuracy")  # drawn where they are, when no others are asked for
 
 

@@ -5,12 +5,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
 
 from lightning.pytorch.loggers import Logger
 
+from bionets.annotations import require_types
 from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.metrics_file import read_rows
 from bionets.experiment.run.run_folder import RunFolder
@@ -80,6 +82,20 @@ def check_mirrors(settings: dict[str, Any]) -> None:
         chosen.append((_class(WANDB), wandb_settings(settings)))
     for mirror, own in chosen:
         mirror.check(**own)
+        refuse_settings(mirror, own)
+
+
+def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
+    """A UserError for settings that a logger does not take, or whose type is not the one that it annotates."""
+    arguments = signature(mirror)
+    try:
+        arguments.bind(None, **settings)
+        require_types(f"{mirror.__name__}: ", mirror, settings)
+    except TypeError as error:
+        known = ", ".join(list(arguments.parameters)[1:])
+        raise UserError(f"the logger {mirror.__name__} takes {known or 'no settings'}: {error}") from error
+    except ValueError as error:
+        raise UserError(f"the logger {error}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
+from bionets.annotations import require_types
 from bionets.experiment.errors import UserError, did_you_mean, one_line
 from bionets.experiment.run.names import printable
 from bionets.models.layer_arguments import named_arguments
@@ -21,7 +22,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     refused, never built.
 
     Raises:
-        UserError: the name cannot be imported, or its constructor refuses the values.
+        UserError: the name cannot be imported, or its constructor refuses the values or annotates another type.
     """
     target = node["_target_"]
     for key in nested_targets(node):
@@ -33,6 +34,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
         function = partial(get_object(target), **values)
     except Exception as error:  # whatever a module raises while it is imported
         raise UserError(f"{target} cannot be imported: {one_line(error)}") from error
+    require_values(target, function.func, values)
     if node.get("_partial_"):
         return function
     try:
@@ -42,8 +44,17 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
         if isinstance(error, TypeError) and unknown and unknown[1] in values:
             known = [name for name in keys_of(function.func) if name not in arguments]
             near = did_you_mean(unknown[1], known)
-            raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from error
+            raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from None
         raise UserError(str(error)) from error
+
+
+def require_values(target: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """A UserError for a value of another type than a class of the user's own says; those of bionets have schemas."""
+    if not target.startswith("bionets."):
+        try:
+            require_types(f"{target}: ", function, values)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 def keys_of(function: Callable[..., Any]) -> list[str]:

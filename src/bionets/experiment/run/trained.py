@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.errors import UserError, is_user_error, one_line
 from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.names import printable
@@ -99,10 +99,8 @@ def using(folder: RunFolder) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
     except Exception as error:
-        if folder.manifest_file.exists():
+        if folder.manifest_file.exists() or is_user_error(error):
             raise
         raise cannot_run(folder.config_file, error) from error
 

@@ -10,7 +10,7 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
-from bionets.models.meters import make_meters, measure
+from bionets.models.meters import make_meters, measure, values_of
 from bionets.models.model import training_inputs, weighted_loss
 from bionets.models.optimization import (
     configure_optimizers,
@@ -138,7 +138,7 @@ class StackedModels(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.values = [
-            {f"val/{name}": value for name, value in {**meters.compute(), **own}.items()}
+            {f"val/{name}": value for name, value in {**values_of(meters), **own}.items()}
             for meters, own in zip(self.meters, self.own_values, strict=True)
         ]
         monitor = self.tasks[0].monitor  # the mean is for the progress bar

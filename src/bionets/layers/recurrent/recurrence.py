@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -85,6 +86,9 @@ class RecurrentModule(nn.Module):
         super().__init__()
         if unknown := constants.keys() - self.recurrence.constants.keys():
             raise TypeError(f"{self._get_name()} has no argument {', '.join(sorted(unknown))}")
+        for name, value in constants.items():
+            if not isinstance(value, Real):
+                raise ValueError(f"{self._get_name()}: {name} must be a number, got {value!r}")
         self.constants = {**self.recurrence.constants, **constants}
         schemes = self.recurrence.initialisations
         if initialisation is not None and initialisation not in schemes:

@@ -1,0 +1,201 @@
+"""Mistakes in a user's own code, and values that it does not take: one line that names the place."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import SMALL, Command, the_run
+
+CODE = """
+from typing import Literal
+
+import torch
+from lightning import Callback
+from torchmetrics import MeanSquaredError, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from bionets.experiment.logging.mirrors import Mirror
+from bionets.experiment.run.callbacks import Figures
+from bionets.layers import NBRC
+from bionets.tasks import Task, TaskSpec
+
+
+class Sums(Task):
+    spec = TaskSpec("sequence_to_value", input_size=1, output_size=1)
+
+    def __init__(self, steps: int = 5, kind: Literal["a", "b"] = "a", shares: list[float] | None = None, **options):
+        super().__init__(train_size=20, val_size=10, test_size=10, **options)
+        self.steps, self.kind = steps, kind
+
+    def draw(self, split, size, generator):
+        x = torch.randn(self.steps, size, 1, generator=generator)
+        return x, x.sum(0)
+
+    def loss(self, prediction, target):
+        return torch.nn.functional.mse_loss(prediction, target)
+
+    def metrics(self):
+        return MetricCollection({"mse": MeanSquaredError()})
+
+
+class WrongLoss(Sums):
+    def loss(self, prediction, target):
+        return prediction @ target
+
+
+class WrongDraw(Sums):
+    def draw(self, split, size, generator):
+        return {}["missing"]
+
+
+class WrongConstructor(Sums):
+    def __init__(self, steps=5):
+        super().__init__(steps=steps + "5")
+
+
+class WrongMetrics(Sums):
+    def metrics(self):
+        return MetricCollection({"accuracy": MulticlassAccuracy(3)})
+
+
+class Vector(Sums):
+    def metrics(self):
+        return MetricCollection({"each": MeanSquaredError(num_outputs=2)})
+
+    def draw(self, split, size, generator):
+        return super().draw(split, size, generator)[0], torch.zeros(size, 2)
+
+    spec = TaskSpec("sequence_to_value", input_size=1, output_size=2)
+
+
+def metric(prediction, target):
+    return prediction.nothing
+
+
+class Hook(Callback):
+    def __init__(self, every: int = 1):
+        self.every = every
+
+    def on_train_epoch_end(self, trainer, model):
+        raise RuntimeError("this hook fails")
+
+
+class Figure(Figures):
+    def draw(self, directory, title, model, x):
+        return x[1_000]
+
+
+class Layer(NBRC):
+    def forward(self, x, h=None):
+        return super().forward(x + self.missing, h)
+
+
+class Optimizer(torch.optim.SGD):
+    def __init__(self, params, lr: float = 0.1, patience: int = 3, weight_decay: float = 0.0):
+        super().__init__(params, lr=lr)
+
+
+class Logger(Mirror):
+    def __init__(self, run, project: str = "demo", every: int = 1):
+        raise LookupError("no such server")
+"""
+TASK = (*SMALL[:2], "model.hidden_size=4", "callbacks=quiet", "logger=none", "task=custom", "trainer.max_epochs=1")
+OWN_LOGGER = ("logger=csv", "+logger.own._target_=mistakes.Logger")
+
+
+@pytest.fixture
+def refused(cli: Command, workplace: Path) -> Command:
+    """The one line of a command that ends with an error."""
+    (workplace / "mistakes.py").write_text(CODE)
+    (workplace / "mine" / "optimizer").mkdir(parents=True)
+    optimizer = "_target_: mistakes.Optimizer\n_partial_: true\nlr: 0.1\nweight_decay: 0.0\npatience: long\n"
+    (workplace / "mine" / "optimizer" / "mine.yaml").write_text(optimizer)
+
+    def run(*words: str) -> str:
+        outcome = cli("train", *words)
+        assert outcome.code == 1 and outcome.error.count("\n") == 1, outcome.error
+        return outcome.error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("steps: five", "mistakes.Sums: steps must be int, got 'five'"),
+        ("steps: 2.5", "mistakes.Sums: steps must be int, got 2.5"),
+        ("steps: true", "mistakes.Sums: steps must be int, got True"),
+        ("steps: null", "mistakes.Sums: steps must be int, got None"),
+        ("kind: c", "mistakes.Sums: kind must be Literal['a', 'b'], got 'c'"),
+        ("shares: [1, two]", "mistakes.Sums: shares must be list[float] | None, got [1, 'two']"),
+        ("seed: one", "mistakes.Sums: seed must be int, got 'one'"),
+    ],
+)
+def test_a_value_of_another_type_than_a_task_says(refused: Command, argument: str, message: str) -> None:
+    error = refused(*TASK, "task.data=mistakes.Sums", f"task.arguments={{{argument}}}")
+    assert error == f"error: {message}\n"
+
+
+def test_values_that_a_task_says_are_taken(cli: Command, workplace: Path) -> None:
+    (workplace / "mistakes.py").write_text(CODE)
+    arguments = "task.arguments={steps: 4, kind: b, shares: [1, 0.5]}"
+    outcome = cli("train", *TASK, "task.data=mistakes.Sums", arguments)
+    assert outcome.code == 0, outcome.error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("+callbacks.extra.own={_target_: mistakes.Hook, every: often}",), "every must be int, got 'often'"),
+        (("optimizer=mine", "--config-dir=mine"), "patience must be int, got 'long'"),
+        ((*OWN_LOGGER, "+logger.own.every=often"), "every must be int, got 'often'"),
+        ((*OWN_LOGGER, "+logger.own.projct=x"), "takes project, every: got an unexpected keyword argument 'projct'"),
+        (("logger=tensorboard", "logger.tensorboard.flush_secs=long"), "flush_secs must be int, got 'long'"),
+        (("model=recurrent", "model.layer=mistakes.Layer", "+model.layer_arguments={bias: 3}"), "bias"),
+        (
+            ("model=spiking_recurrent", "model.layer_arguments={beta: five}"),
+            "model.layer_arguments.beta must be float | ",
+        ),
+        (("model=lmu", "model.layer_arguments={theta: five}"), "LMU: theta must be a number, got 'five'"),
+    ],
+)
+def test_a_value_of_another_type_than_other_code_says(refused: Command, words: tuple[str, ...], message: str) -> None:
+    assert message in refused(*SMALL, "model.name=own", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("task.data=mistakes.WrongLoss",), "RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        (("task.data=mistakes.WrongLoss",), "in loss); HYDRA_FULL_ERROR=1 shows the whole traceback"),
+        (("task.data=mistakes.WrongDraw",), "KeyError: 'missing' (mistakes.py, line "),
+        (("task.data=mistakes.WrongConstructor",), "in __init__)"),
+        (("task.data=mistakes.WrongMetrics",), "the metric accuracy fails: RuntimeError: "),
+        (("task.data=mistakes.Vector",), "the metric each must be one number, got a tensor [2]"),
+        (("metrics=[mistakes.metric]",), "the metric metric fails: AttributeError: 'Tensor' object has no attribute"),
+        (("metrics=[mistakes.metric]",), "(mistakes.py, line "),
+        (("metrics=[torchmetrics.classification.BinaryAccuracy]",), "the metric BinaryAccuracy fails: "),
+        (("+callbacks.extra.own._target_=mistakes.Hook",), "RuntimeError: this hook fails (mistakes.py, line "),
+        (("+callbacks.extra.own._target_=mistakes.Figure", "callbacks.figures=true"), "in draw)"),
+        (OWN_LOGGER, "LookupError: no such server (mistakes.py, line "),
+        (("model=recurrent", "model.layer=mistakes.Layer", "model.name=own"), "in forward)"),
+    ],
+)
+def test_a_mistake_in_own_code_names_its_line(refused: Command, words: tuple[str, ...], place: str) -> None:
+    assert place in refused(*TASK, "task.data=mistakes.Sums", *words)
+
+
+def test_a_metric_that_fails_when_a_run_is_evaluated(cli: Command, workplace: Path) -> None:
+    (workplace / "mistakes.py").write_text(CODE)
+    assert cli("train", *SMALL, "trainer.max_epochs=1").code == 0
+    words = (f"run={the_run(workplace).path}", "metrics=[mistakes.metric]", "trust=mistakes")
+    outcome = cli("evaluate", *words)
+    assert outcome.code == 1 and outcome.error.startswith("error: the metric metric fails: AttributeError: ")
+    assert outcome.error.count("\n") == 1 and "(mistakes.py, line " in outcome.error
+
+
+def test_a_job_of_a_sweep_fails_in_one_line(cli: Command, workplace: Path) -> None:
+    (workplace / "mistakes.py").write_text(CODE)
+    outcome = cli("train", "-m", *TASK, "task.data=mistakes.WrongDraw", "seed=0,1")
+    assert outcome.code == 1 and "Traceback" not in outcome.error
+    assert outcome.error.count("KeyError: 'missing' (mistakes.py, line ") >= 2
