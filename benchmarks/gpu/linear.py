@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.gpu.case import BACKEND, DEVICE, Case, Row, peak_memory, time_run
 from benchmarks.gpu.correctness import TOLERANCES, Cell, agreement, leaves_of, results_of
-from bionets.layers.recurrent.linear_recurrent_unit import lru_step
+from bionets.layers.recurrent.lru import lru_step
 from bionets.layers.recurrent.minimal_gated import min_gru_step, min_lstm_step
 from bionets.scan import scan
 from bionets.scan.gpu import parallel

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bionets.layers import spiking
 from bionets.layers.recurrent.brc import brc_step
-from bionets.layers.recurrent.linear_recurrent_unit import lru_step
+from bionets.layers.recurrent.lru import lru_step
 from bionets.layers.recurrent.minimal_gated import min_gru_step, min_lstm_step
 from bionets.scan.arguments import read_arguments
 from bionets.scan.program import find_program

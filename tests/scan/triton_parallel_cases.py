@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bionets.layers.recurrent.linear_recurrent_unit import lru_step
+from bionets.layers.recurrent.lru import lru_step
 from bionets.layers.recurrent.minimal_gated import min_gru_step, min_lstm_step
 from bionets.layers.spiking import LI, SLI
 from bionets.scan import scan

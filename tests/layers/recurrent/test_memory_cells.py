@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bionets import layers
 from bionets.layers import LEM, LMU, LRU, SRC, CoRNN, MinGRU, MinLSTM, UnICORNN
-from bionets.layers.recurrent.legendre_memory_unit import legendre_matrices
+from bionets.layers.recurrent.lmu import legendre_matrices
 
 INPUT, HIDDEN, BATCH, STEPS = 3, 4, 2, 6
 Parameters = dict[str, Tensor]
