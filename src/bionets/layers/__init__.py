@@ -3,9 +3,9 @@
 from bionets.layers.delay_layers import Delay, DelayedLinear
 from bionets.layers.delays import Delays, anneal_delays, round_delays
 from bionets.layers.recurrent.brc import BRC, BRCCell
+from bionets.layers.recurrent.lem import LEM, LEMCell
 from bionets.layers.recurrent.lmu import LMU, LMUCell
 from bionets.layers.recurrent.lru import LRU, LRUCell
-from bionets.layers.recurrent.lem import LEM, LEMCell
 from bionets.layers.recurrent.minimal_gated import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from bionets.layers.recurrent.nbrc import NBRC, NBRCCell
 from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnICORNNCell
