@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -73,3 +75,34 @@ def test_arguments_of_a_class_and_of_its_bases(values: dict[str, Any], message: 
             require_types("Derived: ", Derived, values)
     else:
         require_types("Derived: ", Derived, values)
+
+
+class Mode(StrEnum):
+    FAST = "fast"
+
+
+class Place(NamedTuple):
+    x: float
+
+
+class Odd(Base):
+    """Annotations that are no types, and a base whose arguments are not those of this class."""
+
+    def __init__(self, gain: "how loud it is", size: "torch.nn.NoSuch", level: float = "auto") -> None: ...  # type: ignore  # noqa: F722, F821, UP037
+
+
+def test_what_is_no_type_of_a_config_is_not_checked() -> None:
+    assert has_type("fast", Mode) and has_type("fast", Mode | None)
+    assert has_type({"x": 1.0}, Place) and has_type({"a": 1}, Counter) and has_type(3, range)
+    require_types("Odd: ", Odd, {"gain": "loud", "size": [1, 2]})
+
+
+def test_a_default_is_accepted_as_a_value_too() -> None:
+    default = "".join(["au", "to"])  # another object
+    require_types("Level: ", Level, {"level": default})
+    with pytest.raises(ValueError, match="level must be float"):
+        require_types("Level: ", Level, {"level": "loud"})
+
+
+class Level:
+    def __init__(self, level: float = "auto") -> None: ...  # type: ignore[assignment]

@@ -1,12 +1,16 @@
 """Whether a value of a config has the type that an argument is annotated with."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import Parameter, formatannotation, signature
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence, Set
+from inspect import Parameter, Signature, formatannotation, signature
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
+
+PLAIN = (str, int, float, bool, list, dict)
+SEQUENCES = (list, tuple, set, frozenset, Sequence, MutableSequence, Set, Collection, Iterable)
+MAPPINGS = (dict, Mapping, MutableMapping)
 
 
 def require_types(path: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
@@ -27,20 +31,36 @@ def require_types(path: str, function: Callable[..., Any], values: Mapping[str, 
     parameters = parameters_of(function)
     for name, value in values.items():
         expected = parameters.get(name)
-        if expected and value is not expected.default and not has_type(value, expected.annotation):
+        if expected and not is_default(value, expected) and not has_type(value, expected.annotation):
             raise ValueError(f"{path}{name} must be {formatannotation(expected.annotation)}, got {value!r}")
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
-    """The arguments of a function by their names; those of a class with those of its bases, which it may hand on."""
+    """The arguments of a function by their names; those of a class that hands others on by ``**`` with those of its
+    bases. An annotation that cannot be evaluated stays a text.
+    """
     found: dict[str, Parameter] = {}
     for each in getattr(function, "__mro__", (function,)):
         try:
-            parameters = signature(each, eval_str=True).parameters
-        except (NameError, TypeError, ValueError):  # it does not tell, or names what type checkers alone import
+            parameters = signature_of(each).parameters
+        except (TypeError, ValueError):  # a class of C, say
             continue
         found |= {name: parameter for name, parameter in parameters.items() if name not in found}
+        if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
     return found
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    try:
+        return signature(function, eval_str=True)
+    except Exception:  # an annotation may be any text, and name what type checkers alone import
+        return signature(function)
+
+
+def is_default(value: Any, parameter: Parameter) -> bool:
+    default = parameter.default
+    return value is default or (type(value) is type(default) and isinstance(value, PLAIN) and value == default)
 
 
 def has_type(value: Any, annotation: Any) -> bool:
@@ -60,12 +80,10 @@ def has_type(value: Any, annotation: Any) -> bool:
     if kind is Path:
         return isinstance(value, str)
     if kind is Tensor:  # of numbers
-        return not isinstance(value, str)
-    if not isinstance(kind, type):
-        return True
-    if issubclass(kind, Mapping):
+        return isinstance(value, int | float | list | tuple)
+    if kind in MAPPINGS:
         return isinstance(value, Mapping) and (not arguments or all_have_type(value.values(), arguments[1:]))
-    if issubclass(kind, Sequence | set | frozenset):
+    if kind in SEQUENCES:
         items = [each for each in arguments if each is not Ellipsis]
         return isinstance(value, list | tuple) and (not items or all_have_type(value, items))
     return True

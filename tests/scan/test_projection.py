@@ -84,3 +84,13 @@ def test_autocast_is_that_of_linear() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert project(x, weight).dtype == torch.bfloat16
+
+
+def test_a_lazily_negated_weight_is_read_as_it_is() -> None:
+    x, weight = _inputs((100, 10, 64), 64, torch.float32)
+    negated = torch._neg_view(weight.detach())  # what .imag of a conjugate is, too
+    for lazy in (negated, negated.T):
+        torch.testing.assert_close(project(x, lazy), F.linear(x, lazy))
+        seed = torch.ones(100, 10, 64)
+        ours, theirs = (torch.autograd.grad(function(x, lazy), x, seed) for function in (project, F.linear))
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)

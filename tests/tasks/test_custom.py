@@ -140,10 +140,26 @@ class Ragged(Pairs):
         return torch.full((number % 4 + 1, 3 if number == self.odd else 2), float(number + 1)), number % 2
 
 
+class Stepwise(Pairs):
+    """A target for each of 1 to 4 steps."""
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        steps = number % 4 + 1
+        return torch.full((steps, 2), float(number + 1)), torch.full((steps,), float(number + 1))
+
+
+class SeveralLabels(Pairs):
+    """Targets whose lengths are not those of the sequences."""
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return torch.ones(4, 2), torch.ones(number % 3 + 1)
+
+
 @pytest.fixture
 def my_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("my_pairs")
-    module.Pairs, module.Ragged = Pairs, Ragged  # type: ignore[attr-defined]
+    for kind in (Pairs, Ragged, Stepwise, SeveralLabels):
+        setattr(module, kind.__name__, kind)
     monkeypatch.setitem(sys.modules, "my_pairs", module)
 
 
@@ -166,10 +182,24 @@ def test_a_data_set_of_sequences_of_different_lengths() -> None:
 
 
 @pytest.mark.usefixtures("my_pairs")
+def test_targets_at_every_step_are_as_long_as_their_sequences() -> None:
+    task = CustomData("my_pairs.Stepwise")
+    x, y, lengths = task.train_data(0)
+    assert task.spec.kind == "sequence_to_sequence" and y.shape == (*x.shape[:2], 1)
+    for sample, target, steps in zip(x.unbind(1), y.unbind(1), lengths, strict=True):
+        assert torch.equal(target[:steps, 0], sample[:steps, 0])
+
+
+@pytest.mark.usefixtures("my_pairs")
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("Ragged", {"odd": 5}, r"no data set of pairs \(samples of the shapes \[1, 2\] and \[2, 3\]\)"),
+        ("SeveralLabels", {}, r"targets of the shapes \[1\] \(sample 0\) and \[2\] \(sample 1\)"),
+        (
+            "Ragged",
+            {"odd": 5},
+            r"not a data set .*inputs of the shapes \[1, 2\] \(sample 0\) and \[2, 3\] \(sample 5\)",
+        ),
         ("Ragged", {"odd": "five"}, "refuses task.arguments={'odd': 'five'}: task.arguments.odd must be int"),
         ("Pairs", {"odd": 5}, "refuses task.arguments={'odd': 5}: Pairs"),
     ],

@@ -4,7 +4,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-BIONETS = str(Path(__file__).parents[1])
+BIONETS = Path(__file__).parents[1]
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 PACKAGES = ("site-packages", "dist-packages")
 
@@ -19,11 +19,12 @@ def own_line(error: BaseException) -> str | None:
         file = frame.f_code.co_filename
         if called and is_own(file):
             place = f"{Path(file).name}, line {line}, in {frame.f_code.co_name}"
-        called = called or file.startswith(BIONETS)
+        called = called or Path(file).is_relative_to(BIONETS)
     return own_line(error.__cause__) if place is None and error.__cause__ else place
 
 
 def is_own(file: str) -> bool:
     """Whether a file of code is neither bionets' nor that of an installed package."""
-    installed = file.startswith(INSTALLED) or any(f"/{folder}/" in file for folder in PACKAGES)
-    return not (file.startswith((BIONETS, "<")) or installed)
+    path = Path(file)
+    installed = any(map(path.is_relative_to, INSTALLED)) or any(folder in path.parts for folder in PACKAGES)
+    return not (file.startswith("<") or path.is_relative_to(BIONETS) or installed)

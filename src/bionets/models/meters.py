@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
@@ -47,8 +48,10 @@ def values_of(meters: MetricCollection) -> dict[str, Tensor]:
 
 @contextmanager
 def naming(metric: str) -> Iterator[None]:
-    """Name the metric with whatever error it raises."""
+    """Name the metric with whatever error it raises, but for a lack of memory."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # of code that we do not know
         raise MetricError(f"the metric {metric} fails: {type(error).__name__}: {error}") from error

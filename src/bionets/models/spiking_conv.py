@@ -94,7 +94,8 @@ class SpikingConvModel(SpikingModel):
                 depth = count
             sides = [side // 2 for side in sides] if pooling is not None else sides
         if not all(sides):
-            raise ValueError(f"model.channels has {len(channels)} blocks, each of which halves the image: use fewer")
+            blocks = f"model.channels has {len(channels)} blocks"
+            raise ValueError(f"{blocks}, each of which halves the image until nothing is left of it: use fewer")
         modules.append(nn.Flatten())
         size = depth * sides[0] * sides[1]
         if hidden_size:

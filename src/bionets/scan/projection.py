@@ -33,6 +33,7 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         from bionets.scan.cpu.matrix import multiply
 
+        weight = materialize(weight)  # its memory is read
         ctx.save_for_backward(x, weight)
         return multiply(_rows(x), weight.T).unflatten(0, x.shape[:-1])
 

@@ -32,22 +32,33 @@ def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any
         if target is not None:
             pairs = [(x, y[target]) for x, y in pairs]
         inputs, targets = ([torch.as_tensor(value) for value in values] for values in zip(*pairs, strict=True))
-        x, y = stacked(inputs), stacked(targets)
+        x, y = stacked_pairs(inputs, targets)
     except (AttributeError, ValueError, TypeError, LookupError) as error:
-        raise ValueError(f"task.data={path} is no data set of pairs ({shortened(error)})") from error
-    steps = torch.tensor([each.shape[0] if each.dim() else 1 for each in inputs])
+        raise ValueError(f"task.data={path} is not a data set of pairs ({shortened(error)})") from error
+    steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
     lengths = steps if bool((steps < steps.max()).any()) else None
     return Arrays(x.float(), y.float() if y.is_floating_point() else y.long(), lengths=lengths)
 
 
-def stacked(samples: Sequence[Tensor]) -> Tensor:
-    """Samples of one shape; sequences ``[T, ...]`` of one or two dimensions that differ in T with zeros at the end."""
-    first = samples[0].shape
-    fixed = 1 if len(first) in (1, 2) else 0
-    for each in samples:
-        if each.dim() != len(first) or each.shape[fixed:] != first[fixed:]:
-            raise ValueError(f"samples of the shapes {list(first)} and {list(each.shape)}")
-    return pad_sequence(list(samples), batch_first=True) if fixed else torch.stack(list(samples))
+def stacked_pairs(inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Inputs and targets, stacked. Sequences ``[T, I]`` that differ in T are padded with zeros at the end, and so are
+    targets ``[T]`` or ``[T, O]`` that have as many steps as their inputs.
+    """
+    if all(x.dim() == 2 for x in inputs) and len({len(x) for x in inputs}) > 1:
+        x = stacked(inputs, "inputs", padded=True)
+        stepwise = all(y.dim() in (1, 2) and len(y) == len(x) for x, y in zip(inputs, targets, strict=True))
+        return x, stacked(targets, "targets", padded=stepwise)
+    return stacked(inputs, "inputs"), stacked(targets, "targets")
+
+
+def stacked(samples: Sequence[Tensor], name: str, padded: bool = False) -> Tensor:
+    """Samples of one shape; with ``padded`` their first dimensions may differ."""
+    shape = samples[0].shape
+    for number, each in enumerate(samples):
+        same = each.dim() == len(shape) and each.shape[1:] == shape[1:] if padded else each.shape == shape
+        if not same:
+            raise ValueError(f"{name} of the shapes {list(shape)} (sample 0) and {list(each.shape)} (sample {number})")
+    return pad_sequence(list(samples), batch_first=True) if padded else torch.stack(list(samples))
 
 
 def checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:

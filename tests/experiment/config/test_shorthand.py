@@ -7,5 +7,6 @@ def test_an_optimizer_and_a_schedule_are_chosen_by_the_name_of_their_class() -> 
 
 
 def test_flags_may_stand_between_overrides() -> None:
-    words = ["seed=1", "-m", "+a.b=[1,2]", "~callbacks", "--cfg", "job", "--info=all", "model=gru"]
-    assert expand(words) == ["-m", "--cfg", "job", "--info=all", "seed=1", "+a.b=[1,2]", "~callbacks", "model=gru"]
+    words = ["seed=1", "-m", "+a.b=[1,2]", "~callbacks", "--cfg", "job", "-cd", "/a=b", "--info=all", "model=gru"]
+    flags = ["-m", "--cfg", "job", "-cd", "/a=b", "--info=all"]
+    assert expand(words) == [*flags, "seed=1", "+a.b=[1,2]", "~callbacks", "model=gru"]

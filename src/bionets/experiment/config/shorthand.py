@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
 OVERRIDE = re.compile(r"~|[^-].*=")
 NAMED = re.compile(r"(?P<group>optimizer|schedule)\.name=(?P<names>.+)")
 
@@ -11,8 +13,11 @@ def expand(words: Sequence[str]) -> list[str]:
     """``optimizer.name=Adagrad`` is ``optimizer=Adagrad``, with the arguments that this class of PyTorch has; the same
     for ``schedule.name``. Flags come first: argparse, which reads them, takes no overrides on both sides of one.
     """
-    overrides = [word for word in words if OVERRIDE.match(word)]
-    flags = [word for word in words if not OVERRIDE.match(word)]
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, word in pairwise(["", *words]):
+        own = OVERRIDE.match(word) and before not in WITH_VALUE
+        (overrides if own else flags).append(word)
     named = [NAMED.fullmatch(word) for word in overrides]
     return flags + [
         f"{match['group']}={match['names']}" if match else word for match, word in zip(named, overrides, strict=True)

@@ -81,8 +81,8 @@ def check_mirrors(settings: dict[str, Any]) -> None:
     if not settings.get("wandb"):
         chosen.append((_class(WANDB), wandb_settings(settings)))
     for mirror, own in chosen:
-        mirror.check(**own)
         refuse_settings(mirror, own)
+        mirror.check(**own)
 
 
 def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The content of ``result.json``: the results of a complete run, or the reason why a run ended early."""
 
 import contextlib
+import traceback
 from typing import Any
 
 from torch import Tensor
@@ -62,8 +63,11 @@ def measured_like_published(config: dict[str, Any], series: Series) -> dict[str,
 
 
 def note_failure(folder: RunFolder, error: BaseException) -> None:
-    """Say in ``result.json`` why the run ended, where the disk still lets us."""
+    """Say in ``result.json`` why the run ended, where the disk still lets us; of a failure with the traceback."""
     ends = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
     status = next((status for kind, status in ends.items() if isinstance(error, kind)), "failed")
+    result: dict[str, Any] = {"status": status, "error": one_line(error) or type(error).__name__}
+    if status == "failed":
+        result["traceback"] = "".join(traceback.format_exception(error)).splitlines()
     with contextlib.suppress(OSError):
-        folder.write_result({"status": status, "error": one_line(error) or type(error).__name__})
+        folder.write_result(result)

@@ -41,7 +41,9 @@ class EndProcesses(Callback):
 
     def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
         processes: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
-        for process in processes:
+        ended = list(processes)
+        processes.clear()  # first, since the thread may look at any moment
+        for process in ended:
             process.kill()
+        for process in ended:
             process.wait()
-        processes.clear()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -87,7 +86,7 @@ class RecurrentModule(nn.Module):
         if unknown := constants.keys() - self.recurrence.constants.keys():
             raise TypeError(f"{self._get_name()} has no argument {', '.join(sorted(unknown))}")
         for name, value in constants.items():
-            if not isinstance(value, Real):
+            if isinstance(value, str | bool) or value is None:
                 raise ValueError(f"{self._get_name()}: {name} must be a number, got {value!r}")
         self.constants = {**self.recurrence.constants, **constants}
         schemes = self.recurrence.initialisations

@@ -155,7 +155,7 @@ class Division(NamedTuple):
     """The division of a kernel's work: ranges of rows and of columns, one for each thread, and the size of tiles.
     pitch: bytes from one row of a tile to the next."""
 
-    parts: list[tuple[int, int, int, int]]
+    parts: tuple[tuple[int, int, int, int], ...]
     tile_rows: int
     tile_columns: int
     pitch: int
@@ -174,8 +174,9 @@ def divide(rows: int, columns: int, weighted: bool, work: int, values: int, size
     if rows * columns * work <= SMALL:
         parts = [(0, rows, 0, columns)]
     elif weighted or rows >= 8 * threads:
-        parts = [(low, high, 0, columns) for low, high in itertools.pairwise(split(rows, grain if weighted else 1))]
+        bounds = split(rows, grain if weighted else 1, threads)
+        parts = [(low, high, 0, columns) for low, high in itertools.pairwise(bounds)]
     else:
-        parts = [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16))]
+        parts = [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16, threads))]
     tile_rows = min(tile_rows, max(high - low for low, high, *_ in parts))
-    return Division(parts, tile_rows, tile_columns, host().padded(tile_columns, size) * size)
+    return Division(tuple(parts), tile_rows, tile_columns, host().padded(tile_columns, size) * size)

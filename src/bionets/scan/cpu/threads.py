@@ -47,10 +47,11 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
         wait(waiting)
 
 
-def split(count: int, grain: int) -> list[int]:
-    """Bounds that cut `count` elements into one part for each torch thread, at multiples of `grain`."""
+def split(count: int, grain: int, threads: int | None = None) -> list[int]:
+    """Bounds that cut `count` elements into one part for each thread (None: as many as torch has), at multiples of
+    `grain`."""
     grains = -(-count // grain)
-    parts = max(1, min(torch.get_num_threads(), grains))
+    parts = max(1, min(threads or torch.get_num_threads(), grains))
     return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
 
 

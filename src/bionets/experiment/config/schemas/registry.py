@@ -31,7 +31,7 @@ def snake_case(name: str) -> str:
 
 def concrete_classes(package: ModuleType, base: type) -> dict[str, type]:
     """The public subclasses of ``base`` in the modules of a package by their names, without those that call themselves
-    ``abstract``: bases of others, which are not choice of their own.
+    ``abstract``: bases of others, which cannot be chosen themselves.
     """
     modules = [import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)]
     members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
