@@ -123,7 +123,7 @@ def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -
 @pytest.mark.parametrize(
     ("file", "arguments", "message"),
     [
-        ("model.h5", {}, "no format: choose .pt2, .onnx, .nir"),
+        ("model.h5", {}, "unknown suffix: choose .pt2, .onnx, .nir"),
         ("model.pt2", {}, "no fixed number of steps"),
         ("model.nir", {}, "networks of spiking neurons only"),
         ("model.nir", {"single_step": False}, "NIR holds a single step"),
@@ -209,7 +209,7 @@ def test_a_spiking_network_goes_to_nir() -> None:
 @pytest.mark.parametrize(
     ("make", "suffix", "single", "message"),
     [
-        (lambda: STDPModel(IMAGE, hidden_size=4), ".pt2", False, "by rules"),
+        (lambda: STDPModel(IMAGE, hidden_size=4), ".pt2", False, "learning rules"),
         (lambda: StigmergicPerceptronModel(SEQUENCE), ".pt2", True, "does not work step by step"),
         (
             lambda: RecurrentModel(SEQUENCE, "bionets.layers.BRC", hidden_size=4, bidirectional=True),
