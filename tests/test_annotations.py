@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bionets.annotations import has_type, require_types
+from bionets.annotations import has_type, parameters_of, require_types
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -95,6 +95,11 @@ def test_what_is_no_type_of_a_config_is_not_checked() -> None:
     assert has_type("fast", Mode) and has_type("fast", Mode | None)
     assert has_type({"x": 1.0}, Place) and has_type({"a": 1}, Counter) and has_type(3, range)
     require_types("Odd: ", Odd, {"gain": "loud", "size": [1, 2]})
+
+
+def test_arguments_that_have_a_name_are_told_in_their_order() -> None:
+    assert list(parameters_of(Derived)) == ["size", "names", "steps", "gain"]
+    require_types("Derived: ", Derived, {"options": "one of **options"})
 
 
 def test_a_default_is_accepted_as_a_value_too() -> None:

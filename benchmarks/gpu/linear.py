@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree  # private, but torch's own tree of tensors has no public name yet
 
 from benchmarks.gpu.case import BACKEND, DEVICE, Case, Row, peak_memory, time_run
 from benchmarks.gpu.correctness import TOLERANCES, Cell, agreement, leaves_of, results_of
@@ -85,7 +86,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         else ((10_000, 1, 64), (10_000, 16, 64), (1_000, 16, 64), (100_000, 1, 16), (1_000, 64, 512))
     )
     for time, batch, width in sizes:
-        for name in ("LI",) if tiny else STEPS:
+        for name in ("LI", "LRU") if tiny else STEPS:
             title = f"{name}-T{time}-B{batch}-N{width}"
             for way in ("many steps at once", "step by step"):
                 yield Case(
@@ -98,11 +99,13 @@ def _time(name: str, size: tuple[int, int, int], way: str) -> Row:
     chosen, never = cell(name, *size), size[0] + 1
     leaves = leaves_of(chosen, torch.float32)
 
-    output_gradient = torch.randn_like(chosen.call(*leaves, backend=BACKEND)[0])
+    def outputs() -> list[Tensor]:
+        return pytree.tree_leaves(chosen.call(*leaves, backend=BACKEND)[0])
 
     def run() -> None:
-        torch.autograd.grad(chosen.call(*leaves, backend=BACKEND)[0], leaves, output_gradient, allow_unused=True)
+        torch.autograd.grad(outputs(), leaves, output_gradients, allow_unused=True)
 
     at_once = {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])}
     with patch.multiple(parallel, **(at_once if way == "many steps at once" else {"LONG": never})):
+        output_gradients = [torch.randn_like(y) for y in outputs()]
         return time_run(run, ROUNDS) | {"peak_bytes": peak_memory(run)}

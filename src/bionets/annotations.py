@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
 
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 PLAIN = (str, int, float, bool, list, dict)
 SEQUENCES = (list, tuple, set, frozenset, Sequence, MutableSequence, Set, Collection, Iterable)
 MAPPINGS = (dict, Mapping, MutableMapping)
@@ -36,7 +37,7 @@ def require_types(path: str, function: Callable[..., Any], values: Mapping[str, 
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
-    """The arguments of a function by their names; those of a class that hands others on by ``**`` with those of its
+    """The arguments of a function that have a name; those of a class that hands others on by ``**`` with those of its
     bases. An annotation that cannot be evaluated stays a text.
     """
     found: dict[str, Parameter] = {}
@@ -45,7 +46,8 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
             parameters = signature_of(each).parameters
         except (TypeError, ValueError):  # a class of C, say
             continue
-        found |= {name: parameter for name, parameter in parameters.items() if name not in found}
+        named = {name: parameter for name, parameter in parameters.items() if parameter.kind in NAMED}
+        found |= {name: parameter for name, parameter in named.items() if name not in found}
         if not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
     return found

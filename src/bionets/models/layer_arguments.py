@@ -6,11 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from bionets.annotations import require_types
+from bionets.annotations import NAMED, require_types
 from bionets.import_path import import_object
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
-
-NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def import_layer(path: str) -> type[nn.Module]:

@@ -7,10 +7,9 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from bionets.annotations import require_types
+from bionets.annotations import parameters_of, require_types
 from bionets.experiment.errors import UserError, did_you_mean, one_line
 from bionets.experiment.run.names import printable
-from bionets.models.layer_arguments import named_arguments
 
 OWN_KEYS = ("_target_", "_partial_")
 UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -42,7 +41,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     except (ValueError, TypeError) as error:
         unknown = UNKNOWN.search(str(error))
         if isinstance(error, TypeError) and unknown and unknown[1] in values:
-            known = [name for name in keys_of(function.func) if name not in arguments]
+            known = [name for name in parameters_of(function.func) if name not in arguments]
             near = did_you_mean(unknown[1], known)
             raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from None
         raise UserError(str(error)) from error
@@ -55,17 +54,6 @@ def require_values(target: str, function: Callable[..., Any], values: Mapping[st
             require_types(f"{target}: ", function, values)
         except ValueError as error:
             raise UserError(str(error)) from error
-
-
-def keys_of(function: Callable[..., Any]) -> list[str]:
-    """The names of all arguments; those of a class that hands others on by ``**`` with those of its bases."""
-    names: list[str] = []
-    for each in getattr(function, "__mro__", (function,)):
-        own, hands_on = named_arguments(each)
-        names += [name for name in own if name not in names]
-        if not hands_on:
-            break
-    return names
 
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def function_addresses(
 
 
 def _environment() -> str:
-    """The part of the cache key beside the module: versions and CPU."""
+    """The versions that a kernel on the disk was made by."""
     return f"bionets {bionets.__version__} llvmlite {llvmlite.__version__}"
 
 
