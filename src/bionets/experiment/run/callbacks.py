@@ -58,6 +58,7 @@ class Record(Callback):
         self.file, self.last_checkpoint = file, last_checkpoint
         self.restored = self.seconds_before = self.started = self.ended = 0.0
         self.extent: Extent | None = None  # of the file
+        self.latest: Tensor | None = None
         self._begin_epoch(0)
 
     def state_dict(self) -> dict[str, Any]:
@@ -90,9 +91,9 @@ class Record(Callback):
     def _begin_epoch(self, step: int) -> None:
         self.step = step  # of the batch to come
         self.steps: list[int] = []  # of each batch of the epoch
-        self.losses: list[Tensor] = []  # of each batch, the mean over this process's samples
+        self.losses: list[float] = []  # of each batch that has been checked, the mean over this process's samples
         self.shares: list[float] = []  # of this process's samples in those of the step
-        self.checked = 0
+        self.unchecked = 0  # batches since, whose losses begin `latest`
         self.measured: list[tuple[int, dict[str, float]]] = []  # step and values of each validation
 
     def on_train_batch_end(
@@ -100,10 +101,15 @@ class Record(Callback):
     ) -> None:
         self.steps.append(self.step)
         # Lightning has divided the loss by the number of batches that it accumulates.
-        self.losses.append(outputs["loss"].detach() * trainer.accumulate_grad_batches)
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
+        # Not a list of tensors: small ones that stay would split the large free blocks that keep_large_buffers keeps.
+        if self.latest is None or (self.unchecked == 0 and self.latest.device != loss.device):
+            self.latest = loss.new_empty(CHECK_EVERY)
+        self.latest[self.unchecked] = loss
+        self.unchecked += 1
         self.shares.append(share_of_step(trainer, batch_index))
         self.step = trainer.global_step
-        if len(self.losses) - self.checked >= CHECK_EVERY:
+        if self.unchecked == CHECK_EVERY:
             self._check_losses(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -133,7 +139,7 @@ class Record(Callback):
         """The mean over the samples of each of the epoch's optimizer steps."""
         if not self.losses:
             return {}
-        parts = torch.stack(self.losses).cpu().double() * torch.tensor(self.shares, dtype=torch.float64)
+        parts = torch.tensor(self.losses, dtype=torch.float64) * torch.tensor(self.shares, dtype=torch.float64)
         if trainer.world_size > 1:
             parts = trainer.strategy.reduce(parts.to(trainer.strategy.root_device), reduce_op="sum").cpu()
         losses: dict[int, float] = {}
@@ -142,16 +148,17 @@ class Record(Callback):
         return losses
 
     def _check_losses(self, trainer: Trainer) -> None:
-        new = self.losses[self.checked :]
-        steps = self.steps[self.checked :]
-        self.checked = len(self.losses)
-        finite = not new or bool(torch.isfinite(torch.stack(new)).all())
+        new = [] if self.latest is None else self.latest[: self.unchecked].tolist()
+        steps = self.steps[len(self.losses) :]
+        self.losses += new
+        self.unchecked = 0
+        finite = all(map(math.isfinite, new))
         if trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
         # Of this process; where it was another's, its step lies among these too.
-        found = ((step, loss) for step, loss in zip(steps, new, strict=True) if not torch.isfinite(loss))
+        found = ((step, loss) for step, loss in zip(steps, new, strict=True) if not math.isfinite(loss))
         step, loss = next(found, (steps[0], math.nan))
-        raise self._not_finite(trainer, "loss", float(loss), step)
+        raise self._not_finite(trainer, "loss", loss, step)
 
     def _not_finite(self, trainer: Trainer, what: str, value: float, step: int) -> NonFiniteLoss:
         last = self.last_checkpoint
