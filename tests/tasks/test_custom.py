@@ -374,3 +374,70 @@ def test_targets_that_do_not_go_with_images_are_refused(tmp_path: Path) -> None:
         CustomData(write(tmp_path / "data.pt", torch.randn(N, 5), torch.randn(N, 2, 2)))
     with pytest.raises(ValueError, match="a folder of images has one target"):
         CustomData(make_images(tmp_path / "images"), targets=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["0.5", "", "1.5"], "line 3, column y is empty"),
+        (["0.5", "n/k", "1.5"], "line 3, column y: 'n/k' is not a number"),
+        (["0", "1", "NA"], "line 4, column y: 'NA' is not a number"),
+    ],
+)
+def test_a_target_that_is_missing_makes_no_class(targets: list[str], message: str, tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("a,y\n" + "".join(f"{n},{target}\n" for n, target in enumerate(targets * 10)))
+    with pytest.raises(ValueError, match=message):
+        CustomData(str(file))
+
+
+def test_classes_of_a_csv_are_words_or_whole_numbers_and_words(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("a,y\n" + "".join(f"{n},{name}\n" for n, name in enumerate(["7", "B ", "B"] * 10)))
+    assert CustomData(str(file)).classes == ("7", "B")
+
+
+@pytest.mark.parametrize("value", [0.1, 1000.1, 0.0])
+@pytest.mark.parametrize("shape", [(400, 2), (400, 20, 2), (400, 2, 4, 4)])
+def test_a_constant_feature_is_standardised_to_0_and_a_small_one_to_deviation_1(
+    shape: tuple[int, ...], value: float, tmp_path: Path
+) -> None:
+    x = 1e-12 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    features = x.movedim(2 if len(shape) == 3 else 1, 0)
+    features[1] = value
+    task = CustomData(write(tmp_path / "data.pt", x, torch.arange(400) % 2), standardise=True)
+    got, _ = task.train_data(0)
+    small, constant = got.flatten(1).T if len(shape) == 2 else got.movedim(2 if len(shape) == 3 else 1, 0)
+    assert not constant.any()
+    assert float(small.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_each_number_of_vectors_is_standardised_by_itself(tmp_path: Path) -> None:
+    x = torch.randn(N, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 1e4])
+    task = CustomData(write(tmp_path / "data.pt", x, torch.arange(N) % 2), standardise=True)
+    got = task.train_data(0)[0].flatten(1)
+    torch.testing.assert_close(got.std(0), torch.ones(3))
+    torch.testing.assert_close(got.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+
+
+def test_hidden_and_empty_folders_are_no_classes(tmp_path: Path) -> None:
+    for name in (".ipynb_checkpoints", "a", "b", "empty"):
+        (tmp_path / name).mkdir()
+        for number in range(0 if name == "empty" else 10):
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name / f"{number}.png")
+    task = CustomData(str(tmp_path))
+    assert task.classes == ("a", "b") and task.spec.output_size == 2 and len(task._x) == 20
+
+
+@pytest.mark.parametrize(("depth", "highest"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_pixels_of_any_depth_lie_between_0_and_1(depth: type, highest: int, tmp_path: Path) -> None:
+    pixels = (np.arange(16).reshape(4, 4) * (highest // 15)).astype(depth)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    expected = torch.from_numpy(pixels.astype(np.float32) / highest)
+    torch.testing.assert_close(CustomData(str(tmp_path))._x[0, 0], expected)
+    Image.fromarray(pixels.astype(np.float32)).save(tmp_path / "a" / "more.tif")
+    with pytest.raises(ValueError, match="32 bits"):
+        CustomData(str(tmp_path))

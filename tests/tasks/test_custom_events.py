@@ -88,3 +88,11 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(ValueError, match="at least two classes"):
         CustomEvents(str(tmp_path / "mine" / "left"))
+
+
+def test_a_folder_without_recordings_is_no_class(tmp_path: Path) -> None:
+    data = write_own(tmp_path / "mine")
+    before = CustomEvents(data)
+    (tmp_path / "mine" / "0 empty").mkdir()
+    task = CustomEvents(data)
+    assert task.classes == before.classes and task.found == before.found

@@ -60,7 +60,7 @@ class CustomData(FixedSets):
         colour: `gray` or `colour`, one channel or three; None leaves them as they are.
         patch: pixels along the side of a patch.
         standardise: shift and scale each feature (each channel of an image) to mean 0 and deviation 1 of the training
-            set.
+            set; a feature that is constant there becomes 0 there.
         val_share, test_share: shares of the samples.
         split_seed: another number makes another random split.
         class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
@@ -146,7 +146,8 @@ class CustomData(FixedSets):
         order = torch.randperm(count, generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if standardise:
-            x = standardised(x, self._parts["train"], own_lengths)
+            vectors = found[0].x.dim() == 2 and read_as == "image"
+            x = standardised(x, self._parts["train"], own_lengths, vectors)
         if self.spec.kind.startswith("sequence"):  # time first, as models want it
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":

@@ -12,6 +12,7 @@ from bionets.import_path import import_object
 
 from .data_files import Arrays, shortened
 from .spec import TaskSpec
+from .standardise import mean_and_deviation
 
 
 def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
@@ -115,13 +116,14 @@ def columns(y: Tensor, spec: TaskSpec) -> Tensor:
     return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
 
 
-def standardised(x: Tensor, train: Tensor, lengths: Tensor | None) -> Tensor:
-    """Over all but the features of a sequence, or all but the channels of an image; over the valid steps alone."""
+def standardised(x: Tensor, train: Tensor, lengths: Tensor | None, vectors: bool = False) -> Tensor:
+    """x with mean 0 and deviation 1 in the samples ``train``, for each feature of sequences (over the valid steps
+    alone), each channel of images, or with ``vectors`` each number of an image of one row.
+    """
     if lengths is not None:
         valid = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
-        steps = x[train][valid[train]]
-        return torch.where(valid.unsqueeze(2), (x - steps.mean(0)) / steps.std(0).clamp(min=1e-8), 0)
-    dims = (0, 1) if x.dim() == 3 else (0, 2, 3)
-    mean = x[train].mean(dims, keepdim=True)
-    deviation = x[train].std(dims, keepdim=True)
-    return (x - mean) / deviation.clamp(min=1e-8)
+        mean, deviation = mean_and_deviation(x[train][valid[train]], (0,))
+        return torch.where(valid.unsqueeze(2), (x - mean) / deviation, 0)
+    dims = (0,) if vectors else (0, 1) if x.dim() == 3 else (0, 2, 3)
+    mean, deviation = mean_and_deviation(x[train], dims)
+    return (x - mean) / deviation

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .checks import split_sizes
-from .data_files import IMAGE_SUFFIXES
+from .data_files import IMAGE_SUFFIXES, files_by_class
 from .event_files import EventFiles
 from .event_formats import AXES, Events, read_dat, read_saccades, structured
 from .events import EventTask
@@ -88,11 +88,8 @@ class CustomEvents(EventTask):
 def own_recordings(folder: Path) -> list[tuple[Path, int]]:
     """Every file of recorded events in ``folder/<class>/`` with its class, in the order of their names; none where
     there are images."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = [(file, label) for label, name in enumerate(names) for file in sorted((folder / name).iterdir())]
-    if any(file.suffix.lower() in IMAGE_SUFFIXES for file, _ in files):
-        return []
-    return [(file, label) for file, label in files if file.suffix in READERS]
+    _, images = files_by_class(folder, IMAGE_SUFFIXES)
+    return [] if images else files_by_class(folder, READERS)[1]
 
 
 def sensor_of(files: list[Path]) -> tuple[int, int]:
@@ -108,7 +105,7 @@ def sensor_of(files: list[Path]) -> tuple[int, int]:
 def read_recording(file: Path) -> Events:
     """The events of a file. ValueError, naming it, where it cannot be read."""
     try:
-        return READERS[file.suffix](file)
+        return READERS[file.suffix.lower()](file)
     except Exception as error:  # of readers of several packages, on a file that nobody has checked
         raise ValueError(f"{file} cannot be read as events ({' '.join(str(error).split())[:80]})") from error
 

@@ -2,9 +2,10 @@
 
 import csv
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
+MISSING = {"na", "n/a", "null", "none", "?", "-"}  # for a number, in small letters
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -107,7 +109,12 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
     chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
     values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
-    classes, labels = _labels([row[targets] or "" for row in rows])
+    for name in named[len(inputs) :]:
+        if empty := [line for line, row in enumerate(rows, 2) if not (row[name] or "").strip()]:
+            raise ValueError(
+                f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or leave the row out"
+            )
+    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows])
     x = torch.tensor(values, dtype=torch.float32)
     if sequences is None:
         return Arrays(x, labels, classes)
@@ -132,15 +139,32 @@ def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
         ) from None
 
 
-def _labels(texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Classes and their numbers where the column holds text or whole numbers, else the numbers alone."""
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
+def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
+    """Classes and their numbers where the column holds text or whole numbers, else the numbers alone.
+
+    Raises:
+        ValueError: text among numbers that are no classes, or that says that a number is missing.
+    """
+    numbers = [number for text in texts if (number := _as_number(text)) is not None]
+    if len(numbers) < len(texts):
+        words = {text for text in texts if _as_number(text) is None}
+        if numbers and (not all(number.is_integer() for number in numbers) or {*map(str.lower, words)} <= MISSING):
+            line = next(line for line, text in enumerate(texts, 2) if text in words)
+            raise ValueError(
+                f"{data}, line {line}, column {column}: {texts[line - 2]!r} is not a number, as others in the column "
+                "are: correct it, or leave the row out"
+            )
         classes = tuple(sorted(set(texts)))
         place = {name: number for number, name in enumerate(classes)}
         return classes, torch.tensor([place[text] for text in texts])
     return (), _targets(torch.tensor(numbers, dtype=torch.float64))
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _targets(y: Tensor) -> Tensor:
@@ -154,24 +178,18 @@ def _targets(y: Tensor) -> Tensor:
 def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
     from PIL import Image  # comes with matplotlib
 
-    classes = tuple(sorted(folder.name for folder in path.iterdir() if folder.is_dir()))
-    files = [
-        (file, number)
-        for number, name in enumerate(classes)
-        for file in sorted((path / name).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES
-    ]
-    if len(classes) < 2 or not files:
+    classes, files = files_by_class(path, IMAGE_SUFFIXES)
+    if len(classes) < 2:
         raise ValueError(f"task.data={path} must hold a folder of images for each of at least two classes")
     images = []
     for file, _ in files:
         try:
             with Image.open(file) as image:
-                pixels = np.array(image.convert("L" if image.mode in ("L", "1", "I;16") else "RGB"), dtype=np.uint8)
+                pixels = _pixels(image)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} cannot be read as an image ({shortened(error)})") from error
         pixels = pixels.reshape(*pixels.shape[:2], -1)
-        images.append(fit(torch.from_numpy(pixels).permute(2, 0, 1).float().unsqueeze(0) / 255)[0])
+        images.append(fit(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0))[0])
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         sizes = " and ".join(" × ".join(map(str, shape)) for shape in sorted(shapes)[:2])
@@ -180,6 +198,28 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
             "choose one, as in task.size=[32,32], and task.colour=gray or colour"
         )
     return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes)
+
+
+def _pixels(image: Any) -> "np.ndarray[Any, Any]":
+    """From 0 to 1, ``[H, W]`` or ``[H, W, 3]``. Pillow would clip 16 bits, and 32, to 8."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.float32) / 65535
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits: save it with 8 or 16, or all images as arrays in one file")
+    return np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB")).astype(np.float32) / 255
+
+
+def files_by_class(folder: Path, suffixes: Collection[str]) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
+    """The classes, which are the names of the folders in a folder that hold files with these endings, and each such
+    file with the number of its class. Hidden folders and files, which programs keep for themselves, do not count.
+    """
+    found = {
+        each.name: [file for file in sorted(each.iterdir()) if file.suffix.lower() in suffixes and file.name[0] != "."]
+        for each in sorted(folder.iterdir())
+        if each.is_dir() and each.name[0] != "."
+    }
+    classes = tuple(name for name, files in found.items() if files)
+    return classes, [(file, number) for number, name in enumerate(classes) for file in found[name]]
 
 
 def shortened(error: Exception) -> str:

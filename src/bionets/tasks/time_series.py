@@ -12,6 +12,7 @@ from .archives import Archive, fetch
 from .bases import Classification, FixedSets
 from .seeding import split_generator, stratified_split
 from .spec import TaskSpec
+from .standardise import mean_and_deviation
 from .task import Data
 
 SOURCE = "https://timeseriesclassification.com"
@@ -73,7 +74,7 @@ class TimeSeries(Classification, FixedSets):
         mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
         if standardise:
             valid = torch.cat([series["TRAIN"][row] for row in train.tolist()])
-            mean, deviation = valid.mean(0), valid.std(0).clamp(min=1e-8)
+            mean, deviation = mean_and_deviation(valid, (0,))
         differ = lengths and any(len(each) < steps for part in PARTS for each in series[part])
         self._data: dict[str, Data] = {}
         for split, (part, chosen) in rows.items():
