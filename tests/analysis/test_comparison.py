@@ -129,3 +129,15 @@ def test_many_panels_of_bars_are_wrapped_into_rows_of_a_page(tmp_path: Path, dra
     assert len({axes.get_ylim() for axes in shown[:7]}) == 1 and shown[0].get_ylim() != shown[7].get_ylim()
     boxes = [axes.get_tightbbox() for axes in shown]
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
+
+
+def test_an_axis_of_values_that_are_all_0_begins_at_0(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw_curves(tmp_path / "a", {"": {"brc": [([0, 1], [0.0, 0.0])]}}, {}, x_label="step", y_label="accuracy")
+    assert drawn[0].axes[0].get_ylim()[0] == 0
+
+
+def test_many_bars_fit_a_page(tmp_path: Path, drawn: list[Figure]) -> None:
+    ours = {f"model {number}": [1.0 + number, 2.0] for number in range(30)}
+    draw_bars(tmp_path / "bars", {"test/mse": ({"": ours}, {})})
+    assert drawn[0].get_figwidth() <= 7.5
+    assert {label.get_rotation() for label in drawn[0].axes[0].get_xticklabels()} == {90}

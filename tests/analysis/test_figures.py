@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bionets.analysis.figures import by_length, draw_run, moving_average
+from bionets.analysis.figures import by_length, draw_losses, draw_run, moving_average
+from bionets.analysis.style import new_figure
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=50), st.integers(1, 50))
@@ -39,3 +40,10 @@ def test_a_run_is_drawn(tmp_path: Path) -> None:
 def test_a_loss_that_was_never_measured_twice_has_no_figure(tmp_path: Path, losses: list[float]) -> None:
     assert draw_run(tmp_path, "brc", {"train/loss": (list(range(len(losses))), losses)}, {}) == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("apart", [1, 50])
+def test_a_mean_says_how_many_training_steps_it_covers(apart: int) -> None:
+    axes = new_figure().add_subplot()
+    draw_losses(axes, {"train/loss": (list(range(0, 40 * apart, apart)), [1.0] * 40)})
+    assert f"training, mean over {20 * apart} steps" in [line.get_label() for line in axes.lines]

@@ -31,6 +31,7 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 
 MOST_COLUMNS = 3
 PANEL_WIDTH = 2.5  # inches, of one of several
+BAR_WIDTH = 0.55  # inches of a bar with what is around it, where there is room
 MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
 LINE = 24  # characters of a label beside the y axis of a panel
 LONG_NAME = 10  # characters of a line below a bar; longer words are turned
@@ -65,6 +66,8 @@ def draw_curves(
             scale_losses(axes, values)
         if unit:
             axes.set_ylim(-0.02, 1.02)
+        elif not any(values):
+            axes.set_ylim(bottom=0)  # around values that are all 0 it would begin below
         axes.set_xlabel(x_label)
     panels[0].set_ylabel("\n".join(wrap(y_label, LINE)))
     for label, handle in handles.items():
@@ -82,10 +85,11 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     """
     widest = max(len(ours) for ours, _ in metrics.values())
     most = max(len(labels) for ours, _ in metrics.values() for labels in ours.values())
-    width = max(COLUMN if widest == 1 else PANEL_WIDTH, 0.55 * most + 0.6)
+    width = min(max(COLUMN if widest == 1 else PANEL_WIDTH, BAR_WIDTH * most + 0.6), MOST_COLUMNS * PANEL_WIDTH)
+    crowded = BAR_WIDTH * most > width
     columns = max(1, min(widest, int(MOST_COLUMNS * PANEL_WIDTH / width)))
     number = sum(math.ceil(len(ours) / columns) for ours, _ in metrics.values())
-    figure = new_figure(width * columns, 1.9 * number + 0.4)
+    figure = new_figure(width * columns, (2.6 if crowded else 1.9) * number + 0.4)
     rows = iter(figure.subplots(number, columns, squeeze=False))
     chosen = line_styles(label for ours, _ in metrics.values() for labels in ours.values() for label in labels)
     for metric, (ours, published) in metrics.items():
@@ -95,7 +99,7 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
         for axes in panels[1 : len(ours)]:
             axes.sharey(panels[0])
         for at, (axes, (panel, labels)) in enumerate(zip(panels, ours.items(), strict=False)):
-            _bars(axes, labels, published.get(panel, {}), chosen)
+            _bars(axes, labels, published.get(panel, {}), chosen, crowded)
             axes.set_xlim(-0.6, most - 0.4)  # bars of one width in all panels
             axes.set_title(panel)
             if at % columns:
@@ -116,8 +120,9 @@ def _bars(
     labels: Mapping[str, Sequence[float]],
     published: Mapping[str, float],
     styles: Mapping[str, LineStyle],
+    crowded: bool,
 ) -> None:
-    """One panel: a bar for each label, with its name and its number of runs below."""
+    """One panel: a bar for each label, with its name and its number of runs below; upright where it is ``crowded``."""
     small = rcParams["lines.markersize"] / 2
     for at, (label, values) in enumerate(labels.items()):
         error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
@@ -128,10 +133,12 @@ def _bars(
         axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small, clip_on=False)
         if label in published:
             axes.plot([at + 0.25], [published[label]], color=text_colour(), **PUBLISHED)
-    names = [wrap(name, LONG_NAME) for name in short_names(labels)]
+    names = [[name] if crowded else wrap(name, LONG_NAME) for name in short_names(labels)]
     too_long = max(len(line) for lines in names for line in lines) > LONG_NAME
     turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if too_long else {}
-    below = ["\n".join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)]
+    turned |= {"rotation": 90, "ha": "center"} if crowded else {}
+    between = ", " if crowded else "\n"
+    below = [between.join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)]
     axes.set_xticks(range(len(labels)), below, **turned)
 
 

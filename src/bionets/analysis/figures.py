@@ -44,11 +44,12 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
     if "train/loss" in series:
         steps, losses = series["train/loss"]
         window = window_for(len(losses))
+        covered = covered_steps(steps, window)
         axes.plot(
             steps, losses, color=grid_colour(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
         )
         mean = moving_average(losses, window)
-        axes.plot(steps[window - 1 :], mean, color=colour, label=f"training, mean over {window} steps")
+        axes.plot(steps[window - 1 :], mean, color=colour, label=f"training, mean over {covered} steps")
     if "val/loss" in series:
         steps, losses = series["val/loss"]
         axes.plot(
@@ -110,6 +111,11 @@ def by_length(tests: Tests, metric: str) -> tuple[list[int], list[float]]:
 def window_for(steps: int) -> int:
     window = WINDOW if steps >= 10 * WINDOW else SHORT_WINDOW
     return max(1, min(window, steps))
+
+
+def covered_steps(steps: Sequence[float], window: int) -> int:
+    """The training steps in a window of so many values, which trainer.log_every_n_steps sets apart."""
+    return window * max(1, round(steps[1] - steps[0])) if len(steps) > 1 else window
 
 
 def moving_average(values: Sequence[float], window: int) -> Floats:

@@ -54,6 +54,12 @@ def test_the_best_run_is_the_best_way_round() -> None:
     ]
 
 
+def test_the_direction_of_a_metric_is_that_of_its_last_word_that_says_one() -> None:
+    lower = ("test/mae", "test/speed_mae", "test/accuracy_mse", "test/MeanAbsoluteError", "val/wiring", "val/transport")
+    assert not any(map(higher_is_better, (*lower, "test/mean_absolute_error", "test/rmse")))
+    assert all(map(higher_is_better, ("test/reaction_time_accuracy", "test/loss_accuracy", "val/return")))
+
+
 @pytest.mark.parametrize(("n", "m"), [(5, 5), (4, 5), (4, 4)])
 def test_the_permutation_test_counts_every_way_to_deal_the_numbers_out(n: int, m: int) -> None:
     random = np.random.default_rng(n)

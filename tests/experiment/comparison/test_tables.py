@@ -86,3 +86,9 @@ def test_the_values_of_a_key_become_columns() -> None:
     assert lines[4] == "| 1 | 0.550 ± 0.050 * | **0.9945 ± 0.0045** |"
     assert lines[5] == "| 2 | 0.25 |  |"
     assert as_markdown(ROWS, BY, columns="model.num_layers").splitlines()[2] == "| model | 1 | 2 |"
+
+
+def test_names_keep_a_table_whole() -> None:
+    odd = [row("a|b_~^\\c", "1", (0.5,), True, None, None)]
+    assert as_markdown(odd, BY).splitlines()[2].startswith("| a\\|b_~^\\c | 1 |")
+    assert r"a|b\_\textasciitilde{}\textasciicircum{}\textbackslash{}c & 1 &" in as_latex(odd, BY)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
-from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, window_for
+from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, covered_steps, window_for
 from bionets.analysis.names import label_of, name_of
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.run.metrics_file import Series
@@ -31,8 +31,9 @@ def draw(
         file, label = directory / name.replace("/", "_").replace("train_", ""), label_of(name)
         if name == "train/loss":
             window = window_for(min(len(ys) for of in found.values() for runs in of.values() for _, ys in runs))
+            covered = {covered_steps(xs, window) for of in found.values() for runs in of.values() for xs, _ in runs}
             found = smoothed(found, window)
-            label = f"training loss, mean over {window} steps"
+            label = f"training loss, mean over {' or '.join(map(str, sorted(covered)))} steps"
         marks = _marks(groups, by, f"{name}_step_")
         files.append(draw_curves(file, found, marks, x_label=label_of("step"), y_label=label, log="loss" in name))
     accuracies = _collect(groups, by, _accuracy_by_length)

@@ -104,7 +104,7 @@ def settings_text(group: Group, alike: Sequence[Group]) -> str:
         if not key.endswith("._partial_")
     ]
     more = [f"{len(texts) - MOST_SETTINGS} more"] if len(texts) > MOST_SETTINGS else []
-    return ", ".join([*texts[:MOST_SETTINGS], *more]).replace("|", "\\|")
+    return ", ".join([*texts[:MOST_SETTINGS], *more])
 
 
 def mean_of(group: Group, name: str) -> str:

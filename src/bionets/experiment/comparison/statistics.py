@@ -1,6 +1,7 @@
 """Statistics of groups of runs: means, standard errors, permutation tests."""
 
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,13 @@ from .groups import Group, by_panel
 
 SIGNIFICANT = 0.05
 RESAMPLES = 20_000  # up to so many arrangements are all tried (two groups of 8); beyond, as many are drawn at random
-LOWER_IS_BETTER = {"loss", "mse", "smape", "error", "time", "parameters", "mebibytes", "nanojoules"}
+LOWER_IS_BETTER = {
+    *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity"),
+    *("proximity", "transport", "wiring"),  # costs
+    *("time", "parameters", "mebibytes", "nanojoules"),
+}
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\d]+")  # of mean_error and of MeanError
+HIGHER_IS_BETTER = {"accuracy", "solved", "return"}  # whatever the name of the target or the data before it
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,12 @@ def values_of(group: Group, metric: str) -> list[float]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """By the metric's name: losses, errors, times and sizes are better when lower, everything else when higher."""
-    words = metric.rpartition("/")[2].split("_")
-    return not LOWER_IS_BETTER.intersection(words)
+    """By the words of the metric's name, the last one that says it: losses, errors, costs, times and sizes are better
+    when lower, everything else when higher.
+    """
+    words = [word.lower() for word in WORD.findall(metric.rpartition("/")[2])]
+    known = [word in HIGHER_IS_BETTER for word in words if word in LOWER_IS_BETTER | HIGHER_IS_BETTER]
+    return known[-1] if known else True
 
 
 Key = tuple[str, ...]

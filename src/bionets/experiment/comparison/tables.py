@@ -11,6 +11,11 @@ from bionets.experiment.csv_text import csv_text
 
 from .statistics import SIGNIFICANT, Row
 
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+}
+BAR = "\\|"  # in a cell of a Markdown table
 Cell = Callable[[Row], str]
 
 
@@ -64,7 +69,8 @@ def as_markdown(rows: Sequence[Row], by: Sequence[str], columns: str | None = No
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in [header, ["---"] * len(header), *lines])
+    rows = [header, ["---"] * len(header), *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', BAR) for cell in row)} |\n" for row in rows)
 
 
 def matrix(rows: Sequence[Row], by: Sequence[str], columns: str) -> tuple[list[str], list[list[str]]]:
@@ -173,6 +179,4 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    for character in "\\&%$#_{}":
-        text = text.replace(character, {"\\": r"\textbackslash "}.get(character, f"\\{character}"))
-    return text
+    return "".join(LATEX.get(character, character) for character in text)
