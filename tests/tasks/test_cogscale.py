@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bionets.models import RecurrentModel
+from bionets.models.chunks import loss_in_chunks
 from bionets.tasks import CogScale
 from bionets.tasks.cogscale import PROBLEMS, UNSCORED
 
@@ -77,6 +79,16 @@ def test_a_chunk_without_a_scored_step_costs_nothing() -> None:
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, prediction)
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("problem", ["simple_copy", "bracket_matching", "adding_problem"])
+@pytest.mark.parametrize("length", [1, 7, None])
+def test_the_loss_in_chunks_of_time_is_that_of_the_whole_sequence(problem: str, length: int | None) -> None:
+    task = CogScale(problem)
+    x, target = next(iter(task.val_dataloader()))
+    model = RecurrentModel(task.spec, layer="bionets.layers.BRC", hidden_size=4)
+    model.tbptt = length
+    torch.testing.assert_close(loss_in_chunks(model, task, x, target), task.loss(model(x), target))
 
 
 @pytest.mark.parametrize("problem", ["sinus_forecasting", "chaotic_forecasting"])

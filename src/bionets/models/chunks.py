@@ -26,7 +26,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
     """The loss of a batch, whose gradient is taken chunk by chunk of ``model.tbptt`` steps while it is computed.
 
     A task that asks for one answer to a sequence has a loss after the last step, or with ``model.loss_every_step`` the
-    mean over all steps; one that asks for an answer at every step the mean over these.
+    mean over all steps; one that asks for an answer at every step the mean over those that it scores.
 
     Raises:
         ValueError: a target without an entry for each step; what `OnlineGradients` refuses.
@@ -38,12 +38,15 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
     online = nullcontext() if rule is None else OnlineGradients(rule)
     parameters = [each for each in model.parameters() if each.requires_grad]
     sums: list[Tensor | None] = [None] * len(parameters)
+    counted = task.scored_steps(target) if at_every_step else len(x)
     total, state = x.new_zeros(()), None
     for start in range(0, len(x), length):
         steps = x[start : start + length]
         with online:
             predictions, state = model.chunk(steps, state)
+        part = len(steps)
         if at_every_step:
+            part = task.scored_steps(target[start : start + length])
             loss = task.loss(predictions, target[start : start + length])
         elif model.loss_every_step:
             each = target.expand(len(steps), *target.shape).flatten(0, 1)
@@ -52,7 +55,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
             loss = task.loss(predictions[-1], target)
         else:
             continue
-        loss = loss * (len(steps) / len(x) if at_every_step or model.loss_every_step else 1)
+        loss = loss * (part / max(1, counted) if at_every_step or model.loss_every_step else 1)
         total = total + loss.detach()
         if torch.is_grad_enabled() and loss.requires_grad:
             found = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -70,6 +73,8 @@ def saved_mebibytes(model: "Model", x: Tensor) -> float:
         @staticmethod
         def loss(prediction: Tensor, target: Tensor) -> Tensor:
             return prediction.square().mean()
+
+        scored_steps = staticmethod(len)
 
     return peak_saved_bytes(lambda: loss_in_chunks(model, MeanSquare, x, x.new_zeros(len(x)))) / 2**20
 

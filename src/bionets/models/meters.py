@@ -35,10 +35,11 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
 
 def values_of(meters: MetricCollection) -> dict[str, Tensor]:
     """The values of the meters over the batches so far, each one number. Raises MetricError."""
+    values: dict[str, Any] = {}
     for name, metric in meters.items():
         with naming(name):
-            metric.compute()  # kept by the metric
-    values: dict[str, Tensor] = meters.compute()
+            value = metric.compute()
+        values |= value if isinstance(value, dict) else {name: value}
     for name, value in values.items():
         if not (value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, Real)):
             found = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -105,6 +105,11 @@ class CogScale(FixedSets):
             return functional.binary_cross_entropy_with_logits(prediction, target)
         return functional.mse_loss(prediction, target)
 
+    def scored_steps(self, target: Tensor) -> int:
+        """Those of all sequences."""
+        steps = target != UNSCORED if self.category == CLASSES else (target != UNSCORED).any(-1)
+        return int(steps.sum())
+
     def metrics(self) -> MetricCollection:
         """``error``: the share of wrong classes or labels, or the mean squared error, at the scored steps."""
         return MetricCollection({"error": ScoredError(self.category)})

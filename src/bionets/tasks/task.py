@@ -100,6 +100,12 @@ class Task(LightningDataModule):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement loss")
 
+    def scored_steps(self, target: Tensor) -> int:
+        """The number of steps over which `loss` is the mean, of a target at every step ``[T, B, ...]``; here all. By it
+        the losses of chunks of time are weighted.
+        """
+        return len(target)
+
     def metrics(self) -> MetricCollection:
         """Fresh metrics, by the names under which they are logged, without prefix."""
         raise NotImplementedError(f"{type(self).__name__} must implement metrics")
