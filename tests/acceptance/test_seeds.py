@@ -84,6 +84,15 @@ def test_each_seed_is_warmed_up_as_if_alone(cli: Command, workplace: Path) -> No
     assert_same_runs(workplace / "together", workplace / "alone")
 
 
+def test_the_delays_of_each_seed_are_annealed_as_if_alone(cli: Command, workplace: Path) -> None:
+    words = ["model=spiking_recurrent", "model.hidden_size=6", "model.max_delay=5", "model.delay_sigma=2.0"]
+    words += ["task=copy_first_input", "task.length=6", "task.train_size=40", "task.val_size=10", "task.test_size=10"]
+    words += ["trainer.max_epochs=3", "task.batch_size=10", *QUIET]
+    assert cli("train", *words, "seeds=2", "paths.output_dir=together").code == 0
+    assert cli("train", "-m", *words, "seed=0,1", "paths.output_dir=alone").code == 0
+    assert_same_runs(workplace / "together", workplace / "alone")
+
+
 def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path) -> None:
     words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
     words += ["task.train_size=400", "task.val_size=100", "task.test_size=50", "task.stop_below=0.9", *QUIET]

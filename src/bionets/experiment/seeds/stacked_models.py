@@ -21,6 +21,13 @@ from bionets.models.optimization import (
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
+HOOKS = (
+    *("configure_optimizers", "optimizer_step", "configure_gradient_clipping", "backward"),
+    *("on_train_epoch_end", "on_train_batch_start", "on_train_batch_end"),
+    *("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"),
+    *("validation_step", "on_validation_epoch_start", "on_validation_epoch_end"),
+)
+"""Methods of a model that change what it learns or what is measured, and that stacked models do not call."""
 ONE_BY_ONE = "train the seeds one by one instead: -m sweep=seeds"
 
 
@@ -41,6 +48,11 @@ class StackedModels(LightningModule):
         self.name = type(models[0]).__name__
         if type(models[0]).training_step is not Model.training_step or models[0].loss_every_step:
             raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {ONE_BY_ONE}")
+        hooks = [name for name in HOOKS if getattr(type(models[0]), name) is not getattr(Model, name)]
+        if hooks:
+            raise UserError(f"{self.name} has {hooks[0]} of its own, which several seeds do not call; {ONE_BY_ONE}")
+        if models[0].lr_factors():
+            raise UserError(f"{self.name} has parameters with learning rates of their own; {ONE_BY_ONE}")
         if models[0].in_chunks:
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
         if models[0].spec.lengths:
@@ -108,6 +120,17 @@ class StackedModels(LightningModule):
                 model.before_training((x.to(self.device) for x in training_inputs(task)), task.seed)
                 for stacked, value in zip(self.stacked, dict(model.named_parameters()).values(), strict=True):
                     stacked.data[number] = value.detach()
+
+    def on_train_epoch_start(self) -> None:
+        if type(self._template[0]).on_train_epoch_start is Model.on_train_epoch_start:
+            return
+        everything = self.state_dict()
+        for number in range(len(self.tasks)):
+            model = self.model(number)
+            model.trainer = self.trainer
+            model.on_train_epoch_start()
+            for name, value in model.state_dict().items():
+                everything[name][number].copy_(value)
 
     def on_validation_epoch_start(self) -> None:
         self.meters = [make_meters(task).to(self.device) for task in self.tasks]
