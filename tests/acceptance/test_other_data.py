@@ -35,3 +35,18 @@ def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: 
     assert refused.code == 1 and refused.error.startswith("error: task.lenght is not an option of the run's task")
     refused = cli("evaluate", f"run={folder}", "task={_target_: os.system}")
     assert refused.code == 1 and "task._target_ is not an option" in refused.error
+
+
+def test_what_numbers_on_other_data_do_not_mean_is_said(cli: Command, workplace: Path) -> None:
+    for name, scale in (("data", 1), ("other", 5)):
+        rows = "".join(f"{scale * number},{number % 2}\n" for number in range(60))
+        (workplace / f"{name}.csv").write_text(f"a,y\n{rows}")
+    words = ("task=custom", "task.data=data.csv", "task.standardise=true", "trainer.max_epochs=1", *TINY[-2:])
+    assert cli("train", "model=feed_forward", *words).code == 0
+    run = f"run={the_run(workplace).path}"
+    assert "note:" not in cli("evaluate", run).out
+    assert "note: task.split_seed makes another split" in cli("evaluate", run, "task={split_seed: 1}").out
+    other = cli("evaluate", run, "task={data: other.csv}").out
+    assert (
+        "note: task.standardise has the mean and deviation of the other data" in other and "another split" not in other
+    )

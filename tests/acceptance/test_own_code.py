@@ -199,3 +199,24 @@ def test_a_job_of_a_sweep_fails_in_one_line(cli: Command, workplace: Path) -> No
     outcome = cli("train", "-m", *TASK, "task.data=mistakes.WrongDraw", "seed=0,1")
     assert outcome.code == 1 and "Traceback" not in outcome.error
     assert outcome.error.count("KeyError: 'missing' (mistakes.py, line ") >= 2
+
+
+def test_a_run_says_which_own_code_and_data_have_changed_since(cli: Command, workplace: Path) -> None:
+    used, named, data = workplace / "used_by_changed.py", workplace / "changed_cells.py", workplace / "data.csv"
+    used.write_text("from bionets.layers import NBRC\n\nclass Base(NBRC):\n    pass\n")
+    named.write_text("from used_by_changed import Base\n\nclass Own(Base):\n    pass\n")
+    data.write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
+    quiet = ("trainer.max_epochs=1", "callbacks=quiet", "logger=none")
+    cell = ("model=recurrent", "model.layer=changed_cells.Own", "model.name=own", *SMALL[1:])
+    table = ("model=feed_forward", "task=custom", "task.data=data.csv", *quiet)
+    for words, seeds in ((cell, "seeds=1"), (table, "seeds=1"), (cell, "seeds=2")):
+        outcome = cli("train", *words, seeds)
+        assert outcome.code == 0 and "has changed" not in outcome.out, outcome.error
+    again = cli("train", *cell)
+    assert "already complete" in again.out and "has changed" not in again.out
+    used.write_text(used.read_text() + "# another equation\n")
+    data.write_text(data.read_text() + "61,1\n")
+    assert "used_by_changed has changed since" in cli("train", *cell).out
+    assert "used_by_changed has changed since" in cli("train", *cell, "seed=1").out
+    changed = cli("train", *table)
+    assert "already complete" in changed.out and "data.csv has changed since" in changed.out

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +19,9 @@ from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
+
+SPLIT = ("split_seed", "test_share", "held_out")
+"""Options that say which samples of the same data are the test set."""
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
@@ -61,9 +65,20 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")
+    for note in notes_on(other, config["task"]):
+        print_line(console, f"note: {note}")
     print_metrics(console, config, metrics)
     print_line(console, f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
     return metrics
+
+
+def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
+    """What the numbers on other data may not mean: of changed options of the run's task."""
+    moved = [key for key in SPLIT if key in other and other[key] != task.get(key)]
+    if moved and "data" not in other:
+        yield f"task.{moved[0]} makes another split: the run may have been trained on samples of this test set"
+    if {"data", "dataset"} & other.keys() and task.get("standardise"):
+        yield "task.standardise has the mean and deviation of the other data, not of those that the run was trained on"
 
 
 def short_hash(options: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
 from bionets.experiment.run.model_summary import print_model, print_task
+from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import first_test_batch, note_failure, summarise
 from bionets.experiment.run.run_folder import RunFolder
@@ -98,11 +99,14 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         result = folder.result()
         assert result is not None
         print_line(console, f"already complete: {folder.path}")
+        note_changes(console, folder, config)
         print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
     prepare_data(task)
-    with folder.open(config, run.overrides, environment.describe()):
+    if folder.last.exists():
+        note_changes(console, folder, config)
+    with folder.open(config, run.overrides, environment.describe(own_files(config))):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)

@@ -4,6 +4,7 @@ import ctypes
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ PACKAGES = (
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 
-def describe() -> dict[str, Any]:
-    """Git commit and dirty flag, versions and devices: what one must know to run the same again."""
+def describe(own_files: Mapping[str, str]) -> dict[str, Any]:
+    """Git commit and dirty flag, versions and devices: what one must know to run the same again.
+
+    Args:
+        own_files: see `bionets.experiment.run.own_files.own_files`.
+    """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -37,6 +42,7 @@ def describe() -> dict[str, Any]:
         if torch.cuda.is_available()
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
+        "own_files": dict(own_files),
     }
 
 

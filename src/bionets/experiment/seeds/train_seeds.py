@@ -18,6 +18,7 @@ from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, checkpoint_callbacks, prepare_data, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
 from bionets.experiment.run.run_folder import RunFolder
@@ -116,9 +117,13 @@ def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     refuse_what_is_shared(trainer)
     trainer.precision_plugin.convert_module(models)
 
+    described = environment.describe(own_files(members[0].run.values))
+    for member in members:
+        if member.next_epoch:
+            note_changes(Console(markup=False), member.folder, member.run.values)
     with ExitStack() as held:
         for member in members:
-            held.enter_context(member.folder.open(member.run.values, member.run.overrides, environment.describe()))
+            held.enter_context(member.folder.open(member.run.values, member.run.overrides, described))
         roll_back(folders)
         for seed in seeds:
             if seed.error is not None:  # which opening the folder took away
