@@ -56,9 +56,7 @@ class CogScale(FixedSets):
     Args:
         problem: one of the above.
         difficulty: ``small``, ``medium`` or ``large``: longer sequences, more symbols, more samples.
-        batch_size: sequences in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
 
     Raises:
         ValueError: an unknown problem or difficulty, or the package is not installed.

@@ -45,9 +45,8 @@ class HeidelbergSpikes(Classification, FixedSets):
         val_share: share of the training set of SHD that is for validation.
         val_speakers: numbers of the speakers whose training recordings are the validation set of SHD instead.
         split_seed: another number makes another random split.
-        batch_size: recordings in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the order.
+        others: see `Task`.
 
     Raises:
         ConnectionError: files that are missing and cannot be downloaded.

@@ -38,9 +38,8 @@ class TimeSeries(Classification, FixedSets):
         standardise: shift and scale each channel to mean 0 and deviation 1 of the training set.
         val_share: share of the published training set that is for validation.
         split_seed: another number makes another random split.
-        batch_size: series in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the order.
+        others: see `Task`.
 
     Raises:
         ConnectionError: files that are missing and cannot be downloaded.
