@@ -29,7 +29,6 @@ class SpikingModel(Model):
     is seen for ``time_steps`` steps of the network.
 
     Args:
-        spec: the task's spec.
         layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of one of your own with
             the constructor ``layer(num_neurons, dim=...)``.
         layer_arguments: whatever else its constructor takes. A name without sign is given to both signs where a layer
@@ -41,7 +40,6 @@ class SpikingModel(Model):
         output_arguments: of the last layer's constructor.
         loss_every_step: whether the loss of training is the mean over the losses of the outputs at every step of the
             network, before the readout; for tasks with one answer to a sequence or an image.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a name or a number that does not fit.
@@ -53,18 +51,17 @@ class SpikingModel(Model):
     def __init__(
         self,
         spec: TaskSpec,
-        layer: str,
-        layer_arguments: Mapping[str, Any] | None,
-        time_steps: int,
-        encoder: str,
-        encoder_arguments: Mapping[str, Any] | None,
-        readout: str,
-        output_arguments: Mapping[str, Any] | None,
-        loss_every_step: bool,
-        optimizer: OptimizerFactory | None,
-        gradients: str = "bptt",
+        layer: str = "LIB",
+        layer_arguments: Mapping[str, Any] | None = None,
+        time_steps: int = 1,
+        encoder: str = "direct",
+        encoder_arguments: Mapping[str, Any] | None = None,
+        readout: str = "last_membrane",
+        output_arguments: Mapping[str, Any] | None = None,
+        loss_every_step: bool = False,
+        optimizer: OptimizerFactory | None = None,
     ) -> None:
-        super().__init__(spec, optimizer, gradients=gradients)
+        super().__init__(spec, optimizer)
         self.require_one_answer("loss_every_step", loss_every_step)
         self.loss_every_step = loss_every_step
         require_positive(time_steps=time_steps)

@@ -42,12 +42,10 @@ class StackModel(SequenceModel):
     without ``size``, such as ReLU, is built from its other arguments alone and keeps the size.
 
     Args:
-        spec: the task's spec.
         layers: one entry for each layer, the first one first, as in [{layer: BRC, size: 100}, {layer: LIB, size: 100}].
         decoder: hidden units of the layers between the last layer and the prediction.
         readout: ``last`` or ``mean``: answer after the last step, or by the mean over the predictions of all steps.
         loss_every_step: whether training minimises the mean over the losses of all steps' predictions.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, or a layer that cannot be built.
