@@ -68,9 +68,9 @@ class SpikingModel(Model):
         self.layer: type[Any] = import_layer(layer if "." in layer else f"{OWN_LAYERS}.{layer}")
         self.layer_arguments = dict(layer_arguments or {})
         self.time_steps = time_steps
-        self.encoder = choose("encoder", encoder, ENCODERS)
+        self.encoder = look_up("encoder", encoder, ENCODERS)
         self.encoder_arguments = dict(encoder_arguments or {})
-        self.readout = choose("readout", readout, READOUTS)
+        self.readout = look_up("readout", readout, READOUTS)
         self.output_layer: type[Any] = LI if readout.endswith("membrane") else self.layer
         self.output_arguments = dict(output_arguments or {})
         self._try_encoder()
@@ -172,7 +172,8 @@ class SpikingModel(Model):
             raise ValueError(f"model.encoder_arguments do not fit model.encoder: {error}") from error
 
 
-def choose(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
+def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
+    """The choice of this name; ``ValueError`` with the key and all choices where there is none."""
     if chosen not in choices:
         raise ValueError(f"model.{name}={chosen} is unknown: choose {', '.join(choices)}")
     return choices[chosen]

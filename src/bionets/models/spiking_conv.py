@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.models.checks import require_positive
-from bionets.models.spiking import SpikingModel, choose
+from bionets.models.spiking import SpikingModel, look_up
 from bionets.tasks.spec import Kind, TaskSpec
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}
@@ -61,7 +61,7 @@ class SpikingConvModel(SpikingModel):
             raise ValueError(f"model.kernel_size must be odd, got {kernel_size}")
         if hidden_size < 0:
             raise ValueError(f"model.hidden_size must be at least 0, got {hidden_size}")
-        pooling = choose("pool", pool, POOLS)
+        pooling = look_up("pool", pool, POOLS)
         depth, *sides = shape
         modules: list[nn.Module] = []
         for count in channels:

@@ -9,7 +9,7 @@ from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
 from bionets.models.chunks import require_gradients
-from bionets.models.spiking import SpikingModel, choose
+from bionets.models.spiking import SpikingModel, look_up
 from bionets.tasks.spec import Kind, TaskSpec
 
 INITIALISATIONS = {"fluctuation_driven": fluctuation_driven_}
@@ -83,7 +83,7 @@ class SpikingRecurrentModel(SpikingModel):
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
         if initialisation is not None:
-            initialise = choose("initialisation", initialisation, INITIALISATIONS)
+            initialise = look_up("initialisation", initialisation, INITIALISATIONS)
             try:
                 initialise(self.network, **dict(initialisation_arguments or {}))
             except TypeError as error:

@@ -73,7 +73,7 @@ def _torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({beginning_of(error)})") from error
     if isinstance(content, (tuple, list)) and len(content) == 2:
         content = dict(zip(("x", "y"), content, strict=True))
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -85,7 +85,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"task.data={path} cannot be read as safetensors ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as safetensors ({beginning_of(error)})") from error
 
 
 def _numpy(path: Path) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ def _numpy(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as content:
             return {key: torch.from_numpy(content[key]) for key in content.files}
     except (ValueError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({beginning_of(error)})") from error
 
 
 def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
@@ -169,7 +169,7 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
             with Image.open(file) as image:
                 pixels = np.array(image.convert("L" if image.mode in ("L", "1", "I;16") else "RGB"), dtype=np.uint8)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{file} cannot be read as an image ({shortened(error)})") from error
+            raise ValueError(f"{file} cannot be read as an image ({beginning_of(error)})") from error
         pixels = pixels.reshape(*pixels.shape[:2], -1)
         images.append(fit(torch.from_numpy(pixels).permute(2, 0, 1).float().unsqueeze(0) / 255)[0])
     shapes = {tuple(image.shape) for image in images}
@@ -182,6 +182,6 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
     return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes)
 
 
-def shortened(error: Exception) -> str:
+def beginning_of(error: Exception) -> str:
     """The beginning of an error's message, on one line."""
     return " ".join(str(error).split())[:80]

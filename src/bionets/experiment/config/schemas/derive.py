@@ -53,7 +53,7 @@ def type_of(argument: Parameter) -> Any:
     return Any if argument.annotation is argument.empty or isinstance(argument.annotation, str) else argument.annotation
 
 
-def arguments_of(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
+def schema_of_arguments(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
     """As `schema_of`, without a ``_target_``, for a mapping of keyword arguments."""
     derived = fields_of(schema_of(target, leave_out))
     chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]
