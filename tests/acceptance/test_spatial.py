@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from bionets.experiment.run.recorded_arrays import read_arrays
+from bionets.experiment.run.recorded_arrays import read_recorded_arrays
 from tests.acceptance.conftest import Command, Outcome, the_run
 from tests.tasks import idx_files
 
@@ -42,7 +42,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     trained = cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.presentation=concatenate")
     assert trained.code == 0, trained.error
     folder = the_run(workplace / "outputs")
-    positions = read_arrays(folder.path / "positions.npz")
+    positions = read_recorded_arrays(folder.path / "positions.npz")
     assert positions["epoch"].tolist() == [0, 1, 2, 3] and positions["layer_1"].shape == (4, 4, 2)
     assert (positions["layer_1"][0] != positions["layer_1"][1]).all()
 

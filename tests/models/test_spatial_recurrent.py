@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bionets.models import RecurrentModel, SpatialRecurrentModel
+from bionets.models.chunks import loss_in_chunks
 from bionets.tasks import TaskSpec
 
 SPEC = TaskSpec("sequence_to_value", input_size=2, output_size=3)
@@ -39,6 +40,18 @@ def test_it_predicts_what_the_recurrent_model_of_its_layer_does() -> None:
     assert values.keys() == {"bistable_share", "wiring", "proximity", "connection_length"}
     assert values["bistable_share"] == plain.validation_metrics(x)["bistable_share"]
     assert model.recorded_arrays() == {} and build(learn_positions=True, wiring=0.0).recorded_arrays()["positions"]
+
+
+def test_it_learns_online_as_the_recurrent_model_of_its_layer_does() -> None:
+    x, target = torch.randn(6, 4, 2), torch.randn(4, 3)
+    gradients = []
+    for kind in (RecurrentModel, SpatialRecurrentModel):
+        torch.manual_seed(0)
+        model = kind(SPEC, "bionets.layers.NBRC", hidden_size=8, gradients="eprop")
+        model.tbptt = 3
+        loss_in_chunks(model, SimpleNamespace(loss=nn.functional.mse_loss), x, target).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    torch.testing.assert_close(*gradients)
 
 
 def test_training_shortens_the_connections() -> None:

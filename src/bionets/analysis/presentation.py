@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from bionets.analysis.spiking_figures import draw_spikes, finish, stacked
+from bionets.analysis.spiking_figures import draw_spikes, finish, panels_in_a_column
 from bionets.analysis.style import styled
 from bionets.layers.plastic import Network, WeightedConnection
 
@@ -119,7 +119,7 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
     """
     shown = presentation
     parts = (shown.spikes, shown.traces, shown.eligibility, shown.weights)
-    figure, panels = stacked(sum(map(len, parts)), 0.95)
+    figure, panels = panels_in_a_column(sum(map(len, parts)), 0.95)
     places = iter(panels)
     for name, spikes in shown.spikes.items():
         axes = next(places)

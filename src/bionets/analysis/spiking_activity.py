@@ -4,6 +4,7 @@ torchmetrics.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import call
 from typing import Any, NamedTuple
 
 import torch
@@ -53,10 +54,6 @@ def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
         for path in layers
         if outputs[path]  # not the layer that a FullyRecurrent steps by itself
     }
-
-
-def call(network: nn.Module, x: Tensor) -> Any:
-    return network(x)
 
 
 def fires(module: nn.Module) -> bool:

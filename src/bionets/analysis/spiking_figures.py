@@ -25,11 +25,13 @@ SIGNS = {"pos": "₊", "neg": "₋"}
 def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
     """The spikes of the first sequence, a panel for each spiking layer and a row for each neuron."""
     spiking = {path: each for path, each in activity.items() if fires(network.get_submodule(path))}
-    figure, panels = stacked(len(spiking), 1.3)
+    figure, panels = panels_in_a_column(len(spiking), 1.3)
     for axes, (path, each) in zip(panels, spiking.items(), strict=True):
         neurons = each.output[:, 0].flatten(1).cpu()
         which, rate = draw_spikes(axes, neurons), float((neurons != 0).float().mean())
-        axes.set_title(f"{named(network, path)}: {which} neurons, {rate:.3f} spikes per neuron and step", loc="left")
+        axes.set_title(
+            f"{layer_title(network, path)}: {which} neurons, {rate:.3f} spikes per neuron and step", loc="left"
+        )
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
 
 
@@ -55,7 +57,7 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
     (without spikes: whose membranes move most); dots mark the spikes. A dual membrane is drawn as its sum.
     """
     found = {path: each for path, each in activity.items() if membrane(each) is not None}
-    figure, panels = stacked(len(found), 1.4)
+    figure, panels = panels_in_a_column(len(found), 1.4)
     for axes, (path, each) in zip(panels, found.items(), strict=True):
         voltage = membrane(each)
         assert voltage is not None
@@ -72,7 +74,7 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
         axes.axhline(0, color=grid_colour(), linewidth=0.6, zorder=0)
         dots = ", dots are spikes" if spiking else ""
         axes.set_ylabel("membrane\npotential")
-        axes.set_title(f"{named(network, path)}: {len(most)} of {voltage.shape[1]} neurons{dots}", loc="left")
+        axes.set_title(f"{layer_title(network, path)}: {len(most)} of {voltage.shape[1]} neurons{dots}", loc="left")
     return finish(figure, panels, len(next(iter(activity.values())).output), file, title)
 
 
@@ -88,7 +90,7 @@ def draw_parameters(file: Path, network: nn.Module, title: str) -> Path:
     for row, (path, layer) in zip(panels, layers, strict=True):
         histogram(row[0], constrained_values(layer, "decay"), (0.0, 1.0))
         histogram(row[1], constrained_values(layer, "threshold"), (lowest - room, highest + room))
-        row[0].set_title(named(network, path), loc="left")
+        row[0].set_title(layer_title(network, path), loc="left")
         row[0].set_ylabel("neurons")
     panels[-1, 0].set_xlabel("decay per step")
     panels[-1, 1].set_xlabel("threshold")
@@ -130,14 +132,14 @@ def membrane(activity: Activity) -> Tensor | None:
     return torch.stack(parts).sum(0) if parts else None
 
 
-def named(network: nn.Module, path: str) -> str:
+def layer_title(network: nn.Module, path: str) -> str:
     """The class and path of a layer, as in ``LIB (module 2)``."""
     layer = network.get_submodule(path)
     kind = f"{layer.layer._get_name()}, fully recurrent" if isinstance(layer, FullyRecurrent) else layer._get_name()
     return f"{kind} (module {path})" if path else kind
 
 
-def stacked(count: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels_in_a_column(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of panels in one column with a common time axis."""
     figure = new_figure(PAGE, 0.7 + height * count)
     return figure, [row[0] for row in figure.subplots(count, 1, squeeze=False, sharex=True)]

@@ -89,10 +89,10 @@ def one_line(error: BaseException) -> str:
     if place and place not in message:
         kind = "" if meant_for_users(error) else f"{type(error).__name__}: "
         message = f"{kind}{message} ({place})"
-    return printable(cut(message))
+    return escape_controls(cut(message))
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text with control characters escaped as in a Python string, so that they do not act on a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 

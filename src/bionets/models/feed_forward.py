@@ -14,11 +14,9 @@ class FeedForwardModel(Model):
     """All pixels of an image, or all steps of a sequence of fixed length, through fully connected layers with ReLUs.
 
     Args:
-        spec: the task's spec.
         hidden_size, num_layers: units in a hidden layer, and how many of these there are; two of 300 units on 784
             pixels make 328,810 parameters.
         dropout: share of hidden activations set to zero in training.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, or a size below one.

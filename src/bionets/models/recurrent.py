@@ -24,7 +24,6 @@ class RecurrentModel(SequenceModel):
     """x ``[T, B, input_size]`` -> recurrent layers -> readout, at the last step or at every step as the task asks.
 
     Args:
-        spec: the task's spec.
         layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``;
             of ``num_layers``, ``dropout`` and ``bidirectional`` it need only take those that are used.
         hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
@@ -35,7 +34,7 @@ class RecurrentModel(SequenceModel):
         decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
         gradients: ``bptt``, ``online`` (exact, for cells whose units are independent) or ``eprop``; the latter two go
             through time in chunks of ``trainer.tbptt`` steps.
-        readout, loss_every_step, optimizer: see `SequenceModel`.
+        readout, loss_every_step: see `SequenceModel`.
 
     Raises:
         ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.

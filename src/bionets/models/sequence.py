@@ -21,10 +21,8 @@ class SequenceModel(Model):
     the ``mean`` over the steps.
 
     Args:
-        spec: the task's spec.
         readout: ``last`` or ``mean``.
         loss_every_step: whether the loss of training is the mean over the losses of every step's prediction.
-        optimizer: called with the parameters, gives the optimizer.
         gradients: see `Model`.
 
     Raises:

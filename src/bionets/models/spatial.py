@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,13 +20,11 @@ class SpatialModel(Model):
     ``val/loss`` is the task's alone; both costs, not weighted, are logged as ``val/proximity`` and ``val/transport``.
 
     Args:
-        spec: the task's spec.
         network: from images to scores.
         where: which of its spatial layers carry the costs, counted from 0; None for all.
         proximity, transport: the weights of the two costs; 0 for none.
         norm: of the connections' weights, ``l1`` or ``l2``.
         positions_lr: learning rate of the positions, as a multiple of the optimizer's.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, a negative weight, ``where`` beyond the layers.
@@ -101,20 +99,16 @@ class SpatialLinearModel(SpatialModel):
         spec: TaskSpec,
         hidden_sizes: Sequence[int] = (100, 100),
         activation: str = "ReLU",
-        where: Sequence[int] | None = None,
-        proximity: float = 0.0,
-        transport: float = 0.0,
-        norm: Norm = "l2",
+        *,
         dim: int = 2,
-        positions_lr: float = 1.0,
-        optimizer: OptimizerFactory | None = None,
+        **others: Any,
     ) -> None:
         require_positive(hidden_sizes=hidden_sizes, dim=dim)
         layers: list[nn.Module] = [nn.Flatten()]
         for size_in, size_out in pairwise([spec.input_size, *hidden_sizes]):
             layers += [SpatialLinear(size_in, size_out, dim=dim), make_activation(activation)]
         network = nn.Sequential(*layers, SpatialLinear(hidden_sizes[-1], spec.output_size, dim=dim))
-        super().__init__(spec, network, where, proximity, transport, norm, positions_lr, optimizer)
+        super().__init__(spec, network, **others)
 
 
 class SpatialConvModel(SpatialModel):
@@ -138,13 +132,9 @@ class SpatialConvModel(SpatialModel):
         dilation: int = 1,
         groups: int = 1,
         activation: str = "ReLU",
-        where: Sequence[int] | None = None,
-        proximity: float = 0.0,
-        transport: float = 0.0,
-        norm: Norm = "l2",
+        *,
         dim: int = 2,
-        positions_lr: float = 1.0,
-        optimizer: OptimizerFactory | None = None,
+        **others: Any,
     ) -> None:
         require_positive(channels=channels, dim=dim, dilation=dilation, groups=groups)
         if any(each % groups for each in channels):
@@ -170,7 +160,7 @@ class SpatialConvModel(SpatialModel):
             height, width = (height + 1) // 2, (width + 1) // 2
         scores = SpatialLinear(channels[-1] * height * width, spec.output_size, dim=dim)
         network = nn.Sequential(*layers, nn.Flatten(), scores)
-        super().__init__(spec, network, where, proximity, transport, norm, positions_lr, optimizer)
+        super().__init__(spec, network, **others)
 
 
 def make_activation(name: str) -> nn.Module:

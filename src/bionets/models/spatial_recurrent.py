@@ -1,13 +1,11 @@
 """Recurrent networks whose units have positions."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from bionets.layers import SpatialRecurrent
 from bionets.models.checks import require_positive
-from bionets.models.model import OptimizerFactory
 from bionets.models.recurrent import RecurrentModel
 from bionets.tasks.spec import TaskSpec
 
@@ -36,21 +34,11 @@ class SpatialRecurrentModel(RecurrentModel):
         self,
         spec: TaskSpec,
         layer: str = "torch.nn.RNN",
-        hidden_size: int = 100,
-        num_layers: int = 1,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
         wiring: float = 1e-3,
         proximity: float = 0.0,
         learn_positions: bool = False,
         dim: int = 3,
-        initialisation: str | None = None,
-        chrono_steps: int | None = None,
-        layer_arguments: Mapping[str, Any] | None = None,
-        decoder: Sequence[int] = (),
-        readout: str = "last",
-        loss_every_step: bool = False,
-        optimizer: OptimizerFactory | None = None,
+        **others: Any,
     ) -> None:
         for name, weight in (("wiring", wiring), ("proximity", proximity)):
             if weight < 0:
@@ -60,21 +48,7 @@ class SpatialRecurrentModel(RecurrentModel):
             raise ValueError(
                 "model.learn_positions=true moves all units to one position: give model.proximity a weight, such as 1.0"
             )
-        super().__init__(
-            spec,
-            layer,
-            hidden_size,
-            num_layers,
-            dropout,
-            bidirectional,
-            initialisation,
-            chrono_steps,
-            layer_arguments,
-            decoder,
-            readout,
-            loss_every_step,
-            optimizer=optimizer,
-        )
+        super().__init__(spec, layer, **others)
         try:
             self.recurrent = SpatialRecurrent(self.recurrent, dim, learn_positions)
         except ValueError as error:

@@ -29,7 +29,6 @@ class SpikingModel(Model):
     is seen for ``time_steps`` steps of the network.
 
     Args:
-        spec: the task's spec.
         layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of one of your own with
             the constructor ``layer(num_neurons, dim=...)``.
         layer_arguments: whatever else its constructor takes. A name without sign is given to both signs where a layer
@@ -41,7 +40,6 @@ class SpikingModel(Model):
         output_arguments: of the last layer's constructor.
         loss_every_step: whether the loss of training is the mean over the losses of the outputs at every step of the
             network, before the readout; for tasks with one answer to a sequence or an image.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a name or a number that does not fit.
@@ -53,27 +51,26 @@ class SpikingModel(Model):
     def __init__(
         self,
         spec: TaskSpec,
-        layer: str,
-        layer_arguments: Mapping[str, Any] | None,
-        time_steps: int,
-        encoder: str,
-        encoder_arguments: Mapping[str, Any] | None,
-        readout: str,
-        output_arguments: Mapping[str, Any] | None,
-        loss_every_step: bool,
-        optimizer: OptimizerFactory | None,
-        gradients: str = "bptt",
+        layer: str = "LIB",
+        layer_arguments: Mapping[str, Any] | None = None,
+        time_steps: int = 1,
+        encoder: str = "direct",
+        encoder_arguments: Mapping[str, Any] | None = None,
+        readout: str = "last_membrane",
+        output_arguments: Mapping[str, Any] | None = None,
+        loss_every_step: bool = False,
+        optimizer: OptimizerFactory | None = None,
     ) -> None:
-        super().__init__(spec, optimizer, gradients=gradients)
+        super().__init__(spec, optimizer)
         self.require_one_answer("loss_every_step", loss_every_step)
         self.loss_every_step = loss_every_step
         require_positive(time_steps=time_steps)
         self.layer: type[Any] = import_layer(layer if "." in layer else f"{OWN_LAYERS}.{layer}")
         self.layer_arguments = dict(layer_arguments or {})
         self.time_steps = time_steps
-        self.encoder = choose("encoder", encoder, ENCODERS)
+        self.encoder = look_up("encoder", encoder, ENCODERS)
         self.encoder_arguments = dict(encoder_arguments or {})
-        self.readout = choose("readout", readout, READOUTS)
+        self.readout = look_up("readout", readout, READOUTS)
         self.output_layer: type[Any] = LI if readout.endswith("membrane") else self.layer
         self.output_arguments = dict(output_arguments or {})
         self._try_encoder()
@@ -175,7 +172,8 @@ class SpikingModel(Model):
             raise ValueError(f"model.encoder_arguments do not fit model.encoder: {error}") from error
 
 
-def choose(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
+def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
+    """The choice of this name; ``ValueError`` with the key and all choices where there is none."""
     if chosen not in choices:
         raise ValueError(f"model.{name}={chosen} is unknown: choose {', '.join(choices)}")
     return choices[chosen]

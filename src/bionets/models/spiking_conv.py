@@ -1,14 +1,13 @@
 """Convolutional spiking networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from bionets.models.checks import require_positive
-from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel, choose
+from bionets.models.spiking import SpikingModel, look_up
 from bionets.tasks.spec import Kind, TaskSpec
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}
@@ -29,8 +28,7 @@ class SpikingConvModel(SpikingModel):
         batch_norm: whether what drives the neurons is normalised over batch and time.
         hidden_size: spiking neurons between the blocks and the outputs; 0 for none.
         dropout: share of spikes set to zero in training, before each fully connected layer.
-
-    The other arguments, and the errors: see `SpikingModel`.
+        others: see `SpikingModel`, also for the errors.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})
@@ -51,28 +49,11 @@ class SpikingConvModel(SpikingModel):
         batch_norm: bool = True,
         hidden_size: int = 128,
         dropout: float = 0.0,
-        layer: str = "LIB",
-        layer_arguments: Mapping[str, Any] | None = None,
         time_steps: int = 4,
-        encoder: str = "direct",
-        encoder_arguments: Mapping[str, Any] | None = None,
         readout: str = "mean_membrane",
-        output_arguments: Mapping[str, Any] | None = None,
-        loss_every_step: bool = False,
-        optimizer: OptimizerFactory | None = None,
+        **others: Any,
     ) -> None:
-        super().__init__(
-            spec,
-            layer,
-            layer_arguments,
-            time_steps,
-            encoder,
-            encoder_arguments,
-            readout,
-            output_arguments,
-            loss_every_step,
-            optimizer,
-        )
+        super().__init__(spec, time_steps=time_steps, readout=readout, **others)
         shape = spec.image_shape or spec.step_shape
         assert shape is not None
         require_positive(convolutions=convolutions, **{f"channels[{n}]": each for n, each in enumerate(channels)})
@@ -80,7 +61,7 @@ class SpikingConvModel(SpikingModel):
             raise ValueError(f"model.kernel_size must be odd, got {kernel_size}")
         if hidden_size < 0:
             raise ValueError(f"model.hidden_size must be at least 0, got {hidden_size}")
-        pooling = choose("pool", pool, POOLS)
+        pooling = look_up("pool", pool, POOLS)
         depth, *sides = shape
         modules: list[nn.Module] = []
         for count in channels:

@@ -8,8 +8,8 @@ from torch import nn
 from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
-from bionets.models.model import OptimizerFactory
-from bionets.models.spiking import SpikingModel, choose
+from bionets.models.chunks import require_gradients
+from bionets.models.spiking import SpikingModel, look_up
 from bionets.tasks.spec import Kind, TaskSpec
 
 INITIALISATIONS = {"fluctuation_driven": fluctuation_driven_}
@@ -33,9 +33,9 @@ class SpikingRecurrentModel(SpikingModel):
         initialisation_arguments: of `bionets.layers.spiking.fluctuation_driven_`, by name.
         gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two go through time in
             chunks of ``trainer.tbptt`` steps.
+        others: see `SpikingModel`, also for the errors.
 
-    The other arguments, and the errors: see `SpikingModel`. A task that wants an answer at every step is answered from
-    the ``time_steps`` of that step.
+    A task that wants an answer at every step is answered from the ``time_steps`` of that step.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
@@ -51,32 +51,14 @@ class SpikingRecurrentModel(SpikingModel):
         delay_sigma: float = 0.0,
         velocity: float | None = None,
         dropout: float = 0.0,
-        layer: str = "LIB",
-        layer_arguments: Mapping[str, Any] | None = None,
-        time_steps: int = 1,
-        encoder: str = "direct",
-        encoder_arguments: Mapping[str, Any] | None = None,
-        readout: str = "last_membrane",
-        output_arguments: Mapping[str, Any] | None = None,
-        loss_every_step: bool = False,
         initialisation: str | None = None,
         initialisation_arguments: Mapping[str, Any] | None = None,
         gradients: str = "bptt",
-        optimizer: OptimizerFactory | None = None,
+        **others: Any,
     ) -> None:
-        super().__init__(
-            spec,
-            layer,
-            layer_arguments,
-            time_steps,
-            encoder,
-            encoder_arguments,
-            readout,
-            output_arguments,
-            loss_every_step,
-            optimizer,
-            gradients,
-        )
+        super().__init__(spec, **others)
+        require_gradients(gradients)
+        self.gradients = gradients
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         if max_delay > 1 and not recurrent:
             raise ValueError("model.max_delay is for recurrent connections: leave model.recurrent=true")
@@ -101,7 +83,7 @@ class SpikingRecurrentModel(SpikingModel):
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
         if initialisation is not None:
-            initialise = choose("initialisation", initialisation, INITIALISATIONS)
+            initialise = look_up("initialisation", initialisation, INITIALISATIONS)
             try:
                 initialise(self.network, **dict(initialisation_arguments or {}))
             except TypeError as error:

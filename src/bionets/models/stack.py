@@ -42,12 +42,10 @@ class StackModel(SequenceModel):
     without ``size``, such as ReLU, is built from its other arguments alone and keeps the size.
 
     Args:
-        spec: the task's spec.
         layers: one entry for each layer, the first one first, as in [{layer: BRC, size: 100}, {layer: LIB, size: 100}].
         decoder: hidden units of the layers between the last layer and the prediction.
         readout: ``last`` or ``mean``: answer after the last step, or by the mean over the predictions of all steps.
         loss_every_step: whether training minimises the mean over the losses of all steps' predictions.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, or a layer that cannot be built.
@@ -103,7 +101,7 @@ def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Mod
     modules: list[nn.Module] = []
     if issubclass(kind, SpikingLayer):
         spikes = {"spike_fn": "arctan"}
-        neurons = build(kind, (size,), {**spikes, **arguments}, key, spikes)
+        neurons = build_entry(kind, (size,), {**spikes, **arguments}, key, spikes)
         modules += [nn.Linear(size_in, size), *make_norm(entry, size, key)]
         modules += [FullyRecurrent(neurons) if entry.get("recurrent") else neurons]
     elif entry.get("recurrent"):
@@ -154,12 +152,12 @@ def make_layer(
     for name in ("batch_first", "proj_size"):
         if name in arguments:
             raise ValueError(f"{key}.{name} would change the shapes that the model relies on")
-    layer = build(kind, sizes, arguments, key)
+    layer = build_entry(kind, sizes, arguments, key)
     if isinstance(layer, RecurrentLayer | nn.RNNBase):
-        return build(StatefulRecurrent, (layer,), {}, key)
+        return build_entry(StatefulRecurrent, (layer,), {}, key)
     x = torch.stack([torch.linspace(-1, 1, size_in), torch.ones(size_in)])
     try:
-        y, other = one_step(layer, x), one_step(layer, x * torch.tensor([[1.0], [-2.0]]))
+        y, other = first_answer(layer, x), first_answer(layer, x * torch.tensor([[1.0], [-2.0]]))
     except Exception as error:  # of any module, on an input of this shape
         raise ValueError(
             f"{key}: {kind.__name__} takes no input [B, {size_in}], a single step ({str(error)[:80]}): {WORKS}"
@@ -171,7 +169,7 @@ def make_layer(
     return layer.train()
 
 
-def one_step(layer: nn.Module, x: Tensor) -> Any:
+def first_answer(layer: nn.Module, x: Tensor) -> Any:
     """The first answer of a layer in evaluation, with the same random numbers each time."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -180,7 +178,7 @@ def one_step(layer: nn.Module, x: Tensor) -> Any:
     return y
 
 
-def build(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, key: str, defaults: Any = None) -> Any:
+def build_entry(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, key: str, defaults: Any = None) -> Any:
     """`build_layer`, with the key of the entry in every error."""
     try:
         return build_layer(kind, *first, arguments=arguments, defaults=defaults or {}, prefix=f"{key}.")

@@ -20,7 +20,6 @@ class StigmergicModel(Model):
     3,144 parameters.
 
     Args:
-        spec: the task's spec.
         memory_size: cells.
         recurrent: whether the networks that mark and evaporate also see what is in the memory.
         hidden_layers, hidden_size: of each of those two networks.
@@ -31,7 +30,6 @@ class StigmergicModel(Model):
             that marks alone; None: both see all.
         final_prelu: whether a PReLU follows the last layer, as it does in the published network. Without it the
             prediction is linear, as numbers and logits of any size and sign ask for.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, or a size that `StigmergicMemory` refuses.

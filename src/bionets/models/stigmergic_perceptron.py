@@ -18,9 +18,7 @@ class StigmergicPerceptronModel(Model):
     Vaglini (MIKE 2018); the scores are linear here, where that network ends in sigmoids.
 
     Args:
-        spec: the task's spec.
         hidden_size: units in each of the two layers.
-        optimizer: called with the parameters, gives the optimizer.
 
     Raises:
         ValueError: a kind of task that does not fit, or a size below one.

@@ -25,7 +25,7 @@ class Archive:
     inner: str | None = None
 
 
-def fetch(archive: Archive, place: Path, name: str, source: str) -> None:
+def download_and_unpack(archive: Archive, place: Path, name: str, source: str) -> None:
     """Have a folder or a file of a data set at its place. One process downloads, and unpacks beside the archive; an
     archive that is there already is used.
 

@@ -35,8 +35,7 @@ class BinaryAddition(Task):
         curriculum: whether lengths grow; False trains on ``length`` alone.
         train_size, val_size: samples in an epoch, and in the validation set.
         test_size: samples of each length tested.
-        batch_size: samples in a batch.
-        seed: of the data.
+        others: see `Task`.
 
     Source: the binary addition experiment of brc_pytorch (Janakarajan and Born), a port of Vecoven, Ernst and Drion,
     "A bio-inspired bistable recurrent cell allows for long-lasting memory", PLoS ONE 2021.

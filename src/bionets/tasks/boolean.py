@@ -29,10 +29,7 @@ class Boolean(Classification):
         low_rate: spikes per second for 0.
         high_rate: spikes per second for 1.
         noise: standard deviation of what is added to a bit.
-        train_size, val_size, test_size: samples in each set.
-        batch_size: samples in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
     """
 
     def __init__(

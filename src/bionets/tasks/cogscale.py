@@ -56,9 +56,7 @@ class CogScale(FixedSets):
     Args:
         problem: one of the above.
         difficulty: ``small``, ``medium`` or ``large``: longer sequences, more symbols, more samples.
-        batch_size: sequences in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
 
     Raises:
         ValueError: an unknown problem or difficulty, or the package is not installed.
@@ -80,7 +78,7 @@ class CogScale(FixedSets):
         for key, value, known in (("problem", problem, PROBLEMS), ("difficulty", difficulty, DIFFICULTIES)):
             if value not in known:
                 raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(known)}")
-        arrays = build(problem, difficulty, seed)
+        arrays = build_arrays(problem, difficulty, seed)
         self.category: str = arrays["category"]
         self._data = {
             split: (time_first(arrays[f"X_{name}"]), as_target(arrays[f"Y_{name}"], self.category))
@@ -139,7 +137,7 @@ def scored(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return prediction[steps], target[steps]
 
 
-def build(problem: str, difficulty: str, seed: int) -> Mapping[str, Any]:
+def build_arrays(problem: str, difficulty: str, seed: int) -> Mapping[str, Any]:
     """The arrays that the package makes, ``[N, T, I]`` and ``[N, T, O]``."""
     try:
         import cogscale

@@ -49,10 +49,7 @@ class Control(Task):
         bounds: the lowest and highest usual value of each number of an observation.
         best_return: the return of a perfect episode.
         solved_from: an episode counts as solved from this return on.
-        train_size, val_size, test_size: episodes in each set.
-        batch_size: episodes in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
     """
 
     monitor = "val/return"

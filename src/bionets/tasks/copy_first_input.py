@@ -20,10 +20,7 @@ class CopyFirstInput(Task):
     Args:
         length: time steps of a sequence.
         stop_below: training ends once the validation error is below; None for never.
-        train_size, val_size, test_size: sequences in each set.
-        batch_size: sequences in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
 
     Source: Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for long-lasting memory",
     PLoS ONE 2021, first benchmark; sizes, batch and stopping rule as in its PyTorch port brc_pytorch, where length is

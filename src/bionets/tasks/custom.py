@@ -65,7 +65,7 @@ class CustomData(FixedSets):
         split_seed: another number makes another random split.
         class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
         arguments: of the constructor of a data set or task by import path, or of `CustomEvents`.
-        batch_size, epochs, stop_below, seed: as in `Task`.
+        others: see `Task`.
 
     Raises:
         ValueError: data that cannot be read, or inputs and targets that do not go together.

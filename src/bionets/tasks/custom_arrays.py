@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from bionets.annotations import require_types
 from bionets.import_path import import_object
 
-from .data_files import Arrays, shortened
+from .data_files import Arrays, beginning_of
 from .spec import TaskSpec
 from .standardise import mean_and_deviation
 
@@ -27,7 +27,7 @@ def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any
         require_types("task.arguments.", kind, arguments)
         dataset: Any = kind(**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"task.data={path} refuses task.arguments={dict(arguments)}: {shortened(error)}") from error
+        raise ValueError(f"task.data={path} refuses task.arguments={dict(arguments)}: {beginning_of(error)}") from error
     try:
         pairs = [dataset[number] for number in range(len(dataset))]
         if target is not None:
@@ -35,7 +35,7 @@ def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any
         inputs, targets = ([torch.as_tensor(value) for value in values] for values in zip(*pairs, strict=True))
         x, y = stacked_pairs(inputs, targets)
     except (AttributeError, ValueError, TypeError, LookupError) as error:
-        raise ValueError(f"task.data={path} is not a data set of pairs ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
     steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
     lengths = steps if bool((steps < steps.max()).any()) else None
     return Arrays(x.float(), y.float() if y.is_floating_point() else y.long(), lengths=lengths)
@@ -46,13 +46,13 @@ def stacked_pairs(inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[
     targets ``[T]`` or ``[T, O]`` that have as many steps as their inputs.
     """
     if all(x.dim() == 2 for x in inputs) and len({len(x) for x in inputs}) > 1:
-        x = stacked(inputs, "inputs", padded=True)
+        x = stack_samples(inputs, "inputs", padded=True)
         stepwise = all(y.dim() in (1, 2) and len(y) == len(x) for x, y in zip(inputs, targets, strict=True))
-        return x, stacked(targets, "targets", padded=stepwise)
-    return stacked(inputs, "inputs"), stacked(targets, "targets")
+        return x, stack_samples(targets, "targets", padded=stepwise)
+    return stack_samples(inputs, "inputs"), stack_samples(targets, "targets")
 
 
-def stacked(samples: Sequence[Tensor], name: str, padded: bool = False) -> Tensor:
+def stack_samples(samples: Sequence[Tensor], name: str, padded: bool = False) -> Tensor:
     """Samples of one shape; with ``padded`` their first dimensions may differ."""
     shape = samples[0].shape
     for number, each in enumerate(samples):

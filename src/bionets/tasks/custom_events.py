@@ -27,7 +27,7 @@ class CustomEvents(EventTask):
         steps, bin_ms, channels, height, width, binary, denoise: see `EventRecordings`.
         val_share, test_share: shares of the recordings.
         split_seed: another number makes another random split.
-        batch_size, epochs, stop_below, seed: as in `Task`.
+        others: see `Task`.
 
     Raises:
         ValueError: a folder without recordings of at least two classes, or a file that cannot be read.

@@ -75,7 +75,7 @@ def _torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({beginning_of(error)})") from error
     if isinstance(content, (tuple, list)) and len(content) == 2:
         content = dict(zip(("x", "y"), content, strict=True))
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -87,7 +87,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"task.data={path} cannot be read as safetensors ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as safetensors ({beginning_of(error)})") from error
 
 
 def _numpy(path: Path) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ def _numpy(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as content:
             return {key: torch.from_numpy(content[key]) for key in content.files}
     except (ValueError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({shortened(error)})") from error
+        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({beginning_of(error)})") from error
 
 
 def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
@@ -187,7 +187,7 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
             with Image.open(file) as image:
                 pixels = _pixels(image)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{file} cannot be read as an image ({shortened(error)})") from error
+            raise ValueError(f"{file} cannot be read as an image ({beginning_of(error)})") from error
         pixels = pixels.reshape(*pixels.shape[:2], -1)
         images.append(fit(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0))[0])
     shapes = {tuple(image.shape) for image in images}
@@ -222,6 +222,6 @@ def files_by_class(folder: Path, suffixes: Collection[str]) -> tuple[tuple[str, 
     return classes, [(file, number) for number, name in enumerate(classes) for file in found[name]]
 
 
-def shortened(error: Exception) -> str:
+def beginning_of(error: Exception) -> str:
     """The beginning of an error's message, on one line."""
     return " ".join(str(error).split())[:80]

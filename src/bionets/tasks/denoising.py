@@ -36,10 +36,7 @@ class Denoising(Task):
         length: numbers in the stream.
         forgetting_period: last steps of the stream in which no number is marked.
         marked: numbers to be remembered.
-        train_size, val_size, test_size: sequences in each set.
-        batch_size: sequences in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
 
     Source: Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for long-lasting memory",
     PLoS ONE 2021, second benchmark: length 400, five marked values, a forgetting period of 0 or 200. The sizes, batch

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .archives import Archive, fetch
+from .archives import Archive, download_and_unpack
 from .event_formats import Events, read_dat, read_dvs128, read_gesture, read_saccades
 
 
@@ -143,7 +143,7 @@ def recordings(files: EventFiles, data_dir: Path, split: str) -> list[tuple[Path
     if not folder.is_dir():
         if files.archives is None:
             raise FileNotFoundError(f"{folder} is missing: get {files.name} from {files.source} and unpack it there")
-        fetch(files.archives[split == "test"], folder, files.name, files.source)
+        download_and_unpack(files.archives[split == "test"], folder, files.name, files.source)
     found = _by_file_name(files, folder) if files.named_by_class else _by_folder(files, folder)
     published = files.recordings[split == "test"]
     if len(found) != published and not (folder / SUBSET).exists():

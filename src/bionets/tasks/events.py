@@ -156,10 +156,7 @@ class EventRecordings(EventTask):
         height, width: of a frame; None for the camera's own.
         binary: 1 wherever there was any event, instead of how many.
         denoise: microseconds within which an event needs another beside it; None keeps all.
-        train_size, val_size, test_size: recordings in each set.
-        batch_size: recordings in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
 
     Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018;
     Amir et al., CVPR 2017; Li et al., Frontiers in Neuroscience 2017.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from .archives import Archive, fetch
+from .archives import Archive, download_and_unpack
 
 UNITS = 700  # of the model of the cochlea
 SOURCE = "https://zenkelab.org/datasets"
@@ -38,7 +38,7 @@ class HeidelbergFiles:
         """The file of a part, downloaded where it is missing. ConnectionError where it cannot be had."""
         place = data_dir / self.folder / f"{self.name}_{part}.h5"
         if not place.is_file():
-            fetch(self.archives[part], place, self.name, SOURCE)
+            download_and_unpack(self.archives[part], place, self.name, SOURCE)
         return place
 
 

@@ -45,9 +45,8 @@ class HeidelbergSpikes(Classification, FixedSets):
         val_share: share of the training set of SHD that is for validation.
         val_speakers: numbers of the speakers whose training recordings are the validation set of SHD instead.
         split_seed: another number makes another random split.
-        batch_size: recordings in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the order.
+        others: see `Task`.
 
     Raises:
         ConnectionError: files that are missing and cannot be downloaded.
@@ -89,7 +88,7 @@ class HeidelbergSpikes(Classification, FixedSets):
                 raise ValueError(f"task.val_speakers are for shd: {dataset} has a validation set of its own")
             train, val = rows["train"], rows["valid"]
         else:
-            train, val = split(*found["train"], val_share, val_speakers, split_seed)
+            train, val = split_training_set(*found["train"], val_share, val_speakers, split_seed)
         self._rows = {"train": train, "val": val, "test": rows["test"]}
         super().__init__(
             train_size=len(train),
@@ -138,7 +137,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         return np.bincount(place[step < self.steps], minlength=self.steps * self.channels)
 
 
-def split(
+def split_training_set(
     labels: Tensor, speakers: Tensor, val_share: float, val_speakers: Sequence[int], split_seed: int
 ) -> tuple[Tensor, Tensor]:
     """The rows for training and those for validation."""

@@ -62,10 +62,7 @@ class Images(Classification, FixedSets):
         threshold: pixels above it are 1, the others 0; None leaves them as they are.
         augmentation: random changes of training images, up to so much.
         loss: ``cross_entropy`` or ``squared_error``.
-        train_size, val_size, test_size: images in each set.
-        batch_size: images in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
+        others: see `Task`.
     """
 
     def __init__(

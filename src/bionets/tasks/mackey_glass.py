@@ -78,9 +78,8 @@ class MackeyGlass(Task):
         window: of a training sequence.
         warm_up: of the first part of a window, which does not count in the loss.
         train_size: windows in an epoch.
-        batch_size: windows in a batch.
-        epochs: passes over so many windows, unless trainer.max_epochs says otherwise.
         seed: of the series and the windows.
+        others: see `Task`.
 
     Source: chaotic function prediction of NeuroBench (Yik et al., Nature Communications 2025); its code has these
     delays, Lyapunov times and initial values.

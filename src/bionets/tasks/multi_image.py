@@ -57,10 +57,9 @@ class MultiImage(FixedSets):
         labels: of each task; others are taken modulo.
         train_size, val_size, test_size: images of each task in each set.
         batch_size: images of each task in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        seed: of the data.
         loss_over: with presentation=sequential, the units among which the right one is to be told: ``all``, or those of
             the ``shown`` task. ``accuracy`` is over the same.
+        others: see `Task`.
 
     Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
     """

@@ -42,9 +42,8 @@ class SpeechDigits(Classification, FixedSets):
         bands: filters on the mel scale.
         lengths: whether models get the length of each recording.
         held_out: speakers whose recordings are the test set instead of the official one.
-        batch_size: recordings in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the split and the order.
+        others: see `Task`.
 
     Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
     """

@@ -45,12 +45,17 @@ class Task(LightningDataModule):
     that was interrupted goes on with the same numbers. A Trainer must therefore ask for them anew every epoch:
     ``Trainer(reload_dataloaders_every_n_epochs=1)``.
 
+    Args:
+        train_size, val_size, test_size: samples in each set.
+        batch_size: samples in a batch.
+        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
+        stop_below: training ends once the monitored value is below; None for never.
+        seed: of the data.
+
     Attributes:
         spec: what goes in and what comes out of a model.
         monitor, mode: the logged value that chooses the best epoch, and whether the smallest ("min") or largest
             ("max") is best.
-        epochs: the protocol's number of epochs.
-        stop_below: training ends once ``monitor`` falls below this value; None for never.
         test_names: a name for each test set, in the order of `test_dataloader`.
         extra_metrics: what makes further metrics beside `metrics`, by their names.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .archives import Archive, fetch
+from .archives import Archive, download_and_unpack
 from .bases import Classification, FixedSets
 from .seeding import split_generator, stratified_split
 from .spec import TaskSpec
@@ -39,9 +39,8 @@ class TimeSeries(Classification, FixedSets):
         standardise: shift and scale each channel to mean 0 and deviation 1 of the training set.
         val_share: share of the published training set that is for validation.
         split_seed: another number makes another random split.
-        batch_size: series in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
         seed: of the order.
+        others: see `Task`.
 
     Raises:
         ConnectionError: files that are missing and cannot be downloaded.
@@ -79,7 +78,7 @@ class TimeSeries(Classification, FixedSets):
         self._data: dict[str, Data] = {}
         for split, (part, chosen) in rows.items():
             own = [(series[part][row] - mean) / deviation for row in chosen.tolist()]
-            data = padded(own, steps), labels[part][chosen]
+            data = pad_series(own, steps), labels[part][chosen]
             self._data[split] = (*data, torch.tensor([len(each) for each in own])) if differ else data
         super().__init__(
             train_size=len(train),
@@ -96,7 +95,7 @@ class TimeSeries(Classification, FixedSets):
         return self._data[split]
 
 
-def padded(series: Sequence[Tensor], steps: int) -> Tensor:
+def pad_series(series: Sequence[Tensor], steps: int) -> Tensor:
     """Series `[T, channels]` side by side, `[steps, N, channels]`, each followed by zeros."""
     x = torch.zeros(steps, len(series), series[0].shape[1])
     for n, each in enumerate(series):
@@ -115,7 +114,7 @@ def read_data_set(dataset: str, folder: Path) -> tuple[dict[str, list[Tensor]], 
     for part in PARTS:
         file = folder / f"{dataset}_{part}.ts"
         if not file.is_file():
-            fetch(archive, file, f"task.dataset={dataset}", SOURCE)
+            download_and_unpack(archive, file, f"task.dataset={dataset}", SOURCE)
         series[part], names[part] = read_ts(file)
     if series["TRAIN"][0].shape[1] != series["TEST"][0].shape[1]:
         raise ValueError(f"{folder}: the training and the test set differ in their number of channels")

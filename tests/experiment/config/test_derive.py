@@ -1,6 +1,5 @@
 """Schemas say what the constructors say."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
 
+from bionets.annotations import parameters_of
 from bionets.experiment.config.schemas.derive import schema_of
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 
@@ -61,4 +61,20 @@ def test_every_schema_builds_with_its_own_defaults(schemas: dict[str, type]) -> 
     ours = {"_target_", "_partial_", "name", "interval", "monitor"}
     for schema in schemas.values():
         made = OmegaConf.structured(schema)
-        assert {*map(str, made)} - ours <= {*inspect.signature(get_object(made._target_)).parameters}
+        assert {*map(str, made)} - ours <= parameters_of(get_object(made._target_)).keys()
+
+
+class Base:
+    def __init__(self, network: object, rate: float = 0.1, sizes: Sequence[int] = (1, 2)) -> None: ...
+
+
+class Derived(Base):
+    def __init__(self, depth: int, rate: float = 0.5, **others: Any) -> None: ...
+
+
+def test_what_a_class_hands_on_to_its_base_is_an_option_too() -> None:
+    made = OmegaConf.structured(schema_of(Derived))
+    assert OmegaConf.is_missing(made, "depth") and "network" not in made  # which the class itself gives its base
+    assert made.rate == 0.5 and made.sizes == [1, 2]
+    with pytest.raises(ValidationError):
+        made.sizes = ["a"]

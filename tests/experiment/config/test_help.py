@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 from hydra.utils import get_object
 
-from bionets.experiment.config.help import arguments_of, help_page
+from bionets.experiment.config.help import argument_descriptions, help_page
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train
@@ -38,22 +38,25 @@ class Derived(Base):
 
 
 def test_the_first_sentence_on_each_argument_is_found_also_in_bases() -> None:
-    assert arguments_of(Base)["size"] == "of it, in units"
-    assert arguments_of(Derived) == {"size": "another", **dict.fromkeys(("rate", "decay"), "two numbers (of steps)")}
+    assert argument_descriptions(Base)["size"] == "of it, in units"
+    assert argument_descriptions(Derived) == {
+        "size": "another",
+        **dict.fromkeys(("rate", "decay"), "two numbers (of steps)"),
+    }
 
 
 @pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
 def test_every_option_is_documented_where_it_is_written(schemas: dict[str, type]) -> None:
     missing = {}
     for name, schema in schemas.items():
-        documented = arguments_of(get_object(schema._target_)) | arguments_of(schema)  # type: ignore[attr-defined]
+        documented = argument_descriptions(get_object(schema._target_)) | argument_descriptions(schema)  # type: ignore[attr-defined]
         missing[name] = [each.name for each in fields(schema) if each.name not in (*documented, *OURS)]
     assert not {name: options for name, options in missing.items() if options}
 
 
 @pytest.mark.parametrize("schema", [Train, Evaluate, Compare, Analyse, Paths, Runs])
 def test_every_option_of_a_command_is_documented(schema: type) -> None:
-    assert {each.name for each in fields(schema)} <= arguments_of(schema).keys()
+    assert {each.name for each in fields(schema)} <= argument_descriptions(schema).keys()
 
 
 def test_the_page_shows_the_choices_that_the_words_make() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bionets.experiment.comparison.groups import Group, grouped
-from bionets.experiment.comparison.runs import Mirror, read_folders
+from bionets.experiment.comparison.runs import WandbPlace, read_folders
 from bionets.experiment.comparison.statistics import summarise
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_report import build_report, project_of, require_report
@@ -65,7 +65,7 @@ def test_runs_without_a_mirror_or_in_several_projects_are_refused(tmp_path: Path
     make_run(tmp_path / "unseen", "lstm")
     with pytest.raises(UserError, match="logger=none"):
         project_of(grouped(read_folders(str(tmp_path / "unseen"))[0], ["model"]))
-    elsewhere = replace(groups[0].runs[0], mirror=Mirror("lab", "other", "brc3"))
+    elsewhere = replace(groups[0].runs[0], mirror=WandbPlace("lab", "other", "brc3"))
     with pytest.raises(UserError, match="bionets, other"):
         project_of([*groups, Group(("brc", "3"), [elsewhere])])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bionets.experiment.comparison.runs import LeftOut, Mirror, Run, read_folders
+from bionets.experiment.comparison.runs import LeftOut, Run, WandbPlace, read_folders
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_runs import read_project, read_wandb_run
 from tests.experiment.logging.wandb_api import Api, ApiRun
@@ -30,7 +30,7 @@ def test_a_finished_run_tells_what_its_folder_tells(tmp_path: Path) -> None:
     run = read_wandb_run(ApiRun(config_of(), summary_of(0.75)))
     assert isinstance(run, Run)
     assert (run.metrics, run.tests, run.more) == (folder.metrics, folder.tests, folder.more)
-    assert run.mirror == Mirror("lab", "bionets", "abc12345")
+    assert run.mirror == WandbPlace("lab", "bionets", "abc12345")
 
 
 def test_curves_are_read_from_the_history_once_each_step() -> None:

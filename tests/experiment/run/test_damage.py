@@ -15,7 +15,7 @@ from bionets.experiment.comparison.runs import Run, read_folders, readable
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import keep_epochs_before, read_metrics
-from bionets.experiment.run.recorded_arrays import read_arrays, write_npz
+from bionets.experiment.run.recorded_arrays import read_recorded_arrays, write_npz
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained
 from tests.acceptance.conftest import SMALL, Command, Outcome, cli, the_run, workplace
@@ -260,7 +260,7 @@ def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
             continue  # recorded arrays have any shape; the figure of positions checks theirs
         file.write_bytes(content)
         try:
-            read = read_arrays(file)
+            read = read_recorded_arrays(file)
         except UserError as error:
             one_line(error, "positions.npz")
         else:  # nothing was lost

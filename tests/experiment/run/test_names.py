@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bionets.experiment.run.names import fault_of_component, printable
+from bionets.experiment.run.names import fault_of_component, printable_line
 from tests.acceptance.conftest import SMALL, Command, cli, workplace
 
 __all__ = ["cli", "workplace"]  # fixtures
@@ -54,4 +54,4 @@ def test_a_component_stays_in_its_folder(name: str) -> None:
 
 @given(st.text())
 def test_what_is_shown_of_a_file_is_one_line_without_escapes(text: str) -> None:
-    assert printable(text).isprintable() and len(printable(text)) <= 300
+    assert printable_line(text).isprintable() and len(printable_line(text)) <= 300

@@ -81,7 +81,7 @@ def small() -> Network:
 
 
 def chosen(network: Network, backend: str = "auto") -> str:
-    return simulate.choose(network, backend, torch.device("cuda"))[0]
+    return simulate.choose_backend(network, backend, torch.device("cuda"))[0]
 
 
 def test_a_gpu_takes_the_kernels_or_the_reference() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bionets.layers import get_states, reset_states, unroll
 from bionets.layers.spiking import KINDS, QUANTISERS, SPIKE_FUNCTIONS, LeakyIntegrator, leaky_integrators
-from bionets.layers.spiking.noise import draw
+from bionets.layers.spiking.noise import draw_noise
 from bionets.layers.spiking.stubs import STUB, stub
 
 from .naive import run
@@ -57,7 +57,7 @@ def test_outputs_and_gradients_are_those_of_the_equations(name: str, quant: str)
     states = layer.initial_states(x, generator=torch.Generator().manual_seed(7))
     noise: list[Tensor] = []
     if layer.noises:
-        noise = list(draw(states[-1], T, (layer.noises, B, N), x.device)[0].double().unbind(1))
+        noise = list(draw_noise(states[-1], T, (layer.noises, B, N), x.device)[0].double().unbind(1))
     y, _ = layer.over_time(x, states)
     expected = run(layer, x, noise, quant)
     torch.testing.assert_close(y, expected)

@@ -1,6 +1,6 @@
 """The setting to train with is the most accurate of those under which the tasks part in every run."""
 
-from bionets.studies.spatial.split_choice import choose
+from bionets.studies.spatial.split_choice import choose_settings
 from bionets.studies.spatial.split_numbers import READ, Group, Row, summarise
 
 
@@ -34,14 +34,14 @@ def test_the_most_accurate_of_the_settings_that_part_the_tasks_in_every_run() ->
             ("mix", "30"): [(0.92, 1.0, 0.1), (0.92, 1.0, 0.1)],
         }
     )
-    (choice,) = choose(found, "greedy")
+    (choice,) = choose_settings(found, "greedy")
     assert (choice.presentation, choice.setting, choice.parts) == ("mix", ("10",), True)
     assert abs(choice.accuracy - 0.93) < 1e-12 and (choice.kept, choice.read) == (0.96, 0.19)
 
 
 def test_where_no_setting_parts_the_tasks_the_one_that_keeps_most() -> None:
     found = rows({("mix", "1"): [(0.95, 0.7, 0.1)], ("mix", "3"): [(0.9, 0.8, 0.1)]})
-    (choice,) = choose(found, "greedy")
+    (choice,) = choose_settings(found, "greedy")
     assert choice.setting == ("3",) and not choice.parts
 
 
@@ -55,7 +55,7 @@ def test_one_setting_for_all_presentations_must_part_the_tasks_in_each() -> None
             ("sequential", "3"): [(0.90, 0.98, 0.1)],
         }
     )
-    chosen = {choice.presentation: choice for choice in choose(found, "greedy")}
+    chosen = {choice.presentation: choice for choice in choose_settings(found, "greedy")}
     assert {name: choice.setting for name, choice in chosen.items()} == {
         "mix": ("30",),
         "sequential": ("3",),

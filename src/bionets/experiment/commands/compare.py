@@ -28,7 +28,7 @@ from bionets.experiment.figure_style import figure_style
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import write_atomically
 
 
@@ -41,7 +41,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     console = Console(markup=False)
-    refuse_unknown(config)
+    refuse_unknown_choices(config)
     if config["wandb"] == "sync":
         sync(config["runs"], console)
         return []
@@ -72,7 +72,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
-        print_line(console, f"note: {printable(note, 2000)}")
+        print_line(console, f"note: {printable_line(note, 2000)}")
     with figure_style(config["style"]):
         for file in draw(directory, groups, rows, by, config["curves"]):
             print_line(console, f"figure {file}")
@@ -87,11 +87,11 @@ def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_ou
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
     for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
-        print_line(console, f"note: {printable(note, 2000)}")
+        print_line(console, f"note: {printable_line(note, 2000)}")
     print_line(console, f"leaderboard {file}: {len(runs)} runs")
 
 
-def refuse_unknown(config: dict[str, Any]) -> None:
+def refuse_unknown_choices(config: dict[str, Any]) -> None:
     require_mapping(config["where"])
     for key, known in (
         ("source", ("folders", "wandb")),

@@ -34,7 +34,7 @@ from bionets.experiment.run.metrics_file import read_metrics
 from bionets.experiment.run.model_summary import print_model, print_task
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
-from bionets.experiment.run.result import first_test_batch, note_failure, summarise
+from bionets.experiment.run.result import complete_result, first_test_batch, note_failure
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
 from bionets.experiment.run.tuning import find
@@ -63,9 +63,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
 def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
     """Train several seeds of one config together, then test and draw each; the means of their headline metrics."""
-    from bionets.experiment.seeds.train_seeds import train_seeds
+    from bionets.experiment.seeds.train_seeds import train_batched
 
-    errors = train_seeds(runs)
+    errors = train_batched(runs)
     metrics: list[dict[str, float]] = []
     for run in runs:
         seed = run.values["seed"]
@@ -115,7 +115,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
             with mirrored(config, folder, run.digest) as mirrors:
                 trainer.loggers = [mirror.logger for mirror in mirrors]
                 fit_and_test(trainer, model, task, folder)
-                result = summarise(config, model, task, folder, record.total_seconds)
+                result = complete_result(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     series, name = read_metrics(folder.metrics_file), config["model"]["name"]
                     title, (x, *lengths) = figure_title(config), first_test_batch(model, task)

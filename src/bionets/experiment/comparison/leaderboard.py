@@ -11,7 +11,7 @@ import yaml
 
 from .groups import Group, differing, settings_of
 from .runs import Run
-from .statistics import higher_is_better, standard_error, values_of
+from .statistics import higher_is_better, metric_values, standard_error
 from .tables import markdown_table, short, with_error
 
 PUBLISHED = Path(__file__).with_name("published_best.yaml")
@@ -53,8 +53,8 @@ def leaderboard(runs: Sequence[Run]) -> str:
 
 def section(task: str, runs: Sequence[Run]) -> str:
     metric = headline_of(runs)
-    entries = [group for group in same_settings(runs) if values_of(group, metric)]
-    entries.sort(key=lambda group: fmean(values_of(group, metric)), reverse=higher_is_better(metric))
+    entries = [group for group in same_settings(runs) if metric_values(group, metric)]
+    entries.sort(key=lambda group: fmean(metric_values(group, metric)), reverse=higher_is_better(metric))
     header = ["model", "experiment", "settings", "seeds", metric, "published", "parameters", "energy (nJ)", "seconds"]
     lines = [entry_line(group, metric, entries) for group in entries]
     best = published_bests().get(task)
@@ -88,7 +88,7 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
         experiment,
         settings_text(group, [each for each in entries if each.values[0] == model]),
         str(len({*group.seeds})),
-        with_error(fmean(values := values_of(group, metric)), standard_error(values)),
+        with_error(fmean(values := metric_values(group, metric)), standard_error(values)),
         "" if known is None else short(known),
         *(mean_of(group, name) for name in ("parameters", ENERGY, "wall_time")),
     ]
@@ -108,5 +108,5 @@ def settings_text(group: Group, alike: Sequence[Group]) -> str:
 
 
 def mean_of(group: Group, name: str) -> str:
-    values = values_of(group, name)
+    values = metric_values(group, name)
     return short(fmean(values)) if values else ""

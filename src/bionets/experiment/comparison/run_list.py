@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from bionets.experiment.comparison.runs import run_folders, value_of
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ENDED_EARLY = ("failed", "interrupted", "pruned", "stopped")
@@ -66,7 +66,7 @@ def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:
     try:
         config, result = folder.config(), folder.result()
     except (UserError, OSError) as error:
-        return ListedRun(folder.path, "unreadable", changed=changed, note=printable(error))
+        return ListedRun(folder.path, "unreadable", changed=changed, note=printable_line(error))
     if result is None:
         with unused(folder) as free:
             result = {"status": "stopped" if free else "running"}
@@ -81,7 +81,7 @@ def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:
         numbers.get(name),
         result.get("wall_time"),
         changed,
-        printable(result.get("error", "")),
+        printable_line(result.get("error", "")),
     )
 
 

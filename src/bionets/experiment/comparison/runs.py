@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Series, read_metrics
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
@@ -30,7 +30,7 @@ AnyRun = TypeVar("AnyRun", bound=HasConfig)
 
 
 @dataclass(frozen=True)
-class Mirror:
+class WandbPlace:
     """The place of a run at W&B. An ``entity`` of None is the user's own."""
 
     entity: str | None
@@ -52,7 +52,7 @@ class Run:
     tests: dict[str, dict[str, float]]
     curves: Callable[[], Series]
     more: dict[str, float] = field(default_factory=dict)
-    mirror: Mirror | None = None
+    mirror: WandbPlace | None = None
     changed: dict[str, str] = field(default_factory=dict)
     """files that are not as the run wrote them, and what is wrong with each"""
 
@@ -89,7 +89,7 @@ def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
         try:
             read = read_run(folder)
         except (UserError, OSError) as error:
-            read = LeftOut(str(folder.path), f"unreadable ({printable(error)})")
+            read = LeftOut(str(folder.path), f"unreadable ({printable_line(error)})")
         if isinstance(read, Run):
             runs.append(read)
         else:
@@ -102,7 +102,7 @@ def read_run(folder: RunFolder) -> Run | LeftOut:
     if result is None:
         return LeftOut(str(folder.path), "not ended")
     if result["status"] != "complete":
-        return LeftOut(str(folder.path), f"{result['status']} ({printable(result.get('error', ''))})")
+        return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
     for name, value in _numbers(result):
         if not math.isfinite(value):
             return LeftOut(str(folder.path), f"its {name} is {value}")
@@ -130,7 +130,7 @@ def readable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
             run.curves()
             found.append(run)
         except (UserError, OSError) as error:
-            left_out.append(LeftOut(run.place, f"unreadable ({printable(error)})"))
+            left_out.append(LeftOut(run.place, f"unreadable ({printable_line(error)})"))
     return found, left_out
 
 
@@ -157,8 +157,8 @@ def _read_curves(folder: RunFolder) -> Series:
     return read_metrics(folder.metrics_file)
 
 
-def _mirror_of(folder: RunFolder, logger: dict[str, Any]) -> Mirror:
-    return Mirror(logger.get("entity"), logger.get("project", "bionets"), folder.wandb_id())
+def _mirror_of(folder: RunFolder, logger: dict[str, Any]) -> WandbPlace:
+    return WandbPlace(logger.get("entity"), logger.get("project", "bionets"), folder.wandb_id())
 
 
 def run_folders(pattern: str) -> list[Path]:
@@ -204,4 +204,4 @@ def value_of(config: dict[str, Any], key: str) -> str:
         if not isinstance(value, dict) or part not in value:
             return ABSENT
         value = value[part]
-    return printable(value.get("name", value) if isinstance(value, dict) else value)
+    return printable_line(value.get("name", value) if isinstance(value, dict) else value)

@@ -69,7 +69,7 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
     found: dict[tuple[tuple[str, ...], str], Row] = {}
     for members in by_panel(groups).values():
         for metric in metrics:
-            values = {group.values: values_of(group, metric) for group in members}
+            values = {group.values: metric_values(group, metric) for group in members}
             values = {key: each for key, each in values.items() if each}
             best, p_values = compare_with_best(values, higher_is_better(metric))
             for group in members:
@@ -80,7 +80,7 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
     return [found[group.values, metric] for group in groups for metric in metrics if (group.values, metric) in found]
 
 
-def values_of(group: Group, metric: str) -> list[float]:
+def metric_values(group: Group, metric: str) -> list[float]:
     return [value for run in group.runs if (value := run.value(metric)) is not None]
 
 

@@ -56,17 +56,17 @@ def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> lis
 def docstrings(config: DictConfig) -> dict[str, str]:
     """The first sentence on each argument of what a config builds, or on each field of its schema."""
     schema: Any = OmegaConf.get_type(config)
-    ours = {} if schema in (dict, None) else arguments_of(schema)
+    ours = {} if schema in (dict, None) else argument_descriptions(schema)
     target = config._get_node("_target_") if "_target_" in config else LIGHTNING.get(getattr(schema, "__name__", ""))
     if target is None:
         return ours
     try:
-        return arguments_of(get_object(str(target))) | ours
+        return argument_descriptions(get_object(str(target))) | ours
     except (ImportError, AttributeError, ValueError):
         return ours
 
 
-def arguments_of(target: Callable[..., Any]) -> dict[str, str]:
+def argument_descriptions(target: Callable[..., Any]) -> dict[str, str]:
     """The description of each argument in the section ``Args`` of a class or its bases."""
     found: dict[str, str] = {}
     for kind in target.__mro__ if isinstance(target, type) else (target,):

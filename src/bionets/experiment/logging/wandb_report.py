@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from bionets.experiment.comparison.groups import Group, by_panel, panel_title
-from bionets.experiment.comparison.runs import Mirror
+from bionets.experiment.comparison.runs import WandbPlace
 from bionets.experiment.comparison.statistics import Row
 from bionets.experiment.comparison.tables import as_markdown
 from bionets.experiment.console import print_line
@@ -91,5 +91,5 @@ def config_key(key: str) -> str:
     return f"{key}.name" if key in ("model", "task") else key
 
 
-def _mirrors(groups: Sequence[Group]) -> list[Mirror]:
+def _mirrors(groups: Sequence[Group]) -> list[WandbPlace]:
     return [run.mirror for group in groups for run in group.runs if run.mirror is not None]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bionets.experiment.command_line import program
-from bionets.experiment.comparison.runs import MORE, LeftOut, Mirror, Run
+from bionets.experiment.comparison.runs import MORE, LeftOut, Run, WandbPlace
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.logging.wandb_login import require_login
 from bionets.experiment.logging.wandb_panels import STEP
@@ -44,7 +44,7 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
         {test: {name: float(value) for name, value in of.items()} for test, of in summary["tests"].items()},
         lambda: _curves(run),
         {name: float(summary[name]) for name in MORE if name in summary},
-        Mirror(run.entity, run.project, run.id),
+        WandbPlace(run.entity, run.project, run.id),
     )
 
 

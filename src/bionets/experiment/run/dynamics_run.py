@@ -130,7 +130,7 @@ class DynamicsRun:
             "unit": self.unit,
             "direction": self.direction,
             "fixed_points": torch.stack([p.state for p in self.points]) if self.points else torch.empty(0, states),
-            "fixed_point_eigenvalues": stacked(self.points, states),
+            "fixed_point_eigenvalues": eigenvalues_of(self.points, states),
             "fixed_point_residuals": [point.residual for point in self.points],
             "bifurcation": np.array(self.diagram, dtype=np.float64).reshape(-1, 3),
             "hysteresis_input": self.loop[0],
@@ -221,7 +221,7 @@ def bistable_gates(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return {f"layer {number}": each.a for number, each in enumerate(gates, 1)}
 
 
-def stacked(points: Sequence[FixedPoint], states: int) -> Tensor:
+def eigenvalues_of(points: Sequence[FixedPoint], states: int) -> Tensor:
     """The eigenvalues at all fixed points, ``[points, states]``."""
     if not points:
         return torch.empty(0, states, dtype=torch.complex128)

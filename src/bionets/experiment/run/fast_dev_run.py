@@ -28,7 +28,7 @@ def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
     mine = FOLDER not in os.environ
     folder = os.environ.setdefault(FOLDER, mkdtemp(prefix="bionets-") if mine else "")
     try:
-        yield [replace(run, values=shortened(run.values, int(batches), folder)) for run in runs]
+        yield [replace(run, values=with_few_batches(run.values, int(batches), folder)) for run in runs]
         if mine:
             print(f"fast_dev_run: training, validation and test ran on {int(batches)} batches each; nothing is kept")
     finally:
@@ -37,7 +37,7 @@ def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def shortened(values: dict[str, Any], batches: int, folder: str) -> dict[str, Any]:
+def with_few_batches(values: dict[str, Any], batches: int, folder: str) -> dict[str, Any]:
     limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), batches)
     epochs = {"max_epochs": 1, "min_epochs": None, "max_steps": -1, "min_steps": None, "check_val_every_n_epoch": 1}
     always = {"overfit_batches": 0.0, "val_check_interval": None, "fast_dev_run": None}

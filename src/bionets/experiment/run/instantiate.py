@@ -9,7 +9,7 @@ from hydra.utils import get_object
 
 from bionets.annotations import parameters_of, require_types
 from bionets.experiment.errors import UserError, did_you_mean, one_line
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 
 OWN_KEYS = ("_target_", "_partial_")
 UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -26,7 +26,8 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     target = node["_target_"]
     for key in nested_targets(node):
         raise UserError(
-            f"{printable(key, 100)} is refused: a value of {target} is data, and names no class or function to call"
+            f"{printable_line(key, 100)} is refused: "
+            f"a value of {target} is data, and names no class or function to call"
         )
     values = {key: value for key, value in node.items() if key not in (*OWN_KEYS, "name")}
     try:

@@ -18,10 +18,10 @@ MOST_ROWS, WIDEST = 12, 60
 def print_task(console: Console, task: Task) -> None:
     """Inputs, outputs and the sizes of the sets."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
-    print_line(console, f"    task   {describe(task.spec)}; {sizes}")
+    print_line(console, f"    task   {spec_in_words(task.spec)}; {sizes}")
 
 
-def describe(spec: TaskSpec) -> str:
+def spec_in_words(spec: TaskSpec) -> str:
     """A spec in words."""
     numbers = f"{spec.output_size} number{'s' * (spec.output_size != 1)}"
     steps = f"{spec.steps} steps of " if spec.steps else ""

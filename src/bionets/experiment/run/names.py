@@ -30,7 +30,7 @@ def fault_of_component(name: object) -> str | None:
     return None
 
 
-def printable(text: object, most: int = 300) -> str:
+def printable_line(text: object, most: int = 300) -> str:
     """A text from a file, on one line and without what would steer the terminal."""
     line = "".join(each if each.isprintable() else " " for each in str(text)).strip()
     return line if len(line) <= most else f"{line[: most - 1]}…"

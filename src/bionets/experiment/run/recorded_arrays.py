@@ -16,7 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.models import Model
@@ -47,7 +47,7 @@ class RecordArrays(Callback):
             return
         for name, tensors in model.recorded_arrays().items():
             file = self.folder / f"{name}.npz"
-            known = read_arrays(file)
+            known = read_recorded_arrays(file)
             shapes = {each: tuple(value.shape) for each, value in tensors.items()}
             if {each: values.shape[1:] for each, values in known.items() if each != "epoch"} != shapes:
                 raise UserError(f"{file} holds the {name} of another network: {RESTORE}")
@@ -76,7 +76,7 @@ def write_npz(file: Path, arrays: Arrays) -> None:
     write_atomically(file, content.getvalue())
 
 
-def read_arrays(file: Path) -> Arrays:
+def read_recorded_arrays(file: Path) -> Arrays:
     """All of such a file; one that is missing or broken is a UserError."""
     if not file.exists():
         raise UserError(f"{file} is missing: train the model again, which writes it")
@@ -90,7 +90,7 @@ def read_arrays(file: Path) -> Arrays:
     for name in (name for name in arrays if name != "epoch"):
         values = arrays[name]
         if not values.ndim or len(values) != len(epochs) or values.dtype.kind != "f" or not np.isfinite(values).all():
-            raise UserError(f"{file} must hold finite numbers of every epoch in {printable(name, 40)}: {RESTORE}")
+            raise UserError(f"{file} must hold finite numbers of every epoch in {printable_line(name, 40)}: {RESTORE}")
     return arrays
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from bionets.analysis.names import name_of
 from bionets.experiment.command_line import program
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import printable
+from bionets.experiment.errors import escape_controls
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 
@@ -82,9 +82,11 @@ def config_dir() -> list[str]:
 
 
 def title_of(config: dict[str, Any]) -> str:
-    return printable(f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}")
+    return escape_controls(f"{config['model']['name']} on {config['task']['name']}, seed {config['seed']}")
 
 
 def figure_title(config: dict[str, Any]) -> str:
     """The same, with the names that papers use."""
-    return printable(f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}")
+    return escape_controls(
+        f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}"
+    )

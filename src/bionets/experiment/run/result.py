@@ -18,7 +18,9 @@ from bionets.tasks import Task
 MOVING_AVERAGE = 100  # steps; the window of brc_pytorch's curves
 
 
-def summarise(config: dict[str, Any], model: Model, task: Task, folder: RunFolder, seconds: float) -> dict[str, Any]:
+def complete_result(
+    config: dict[str, Any], model: Model, task: Task, folder: RunFolder, seconds: float
+) -> dict[str, Any]:
     """The content of ``result.json`` from the folder's files and the test results."""
     best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
     series = read_metrics(folder.metrics_file)

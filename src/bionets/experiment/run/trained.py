@@ -9,7 +9,7 @@ from typing import Any
 from bionets.experiment.errors import UserError, is_user_error, one_line
 from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.experiment.run.trust import require_trusted
@@ -87,7 +87,7 @@ def building(config_file: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{config_file}: {printable(error)}") from error
+        raise UserError(f"{config_file}: {printable_line(error)}") from error
     except Exception as error:
         raise cannot_run(config_file, error) from error
 
@@ -106,7 +106,7 @@ def using(folder: RunFolder) -> Iterator[None]:
 
 
 def cannot_run(config_file: Path, error: Exception) -> UserError:
-    what = printable(f"{type(error).__name__}: {one_line(error)}", 200)
+    what = printable_line(f"{type(error).__name__}: {one_line(error)}", 200)
     return UserError(f"{config_file} cannot be built and run ({what}): {RESTORE}")
 
 

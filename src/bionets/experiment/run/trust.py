@@ -17,7 +17,7 @@ from torch import nn
 import bionets.models
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
-from bionets.experiment.run.names import printable
+from bionets.experiment.run.names import printable_line
 from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.custom import is_file
@@ -54,7 +54,7 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
             raise _refusal(place, f"{section}._target_", target)
         for key in nested_targets(node):
             raise UserError(
-                f"{place}: {section}.{printable(key, 100)} is refused: a value names no class or function to call"
+                f"{place}: {section}.{printable_line(key, 100)} is refused: a value names no class or function to call"
             )
         for key, text in _texts({key: value for key, value in node.items() if key not in (*OWN_KEYS, *PLAIN)}, section):
             if (key == "task.data" and is_file(text)) or (key.startswith("task.arguments.") and "/" in text):
@@ -109,8 +109,8 @@ def as_modules(trust: Any) -> tuple[str, ...]:
 
 
 def _refusal(place: object, key: str, name: str) -> UserError:
-    module = printable(name.replace(":", ".").partition(".")[0], 60)
-    what = f"{printable(key, 100)}={printable(name, 100)}"
+    module = printable_line(name.replace(":", ".").partition(".")[0], 60)
+    what = f"{printable_line(key, 100)}={printable_line(name, 100)}"
     return UserError(
         f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
         f"if you trust it, add trust={module}"

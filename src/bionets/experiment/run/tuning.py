@@ -63,7 +63,7 @@ def find(run: RunConfig, wanted: str) -> dict[str, float]:
     words = [word for word in run.overrides if not word.startswith(f"{KEYS[wanted]}=")]
     console = Console(markup=False)
     if wanted == "lr":
-        print_line(console, f"figure  {draw(run.values, test, value)}")
+        print_line(console, f"figure  {draw_search(run.values, test, value)}")
     print_line(console, f" found  {word}")
     print_line(console, f" train  {command_of([*words, word])}")
     return {KEYS[wanted]: value}
@@ -120,7 +120,7 @@ def find_batch_size(trainer: Trainer, model: Model, task: Task) -> int:
     return min(size or task.batch_size, task.train_size)
 
 
-def draw(config: dict[str, Any], test: RangeTest, found: float) -> Path:
+def draw_search(config: dict[str, Any], test: RangeTest, found: float) -> Path:
     """The figure of a search for the learning rate, beside the runs of the same task and model."""
     folder = Path(config["paths"]["output_dir"]) / config["task"]["name"] / config["model"]["name"]
     return draw_learning_rates(folder / "learning_rate.png", figure_title(config), *test.curve(), found)

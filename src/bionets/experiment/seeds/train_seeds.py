@@ -73,7 +73,7 @@ class Member:
         return None if file is None else read_checkpoint(file)
 
 
-def train_seeds(runs: Sequence[RunConfig]) -> dict[int, Exception]:
+def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     """Train those runs that are to begin, or to go on, at the same epoch; which of them failed, by seed.
 
     The others are left to be trained one by one, and all of them to be tested.

@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import UserError, printable
+from bionets.experiment.errors import UserError, escape_controls
 from bionets.experiment.run.process import JOB_VARIABLE, Process, end_with
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -85,14 +85,14 @@ class Jobs:
         if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
             place = self.config.hydra.launcher.submitit_folder
             print(
-                f"{len(jobs)} jobs, {at_once} at once; what each prints: {printable(str(Path(place).parent))}",
+                f"{len(jobs)} jobs, {at_once} at once; what each prints: {escape_controls(str(Path(place).parent))}",
                 flush=True,
             )
 
         def launch_one(index: int) -> JobReturn:
             result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
             ended = "done" if result.status == JobStatus.COMPLETED else "failed"
-            print(f"job {index} {ended}: {printable(' '.join(result.overrides or ()))}", flush=True)
+            print(f"job {index} {ended}: {escape_controls(' '.join(result.overrides or ()))}", flush=True)
             return result
 
         try:

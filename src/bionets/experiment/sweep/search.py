@@ -79,7 +79,7 @@ class SearchSweeper(Sweeper):
         config = self.jobs.compose(some)
         with open_dict(config):
             del config["hydra"]
-        name = name_of(config, space, self.sampler)
+        name = study_name_of(config, space, self.sampler)
         if self.study_name is not None:
             name = require_component("hydra.sweeper.study_name", self.study_name)
         folder = Path(config.paths.output_dir) / "sweeps" / name
@@ -89,7 +89,7 @@ class SearchSweeper(Sweeper):
             if result.status != JobStatus.COMPLETED:
                 raise cast(Exception, result._return_value)  # what ended the worker
         study = Study.existing(settings)
-        write_atomically(folder / "trials.csv", as_csv(study.trials(), list(space.swept)))
+        write_atomically(folder / "trials.csv", trials_as_csv(study.trials(), list(space.swept)))
         report(Console(markup=False), study, space)
 
     def workers(self) -> int:
@@ -108,7 +108,7 @@ def first_of(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
 
 
-def name_of(config: DictConfig, space: Space, sampler: DictConfig) -> str:
+def study_name_of(config: DictConfig, space: Space, sampler: DictConfig) -> str:
     """A study's name: readable words, and a hash of all that its trials share and of what they differ in."""
     run = resolve(config)
     what = json.dumps([run.digest, config.seed, space.words(), plain(sampler)], sort_keys=True)
@@ -120,7 +120,7 @@ def plain(node: DictConfig | None) -> Any:
     return None if node is None else OmegaConf.to_container(node, resolve=True)
 
 
-def as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
+def trials_as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
     """A line for each trial: its values, its result, and the folder of its run."""
     lines = []
     for trial in trials:

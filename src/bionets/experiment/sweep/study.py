@@ -52,7 +52,7 @@ class Study:
     """
 
     def __init__(self, settings: Settings, mode: str | None) -> None:
-        silence_libraries()
+        silence_optuna()
         self.settings = settings
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.locks = settings.folder / "locks"
@@ -194,7 +194,7 @@ def connect(url: str) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
 
 
-def silence_libraries() -> None:
+def silence_optuna() -> None:
     """Silence Optuna's log messages."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import Busy, one_line, printable
+from bionets.experiment.errors import Busy, escape_controls, one_line
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
@@ -35,7 +35,7 @@ class Worker:
 
     def _run(self, trial: StudyTrial) -> JobReturn:
         values = " ".join(f"{key}={value}" for key, value in trial.values.items())
-        print(printable(f"trial {trial.number} of {self.settings.n_trials}: {values}"), flush=True)
+        print(escape_controls(f"trial {trial.number} of {self.settings.n_trials}: {values}"), flush=True)
         if JOB_VARIABLE in os.environ:
             os.environ[JOB_VARIABLE] = f"trial {trial.number}"
         config = self.jobs.compose(self.space.overrides(trial.values))

@@ -37,11 +37,11 @@ def simulate(
         for connection in graph.connections.values():
             connection.prepare(batch)
         rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
-        name, run = choose(graph, backend, device, bool(driven))
+        name, run = choose_backend(graph, backend, device, bool(driven))
         return name, run(graph, spikes, rewards, driven)
 
 
-def choose(graph: Graph, backend: str, device: torch.device, driven: bool = False) -> tuple[str, Run]:
+def choose_backend(graph: Graph, backend: str, device: torch.device, driven: bool = False) -> tuple[str, Run]:
     """The name of the backend and its function.
 
     Raises:

@@ -13,7 +13,7 @@ def new_stream(generator: torch.Generator | None = None) -> Tensor:
     return torch.stack([seed, torch.zeros_like(seed)])
 
 
-def draw(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+def draw_noise(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them."""
     seed, first = stream.tolist()
     return uniform(seed, first, (time, *shape), device), torch.tensor([seed, first + time])

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.spiking.constraints import ConstrainedParameters
 from bionets.layers.spiking.layout import Layout
-from bionets.layers.spiking.noise import draw, new_stream
+from bionets.layers.spiking.noise import draw_noise, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
 
@@ -172,7 +172,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
                 f"{self._get_name()}: random spikes cannot be exported; take a hard spike_fn, such as 'arctan', or "
                 "quant_fn='round'"
             )
-        numbers, stream = draw(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
+        numbers, stream = draw_noise(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
 
     def in_dtype_of(self, x: Tensor, y: Tensor) -> Tensor:

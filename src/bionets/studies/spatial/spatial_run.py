@@ -16,7 +16,7 @@ from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import model_class
-from bionets.experiment.run.recorded_arrays import read_arrays, write_npz
+from bionets.experiment.run.recorded_arrays import read_recorded_arrays, write_npz
 from bionets.experiment.run.report import figure_title, title_of
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained
@@ -171,7 +171,7 @@ class SpatialRun:
         file = self.directory / f"{name}.png"
         files.append(draw_activations(file, self.network, self.activations, self.names, title, what))
         if animation:
-            moves = read_arrays(self.folder.path / "positions.npz")
+            moves = read_recorded_arrays(self.folder.path / "positions.npz")
             if any(values.ndim != 3 for name, values in moves.items() if name != "epoch"):
                 raise UserError(f"{self.folder.path / 'positions.npz'} holds no positions: restore it, or train again")
             method = methods[0] if methods else "greedy"

@@ -27,7 +27,7 @@ class Choice(NamedTuple):
         return self.kept >= GOALS[RETENTION] and self.read <= GOALS[READ]
 
 
-def choose(rows: Sequence[Row], method: str) -> list[Choice]:
+def choose_settings(rows: Sequence[Row], method: str) -> list[Choice]:
     """For each presentation, and for all together, the most accurate of the settings that part the tasks; where none
     does, the one that keeps most.
     """

@@ -36,7 +36,7 @@ Numbers = dict[tuple[str, str], float]
 """(method, quantity) -> value, of one run; the method of the whole network is the empty one"""
 
 
-def measure(run: SpatialRun, methods: Sequence[str]) -> Numbers:
+def measure_run(run: SpatialRun, methods: Sequence[str]) -> Numbers:
     """All numbers of one run."""
     numbers: Numbers = {}
     for name, accuracy in zip(run.names, run.accuracies, strict=True):

@@ -17,8 +17,8 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import using
 from bionets.studies.spatial.spatial_run import SpatialRun
-from bionets.studies.spatial.split_choice import Choice, choose
-from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure, summarise
+from bionets.studies.spatial.split_choice import Choice, choose_settings
+from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure_run, summarise
 
 PRESENTATION = "task.presentation"
 PLACES = ("silhouette", "purity", "purity by chance")
@@ -35,7 +35,7 @@ def study(
     """Split all complete runs that a glob names, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
 
     Runs are grouped by presentation and by the config keys in ``by``. On validation images, ``choice.csv`` also says
-    which of these settings to train with, judged by the first of the methods; see `choose`.
+    which of these settings to train with, judged by the first of the methods; see `choose_settings`.
     """
     runs, left_out = read_folders(pattern)
     if not runs:
@@ -54,7 +54,7 @@ def study(
                 if names and run.names != names:
                     raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them separately")
                 names = run.names
-                measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure(run, methods))
+                measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure_run(run, methods))
             print_line(console, f"split {each.place}")
     rows = summarise(measured)
     settings = [key.rpartition(".")[2] for key in keys[:-1]]
@@ -69,7 +69,7 @@ def study(
     figure = draw_splits(directory / "splits", bars(rows, settings), list(methods))
     files = [directory / "splits.csv", directory / "splits.md", figure]
     if options["data"] == "val":
-        choices = choose(rows, methods[0])
+        choices = choose_settings(rows, methods[0])
         print_choices(console, choices, settings, methods[0])
         table = [[each.presentation, *each.setting, *each[2:], each.parts] for each in choices]
         write_atomically(directory / "choice.csv", csv_text([*header, *Choice._fields[2:], "parts"], table))
@@ -109,7 +109,7 @@ def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], set
     quantities = (RETENTION, READ, *PLACES)
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
         reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
-        label = label_of(group.setting, settings)
+        label = setting_label(group.setting, settings)
         print_line(console, f"{group.presentation}, {label}, n = {n}: accuracy {reached}")
         table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
@@ -130,7 +130,7 @@ def print_choices(console: Console, choices: Sequence[Choice], settings: Sequenc
     console.print(table)
 
 
-def label_of(setting: Sequence[str], names: Sequence[str]) -> str:
+def setting_label(setting: Sequence[str], names: Sequence[str]) -> str:
     """``proximity 10, transport 30``; what weighs nothing is left out."""
     weighing = [f"{name} {short(value)}" for name, value in zip(names, setting, strict=True) if value != "0.0"]
     return ", ".join(weighing) or "without costs"
@@ -145,7 +145,7 @@ def bars(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, dict[str, Ba
     drawn: dict[str, dict[str, Bars]] = {}
     for row in rows:
         if row.method and row.quantity in (RETENTION, READ, "silhouette", "purity"):
-            label = label_of(row.group.setting, settings)
+            label = setting_label(row.group.setting, settings)
             panel = drawn.setdefault(row.group.presentation, {}).setdefault(label, {})
             panel.setdefault(row.quantity, {})[row.method] = (row.mean, row.error or 0.0)
     return drawn

@@ -1,19 +1,20 @@
 """A schema derived from a constructor: its arguments with their types and defaults."""
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import Field, field, make_dataclass
 from dataclasses import fields as fields_of
+from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Optional, Union, get_args, get_origin
 
 from hydra_zen import BuildsFn
 from hydra_zen.typing import SupportedPrimitive
 from omegaconf import MISSING
 
+from bionets.annotations import parameters_of
 from bionets.experiment.config.schemas.run import MAPPING, free_mapping
 
 
@@ -32,25 +33,27 @@ def schema_of(
         target, populate_full_signature=True, zen_exclude=[*leave_out], zen_partial=partial or None
     )
     known = {each.name: each.type for each in fields_of(derived)}
-    left = {name: kind for name, kind in required(target).items() if name not in known}
-    needed = {name: (Builds._sanitized_type(kind), MISSING) for name, kind in left.items()}
-    mappings = {name: (MAPPING, free_mapping) for name, kind in known.items() if kind == MAPPING | None}
-    chosen = {name: each for name, each in {**needed, **mappings, **fields}.items() if name not in leave_out}
+    own = signature(target).parameters
+    # hydra-zen leaves out what is called with more later, and what a class hands on to its base by ``**``.
+    left = {name: each for name, each in parameters_of(target).items() if name not in known}
+    further = {
+        name: (Builds._sanitized_type(type_of(each)), MISSING if each.default is each.empty else each.default)
+        for name, each in left.items()
+        if name in own or each.default is not each.empty  # a base's argument without default comes from the class
+    }
+    kinds = {**known, **{name: kind for name, (kind, _) in further.items()}}
+    mappings = {name: (MAPPING, free_mapping) for name, kind in kinds.items() if kind == MAPPING | None}
+    chosen = {name: each for name, each in {**further, **mappings, **fields}.items() if name not in leave_out}
     more = [(name, kind, _field(default)) for name, (kind, default) in chosen.items()]
     return make_dataclass(target.__name__, more, bases=(derived,))
 
 
-def required(target: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments without a default, and their types; hydra-zen leaves them out of what is called with more later."""
-    try:
-        hints = get_type_hints(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
-    except NameError:  # an annotation names what is imported for type checkers alone
-        hints = {}
-    named = inspect.signature(target).parameters.values()
-    return {each.name: hints.get(each.name, Any) for each in named if each.default is each.empty}
+def type_of(argument: Parameter) -> Any:
+    """Its annotation; Any where there is none, or one that names what is imported for type checkers alone."""
+    return Any if argument.annotation is argument.empty or isinstance(argument.annotation, str) else argument.annotation
 
 
-def arguments_of(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
+def schema_of_arguments(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
     """As `schema_of`, without a ``_target_``, for a mapping of keyword arguments."""
     derived = fields_of(schema_of(target, leave_out))
     chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]

@@ -15,7 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from bionets import models, tasks
-from bionets.experiment.config.schemas.derive import arguments_of, schema_of
+from bionets.experiment.config.schemas.derive import schema_of, schema_of_arguments
 from bionets.tasks.augmentation import augment
 from bionets.tasks.image_files import IMAGE_FILES
 
@@ -73,7 +73,7 @@ def task_schema(task: type) -> type:
         "name": (str, MISSING),
         "seed": (int, II("seed")),
         "data_dir": (str, II("paths.data_dir")),
-        "augmentation": (augmentation := arguments_of(augment, ("images", "random")), augmentation),
+        "augmentation": (augmentation := schema_of_arguments(augment, ("images", "random")), augmentation),
     }
     chosen = {key: value for key, value in filled.items() if key in (*arguments, "name")}
     return schema_of(task, (), False, **chosen)
