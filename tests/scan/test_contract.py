@@ -715,9 +715,23 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "another shape": (lambda x, h, p: (x.view(3, 2).view(2, 3), h), "changes a shape"),
     "an axis more": (lambda x, h, p: (x.unsqueeze(-1) + h, h), "changes a shape"),
     "a transposition": (lambda x, h, p: (x.T.T, h), "not supported"),
+    "a transposition of one axis in a trace": (lambda x, h, p: (x + h.transpose(0, -1), h), "aten.transpose"),
+    "a matrix transposed": (lambda x, h, p: (x + h.t(), h), "aten.t is not supported"),
+    "axes swapped in place": (lambda x, h, p: (x + (2 * h).swapaxes_(0, -1), h), "aten.transpose_"),
+    "an operation on matrices": (lambda x, h, p: (x + h.mT, h), "single elements.*only supported on matrices"),
     "a mean": (lambda x, h, p: (x - x.mean(), h), "not supported"),
     "an input changed in place": (lambda x, h, p: (x.add_(1), h), "in place"),
+    "an input as out=": (lambda x, h, p: (_without_gradient(torch.add, x, 1.0, out=h), h), "in place"),
+    "a list of inputs changed in place": (
+        lambda x, h, p: (_without_gradient(torch._foreach_add_, [h], 1), h),
+        "in place",
+    ),
 }
+
+
+def _without_gradient(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    with torch.no_grad():
+        return function(*arguments, **options)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -733,6 +747,90 @@ def test_auto_falls_back_to_the_numbers_of_the_reference() -> None:
     with pytest.warns(UserWarning, match="reads requires_grad"):
         found, _ = scan(step, X, STATE)
     torch.testing.assert_close(found, scan(step, X, STATE, backend="reference")[0])
+
+
+@pytest.mark.parametrize("axes", [lambda h: h.t(), lambda h: h.transpose(0, -1), lambda h: torch.swapaxes(h, 0, 1)])
+def test_a_square_transposed_runs_on_the_reference_backend(axes: Callable[[Tensor], Tensor]) -> None:
+    step: Any = lambda x, h, p: (x + axes(h), x)  # noqa: E731
+    x, state = torch.randn(3, 2, 2), torch.randn(2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, _ = scan(step, x, state)
+    torch.testing.assert_close(found, scan(step, x, state, backend="reference")[0])
+
+
+@torch.library.custom_op("bionets_tests::exp", mutates_args=())
+def exp_of_a_user(x: Tensor) -> Tensor:
+    return 2 * x + 1
+
+
+def test_an_operator_of_the_user_is_none_of_torch() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        return exp_of_a_user((x + h).detach()), h
+
+    with pytest.raises(UnsupportedStepError, match=r"bionets_tests\.exp.*is not supported"):
+        scan(step, X, STATE, backend="cpu")
+
+
+def test_a_composite_operator_of_the_user_is_read_anew() -> None:
+    scale = [1.0]
+    library = torch.library.Library("bionets_tests_composite", "DEF")
+    library.define("scaled(Tensor x) -> Tensor")
+    library.impl("scaled", lambda x: scale[0] * x, "CompositeImplicitAutograd")
+    operator_of_user = torch.ops.bionets_tests_composite.scaled
+
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        return operator_of_user(x + h), h
+
+    before = agree(step)
+    scale[0] = 3.0
+    assert not torch.equal(agree(step), before)
+
+
+MIXED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "integers": lambda x, p: p.to(torch.int32) * (10 * x).to(torch.int8),
+    "an integer computed from it": lambda x, p: (p + p).long() + (10 * x).to(torch.int8),
+    "two scalars": lambda x, p: p.to(torch.int8) * torch.tensor(2) + 0 * x,
+    "other precision": lambda x, p: (x.float() + p).exp(),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_scalar_parameters_are_promoted_as_such_or_refused(name: str, shape: tuple[int, ...]) -> None:
+    step: Any = lambda x, h, p: (MIXED[name](x, p).to(x.dtype), h)  # noqa: E731
+    params = torch.full(shape, 100.7, dtype=torch.float64)
+    if not shape:
+        with pytest.raises(UnsupportedStepError, match="a scalar parameter as"):
+            scan(step, X, STATE, params, backend="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, _ = scan(step, X, STATE, params)
+    torch.testing.assert_close(found, scan(step, X, STATE, params, backend="reference")[0])
+
+
+def test_scalar_parameters_may_choose_and_scale() -> None:
+    step: Any = lambda x, h, p: (torch.where(p > 0.5, x * (p > 0), h) + (p > 0).int() * x, h)  # noqa: E731
+    found, expected = (scan(step, X, STATE, torch.tensor(0.7), backend=each)[0] for each in ("cpu", "reference"))
+    torch.testing.assert_close(found, expected)
+
+
+SIGNED: dict[str, Callable[[Tensor], Tensor]] = {
+    "plus zero": lambda x: x + 0.0,
+    "zero plus": lambda x: sum([x]),  # type: ignore[arg-type, return-value]
+    "minus zero": lambda x: x - 0.0,
+    "minus a negative zero": lambda x: x - -0.0,
+    "plus a negative zero": lambda x: x + -0.0,
+    "plus zeros": lambda x: torch.zeros_like(x) + x,
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_adding_zero_keeps_the_sign_that_torch_gives(name: str) -> None:
+    step: Any = lambda x, h, p: (1 / SIGNED[name](x), h)  # noqa: E731
+    x = torch.tensor([0.0, -0.0, 2.0]).expand(1, 2, 3)
+    found, expected = (scan(step, x, STATE, backend=each)[0] for each in ("cpu", "reference"))
+    torch.testing.assert_close(found, expected)
 
 
 # trees

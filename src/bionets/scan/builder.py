@@ -138,13 +138,18 @@ class GraphBuilder:
         node = self.nodes[number]
         return node.op == "constant" and node.value == value
 
+    def _adds_nothing(self, number: int) -> bool:
+        """Whether this is the zero of addition: of floats -0.0, since -0.0 + 0.0 is 0.0."""
+        node = self.nodes[number]
+        return self._is(number, 0) and ("float" not in node.kind or math.copysign(1.0, node.value) < 0)
+
     def _simplify(self, op: str, inputs: tuple[int, ...], kind: str) -> int:
         match op, inputs:
-            case "add", (a, b) if self._is(b, 0):
+            case "add", (a, b) if self._adds_nothing(b):
                 return a
-            case "add", (a, b) if self._is(a, 0):
+            case "add", (a, b) if self._adds_nothing(a):
                 return b
-            case "sub", (a, b) if self._is(b, 0):
+            case "sub", (a, b) if self._is(b, 0) and math.copysign(1.0, self.nodes[b].value) > 0:
                 return a
             case "mul", (a, b) if self._is(b, 1):
                 return a

@@ -1,6 +1,7 @@
 """Records the operations of a step as nodes of a graph while PyTorch executes them."""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from bionets.scan.builder import GraphBuilder, Value
 from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.trace.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
 from bionets.scan.trace.source_lines import source_line
+
+# on the single axis of a trace they change nothing, and torch's decompositions leave them out
+MOVES_AXES = {"t", "t_", "transpose", "transpose_", "permute"}
 
 
 class Recorder(TorchDispatchMode):
@@ -61,9 +65,13 @@ class Recorder(TorchDispatchMode):
     def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = func.overloadpacket.__name__
         self.builder.source = source_line(sys._getframe(1))
+        if func.namespace not in ("aten", "prims"):  # an operator of the user may have the name of one of torch
+            raise self._unsupported(f"{func} is not supported in a step")
         mutates = func._schema.is_mutable
-        if mutates and args[0].data_ptr() in self.inputs:
+        if mutates and any(tensor.data_ptr() in self.inputs for tensor in _written(func, args, kwargs)):
             raise self._unsupported(f"aten.{name} changes an input of the step in place")
+        if name in MOVES_AXES:
+            raise self._unsupported(f"aten.{name} is not supported in a step")
         if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
             self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
         if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
@@ -110,3 +118,11 @@ class Recorder(TorchDispatchMode):
     def _unsupported(self, message: str) -> UnsupportedStepError:
         """The error with the line of the step that is executed."""
         return UnsupportedStepError(f"{message} ({self.builder.source})" if self.builder.source else message)
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """The tensors that an operation writes into, `out` among them."""
+    for number, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[number] if number < len(args) else kwargs.get(argument.name)
+            yield from given if isinstance(given, list | tuple) else [] if given is None else [given]

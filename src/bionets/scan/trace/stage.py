@@ -106,7 +106,8 @@ class _Run:
         x = new_inputs("x", shapes.x if shapes else None, count_leaves(inputs.x_tree))
         recurrent = new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
         state = new_inputs("state", shapes.state if shapes else None, count_leaves(inputs.state_tree))
-        params = new_inputs("params", shapes.params if shapes else None, count_leaves(inputs.params_tree))
+        count = count_leaves(inputs.params_tree)
+        params = new_inputs("params", shapes.params if shapes else ((),) * count, count)  # unknown: perhaps scalars
         self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
         arguments = [unflatten(inputs.x_tree, x), unflatten(inputs.state_tree, state)]
         if blocks:
@@ -114,8 +115,11 @@ class _Run:
         try:
             with recorder, self.queries, errors_name_the_line():
                 found = stage(*arguments, unflatten(inputs.params_tree, params))
-        except IndexError as error:  # a dimension that the tensors of the call have, and those of the trace lack
-            raise UnsupportedStepError(f"the step does not work on single elements: {error}") from error
+        except (IndexError, RuntimeError) as error:  # a dimension that the call's tensors have, and those here lack
+            if isinstance(error, UnsupportedStepError):
+                raise
+            line = f" ({error.__notes__[-1]})" if hasattr(error, "__notes__") else ""
+            raise UnsupportedStepError(f"the step fails on single elements: {error}{line}") from error
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
         y, new_state = found

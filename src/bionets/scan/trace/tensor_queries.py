@@ -7,6 +7,7 @@ program is then used for this shape or device alone.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -114,11 +115,21 @@ class TensorQueries(TorchFunctionMode):
                 args, func = args[:1], torch.clone
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self._check_promotion(tensors)
         shape = broadcast([self.shape_of(tensor) for tensor in tensors if self.knows(tensor)], "tensors in a step")
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             self.set_shape(result, shape if tensors else result.shape)
         return result
+
+    def _check_promotion(self, tensors: list[Tensor]) -> None:
+        """Refuse scalar parameters where torch would promote them in another way than tensors with a dimension."""
+        if len({tensor.dtype for tensor in tensors}) > 1:
+            as_called = [torch.empty((1,) if self.shape_of(each) else (), dtype=each.dtype) for each in tensors]
+            for (a, called_a), (b, called_b) in combinations(zip(tensors, as_called, strict=True), 2):
+                if torch.result_type(a, b) != torch.result_type(called_a, called_b):
+                    mixed = f"a scalar parameter as {a.dtype} or {b.dtype} with a tensor of the other"
+                    raise UnsupportedStepError(f"the step combines {mixed}; cast the result instead{self.line()}")
 
     def _need_shapes(self, name: str) -> CallShapes:
         self.read_shapes = True
