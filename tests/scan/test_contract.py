@@ -570,6 +570,15 @@ def tensor_from_outside_by_its_value() -> Case:
 
 
 @case
+def process_group() -> Case:
+    def change() -> None:
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+
+    return scaled(lambda: 1 + torch.distributed.is_initialized()), change
+
+
+@case
 def default_dtype() -> Case:
     return scaled(lambda: 1.0 if torch.get_default_dtype() == torch.float32 else 3.0), lambda: torch.set_default_dtype(
         torch.float64
@@ -585,6 +594,8 @@ def settings_of_a_user(monkeypatch: pytest.MonkeyPatch) -> Any:
     yield
     os.environ.pop("SLOPE", None)
     torch.set_default_dtype(torch.float32)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 NAMES = [*SOURCES, *(make.__name__ for make in CASES[len(SOURCES) :])]

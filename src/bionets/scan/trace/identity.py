@@ -47,6 +47,8 @@ _BUILTINS |= {value for value in vars(builtins).values() if isinstance(value, ty
 # packages all of whose classes, and modules all of whose built-in functions, are taken to be constant
 _CLASSES = {"builtins", "torch", "bionets", "types", "typing", "collections", "functools", "enum", "numbers", "numpy"}
 _FUNCTIONS = {"torch", "math", "cmath", "_operator", "_functools", "itertools"}
+# modules of torch whose functions read their arguments alone, unlike those of `torch.distributed`
+_OF_TENSORS = {"torch", "torch.functional", "torch.nn.functional", "torch.autograd.function", "torch._tensor"}
 _FACTORIES = ("zeros", "ones", "full", "tensor", "scalar_tensor", "as_tensor", "promote_types", "result_type")
 _ENUM = {"_value_", "_name_", "_sort_order_", "__objclass__"}
 
@@ -80,8 +82,9 @@ def _key(value: Any, dependencies: Dependencies) -> Hashable:
     if kind is float:
         return value.hex()  # tells 0.0 from -0.0, and finds NaN again
     if kind is types.FunctionType:
-        if str(value.__globals__.get("__name__")).partition(".")[0] == "torch" and not value.__closure__:
-            return _stateless(value)
+        module = str(value.__globals__.get("__name__"))
+        if module.partition(".")[0] == "torch" and not value.__closure__:
+            return _stateless(value, module)
         return _recorded(value, dependencies)
     if kind is functools.partial:
         return _of_partial(value, dependencies)
@@ -179,7 +182,7 @@ def _of_builtin(value: Any) -> Hashable:
     if isinstance(value, types.BuiltinFunctionType):
         package = module.partition(".")[0]
         if package == "torch":
-            return _stateless(value)
+            return _stateless(value, "torch")
         if value in _BUILTINS or (package in _FUNCTIONS and (owner is None or isinstance(owner, types.ModuleType))):
             return value
         if isinstance(owner, type) and value.__name__ == "__new__":  # tuple.__new__
@@ -195,8 +198,8 @@ def _settings() -> set[Any]:
     return torch.overrides.get_ignored_functions() - {getattr(torch, name) for name in _FACTORIES}
 
 
-def _stateless(function: Any) -> Hashable:
-    if function in _settings():
+def _stateless(function: Any, module: str) -> Hashable:
+    if module not in _OF_TENSORS or function in _settings():
         raise _Mutable("a setting of torch")
     return function
 
