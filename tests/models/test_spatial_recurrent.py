@@ -54,6 +54,11 @@ def test_it_learns_online_as_the_recurrent_model_of_its_layer_does() -> None:
     torch.testing.assert_close(*gradients)
 
 
+def test_sizes_by_position_are_no_weights_of_costs() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        SpatialRecurrentModel(SPEC, "torch.nn.RNN", 8)  # type: ignore[misc]
+
+
 def test_training_shortens_the_connections() -> None:
     torch.manual_seed(0)
     model = build(wiring=0.01, dim=1)

@@ -34,6 +34,7 @@ class SpatialRecurrentModel(RecurrentModel):
         self,
         spec: TaskSpec,
         layer: str = "torch.nn.RNN",
+        *,
         wiring: float = 1e-3,
         proximity: float = 0.0,
         learn_positions: bool = False,

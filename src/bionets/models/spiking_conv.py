@@ -49,6 +49,7 @@ class SpikingConvModel(SpikingModel):
         batch_norm: bool = True,
         hidden_size: int = 128,
         dropout: float = 0.0,
+        *,
         time_steps: int = 4,
         readout: str = "mean_membrane",
         **others: Any,

@@ -51,6 +51,7 @@ class SpikingRecurrentModel(SpikingModel):
         delay_sigma: float = 0.0,
         velocity: float | None = None,
         dropout: float = 0.0,
+        *,
         initialisation: str | None = None,
         initialisation_arguments: Mapping[str, Any] | None = None,
         gradients: str = "bptt",
