@@ -21,13 +21,13 @@ from bionets.models.optimization import (
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
+CALLED = ("on_test_", "on_predict_", "on_train_epoch_start")  # each seed is tested as a model of its own
 HOOKS = (
-    *("configure_optimizers", "optimizer_step", "configure_gradient_clipping", "backward"),
-    *("on_train_epoch_end", "on_train_batch_start", "on_train_batch_end"),
-    *("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"),
-    *("validation_step", "on_validation_epoch_start", "on_validation_epoch_end"),
+    *("answers", "backward", "configure_gradient_clipping", "configure_optimizers", "validation_step"),
+    *("lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"),
+    *(name for name in dir(Model) if name.startswith("on_") and not name.startswith(CALLED)),
 )
-"""Methods of a model that change what it learns or what is measured, and that stacked models do not call."""
+"""Methods of a model that may change what it learns or what is measured, and that stacked models do not call."""
 ONE_BY_ONE = "train the seeds one by one instead: -m sweep=seeds"
 
 
@@ -51,7 +51,7 @@ class StackedModels(LightningModule):
         hooks = [name for name in HOOKS if getattr(type(models[0]), name) is not getattr(Model, name)]
         if hooks:
             raise UserError(f"{self.name} has {hooks[0]} of its own, which several seeds do not call; {ONE_BY_ONE}")
-        if models[0].lr_factors():
+        if any(factor != 1 for factor in models[0].lr_factors().values()):
             raise UserError(f"{self.name} has parameters with learning rates of their own; {ONE_BY_ONE}")
         if models[0].in_chunks:
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
