@@ -1,7 +1,9 @@
 """The loss and metrics of a task over one pass through a set."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -34,12 +36,22 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
 
 
 def values_of(meters: MetricCollection) -> dict[str, Tensor]:
-    """The values of the meters over the batches so far, each one number. Raises MetricError."""
-    values: dict[str, Any] = {}
+    """The values of the meters over the batches so far, each one number. Raises MetricError.
+
+    The numbers of a metric that has several keep their names; that of the metric stands before them where two would be
+    called the same.
+    """
+    computed: dict[str, dict[str, Any]] = {}
     for name, metric in meters.items():
         with naming(name):
             value = metric.compute()
-        values |= value if isinstance(value, dict) else {name: value}
+        computed[name] = value if isinstance(value, dict) else {name: value}
+    names = Counter(chain.from_iterable(computed.values()))
+    values = {
+        part if names[part] == 1 or part == name else f"{name}_{part}": value
+        for name, parts in computed.items()
+        for part, value in parts.items()
+    }
     for name, value in values.items():
         if not (value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, Real)):
             found = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
