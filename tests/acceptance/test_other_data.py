@@ -45,7 +45,9 @@ def test_what_numbers_on_other_data_do_not_mean_is_said(cli: Command, workplace:
     assert cli("train", "model=feed_forward", *words).code == 0
     run = f"run={the_run(workplace).path}"
     assert "note:" not in cli("evaluate", run).out
+    assert "note:" not in cli("evaluate", run, "task={data: data.csv, split_seed: 0}").out
     assert "note: task.split_seed makes another split" in cli("evaluate", run, "task={split_seed: 1}").out
+    assert "makes another split" in cli("evaluate", run, "task={data: data.csv, split_seed: 1}").out
     other = cli("evaluate", run, "task={data: other.csv}").out
     assert (
         "note: task.standardise has the mean and deviation of the other data" in other and "another split" not in other

@@ -22,6 +22,7 @@ from bionets.experiment.run.trust import as_modules
 
 SPLIT = ("split_seed", "test_share", "held_out")
 """Options that say which samples of the same data are the test set."""
+DATA = {"data", "dataset"}
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
@@ -74,10 +75,11 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
 def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
     """What the numbers on other data may not mean: of changed options of the run's task."""
-    moved = [key for key in SPLIT if key in other and other[key] != task.get(key)]
-    if moved and "data" not in other:
+    changed = {key for key, value in other.items() if value != task.get(key)}
+    moved = [key for key in SPLIT if key in changed]
+    if moved and not changed & DATA:
         yield f"task.{moved[0]} makes another split: the run may have been trained on samples of this test set"
-    if {"data", "dataset"} & other.keys() and task.get("standardise"):
+    if changed & DATA and task.get("standardise"):
         yield "task.standardise has the mean and deviation of the other data, not of those that the run was trained on"
 
 
