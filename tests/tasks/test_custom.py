@@ -382,6 +382,8 @@ def test_targets_that_do_not_go_with_images_are_refused(tmp_path: Path) -> None:
         (["0.5", "", "1.5"], "line 3, column y is empty"),
         (["0.5", "n/k", "1.5"], "line 3, column y: 'n/k' is not a number"),
         (["0", "1", "NA"], "line 4, column y: 'NA' is not a number"),
+        (["0", "NaN", "1"], "line 3, column y: 'NaN' is not a number"),
+        (["0.5", "1", "inf"], "line 4, column y: 'inf' is not a number"),
     ],
 )
 def test_a_target_that_is_missing_makes_no_class(targets: list[str], message: str, tmp_path: Path) -> None:
@@ -391,10 +393,16 @@ def test_a_target_that_is_missing_makes_no_class(targets: list[str], message: st
         CustomData(str(file))
 
 
-def test_classes_of_a_csv_are_words_or_whole_numbers_and_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [(["7", "B ", "B"], ("7", "B")), (["Nan", "Ann", "Bob"], ("Ann", "Bob", "Nan"))],
+)
+def test_classes_of_a_csv_are_words_or_whole_numbers_and_words(
+    names: list[str], classes: tuple[str, ...], tmp_path: Path
+) -> None:
     file = tmp_path / "data.csv"
-    file.write_text("a,y\n" + "".join(f"{n},{name}\n" for n, name in enumerate(["7", "B ", "B"] * 10)))
-    assert CustomData(str(file)).classes == ("7", "B")
+    file.write_text("a,y\n" + "".join(f"{n},{name}\n" for n, name in enumerate(names * 10)))
+    assert CustomData(str(file)).classes == classes
 
 
 @pytest.mark.parametrize("value", [0.1, 1000.1, 0.0])
@@ -421,12 +429,12 @@ def test_each_number_of_vectors_is_standardised_by_itself(tmp_path: Path) -> Non
 
 
 def test_hidden_and_empty_folders_are_no_classes(tmp_path: Path) -> None:
-    for name in (".ipynb_checkpoints", "a", "b", "empty"):
+    for name in (".ipynb_checkpoints", "b", "a", "B", "empty"):
         (tmp_path / name).mkdir()
         for number in range(0 if name == "empty" else 10):
             Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name / f"{number}.png")
     task = CustomData(str(tmp_path))
-    assert task.classes == ("a", "b") and task.spec.output_size == 2 and len(task._x) == 20
+    assert task.classes == ("B", "a", "b") and task.spec.output_size == 3 and len(task._x) == 30
 
 
 @pytest.mark.parametrize(("depth", "highest"), [(np.uint8, 255), (np.uint16, 65535)])

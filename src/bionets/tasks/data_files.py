@@ -1,6 +1,7 @@
 """Arrays of a user's own data from a file: .pt, .safetensors, .npz, .csv, or a folder of images by class."""
 
 import csv
+import math
 import zipfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
-MISSING = {"na", "n/a", "null", "none", "?", "-"}  # for a number, in small letters
+MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # for a number, in small letters
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -120,7 +121,7 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
         return Arrays(x, labels, classes)
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        places.setdefault(row[sequences] or "", []).append(place)
+        places.setdefault(row[sequences], []).append(place)
     lengths = torch.tensor([len(each) for each in places.values()])
     longest = int(lengths.max())
     index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
@@ -161,10 +162,12 @@ def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], 
 
 
 def _as_number(text: str) -> float | None:
+    """A finite number; None for any other text, such as "nan"."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _targets(y: Tensor) -> Tensor:
@@ -215,7 +218,7 @@ def files_by_class(folder: Path, suffixes: Collection[str]) -> tuple[tuple[str, 
     """
     found = {
         each.name: [file for file in sorted(each.iterdir()) if file.suffix.lower() in suffixes and file.name[0] != "."]
-        for each in sorted(folder.iterdir())
+        for each in sorted(folder.iterdir(), key=lambda each: each.name)  # not as paths, which Windows sorts otherwise
         if each.is_dir() and each.name[0] != "."
     }
     classes = tuple(name for name, files in found.items() if files)
