@@ -15,7 +15,7 @@ from .groups import Group, by_panel
 SIGNIFICANT = 0.05
 RESAMPLES = 20_000  # up to so many arrangements are all tried (two groups of 8); beyond, as many are drawn at random
 LOWER_IS_BETTER = {
-    *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity"),
+    *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity", "distance", "divergence"),
     *("proximity", "transport", "wiring"),  # costs
     *("time", "parameters", "mebibytes", "nanojoules"),
 }
