@@ -760,6 +760,15 @@ def test_auto_falls_back_to_the_numbers_of_the_reference() -> None:
     torch.testing.assert_close(found, scan(step, X, STATE, backend="reference")[0])
 
 
+def test_an_error_of_several_lines_is_told_by_its_first() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        raise RuntimeError("first\nsecond")
+
+    with pytest.raises(UnsupportedStepError, match=r"single elements: first \(.*test_contract.py") as caught:
+        scan(step, X, STATE, backend="cpu")
+    assert "second" not in str(caught.value).partition(" (")[0]
+
+
 @pytest.mark.parametrize("axes", [lambda h: h.t(), lambda h: h.transpose(0, -1), lambda h: torch.swapaxes(h, 0, 1)])
 def test_a_square_transposed_runs_on_the_reference_backend(axes: Callable[[Tensor], Tensor]) -> None:
     step: Any = lambda x, h, p: (x + axes(h), x)  # noqa: E731
@@ -812,7 +821,7 @@ def test_scalar_parameters_are_promoted_as_such_or_refused(name: str, shape: tup
     step: Any = lambda x, h, p: (MIXED[name](x, p).to(x.dtype), h)  # noqa: E731
     params = torch.full(shape, 100.7, dtype=torch.float64)
     if not shape:
-        with pytest.raises(UnsupportedStepError, match="a scalar parameter as"):
+        with pytest.raises(UnsupportedStepError, match="one of them of a scalar parameter; cast both"):
             scan(step, X, STATE, params, backend="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -119,7 +119,8 @@ class _Run:
             if isinstance(error, UnsupportedStepError):
                 raise
             line = f" ({error.__notes__[-1]})" if hasattr(error, "__notes__") else ""
-            raise UnsupportedStepError(f"the step fails on single elements: {error}{line}") from error
+            message = str(error).partition("\n")[0]
+            raise UnsupportedStepError(f"the step fails on single elements: {message}{line}") from error
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
         y, new_state = found

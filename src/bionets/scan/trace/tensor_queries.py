@@ -128,8 +128,8 @@ class TensorQueries(TorchFunctionMode):
             as_called = [torch.empty((1,) if self.shape_of(each) else (), dtype=each.dtype) for each in tensors]
             for (a, called_a), (b, called_b) in combinations(zip(tensors, as_called, strict=True), 2):
                 if torch.result_type(a, b) != torch.result_type(called_a, called_b):
-                    mixed = f"a scalar parameter as {a.dtype} or {b.dtype} with a tensor of the other"
-                    raise UnsupportedStepError(f"the step combines {mixed}; cast the result instead{self.line()}")
+                    mixed = f"{a.dtype} and {b.dtype}, one of them of a scalar parameter"
+                    raise UnsupportedStepError(f"the step combines {mixed}; cast both to one dtype{self.line()}")
 
     def _need_shapes(self, name: str) -> CallShapes:
         self.read_shapes = True
