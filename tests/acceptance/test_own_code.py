@@ -203,8 +203,10 @@ def test_a_job_of_a_sweep_fails_in_one_line(cli: Command, workplace: Path) -> No
 
 def test_a_run_says_which_own_code_and_data_have_changed_since(cli: Command, workplace: Path) -> None:
     used, named, data = workplace / "used_by_changed.py", workplace / "changed_cells.py", workplace / "data.csv"
-    used.write_text("from bionets.layers import NBRC\n\nclass Base(NBRC):\n    pass\n")
-    named.write_text("from used_by_changed import Base\n\nclass Own(Base):\n    pass\n")
+    used.write_text("SLOPE = 1.0\n")  # of which the module that imports it has a number alone
+    named.write_text(
+        "from bionets.layers import NBRC\nfrom used_by_changed import SLOPE\n\nclass Own(NBRC):\n    slope = SLOPE\n"
+    )
     data.write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
     quiet = ("trainer.max_epochs=1", "callbacks=quiet", "logger=none")
     cell = ("model=recurrent", "model.layer=changed_cells.Own", "model.name=own", *SMALL[1:])

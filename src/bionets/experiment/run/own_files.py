@@ -1,11 +1,13 @@
 """The user's own code and data of a run: digests that tell whether they have changed since."""
 
+import ast
 import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.util import resolve_name
+from itertools import accumulate
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -18,14 +20,14 @@ KEY = "own_files"  # of environment.json
 
 
 def own_files(config: Mapping[str, Any]) -> dict[str, str]:
-    """The SHA-256 digest of each of the user's modules that a config names or that these use, by its name, and of the
-    file or folder ``task.data``, by its path; of a folder that of the names and sizes of its files.
+    """The SHA-256 digest of each of the user's modules that a config names or that these import, by its name, and of
+    the file or folder ``task.data``, by its path; of a folder that of the names and sizes of its files.
 
     The modules must have been imported, as they are once task and model are built.
     """
     found: dict[str, str] = {}
     for text in _texts(config):
-        _add_module(text.rpartition(".")[0], found)
+        _add_modules(text.rpartition(".")[0], found)
     data = config["task"].get("data")
     if isinstance(data, str) and Path(data).exists():
         found[data] = digest(Path(data)) if Path(data).is_file() else _digest_of_names(Path(data))
@@ -33,7 +35,7 @@ def own_files(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def changed_since(folder: RunFolder, config: Mapping[str, Any]) -> list[str]:
-    """Those of `own_files` that were others when the run in this folder was last started."""
+    """The names of those of `own_files` that differ from when the run in this folder was last started."""
     try:
         known = json.loads(folder.environment_file.read_text()).get(KEY, {})
         return [name for name, now in own_files(config).items() if known.get(name, now) != now]
@@ -51,17 +53,32 @@ def note_changes(console: Console, folder: RunFolder, config: Mapping[str, Any])
         )
 
 
-def _add_module(name: str, found: dict[str, str]) -> None:
-    """A module and all the user's modules whose content it holds."""
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if name in found or file is None or not _is_own(name, Path(file)):
+def _add_modules(path: str, found: dict[str, str]) -> None:
+    """The user's modules along a dotted path, and all of the user's that these import."""
+    for name in accumulate(path.split("."), "{}.{}".format):
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if name in found or file is None or not _is_own(name, Path(file)):
+            continue
+        found[name] = digest(Path(file))
+        for each in _imports(Path(file), getattr(module, "__package__", None)):
+            _add_modules(each, found)
+
+
+def _imports(file: Path, package: str | None) -> Iterator[str]:
+    """The dotted path of each name that a Python file imports. A constant has no trace of its module, so the source is
+    read, not the content of the module.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):  # a compiled module, or a file that is being edited
         return
-    found[name] = digest(Path(file))
-    for value in vars(module).values():
-        other = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(other, str):
-            _add_module(other, found)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{base}.{each.name}" for each in node.names)
 
 
 def _is_own(name: str, file: Path) -> bool:
@@ -71,7 +88,7 @@ def _is_own(name: str, file: Path) -> bool:
         name.partition(".")[0] not in ("bionets", "__main__")
         and file.is_file()
         and not any(file.is_relative_to(place) for place in installed)
-        and "site-packages" not in file.parts
+        and not {"site-packages", "dist-packages"}.intersection(file.parts)
     )
 
 

@@ -1,0 +1,39 @@
+"""The user's modules and data that a run notes."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.run.own_files import own_files
+
+
+def test_modules_along_a_path_and_all_that_they_import_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "noted/__init__.py": "",
+        "noted/cells.py": "import math\nfrom . import sizes\nfrom .numbers import *\nfrom noted_alone import A as B\n",
+        "noted/sizes.py": "import noted.cells\n",
+        "noted/numbers.py": "SLOPE = 1\n",
+        "noted/unused.py": "",
+        "noted_alone.py": "A = 1\ndef late() -> None:\n    import noted_late\n",
+        "noted_late.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("noted.cells", "noted.unused", "noted_late"):
+        import_module(name)
+    config = {"model": {"layer": "noted.cells.Own", "sizes": [3, "torch.nn.GRU"]}, "task": {"data": None}}
+    try:
+        found = own_files(config)
+        assert {*found} == {"noted", "noted.cells", "noted.sizes", "noted.numbers", "noted_alone", "noted_late"}
+        (tmp_path / "noted" / "numbers.py").write_text("SLOPE = 2\n")
+        changed = own_files(config)
+        assert [name for name in found if changed[name] != found[name]] == ["noted.numbers"]
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("noted", "noted_alone", "noted_late")]:
+            del sys.modules[name]
