@@ -15,7 +15,8 @@ from tests.acceptance.test_stack import TINY
 def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: Path) -> None:
     assert cli("train", "model=brc", "model.hidden_size=4", *TINY).code == 0
     folder = the_run(workplace).path
-    assert cli("evaluate", f"run={folder}").code == 0
+    again = cli("evaluate", f"run={folder}")
+    assert again.code == 0 and "note:" not in again.out
     outcome = cli("evaluate", f"run={folder}", "task={length: 9, test_size: 12}")
     assert outcome.code == 0, outcome.error
     (other,) = folder.glob("evaluation-best-*.json")
@@ -52,3 +53,16 @@ def test_what_numbers_on_other_data_do_not_mean_is_said(cli: Command, workplace:
     assert (
         "note: task.standardise has the mean and deviation of the other data" in other and "another split" not in other
     )
+
+
+def test_a_run_whose_numbers_have_changed_since_it_ended_says_so(cli: Command, workplace: Path) -> None:
+    data = workplace / "data.csv"
+    data.write_text("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(60)))
+    assert (
+        cli("train", "model=feed_forward", "task=custom", "task.data=data.csv", "trainer.max_epochs=1", *TINY[-2:]).code
+        == 0
+    )
+    run = f"run={the_run(workplace).path}"
+    assert "when the run ended" not in cli("evaluate", run).out
+    data.write_text("a,y\n" + "".join(f"{number},{1 - number % 2}\n" for number in range(60)))
+    assert "when the run ended and is" in cli("evaluate", run).out

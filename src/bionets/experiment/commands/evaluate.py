@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -66,7 +67,10 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")
-    for note in notes_on(other, config["task"]):
+    notes = [*notes_on(other, config["task"])]
+    if not other and checkpoint == "best":
+        notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
+    for note in notes:
         print_line(console, f"note: {note}")
     print_metrics(console, config, metrics)
     print_line(console, f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
@@ -81,6 +85,17 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
         yield f"task.{moved[0]} makes another split: the run may have been trained on samples of this test set"
     if changed & DATA and task.get("standardise"):
         yield "task.standardise has the mean and deviation of the other data, not of those that the run was trained on"
+
+
+def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> Iterator[str]:
+    """The first metric that differs by more than rounding from what the run measured when it ended."""
+    for name in (name for name in now if name in before):
+        if not math.isclose(before[name], now[name], rel_tol=1e-3, abs_tol=1e-6):
+            yield (
+                f"{name} was {before[name]:.4g} when the run ended and is {now[name]:.4g} now: "
+                "another device, or changed code or data; to train it anew, give it a name of its own (name=...)"
+            )
+            return
 
 
 def short_hash(options: dict[str, Any]) -> str:
