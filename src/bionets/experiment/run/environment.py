@@ -26,7 +26,7 @@ PACKAGES = (
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 
-def describe(own_files: Mapping[str, str]) -> dict[str, Any]:
+def describe(own_files: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Git commit and dirty flag, versions and devices: what one must know to run the same again.
 
     Args:
@@ -42,7 +42,7 @@ def describe(own_files: Mapping[str, str]) -> dict[str, Any]:
         if torch.cuda.is_available()
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
-        "own_files": dict(own_files),
+        "own_files": dict(own_files or {}),
     }
 
 
