@@ -89,10 +89,10 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
 
 def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> Iterator[str]:
     """The first metric that differs by more than rounding from what the run measured when it ended."""
-    for name in (name for name in now if name in before):
-        if not math.isclose(before[name], now[name], rel_tol=1e-3, abs_tol=1e-6):
+    for name, value in now.items():
+        if name in before and not math.isclose(before[name], value, rel_tol=1e-3, abs_tol=1e-6):
             yield (
-                f"{name} was {before[name]:.4g} when the run ended and is {now[name]:.4g} now: "
+                f"{name} was {before[name]:.4g} when the run ended and is {value:.4g} now: "
                 "another device, or changed code or data; to train it anew, give it a name of its own (name=...)"
             )
             return

@@ -99,14 +99,15 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         result = folder.result()
         assert result is not None
         print_line(console, f"already complete: {folder.path}")
-        note_changes(console, folder, config)
+        note_changes(console, folder, config["name"], own_files(config))
         print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
     prepare_data(task)
+    own = own_files(config)
     if folder.last.exists():
-        note_changes(console, folder, config)
-    with folder.open(config, run.overrides, environment.describe(own_files(config))):
+        note_changes(console, folder, config["name"], own)
+    with folder.open(config, run.overrides, environment.describe(own)):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)

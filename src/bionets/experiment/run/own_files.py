@@ -34,22 +34,22 @@ def own_files(config: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def changed_since(folder: RunFolder, config: Mapping[str, Any]) -> list[str]:
-    """The names of those of `own_files` that differ from when the run in this folder was last started."""
+def changed_since(folder: RunFolder, now: Mapping[str, str]) -> list[str]:
+    """The names of those of `own_files`, as they are now, that differ from when the run was last started."""
     try:
         known = json.loads(folder.environment_file.read_text()).get(KEY, {})
-        return [name for name, now in own_files(config).items() if known.get(name, now) != now]
+        return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
     except (OSError, ValueError, AttributeError):  # a file that nothing else reads
         return []
 
 
-def note_changes(console: Console, folder: RunFolder, config: Mapping[str, Any]) -> None:
-    """Say which code and data of the user's own have changed since a run began, which its hash does not."""
-    for changed in changed_since(folder, config):
+def note_changes(console: Console, folder: RunFolder, name: str, now: Mapping[str, str]) -> None:
+    """Say which own code and data have changed since a run of this name began; the hash of its config does not."""
+    for changed in changed_since(folder, now):
         print_line(
             console,
             f"note: {changed} has changed since {folder.path} began: "
-            f"train it anew under another name, as in name={config['name']}_2",
+            f"train it anew under another name, as in name={name}_2",
         )
 
 

@@ -117,10 +117,11 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     refuse_what_is_shared(trainer)
     trainer.precision_plugin.convert_module(models)
 
-    described = environment.describe(own_files(members[0].run.values))
+    own = own_files(members[0].run.values)
+    described = environment.describe(own)
     for member in members:
         if member.next_epoch:
-            note_changes(Console(markup=False), member.folder, member.run.values)
+            note_changes(Console(markup=False), member.folder, member.run.values["name"], own)
     with ExitStack() as held:
         for member in members:
             held.enter_context(member.folder.open(member.run.values, member.run.overrides, described))
