@@ -97,6 +97,13 @@ class GraphBuilder:
             number -= 1 << bits
         return self._add(Node("constant", value=number, kind=kind))
 
+    def undefined(self, kind: str = "float") -> Value:
+        """The gradient that autograd has as None: 0 in the results, and in no operation; see `program.undefined`."""
+        return self._add(Node("constant", name="undefined", kind=kind))
+
+    def is_undefined(self, value: Value) -> bool:
+        return self.nodes[value].is_undefined
+
     def __call__(self, op: str, *inputs: Value | float) -> Value:
         """Add an operation; plain numbers become constants of the kind of the last value."""
         kinds = [self.nodes[i].kind for i in inputs if isinstance(i, Value)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bionets.scan.backend import Call, Needs
 from bionets.scan.eager import is_materialized, materialize
+from bionets.scan.program.undefined import MOST_STEPS, BackwardPass, find_backward_pass
 
 MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backend"}
 
@@ -30,11 +31,21 @@ def run_backward(
 ) -> list[Tensor]:
     """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params, weights and
     delay. states: what `run_forward` has kept. gradients: of y and the final state."""
-    call, gradients = _materialized(call), [leaf if leaf is None else materialize(leaf) for leaf in gradients]
+    call = dataclasses.replace(_materialized(call), program=backward_pass_of(call, gradients).program)
+    gradients = [leaf if leaf is None else materialize(leaf) for leaf in gradients]
     grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
     with _no_autocast(call):
         found = backend_module(backend).backward(call, list(states), list(grad_y), list(grad_final), needs)
     return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights, *found.delay]
+
+
+def backward_pass_of(call: Call, gradients: Sequence[Tensor | None]) -> BackwardPass:
+    """The backward pass for these gradients of y and the final state, None where a result does not reach the loss."""
+    given = tuple(leaf is not None for leaf in gradients)
+    y, final = given[: call.program.y], given[call.program.y :]
+    if call.delay:  # a state reaches later steps also past the end of the walk
+        final = (True,) * len(final)
+    return find_backward_pass(call.program.key, y, final, min(call.time, MOST_STEPS), call.lengths is not None)
 
 
 def _materialized(call: Call) -> Call:

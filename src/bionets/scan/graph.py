@@ -7,7 +7,7 @@ each: a node's inputs are the numbers of earlier nodes, so the value of node 7 m
 `Node.op` is one of `operations.OPERATIONS`, with the semantics of eager torch, NaN and infinities included, or
 
     input                       a value handed in; `name` says which (see below)
-    constant                    `value`, a Python number
+    constant                    `value`, a Python number; 0 with `name` "undefined": a gradient that is None
 
 `Node.kind` is the type of the value: "float" is the dtype of the program, in which all inputs and outputs are; others
 are torch's names, "bool", "int32", "float64". Inputs of one node are of one kind, but for the condition of `where`.
@@ -47,9 +47,14 @@ class Node:
     op: str
     inputs: tuple[int, ...] = ()
     value: float = 0.0  # of a constant
-    name: str = ""  # of an input
+    name: str = ""  # of an input; "undefined"
     kind: str = "float"
     source: str = field(default="", compare=False)
+
+    @property
+    def is_undefined(self) -> bool:
+        """Whether this is a gradient that is None in autograd."""
+        return self.op == "constant" and self.name == "undefined"
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,14 @@ class Graph:
         node = self.nodes[self.outputs[output]]
         return node.op == "constant" and node.value == 0
 
+    def is_undefined(self, output: str) -> bool:
+        """Whether an output is a gradient that is None in autograd."""
+        return self.nodes[self.outputs[output]].is_undefined
+
     def input_behind(self, output: str) -> str:
         """The name of the input that an output is, as it came in; "" where something is computed."""
-        return self.nodes[self.outputs[output]].name
+        node = self.nodes[self.outputs[output]]
+        return node.name if node.op == "input" else ""
 
     def select(self, outputs: Iterable[str]) -> "Graph":
         """The graph of these outputs alone, without the nodes that none of them needs."""
@@ -108,7 +118,7 @@ class Graph:
         lines = []
         for number, node in enumerate(self.nodes):
             detail = node.name or " ".join(map(str, node.inputs))
-            if node.op == "constant":
+            if node.op == "constant" and not node.name:
                 detail = number_text(node.value) if constants or node.kind != "float" else ""
             kind = "" if node.kind == "float" else f" {node.kind}"
             lines.append(f"{number} {node.op}{kind} {detail}")

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from bionets.scan.backend import Call, Needs
 from bionets.scan.eager import is_eager
-from bionets.scan.execution import run_backward, run_forward
+from bionets.scan.execution import backward_pass_of, run_backward, run_forward
 from bionets.scan.program.sensitivity import sensitivity_program
+from bionets.scan.program.undefined import MOST_STEPS, differentiable_results
 from bionets.scan.torch_operators import backward_by_operator, forward_by_operator, read_inputs
 
 
@@ -55,21 +56,25 @@ def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None
 
 
 def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -> list[list[Tensor | None]]:
-    """The gradients of x, state, params, weights and delay; None where x, params and delay need none."""
+    """The gradients of x, state, params, weights and delay; None where the loss does not depend on a tensor, and where
+    x, params and delay need none."""
     program, reverse, every, store, backend = ctx.options
     *saved, lengths = ctx.saved_tensors
     states, x, state, params, weights, delay = _cut(saved, ctx.counts)
     call = Call(program, x, state, params, weights, lengths, reverse, every, delay, store)
     _register_vmap()
+    gradients = gradients[: program.y + program.state]
+    reached = backward_pass_of(call, gradients)
+    needs = Needs(_both(needs.x, reached.x), _both(needs.params, reached.params), needs.delay)
     backward = backward_by_operator if torch.is_grad_enabled() or not is_eager(call.tensors) else run_backward
-    found = backward(call, backend, states, gradients[: program.y + program.state], needs)
+    found = backward(call, backend, states, gradients, needs)
     grad_x = found.pop(0).unbind(2) if any(needs.x) else ()
     of_state, of_params, of_weights, of_delay = _cut(found, (program.state, sum(needs.params), len(weights)))
     return [
         _spread(grad_x, needs.x),
-        of_state,
+        [leaf if defined else None for leaf, defined in zip(of_state, reached.state, strict=True)],
         _spread(of_params, needs.params),
-        of_weights,
+        [leaf if defined else None for leaf, defined in zip(of_weights, reached.weights, strict=True)],
         _spread(of_delay, needs.delay),
     ]
 
@@ -78,6 +83,10 @@ def _spread(found: Iterable[Tensor], needed: Sequence[bool]) -> list[Tensor | No
     """The gradients where one is needed, None elsewhere."""
     following = iter(found)
     return [next(following) if each else None for each in needed]
+
+
+def _both(one: Sequence[bool], other: Sequence[bool]) -> tuple[bool, ...]:
+    return tuple(a and b for a, b in zip(one, other, strict=True))
 
 
 def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
@@ -95,6 +104,20 @@ def _needs_of(flags: Sequence[bool], counts: Sequence[int]) -> Needs:
     return Needs(tuple(x), tuple(params), tuple(delay))
 
 
+def _mark_without_gradient(ctx: Any, call: Call, results: Sequence[Tensor], needed: Sequence[bool]) -> None:
+    """Results that depend on no tensor that requires a gradient do not require one either, as in eager PyTorch."""
+    if call.delay:
+        return
+    x, state, params, weights, _ = _cut(tuple(needed), [len(group) for group in call.groups[:-1]])
+    steps, masked = min(call.time, MOST_STEPS), call.lengths is not None
+    flags = differentiable_results(
+        call.program.key, steps, masked, tuple(x), tuple(state), tuple(params), tuple(weights)
+    )
+    if not all(flags):
+        without = [leaf for leaf, differentiable in zip(results, flags, strict=True) if not differentiable]
+        ctx.mark_non_differentiable(*without)
+
+
 class _Scan(torch.autograd.Function):
     """The scan in eager mode."""
 
@@ -102,7 +125,9 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, call: Call, backend: str, *tensors: Tensor) -> tuple[Tensor, ...]:
         found = run_forward(call, backend, keep=True)
         _save(ctx, call, backend, found)
-        return tuple(found[: call.program.y + call.program.state])
+        results = tuple(found[: call.program.y + call.program.state])
+        _mark_without_gradient(ctx, call, results, ctx.needs_input_grad[2:])
+        return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ and its program, with the compiled kernels, is found by its graph. So a program 
 
 import hashlib
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bionets.scan.arguments import Arguments
-from bionets.scan.graph import UnsupportedStepError
+from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.last_used import LastUsed
 from bionets.scan.program.constants import without_varying_constants
 from bionets.scan.trace.identity import global_write, identify
@@ -44,6 +44,10 @@ class Program:
     y: int
     y_tree: Structure
     y_of_state: tuple[int | None, ...]  # for each state the number of a y that is the very same value, or None
+
+    @property
+    def weights(self) -> int:
+        return sum(stage.blocks > 0 for stage in self.stages)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,20 @@ def program_of(key: str) -> Program:
     if program is None:
         raise RuntimeError(f"there is no step {key}: code of torch.export with a scan runs only where it was made")
     return program
+
+
+def with_graphs(program: Program, graphs: Sequence[Graph]) -> Program:
+    """The program of these graphs in place of its own, with what else it has, registered under a key of its own."""
+    stages = tuple(replace(stage, graph=graph) for stage, graph in zip(program.stages, graphs, strict=True))
+    made = replace(program, key=_key_of(program.dtype, program.y_tree, stages), stages=stages)
+    return _programs.setdefault(made.key, made)
+
+
+def _key_of(dtype: torch.dtype, y_tree: Structure, stages: Iterable[Stage]) -> str:
+    sources = [sorted((name, *sorted(found)) for name, found in stage.sources.items()) for stage in stages]
+    graphs = (f"{stage.blocks}\n{stage.graph}" for stage in stages)
+    text = "\n".join([str(dtype), str(y_tree), str(sources), *graphs])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
@@ -211,8 +229,7 @@ def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | N
     x, params, state, y = map(count_leaves, (signature.x_tree, signature.params_tree, initial, y_tree))
     graphs, values = without_varying_constants([stage.graph for stage in traced], params, dtype)
     traced = [replace(stage, graph=graph) for stage, graph in zip(traced, graphs, strict=True)]
-    text = "\n".join([str(dtype), str(y_tree), *(f"{stage.blocks}\n{stage.graph}" for stage in traced)])
-    key = hashlib.sha256(text.encode()).hexdigest()[:24]
+    key = _key_of(dtype, y_tree, traced)
     program = _programs.get(key)
     if program is None:
         outputs = traced[-1].graph.outputs

@@ -2,8 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +31,12 @@ class Stage:
     state_in: int
     state_out: int
     outputs: int  # tensors of y
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the tensors to which autograd leads from each
+
+    def leads(self, result: str, source: str) -> bool:
+        """Whether a gradient of this result gives one of this tensor that the stage receives."""
+        undefined = self.graph.is_undefined(f"grad_{source}")  # a function whose backward returns None
+        return source in self.sources.get(result, ()) and not undefined
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     """
     with _plain_eager():
         run = _Run(stage, inputs, EXAMPLE)
+        sources = run.sources_of_results()
         graph = run.differentiate()
         with torch.no_grad():
             second = _Run(stage, inputs, SECOND_EXAMPLE)
@@ -80,7 +87,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
             f"belong into x or params{line}"
         )
     count = len(run.state_shapes)
-    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count)
+    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, sources)
     reads_shapes = run.queries.read_shapes or second.queries.read_shapes
     return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
@@ -135,6 +142,25 @@ class _Run:
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
+    def sources_of_results(self) -> dict[str, frozenset[str]]:
+        """The names of the arguments to which the graph of autograd leads from each result."""
+        name_of_source = {id(leaf): self.builder.nodes[self.recorder.value_of(leaf)].name for leaf in self.sources}
+        found = {}
+        for name, leaf in self.results.items():
+            reached = {name_of_source[id(leaf)]} if id(leaf) in name_of_source else set[str]()
+            nodes, seen = [leaf.grad_fn], set[Any]()
+            while nodes:
+                node = nodes.pop()
+                if node is None or node in seen:
+                    continue
+                seen.add(node)
+                variable = getattr(node, "variable", None)  # of the node that accumulates the gradient of a leaf
+                if id(variable) in name_of_source:
+                    reached.add(name_of_source[id(variable)])
+                nodes += [following for following, _ in node.next_functions]
+            found[name] = frozenset(reached)
+        return found
+
     def differentiate(self) -> Graph:
         """The whole graph, with the derivative that autograd finds."""
         builder, recorder, results = self.builder, self.recorder, self.results
@@ -156,7 +182,7 @@ class _Run:
                     raise
                 raise UnsupportedStepError(f"the step has no derivative: {error}") from None
         for name, gradient in zip(names, found, strict=True):
-            outputs[name] = builder.constant(0.0) if gradient is None else recorder.float_of(gradient)
+            outputs[name] = builder.undefined() if gradient is None else recorder.float_of(gradient)
         return builder.finish(outputs)
 
 

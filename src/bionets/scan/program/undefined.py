@@ -1,0 +1,149 @@
+"""Undefined gradients: those that are None in autograd, because no path leads from the loss to a tensor.
+
+An undefined gradient takes part in no operation. Zeros in its place would differ in two ways: where a derivative is
+infinite, zero times infinity is NaN; and an optimizer leaves out a parameter whose gradient is None, but decays one
+whose gradient is zero.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.graph import Graph
+from bionets.scan.program.program import Program, program_of, with_graphs
+from bionets.scan.trace.stage import Stage
+
+Flags = tuple[bool, ...]
+
+MOST_STEPS = 64  # after which the same gradients are defined as steps before
+
+
+@dataclass(frozen=True)
+class BackwardPass:
+    """The backward pass from some of the results.
+
+    program: without the operations on gradients that are undefined at every step. x, state, params, weights: whether
+    each of these tensors has a gradient.
+    """
+
+    program: Program
+    x: Flags
+    state: Flags
+    params: Flags
+    weights: Flags
+
+
+@functools.lru_cache(maxsize=1024)
+def find_backward_pass(key: str, y: Flags, final: Flags, steps: int, masked: bool) -> BackwardPass:
+    """The backward pass of the program with this key.
+
+    Args:
+        y, final: whether there is a gradient of each y and of each final state.
+        steps: T, or `MOST_STEPS` if there are more.
+        masked: whether lengths are given; then the states of a sequence that has ended are handed on.
+    """
+    program = program_of(key)
+    x, params, weights = (False,) * program.x, (False,) * program.params, (False,) * program.weights
+    after, ever = final, (False,) * program.state  # of each state: at this step, at any step
+    for _ in range(steps):
+        ever = _either(ever, after)
+        before, *found = _gradients_of_step(program, y, after)
+        x, params, weights = map(_either, (x, params, weights), found)
+        after = _either(after, before) if masked else before
+    return BackwardPass(_without_undefined(program, y, ever), x, after, params, weights)
+
+
+@functools.lru_cache(maxsize=1024)
+def differentiable_results(
+    key: str, steps: int, masked: bool, x: Flags, state: Flags, params: Flags, weights: Flags
+) -> Flags:
+    """Whether each y and each final state depends on a tensor that requires a gradient, as these flags say."""
+    program = program_of(key)
+    found = []
+    for number in range(program.y + program.state):
+        one = tuple(i == number for i in range(program.y + program.state))
+        backward = find_backward_pass(key, one[: program.y], one[program.y :], steps, masked)
+        pairs = ((x, backward.x), (state, backward.state), (params, backward.params), (weights, backward.weights))
+        found.append(any(needed and reached for flags in pairs for needed, reached in zip(*flags, strict=True)))
+    return tuple(found)
+
+
+def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags, Flags, Flags, Flags]:
+    """Whether there is a gradient of each state before a time step, and in that step of each x, parameter and weight.
+
+    after: whether there is one of each state after the step.
+    """
+    x, params = (False,) * program.x, (False,) * program.params
+    weights: list[bool] = []
+    for stage in reversed(program.stages):
+        given = [f"y{i}" for i, one in enumerate(y) if one and stage is program.stages[-1]]
+        given += [f"new_state{i}" for i, one in enumerate(after) if one]
+
+        def reached(role: str, count: int, stage: Stage = stage, given: list[str] = given) -> Flags:
+            return tuple(any(stage.leads(name, f"{role}{i}") for name in given) for i in range(count))
+
+        after = reached("state", stage.state_in)
+        if stage.blocks:
+            weights.insert(0, any(reached("recurrent", stage.blocks)))
+            after = (after[0] or weights[0], *after[1:])
+        x, params = _either(x, reached("x", program.x)), _either(params, reached("params", program.params))
+    return after, x, params, tuple(weights)
+
+
+def _without_undefined(program: Program, y: Flags, after: Flags) -> Program:
+    """The program without the operations on undefined gradients. after: whether there is a gradient of each state after
+    a step, at any step."""
+    graphs: list[Graph] = []
+    for stage in reversed(program.stages):
+        missing = [f"grad_y{i}" for i, given in enumerate(y) if not given]
+        missing += [f"grad_new_state{i}" for i, given in enumerate(after) if not given]
+        builder = GraphBuilder(program.dtype)
+        outputs = substitute(builder, stage.graph, dict.fromkeys(missing, builder.undefined()))
+        graph = builder.finish(outputs)
+        after = tuple(not graph.is_undefined(f"grad_state{i}") for i in range(stage.state_in))
+        if stage.blocks:
+            through_weight = any(not graph.is_undefined(f"grad_recurrent{i}") for i in range(stage.blocks))
+            after = (after[0] or through_weight, *after[1:])
+        graphs.insert(0, graph.select(outputs))
+    if graphs == [stage.graph.select(stage.graph.outputs) for stage in program.stages]:
+        return program
+    return with_graphs(program, graphs)
+
+
+def _either(one: Flags, other: Flags) -> Flags:
+    return tuple(a or b for a, b in zip(one, other, strict=True))
+
+
+def substitute(builder: GraphBuilder, graph: Graph, gradients: Mapping[str, Value]) -> dict[str, Value]:
+    """Add a graph to the builder with these values in place of some of the gradients that come in; its outputs.
+
+    Where all gradients that an operation depends on are undefined, its result is; where some are, a sum is the others.
+    """
+    made: list[Value] = []
+    gradient: set[int] = set()  # numbers of what depends on a gradient that comes in
+
+    for number, node in enumerate(graph.nodes):
+        builder.source = node.source
+        inputs = [made[i] for i in node.inputs]
+        depends = [value for i, value in zip(node.inputs, inputs, strict=True) if i in gradient]
+        if depends or node.name.startswith("grad_"):
+            gradient.add(number)
+        if node.name in gradients:
+            value = gradients[node.name]
+        elif node.op in ("input", "constant"):
+            value = builder.copy(node, [])
+        elif depends and all(map(builder.is_undefined, depends)):
+            value = builder.undefined(node.kind)
+        elif node.op == "add" and any(map(builder.is_undefined, inputs)):
+            (value,) = (each for each in inputs if not builder.is_undefined(each))
+        elif node.op == "sub" and builder.is_undefined(inputs[1]):
+            value = inputs[0]
+        elif node.op == "sub" and builder.is_undefined(inputs[0]):
+            value = -inputs[1]
+        elif node.op == "cast":
+            value = builder.cast(inputs[0], node.kind)
+        else:
+            value = builder(node.op, *inputs)
+        made.append(value)
+    return {name: made[number] for name, number in graph.outputs.items()}
