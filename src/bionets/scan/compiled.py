@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, Layout, whole_weights
-from bionets.scan.backend import Call
+from bionets.scan.call import Call
 from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.operator import run_online, run_scan
 from bionets.scan.program import find_program

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Needs
+from bionets.scan.call import Call, Needs
 from bionets.scan.eager import is_materialized, materialize
 from bionets.scan.program.undefined import MOST_STEPS, BackwardPass, find_backward_pass
 

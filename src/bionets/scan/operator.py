@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Needs
+from bionets.scan.call import Call, Needs
 from bionets.scan.eager import is_eager
 from bionets.scan.execution import backward_pass_of, run_backward, run_forward
 from bionets.scan.program.sensitivity import sensitivity_program

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Needs
+from bionets.scan.call import Call, Needs
 from bionets.scan.execution import run_backward, run_forward
 from bionets.scan.program import check_compiled, program_of
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients, Needs, factors_of_weight_gradient, needs_before, shared_gradients
+from bionets.scan.call import Call, Gradients, Needs, factors_of_weight_gradient, needs_before, shared_gradients
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.delay import Steps, correlation, delayed_sum
 from bionets.scan.cpu.kernel_arguments import KernelArguments

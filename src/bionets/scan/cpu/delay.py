@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.call import Call
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.compile import function_addresses
 from bionets.scan.cpu.ir import Function, Module

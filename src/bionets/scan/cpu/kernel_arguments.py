@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import pad
-from bionets.scan.backend import CACHE_LINE, Call
+from bionets.scan.call import CACHE_LINE, Call
 from bionets.scan.cpu.buffers import empty
 from bionets.scan.cpu.delay import Steps
 from bionets.scan.cpu.kernels import find_kernel

@@ -8,7 +8,7 @@ elements over many time steps compute many of these at once (`parallel`).
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients, Needs
+from bionets.scan.call import Call, Gradients, Needs
 from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
 from bionets.scan.gpu.loop import loop_backward, loop_forward

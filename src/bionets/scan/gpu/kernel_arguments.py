@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.call import Call
 from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, launch_rows
 from bionets.scan.gpu.printer import Variant
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.call import Call
 from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import Kernel, find_kernel
 from bionets.scan.gpu.printer import Source

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call
+from bionets.scan.call import Call
 from bionets.scan.gpu.kernel_arguments import KernelArguments
 from bionets.scan.gpu.kernels import columns_of, find_kernel
 from bionets.scan.gpu.parallel_printer import (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bionets.scan.backend import CallVariant
+from bionets.scan.call import CallVariant
 from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bionets.scan.backend import Call, Gradients, Needs, factors_of_weight_gradient, needs_before, shared_gradient
+from bionets.scan.call import Call, Gradients, Needs, factors_of_weight_gradient, needs_before, shared_gradient
 
 
 class Results:

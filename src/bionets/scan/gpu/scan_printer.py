@@ -18,7 +18,7 @@ of the walk: the kernel does not depend on the direction of time, it adds `x0_ti
 it to go back.
 """
 
-from bionets.scan.backend import needs_before
+from bionets.scan.call import needs_before
 from bionets.scan.gpu.printer import KernelPrinter, Source, Variant
 from bionets.scan.program import Program
 

@@ -24,7 +24,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bionets.scan.backend import CallVariant
+from bionets.scan.call import CallVariant
 from bionets.scan.graph import Graph
 
 

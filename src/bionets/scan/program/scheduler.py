@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bionets.scan.backend import needs_before, shared_gradient
+from bionets.scan.call import needs_before, shared_gradient
 from bionets.scan.program import Program
 from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product, Variant, Work
 

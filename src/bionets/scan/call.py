@@ -1,4 +1,4 @@
-"""The interface of the compiling backends: arguments, stored histories, gradients."""
+"""A call of a compiling backend: its arguments, stored histories and gradients."""
 
 import functools
 from dataclasses import dataclass, field
