@@ -146,14 +146,6 @@ def test_a_misspelt_key_in_a_file_is_found(cli: Command, workplace: Path) -> Non
     refused(cli("train", "--config-dir", str(workplace / "mine"), "model=mine"), "mine.yaml")
 
 
-def test_a_pair_that_does_not_fit_names_the_models_that_do(
-    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bionets.models.RecurrentModel.accepts", frozenset({"sequence_to_value"}))
-    refused(cli("train", *SMALL), "model=brc does not fit task=binary_addition", "choose model=", "stigmergic")
-    assert list(workplace.iterdir()) == []
-
-
 def test_an_output_folder_that_is_a_file_is_one_line(cli: Command, workplace: Path) -> None:
     (workplace / "outputs").write_text("a file")
     refused(cli("train", *SMALL), "outputs")

@@ -1,6 +1,7 @@
-"""Every model on every task builds or refuses in one line; every experiment runs a few steps."""
+"""Every family of models trains on every kind of task that it fits, and is refused in one line on the others; every
+model, data set, optimizer and experiment trains a few steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from bionets.experiment.config.schemas.registry import MODELS, TASKS
 from bionets.tasks.event_files import EVENT_FILES
 from bionets.tasks.image_files import IMAGE_FILES
-from tests.acceptance.conftest import ROOT, Command
+from tests.acceptance.conftest import ROOT, Command, Outcome
 from tests.tasks import event_recordings, idx_files
 
 TINY = {
@@ -19,14 +20,35 @@ TINY = {
     "denoising": ["task.length=12", "task.forgetting_period=2"],
     "boolean": ["task.steps=10", "task.population=2"],
     "cart_pole": ["task.steps=10"],
-    **{name: ["task.read_as=rows", "task.blank_steps=2"] for name in IMAGE_FILES if name not in ("cifar100", "usps")},
     **{name: ["task.steps=3", "task.height=12", "task.width=12"] for name in EVENT_FILES},
 }
+ROWS = ["task.read_as=rows", "task.blank_steps=2"]
 SMALL_MODELS = {
     "spatial_linear": ["model.hidden_sizes=[4,4]"],
     "spatial_conv": ["model.channels=[2,2]"],
     "stack": ["model.layers=[{layer: BRC, size: 4}, {layer: LIB, size: 4}]"],
+    "recurrent": ["model.layer=torch.nn.GRU", "model.hidden_size=4"],
 }
+CONFIGS = {file.stem for file in (ROOT / "configs" / "model").glob("*.yaml")}
+CELLS = {"brc", "gru", "lstm", "nbrc", "peephole_lstm", "recurrent", "rnn"}  # of one family, for which BRC stands below
+SEQUENCES = {"brc", "spatial_recurrent", "spiking_recurrent", "stack", "stigmergic"}
+CLASSES = SEQUENCES | {"feed_forward", "stigmergic_perceptron"}
+SPIKES = CLASSES | {"reward_modulated", "stdp"}
+IMAGES = {"feed_forward", "spatial_conv", "spatial_linear", "spiking_conv"}
+# A task of each kind, and the families that train on it. A model knows nothing else of a task than its spec.
+TRAINS: dict[str, tuple[list[str], set[str]]] = {
+    "sequences to a value": (["task=copy_first_input", *TINY["copy_first_input"]], SEQUENCES),
+    "sequences to sequences": (["task=binary_addition", *TINY["binary_addition"]], SEQUENCES),
+    "sequences to classes": (["task=mnist", *ROWS], CLASSES),
+    "spikes to classes": (["task=boolean", *TINY["boolean"]], SPIKES),
+    "events to classes": (["task=n_mnist", *TINY["n_mnist"]], SPIKES | {"spiking_conv"}),
+    "images to classes": (["task=mnist"], IMAGES | {"stdp"}),
+    "images to several classes": (["task=multi_image", *TINY["multi_image"]], IMAGES),
+    "control": (["task=cart_pole", *TINY["cart_pole"]], {"reward_modulated"}),
+}
+FAMILIES = set().union(*(families for _, families in TRAINS.values()))
+IMAGE_SETS = sorted({*IMAGE_FILES} - {"cifar100", "usps", "mnist"})
+EVENT_SETS = sorted({*EVENT_FILES} - {"n_mnist"})
 # and how many runs each makes
 EXPERIMENTS = {
     "boolean_reward": 3,
@@ -81,25 +103,55 @@ def test_every_config_file_stands_on_a_schema_or_another_file() -> None:
             assert first[2] in (schemas if first[0].startswith("/schema") else others), file
 
 
-@pytest.mark.parametrize("model", sorted(file.stem for file in (ROOT / "configs" / "model").glob("*.yaml")))
-@pytest.mark.parametrize("task", sorted(TINY))
-def test_every_pair_trains_or_refuses(cli: Command, model: str, task: str) -> None:
-    own = ["model.layer=torch.nn.GRU"] if model == "recurrent" else []
-    sizes = [] if model == "spiking_conv" and task in IMAGE_FILES else TINY[task]
-    small = SMALL_MODELS.get(model, ["model.hidden_size=4"])
-    outcome = cli("train", f"model={model}", *own, f"task={task}", *small, *sizes, *SHORT)
-    if outcome.code == 0:
-        assert f"{model} on {task}" in outcome.out
-    else:
-        assert outcome.error.startswith(f"error: model={model} does not fit task={task}")
-        assert outcome.error.count("\n") == 1
+def train(cli: Command, model: str, task: Sequence[str]) -> Outcome:
+    return cli("train", f"model={model}", *SMALL_MODELS.get(model, ["model.hidden_size=4"]), *task, *SHORT)
+
+
+@pytest.mark.parametrize("kind", TRAINS)
+def test_a_model_that_does_not_fit_is_refused_with_all_that_do(cli: Command, workplace: Path, kind: str) -> None:
+    task, families = TRAINS[kind]
+    outcome = train(cli, min(FAMILIES - families), task)
+    assert outcome.code == 1
+    assert outcome.error.startswith(f"error: model={min(FAMILIES - families)} does not fit {task[0]} (")
+    assert outcome.error.count("\n") == 1
+    assert list(workplace.iterdir()) == []
+    fitting = set(outcome.error.strip().partition("choose model=")[2].split(", "))
+    assert fitting == (families | CELLS if "brc" in families else families)
+
+
+@pytest.mark.parametrize(("kind", "model"), [(kind, model) for kind in TRAINS for model in sorted(TRAINS[kind][1])])
+def test_every_family_trains_on_the_kinds_of_tasks_that_it_fits(cli: Command, kind: str, model: str) -> None:
+    outcome = train(cli, model, TRAINS[kind][0])
+    assert outcome.code == 0, outcome.error
+    assert f"{model} on {TRAINS[kind][0][0].removeprefix('task=')}" in outcome.out
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS - FAMILIES))
+def test_every_cell_trains(cli: Command, model: str) -> None:
+    outcome = train(cli, model, ["task=copy_first_input", *TINY["copy_first_input"]])
+    assert outcome.code == 0, outcome.error
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        ("brc", ["task=denoising", *TINY["denoising"]]),
+        *(("brc", [f"task={name}", *ROWS]) for name in IMAGE_SETS),
+        *(("spiking_conv", [f"task={name}"]) for name in IMAGE_SETS),
+        *((model, [f"task={name}", *TINY[name]]) for name in EVENT_SETS for model in ("brc", "spiking_conv")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_every_set_of_data_trains(cli: Command, model: str, task: list[str]) -> None:
+    outcome = train(cli, model, task)
+    assert outcome.code == 0, outcome.error
 
 
 @pytest.mark.parametrize(
     "experiment", sorted({file.stem for file in (ROOT / "configs" / "experiment").glob("*.yaml")} - ELSEWHERE)
 )
 def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -> None:
-    tiny = next((sizes for task, sizes in TINY.items() if task in experiment and task not in IMAGE_FILES), [])
+    tiny = next((sizes for task, sizes in TINY.items() if task in experiment), [])
     tiny = ["model.channels=[3,4]"] if experiment.startswith("spiking") else tiny
     size = SMALL_MODELS["spatial_linear"] if experiment.startswith("spatial") else ["model.hidden_size=4"]
     one_value = ONE_VALUE.get(experiment, [])

@@ -13,6 +13,7 @@ from bionets.tasks import TaskSpec
 SPEC = TaskSpec("sequence_to_sequence", 2, 2, closed_loop=True)
 STACK = [{"layer": "LRU", "size": 6}, {"layer": "LIB", "size": 4}]
 HARD = {"spike_fn": "arctan"}
+CELLS = ("NBRC", "LRU", "LMU", "MinGRU", "SRC", "CoRNN", "UnICORNN")
 
 
 def models() -> dict[str, Any]:
@@ -20,6 +21,7 @@ def models() -> dict[str, Any]:
         "brc": lambda: RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=5, num_layers=2),
         "lem": lambda: RecurrentModel(SPEC, "bionets.layers.LEM", hidden_size=5),
         "lstm": lambda: RecurrentModel(SPEC, "torch.nn.LSTM", hidden_size=5),
+        **{cell: lambda cell=cell: RecurrentModel(SPEC, f"bionets.layers.{cell}", hidden_size=5) for cell in CELLS},
         "spiking": lambda: SpikingRecurrentModel(SPEC, hidden_size=5, layer_arguments=HARD),
         "spiking, encoded": lambda: SpikingRecurrentModel(SPEC, hidden_size=5, layer_arguments=HARD, encoder="delta"),
         "stack": lambda: StackModel(SPEC, STACK),

@@ -22,6 +22,8 @@ NAMES = {
     "spiking_conv": "spiking CNN",
     "spiking_recurrent": "spiking RNN",
     "stdp": "STDP",
+    "bptt": "BPTT",
+    "eprop": "e-prop",
     "reward_modulated": "reward-modulated STDP",
     "spatial_linear": "spatial MLP",
     "spatial_conv": "spatial CNN",

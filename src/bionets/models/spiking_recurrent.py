@@ -21,8 +21,8 @@ class SpikingRecurrentModel(SpikingModel):
 
     Args:
         hidden_size, num_layers: neurons in a layer, and how many layers.
-        recurrent: whether all neurons of a layer also hear each other's last spikes, through weights of their own.
-            (Layers with an R in their names hear themselves alone.)
+        recurrent: whether all neurons of a layer also receive each other's last spikes, through weights of their own.
+            (A neuron of a layer with an R in its name receives its own alone.)
         max_delay: the longest delay of those spikes, in steps; above 1, each neuron learns its delay.
         velocity: with ``max_delay`` above 1, the neurons have positions in three dimensions, which are learned, and the
             delay of each connection is its length over this velocity (`DistanceDelays`).

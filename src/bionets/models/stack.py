@@ -32,7 +32,7 @@ class StackModel(SequenceModel):
       after their weights. Batch normalisation takes its statistics over batch and time.
     - ``dropout``: share of the outputs set to zero in training, with one mask for all steps of a sequence.
     - ``residual``: whether the input is added to the output; both must have one size.
-    - ``recurrent``: whether spiking neurons also hear each other's last spikes, through weights of their own.
+    - ``recurrent``: whether spiking neurons also receive each other's last spikes, through weights of their own.
     - whatever else the constructor of the layer takes.
 
     ``layer`` is the name of a class in `bionets.layers` (BRC, NBRC, ...), `bionets.layers.spiking` (LIB, ...) or
