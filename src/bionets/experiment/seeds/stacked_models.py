@@ -136,10 +136,9 @@ class StackedModels(LightningModule):
         self.own_values: list[dict[str, Tensor]] = [{} for _ in self.tasks]
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
-        axis = self._template[0].spec.batch_dims[0]
         predictions = self._predictions(batches)
-        for meters, task, prediction, (x, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
-            measure(meters, task, prediction, target, samples=x.shape[axis])
+        for meters, task, prediction, (_, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
+            measure(meters, task, prediction, target)
         if batch_index == 0:
             self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
 
