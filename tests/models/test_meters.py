@@ -1,9 +1,20 @@
 """The values of meters, and their names."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
+from lightning import Trainer
+from torch import Tensor
+from torch.nn import functional
 from torchmetrics import MeanMetric, MetricCollection, MinMaxMetric
 
+from bionets.models import RecurrentModel
 from bionets.models.meters import values_of
+from bionets.tasks import CustomData, Task, TaskSpec
 
 
 def test_the_numbers_of_a_metric_keep_their_names_unless_two_have_the_same() -> None:
@@ -14,3 +25,69 @@ def test_the_numbers_of_a_metric_keep_their_names_unless_two_have_the_same() -> 
         found = {name: float(value) for name, value in values_of(meters).items()}
         parts = [f"{name}_{part}" if more else part for name in ("one", *more) for part in ("raw", "min", "max")]
         assert found == dict.fromkeys(["loss", *parts], 2.0)
+
+
+class Masked(Task):
+    """The mean squared error over those steps whose target is not NaN, of which sequences have different numbers."""
+
+    spec = TaskSpec("sequence_to_sequence", input_size=2, output_size=1)
+
+    def draw(self, split: str, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.randn(6, size, 2, generator=generator)
+        scored = torch.arange(6).unsqueeze(1) < torch.randint(1, 7, (size,), generator=generator)
+        return x, torch.where(scored.unsqueeze(2), x.sum(2, keepdim=True), torch.nan)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        scored = ~target.isnan()
+        return functional.mse_loss(prediction[scored], target[scored])
+
+    def scored_steps(self, target: Tensor) -> float:
+        return int((~target.isnan()).sum())
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({})
+
+
+def masked(batch_size: int, folder: Path) -> Task:
+    return Masked(train_size=24, val_size=7, test_size=7, batch_size=batch_size, epochs=1)
+
+
+def weighted(batch_size: int, folder: Path) -> Task:
+    """Two classes that count differently."""
+    random = torch.Generator().manual_seed(0)
+    data = {"x": torch.randn(40, 5, 2, generator=random), "y": (torch.rand(40, generator=random) < 0.3).long()}
+    torch.save(data, folder / "data.pt")
+    return CustomData(
+        str(folder / "data.pt"), class_weights=[1, 9], val_share=0.2, test_share=0.2, batch_size=batch_size
+    )
+
+
+def of_lengths(batch_size: int, folder: Path) -> Task:
+    """Sequences that end at different steps, answered at every step."""
+    random = torch.Generator().manual_seed(0)
+    x, lengths = torch.randn(40, 6, 2, generator=random), torch.randint(1, 7, (40,), generator=random)
+    torch.save({"x": x, "y": x.sum(2), "lengths": lengths}, folder / "data.pt")
+    return CustomData(str(folder / "data.pt"), lengths="lengths", val_share=0.2, test_share=0.2, batch_size=batch_size)
+
+
+def losses(task: Task, **options: Any) -> tuple[float, list[Tensor]]:
+    """The test loss of a model that has been trained for one epoch, and its parameters."""
+    torch.manual_seed(0)
+    model = RecurrentModel(task.spec, "torch.nn.RNN", 3, optimizer=partial(torch.optim.SGD, lr=0.1))
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(
+        max_epochs=1, reload_dataloaders_every_n_epochs=1, enable_model_summary=False, **silent, **options
+    )
+    trainer.fit(model, datamodule=task)
+    trainer.test(model, datamodule=task, verbose=False)
+    return model.test_results["test"]["loss"], list(model.parameters())
+
+
+@pytest.mark.parametrize("make", [masked, weighted, of_lengths])
+def test_the_size_of_batches_changes_no_mean(make: Callable[[int, Path], Task], tmp_path: Path) -> None:
+    """Neither the loss of a test nor what an optimizer step learns, where the gradients of its parts are added up."""
+    loss, parameters = losses(make(24, tmp_path))
+    for batch_size in (12, 6):
+        found, learnt = losses(make(batch_size, tmp_path), accumulate_grad_batches=24 // batch_size)
+        assert found == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(learnt, parameters)

@@ -55,7 +55,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
             loss = task.loss(predictions[-1], target)
         else:
             continue
-        loss = loss * (part / max(1, counted) if at_every_step or model.loss_every_step else 1)
+        loss = loss * (part / (counted or 1) if at_every_step or model.loss_every_step else 1)
         total = total + loss.detach()
         if torch.is_grad_enabled() and loss.requires_grad:
             found = torch.autograd.grad(loss, parameters, allow_unused=True)

@@ -24,12 +24,12 @@ def make_meters(task: Any) -> MetricCollection:
     return meters
 
 
-def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor, samples: int) -> None:
-    """Add a batch of so many samples, or valid steps, to the meters."""
+def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor) -> None:
+    """Add a batch to the meters."""
     loss = task.loss(prediction, target)
     for name, metric in meters.items():
         if name == "loss":
-            metric.update(loss, weight=samples)
+            metric.update(loss, weight=task.scored_steps(target))
         else:
             with naming(name):
                 metric.update(prediction, target)

@@ -246,9 +246,7 @@ class Model(LightningModule):
     def _measure(self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool) -> None:
         prediction, target = self.answers(batch)
         if counts:
-            every_step = self.spec.lengths and self.spec.kind == "sequence_to_sequence"
-            samples = len(target) if every_step else batch[0].shape[self.spec.batch_dims[0]]
-            measure(meters, self.task, prediction, target, samples)
+            measure(meters, self.task, prediction, target)
 
 
 def training_inputs(task: Any) -> Iterator[Tensor]:
@@ -257,7 +255,8 @@ def training_inputs(task: Any) -> Iterator[Tensor]:
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:
-    """The share of this batch, in this process, in the samples of its optimizer step.
+    """The share of this batch, in this process, in the samples of its optimizer step, or in what else the loss is a
+    mean over (`Task.scored_steps`).
 
     A step takes in the batches of all processes and of ``accumulate_grad_batches`` batches one after the other, of
     which there may be fewer at the end of an epoch. Its loss is the mean over all of its samples: the sum over batches
@@ -269,7 +268,7 @@ def share_of_step(trainer: Trainer, batch_index: int) -> float:
     last = min(first + together, int(trainer.num_training_batches))
     if not hasattr(loader, "shares"):  # not bionets' own: equal batches
         return 1 / ((last - first) * trainer.world_size)
-    return loader.shares[batch_index] / sum(loader.sizes[first:last])
+    return loader.shares[batch_index] / (sum(loader.sizes[first:last]) or 1)
 
 
 def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:

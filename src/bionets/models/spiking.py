@@ -60,8 +60,10 @@ class SpikingModel(Model):
         output_arguments: Mapping[str, Any] | None = None,
         loss_every_step: bool = False,
         optimizer: OptimizerFactory | None = None,
+        *,
+        gradients: str = "bptt",
     ) -> None:
-        super().__init__(spec, optimizer)
+        super().__init__(spec, optimizer, gradients=gradients)
         self.require_one_answer("loss_every_step", loss_every_step)
         self.loss_every_step = loss_every_step
         require_positive(time_steps=time_steps)

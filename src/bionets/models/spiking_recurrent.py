@@ -8,7 +8,6 @@ from torch import nn
 from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import require_positive
-from bionets.models.chunks import require_gradients
 from bionets.models.spiking import SpikingModel, look_up
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -57,9 +56,7 @@ class SpikingRecurrentModel(SpikingModel):
         gradients: str = "bptt",
         **others: Any,
     ) -> None:
-        super().__init__(spec, **others)
-        require_gradients(gradients)
-        self.gradients = gradients
+        super().__init__(spec, gradients=gradients, **others)
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
         if max_delay > 1 and not recurrent:
             raise ValueError("model.max_delay is for recurrent connections: leave model.recurrent=true")

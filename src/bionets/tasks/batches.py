@@ -32,10 +32,11 @@ class Batches:
         prepare: makes the number of a batch and its slices into what is handed out. Every process prepares the whole
             batch and takes its share of the result, so that random numbers do not depend on the number of processes.
         prepared_dims: the batch dimensions of what ``prepare`` returns; None for ``dims``.
+        weigh: gives the weight of a batch of the stored tensors but the first; None for its number of rows.
 
     Attributes:
-        sizes: rows of each batch, over all processes.
-        shares: rows of each batch that count for this process.
+        sizes: the weight of each batch, over all processes.
+        shares: the part of it that is this process's.
 
     Raises:
         ValueError: if the tensors differ in rows, ``batch_size`` does not divide by ``world_size``, or there are too
@@ -54,6 +55,7 @@ class Batches:
         world_size: int = 1,
         prepare: Callable[..., tuple[Tensor, ...]] | None = None,
         prepared_dims: tuple[int, ...] | None = None,
+        weigh: Callable[..., float] | None = None,
     ) -> None:
         rows = [tensor.shape[dim] for tensor, dim in zip(tensors, dims, strict=True)]
         if len(set(rows)) != 1:
@@ -82,8 +84,10 @@ class Batches:
             (size * rank // world_size, size * (rank + 1) // world_size)
             for size in (stop - start for start, stop in self._bounds)
         ]
-        self.sizes = [stop - start for start, stop in self._bounds]
-        self.shares = [stop - start for start, stop in self._own]
+        own = [(start + first, start + last) for (start, _), (first, last) in zip(self._bounds, self._own, strict=True)]
+        self.sizes, self.shares = (
+            [self._weight(start, stop, weigh) for start, stop in bounds] for bounds in (self._bounds, own)
+        )
 
     def __len__(self) -> int:
         return len(self._bounds)
@@ -103,9 +107,13 @@ class Batches:
                 )
             yield batch
 
-    def _rows(self, start: int, stop: int) -> tuple[Tensor, ...]:
-        """The rows from one place in the order to another, each tensor in its own layout."""
+    def _weight(self, start: int, stop: int, weigh: Callable[..., float] | None) -> float:
+        return stop - start if weigh is None or start == stop else weigh(*self._rows(start, stop, without=1))
+
+    def _rows(self, start: int, stop: int, without: int = 0) -> tuple[Tensor, ...]:
+        """The rows from one place in the order to another, each tensor in its own layout, without the first tensors."""
         rows = slice(start, stop) if self._order is None else self._order[start:stop]
         return tuple(
-            tensor[rows].movedim(0, dim).contiguous() for tensor, dim in zip(self._rows_first, self._dims, strict=True)
+            tensor[rows].movedim(0, dim).contiguous()
+            for tensor, dim in zip(self._rows_first[without:], self._dims[without:], strict=True)
         )

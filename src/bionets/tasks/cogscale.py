@@ -103,8 +103,7 @@ class CogScale(FixedSets):
             return functional.binary_cross_entropy_with_logits(prediction, target)
         return functional.mse_loss(prediction, target)
 
-    def scored_steps(self, target: Tensor) -> int:
-        """Those of all sequences."""
+    def scored_steps(self, target: Tensor) -> float:
         steps = target != UNSCORED if self.category == CLASSES else (target != UNSCORED).any(-1)
         return int(steps.sum())
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 Kind = Literal[
     "sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class", "image_to_value", "control"
 ]
@@ -57,6 +59,13 @@ class TaskSpec:
     def batch_dims(self) -> tuple[int, int]:
         """The batch dimension of x, and that of prediction and target."""
         return int(self.kind.startswith("sequence")), int(self.kind == "sequence_to_sequence")
+
+    def answers_in(self, target: Tensor) -> int:
+        """The number of answers that a target holds: its samples, or the steps of all of them; of sequences with
+        lengths the valid ones, which stand alone.
+        """
+        valid_alone = self.lengths and self.kind == "sequence_to_sequence"
+        return len(target) if valid_alone else target.shape[: self.batch_dims[1] + 1].numel()
 
     @property
     def last_step_only(self) -> bool:

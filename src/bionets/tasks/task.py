@@ -105,11 +105,12 @@ class Task(LightningDataModule):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement loss")
 
-    def scored_steps(self, target: Tensor) -> int:
-        """The number of steps over which `loss` is the mean, of a target at every step ``[T, B, ...]``; here all. By it
-        the losses of chunks of time are weighted.
+    def scored_steps(self, target: Tensor) -> float:
+        """The number of answers over which `loss` is the mean, of a target as `loss` gets it; here all. By it the
+        losses of batches and of chunks of time are weighted, so that their sizes do not change the mean. A task that
+        counts its targets in its own way leaves them to `prepare` as they are.
         """
-        return len(target)
+        return self.spec.answers_in(target)
 
     def metrics(self) -> MetricCollection:
         """Fresh metrics, by the names under which they are logged, without prefix."""
@@ -200,6 +201,8 @@ class Task(LightningDataModule):
             x, target = self.prepare(x, target, random)
             return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target, *lengths
 
+        at_every_step = self.spec.lengths and self.spec.kind == "sequence_to_sequence"
+        counts = at_every_step or type(self).scored_steps is not Task.scored_steps
         as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
             data,
@@ -209,8 +212,14 @@ class Task(LightningDataModule):
             rank=self._rank,
             world_size=self._world_size,
             prepare=None if as_stored else prepare,
+            weigh=self._weigh if counts else None,
             prepared_dims=(*self.spec.batch_dims, 0)[: len(data)],
         )
+
+    def _weigh(self, target: Tensor, *lengths: Tensor) -> float:
+        if lengths and self.spec.kind == "sequence_to_sequence":
+            target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
+        return self.scored_steps(target)
 
     def _draw_once(self, split: str, size: int) -> Data:
         if split not in self._drawn_once:

@@ -17,7 +17,10 @@ def stack(kind: type[RecurrentModel]) -> StackedModels:
     return StackedModels([kind(SPEC, "bionets.layers.BRC", hidden_size=4) for _ in range(2)], [SimpleNamespace()] * 2)  # type: ignore[list-item]
 
 
-HOOKS = ("on_train_epoch_end", "on_train_start", "on_validation_batch_end", "lr_scheduler_step", "answers")
+HOOKS = (
+    *("on_train_epoch_end", "on_train_start", "on_validation_batch_end", "lr_scheduler_step", "answers"),
+    *("transfer_batch_to_device", "configure_callbacks", "train_dataloader", "state_dict", "_measure"),
+)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

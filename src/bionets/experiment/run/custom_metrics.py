@@ -9,18 +9,18 @@ from torchmetrics import MeanMetric, Metric
 
 from bionets.experiment.errors import UserError
 from bionets.import_path import import_object
-from bionets.tasks import Task
+from bionets.tasks import Task, TaskSpec
 
 
 class SampleMean(MeanMetric):
-    """The mean over samples of what a function gives for the prediction and target of a batch."""
+    """The mean over samples, or valid steps, of what a function gives for the prediction and target of a batch."""
 
-    def __init__(self, function: Callable[[Tensor, Tensor], Any], batch_dim: int) -> None:
+    def __init__(self, function: Callable[[Tensor, Tensor], Any], spec: TaskSpec) -> None:
         super().__init__()
-        self.function, self.batch_dim = function, batch_dim
+        self.function, self.spec = function, spec
 
     def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update(self.function(prediction, target), weight=target.shape[self.batch_dim])
+        super().update(self.function(prediction, target), weight=self.spec.answers_in(target))
 
 
 def add_metrics(task: Task, paths: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ def add_metrics(task: Task, paths: Sequence[str]) -> None:
 def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
     """A function that makes a new metric."""
     if not isinstance(found, type) and callable(found):
-        return partial(SampleMean, found, task.spec.batch_dims[1])
+        return partial(SampleMean, found, task.spec)
     if not isinstance(found, type) or not issubclass(found, Metric):
         raise UserError(f"metrics={path} is neither a function nor a torchmetrics.Metric")
     try:

@@ -1,6 +1,7 @@
 """Several models of one family as one module: their parameters stacked, their forward passes joined by `torch.vmap`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import getattr_static, isroutine
 from typing import Any
 
 import torch
@@ -21,13 +22,11 @@ from bionets.models.optimization import (
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
-CALLED = ("on_test_", "on_predict_", "on_train_epoch_start")  # each seed is tested as a model of its own
-HOOKS = (
-    *("answers", "backward", "configure_gradient_clipping", "configure_optimizers", "validation_step"),
-    *("lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"),
-    *(name for name in dir(Model) if name.startswith("on_") and not name.startswith(CALLED)),
+OWN = (
+    *("forward", "before_training", "validation_metrics", "on_train_epoch_start"),  # of each model, called here
+    *("fits", "lr_factors", "chunk", "step_inputs", "step_predictions", "single_step", "recurrent_layer", "draw"),
 )
-"""Methods of a model that may change what it learns or what is measured, and that stacked models do not call."""
+OF_A_TEST = ("test_", "on_test_", "predict_", "on_predict_")  # each seed is tested as a model of its own
 ONE_BY_ONE = "train the seeds one by one instead: -m sweep=seeds"
 
 
@@ -48,9 +47,9 @@ class StackedModels(LightningModule):
         self.name = type(models[0]).__name__
         if type(models[0]).training_step is not Model.training_step or models[0].loss_every_step:
             raise UserError(f"{self.name} has a training step of its own, which cannot be batched; {ONE_BY_ONE}")
-        hooks = [name for name in HOOKS if getattr(type(models[0]), name) is not getattr(Model, name)]
-        if hooks:
-            raise UserError(f"{self.name} has {hooks[0]} of its own, which several seeds do not call; {ONE_BY_ONE}")
+        for name in overridden(type(models[0])):
+            if name not in OWN and not name.startswith(OF_A_TEST):
+                raise UserError(f"{self.name} has {name} of its own, which several seeds do not call; {ONE_BY_ONE}")
         if any(factor != 1 for factor in models[0].lr_factors().values()):
             raise UserError(f"{self.name} has parameters with learning rates of their own; {ONE_BY_ONE}")
         if models[0].in_chunks:
@@ -137,10 +136,9 @@ class StackedModels(LightningModule):
         self.own_values: list[dict[str, Tensor]] = [{} for _ in self.tasks]
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
-        axis = self._template[0].spec.batch_dims[0]
         predictions = self._predictions(batches)
-        for meters, task, prediction, (x, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
-            measure(meters, task, prediction, target, samples=x.shape[axis])
+        for meters, task, prediction, (_, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
+            measure(meters, task, prediction, target)
         if batch_index == 0:
             self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
 
@@ -207,6 +205,13 @@ class StackedModels(LightningModule):
         factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+
+def overridden(family: type[Model]) -> list[str]:
+    """The methods and properties of `Model`, Lightning's among them, that a family has written anew."""
+    known = {name: getattr_static(Model, name) for name in dir(Model) if not name.startswith("__")}
+    methods = [name for name, each in known.items() if isroutine(each) or isinstance(each, property)]
+    return [name for name in methods if getattr_static(family, name) is not known[name]]
 
 
 class StackedTasks(LightningDataModule):

@@ -114,7 +114,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         default_root_dir=folders[0].checkpoints,
         enable_checkpointing=False,  # Lightning's own, of all seeds in one file
     )
-    refuse_what_is_shared(trainer)
+    refuse_what_is_shared(trainer, tasks)
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(members[0].run.values)
@@ -173,7 +173,7 @@ def at_one_epoch(members: Sequence[Member]) -> list[Member]:
     return [member for member in members if member in going_on or member in ended]
 
 
-def refuse_what_is_shared(trainer: Any) -> None:
+def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
     """A UserError for settings under which the seeds would depend on each other."""
     if trainer.world_size > 1:
         raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {ONE_BY_ONE}")
@@ -181,3 +181,6 @@ def refuse_what_is_shared(trainer: Any) -> None:
         raise UserError(
             f"trainer.precision=16-mixed scales the loss of all seeds together: use bf16-mixed; or {ONE_BY_ONE}"
         )
+    accumulates = trainer.accumulate_grad_batches > 1
+    if accumulates and len({tuple(task.train_batches(0).sizes) for task in tasks}) > 1:
+        raise UserError(f"trainer.accumulate_grad_batches weighs the batches of each seed by its targets; {ONE_BY_ONE}")
