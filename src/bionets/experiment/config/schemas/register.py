@@ -2,22 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from bionets.experiment.config.schemas.run import Analyse, Callbacks, Compare, Evaluate, Logger, Paths, Runs, Train
 from bionets.experiment.config.schemas.sweeps import SWEEPS
-
-
-class Uncopied(dict[str, Any]):
-    """The content of Hydra's ConfigStore, which `copy.deepcopy` returns as it is. Hydra copies the store each time
-    that it composes a config, a fifth of the time that this takes, although it copies every node when it is read.
-    """
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
 
 @cache
@@ -27,7 +17,6 @@ def register(configs: Path, families: bool = True) -> None:
     PyTorch.
     """
     store = ConfigStore.instance()
-    store.repo = Uncopied(store.repo)  # Hydra does not document this attribute; without it, the store would be copied
     if families:
         from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 
