@@ -216,7 +216,13 @@ class ConstrainedParameters(nn.Module):
         ):
             super().__setattr__(name, value)
             return
-        kept: Tensor = getattr(self, name if constraints[name] is None else f"raw_{name}")
+        key = name if constraints[name] is None else f"raw_{name}"
+        if key not in self._parameters and key not in self._buffers:  # pruned, or with a parametrisation
+            if constraints[name] is not None:
+                raise AttributeError(f"{self._get_name()}: set what {name} is made of, since {key} is computed")
+            super().__setattr__(name, value)
+            return
+        kept: Tensor = getattr(self, key)
         new = self._to_keep(name, value, constraints[name], tuple(kept.shape), isinstance(kept, nn.Parameter))
         with torch.no_grad():
             kept.copy_(new)
