@@ -212,6 +212,10 @@ def test_recorded_gates_give_the_output_of_the_layer(kind: type[nn.Module], bidi
     torch.testing.assert_close(torch.stack(own), single(x.transpose(0, 1), h0[:1])[0])
     with pytest.raises(ValueError, match="padded, batched"):
         layer(x[0], return_gates=True)
+    layer.dropout = 0.5
+    with pytest.raises(ValueError, match="needs a layer without dropout"):
+        layer(x, h0, return_gates=True)
+    torch.testing.assert_close(layer.eval()(x, h0, return_gates=True)[0], output)
 
 
 def test_the_bistable_initialisation_is_bistable() -> None:

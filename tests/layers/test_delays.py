@@ -256,3 +256,33 @@ def test_delays_are_distances_over_velocity() -> None:
     for wrong in (DistanceDelays(7, 20), DistanceDelays(8, 19), Delays((8,), 0, 20)):
         with pytest.raises(ValueError, match=r"the delays must be of shape \[8\]"):
             FullyRecurrent(PLIF(8), 20, delays=wrong)
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0, 1.5, 2.0, 4.0])
+def test_the_gradient_of_a_delay_on_a_ramp(delay: float) -> None:
+    """y[t] = t − p, also where p is a whole number of steps or at the end of its range."""
+    layer = Delay(1, 4, delays=delay)
+    y, _ = layer.over_time(torch.arange(9.0).view(9, 1, 1))
+    (gradient,) = torch.autograd.grad(y[8].sum(), layer.delays.delays)
+    torch.testing.assert_close(gradient, torch.tensor([-1.0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_spikes_may_be_integers(dtype: torch.dtype, x: Tensor) -> None:
+    layer, spikes = Delay(x.shape[-1], 3, delays=1.25), (x > 0).to(dtype)
+    torch.testing.assert_close(layer.over_time(spikes)[0], layer.over_time(spikes.float())[0])
+
+
+@pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
+def test_no_steps_leave_the_state(name: str, x: Tensor) -> None:
+    layer = LAYERS[name]().double()
+    _, states = layer.over_time(x)
+    y, after = layer.over_time(x[:0], states)
+    assert y.shape == (0, *layer.over_time(x)[0].shape[1:])
+    torch.testing.assert_close(after, states)
+
+
+def test_lengths_beside_resets_are_checked(x: Tensor) -> None:
+    layer, reset = Delay(x.shape[-1], 3), torch.zeros(x.shape[:2], dtype=torch.bool)
+    with pytest.raises(ValueError, match="lengths must lie between 0 and T"):
+        layer.over_time(x, lengths=torch.full((x.shape[1],), len(x) + 1), reset=reset)

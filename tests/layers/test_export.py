@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, RecurrentStigmergicMemory, reset_states, unroll
+from bionets.layers import BRC, NBRC, RecurrentStigmergicMemory, StigmergicPerceptron, reset_states, unroll
+from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import LI, LIB, PLIF, FullyRecurrent
 
 LOAD = """
@@ -58,3 +59,18 @@ def test_a_saved_program_loads_in_a_new_process(tmp_path: Path) -> None:
 def test_random_spikes_are_refused_by_name() -> None:
     with pytest.raises(RuntimeError, match=r"LIB: random spikes cannot be exported.*arctan.*round"):
         torch.export.export(OverTime(LIB(3)), (torch.rand(4, 2, 3),))
+
+
+@pytest.mark.parametrize("stigmergic_weights", [False, True])
+def test_an_exported_step_takes_the_states_that_it_gives(stigmergic_weights: bool) -> None:
+    """Its example states are those of `initial_states`, which may be views of a parameter."""
+    torch.manual_seed(0)
+    layer, x = StigmergicPerceptron(3, 4, stigmergic_weights).eval(), torch.randn(5, 2, 3)
+    step = StatefulStep(layer, x[0])
+    states = step.initial_states(x[0])
+    program = torch.export.export(step, (x[0], *states)).module()
+    found = []
+    for each in x:
+        y, *states = program(each, *states)
+        found.append(y)
+    torch.testing.assert_close(torch.stack(found), unroll(layer, x))

@@ -59,3 +59,14 @@ def test_steps_past_the_end_are_zero() -> None:
 def test_p_must_be_a_probability(p: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         SequenceDropout(p)
+
+
+def test_lengths_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"lengths must be \[3\] integers"):
+        SequenceDropout().over_time(torch.ones(5, 3, 4), lengths=torch.tensor([2]))
+
+
+def test_training_goes_on_from_a_state_of_evaluation() -> None:
+    layer, x = SequenceDropout(0.5).eval(), torch.ones(4, 50, 3)
+    assert torch.equal(unroll(layer, x), x)
+    assert set(unroll(layer.train(), x).unique().tolist()) == {0.0, 2.0}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -333,3 +334,14 @@ def test_resets_and_delays_are_refused() -> None:
         unroll(delayed, inputs())
     with OnlineGradients(), pytest.raises(ValueError, match="neither resets within a sequence nor delays"):
         unroll(neurons("LIB"), inputs(), reset=torch.ones(T, B, dtype=torch.bool))
+
+
+def test_other_threads_are_left_alone() -> None:
+    """A recurrence in reverse, which online gradients refuse, runs in another thread while they are on in this one."""
+    found = []
+    x, state = torch.randn(3, 2, 4, requires_grad=True), torch.zeros(2, 4)
+    thread = Thread(target=lambda: found.append(scan(lambda x, h, p: (h + x, h + x), x, state, reverse=True)[0]))
+    with OnlineGradients():
+        thread.start()
+        thread.join()
+    torch.testing.assert_close(found[0], x.flip(0).cumsum(0).flip(0))

@@ -47,13 +47,14 @@ class _Delayed(StatefulModule):
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``. Pure; see `StatefulModule`."""
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape, x.device)
         if reset is not None:
             return self._in_pieces(x, states, lengths, check_reset(reset, x.shape, x.device))
         (past,) = self.initial_states(x) if states is None else states
-        if lengths is not None:
-            lengths = check_lengths(lengths, x.shape, x.device)
+        x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, their weights may not
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
-        y = self.convolve(steps)
+        y = self.convolve(steps if len(x) else torch.cat((steps, steps[:1])))[: len(x)]
         kept = last_steps(steps, self.max_delay, lengths).movedim(0, 1)
         return (y if lengths is None else zero_past_end(y, lengths)), (kept,)
 

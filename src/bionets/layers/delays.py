@@ -92,7 +92,11 @@ class Delays(nn.Module):
         distance = steps.view(-1, *(1,) * kept.dim()) - kept
         if self.interpolation == "gaussian":
             return torch.softmax(-0.5 * (distance / self.sigma.clamp(min=1e-3)).square(), 0)
-        weights = (1 - distance.abs() / (1 + self.sigma)).clamp(min=0)
+        height = 1 - distance.abs() / (1 + self.sigma)
+        # Where a step is just out of reach, half of the gradient passes: at a whole number of steps one such step lies
+        # on either side, and the slope is the mean of both. At the ends of the range there is one side alone.
+        inside = (kept > self.shortest) & (kept < self.longest)
+        weights = torch.where(inside, (height + height.abs()) / 2, height.clamp(min=0))
         return weights / weights.sum(0)
 
     def extra_repr(self) -> str:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.layers.lengths import check_reset, valid_steps, zero_past_end
+from bionets.layers.lengths import check_lengths, check_reset, valid_steps, zero_past_end
 from bionets.layers.stateful import StatefulModule, States
 
 
@@ -38,8 +38,8 @@ class SequenceDropout(StatefulModule):
         return (tuple(input_shape),)
 
     def initial_states(self, x: Tensor) -> States:
-        """A new mask for each sequence of x ``[T, B, ...]``; ones outside training."""
-        return (functional.dropout(x.new_ones(x.shape[1:]), self.p, self.training),)
+        """A new mask for each sequence of x ``[T, B, ...]``, also in evaluation: training may go on from it."""
+        return (functional.dropout(x.new_ones(x.shape[1:]), self.p),)
 
     def over_time(
         self,
@@ -51,12 +51,14 @@ class SequenceDropout(StatefulModule):
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
         """x ``[T, B, ...]`` times the mask, in training, with a new one after a reset. See `StatefulModule`."""
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape, x.device)
         (mask,) = self.initial_states(x) if states is None else states
         over_time = mask
         if reset is not None and self.training:
             reset = check_reset(reset, x.shape, x.device)
             if lengths is not None:
-                reset = reset & valid_steps(lengths.to(x.device), len(x))
+                reset = reset & valid_steps(lengths, len(x))
             masks = []
             for fresh in reset.view(*reset.shape, *(1,) * (mask.dim() - 1)):
                 mask = torch.where(fresh, self.initial_states(x)[0], mask) if fresh.any() else mask

@@ -109,7 +109,9 @@ class StatefulStep(SingleStep):
         def recorder(path: str) -> Any:
             def record(layer: StatefulModule, inputs: tuple[Tensor, ...]) -> None:
                 names = (f"{path}.{name}" if path else name for name in layer.state_names)
-                initial.update(zip(names, layer.initial_states(inputs[0].unsqueeze(0)), strict=True))
+                # In memory of their own: a program exported with views of a parameter would take nothing else.
+                states = (state.detach().clone() for state in layer.initial_states(inputs[0].unsqueeze(0)))
+                initial.update(zip(names, states, strict=True))
 
             return record
 

@@ -3,6 +3,7 @@
 import math
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bionets.layers import (
     spatial_cost,
     spatial_layers,
     transport_cost,
+    wiring_cost,
 )
 from bionets.layers.spatial import spatial_costs
 from bionets.layers.spatial.spatial_costs import mean_costs
@@ -234,3 +236,23 @@ def test_costs_of_a_model_with_groups_and_what_does_not_divide() -> None:
     assert all(layer.positions.grad is not None for layer in spatial_layers(model))
     with pytest.raises(ValueError, match="3 groups do not divide"):
         transport_cost(places(6), places(4), torch.randn(6, 1, 3).double(), groups=3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_costs_in_half_precision(dtype: torch.dtype) -> None:
+    """The 1e-8 under the square root is 0 in half precision, and a matrix exponential overflows there."""
+    torch.manual_seed(0)
+    positions, previous = torch.randn(30, 2).to(dtype).requires_grad_(), torch.randn(20, 2).to(dtype)
+    weight = torch.randn(30, 20).to(dtype)
+    recurrent = torch.randn(30, 30).to(dtype)
+    costs: dict[str, Callable[..., Tensor]] = {
+        "proximity": lambda kind: proximity_cost(positions.to(kind)),
+        "transport": lambda kind: transport_cost(positions.to(kind), previous.to(kind), weight.to(kind)),
+        "wiring": lambda kind: wiring_cost(recurrent.to(kind), positions.to(kind)),
+    }
+    for cost in costs.values():
+        found, expected = cost(dtype), cost(torch.float64)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
+        (gradient,) = torch.autograd.grad(found, positions)
+        (wanted,) = torch.autograd.grad(expected, positions)
+        torch.testing.assert_close(gradient, wanted, rtol=0.02, atol=1e-3)

@@ -89,3 +89,13 @@ def test_values_without_meaning_are_refused() -> None:
         latency(torch.rand(2), 4, threshold=0.0)
     with pytest.raises(ValueError, match="threshold must be above 0"):
         delta(torch.rand(2, 3), 0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_fine_enough(dtype: torch.dtype) -> None:
+    rare = torch.full((20_000,), 2.0**-10, dtype=dtype)
+    assert float(rate(rare, 100, generator(0)).float().mean()) == pytest.approx(2.0**-10, rel=0.1)
+    x = torch.linspace(0.02, 1, 300, dtype=dtype)
+    for decay in (None, 0.99):
+        spikes = latency(x, 3000, decay=decay)
+        assert spikes.dtype == dtype and torch.equal(spikes.sum(0), torch.ones_like(x))

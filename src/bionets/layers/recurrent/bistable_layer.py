@@ -38,12 +38,15 @@ class BistableLayer(RecurrentLayer):
         return_gates: also return a list of `Gates`, one for each layer and direction in the order of the states; past
         the end of a sequence they are zero.
 
-        Raises the errors of `RecurrentLayer`, and ValueError for `return_gates` with a packed or unbatched sequence.
+        Raises the errors of `RecurrentLayer`, and ValueError for `return_gates` with a packed or unbatched sequence, or
+        with dropout between layers in training, whose masks the gates would not share.
         """
         if not return_gates:
             return super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
         if isinstance(x, PackedSequence) or x.dim() != 3:
             raise ValueError(f"{self._get_name()}: return_gates needs a padded, batched sequence")
+        if self.training and self.dropout > 0 and self.num_layers > 1:
+            raise ValueError(f"{self._get_name()}: return_gates needs a layer without dropout: call eval() before")
         output, h_n = super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
         x = x.transpose(0, 1) if self.batch_first else x
         if lengths is not None:

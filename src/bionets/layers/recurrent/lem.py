@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, constant, require
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
@@ -46,7 +46,7 @@ def _over_time(
         (lem_memory_step, lem_output_step),
         split_gates(project(x, require(parameters, "weight_ih"), parameters["bias"]), 4),
         (states[0], states[1]),
-        (x.new_tensor(dt),),
+        (constant(dt, x),),
         (require(parameters, "weight_hh"), require(parameters, "weight_zh")),
         **options,
     )

@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, at_least_float32, require
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan
@@ -54,11 +54,11 @@ def _over_time(
     weight_ih, weight_hh, weight_mh = (require(parameters, name) for name in ("weight_ih", "weight_hh", "weight_mh"))
     e_x, e_h, e_m = (require(parameters, name) for name in ("encoder_x", "encoder_h", "encoder_m"))
     hidden = weight_ih.size(0)
-    a, b = (matrix.to(weight_ih) for matrix in legendre_matrices(hidden, theta))
+    a, b = (matrix.to(at_least_float32(weight_ih)) for matrix in legendre_matrices(hidden, theta))
     zeros = weight_hh.new_zeros(hidden, 2 * hidden)
     write = torch.cat((zeros, torch.cat((torch.outer(b, e_h), a + torch.outer(b, e_m)), 1)))
     read = torch.cat((torch.cat((weight_hh, weight_mh), 1), zeros))
-    into_memory = F.pad(F.linear(x, torch.outer(b, e_x)), (hidden, 0))
+    into_memory = F.pad(F.linear(x, torch.outer(b, e_x).to(weight_ih.dtype)), (hidden, 0))
     into_hidden = F.pad(F.linear(x, weight_ih, parameters["bias"]), (0, hidden))
     is_hidden = F.pad(weight_ih.new_ones(hidden), (0, hidden))
     output, last = dense_scan(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, at_least_float32, constant, require
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, scan
@@ -49,7 +49,7 @@ def _cornn(
         (cornn_position_stage, cornn_step),
         project(x, require(parameters, "weight_ih"), parameters["bias"]),
         (states[0], states[1]),
-        tuple(x.new_tensor(value) for value in (dt, gamma, epsilon)),
+        tuple(constant(value, x) for value in (dt, gamma, epsilon)),
         (require(parameters, "weight_hh"), require(parameters, "weight_zh")),
         **options,
     )
@@ -59,8 +59,8 @@ def _unicornn(
     x: Tensor, states: States, parameters: Parameters, *, dt: float, alpha: float, **options: Any
 ) -> tuple[Tensor, States]:
     drive = project(x, require(parameters, "weight_ih"), parameters["bias"])
-    step = dt * torch.sigmoid(require(parameters, "time_scale"))
-    params = (require(parameters, "weight_hh"), step, x.new_tensor(alpha))
+    step = dt * torch.sigmoid(at_least_float32(require(parameters, "time_scale")))
+    params = (require(parameters, "weight_hh"), step, constant(alpha, x))
     return scan(unicornn_step, drive, (states[0], states[1]), params, **options)
 
 

@@ -63,6 +63,17 @@ def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
     return nn.init.zeros_(bias).detach()
 
 
+def constant(value: float, like: Tensor) -> Tensor:
+    """A constant of a step as a scalar tensor beside `like`, at least in float32, in which a scan computes: half
+    precision would make 1 of a decay of 0.999."""
+    return torch.full((), value, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x for what depends on it so finely that half precision would round it away, such as a decay close to 1."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class RecurrentModule(nn.Module):
     """Holds the parameters of a `Recurrence`, once for each of `_suffixes`."""
 

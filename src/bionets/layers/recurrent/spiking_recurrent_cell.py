@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, constant, require
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan
@@ -33,7 +33,7 @@ _CONSTANTS = {"alpha": 0.9, "rho": 3.0, "r": 2.0, "r_slow": -7.0, "z_hyperpolari
 
 
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    constants = tuple(x.new_tensor(options.pop(name)) for name in _CONSTANTS)
+    constants = tuple(constant(options.pop(name), x) for name in _CONSTANTS)
     params = (require(parameters, "excitability"), *constants)
     return scan(src_step, project(x, require(parameters, "weight_ih")), tuple(states), params, **options)
 

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from bionets.layers.recurrent.recurrence import at_least_float32
 from bionets.layers.spatial.spatial_layers import spatial_layers
 
 Norm = Literal["l1", "l2"]
 POWERS = {"l1": 1, "l2": 2}
-EPSILON = 1e-8  # under the square root, so that neurons in one place have a gradient
+EPSILON = 1e-8  # under the square root, so that neurons in one place have a gradient; 0 in half precision
 PAIRS_AT_ONCE = 30_000  # in one block of rows: it fits a cache, and is too small for torch to wake more threads
 
 
@@ -32,7 +33,7 @@ def proximity_cost(positions: Tensor) -> Tensor:
         positions: ``[N, dim]``.
     """
     _check_positions(positions)
-    return _Proximity.apply(positions)
+    return _Proximity.apply(at_least_float32(positions))
 
 
 def transport_cost(
@@ -62,6 +63,7 @@ def transport_cost(
         raise ValueError(f"{len(positions)} positions do not fit a weight of shape {tuple(weight.shape)}")
     if len(positions) % groups or len(previous_positions) % groups:
         raise ValueError(f"{groups} groups do not divide {len(previous_positions)} and {len(positions)} neurons")
+    positions, previous_positions, weight = map(at_least_float32, (positions, previous_positions, weight))
     costs = [
         _Transport.apply(own, previous, connections(rows, len(previous)), POWERS[norm])
         for own, previous, rows in zip(
@@ -162,7 +164,8 @@ def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
     Source: Achterberg, Akarca, Strouse, Duncan and Astle, "Spatially embedded recurrent neural networks reveal
     widespread links between structural and functional neuroscience findings", Nature Machine Intelligence 2023.
     """
-    strengths = mean_strengths(weight, positions)
+    positions = at_least_float32(positions)
+    strengths = mean_strengths(at_least_float32(weight), positions)
     return (strengths * distances(positions) * communicability(strengths)).sum()
 
 

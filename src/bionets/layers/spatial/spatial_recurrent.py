@@ -65,14 +65,18 @@ class SpatialRecurrent(nn.Module):
     def recurrent_weights(self) -> list[Tensor]:
         """The recurrent weights of each layer and direction, `[G·H, H]` each; of several matrices, one on another."""
         found = []
+        # Pruning keeps a weight as "weight_hh_l0_orig", a parametrisation as "parametrizations.weight_hh_l0.original".
+        kept = (name.removeprefix("parametrizations.") for name, _ in self.layer.named_parameters())
+        names = dict.fromkeys(name.split(".")[0].removesuffix("_orig") for name in kept)
         for index in range(int(self.layer.num_layers)):  # type: ignore[arg-type]
             for direction in ("", "_reverse") if getattr(self.layer, "bidirectional", False) else ("",):
                 suffix = f"_l{index}{direction}"
-                named = {name: value for name, value in self.layer.named_parameters() if name.endswith(suffix)}
-                matrices: list[Tensor] = [
-                    value for name, value in named.items() if value.dim() == 2 and not name.startswith("weight_ih")
+                own: list[Tensor] = [
+                    getattr(self.layer, name)
+                    for name in names
+                    if name.endswith(suffix) and not name.startswith("weight_ih")
                 ]
-                found.append(torch.cat(matrices))
+                found.append(torch.cat([weight for weight in own if weight.dim() == 2]))
         return found
 
     def wiring_cost(self) -> Tensor:

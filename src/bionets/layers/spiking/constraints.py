@@ -202,7 +202,9 @@ class ConstrainedParameters(nn.Module):
         if constraint is None or name in self._buffers:
             return super().__getattr__(name)
         # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
-        return CONSTRAINTS[constraint].forward(getattr(self, f"raw_{name}"))
+        raw: Tensor = getattr(self, f"raw_{name}")
+        # Half precision would make 1 of a decay of 0.999, and a scan computes in float32 anyway.
+        return CONSTRAINTS[constraint].forward(raw.to(torch.promote_types(raw.dtype, torch.float32)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, under its constraint if it has one."""
@@ -214,7 +216,13 @@ class ConstrainedParameters(nn.Module):
         ):
             super().__setattr__(name, value)
             return
-        kept: Tensor = getattr(self, name if constraints[name] is None else f"raw_{name}")
+        key = name if constraints[name] is None else f"raw_{name}"
+        if key not in self._parameters and key not in self._buffers:  # pruned, or with a parametrisation
+            if constraints[name] is not None:
+                raise AttributeError(f"{self._get_name()}: set what {name} is made of, since {key} is computed")
+            super().__setattr__(name, value)
+            return
+        kept: Tensor = getattr(self, key)
         new = self._to_keep(name, value, constraints[name], tuple(kept.shape), isinstance(kept, nn.Parameter))
         with torch.no_grad():
             kept.copy_(new)

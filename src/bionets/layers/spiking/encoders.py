@@ -22,7 +22,8 @@ def rate(x: Tensor, steps: int, generator: Generator | None = None) -> Tensor:
     Numbers below 0 never spike, those above 1 always. The expectation of the mean over time is x, within [0, 1]; no
     gradient flows to x.
     """
-    noise = torch.rand((_checked(steps), *x.shape), generator=generator, dtype=x.dtype, device=x.device)
+    dtype = torch.promote_types(x.dtype, torch.float32)  # numbers in half precision are too coarse a grid
+    noise = torch.rand((_checked(steps), *x.shape), generator=generator, dtype=dtype, device=x.device)
     return (noise < x).to(x.dtype)
 
 
@@ -40,6 +41,7 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     last = _checked(steps) - 1
+    dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot count the steps
     reaches = x > threshold
     if decay is None:
         delay = last * (1 - x) / (1 - threshold)
@@ -47,7 +49,7 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
         delay = torch.log1p(-threshold / torch.where(reaches, x, 1.0)) / torch.tensor(decay).log()
     delay = delay.clamp(0, last).round()
     times = torch.arange(steps, dtype=x.dtype, device=x.device).view(-1, *(1,) * x.dim())
-    return ((times == delay) & reaches).to(x.dtype)
+    return ((times == delay) & reaches).to(dtype)
 
 
 def delta(x: Tensor, threshold: float = 0.1) -> Tensor:

@@ -87,7 +87,8 @@ class FullyRecurrent(StatefulModule):
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
         """Zeros, and a new stream of noise; see `SpikingLayer`."""
         own = self.state_shapes(x.shape[1:])[: 1 if self.delays is None else 2]
-        return (*map(self.weight.new_zeros, own), *self.layer.initial_states(x, generator))
+        dtype = torch.promote_types(self.weight.dtype, torch.float32)  # as the states of the layer
+        return (*(self.weight.new_zeros(shape, dtype=dtype) for shape in own), *self.layer.initial_states(x, generator))
 
     def over_time(
         self,
@@ -100,6 +101,7 @@ class FullyRecurrent(StatefulModule):
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
+        self._remake_parameters(x)
         states = self.initial_states(x) if states is None else states
         earlier = None
         if self.delays is not None:
@@ -135,6 +137,12 @@ class FullyRecurrent(StatefulModule):
             own.append(from_scan(last_steps(steps, len(past), lengths), 1).movedim(0, 1))
         own += [from_scan(each, 0) for each in last[1:]]
         return self.layer.in_dtype_of(x, from_scan(y, 1)), (*own, *stream)
+
+    def _remake_parameters(self, x: Tensor) -> None:
+        """Run what computes a parameter of the layer at each call, as pruning does: the layer itself is not called."""
+        for hook in self.layer._forward_pre_hooks.values():
+            if type(hook).__module__.startswith("torch.nn.utils."):
+                hook(self.layer, (x,))
 
     def extra_repr(self) -> str:
         return f"max_delay={self.max_delay}" if self.delays is not None else ""

@@ -47,6 +47,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
+        memory = memory.to(x.dtype)
         mark = self.mark_net(torch.cat([x[..., : self.mark_input_size], self.mark_recurrence(memory)], -1))
         tick = self.tick_net(torch.cat([x[..., -self.tick_input_size :], self.tick_recurrence(memory)], -1))
         return mark, tick

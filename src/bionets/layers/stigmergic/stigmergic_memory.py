@@ -109,6 +109,10 @@ class StigmergicMemory(StatefulModule):
         """``[*, memory_size]``."""
         return ((*input_shape[:-1], self.memory_size),)
 
+    def initial_states(self, x: Tensor) -> States:
+        """Zeros, in float32 also for half precision, which would lose small marks from step to step."""
+        return tuple(state.to(torch.promote_types(state.dtype, torch.float32)) for state in super().initial_states(x))
+
     def over_time(
         self,
         x: Tensor,

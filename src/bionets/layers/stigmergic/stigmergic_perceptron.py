@@ -78,9 +78,10 @@ class StigmergicPerceptron(StatefulModule):
         return (threshold, (*threshold, self.input_size)) if self.stigmergic_weights else (threshold,)
 
     def initial_states(self, x: Tensor) -> States:
-        """The starting thresholds and weights, for every sequence the same."""
-        starts = (self.threshold_start, self.weight)
-        return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
+        """The starting thresholds and weights, for every sequence the same; in float32 also for half precision."""
+        dtype = torch.promote_types(self.weight.dtype, torch.float32)
+        pairs = zip((self.threshold_start, self.weight), self.state_shapes(x.shape[1:]), strict=False)
+        return tuple(start.to(dtype).expand(shape) for start, shape in pairs)
 
     def over_time(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -19,12 +20,12 @@ from bionets.scan.tree import Tree, flatten, unflatten
 RULES = ("exact", "eprop")
 Run = Callable[[tuple[Any, ...], Arguments, Sensitivities | None], tuple[Tree, Tree]]
 
-_active: "list[OnlineGradients]" = []
+_active: "dict[int, OnlineGradients]" = {}  # by thread; torch.compile cannot trace a ContextVar
 
 
 def active() -> "OnlineGradients | None":
     """The online gradients that are on, if a gradient is wanted at all."""
-    return _active[0] if _active and torch.is_grad_enabled() else None
+    return _active.get(get_ident()) if _active and torch.is_grad_enabled() else None
 
 
 @dataclass
@@ -92,16 +93,16 @@ class OnlineGradients(TorchFunctionMode):
         self._ends: set[Any] = set()  # nodes of autograd behind which parameters are followed
 
     def __enter__(self) -> "OnlineGradients":
-        if _active:
+        if get_ident() in _active:
             raise RuntimeError("online gradients are on already")
         super().__enter__()
-        _active.append(self)
+        _active[get_ident()] = self
         self._begin_chunk()
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         super().__exit__(kind, *rest)
-        _active.remove(self)
+        del _active[get_ident()]
         if kind is not None:
             self.reset()
         self._begin_chunk()
