@@ -23,7 +23,8 @@ from tests.fuzz.damage import damages
 
 __all__ = ["cli", "workplace"]  # fixtures
 
-SLICE = 40  # kinds of damage that the quick suite tries on each file; the fuzzer tries all
+# Kinds of damage that the quick suite tries on each file; the fuzzer tries all. A manifest finds each by the digest.
+WITH_MANIFEST, WITHOUT_MANIFEST = 10, 40
 FILES = ("config.yaml", "overrides.yaml", "result.json", "metrics.csv", "manifest.json", "wandb.json")
 CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
 TINY = (*SMALL, "trainer.max_epochs=2", "model.num_layers=1", "task.train_size=20", "task.test_size=20")
@@ -90,14 +91,14 @@ def read_everything(folder: RunFolder) -> None:
         assert missing.reason.isprintable()
 
 
-@pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "without"])
+@pytest.mark.parametrize("number", [WITH_MANIFEST, WITHOUT_MANIFEST], ids=["with a manifest", "without"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_one_line(run: RunFolder, name: str, manifest: bool) -> None:
+def test_a_damaged_file_is_one_line(run: RunFolder, name: str, number: int) -> None:
     file = run.path / name
-    if not manifest and name != "manifest.json":
+    if number == WITHOUT_MANIFEST and name != "manifest.json":
         run.manifest_file.unlink()
     kinds = list(damages(file))
-    kinds = random.Random(name).sample(kinds, min(len(kinds), SLICE))
+    kinds = random.Random(name).sample(kinds, min(len(kinds), number))
     whole = {each: each.read_bytes() for each in run.path.rglob("*") if each.is_file()}
     for kind, content in kinds:
         file.write_bytes(content)
