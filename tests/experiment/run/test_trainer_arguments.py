@@ -63,38 +63,32 @@ def test_every_argument_of_lightning_is_there_or_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "value"),
+    "typed",
     [
-        *((f"{key}={typed}", typed) for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches")
-          for typed in (1, 2, 1.0, 0.5)),
-        *((f"overfit_batches={typed}", typed) for typed in (0, 1, 2, 0.0, 1.0, 0.25)),
-        *((f"val_check_interval={typed}", typed) for typed in (1, 3, 1.0, 0.25)),
-        ("val_check_interval=null", None),
-        ("gradient_clip_val=1", 1.0),
-        ("gradient_clip_val=0.5", 0.5),
-        ("gradient_clip_algorithm=value", "value"),
-        *((f"{key}=2", 2) for key in ("max_epochs", "min_epochs", "min_steps", "check_val_every_n_epoch",
-          "log_every_n_steps", "accumulate_grad_batches", "num_nodes")),
-        ("max_steps=20", 20),
-        ("devices=1", 1),
-        ("devices=auto", "auto"),
-        ("accelerator=cpu", "cpu"),
-        ("strategy=auto", "auto"),
-        ("precision=64-true", "64-true"),
-        ("precision=32", "32"),
-        ("max_time=00:01:00:00", "00:01:00:00"),
-        ("deterministic=true", True),
-        ("deterministic=warn", "warn"),
-        ("benchmark=false", False),
-        ("detect_anomaly=true", True),
-        ("sync_batchnorm=true", True),
-        ("profiler=simple", "simple"),
+        *([(f"limit_{part}_batches={each}", each) for part in ("train", "val", "test")] for each in (1, 2, 1.0, 0.5)),
+        *([(f"overfit_batches={value}", value)] for value in (0, 1, 2, 0.0, 1.0, 0.25)),
+        *([(f"val_check_interval={value}", value)] for value in (1, 3, 1.0, 0.25)),
+        [
+            *((f"{key}=2", 2) for key in ("max_epochs", "min_epochs", "min_steps", "check_val_every_n_epoch",
+              "log_every_n_steps", "num_nodes")),
+            ("max_steps=20", 20), ("gradient_clip_val=1", 1.0), ("gradient_clip_algorithm=value", "value"),
+            ("devices=1", 1), ("accelerator=cpu", "cpu"), ("strategy=auto", "auto"), ("precision=64-true", "64-true"),
+            ("max_time=00:01:00:00", "00:01:00:00"), ("deterministic=true", True), ("benchmark=false", False),
+            ("detect_anomaly=true", True), ("sync_batchnorm=true", True), ("profiler=simple", "simple"),
+        ],
+        [
+            ("val_check_interval=null", None), ("gradient_clip_val=0.5", 0.5), ("devices=auto", "auto"),
+            ("precision=32", "32"), ("deterministic=warn", "warn"), ("accumulate_grad_batches=2", 2),
+        ],
     ],
+    ids=lambda typed: typed[0][0],
 )  # fmt: skip
-def test_lightning_receives_what_was_typed(monkeypatch: pytest.MonkeyPatch, word: str, value: object) -> None:
-    got = received(monkeypatch, f"trainer.{word}")[word.partition("=")[0]]
-    assert got == value
-    assert type(got) is type(value)
+def test_lightning_receives_what_was_typed(monkeypatch: pytest.MonkeyPatch, typed: list[tuple[str, object]]) -> None:
+    got = received(monkeypatch, *(f"trainer.{word}" for word, _ in typed))
+    for word, value in typed:
+        found = got[word.partition("=")[0]]
+        assert found == value, word
+        assert type(found) is type(value), word
 
 
 @pytest.mark.parametrize(
