@@ -1,10 +1,14 @@
 """What a run says when it ends."""
 
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from bionets.experiment.run.report import command_of, program
+from bionets.experiment.run.fast_dev_run import FOLDER
+from bionets.experiment.run.report import command_of, print_results, program
+from bionets.experiment.run.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +30,15 @@ def test_the_console_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIONETS_COMMAND", "train")
     monkeypatch.setattr(sys, "argv", ["/bin/bionets", "-cd", "mine", "seed=1"])
     assert command_of(["seed=1"]) == "bionets train --config-dir mine seed=1"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_folder_that_does_not_last_is_not_named(
+    kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    if not kept:
+        monkeypatch.setenv(FOLDER, str(tmp_path))
+    config = {"task": {"name": "my_task"}, "model": {"name": "my_model"}, "seed": 0}
+    result = {"metrics": {"test/loss": 0.5}, "epochs": 1, "steps": 1, "wall_time": 1.0, "best_epoch": 0}
+    print_results(Console(width=400), config, result, RunFolder(tmp_path / "run"), [])
+    assert (str(tmp_path) in capsys.readouterr().out) is kept

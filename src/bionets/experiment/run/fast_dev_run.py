@@ -30,11 +30,17 @@ def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
     try:
         yield [replace(run, values=with_few_batches(run.values, int(batches), folder)) for run in runs]
         if mine:
-            print(f"fast_dev_run: training, validation and test ran on {int(batches)} batches each; nothing is kept")
+            each = "1 batch" if batches == 1 else f"{int(batches)} batches"
+            print(f"fast_dev_run: training, validation and test ran on {each} each; nothing is kept")
     finally:
         if mine:
             del os.environ[FOLDER]
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def keeps_nothing() -> bool:
+    """Whether the run folder lasts no longer than the command."""
+    return FOLDER in os.environ
 
 
 def with_few_batches(values: dict[str, Any], batches: int, folder: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from bionets.analysis.names import name_of
 from bionets.experiment.command_line import program
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import escape_controls
+from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
 
@@ -35,12 +36,14 @@ def print_results(
     print_metrics(console, config, result["metrics"])
     trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
     trained += f"; best epoch {result['best_epoch']} (the first is 0)"
-    lines = [("trained", trained), ("folder", str(folder.path))]
-    lines += [("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))]
-    lines += [
-        ("run again", command_of(overrides)),
-        ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
-    ]
+    lines = [("trained", trained)]
+    if not keeps_nothing():
+        lines += [
+            ("folder", str(folder.path)),
+            *(("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))),
+            ("run again", command_of(overrides)),
+            ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
+        ]
     for label, text in lines:
         print_line(console, f"{label:>9}  {text}")
 
