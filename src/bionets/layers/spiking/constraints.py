@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.recurrent.recurrence import at_least_float32
+
 Value = float | Tensor | Mapping[str, Sequence[float]]
 """A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
 `{"uniform": [low, high]}` or `{"normal": [mean, standard deviation]}`."""
@@ -204,7 +206,7 @@ class ConstrainedParameters(nn.Module):
         # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
         raw: Tensor = getattr(self, f"raw_{name}")
         # Half precision would make 1 of a decay of 0.999, and a scan computes in float32 anyway.
-        return CONSTRAINTS[constraint].forward(raw.to(torch.promote_types(raw.dtype, torch.float32)))
+        return CONSTRAINTS[constraint].forward(at_least_float32(raw))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, under its constraint if it has one."""
