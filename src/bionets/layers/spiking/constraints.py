@@ -179,12 +179,17 @@ class ConstrainedParameters(nn.Module):
         self.frozen = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        raw = {} if self.frozen is None else self.frozen.raw
+        values = {name: self._buffers[name] for name in (key.removeprefix("raw_") for key in raw)}
         super()._apply(fn, recurse)
-        if self.frozen is not None:  # what waits for unfreeze moves along
-            for raw in self.frozen.raw.values():
-                raw.data = fn(raw.data)
-                if raw.grad is not None:
-                    raw.grad.data = fn(raw.grad.data)
+        for name, value in values.items():  # which half precision would round away, as in __getattr__
+            moved = self._buffers[name]
+            if value is not None and moved is not None and moved.dtype in (torch.bfloat16, torch.float16):
+                self._buffers[name] = value.to(moved.device, torch.float32)
+        for each in raw.values():  # what waits for unfreeze moves along
+            each.data = fn(each.data)
+            if each.grad is not None:
+                each.grad.data = fn(each.grad.data)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
