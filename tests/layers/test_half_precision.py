@@ -19,7 +19,7 @@ from bionets.layers import (
     reset_states,
     unroll,
 )
-from bionets.layers.spiking import LI, LIB, SLI, FullyRecurrent
+from bionets.layers.spiking import LI, LIB, SLI, FullyRecurrent, freeze
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "LMU": lambda: StatefulRecurrent(LMU(4, 16)),
@@ -64,6 +64,10 @@ def test_no_eigenvalue_of_an_lru_is_drawn_at_infinity(initialisation: str, dtype
     assert all(bool(parameter.isfinite().all()) for parameter in layer.parameters())
 
 
-def test_a_decay_close_to_one_is_not_one() -> None:
-    layer = LI(4, beta=0.999).bfloat16()
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_decay_close_to_one_is_not_one(frozen: bool) -> None:
+    layer = LI(4, beta=0.999)
+    if frozen:
+        freeze(layer)
+    layer.bfloat16()
     torch.testing.assert_close(layer.beta, torch.full((4,), 0.999), rtol=0, atol=1e-4)

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from bionets.layers import (
     RecurrentStigmergicMemory,
+    StatefulRecurrent,
     StigmergicMemory,
     StigmergicPerceptron,
     detach_states,
@@ -18,6 +20,7 @@ from bionets.layers import (
     set_states,
     unroll,
 )
+from bionets.layers.spiking import LIB
 
 
 def network() -> nn.Sequential:
@@ -200,3 +203,19 @@ def test_a_stigmergic_perceptron_follows_its_equations() -> None:
         torch.autograd.grad((found * weights).sum(), tuple(layer.parameters())),
         torch.autograd.grad((torch.stack(expected) * weights).sum(), tuple(layer.parameters())),
     )
+
+
+@pytest.mark.parametrize("make", [lambda: LIB(3, spike_fn="sigmoid4x", quant_fn="identity"), lambda: nn.GRU(3, 3)])
+def test_gradients_of_torch_func(make: Callable[[], nn.Module], x: Tensor) -> None:
+    layer = make()
+    layer = StatefulRecurrent(layer) if isinstance(layer, nn.RNNBase) else layer
+
+    def loss(parameters: dict[str, Tensor]) -> Tensor:
+        reset_states(layer)
+        y = torch.func.functional_call(layer, parameters, (x,), {"whole_sequence": True})
+        return y.square().sum()
+
+    parameters = dict(layer.named_parameters())
+    found = torch.func.grad(loss)({name: each.detach() for name, each in parameters.items()})
+    expected = torch.autograd.grad(loss(parameters), list(parameters.values()))
+    torch.testing.assert_close(list(found.values()), list(expected))

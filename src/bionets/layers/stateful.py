@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bionets.layers.find_modules import find_modules, join_path
 from bionets.layers.folding import current_folding, folding, refuse_within_unroll
+from bionets.scan.eager import needs_reference
 
 States = tuple[Tensor, ...]
 INITIAL = "initial"  # metadata of a file of states: those that were not kept
@@ -106,7 +107,7 @@ class StatefulModule(nn.Module):
 
     def keep(self, y: Tensor, states: States) -> Tensor:
         """Keep the states for the next call; gives the output."""
-        if torch.is_grad_enabled() and any(state.requires_grad for state in states):
+        if torch.is_grad_enabled() and any(state.requires_grad for state in states) and needs_reference() is None:
             y, *states = _GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
             self._buffers[name] = state  # what setattr does, much faster

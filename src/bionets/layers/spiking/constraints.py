@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.recurrent.recurrence import at_least_float32
+
 Value = float | Tensor | Mapping[str, Sequence[float]]
 """A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
 `{"uniform": [low, high]}` or `{"normal": [mean, standard deviation]}`."""
@@ -177,12 +179,17 @@ class ConstrainedParameters(nn.Module):
         self.frozen = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        raw = {} if self.frozen is None else self.frozen.raw
+        values = {name: self._buffers[name] for name in (key.removeprefix("raw_") for key in raw)}
         super()._apply(fn, recurse)
-        if self.frozen is not None:  # what waits for unfreeze moves along
-            for raw in self.frozen.raw.values():
-                raw.data = fn(raw.data)
-                if raw.grad is not None:
-                    raw.grad.data = fn(raw.grad.data)
+        for name, value in values.items():  # which half precision would round away, as in __getattr__
+            moved = self._buffers[name]
+            if value is not None and moved is not None and moved.dtype in (torch.bfloat16, torch.float16):
+                self._buffers[name] = value.to(moved.device, torch.float32)
+        for each in raw.values():  # what waits for unfreeze moves along
+            each.data = fn(each.data)
+            if each.grad is not None:
+                each.grad.data = fn(each.grad.data)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
@@ -204,7 +211,7 @@ class ConstrainedParameters(nn.Module):
         # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
         raw: Tensor = getattr(self, f"raw_{name}")
         # Half precision would make 1 of a decay of 0.999, and a scan computes in float32 anyway.
-        return CONSTRAINTS[constraint].forward(raw.to(torch.promote_types(raw.dtype, torch.float32)))
+        return CONSTRAINTS[constraint].forward(at_least_float32(raw))
 
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, under its constraint if it has one."""

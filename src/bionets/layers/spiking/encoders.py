@@ -6,6 +6,7 @@ The random ones take their numbers from ``generator``; None is torch's own.
 import torch
 from torch import Generator, Tensor
 
+from bionets.layers.recurrent.recurrence import at_least_float32
 from bionets.scan import scan
 
 
@@ -41,7 +42,7 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     last = _checked(steps) - 1
-    dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))  # half precision cannot count the steps
+    dtype, x = x.dtype, at_least_float32(x)  # half precision cannot count the steps
     reaches = x > threshold
     if decay is None:
         delay = last * (1 - x) / (1 - threshold)

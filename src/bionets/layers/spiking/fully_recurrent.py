@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bionets.layers.delay_layers import last_steps
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan
@@ -87,8 +87,8 @@ class FullyRecurrent(StatefulModule):
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
         """Zeros, and a new stream of noise; see `SpikingLayer`."""
         own = self.state_shapes(x.shape[1:])[: 1 if self.delays is None else 2]
-        dtype = torch.promote_types(self.weight.dtype, torch.float32)  # as the states of the layer
-        return (*(self.weight.new_zeros(shape, dtype=dtype) for shape in own), *self.layer.initial_states(x, generator))
+        zeros = map(at_least_float32(self.weight).new_zeros, own)  # as the states of the layer
+        return (*zeros, *self.layer.initial_states(x, generator))
 
     def over_time(
         self,

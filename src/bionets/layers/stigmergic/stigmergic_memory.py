@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import scan
 
@@ -111,7 +111,7 @@ class StigmergicMemory(StatefulModule):
 
     def initial_states(self, x: Tensor) -> States:
         """Zeros, in float32 also for half precision, which would lose small marks from step to step."""
-        return tuple(state.to(torch.promote_types(state.dtype, torch.float32)) for state in super().initial_states(x))
+        return tuple(map(at_least_float32, super().initial_states(x)))
 
     def over_time(
         self,

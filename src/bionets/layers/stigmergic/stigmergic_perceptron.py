@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
 from bionets.layers.stateful import StatefulModule, States
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
 from bionets.scan import scan
@@ -79,9 +79,8 @@ class StigmergicPerceptron(StatefulModule):
 
     def initial_states(self, x: Tensor) -> States:
         """The starting thresholds and weights, for every sequence the same; in float32 also for half precision."""
-        dtype = torch.promote_types(self.weight.dtype, torch.float32)
-        pairs = zip((self.threshold_start, self.weight), self.state_shapes(x.shape[1:]), strict=False)
-        return tuple(start.to(dtype).expand(shape) for start, shape in pairs)
+        starts = map(at_least_float32, (self.threshold_start, self.weight))
+        return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
 
     def over_time(
         self,
