@@ -65,4 +65,35 @@ def test_a_run_whose_numbers_have_changed_since_it_ended_says_so(cli: Command, w
     run = f"run={the_run(workplace).path}"
     assert "when the run ended" not in cli("evaluate", run).out
     data.write_text("a,y\n" + "".join(f"{number},{1 - number % 2}\n" for number in range(60)))
-    assert "when the run ended and is" in cli("evaluate", run).out
+    changed = cli("evaluate", run).out
+    assert "when the run ended and is" in changed and "note: data.csv has changed since" in changed
+
+
+def test_classes_are_told_apart_by_their_names_on_other_data(cli: Command, workplace: Path) -> None:
+    """As many words in another file would be numbered in their own order."""
+    words = ("ant", "bee", "cat")
+    for name, labels in (("data", words), ("other", words[1:]), ("new", ("bee", "dog")), ("changed", ("x", "y", "z"))):
+        rows = "".join(
+            f"{number % len(labels) + (name == 'other')},{labels[number % len(labels)]}\n" for number in range(60)
+        )
+        (workplace / f"{name}.csv").write_text(f"a,y\n{rows}")
+    learning = ("task.data=data.csv", "task.epochs=40", "optimizer.lr=0.05", *TINY[-2:])
+    assert cli("train", "model=feed_forward", "task=custom", *learning).code == 0
+    folder = the_run(workplace).path
+    run = f"run={folder}"
+    assert json.loads((folder / "environment.json").read_text())["class_names"] == {"y": [*words]}
+    assert cli("evaluate", run, "task={data: other.csv}").code == 0
+    (file,) = folder.glob("evaluation-best-*.json")
+    assert json.loads(file.read_text())["metrics"]["test/accuracy"] == 1.0
+    refused = cli("evaluate", run, "task={data: new.csv}")
+    assert refused.code == 1 and "has the class dog, which training did not know: ant, bee, cat" in refused.error
+
+    (folder / "result.json").unlink()  # a run that is to go on
+    (workplace / "changed.csv").replace(workplace / "data.csv")
+    refused = cli("train", "model=feed_forward", "task=custom", *learning)
+    assert refused.code == 1 and "the classes of task.data have changed since" in refused.error
+
+    (folder / "environment.json").unlink()  # as a run made before names were kept
+    (folder / "manifest.json").unlink()
+    other = cli("evaluate", run, "task={data: data.csv}")
+    assert other.code == 0 and "note: the run has not kept the names of its classes" in other.out

@@ -3,7 +3,9 @@
 import csv
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 
 from bionets.tasks import CustomData
 from bionets.tasks.checks import check_batch
@@ -449,3 +452,79 @@ def test_pixels_of_any_depth_lie_between_0_and_1(depth: type, highest: int, tmp_
     Image.fromarray(pixels.astype(np.float32)).save(tmp_path / "a" / "more.tif")
     with pytest.raises(ValueError, match="32 bits"):
         CustomData(str(tmp_path))
+
+
+def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> None:
+    words = ("ant", "bee", "cat")
+
+    def read(name: str, labels: Sequence[object], class_names: Any = None) -> CustomData:
+        path = write_csv(tmp_path / f"{name}.csv", ["a", "y"], [[n, labels[n % len(labels)]] for n in range(30)])
+        return CustomData(path, class_names=class_names)
+
+    known = read("training", words).class_names
+    assert known == {"y": words}
+    for labels in (["cat", "bee"], ["cat"], ["bee", "ant", "cat"]):
+        task = read("other", labels, known)
+        assert task.spec.output_size == 3 and task.classes == words
+        x, y = task._x.flatten().long(), task._y
+        assert [words[each] for each in y] == [labels[n % len(labels)] for n in x]
+    with pytest.raises(ValueError, match="has the class dog, which training did not know: ant, bee, cat"):
+        read("other", ["cat", "dog"], known)
+    with pytest.raises(ValueError, match="has the class 0, which training did not know"):
+        read("other", [0, 1], known)
+    with pytest.raises(ValueError, match="has numbers as targets, but those of training are classes"):
+        read("other", [0.5, 1], known)
+
+    whole = read("training", [0, 1, 2]).class_names
+    assert whole == {"y": 3}
+    task = read("other", [1, 0], whole)
+    assert task.spec.output_size == 3 and task._y.unique().tolist() == [0, 1]
+    with pytest.raises(ValueError, match="has the class 3, which training did not know: 0 to 2"):
+        read("other", [3, 0], whole)
+
+    numbers = read("training", [0.5, 1.5]).class_names
+    assert numbers == {"y": 0}
+    assert read("other", [1, 2], numbers).spec.kind == "image_to_value"  # whole by chance
+    with pytest.raises(ValueError, match="has the classes a, b, but the targets of training are numbers"):
+        read("other", ["a", "b"], numbers)
+
+
+def test_classes_of_several_targets_have_the_numbers_of_training(tmp_path: Path) -> None:
+    def read(rows: list[list[object]], **options: Any) -> CustomData:
+        path = write_csv(tmp_path / "data.csv", ["a", "animal", "size"], [[n, *rows[n % len(rows)]] for n in range(30)])
+        return CustomData(path, **{"targets": ["animal", "size"], **options})
+
+    known = read([["cat", 0.5], ["ant", 2]]).class_names
+    assert known == {"animal": ("ant", "cat"), "size": 0}
+    task = read([["cat", 1], ["cat", 2]], class_names=known)
+    assert task.spec.output_size == 3 and task._y[:, 0].unique().tolist() == [1.0]
+    with pytest.raises(ValueError, match="are not those of training"):
+        read([["cat", 1]], class_names=known, targets=["size", "animal"])
+
+
+class Named(Dataset):  # type: ignore[type-arg]
+    """Names its classes as the data sets of torchvision do."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = list(classes)
+
+    def __len__(self) -> int:
+        return 30
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        return torch.zeros(2), number % len(self.classes)
+
+
+def test_a_data_set_may_name_its_classes() -> None:
+    path = f"{__name__}.Named"
+    known = CustomData(path, arguments={"classes": ["ant", "bee", "cat"]}).class_names
+    assert known == {"y": ("ant", "bee", "cat")}
+    other = CustomData(path, arguments={"classes": ["cat", "bee"]}, class_names=known)
+    assert other._y[:2].tolist() == [2, 1] and other.spec.output_size == 3
+
+
+def test_words_at_every_step_are_refused(tmp_path: Path) -> None:
+    rows = [[n, t, "left" if t % 2 else "right"] for n in range(20) for t in range(4)]
+    path = write_csv(tmp_path / "data.csv", ["id", "a", "y"], rows)
+    with pytest.raises(ValueError, match="targets at every step must be numbers, got the words left, right"):
+        CustomData(path, sequences="id")

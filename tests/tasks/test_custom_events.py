@@ -34,6 +34,15 @@ def test_a_folder_is_a_task(tmp_path: Path) -> None:
         assert x.sum((0, 2)).tolist() == [60.0] * len(target)  # no event is lost
 
 
+def test_classes_of_other_recordings_have_the_numbers_of_training(tmp_path: Path) -> None:
+    folder = write_own(tmp_path / "mine")
+    other = CustomEvents(folder, steps=5, class_names={"class": ["right", "up", "left"]})
+    assert other.spec.output_size == 3
+    assert {file.parent.name: number for file, number in other.found} == {"left": 2, "right": 0}
+    with pytest.raises(ValueError, match="has the class left, which training did not know: right"):
+        CustomEvents(folder, steps=5, class_names={"class": ["right"]})
+
+
 def test_a_frame_holds_the_events_of_its_file(tmp_path: Path) -> None:
     task = CustomEvents(write_own(tmp_path / "mine"), steps=5, sensor=(20, 16))
     x, target = next(iter(task.val_dataloader()))

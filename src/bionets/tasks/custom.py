@@ -17,7 +17,17 @@ from bionets.import_path import import_object
 
 from .bases import FixedSets
 from .checks import require_at_least, split_sizes
-from .custom_arrays import arrays_of_dataset, as_shape, checked, columns, image_spec, infer_spec, standardised
+from .custom_arrays import (
+    arrays_of_dataset,
+    as_shape,
+    checked,
+    classes_of,
+    columns,
+    image_spec,
+    infer_spec,
+    standardised,
+    with_classes,
+)
 from .custom_events import CustomEvents, own_recordings
 from .data_files import SUFFIXES, Arrays, read_arrays
 from .heads import Head, join_heads
@@ -65,6 +75,9 @@ class CustomData(FixedSets):
         split_seed: another number makes another random split.
         class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
         arguments: of the constructor of a data set or task by import path, or of `CustomEvents`.
+        class_names: for each target, the names of its classes in the order of the outputs; how many there are where
+            they are whole numbers; 0 where it is no class. A run keeps them, so that other data are numbered as those
+            of training. None: the classes of the data, sorted.
         others: see `Task`.
 
     Raises:
@@ -89,6 +102,7 @@ class CustomData(FixedSets):
         split_seed: int = 0,
         class_weights: Sequence[float] | Literal["balanced"] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        class_names: Mapping[str, int | Sequence[str]] | None = None,
         batch_size: int = 32,
         epochs: int = 20,
         stop_below: float | None = None,
@@ -100,6 +114,11 @@ class CustomData(FixedSets):
         names = [targets] if isinstance(targets, str) else list(targets)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
+        known = dict(class_names or {})
+        if len(names) == len(known) == 1:  # the column may have another name in other data
+            known = dict(zip(names, known.values(), strict=True))
+        if known and list(known) != names:
+            raise ValueError(f"task.targets={names} are not those of training: {list(known)}")
 
         def fit(images: Tensor) -> Tensor:
             check_layout(as_shape(images), read_as, patch, size, colour)
@@ -112,7 +131,7 @@ class CustomData(FixedSets):
                 return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths)
             return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {})
 
-        found = [read(name) for name in names]
+        found = [with_classes(read(name), known.get(name), data) for name in names]
         x, _ = checked(found[0], data)
         own_lengths = found[0].lengths
         if own_lengths is not None:
@@ -128,7 +147,9 @@ class CustomData(FixedSets):
         if len(names) == 1:
             if target_weights is not None:
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            self.spec = replace(infer_spec(x, found[0].y, data), lengths=own_lengths is not None)
+            spec = infer_spec(x, found[0].y, data, found[0].count)
+            self.spec = replace(spec, lengths=own_lengths is not None)
+            self.class_names = {names[0]: classes_of(found[0], spec)}
             y = columns(found[0].y, self.spec)
         else:
             self.spec, y = self._join(x, names, found, target_weights, data)
@@ -162,7 +183,10 @@ class CustomData(FixedSets):
         self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
     ) -> tuple[TaskSpec, Tensor]:
         """The spec of several targets, and these side by side."""
-        specs = [infer_spec(x, checked(each, data)[1], data) for each in found]
+        specs = [infer_spec(x, checked(each, data)[1], data, each.count) for each in found]
+        self.class_names = {
+            name: classes_of(arrays, spec) for name, arrays, spec in zip(names, found, specs, strict=True)
+        }
         parts = [columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
         classes = [spec.output_size if spec.kind.endswith("class") else 0 for spec in specs]
         self.heads, y = join_heads(names, parts, classes, weights)
@@ -241,7 +265,17 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     given = dict(node.get("arguments") or {})
     names = signature(kind).parameters
     takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
-    named = ("data", "val_share", "test_share", "split_seed", "batch_size", "epochs", "stop_below", "seed")
+    named = (
+        "data",
+        "val_share",
+        "test_share",
+        "split_seed",
+        "batch_size",
+        "epochs",
+        "stop_below",
+        "seed",
+        "class_names",
+    )
     taken = {name for name in named if name in names} | ({"batch_size", "epochs", "seed"} if takes_any else set())
     chosen = {name: node[name] for name in named if name in taken and name in node}
     return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "name": node.get("name"), **chosen, **given}

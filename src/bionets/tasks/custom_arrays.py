@@ -1,6 +1,7 @@
 """A user's own arrays: checked, read from a data set by import path, and the kind of task that follows from them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,7 +39,16 @@ def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any
         raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
     steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
     lengths = steps if bool((steps < steps.max()).any()) else None
-    return Arrays(x.float(), y.float() if y.is_floating_point() else y.long(), lengths=lengths)
+    y = y.float() if y.is_floating_point() else y.long()
+    return Arrays(x.float(), y, names_of_classes(dataset, y), lengths)
+
+
+def names_of_classes(dataset: Any, y: Tensor) -> tuple[str, ...]:
+    """The attribute ``classes`` of a data set, as those of torchvision have it, where it names every class."""
+    names = getattr(dataset, "classes", None)
+    if y.dim() != 1 or y.is_floating_point() or not isinstance(names, list | tuple) or len(names) <= int(y.max()):
+        return ()
+    return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else ()
 
 
 def stacked_pairs(inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -86,9 +96,50 @@ def as_shape(images: Tensor) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def infer_spec(x: Tensor, y: Tensor, data: str) -> TaskSpec:
-    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target."""
-    classes = int(y.max()) + 1 if y.dim() == 1 and not y.is_floating_point() else 0
+def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -> Arrays:
+    """Targets whose classes are numbered as those of a trained network.
+
+    Args:
+        arrays: as they were read.
+        known: the names of the classes in the order of the outputs; how many there are, where they are whole numbers; 0
+            where the targets are numbers to be predicted. None: as the data have them.
+        data: where they come from, for messages.
+
+    Raises:
+        ValueError: targets of another kind, or a class that is not known.
+    """
+    words = ", ".join(arrays.classes[:5])
+    if arrays.classes and arrays.y.dim() != 1:
+        raise ValueError(f"task.data={data}: targets at every step must be numbers, got the words {words}")
+    if known is None:
+        return arrays
+    if known == 0:
+        if arrays.classes:
+            raise ValueError(f"task.data={data} has the classes {words}, but the targets of training are numbers")
+        return replace(arrays, y=arrays.y.float())
+    if arrays.y.dim() != 1 or arrays.y.is_floating_point():
+        raise ValueError(f"task.data={data} has numbers as targets, but those of training are classes")
+    numbers = isinstance(known, int)
+    names = [str(number) for number in range(known)] if isinstance(known, int) else list(known)
+    present, place = arrays.y.unique(return_inverse=True)
+    found = [arrays.classes[number] if arrays.classes else str(number) for number in present.tolist()]
+    if unknown := [name for name in found if name not in names]:
+        of_training = f"0 to {len(names) - 1}" if numbers else ", ".join(names[:10])
+        raise ValueError(f"task.data={data} has the class {unknown[0]}, which training did not know: {of_training}")
+    order = torch.tensor([names.index(name) for name in found])
+    return replace(arrays, y=order[place], classes=() if numbers else tuple(names), count=len(names))
+
+
+def classes_of(arrays: Arrays, spec: TaskSpec) -> int | tuple[str, ...]:
+    """The names of the classes in the order of the outputs, or how many there are; 0 where the targets are numbers."""
+    return arrays.classes or (spec.output_size if spec.kind.endswith("class") else 0)
+
+
+def infer_spec(x: Tensor, y: Tensor, data: str, classes: int = 0) -> TaskSpec:
+    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target, of so many classes where they are
+    known."""
+    if not classes and y.dim() == 1 and not y.is_floating_point():
+        classes = int(y.max()) + 1
     if classes and (classes < 2 or int(y.min()) < 0):
         raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
     sequences = x.dim() == 3

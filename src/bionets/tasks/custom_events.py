@@ -1,5 +1,6 @@
 """A user's own recordings of an event camera: a folder with a folder of files for each class."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ class CustomEvents(EventTask):
         steps, bin_ms, channels, height, width, binary, denoise: see `EventRecordings`.
         val_share, test_share: shares of the recordings.
         split_seed: another number makes another random split.
+        class_names: under one name, those of the classes in the order of the outputs, as a run keeps them; None: the
+            classes of the data, sorted.
         others: see `Task`.
 
     Raises:
@@ -51,10 +54,19 @@ class CustomEvents(EventTask):
         epochs: int = 20,
         stop_below: float | None = None,
         seed: int = 0,
+        class_names: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         folder = Path(data)
         self.found = own_recordings(folder)
         self.classes = tuple(sorted({file.parent.name for file, _ in self.found}))
+        if class_names:
+            (names,) = class_names.values()
+            if unknown := [name for name in self.classes if name not in names]:
+                known = ", ".join(names[:10])
+                raise ValueError(f"task.data={data} has the class {unknown[0]}, which training did not know: {known}")
+            self.found = [(file, list(names).index(file.parent.name)) for file, _ in self.found]
+            self.classes = tuple(names)
+        self.class_names = {"class": self.classes}
         if len(self.classes) < 2:
             raise ValueError(f"task.data={data} must hold a folder of recordings for each of at least two classes")
         needed = sensor_of([file for file, _ in self.found]) if sensor is None else (int(sensor[0]), int(sensor[1]))

@@ -22,12 +22,14 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 @dataclass(frozen=True)
 class Arrays:
     """Samples in front: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`; `classes` names the classes where `y` was text;
-    `lengths` `[N]` are the steps of each sequence, where they differ."""
+    `lengths` `[N]` are the steps of each sequence, where they differ; `count` is how many classes there are, 0: as many
+    as the targets show."""
 
     x: Tensor
     y: Tensor
     classes: tuple[str, ...] = ()
     lengths: Tensor | None = None
+    count: int = 0
 
 
 def read_arrays(

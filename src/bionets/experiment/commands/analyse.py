@@ -1,15 +1,19 @@
 """Analysis of trained networks: the splits of spatial ones, the dynamics of recurrent ones."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bionets.experiment.commands.train import silence_libraries
+from bionets.experiment.comparison.runs import run_folders
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.figure_style import figure_style
+from bionets.experiment.run.own_files import note_changes, own_files
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trust import as_modules
 
 METHODS = {
@@ -32,6 +36,10 @@ def analyse(hydra_config: DictConfig) -> None:
     with figure_style(hydra_config.style):
         for file in import_module(METHODS[hydra_config.method]).analyse(console, hydra_config, options):
             print_line(console, str(file))
+    for path in run_folders(hydra_config.runs) if hydra_config.run is None else [hydra_config.run]:
+        with suppress(UserError):  # of many folders, one that is damaged or not complete
+            config = (folder := RunFolder.existing(path)).config()
+            note_changes(console, folder, config["name"], own_files(config))
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.custom_metrics import add_metrics, headlines
+from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
@@ -67,7 +68,11 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")
+    note_changes(console, folder, config["name"], own_files(config))
     notes = [*notes_on(other, config["task"])]
+    named = [each for each in (task.class_names or {}).values() if not isinstance(each, int)]
+    if named and other.keys() & DATA and not folder.class_names():
+        notes.append("the run has not kept the names of its classes: those of the other data count in their own order")
     if not other and checkpoint == "best":
         notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
     for note in notes:
@@ -85,6 +90,8 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
         yield f"task.{moved[0]} makes another split: the run may have been trained on samples of this test set"
     if changed & DATA and task.get("standardise"):
         yield "task.standardise has the mean and deviation of the other data, not of those that the run was trained on"
+    if changed & DATA and task.get("class_weights") == "balanced":
+        yield "task.class_weights=balanced weighs the loss by the classes of the other data"
 
 
 def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> Iterator[str]:

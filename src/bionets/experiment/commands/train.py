@@ -106,8 +106,9 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     prepare_data(task)
     own = own_files(config)
     if folder.last.exists():
+        folder.require_class_names(task.class_names)
         note_changes(console, folder, config["name"], own)
-    with folder.open(config, run.overrides, environment.describe(own)):
+    with folder.open(config, run.overrides, environment.describe(own, task.class_names)):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)

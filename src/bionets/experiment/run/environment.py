@@ -26,11 +26,14 @@ PACKAGES = (
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 
-def describe(own_files: Mapping[str, str] | None = None) -> dict[str, Any]:
+def describe(
+    own_files: Mapping[str, str] | None = None, class_names: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Git commit and dirty flag, versions and devices: what one must know to run the same again.
 
     Args:
         own_files: see `bionets.experiment.run.own_files.own_files`.
+        class_names: of data of the user's own, see `CustomData`.
     """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
@@ -43,6 +46,7 @@ def describe(own_files: Mapping[str, str] | None = None) -> dict[str, Any]:
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "own_files": dict(own_files or {}),
+        "class_names": dict(class_names or {}),
     }
 
 

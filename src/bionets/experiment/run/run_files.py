@@ -107,6 +107,12 @@ def _too_large(value: Any, key: str = "") -> str | None:
     return next((found for k, v in inner if (found := _too_large(v, f"{key}.{k}".lstrip("."))) is not None), None)
 
 
+class EnvironmentFile(RunFile):
+    """``environment.json``"""
+
+    class_names: dict[Text, Count | list[str]] = {}
+
+
 class ResultFile(RunFile):
     """``result.json`` of a run that ended early; of a complete one, `CompleteResultFile`."""
 

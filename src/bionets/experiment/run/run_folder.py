@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bionets.experiment.run.names import require_component
 from bionets.experiment.run.run_files import (
     CompleteResultFile,
     ConfigFile,
+    EnvironmentFile,
     OverridesFile,
     ResultFile,
     WandbFile,
@@ -78,6 +79,21 @@ class RunFolder:
 
     def overrides(self) -> list[str]:
         return self._read(self.overrides_file, OverridesFile) or []
+
+    def class_names(self) -> dict[str, Any]:
+        """Of the targets of the user's own data, as `CustomData` takes them; empty where the run did not keep them."""
+        if not self.environment_file.exists():
+            return {}
+        found: dict[str, Any] = self._read(self.environment_file, EnvironmentFile).get("class_names", {})
+        return found
+
+    def require_class_names(self, now: Mapping[str, Any] | None) -> None:
+        """A UserError where a run that is to go on began with other classes than those of the data now."""
+        before = self.class_names()
+        if before and json.dumps(before) != json.dumps(now):
+            raise UserError(
+                f"the classes of task.data have changed since {self.path} began: train it anew under another name"
+            )
 
     def result(self) -> dict[str, Any] | None:
         """The content of ``result.json``, None where there is none yet."""

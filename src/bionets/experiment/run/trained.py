@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bionets.experiment.errors import UserError, is_user_error, one_line
-from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
+from bionets.experiment.run.build import CUSTOM, build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
@@ -54,6 +54,8 @@ def load_trained(
     config["task"] |= known_options(task_options or {}, config["task"])
     if data_dir is not None and "data_dir" in config["task"]:
         config["task"]["data_dir"] = data_dir
+    if config["task"]["_target_"] == CUSTOM and (names := folder.class_names()):
+        config["task"]["class_names"] = names
     saved = read_checkpoint(file)
     folder.require_unchanged(file)
     set_precision(config.get("matmul_precision", "highest"), config.get("flush_denormals", False))

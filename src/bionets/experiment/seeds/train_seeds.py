@@ -118,9 +118,10 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(members[0].run.values)
-    described = environment.describe(own)
+    described = environment.describe(own, tasks[0].class_names)
     for member in members:
         if member.next_epoch:
+            member.folder.require_class_names(member.task.class_names)
             note_changes(Console(markup=False), member.folder, member.run.values["name"], own)
     with ExitStack() as held:
         for member in members:

@@ -67,7 +67,9 @@ def task_schemas() -> dict[str, type]:
 
 
 def task_schema(task: type) -> type:
-    """The seed, the folder of the data and the names of what augments images come from elsewhere in the config."""
+    """The seed, the folder of the data and the names of what augments images come from elsewhere in the config, the
+    names of classes from the data.
+    """
     arguments = inspect.signature(task).parameters
     filled: dict[str, tuple[Any, Any]] = {
         "name": (str, MISSING),
@@ -76,7 +78,7 @@ def task_schema(task: type) -> type:
         "augmentation": (augmentation := schema_of_arguments(augment, ("images", "random")), augmentation),
     }
     chosen = {key: value for key, value in filled.items() if key in (*arguments, "name")}
-    return schema_of(task, (), False, **chosen)
+    return schema_of(task, [key for key in arguments if key == "class_names"], False, **chosen)
 
 
 def optimizer_schemas() -> dict[str, type]:
