@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.models import Model, RecurrentModel, SpikingRecurrentModel
+from bionets.models import Model, RecurrentModel, SpikingConvModel, SpikingRecurrentModel
 from bionets.models.chunks import loss_in_chunks
 from bionets.tasks import TaskSpec
 
@@ -117,5 +117,8 @@ def test_what_cannot_be_is_refused() -> None:
         chunked(recurrent(LAST, readout="mean"), TARGET[0], 2)
     with pytest.raises(ValueError, match="last_membrane"):
         chunked(spiking(LAST, readout="mean_membrane"), TARGET[0], 2)
+    image = SpikingConvModel(TaskSpec("image_to_class", 64, 3, image_shape=(1, 8, 8)), readout="last_membrane")
+    with pytest.raises(ValueError, match="cannot be trained in chunks"):
+        image.chunk(torch.zeros(2, 1, 8, 8), None)
     with pytest.raises(ValueError, match="at every step, got 3 for 7"):
         chunked(recurrent(EVERY), TARGET[:3], 2)

@@ -122,6 +122,8 @@ class SpikingModel(Model):
         return self.readout(outputs, None if lengths is None else lengths * self.time_steps)
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if not self.spec.kind.startswith("sequence"):
+            return super().chunk(x, state)  # an image has no time
         if self.encoder is delta or self.readout is not READOUTS["last_membrane"]:
             raise ValueError(
                 "chunks of time need model.readout=last_membrane and an encoder other than delta: each step must be "
