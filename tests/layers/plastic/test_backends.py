@@ -245,6 +245,14 @@ def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None
         stable(x)
     assert stable.backend == "numba"
 
+    hooked, each_its_own = small(), small()
+    hooked.connections["input_output"].register_forward_hook(lambda module, given, current: 0.5 * current)
+    with pytest.raises(ValueError, match="'input_output' has a forward hook"):
+        hooked(x, backend="numba")
+    each_its_own.add_rule(PairSTDP([each_its_own.connections["input_output"]], torch.rand(16, 3)))
+    with pytest.raises(ValueError, match="an option of PairSTDP has a value for each synapse"):
+        each_its_own(x, backend="numba")
+
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         small()(x, backend="cuda")
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.folding import refuse_within_unroll
-from bionets.layers.plastic.neuron import Neuron
+from bionets.layers.plastic.neuron import Neuron, whole_steps
 from bionets.layers.stateful import StatefulModule
 
 Size = tuple[int, ...]
@@ -25,9 +25,7 @@ class Connection(StatefulModule):
     trace: Tensor | None
 
     def __init__(self, delay: int | Tensor = 0) -> None:
-        delays = torch.as_tensor(delay, dtype=torch.int32)
-        if (delays < 0).any():
-            raise ValueError(f"{self._get_name()}: a delay must not be negative, got {int(delays.min())}")
+        delays = whole_steps(f"{self._get_name()}: a delay", delay)
         delayed = bool(delays.any())
         self.state_names = ("countdown", "trace") if delayed else ()
         super().__init__()

@@ -85,14 +85,13 @@ def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int,
                     current[j] += row[j]
         elif n:
             weight = array(connection.weight, size, current)
-            if connection.kind == LATERAL_INHIBITION:
-                total = current.dtype.type(n)
+            spikes = array(source.spikes + b * size, size, work.bits)
+            if connection.kind == ONE_TO_ONE:
                 for j in range(size):
-                    current[j] += weight[j] * total
-            sign = 1 if connection.kind == ONE_TO_ONE else -1
-            for k in range(n):
-                j = spiking[begin + k]
-                current[j] += sign * weight[j]
+                    current[j] += weight[j] * spikes[j]
+            else:
+                for j in range(size):
+                    current[j] += weight[j] * (n - spikes[j])
         if group.subtracts_trace:
             _subtract_traces(connection.kind, source, b, size, current)
 
