@@ -60,15 +60,12 @@ class Connection(StatefulModule):
 
     def prepare(self, batch: int) -> None:
         """Raise ValueError if the spikes in flight are of a batch of another size."""
-        if self.countdown_batch not in (None, batch):
+        in_flight = self._buffers.get("countdown")
+        if in_flight is not None and len(in_flight) != batch:
             raise ValueError(
-                f"{self._get_name()}: spikes of a batch of {self.countdown_batch} are in flight but the input has "
-                f"{batch}: call reset() before a new batch"
+                f"{self._get_name()}: spikes of a batch of {len(in_flight)} are in flight but the input has {batch}: "
+                "call reset() before a new batch"
             )
-
-    @property
-    def countdown_batch(self) -> int | None:
-        return None if self.delay is None or self.countdown is None else len(self.countdown)
 
     def lay_out(self, values: Tensor) -> Tensor:
         """Values of the source's neurons ``[B, *source]`` in the layout of what is delayed, to be broadcast."""

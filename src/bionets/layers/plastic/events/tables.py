@@ -5,6 +5,9 @@ with a delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` 
 """
 
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -76,10 +79,22 @@ def run(
     given = np.empty((0, batch), dtype)
     if rewards is not None:
         given = rewards.detach().to(tables.torch_dtype).resolve_neg().contiguous().numpy()
-    run_steps(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
+    with denormals_flushed():
+        run_steps(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
     for neurons, name, history in tables.histories:
         neurons.append_history(name, history)
     return tables.out
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Within, denormal numbers, which are slow, are zero on this thread; then the mode is what it was."""
+    before = sys.float_info.min / 2 == 0  # PyTorch has no function that says so
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 class Tables:
