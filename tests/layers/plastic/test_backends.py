@@ -1,6 +1,7 @@
 """The kernel that computes a whole presentation gives what the reference gives, for networks drawn at random."""
 
 import copy
+import sys
 import warnings
 from functools import partial
 from unittest.mock import patch
@@ -245,6 +246,14 @@ def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None
         stable(x)
     assert stable.backend == "numba"
 
+    hooked, each_its_own = small(), small()
+    hooked.connections["input_output"].register_forward_hook(lambda module, given, current: 0.5 * current)
+    with pytest.raises(ValueError, match="'input_output' has a forward hook"):
+        hooked(x, backend="numba")
+    each_its_own.add_rule(PairSTDP([each_its_own.connections["input_output"]], torch.rand(16, 3)))
+    with pytest.raises(ValueError, match="an option of PairSTDP has a value for each synapse"):
+        each_its_own(x, backend="numba")
+
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         small()(x, backend="cuda")
 
@@ -256,3 +265,18 @@ def test_a_kept_state_is_not_written_to(x: Tensor) -> None:
     copied = before.clone()
     network(x)
     assert torch.equal(before, copied)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_denormal_numbers_are_zero_in_the_kernel_alone(flushed: bool) -> None:
+    network = Network()
+    network.add("cells", LIF(1, LinearDynamics(0.9), trace=LinearDynamics(0.1)))
+    network.neurons["cells"].trace = torch.full((1, 1), 1e-37)
+    before = torch.set_flush_denormal(flushed)
+    try:
+        network(currents={"cells": torch.zeros(2, 1, 1)}, backend="numba")
+        assert network.neurons["cells"].trace.view(torch.int32).item() == 0
+        assert (sys.float_info.min / 2 == 0) == flushed
+    finally:
+        torch.set_flush_denormal(False)
+    assert before

@@ -1,6 +1,7 @@
 """Connections carry spikes, late ones too, as each of their synapses would alone."""
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -139,12 +140,20 @@ def test_what_does_not_fit_is_refused() -> None:
         MaxPool2d(2).check((1, 4, 4), (1, 4, 4))
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         Linear(3, 2, delay=-1)
+    with pytest.raises(ValueError, match=r"a delay must be a whole number of steps, got 1\.5"):
+        Linear(3, 2, delay=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"delay must be of shape \(3, 2\), got \(3,\)"):
         Linear(3, 2, delay=torch.ones(3))
     with pytest.raises(ValueError, match=r"weight must be of shape \(3, 2\), got \(2, 3\)"):
         Linear(3, 2, weight=torch.ones(2, 3))
     with pytest.raises(ValueError, match=r"initial weights must lie within the bounds 0\.0 to 1\.0"):
         Linear(3, 2, weight=torch.full((3, 2), 1.5))
+    with pytest.raises(ValueError, match="initial weights must lie within the bounds"):
+        Linear(3, 2, weight=torch.full((3, 2), math.nan))
+    with pytest.raises(ValueError, match="norm must be above zero, got nan"):
+        Linear(3, 2, norm=math.nan)
+    with pytest.raises(ValueError, match="OneToOne: weight must be finite"):
+        OneToOne(3, math.nan)
     with pytest.raises(ValueError, match="lower bound must be below"):
         Linear(3, 2, bounds=(1.0, 0.0))
     with pytest.raises(ValueError, match="OneToOne: weight must be a number or of shape"):

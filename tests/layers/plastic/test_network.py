@@ -240,7 +240,7 @@ def test_neurons_of_ones_own() -> None:
     learnt = network.connect("echo", "echo", Linear(3, 3, weight=torch.zeros(3, 3)))
     network.add_rule(PairSTDP([learnt], potentiation=0.0, depression=0.1))  # nothing to take off
     x = spikes(10, 2, 3)
-    with pytest.raises(ValueError, match="'echo' are neurons of a kind of their own, Echo"):
+    with pytest.raises(ValueError, match="'echo' are neurons of the kind Echo"):
         network(x, backend="numba")
     out = network(x, backend="reference")
     assert torch.equal(out["echo"], x) and not out["alone"].any()
@@ -249,6 +249,8 @@ def test_neurons_of_ones_own() -> None:
 
 def test_half_precision_stays_half() -> None:
     network = diehl_and_cook().to(torch.bfloat16)
+    network.add("unconnected", LIF(2, LinearDynamics(0.9)))
+    network.to(torch.bfloat16)
     network(spikes(10, 2, 20), backend="reference")
     floats = {s.dtype for s in (*get_states(network).values(), *network.parameters()) if s.is_floating_point()}
     assert floats == {torch.bfloat16}
@@ -265,6 +267,10 @@ def test_what_does_not_fit_is_refused() -> None:
     network = diehl_and_cook()
     with pytest.raises(ValueError, match="already has neurons called 'pixels'"):
         network.add("pixels", Input(3))
+    with pytest.raises(ValueError, match="the neurons to be called 'again' are in the network already"):
+        network.add("again", network.neurons["pixels"])
+    with pytest.raises(ValueError, match="the connection to be called 'again' is in the network already"):
+        network.connect("pixels", "excitatory", network.connections["pixels_excitatory"], name="again")
     with pytest.raises(ValueError, match="no neurons called 'output', only pixels, excitatory, inhibitory"):
         network.connect("pixels", "output", Linear(20, 6))
     with pytest.raises(ValueError, match="'pixels' is an Input"):

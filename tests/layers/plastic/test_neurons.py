@@ -113,7 +113,7 @@ def test_it_is_a_layer_like_any_other() -> None:
 
 
 def test_history_starts_anew_after_a_reset() -> None:
-    layer = LIF(SIZE, LinearDynamics(0.9), record=["spikes"])
+    layer = LIF(SIZE, LinearDynamics(0.9), record=["spikes", "spikes"])  # once is as good
     layer(torch.rand(5, 2, SIZE), whole_sequence=True)
     layer(torch.rand(2, SIZE))
     assert layer.history["spikes"].shape == (6, 2, SIZE)
@@ -131,6 +131,14 @@ def test_what_does_not_fit_is_refused() -> None:
         LIF(4, LinearDynamics(0.9), record=["trace"])
     with pytest.raises(ValueError, match="greater than zero"):
         LIF((4, 0), LinearDynamics(0.9))
+    with pytest.raises(ValueError, match=r"LIF: refractory must be a whole number of steps, got 2\.5"):
+        LIF(4, LinearDynamics(0.9), refractory=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="LIF: refractory must not be negative, got -1"):
+        LIF(4, LinearDynamics(0.9), refractory=-1)
+    with pytest.raises(ValueError, match="a time constant must be above zero"):
+        ExponentialDynamics(torch.zeros(4))
+    with pytest.raises(ValueError, match=r"expected a current of shape \[B, 4\], got \(2, 1\)"):
+        LIF(4, LinearDynamics(0.9))(torch.rand(2, 1))
     layer = LIF(4, LinearDynamics(0.9))
     layer(torch.rand(2, 4))
     with pytest.raises(ValueError, match="LIF: the kept spikes has shape"):

@@ -271,3 +271,7 @@ def test_what_does_not_fit_is_refused() -> None:
     for backend in ("reference", "numba"):
         with pytest.raises(ValueError, match="needs finite bounds"):
             net(torch.ones(1, 1, 8), backend=backend)
+    net.rules[0].groups[0]["weight_dependence"] = -1.0
+    for backend in ("reference", "numba"):
+        with pytest.raises(ValueError, match="weight_dependence must not be negative"):
+            net(torch.ones(1, 1, 8), backend=backend)

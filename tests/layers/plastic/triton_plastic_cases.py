@@ -1,6 +1,7 @@
 """Plastic networks in Triton against the CPU's kernel: on a GPU, or with TRITON_INTERPRET=1, see `test_triton.py`."""
 
 import copy
+import math
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -24,6 +25,8 @@ from bionets.layers.plastic import (
     PairSTDP,
 )
 from bionets.layers.plastic.gpu import run
+from tests.layers.plastic.test_backends import everything
+from tests.layers.plastic.test_edits import EDITS, learning, spikes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -93,8 +96,8 @@ def test_agrees_with_the_kernel_of_the_cpu(drawn: tuple[Network, Tensor]) -> Non
         ours, theirs = network(x.to(DEVICE), backend="triton"), other(x, backend="numba")
         assert (network.backend, other.backend) == ("triton", "numba")
         assert ours.keys() == theirs.keys()
-        for name, spikes in ours.items():
-            assert torch.equal(spikes.cpu(), theirs[name]), name
+        for name, fired in ours.items():
+            assert torch.equal(fired.cpu(), theirs[name]), name
     found, expected = (dict(each.named_buffers()) | dict(each.named_parameters()) for each in (network, other))
     assert found.keys() == expected.keys()
     for name, value in found.items():
@@ -153,6 +156,33 @@ def test_one_launch_for_a_presentation_without_learning(x: Tensor) -> None:
         network.train()(x, backend="triton")
         if DEVICE == "cpu":  # on a GPU a step is captured and replayed
             assert len(launches) == 1 + 2 * len(x)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edits_between_presentations(edit: str) -> None:
+    ours, theirs = learning().to(DEVICE), learning().to(DEVICE)
+    for network, backend in ((ours, "triton"), (theirs, "reference")):
+        network(spikes().to(DEVICE)[:6], backend=backend)
+        EDITS[edit](network.cpu())
+        network.to(DEVICE)(spikes(1, rate=0.1).to(DEVICE)[:6], backend=backend)
+    found, expected = everything(ours), everything(theirs)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-5, check_dtype=False, msg=name)
+
+
+def test_weights_without_bounds(x: Tensor) -> None:
+    ours, theirs = learning_network(), learning_network()
+    for network, backend in ((ours, "triton"), (theirs, "reference")):
+        network.connections["input_output"].bounds = (-math.inf, math.inf)
+        network(x, backend=backend)
+    torch.testing.assert_close(*(each.connections["input_output"].weight for each in (ours, theirs)))
+
+
+def test_a_weight_that_is_no_number_stays_so(x: Tensor) -> None:
+    network = learning_network()
+    network.rules[0].groups[0]["potentiation"] = float("nan")
+    network(x, backend="triton")
+    assert network.connections["input_output"].weight.isnan().all()
 
 
 @pytest.mark.parametrize("steps, batch", [(0, 2), (3, 0)])

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.folding import refuse_within_unroll
-from bionets.layers.plastic.neuron import Neuron
+from bionets.layers.plastic.neuron import Neuron, whole_steps
 from bionets.layers.stateful import StatefulModule
 
 Size = tuple[int, ...]
@@ -25,9 +25,7 @@ class Connection(StatefulModule):
     trace: Tensor | None
 
     def __init__(self, delay: int | Tensor = 0) -> None:
-        delays = torch.as_tensor(delay, dtype=torch.int32)
-        if (delays < 0).any():
-            raise ValueError(f"{self._get_name()}: a delay must not be negative, got {int(delays.min())}")
+        delays = whole_steps(f"{self._get_name()}: a delay", delay)
         delayed = bool(delays.any())
         self.state_names = ("countdown", "trace") if delayed else ()
         super().__init__()
@@ -62,15 +60,12 @@ class Connection(StatefulModule):
 
     def prepare(self, batch: int) -> None:
         """Raise ValueError if the spikes in flight are of a batch of another size."""
-        if self.countdown_batch not in (None, batch):
+        in_flight = self._buffers.get("countdown")
+        if in_flight is not None and len(in_flight) != batch:
             raise ValueError(
-                f"{self._get_name()}: spikes of a batch of {self.countdown_batch} are in flight but the input has "
-                f"{batch}: call reset() before a new batch"
+                f"{self._get_name()}: spikes of a batch of {len(in_flight)} are in flight but the input has {batch}: "
+                "call reset() before a new batch"
             )
-
-    @property
-    def countdown_batch(self) -> int | None:
-        return None if self.delay is None or self.countdown is None else len(self.countdown)
 
     def lay_out(self, values: Tensor) -> Tensor:
         """Values of the source's neurons ``[B, *source]`` in the layout of what is delayed, to be broadcast."""

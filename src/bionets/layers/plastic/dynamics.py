@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Value = float | Tensor
@@ -27,6 +28,10 @@ class ExponentialDynamics:
     time_constant: Value
     scale: Value = 1.0
     dt: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (torch.as_tensor(self.time_constant) > 0).all():
+            raise ValueError(f"a time constant must be above zero, got {self.time_constant}")
 
     def coefficients(self) -> tuple[Value, Value]:
         """(decay, gain) of x ← rest + decay·(x − rest) + gain·input."""

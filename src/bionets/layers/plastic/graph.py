@@ -32,6 +32,8 @@ class Graph(nn.Module):
         """Add a group of neurons; returns it."""
         if name in self.neurons:
             raise ValueError(f"the network already has neurons called {name!r}")
+        if any(neurons is own for own in self.neurons.values()):
+            raise ValueError(f"the neurons to be called {name!r} are in the network already: make others")
         self.neurons[name] = neurons  # type: ignore[index]
         return neurons
 
@@ -42,6 +44,8 @@ class Graph(nn.Module):
         name = name or f"{source}_{target}"
         if name in self.connections:
             raise ValueError(f"the network already has a connection called {name!r}: give this one a name")
+        if any(connection is own for own in self.connections.values()):
+            raise ValueError(f"the connection to be called {name!r} is in the network already: make another one")
         for end in (source, target):
             if end not in self.neurons:
                 raise ValueError(f"the network has no neurons called {end!r}, only {', '.join(self.neurons) or 'none'}")

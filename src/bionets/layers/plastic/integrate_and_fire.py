@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bionets.layers.folding import current_folding
 from bionets.layers.plastic.dynamics import Dynamics, LinearDynamics, Value
-from bionets.layers.plastic.neuron import Neuron, Shape
+from bionets.layers.plastic.neuron import Neuron, Shape, whole_steps
 
 
 class LIF(Neuron):
@@ -57,7 +57,7 @@ class LIF(Neuron):
         self._add_values("threshold", threshold)
         self._add_values("rest", rest)
         self._add_values("reset", rest if reset is None else reset)
-        self._add_values("refractory", refractory, torch.int32)
+        self._add_values("refractory", whole_steps(f"{self._get_name()}: refractory", refractory), torch.int32)
 
     def forward(
         self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None, reset: Tensor | None = None
@@ -73,6 +73,9 @@ class LIF(Neuron):
             raise ValueError(f"{self._get_name()} takes no lengths: present sequences of one length")
         if reset is not None:
             raise ValueError(f"{self._get_name()} takes no reset: call reset_states between sequences")
+        if tuple(x.shape[2:]) != self.shape:
+            got, sizes = tuple(x.shape[1:]), ", ".join(map(str, self.shape))
+            raise ValueError(f"{self._get_name()}: expected a current of shape [B, {sizes}], got {got}")
         with torch.no_grad():
             self.prepare(x.shape[1], x.device)
             return torch.stack([self.integrate(current) for current in x])
@@ -155,7 +158,7 @@ class AdaptiveLIF(LIF):
     def fire(self, spikes: Tensor) -> None:
         if self.adapts:
             assert self.adaptation is not None
-            fired = spikes.to(self.threshold.dtype)
+            fired = spikes.to(self.adaptation_gain.dtype)
             driven = fired.mean(0) if self.homeostasis else fired
             moved = self.adaptation_decay * self.adaptation + self.adaptation_gain * driven
             self.adaptation = self.adaptation.copy_(moved) if self.homeostasis else moved

@@ -18,6 +18,8 @@ class LateralConnection(Connection):
             raise ValueError(
                 f"{self._get_name()}: weight must be a number or of shape ({size},), got {tuple(weights.shape)}"
             )
+        if not weights.isfinite().all():
+            raise ValueError(f"{self._get_name()}: weight must be finite")
         self.weight = nn.Parameter(weights.expand(size).clone(), requires_grad=False)
 
     def check(self, source: Size, target: Size) -> None:

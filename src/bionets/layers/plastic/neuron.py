@@ -43,7 +43,7 @@ class Neuron(StatefulModule):
         super().__init__()
         self.shape = tuple(positive_int("shape", size) for size in ((shape,) if isinstance(shape, int) else shape))
         self.nearest_spike = nearest_spike
-        self.record = tuple(record)
+        self.record = tuple(dict.fromkeys(record))
         self._history: dict[str, list[Tensor]] = {}
         if trace is None:
             self.trace = None
@@ -81,9 +81,11 @@ class Neuron(StatefulModule):
             ValueError: the kept states are of a batch of another size.
         """
         if self._kept_states(torch.Size((batch, *self.shape))) is None:
-            self._history = {}
+            if self.spikes is None:
+                self._history = {}
             for name in self.state_names:  # setattr would cost more than a short presentation
-                self._buffers[name] = self.at_rest(name).to(device).expand(batch, *self.shape).clone()
+                if self._buffers[name] is None:
+                    self._buffers[name] = self.at_rest(name).to(device).expand(batch, *self.shape).clone()
 
     def integrate(self, current: Tensor) -> Tensor:
         """The spikes, bool ``[B, *shape]``, that a current causes in one step from the kept states; ends in `fire`."""
@@ -130,6 +132,27 @@ class Neuron(StatefulModule):
             raise ValueError(
                 f"{self._get_name()}: {name} of shape {tuple(values.shape)} does not fit neurons of shape {self.shape}"
             ) from None
+
+
+def dtype_of(neurons: Neuron) -> torch.dtype:
+    """That of the numbers of its neurons."""
+    floats = (values.dtype for values in neurons.buffers() if values.is_floating_point())
+    return next(floats, torch.get_default_dtype())
+
+
+def whole_steps(name: str, value: int | Tensor) -> Tensor:
+    """Numbers of steps, as int32.
+
+    Raises:
+        ValueError: one is negative or no whole number.
+    """
+    given = torch.as_tensor(value)
+    steps = given.to(torch.int32)
+    if (steps != given).any():
+        raise ValueError(f"{name} must be a whole number of steps, got {value}")
+    if (steps < 0).any():
+        raise ValueError(f"{name} must not be negative, got {steps.min()}")
+    return steps
 
 
 class Input(Neuron):

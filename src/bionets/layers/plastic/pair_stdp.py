@@ -51,16 +51,19 @@ class PairSTDP(LearningRule):
 
 
 def dependence(synapses: Synapses, exponent: float) -> tuple[Tensor | float, Tensor | float]:
-    """(w_max − w)^μ and (w − w_min)^μ."""
+    """(w_max − w)^μ and (w − w_min)^μ; 0 for weights that somebody has set beyond the bound."""
     if exponent == 0:
         return 1.0, 1.0
     check_dependence(synapses.connection, exponent)
     low, high = synapses.connection.bounds
-    return (high - synapses.weight) ** exponent, (synapses.weight - low) ** exponent
+    weight = synapses.weight
+    return (high - weight).clamp(min=0) ** exponent, (weight - low).clamp(min=0) ** exponent
 
 
 def check_dependence(connection: WeightedConnection, exponent: float) -> None:
-    """Raise ValueError if a weight has no bound that it could depend on."""
+    """Raise ValueError if a weight has no bound that it could depend on, or would change most at a bound."""
+    if exponent < 0:
+        raise ValueError(f"weight_dependence must not be negative, got {exponent}")
     low, high = connection.bounds
     if exponent and not math.isfinite(high - low):
         raise ValueError(f"weight_dependence {exponent} needs finite bounds of the weights, got {low} to {high}")

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.learning_rule import Synapses
+from bionets.layers.plastic.neuron import dtype_of
 from bionets.layers.plastic.replay import WARM_UP_STEPS, can_replay, capture
 
 
@@ -56,7 +57,7 @@ def _step(
     """
     for name, neurons in network.neurons.items():
         if name in x:
-            neurons.fire(x[name])
+            neurons.fire(x[name].clone())  # it is kept, and x may be overwritten
         else:
             y[name].copy_(neurons.integrate(_current(network, name, y[name], outside.get(name))))
     if network.training:
@@ -70,7 +71,7 @@ def _current(network: Graph, name: str, like: Tensor, outside: Tensor | None) ->
         currents.append(connection(source).reshape(like.shape))
         if network.neurons[name].subtracts_trace:
             currents.append(-connection.summed_trace().reshape(like.shape))
-    return torch.stack(currents).sum(0) if currents else torch.zeros_like(like, dtype=torch.get_default_dtype())
+    return torch.stack(currents).sum(0) if currents else torch.zeros_like(like, dtype=dtype_of(network.neurons[name]))
 
 
 def _learn(network: Graph, reward: Tensor | None) -> None:

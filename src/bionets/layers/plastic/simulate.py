@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bionets.layers.plastic import reference
 from bionets.layers.plastic.graph import Graph
-from bionets.layers.plastic.neuron import Input, Neuron
+from bionets.layers.plastic.neuron import Input, Neuron, dtype_of
 from bionets.scan.warn_once import warn_once
 
 BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
@@ -31,13 +31,19 @@ def simulate(
     """
     spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
     steps, batch, device = extent_of([*spikes.values(), *driven.values()])
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        if all(neurons._buffers["spikes"] is None for neurons in graph.neurons.values()):  # after reset_states too
+            for rule in graph.rules:
+                rule.reset()
         for neurons in graph.neurons.values():
             neurons.prepare(batch, device)
         for connection in graph.connections.values():
             connection.prepare(batch)
         rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
         name, run = choose_backend(graph, backend, device, bool(driven))
+        if not steps or not batch:  # nothing to learn from: means over no samples would be NaN
+            sizes = {each: (steps, batch, *group.shape) for each, group in graph.neurons.items() if each not in spikes}
+            return name, {each: torch.empty(size, dtype=torch.bool, device=device) for each, size in sizes.items()}
         return name, run(graph, spikes, rewards, driven)
 
 
@@ -89,12 +95,6 @@ def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, 
             raise ValueError(f"a current is given for {name!r}; those that take one are {', '.join(groups)}")
         _check_shape(name, graph.neurons[name], values, "a current")
     return {name: values.to(dtype_of(graph.neurons[name])) for name, values in currents.items()}
-
-
-def dtype_of(neurons: Neuron) -> torch.dtype:
-    """That of the numbers of its neurons."""
-    floats = (values.dtype for values in neurons.buffers() if values.is_floating_point())
-    return next(floats, torch.get_default_dtype())
 
 
 def extent_of(given: Sequence[Tensor]) -> tuple[int, int, torch.device]:

@@ -33,14 +33,14 @@ class WeightedConnection(Connection):
         low, high = bounds
         if not low < high:
             raise ValueError(f"{self._get_name()}: the lower bound must be below the upper one, got {bounds}")
-        if norm is not None and norm <= 0:
+        if norm is not None and not norm > 0:
             raise ValueError(f"{self._get_name()}: norm must be above zero, got {norm}")
         if weight is None:
             weight = torch.empty(shape).uniform_(low if math.isfinite(low) else 0, high if math.isfinite(high) else 1)
         for name, values in (("weight", weight), ("delay", self.delay)):
             if values is not None and tuple(values.shape) != shape and not (name == "delay" and values.dim() == 0):
                 raise ValueError(f"{self._get_name()}: {name} must be of shape {shape}, got {tuple(values.shape)}")
-        if weight.min() < low or weight.max() > high:
+        if not (weight.isfinite() & (weight >= low) & (weight <= high)).all():
             raise ValueError(f"{self._get_name()}: the initial weights must lie within the bounds {low} to {high}")
         self.bounds = (float(low), float(high))
         self.norm = norm
@@ -49,6 +49,7 @@ class WeightedConnection(Connection):
     @property
     def matrix(self) -> Tensor:
         """The weights as ``[R, O]``; a view."""
+        self.weight.data = self.weight.data.contiguous()  # of weights laid out otherwise it would be a copy
         return self.as_matrix(self.weight.data)
 
     @property

@@ -10,10 +10,9 @@ from typing import Any
 
 import numba
 
-from bionets.layers.plastic.events import learning, memory, mode
+from bionets.layers.plastic.events import learning, memory
 from bionets.layers.plastic.events.learning import learn
 from bionets.layers.plastic.events.memory import LATERAL_INHIBITION, LINEAR, ONE_TO_ONE, array, copy
-from bionets.layers.plastic.events.mode import flush_denormals, restore_mode
 
 
 @numba.njit
@@ -85,14 +84,13 @@ def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int,
                     current[j] += row[j]
         elif n:
             weight = array(connection.weight, size, current)
-            if connection.kind == LATERAL_INHIBITION:
-                total = current.dtype.type(n)
+            spikes = array(source.spikes + b * size, size, work.bits)
+            if connection.kind == ONE_TO_ONE:
                 for j in range(size):
-                    current[j] += weight[j] * total
-            sign = 1 if connection.kind == ONE_TO_ONE else -1
-            for k in range(n):
-                j = spiking[begin + k]
-                current[j] += sign * weight[j]
+                    current[j] += weight[j] * spikes[j]
+            else:
+                for j in range(size):
+                    current[j] += weight[j] * (n - spikes[j])
         if group.subtracts_trace:
             _subtract_traces(connection.kind, source, b, size, current)
 
@@ -230,7 +228,6 @@ def _compiled(digest: str) -> Any:
         neurons: how many of the groups are neurons. rewards: floats ``[T, B]``, or ``[0, B]`` for none.
         """
         _ = digest
-        mode = flush_denormals()
         for g in range(neurons):
             _list_spikes(groups[g], batch, work.counts[g], work)
         for t in range(steps):
@@ -255,10 +252,9 @@ def _compiled(digest: str) -> Any:
             for p in range(len(plasticities)):
                 connection = connections[plasticities[p].connection]
                 learn(plasticities[p], connection, groups, batch, t, steps, rewards, work)
-        restore_mode(mode)
 
     return run_steps
 
 
-_sources = [Path(str(module.__file__)).read_bytes() for module in (learning, memory, mode)]
+_sources = [Path(str(module.__file__)).read_bytes() for module in (learning, memory)]
 run_steps = _compiled(hashlib.sha256(b"".join(_sources)).hexdigest())

@@ -6,7 +6,7 @@ import numba
 
 from bionets.layers.plastic.events.memory import BLOCK, array
 
-SMALLEST_SCALE = 1e-10  # of an eligibility, before it is multiplied out
+SMALLEST_SCALE, LARGEST_SCALE = 1e-10, 1e10  # of an eligibility, beyond which it is multiplied out
 
 
 class Synapses(NamedTuple):
@@ -51,6 +51,8 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
     outgoing = _index(post, batch, targets, work, work.heads[1])
     if incoming or outgoing:
         _change(rule, synapses, incoming, outgoing, work)
+    if t == 0:  # later changes keep each weight within its bounds
+        _clamp(synapses.weight, rule, like)
     for n in range(incoming):
         work.heads[0, work.heads[0, len(like) + n]] = 0
     for n in range(outgoing):
@@ -58,6 +60,13 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
     if rule.slow_pre:
         _add_spikes(synapses.slow_pre, pre, batch, work.spiking, sources, rule.nearest)
         _add_spikes(synapses.slow_post, post, batch, work.spiking, targets, rule.nearest)
+
+
+@numba.njit
+def _clamp(weight: Any, rule: Any, like: Any) -> None:
+    low, high = like.dtype.type(rule.low), like.dtype.type(rule.high)
+    for k in range(len(weight)):
+        weight[k] = min(max(weight[k], low), high)
 
 
 @numba.njit
@@ -103,7 +112,7 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
             row = weight[i * columns : i * columns + columns]
             if rule.weight_dependence:
                 for n in range(outgoing):
-                    up[n * BLOCK + i - begin] *= _power(high - row[targets[n]], rule.weight_dependence)
+                    up[n * BLOCK + i - begin] *= _power(max(high - row[targets[n]], number(0)), rule.weight_dependence)
             if heads[0, i]:
                 _depress(rule, synapses, i, work)
                 for n in range(outgoing):
@@ -160,7 +169,7 @@ def _depress(rule: Any, synapses: Any, i: int, work: Any) -> None:
     if rule.weight_dependence:
         low = number(rule.low)
         for j in range(columns):
-            down[j] *= _power(synapses.weight[i * columns + j] - low, rule.weight_dependence)
+            down[j] *= _power(max(synapses.weight[i * columns + j] - low, number(0)), rule.weight_dependence)
 
 
 @numba.njit
@@ -191,7 +200,7 @@ def _remember(rule: Any, synapses: Any, pre: Any, post: Any, sources: Any, targe
     rows, columns, number = synapses.rows, synapses.columns, work.current.dtype.type
     eligibility = array(rule.eligibility, synapses.batch * rows * columns, work.current)
     rule.scale *= rule.decay
-    if rule.scale < SMALLEST_SCALE:
+    if not SMALLEST_SCALE <= rule.scale <= LARGEST_SCALE:
         _decay_trace(eligibility, rule.scale)
         rule.scale = 1.0
     up, down = number(rule.potentiation / rule.scale), number(rule.depression / rule.scale)

@@ -5,6 +5,9 @@ with a delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` 
 """
 
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bionets.layers.plastic.compiled import dtypes_of, unsupported_part, values_of, weight_of
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.events import memory
 from bionets.layers.plastic.graph import Graph
@@ -23,7 +27,6 @@ from bionets.layers.plastic.neuron import Input, Neuron
 from bionets.layers.plastic.pair_stdp import PairSTDP, check_dependence
 from bionets.layers.plastic.reward_modulated import MSTDP, MSTDPET
 from bionets.layers.plastic.triplet_stdp import TripletSTDP
-from bionets.layers.plastic.unsupported import dtypes_of, unsupported_dtypes, unsupported_rules
 from bionets.layers.plastic.weighted import WeightedConnection
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF, TraceLIF)
@@ -40,15 +43,20 @@ def unsupported_reason(network: Graph, device: torch.device) -> str | None:
     """The part of this network that the kernel cannot compute; None if it can compute all."""
     if device.type != "cpu":
         return f"it lies on {device.type}"
-    for name, neurons in network.neurons.items():
-        if type(neurons) not in NEURONS:
-            return f"{name!r} are neurons of a kind of their own, {type(neurons).__name__}"
     for name, connection in network.connections.items():
-        if type(connection) not in CONNECTIONS:
-            return f"{name!r} is a connection of the kind {type(connection).__name__}"
-        if isinstance(connection, WeightedConnection) and connection.delays_each_synapse:
+        if isinstance(connection, Linear) and connection.delays_each_synapse:
             return f"{name!r} has a delay for each synapse"
-    return unsupported_dtypes(network) or (unsupported_rules(network, RULES) if network.training else None)
+    return unsupported_part(network, NEURONS, CONNECTIONS, RULES) or _weights_not_finite(network)
+
+
+def _weights_not_finite(network: Graph) -> str | None:
+    """0 · inf is NaN in the reference, and nothing in a kernel that follows spikes."""
+    for name, connection in network.connections.items():
+        weight = connection._parameters["weight"]
+        assert weight is not None
+        if not math.isfinite(weight.sum()) and not weight.isfinite().all():  # a sum takes a fraction of the time
+            return f"weights of {name!r} are not finite"
+    return None
 
 
 def run(
@@ -68,11 +76,25 @@ def run(
         heads=np.zeros((2, (2 + batch) * largest), np.int32),
         bits=np.empty(1, np.uint8),
     )
-    given = np.empty((0, batch), dtype) if rewards is None else rewards.to(tables.torch_dtype).contiguous().numpy()
-    run_steps(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
+    given = np.empty((0, batch), dtype)
+    if rewards is not None:
+        given = rewards.detach().to(tables.torch_dtype).resolve_neg().contiguous().numpy()
+    with denormals_flushed():
+        run_steps(steps, batch, len(network.neurons), groups, tables.connections, tables.plasticities, given, work)
     for neurons, name, history in tables.histories:
         neurons.append_history(name, history)
     return tables.out
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Within, denormal numbers, which are slow, are zero on this thread; then the mode is what it was."""
+    before = sys.float_info.min / 2 == 0  # PyTorch has no function that says so
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 class Tables:
@@ -101,10 +123,11 @@ class Tables:
                 self.out[name] = self._recorded(neurons, torch.bool)
                 row["out"] = self._address(self.out[name])
             if name in currents:
-                row["drive"] = self._address(currents[name].to(self.torch_dtype).contiguous())
+                row["drive"] = self._address(currents[name].resolve_neg().contiguous())
             row["first"] = len(self._places)
-            for source, connection in network.inputs_of(name):
-                self._connection(connection, self._numbers[source], self._numbers[neurons])
+            for own, (source, target) in network.paths.items():
+                if target == name:
+                    self._connection(network, own, self._numbers[network.neurons[source]], self._numbers[neurons])
             row["last"] = len(self._places)
         for g, name in enumerate(carried, start=len(network.neurons)):
             connection = network.connections[name]
@@ -126,23 +149,19 @@ class Tables:
         row["has_trace"], row["nearest"] = neurons.has_trace, neurons.nearest_spike
         if isinstance(neurons, AdaptiveLIF):
             row["adapts"], row["shares_adaptation"] = neurons.adapts, neurons.homeostasis
-        for name, value in neurons._buffers.items():
-            if value is not None and name in FIELDS:
-                if name in neurons.state_names:  # the kernel writes to it, and somebody may have kept the present one
-                    value = value.clone()
-                neurons._buffers[name] = value = value.contiguous()
+        for name, value in values_of(neurons, self.batch, self.torch_dtype).items():
+            if name in FIELDS:
                 row[name] = self._address(value)
         for name in neurons.record:
             history = self._recorded(neurons, torch.bool if name == "spikes" else self.torch_dtype)
             self.histories.append((neurons, name, history))
             row[f"{name}_history"] = self._address(history)
 
-    def _connection(self, connection: Connection, source: int, target: int) -> None:
-        weight = connection._parameters["weight"]
-        assert weight is not None
-        weight.data = weight.data.contiguous()
+    def _connection(self, network: Graph, name: str, source: int, target: int) -> None:
+        connection = network.connections[name]
         place = self._places[connection] = len(self._places)
-        self.connections[place] = (CONNECTIONS[type(connection)], source, target, self._address(weight), False)
+        address = self._address(weight_of(network, name))
+        self.connections[place] = (CONNECTIONS[type(connection)], source, target, address, False)
 
     def _carried(self, row: Any, connection: Connection, source: Neuron) -> None:
         """The presynaptic spikes and trace of a connection, as a group of their own."""
@@ -152,15 +171,15 @@ class Tables:
         row["has_trace"], row["nearest"] = source.has_trace, source.nearest_spike
         if source.has_trace:
             for name in ("trace_decay", "trace_gain"):
-                row[name] = self._address(getattr(source, name).contiguous())
+                row[name] = self._address(getattr(source, name).to(self.torch_dtype).expand(source.shape).contiguous())
         if connection.delay is None:
             row["trace"] = self._address(torch.empty(shape, dtype=self.torch_dtype))
             return
-        row["delay"] = self._address(connection.delay.expand(source.shape).contiguous())
+        row["delay"] = self._address(connection.delay.to(torch.int32).expand(source.shape).contiguous())
         for name, dtype in (("countdown", torch.int32), ("trace", self.torch_dtype)):
             if name == "countdown" or source.has_trace:
                 kept = connection._buffers[name]
-                state = torch.zeros(shape, dtype=dtype) if kept is None else kept.clone().contiguous()
+                state = torch.zeros(shape, dtype=dtype) if kept is None else kept.to(dtype, copy=True).contiguous()
                 connection._buffers[name] = state
                 row[name] = self._address(state)
 
@@ -178,7 +197,7 @@ class Tables:
         row["connection"], row["scale"] = self._places[connection], 1.0
         row["low"], row["high"] = connection.bounds
         for name, value in vars(options).items():
-            row["nearest" if name == "nearest_spike" else name] = value
+            row["nearest" if name == "nearest_spike" else name] = float(value)
         rows, columns = connection.weight.shape
         if isinstance(rule, TripletSTDP):
             row["slow_pre"] = self._memory(rule, connection, "slow_pre", (self.batch, rows, 1))
@@ -194,7 +213,7 @@ class Tables:
             raise ValueError(
                 f"{name} of {type(rule).__name__} is of {len(kept)} samples, not {self.batch}: call reset()"
             )
-        state[name] = kept.clone(memory_format=torch.contiguous_format)
+        state[name] = kept.to(self.torch_dtype, copy=True, memory_format=torch.contiguous_format)
         return self._address(state[name])
 
     def _recorded(self, neurons: Neuron, dtype: torch.dtype) -> Tensor:

@@ -12,11 +12,11 @@ import triton.language as tl
 
 @triton.jit
 def _dependence(distance, EXPONENT: tl.constexpr):
-    """distance^EXPONENT."""
+    """distance^EXPONENT, of a weight beyond the bound 0^EXPONENT."""
     if EXPONENT == 0.0:
-        return distance * 0.0 + 1.0
+        return tl.full(distance.shape, 1.0, distance.dtype)  # the distance to no bound is infinite
     elif EXPONENT == 1.0:  # noqa: RET505  (Triton compiles what follows a return)
-        return distance
+        return tl.maximum(distance, 0.0, propagate_nan=tl.PropagateNan.ALL)
     else:
         safe = tl.where(distance > 0, distance, 1.0)
         return tl.where(distance > 0, tl.exp2(EXPONENT * tl.log2(safe)), 0.0)
@@ -58,7 +58,8 @@ def learn(
     potentiated = tl.load(settings) * _dependence(high - old, EXPONENT) * up
     depressed = tl.load(settings + 1) * _dependence(old - low, EXPONENT) * down
     new = old + (potentiated - depressed) / batch
-    tl.store(place, tl.minimum(tl.maximum(new, low), high), mask=there)
+    new = tl.maximum(new, low, propagate_nan=tl.PropagateNan.ALL)  # as torch.clamp does
+    tl.store(place, tl.minimum(new, high, propagate_nan=tl.PropagateNan.ALL), mask=there)
 
 
 @triton.jit(do_not_specialize=["batch"])

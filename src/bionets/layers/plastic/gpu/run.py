@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.layers.plastic.compiled import dtypes_of, values_of, weight_of
 from bionets.layers.plastic.gpu.dynamics import EVENTS, GroupKind, kinds_of, print_dynamics
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import AdaptiveLIF
@@ -38,8 +39,6 @@ def run(
     """
     presentation = Presentation(network, spikes)
     learning = presentation.learning()
-    if not presentation.steps or not presentation.batch:
-        return presentation.out
     if not learning:
         presentation.dynamics(presentation.steps)
         return presentation.out
@@ -74,32 +73,24 @@ class Presentation:
     def __init__(self, network: Graph, spikes: dict[str, Tensor]) -> None:
         given = next(iter(spikes.values()))
         self.network, (self.steps, self.batch), device = network, given.shape[:2], given.device
-        tensors = [*network.parameters(), *network.buffers()]
-        self.dtype = next(each.dtype for each in tensors if each.is_floating_point())
+        (self.dtype,) = dtypes_of(network)
         self.clock = torch.zeros(1, dtype=torch.int32, device=device)
         self.out: dict[str, Tensor] = {}
         self.values: dict[str, Any] = {"clock": self.clock, "batch": self.batch}
         self.numbers = {neurons: number for number, neurons in enumerate(network.neurons.values())}
         for number, name in enumerate(network.neurons):
             self._add_group(number, name, spikes)
-        for number, (name, connection) in enumerate(network.connections.items()):
-            connection.weight.data = connection.weight.data.contiguous()
-            self.values[f"weight{number}"] = connection.weight.data
+        for number, name in enumerate(network.connections):
+            self.values[f"weight{number}"] = weight_of(network, name)
             target = network.neurons[network.paths[name][1]]
             self.values[f"size_of_target{number}"] = math.prod(target.shape)
 
     def _add_group(self, number: int, name: str, spikes: dict[str, Tensor]) -> None:
         neurons = self.network.neurons[name]
         size = math.prod(neurons.shape)
-        for own, value in list(neurons._buffers.items()):
-            if value is None:
-                continue
-            if own in neurons.state_names:  # the kernel writes to it, and somebody may have kept the present one
-                value = value.clone()
-            neurons._buffers[own] = value = value.contiguous()
-            self.values[f"{own}{number}"] = _bytes(value)
-        fired = neurons.spikes
-        assert fired is not None
+        values = values_of(neurons, self.batch, self.dtype)
+        self.values |= {f"{own}{number}": _bytes(value) for own, value in values.items()}
+        fired = values["spikes"]
         flat = fired.reshape(self.batch, size)
         self.values |= {
             f"size{number}": size,

@@ -5,13 +5,13 @@ import os
 
 import torch
 
+from bionets.layers.plastic.compiled import unsupported_part
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import IF, LIF, AdaptiveLIF
 from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.linear import Linear
 from bionets.layers.plastic.neuron import Input
 from bionets.layers.plastic.pair_stdp import PairSTDP
-from bionets.layers.plastic.unsupported import unsupported_dtypes, unsupported_rules
 
 NEURONS = (Input, IF, LIF, AdaptiveLIF)
 CONNECTIONS = (Linear, OneToOne, LateralInhibition)
@@ -25,21 +25,17 @@ def unsupported_reason(network: Graph, device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "the package triton is not installed"
     for name, neurons in network.neurons.items():
-        if type(neurons) not in NEURONS:
-            return f"{name!r} are neurons of the kind {type(neurons).__name__}"
         if neurons.record:
             return f"{name!r} records its history"
     for name, connection in network.connections.items():
-        if type(connection) not in CONNECTIONS:
-            return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if connection.delay is not None:
             return f"{name!r} has a delay"
-    return unsupported_dtypes(network) or (_unsupported_learning(network) if network.training else None)
+    return unsupported_part(network, NEURONS, CONNECTIONS, RULES) or _recurrent_learning(network)
 
 
-def _unsupported_learning(network: Graph) -> str | None:
-    if fault := unsupported_rules(network, RULES):
-        return fault
+def _recurrent_learning(network: Graph) -> str | None:
+    if not network.training:
+        return None
     order = {name: number for number, name in enumerate(network.neurons)}
     taught = {changed for rule in network.rules for changed, _ in rule}
     for name, connection in network.connections.items():

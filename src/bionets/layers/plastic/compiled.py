@@ -1,0 +1,95 @@
+"""What the compiled backends of plastic networks share: which networks they take, and the values that kernels read."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from bionets.layers.plastic.connection import Connection
+from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.learning_rule import LearningRule
+from bionets.layers.plastic.neuron import Neuron
+
+DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # of what is not of the network's
+
+
+def unsupported_part(
+    network: Graph,
+    neurons: Collection[type[Neuron]],
+    connections: Collection[type[Connection]],
+    rules: Collection[type[LearningRule]],
+) -> str | None:
+    """The part of a network that kernels for these neurons, connections and rules cannot compute; None if there is
+    none.
+    """
+    for name, group in network.neurons.items():
+        if type(group) not in neurons:
+            return f"{name!r} are neurons of the kind {type(group).__name__}"
+    for name, connection in network.connections.items():
+        if type(connection) not in connections:
+            return f"{name!r} is a connection of the kind {type(connection).__name__}"
+        if connection._forward_hooks or connection._forward_pre_hooks:
+            return f"{name!r} has a forward hook"
+    dtypes = dtypes_of(network)
+    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
+        return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
+    return _unsupported_rule(network, rules) if network.training else None
+
+
+def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> str | None:
+    taught: set[Connection] = set()
+    for rule in network.rules:
+        if type(rule) not in known:
+            return f"it learns by {type(rule).__name__}"
+        for connection, options in rule:
+            if connection in taught:
+                return "a connection learns by more than one rule"
+            if any(isinstance(value, Tensor) and value.dim() for value in vars(options).values()):
+                return f"an option of {type(rule).__name__} has a value for each synapse"
+            taught.add(connection)
+    return None
+
+
+def dtypes_of(network: Graph) -> set[torch.dtype]:
+    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
+    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
+    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
+
+
+def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The buffers of a group by their names, in the shapes and dtypes in which kernels read them, whatever somebody has
+    set them to: states ``[B, *shape]``, the others ``[*shape]``, contiguous.
+
+    States are copied, since kernels write to them and somebody may have kept the present ones.
+    """
+    values = {}
+    for name, value in neurons._buffers.items():
+        if value is None:
+            continue
+        is_state = name in neurons.state_names
+        shape = (batch, *neurons.shape) if is_state else neurons.shape
+        if value.shape != shape:
+            value = value.expand(shape)
+        if value.dtype != (own := DTYPES.get(name, dtype)):
+            value = value.to(own)
+        value = value.contiguous()
+        if is_state or name == "adaptation":  # kernels write to the adaptation of homeostatic neurons in place
+            neurons._buffers[name] = value = value.clone() if is_state else value
+        values[name] = value
+    return values
+
+
+def weight_of(network: Graph, name: str) -> Tensor:
+    """The weights of a connection, contiguous.
+
+    Raises:
+        ValueError: they no longer fit the groups that they connect.
+    """
+    connection = network.connections[name]
+    source, target = network.paths[name]
+    connection.check(network.neurons[source].shape, network.neurons[target].shape)
+    weight = connection._parameters["weight"]
+    assert weight is not None
+    if not weight.is_contiguous():
+        weight.data = weight.data.contiguous()
+    return weight.data
