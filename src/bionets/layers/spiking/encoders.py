@@ -54,7 +54,8 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
 
 
 def delta(x: Tensor, threshold: float = 0.1) -> Tensor:
-    """Changes of a signal over time x ``[T, B, ...]``, as +1, 0 and −1 of the same shape: delta modulation.
+    """Changes of a signal over time x ``[T, B, ...]``, as +1, 0 and −1 of the same shape: delta modulation, or level
+    crossings.
 
     A level starts at 0 and follows the signal: where x lies ``threshold`` or more above it, y = 1, where as much below,
     y = −1, and the level moves by threshold·y. So threshold·cumsum(y) is the signal again, to within the threshold
