@@ -141,6 +141,71 @@ def test_infinite_derivative_of_an_unused_result(used: int) -> None:
     torch.testing.assert_close(gradient("cpu"), gradient("reference"))
 
 
+@pytest.mark.parametrize("time", [65, 66, 101])
+def test_two_states_that_are_exchanged(time: int) -> None:
+    """Which initial state the final one comes from depends on whether T is even."""
+
+    def run(backend: str) -> tuple[list[Tensor | None], list[bool]]:
+        a, b = torch.zeros(1, 2, requires_grad=True), torch.zeros(1, 2, requires_grad=True)
+        x = torch.zeros(time, 1, 2)
+        _, final = scan(lambda x, state, _: (x, (state[1], state[0])), x, (a, b), backend=backend)
+        _, of_one = scan(lambda x, state, _: (x, (state[1], state[0])), x, (a.detach(), b), backend=backend)
+        gradients = torch.autograd.grad(final[0].sum(), (a, b), allow_unused=True)
+        return list(gradients), [leaf.requires_grad for leaf in of_one]
+
+    expected, actual = run("reference"), run("cpu")
+    assert actual[1] == expected[1]
+    assert [None if each is None else each.tolist() for each in actual[0]] == [
+        None if each is None else each.tolist() for each in expected[0]
+    ]
+
+
+def test_a_long_shift_register() -> None:
+    """Of 70 states only the last is read: x is reached after 70 steps, and not before."""
+
+    def run(backend: str, time: int) -> bool:
+        x = torch.zeros(time, 1, 2, requires_grad=True)
+        zeros = tuple(torch.zeros(1, 2, requires_grad=True) for _ in range(70))
+        _, final = scan(lambda x, state, _: (x, (x, *state[:-1])), x, zeros, backend=backend)
+        return torch.autograd.grad(final[-1].sum(), x, allow_unused=True)[0] is not None
+
+    for time in (69, 70, 80):
+        assert run("cpu", time) == run("reference", time)
+
+
+@pytest.mark.parametrize(("lags", "time"), [(2, 2), (3, 2), (3, 3), (3, 5)])
+def test_delays(lags: int, time: int) -> None:
+    """A state reaches steps further away than the next."""
+
+    def gradients(backend: str) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        x, h, r, weight, lag = leaves = [
+            torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+            for shape in [(time, 2, 3), (2, 3), (2, 3), (3, 3), (lags, 3)]
+        ]
+        _, final = dense_scan(lambda x, r, s, _: (x, (x, r)), x, (h, r), (), weight, lags=lag, backend=backend)
+        found = torch.autograd.grad(final[1].sum(), leaves, allow_unused=True)
+        return [torch.zeros_like(leaf) if one is None else one for one, leaf in zip(found, leaves, strict=True)]
+
+    torch.testing.assert_close(gradients("cpu"), gradients("reference"))
+
+
+@pytest.mark.slow
+def test_a_compiled_scan_of_another_length() -> None:
+    """torch.compile makes a symbol of T when it changes."""
+    torch.compiler.reset()
+
+    def loss(x: Tensor, v: Tensor) -> Tensor:
+        y, _ = scan(lambda x, v, _: ((v * v, v), 0.5 * v + x), x, v, backend="cpu")
+        return y[0].sum()
+
+    compiled = torch.compile(loss, backend="aot_eager")
+    for time in (5, 7, 70, 9):
+        x, v = torch.ones(time, 1, 2, requires_grad=True), torch.zeros(1, 2)
+        expected = torch.autograd.grad(loss(x, v), x)
+        torch.testing.assert_close(torch.autograd.grad(compiled(x, v), x), expected)
+
+
 def test_optimizer_leaves_an_unused_parameter_alone() -> None:
     used, unused = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
 

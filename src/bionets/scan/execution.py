@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bionets.scan.call import Call, Needs
 from bionets.scan.eager import is_materialized, materialize
-from bionets.scan.program.undefined import MOST_STEPS, BackwardPass, find_backward_pass
+from bionets.scan.program.undefined import Reached, find_reached, without_undefined
 
 MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backend"}
 
@@ -31,7 +31,9 @@ def run_backward(
 ) -> list[Tensor]:
     """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params, weights and
     delay. states: what `run_forward` has kept. gradients: of y and the final state."""
-    call = dataclasses.replace(_materialized(call), program=backward_pass_of(call, gradients).program)
+    y, _ = _given(call, gradients)
+    program = without_undefined(call.program.key, y, reached_by(call, gradients).after_steps)
+    call = dataclasses.replace(_materialized(call), program=program)
     gradients = [leaf if leaf is None else materialize(leaf) for leaf in gradients]
     grad_y, grad_final = gradients[: call.program.y], gradients[call.program.y :]
     with _no_autocast(call):
@@ -39,13 +41,19 @@ def run_backward(
     return [*([] if found.x is None else [found.x]), *found.state, *found.params, *found.weights, *found.delay]
 
 
-def backward_pass_of(call: Call, gradients: Sequence[Tensor | None]) -> BackwardPass:
-    """The backward pass for these gradients of y and the final state, None where a result does not reach the loss."""
+def reached_by(call: Call, gradients: Sequence[Tensor | None]) -> Reached:
+    """The tensors that these gradients of y and the final state reach, None where a result does not reach the loss."""
+    y, final = _given(call, gradients)
+    steps = call.time if type(call.time) is int else None  # a symbol under torch.compile
+    if call.delay:  # a state reaches steps further away than the next
+        return find_reached(call.program.key, y, (True,) * len(final), True, steps)
+    return find_reached(call.program.key, y, final, call.lengths is not None, steps)
+
+
+def _given(call: Call, gradients: Sequence[Tensor | None]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Whether there is a gradient of each y and of each final state."""
     given = tuple(leaf is not None for leaf in gradients)
-    y, final = given[: call.program.y], given[call.program.y :]
-    if call.delay:  # a state reaches later steps also past the end of the walk
-        final = (True,) * len(final)
-    return find_backward_pass(call.program.key, y, final, min(call.time, MOST_STEPS), call.lengths is not None)
+    return given[: call.program.y], given[call.program.y :]
 
 
 def _materialized(call: Call) -> Call:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bionets.scan.call import Call, Needs
 from bionets.scan.eager import is_eager
-from bionets.scan.execution import backward_pass_of, run_backward, run_forward
+from bionets.scan.execution import reached_by, run_backward, run_forward
 from bionets.scan.program.sensitivity import sensitivity_program
-from bionets.scan.program.undefined import MOST_STEPS, differentiable_results
+from bionets.scan.program.undefined import differentiable_results
 from bionets.scan.torch_operators import backward_by_operator, forward_by_operator, read_inputs
 
 
@@ -64,7 +64,7 @@ def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -
     call = Call(program, x, state, params, weights, lengths, reverse, every, delay, store)
     _register_vmap()
     gradients = gradients[: program.y + program.state]
-    reached = backward_pass_of(call, gradients)
+    reached = reached_by(call, gradients)
     needs = Needs(_both(needs.x, reached.x), _both(needs.params, reached.params), needs.delay)
     backward = backward_by_operator if torch.is_grad_enabled() or not is_eager(call.tensors) else run_backward
     found = backward(call, backend, states, gradients, needs)
@@ -109,9 +109,9 @@ def _mark_without_gradient(ctx: Any, call: Call, results: Sequence[Tensor], need
     if call.delay:
         return
     x, state, params, weights, _ = _cut(tuple(needed), [len(group) for group in call.groups[:-1]])
-    steps, masked = min(call.time, MOST_STEPS), call.lengths is not None
+    masked = call.lengths is not None
     flags = differentiable_results(
-        call.program.key, steps, masked, tuple(x), tuple(state), tuple(params), tuple(weights)
+        call.program.key, call.time, masked, tuple(x), tuple(state), tuple(params), tuple(weights)
     )
     if not all(flags):
         without = [leaf for leaf, differentiable in zip(results, flags, strict=True) if not differentiable]

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 Tree = Any
-Structure = Hashable  # LEAF for a tensor; else the type of the node, the keys of a dict, the structures of the parts
+Structure = Hashable  # LEAF for a tensor; else the kind of the node, the keys of a dict, the structures of the parts
 LEAF = "tensor"
 
 
@@ -43,7 +43,10 @@ def _collect(tree: Tree, name: str, leaves: list[Tensor]) -> Structure:
         return LEAF
     kind = type(tree)
     if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
-        return (kind, None, *[_collect(part, name, leaves) for part in tree])
+        known = (
+            kind.__name__ if kind in (tuple, list) else kind
+        )  # torch.compile takes no built-in type out of an object
+        return (known, None, *[_collect(part, name, leaves) for part in tree])
     if kind is dict:
         if not all(isinstance(key, str) for key in tree):
             raise TypeError(f"the keys of a dict in {name} must be strings, got {', '.join(map(repr, tree))}")
@@ -59,4 +62,6 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Tree:
     built = [_build(part, leaves) for part in parts]
     if keys is not None:
         return dict(zip(keys, built, strict=True))
-    return kind(*built) if hasattr(kind, "_fields") else kind(built)
+    if kind == "tuple":
+        return tuple(built)
+    return built if kind == "list" else kind(*built)

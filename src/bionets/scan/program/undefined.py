@@ -7,7 +7,7 @@ whose gradient is zero.
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bionets.scan.builder import GraphBuilder, Value
 from bionets.scan.graph import Graph
@@ -16,42 +16,58 @@ from bionets.scan.trace.stage import Stage
 
 Flags = tuple[bool, ...]
 
-MOST_STEPS = 64  # after which the same gradients are defined as steps before
-
 
 @dataclass(frozen=True)
-class BackwardPass:
-    """The backward pass from some of the results.
+class Reached:
+    """Whether each tensor has a gradient after a number of steps backward. after_steps: each state after any of the
+    steps gone through."""
 
-    program: without the operations on gradients that are undefined at every step. x, state, params, weights: whether
-    each of these tensors has a gradient.
-    """
-
-    program: Program
     x: Flags
     state: Flags
     params: Flags
     weights: Flags
+    after_steps: Flags
 
 
 @functools.lru_cache(maxsize=1024)
-def find_backward_pass(key: str, y: Flags, final: Flags, steps: int, masked: bool) -> BackwardPass:
-    """The backward pass of the program with this key.
+def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | None) -> Reached:
+    """The tensors that gradients of these results of the program with this key reach.
 
     Args:
         y, final: whether there is a gradient of each y and of each final state.
-        steps: T, or `MOST_STEPS` if there are more.
         masked: whether lengths are given; then the states of a sequence that has ended are handed on.
+        steps: T; None where it is not known: then those that gradients reach for any T.
     """
+    walk, begin = _walk(key, y, final, masked)
+    if steps is None:
+        states = functools.reduce(_either, (one.state for one in walk))
+        return replace(walk[-1], state=states)
+    if steps < len(walk):
+        return walk[steps]
+    return replace(walk[-1], state=walk[begin + (steps - begin) % (len(walk) - 1 - begin)].state)
+
+
+@functools.lru_cache(maxsize=1024)
+def _walk(key: str, y: Flags, final: Flags, masked: bool) -> tuple[list[Reached], int]:
+    """What is reached after 0, 1, 2, ... steps, until the states that are reached are those of an earlier number of
+    steps; and that number. From there on the states repeat, and nothing else is added."""
     program = program_of(key)
-    x, params, weights = (False,) * program.x, (False,) * program.params, (False,) * program.weights
-    after, ever = final, (False,) * program.state  # of each state: at this step, at any step
-    for _ in range(steps):
-        ever = _either(ever, after)
-        before, *found = _gradients_of_step(program, y, after)
-        x, params, weights = map(_either, (x, params, weights), found)
-        after = _either(after, before) if masked else before
-    return BackwardPass(_without_undefined(program, y, ever), x, after, params, weights)
+    nothing = (False,) * program.state
+    one = Reached((False,) * program.x, final, (False,) * program.params, (False,) * program.weights, nothing)
+    walk, known = [one], {final: 0}
+    while True:
+        before, x, params, weights = _gradients_of_step(program, y, one.state)
+        one = Reached(
+            _either(one.x, x),
+            _either(one.state, before) if masked else before,
+            _either(one.params, params),
+            _either(one.weights, weights),
+            _either(one.after_steps, one.state),
+        )
+        walk.append(one)
+        if one.state in known:
+            return walk, known[one.state]
+        known[one.state] = len(walk) - 1
 
 
 @functools.lru_cache(maxsize=1024)
@@ -63,9 +79,9 @@ def differentiable_results(
     found = []
     for number in range(program.y + program.state):
         one = tuple(i == number for i in range(program.y + program.state))
-        backward = find_backward_pass(key, one[: program.y], one[program.y :], steps, masked)
-        pairs = ((x, backward.x), (state, backward.state), (params, backward.params), (weights, backward.weights))
-        found.append(any(needed and reached for flags in pairs for needed, reached in zip(*flags, strict=True)))
+        reached = find_reached(key, one[: program.y], one[program.y :], masked, steps)
+        pairs = ((x, reached.x), (state, reached.state), (params, reached.params), (weights, reached.weights))
+        found.append(any(needed and there for flags in pairs for needed, there in zip(*flags, strict=True)))
     return tuple(found)
 
 
@@ -91,9 +107,13 @@ def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags,
     return after, x, params, tuple(weights)
 
 
-def _without_undefined(program: Program, y: Flags, after: Flags) -> Program:
-    """The program without the operations on undefined gradients. after: whether there is a gradient of each state after
-    a step, at any step."""
+@functools.lru_cache(maxsize=1024)
+def without_undefined(key: str, y: Flags, after: Flags) -> Program:
+    """The program with this key, without the operations on gradients that are undefined at every step.
+
+    y, after: whether there is a gradient of each y, and of each state after any step.
+    """
+    program = program_of(key)
     graphs: list[Graph] = []
     for stage in reversed(program.stages):
         missing = [f"grad_y{i}" for i, given in enumerate(y) if not given]
