@@ -62,3 +62,13 @@ def test_the_wiring_cost_of_all_recurrent_weights(make: type[nn.Module], how: st
     else:
         parametrizations.weight_norm(changed.layer, "weight_hh_l0")
     torch.testing.assert_close(changed.wiring_cost(), plain.wiring_cost())
+
+
+def test_the_wiring_cost_of_pruned_weights_is_that_of_now() -> None:
+    layer = SpatialRecurrent(nn.GRU(3, 4))
+    prune.custom_from_mask(layer.layer, "weight_hh_l0", torch.ones(12, 4))
+    for _ in range(2):  # without a call of the layer between them
+        layer.wiring_cost().backward()
+    with torch.no_grad():
+        layer.layer.weight_hh_l0_orig.zero_()
+    assert layer.wiring_cost() == 0

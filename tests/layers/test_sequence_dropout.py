@@ -70,3 +70,11 @@ def test_training_goes_on_from_a_state_of_evaluation() -> None:
     layer, x = SequenceDropout(0.5).eval(), torch.ones(4, 50, 3)
     assert torch.equal(unroll(layer, x), x)
     assert set(unroll(layer.train(), x).unique().tolist()) == {0.0, 2.0}
+
+
+def test_evaluation_draws_nothing() -> None:
+    layer, x = SequenceDropout(0.5).eval(), torch.ones(4, 50, 3)
+    before = torch.get_rng_state()
+    assert torch.equal(unroll(layer, x), x)
+    assert torch.equal(unroll(layer, x.long()), x.long())
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,5 +1,7 @@
 """Dropout with one mask for all steps of a sequence."""
 
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -38,8 +40,14 @@ class SequenceDropout(StatefulModule):
         return (tuple(input_shape),)
 
     def initial_states(self, x: Tensor) -> States:
-        """A new mask for each sequence of x ``[T, B, ...]``, also in evaluation: training may go on from it."""
-        return (functional.dropout(x.new_ones(x.shape[1:]), self.p),)
+        """A new mask for each sequence of x ``[T, B, ...]``; in evaluation ones."""
+        return (functional.dropout(x.new_ones(x.shape[1:]), self.p, self.training),)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training that goes on from a state of evaluation draws a mask."""
+        if mode and not self.training:
+            self.mask = None
+        return super().train(mode)
 
     def over_time(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.computed_parameters import parameters_by_name
 from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import distances, mean_strengths, proximity_cost, wiring_cost
 
@@ -65,18 +66,16 @@ class SpatialRecurrent(nn.Module):
     def recurrent_weights(self) -> list[Tensor]:
         """The recurrent weights of each layer and direction, `[G·H, H]` each; of several matrices, one on another."""
         found = []
-        # Pruning keeps a weight as "weight_hh_l0_orig", a parametrisation as "parametrizations.weight_hh_l0.original".
-        kept = (name.removeprefix("parametrizations.") for name, _ in self.layer.named_parameters())
-        names = dict.fromkeys(name.split(".")[0].removesuffix("_orig") for name in kept)
+        named = list(parameters_by_name(self.layer))
         for index in range(int(self.layer.num_layers)):  # type: ignore[arg-type]
             for direction in ("", "_reverse") if getattr(self.layer, "bidirectional", False) else ("",):
                 suffix = f"_l{index}{direction}"
-                own: list[Tensor] = [
-                    getattr(self.layer, name)
-                    for name in names
-                    if name.endswith(suffix) and not name.startswith("weight_ih")
+                own = [
+                    weight
+                    for name, weight in named
+                    if name.endswith(suffix) and weight.dim() == 2 and not name.startswith("weight_ih")
                 ]
-                found.append(torch.cat([weight for weight in own if weight.dim() == 2]))
+                found.append(torch.cat(own))
         return found
 
     def wiring_cost(self) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.computed_parameters import recompute_parameters
 from bionets.layers.delay_layers import last_steps
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import flat_lengths, flat_reset
@@ -101,7 +102,7 @@ class FullyRecurrent(StatefulModule):
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
-        self._remake_parameters(x)
+        recompute_parameters(self.layer, x)  # the layer itself is not called
         states = self.initial_states(x) if states is None else states
         earlier = None
         if self.delays is not None:
@@ -137,12 +138,6 @@ class FullyRecurrent(StatefulModule):
             own.append(from_scan(last_steps(steps, len(past), lengths), 1).movedim(0, 1))
         own += [from_scan(each, 0) for each in last[1:]]
         return self.layer.in_dtype_of(x, from_scan(y, 1)), (*own, *stream)
-
-    def _remake_parameters(self, x: Tensor) -> None:
-        """Run what computes a parameter of the layer at each call, as pruning does: the layer itself is not called."""
-        for hook in self.layer._forward_pre_hooks.values():
-            if type(hook).__module__.startswith("torch.nn.utils."):
-                hook(self.layer, (x,))
 
     def extra_repr(self) -> str:
         return f"max_delay={self.max_delay}" if self.delays is not None else ""
