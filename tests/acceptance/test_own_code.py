@@ -38,6 +38,10 @@ class Sums(Task):
         return MetricCollection({"mse": MeanSquaredError()})
 
 
+class Named(Sums):
+    class_names = ["cat", "dog"]  # a name that is the user's to take
+
+
 class WrongLoss(Sums):
     def loss(self, prediction, target):
         return prediction @ target
@@ -222,3 +226,11 @@ def test_a_run_says_which_own_code_and_data_have_changed_since(cli: Command, wor
     assert "used_by_changed has changed since" in cli("train", *cell, "seed=1").out
     changed = cli("train", *table)
     assert "already complete" in changed.out and "data.csv has changed since" in changed.out
+
+
+def test_a_task_of_the_users_own_may_have_class_names(cli: Command, workplace: Path) -> None:
+    (workplace / "mistakes.py").write_text(CODE)
+    outcome = cli("train", *TASK, "task.data=mistakes.Named")
+    assert outcome.code == 0, outcome.error
+    outcome = cli("evaluate", f"run={the_run(workplace).path}", "trust=mistakes")
+    assert outcome.code == 0, outcome.error

@@ -70,6 +70,25 @@ def of_lengths(batch_size: int, folder: Path) -> Task:
     return CustomData(str(folder / "data.pt"), lengths="lengths", val_share=0.2, test_share=0.2, batch_size=batch_size)
 
 
+def test_batches_of_no_weight_count_in_metrics(tmp_path: Path) -> None:
+    """With a class that weighs nothing, the accuracy is still that of all samples."""
+    weighted(2, tmp_path)
+    for batch_size in (1, 8):
+        file = str(tmp_path / "data.pt")
+        task = CustomData(file, class_weights=[0, 1], val_share=0.2, test_share=0.2, batch_size=batch_size)
+        torch.manual_seed(0)
+        model = RecurrentModel(task.spec, "torch.nn.RNN", 3).eval()
+        trainer = Trainer(logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu")
+        trainer.test(model, datamodule=task, verbose=False)
+        x, target = task.test_data("test")
+        assert (target == 0).any()
+        with torch.no_grad():
+            prediction = model(x)
+        found = model.test_results["test"]
+        assert found["accuracy"] == pytest.approx(float((prediction.argmax(1) == target).float().mean()))
+        assert found["loss"] == pytest.approx(float(task.loss(prediction, target)), rel=1e-5)
+
+
 def losses(task: Task, **options: Any) -> tuple[float, list[Tensor]]:
     """The test loss of a model that has been trained for one epoch, and its parameters."""
     torch.manual_seed(0)

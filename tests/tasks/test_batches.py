@@ -124,3 +124,29 @@ def test_tensors_of_different_rows_are_refused() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="a data set of 1 rows is too small"):
         Batches(numbered(1), (1, 0), batch_size=2, drop_last=True)
+
+
+def test_rows_of_no_weight_stay_with_their_process() -> None:
+    """The first process has all of the weight, but half of the rows."""
+    target = torch.tensor([1.0, 1, 0, 0])
+    ranks = [
+        Batches(
+            (torch.arange(4.0), target),
+            (0, 0),
+            4,
+            rank=rank,
+            world_size=2,
+            prepare=lambda number, x, target: (x, target),
+            weigh=lambda target: float(target.sum()),
+        )
+        for rank in range(2)
+    ]
+    assert [batches.shares for batches in ranks] == [[2], [0]] and ranks[0].sizes == ranks[1].sizes == [2]
+    assert [batches.own_rows for batches in ranks] == [[2], [2]]
+    assert [x.tolist() for batches in ranks for x, _ in batches] == [[0, 1], [2, 3]]
+
+
+def test_a_batch_that_one_process_has_alone_is_weighed_once() -> None:
+    weighed: list[int] = []
+    Batches(numbered(6), (1, 0), batch_size=2, weigh=lambda target: weighed.append(1) or 1)  # type: ignore[func-returns-value]
+    assert len(weighed) == 3

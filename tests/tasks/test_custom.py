@@ -461,7 +461,7 @@ def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> N
         path = write_csv(tmp_path / f"{name}.csv", ["a", "y"], [[n, labels[n % len(labels)]] for n in range(30)])
         return CustomData(path, class_names=class_names)
 
-    known = read("training", words).class_names
+    known = read("training", words).classes_by_target
     assert known == {"y": words}
     for labels in (["cat", "bee"], ["cat"], ["bee", "ant", "cat"]):
         task = read("other", labels, known)
@@ -475,14 +475,14 @@ def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="has numbers as targets, but those of training are classes"):
         read("other", [0.5, 1], known)
 
-    whole = read("training", [0, 1, 2]).class_names
+    whole = read("training", [0, 1, 2]).classes_by_target
     assert whole == {"y": 3}
     task = read("other", [1, 0], whole)
     assert task.spec.output_size == 3 and task._y.unique().tolist() == [0, 1]
     with pytest.raises(ValueError, match="has the class 3, which training did not know: 0 to 2"):
         read("other", [3, 0], whole)
 
-    numbers = read("training", [0.5, 1.5]).class_names
+    numbers = read("training", [0.5, 1.5]).classes_by_target
     assert numbers == {"y": 0}
     assert read("other", [1, 2], numbers).spec.kind == "image_to_value"  # whole by chance
     with pytest.raises(ValueError, match="has the classes a, b, but the targets of training are numbers"):
@@ -494,7 +494,7 @@ def test_classes_of_several_targets_have_the_numbers_of_training(tmp_path: Path)
         path = write_csv(tmp_path / "data.csv", ["a", "animal", "size"], [[n, *rows[n % len(rows)]] for n in range(30)])
         return CustomData(path, **{"targets": ["animal", "size"], **options})
 
-    known = read([["cat", 0.5], ["ant", 2]]).class_names
+    known = read([["cat", 0.5], ["ant", 2]]).classes_by_target
     assert known == {"animal": ("ant", "cat"), "size": 0}
     task = read([["cat", 1], ["cat", 2]], class_names=known)
     assert task.spec.output_size == 3 and task._y[:, 0].unique().tolist() == [1.0]
@@ -505,22 +505,35 @@ def test_classes_of_several_targets_have_the_numbers_of_training(tmp_path: Path)
 class Named(Dataset):  # type: ignore[type-arg]
     """Names its classes as the data sets of torchvision do."""
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], shown: int | None = None) -> None:
         self.classes = list(classes)
+        self.shown = shown or len(self.classes)
 
     def __len__(self) -> int:
         return 30
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        return torch.zeros(2), number % len(self.classes)
+        return torch.zeros(2), number % self.shown
 
 
 def test_a_data_set_may_name_its_classes() -> None:
     path = f"{__name__}.Named"
-    known = CustomData(path, arguments={"classes": ["ant", "bee", "cat"]}).class_names
+    known = CustomData(path, arguments={"classes": ["ant", "bee", "cat"]}).classes_by_target
     assert known == {"y": ("ant", "bee", "cat")}
     other = CustomData(path, arguments={"classes": ["cat", "bee"]}, class_names=known)
     assert other._y[:2].tolist() == [2, 1] and other.spec.output_size == 3
+
+
+def test_names_of_classes_that_no_target_shows_do_not_widen_a_network() -> None:
+    """The highest target has always said how many outputs there are."""
+    path, words = f"{__name__}.Named", ["ant", "bee", "cat"]
+    trained = CustomData(path, arguments={"classes": words, "shown": 2})
+    assert trained.classes_by_target == {"y": 2} and trained.spec.output_size == 2
+    again = CustomData(path, arguments={"classes": words, "shown": 2}, class_names=trained.classes_by_target)
+    assert again.spec == trained.spec and torch.equal(again._y, trained._y)
+    named = CustomData(path, arguments={"classes": ["dog", *words], "shown": 4}).classes_by_target
+    fewer = CustomData(path, arguments={"classes": words, "shown": 2}, class_names=named)
+    assert fewer._y[:2].tolist() == [1, 2] and fewer.spec.output_size == 4
 
 
 def test_words_at_every_step_are_refused(tmp_path: Path) -> None:

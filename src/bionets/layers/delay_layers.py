@@ -50,7 +50,9 @@ class _Delayed(StatefulModule):
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
         if reset is not None:
-            return self._in_pieces(x, states, lengths, check_reset(reset, x.shape, x.device))
+            reset = check_reset(reset, x.shape, x.device)
+            if len(x):
+                return self._in_pieces(x, states, lengths, reset)
         (past,) = self.initial_states(x) if states is None else states
         x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, their weights may not
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))

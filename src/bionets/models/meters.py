@@ -29,7 +29,8 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
     loss = task.loss(prediction, target)
     for name, metric in meters.items():
         if name == "loss":
-            metric.update(loss, weight=task.scored_steps(target))
+            if weight := task.scored_steps(target):  # the mean over nothing is NaN
+                metric.update(loss, weight=weight)
         else:
             with naming(name):
                 metric.update(prediction, target)

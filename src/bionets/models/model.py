@@ -266,8 +266,9 @@ def share_of_step(trainer: Trainer, batch_index: int) -> float:
     loader: Any = trainer.train_dataloader
     first = batch_index // together * together
     last = min(first + together, int(trainer.num_training_batches))
-    if not hasattr(loader, "shares"):  # not bionets' own: equal batches
-        return 1 / ((last - first) * trainer.world_size)
+    batches = (last - first) * trainer.world_size
+    if batches == 1 or not hasattr(loader, "shares"):  # the whole step, or not bionets' own: equal batches
+        return 1 / batches
     return loader.shares[batch_index] / (sum(loader.sizes[first:last]) or 1)
 
 
@@ -282,4 +283,4 @@ def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
 
 def has_samples(loader: Any, batch_index: int) -> bool:
     """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
-    return not hasattr(loader, "shares") or loader.shares[batch_index] > 0
+    return not hasattr(loader, "own_rows") or loader.own_rows[batch_index] > 0

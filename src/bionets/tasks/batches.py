@@ -19,8 +19,8 @@ class Batches:
     Under distributed training every process builds the same ``Batches`` but for its ``rank``, and gets its own
     contiguous share of every batch; the shares of all ranks, one after the other, are the whole batch. Their sizes
     differ by one row at most. Where a last batch has fewer rows than there are processes, a process whose share is
-    empty gets the batch's first row, so that all processes take equally many steps; ``shares`` says that it counts for
-    nothing.
+    empty gets the batch's first row, so that all processes take equally many steps; ``own_rows`` and ``shares`` say
+    that it counts for nothing.
 
     Args:
         tensors: the data, equally many rows in each.
@@ -37,6 +37,7 @@ class Batches:
     Attributes:
         sizes: the weight of each batch, over all processes.
         shares: the part of it that is this process's.
+        own_rows: the rows of each batch that are this process's.
 
     Raises:
         ValueError: if the tensors differ in rows, ``batch_size`` does not divide by ``world_size``, or there are too
@@ -85,9 +86,9 @@ class Batches:
             for size in (stop - start for start, stop in self._bounds)
         ]
         own = [(start + first, start + last) for (start, _), (first, last) in zip(self._bounds, self._own, strict=True)]
-        self.sizes, self.shares = (
-            [self._weight(start, stop, weigh) for start, stop in bounds] for bounds in (self._bounds, own)
-        )
+        self.own_rows = [stop - start for start, stop in own]
+        self.sizes = [self._weight(start, stop, weigh) for start, stop in self._bounds]
+        self.shares = self.sizes if own == self._bounds else [self._weight(start, stop, weigh) for start, stop in own]
 
     def __len__(self) -> int:
         return len(self._bounds)
@@ -100,7 +101,7 @@ class Batches:
                 yield self._rows(start + own.start, start + own.stop)
                 continue
             batch = self._prepare(number, *self._rows(start, stop))
-            if self.shares[number] < self.sizes[number]:
+            if self.own_rows[number] < stop - start:
                 batch = tuple(
                     tensor.movedim(dim, 0)[own].movedim(0, dim).contiguous()
                     for tensor, dim in zip(batch, self._prepared_dims, strict=True)

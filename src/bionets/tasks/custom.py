@@ -129,7 +129,7 @@ class CustomData(FixedSets):
                 raise ValueError(f"task.data={data}: a folder of images has one target, the class")
             if is_file(data):
                 return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths)
-            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {})
+            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {}, known.get(target))
 
         found = [with_classes(read(name), known.get(name), data) for name in names]
         x, _ = checked(found[0], data)
@@ -149,7 +149,7 @@ class CustomData(FixedSets):
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
             spec = infer_spec(x, found[0].y, data, found[0].count)
             self.spec = replace(spec, lengths=own_lengths is not None)
-            self.class_names = {names[0]: classes_of(found[0], spec)}
+            self.classes_by_target = {names[0]: classes_of(found[0], spec)}
             y = columns(found[0].y, self.spec)
         else:
             self.spec, y = self._join(x, names, found, target_weights, data)
@@ -184,7 +184,7 @@ class CustomData(FixedSets):
     ) -> tuple[TaskSpec, Tensor]:
         """The spec of several targets, and these side by side."""
         specs = [infer_spec(x, checked(each, data)[1], data, each.count) for each in found]
-        self.class_names = {
+        self.classes_by_target = {
             name: classes_of(arrays, spec) for name, arrays, spec in zip(names, found, specs, strict=True)
         }
         parts = [columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
@@ -245,6 +245,12 @@ class CustomData(FixedSets):
 def is_file(data: str) -> bool:
     """Whether `task.data` names a file or folder rather than a data set to import."""
     return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data
+
+
+def classes_by_target(task: Task) -> Mapping[str, int | Sequence[str]]:
+    """The ``class_names`` that other data need to be numbered as those of this task, see `CustomData`; empty for tasks
+    that are not made of a user's own files."""
+    return task.classes_by_target if isinstance(task, CustomData | CustomEvents) else {}
 
 
 def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,9 +16,11 @@ from .spec import TaskSpec
 from .standardise import mean_and_deviation
 
 
-def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any]) -> Arrays:
+def arrays_of_dataset(
+    path: str, target: str | None, arguments: Mapping[str, Any], known: int | Sequence[str] | None = None
+) -> Arrays:
     """All pairs of a `torch.utils.data.Dataset`, stacked, sequences of different lengths with padding; of targets that
-    are mappings, the one of this name.
+    are mappings, the one of this name; ``known`` as in `with_classes`.
     """
     try:
         kind = import_object(path)
@@ -40,13 +42,20 @@ def arrays_of_dataset(path: str, target: str | None, arguments: Mapping[str, Any
     steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
     lengths = steps if bool((steps < steps.max()).any()) else None
     y = y.float() if y.is_floating_point() else y.long()
-    return Arrays(x.float(), y, names_of_classes(dataset, y), lengths)
+    classes = names_of_classes(dataset, y, known) if target is None else ()
+    return Arrays(x.float(), y, classes, lengths)
 
 
-def names_of_classes(dataset: Any, y: Tensor) -> tuple[str, ...]:
-    """The attribute ``classes`` of a data set, as those of torchvision have it, where it names every class."""
-    names = getattr(dataset, "classes", None)
-    if y.dim() != 1 or y.is_floating_point() or not isinstance(names, list | tuple) or len(names) <= int(y.max()):
+def names_of_classes(dataset: Any, y: Tensor, known: int | Sequence[str] | None) -> tuple[str, ...]:
+    """The attribute ``classes`` of a data set, as those of torchvision have it. In training it must name as many
+    classes as the targets have, since the highest target says how many outputs a network gets; with the names of
+    training known it may name more.
+    """
+    names, numbers = getattr(dataset, "classes", None), y.dim() != 1 or y.is_floating_point() or isinstance(known, int)
+    if numbers or not isinstance(names, list | tuple):
+        return ()
+    count = int(y.max()) + 1
+    if len(names) < count or (known is None and len(names) > count):
         return ()
     return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else ()
 

@@ -1,6 +1,6 @@
 """The base class of all tasks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from lightning import LightningDataModule
@@ -58,13 +58,11 @@ class Task(LightningDataModule):
             ("max") is best.
         test_names: a name for each test set, in the order of `test_dataloader`.
         extra_metrics: what makes further metrics beside `metrics`, by their names.
-        class_names: of data of the user's own, see `CustomData`.
     """
 
     spec: TaskSpec
     monitor: str = "val/loss"
     mode: str = "min"
-    class_names: Mapping[str, int | Sequence[str]] | None = None
 
     def __init__(
         self,

@@ -37,3 +37,12 @@ def test_modules_along_a_path_and_all_that_they_import_are_noted(
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] in ("noted", "noted_alone", "noted_late")]:
             del sys.modules[name]
+
+
+def test_the_data_of_several_runs_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y")
+    config = {"task": {"data": str(tmp_path / "data.csv")}}
+    digests: dict[str, str] = {}
+    first = own_files(config, digests)
+    (tmp_path / "data.csv").write_text("changed")
+    assert own_files(config, digests) == first == digests != own_files(config)

@@ -1,14 +1,19 @@
 """Models that cannot be stacked are refused, since a batch of seeds would leave out what they do."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.seeds.stacked_models import StackedModels
+from bionets.experiment.seeds.stacked_models import StackedModels, StackedTasks
 from bionets.models import RecurrentModel
-from bionets.tasks import TaskSpec
+from bionets.tasks import Task, TaskSpec
 
 SPEC = TaskSpec("sequence_to_value", input_size=2, output_size=3)
 
@@ -43,3 +48,49 @@ def test_learning_rates_of_its_own_are_refused() -> None:
     Own.factor = 0.1
     with pytest.raises(UserError, match="Own has parameters with learning rates of their own"):
         stack(Own)
+
+
+class Sparse(Task):
+    """Of seed 0, no target is scored."""
+
+    spec = SPEC
+
+    def draw(self, split: str, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return torch.randn(4, size, 2, generator=generator), torch.full((size, 3), float(self.seed))
+
+    def scored_steps(self, target: Tensor) -> float:
+        return float(target.sum())
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return (target * (prediction - target).square()).sum() / target.sum().clamp(min=1)
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({})
+
+
+def test_a_batch_of_the_first_seed_that_weighs_nothing_leaves_the_others_their_step() -> None:
+    def trained(models: Any, data: Any) -> None:
+        silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+        Trainer(
+            max_epochs=1,
+            reload_dataloaders_every_n_epochs=1,
+            limit_val_batches=0,
+            enable_model_summary=False,
+            **silent,  # type: ignore[arg-type]
+        ).fit(models, datamodule=data)
+
+    tasks = [Sparse(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    models: list[nn.Module] = []
+    for _ in range(3):
+        torch.manual_seed(0)
+        models.append(RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4, optimizer=optimizer))
+    stacked = StackedModels(models[:2], tasks)  # type: ignore[arg-type]
+    before = {name: value.clone() for name, value in models[2].state_dict().items()}
+    trained(stacked, StackedTasks(tasks))
+    trained(models[2], tasks[1])
+    alone = models[2].state_dict()
+    assert any(not torch.equal(alone[name], before[name]) for name in before)
+    for name, value in stacked.state_dict().items():
+        torch.testing.assert_close(value[0], before[name])
+        torch.testing.assert_close(value[1], alone[name])

@@ -36,10 +36,11 @@ def analyse(hydra_config: DictConfig) -> None:
     with figure_style(hydra_config.style):
         for file in import_module(METHODS[hydra_config.method]).analyse(console, hydra_config, options):
             print_line(console, str(file))
+    digests: dict[str, str] = {}
     for path in run_folders(hydra_config.runs) if hydra_config.run is None else [hydra_config.run]:
         with suppress(UserError):  # of many folders, one that is damaged or not complete
             config = (folder := RunFolder.existing(path)).config()
-            note_changes(console, folder, config["name"], own_files(config))
+            note_changes(console, folder, config["name"], own_files(config, digests))
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:

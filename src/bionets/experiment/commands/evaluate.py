@@ -21,6 +21,7 @@ from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
+from bionets.tasks.custom import classes_by_target
 
 SPLIT = ("split_seed", "test_share", "held_out")
 """Options that say which samples of the same data are the test set."""
@@ -70,7 +71,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         print_line(console, f"note: {folder.path / name} {fault}")
     note_changes(console, folder, config["name"], own_files(config))
     notes = [*notes_on(other, config["task"])]
-    named = [each for each in (task.class_names or {}).values() if not isinstance(each, int)]
+    named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]
     if named and other.keys() & DATA and not folder.class_names():
         notes.append("the run has not kept the names of its classes: those of the other data count in their own order")
     if not other and checkpoint == "best":

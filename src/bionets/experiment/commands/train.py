@@ -41,6 +41,7 @@ from bionets.experiment.run.tuning import find
 from bionets.experiment.sweep.trial import begin_trial
 from bionets.models import Model
 from bionets.tasks import Task
+from bionets.tasks.custom import classes_by_target
 
 
 @isolated()
@@ -106,9 +107,9 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     prepare_data(task)
     own = own_files(config)
     if folder.last.exists():
-        folder.require_class_names(task.class_names)
+        folder.require_class_names(classes_by_target(task))
         note_changes(console, folder, config["name"], own)
-    with folder.open(config, run.overrides, environment.describe(own, task.class_names)):
+    with folder.open(config, run.overrides, environment.describe(own, classes_by_target(task))):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)

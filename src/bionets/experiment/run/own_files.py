@@ -19,18 +19,22 @@ from bionets.experiment.run.run_folder import RunFolder
 KEY = "own_files"  # of environment.json
 
 
-def own_files(config: Mapping[str, Any]) -> dict[str, str]:
+def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) -> dict[str, str]:
     """The SHA-256 digest of each of the user's modules that a config names or that these import, by its name, and of
     the file or folder ``task.data``, by its path; of a folder that of the names and sizes of its files.
 
-    The modules must have been imported, as they are once task and model are built.
+    The modules must have been imported, as they are once task and model are built. Of several runs on the same data,
+    ``digests`` keeps those of the data by their path, so that each is read once.
     """
+    digests = {} if digests is None else digests
     found: dict[str, str] = {}
     for text in _texts(config):
         _add_modules(text.rpartition(".")[0], found)
     data = config["task"].get("data")
     if isinstance(data, str) and Path(data).exists():
-        found[data] = digest(Path(data)) if Path(data).is_file() else _digest_of_names(Path(data))
+        if data not in digests:
+            digests[data] = digest(Path(data)) if Path(data).is_file() else _digest_of_names(Path(data))
+        found[data] = digests[data]
     return found
 
 
@@ -39,7 +43,7 @@ def changed_since(folder: RunFolder, now: Mapping[str, str]) -> list[str]:
     try:
         known = json.loads(folder.environment_file.read_text()).get(KEY, {})
         return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
-    except (OSError, ValueError, AttributeError):  # a file that nothing else reads
+    except (OSError, ValueError, AttributeError):  # damaged: other readers refuse it
         return []
 
 

@@ -30,6 +30,7 @@ from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, S
 from bionets.experiment.sweep.trial import in_trial
 from bionets.models import Model
 from bionets.tasks import Task
+from bionets.tasks.custom import classes_by_target
 
 NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error of one seed that leaves the others alone
 
@@ -118,10 +119,10 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(members[0].run.values)
-    described = environment.describe(own, tasks[0].class_names)
+    described = environment.describe(own, classes_by_target(tasks[0]))
     for member in members:
         if member.next_epoch:
-            member.folder.require_class_names(member.task.class_names)
+            member.folder.require_class_names(classes_by_target(member.task))
             note_changes(Console(markup=False), member.folder, member.run.values["name"], own)
     with ExitStack() as held:
         for member in members:

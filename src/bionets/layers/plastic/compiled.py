@@ -28,6 +28,7 @@ def unsupported_part(
     for name, connection in network.connections.items():
         if type(connection) not in connections:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
+        # PyTorch has no public function that says whether a module has hooks; these names may change.
         if connection._forward_hooks or connection._forward_pre_hooks:
             return f"{name!r} has a forward hook"
     dtypes = dtypes_of(network)

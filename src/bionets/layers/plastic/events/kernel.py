@@ -90,7 +90,7 @@ def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int,
                     current[j] += weight[j] * spikes[j]
             else:
                 for j in range(size):
-                    current[j] += weight[j] * (n - spikes[j])
+                    current[j] += weight[j] * current.dtype.type(n - spikes[j])  # by an integer: in float64
         if group.subtracts_trace:
             _subtract_traces(connection.kind, source, b, size, current)
 
