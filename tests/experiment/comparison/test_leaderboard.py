@@ -48,6 +48,12 @@ def test_settings_tell_runs_of_a_model_apart() -> None:
     assert second.startswith("| brc | run | length 300 | 1 | 0.5 |")
 
 
+def test_the_length_of_a_task_is_shown_where_models_differ_in_it() -> None:
+    runs = [run("brc", "copy", "test/mse", 0.5, length=300), run("gru", "copy", "test/mse", 0.1, length=5)]
+    lines = lines_of(leaderboard(runs), "copy")
+    assert [line.split(" | ")[2] for line in lines[2:]] == ["length 5", "length 300"]
+
+
 def test_settings_are_short() -> None:
     schedule = {"_target_": "bionets.models.cosine_schedule", "_partial_": True, "warmup": 0.05}
     one, other = run("brc", "copy", "test/mse", 0.5), run("brc", "copy", "test/mse", 0.4)

@@ -19,9 +19,9 @@ MOST_SETTINGS = 4
 ENERGY, LOSS = "test/nanojoules", "test/loss"
 INTRODUCTION = """# Leaderboard
 
-Mean ± standard error over seeds on test data; the epoch is chosen on validation data. *settings*: what tells apart runs
-of the same model. *energy*: of the synaptic operations of one sample in 45 nm, where a model reports them. *published*:
-the original's number under the same protocol.
+Mean ± standard error over seeds on test data; the epoch is chosen on validation data. *settings*: what differs
+between runs of one model, and what of the task differs between any runs. *energy*: of the synaptic operations of one
+sample in 45 nm, where a model reports them. *published*: the original's number under the same protocol.
 """
 
 
@@ -86,7 +86,7 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
     return [
         model,
         experiment,
-        settings_text(group, [each for each in entries if each.values[0] == model]),
+        settings_text(group, [each for each in entries if each.values[0] == model], entries),
         str(len({*group.seeds})),
         with_error(fmean(values := metric_values(group, metric)), standard_error(values)),
         "" if known is None else short(known),
@@ -94,10 +94,14 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
     ]
 
 
-def settings_text(group: Group, alike: Sequence[Group]) -> str:
-    """The values in which runs of a model differ, without the paths of keys and of classes."""
+def settings_text(group: Group, alike: Sequence[Group], entries: Sequence[Group]) -> str:
+    """The values in which runs of a model differ, and options of the task that are not the same in all entries, without
+    the paths of keys and of classes.
+    """
     own = settings_of(group.runs[0])
-    keys = [key for key in differing([settings_of(each.runs[0]) for each in alike]) if key in own]
+    of_task = [key for key in differing([settings_of(each.runs[0]) for each in entries]) if key.startswith("task.")]
+    of_model = differing([settings_of(each.runs[0]) for each in alike])
+    keys = [key for key in dict.fromkeys((*of_task, *of_model)) if key in own]
     texts = [
         str(own[key]).rpartition(".")[2] if key.endswith("._target_") else f"{key.rpartition('.')[2]} {own[key]}"
         for key in keys
