@@ -72,9 +72,9 @@ def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -
     of_state, of_params, of_weights, of_delay = _cut(found, (program.state, sum(needs.params), len(weights)))
     return [
         _spread(grad_x, needs.x),
-        [leaf if defined else None for leaf, defined in zip(of_state, reached.state, strict=True)],
+        _where(reached.state, of_state),
         _spread(of_params, needs.params),
-        [leaf if defined else None for leaf, defined in zip(of_weights, reached.weights, strict=True)],
+        _where(reached.weights, of_weights),
         _spread(of_delay, needs.delay),
     ]
 
@@ -83,6 +83,10 @@ def _spread(found: Iterable[Tensor], needed: Sequence[bool]) -> list[Tensor | No
     """The gradients where one is needed, None elsewhere."""
     following = iter(found)
     return [next(following) if each else None for each in needed]
+
+
+def _where(flags: Sequence[bool], leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    return [leaf if flag else None for flag, leaf in zip(flags, leaves, strict=True)]
 
 
 def _both(one: Sequence[bool], other: Sequence[bool]) -> tuple[bool, ...]:

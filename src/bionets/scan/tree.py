@@ -43,9 +43,8 @@ def _collect(tree: Tree, name: str, leaves: list[Tensor]) -> Structure:
         return LEAF
     kind = type(tree)
     if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
-        known = (
-            kind.__name__ if kind in (tuple, list) else kind
-        )  # torch.compile takes no built-in type out of an object
+        # torch.compile reads no built-in type out of an object, but a string
+        known = kind.__name__ if kind in (tuple, list) else kind
         return (known, None, *[_collect(part, name, leaves) for part in tree])
     if kind is dict:
         if not all(isinstance(key, str) for key in tree):

@@ -227,11 +227,9 @@ class CustomData(FixedSets):
 
     def scored_steps(self, target: Tensor) -> float:
         """With weights of the classes, their sum."""
-        return (
-            super().scored_steps(target)
-            if self.class_weights is None
-            else float(self.class_weights[target.cpu()].sum())
-        )
+        if self.class_weights is None:
+            return super().scored_steps(target)
+        return float(self.class_weights[target.cpu()].sum())
 
     def metrics(self) -> MetricCollection:
         """`accuracy` of classes, else `mse` and `mae`; of several targets with the name of each in front."""

@@ -10,7 +10,8 @@ import pytest
 import torch
 from lightning import Trainer, seed_everything
 
-from bionets.experiment.run.isolation import flushes_denormals, isolated
+from bionets.experiment.run.isolation import isolated
+from bionets.layers.denormals import flushes_denormals
 
 
 def state() -> tuple[object, ...]:

@@ -86,7 +86,7 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
     return [
         model,
         experiment,
-        settings_text(group, [each for each in entries if each.values[0] == model], entries),
+        settings_text(group, entries),
         str(len({*group.seeds})),
         with_error(fmean(values := metric_values(group, metric)), standard_error(values)),
         "" if known is None else short(known),
@@ -94,13 +94,13 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
     ]
 
 
-def settings_text(group: Group, alike: Sequence[Group], entries: Sequence[Group]) -> str:
+def settings_text(group: Group, entries: Sequence[Group]) -> str:
     """The values in which runs of a model differ, and options of the task that are not the same in all entries, without
     the paths of keys and of classes.
     """
     own = settings_of(group.runs[0])
     of_task = [key for key in differing([settings_of(each.runs[0]) for each in entries]) if key.startswith("task.")]
-    of_model = differing([settings_of(each.runs[0]) for each in alike])
+    of_model = differing([settings_of(each.runs[0]) for each in entries if each.values[0] == group.values[0]])
     keys = [key for key in dict.fromkeys((*of_task, *of_model)) if key in own]
     texts = [
         str(own[key]).rpartition(".")[2] if key.endswith("._target_") else f"{key.rpartition('.')[2]} {own[key]}"

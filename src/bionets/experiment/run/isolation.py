@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bionets.layers.denormals import flushes_denormals
+
 
 @contextmanager
 def isolated() -> Iterator[None]:
@@ -63,8 +65,3 @@ def _restore_torch(before: dict[str, Any]) -> None:
     torch.set_num_threads(before["threads"])
     torch.set_grad_enabled(before["gradients"])
     torch.set_flush_denormal(before["flush_denormals"])
-
-
-def flushes_denormals() -> bool:
-    """Whether this thread takes denormal numbers for 0; PyTorch has no function that says so."""
-    return bool((torch.tensor([1e-30], dtype=torch.float32) * 1e-10).item() == 0)

@@ -73,10 +73,9 @@ def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tens
             value = value.expand(shape)
         if value.dtype != (own := DTYPES.get(name, dtype)):
             value = value.to(own)
-        value = value.contiguous()
+        values[name] = value.clone(memory_format=torch.contiguous_format) if is_state else value.contiguous()
         if is_state or name == "adaptation":  # kernels write to the adaptation of homeostatic neurons in place
-            neurons._buffers[name] = value = value.clone() if is_state else value
-        values[name] = value
+            neurons._buffers[name] = values[name]
     return values
 
 

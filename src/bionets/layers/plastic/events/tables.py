@@ -5,9 +5,6 @@ with a delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` 
 """
 
 import math
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bionets.layers.denormals import denormals_flushed
 from bionets.layers.plastic.compiled import dtypes_of, unsupported_part, values_of, weight_of
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.events import memory
@@ -84,17 +82,6 @@ def run(
     for neurons, name, history in tables.histories:
         neurons.append_history(name, history)
     return tables.out
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Within, denormal numbers, which are slow, are zero on this thread; then the mode is what it was."""
-    before = sys.float_info.min / 2 == 0  # PyTorch has no function that says so
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 class Tables:
