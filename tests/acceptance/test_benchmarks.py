@@ -1,4 +1,4 @@
-"""Mackey-Glass, CogScale, models of a given size, and the tables made of them."""
+"""Mackey-Glass, CogScale, spoken digits, models of a given size, and the tables made of them."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from bionets.tasks.cogscale import PROBLEMS
 from tests.acceptance.conftest import Command, the_run
+from tests.tasks import spoken_digits
 
 QUIET = ("callbacks=quiet", "logger=none", "trainer.max_epochs=1")
 MACKEY_GLASS = (
@@ -56,6 +57,20 @@ def test_the_experiment_compares_forecasts(cli: Command, workplace: Path) -> Non
     outcome = cli("compare", "study=mackey_glass")
     assert outcome.code == 0, outcome.error
     assert "| brc | 17 | 1 |" in (workplace / "comparison" / "mackey_glass" / "table.md").read_text()
+
+
+def test_the_study_of_spoken_digits(
+    cli: Command, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken_digits.write(tmp_path / "data")
+    monkeypatch.setenv("BIONETS_DATA", str(tmp_path / "data"))
+    few = ("model=brc,spiking_recurrent", "model.hidden_size=4", "task.steps=10", "seed=0")
+    outcome = cli("train", "-m", "experiment=speech_digits", *few, *QUIET)
+    assert outcome.code == 0, outcome.error
+    outcome = cli("compare", "study=speech_digits")
+    assert outcome.code == 0, outcome.error
+    table = (workplace / "comparison" / "speech_digits" / "table.md").read_text()
+    assert "| brc | 1 |" in table and "| spiking_recurrent | 1 |" in table
 
 
 @pytest.mark.parametrize("problem", ["sinus_forecasting", "adding_problem", "cross_situation"])

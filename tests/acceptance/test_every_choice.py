@@ -70,7 +70,7 @@ EXPERIMENTS = {
     "bistability": 5,
     "initialisations": 5,
 }
-ELSEWHERE = {"cogscale", "mackey_glass"}  # whose data have sizes of their own: tests/acceptance/test_benchmarks.py
+ELSEWHERE = {"cogscale", "mackey_glass", "speech_digits"}  # data of fixed sizes: tests/acceptance/test_benchmarks.py
 ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid
 STUDIES = {file.stem for file in (ROOT / "configs" / "study").glob("*.yaml")}
 SHORT = (

@@ -1,35 +1,21 @@
 """Spoken digits from small files in the format of the data set."""
 
 import math
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from bionets.tasks import SpeechDigits
-from bionets.tasks.speech_digits import FOLDER, RATE, SPEAKERS, log_mel, mel_filters, read_wave
-
-
-def write_tone(file: Path, frequency: float, seconds: float, rate: int = RATE) -> None:
-    time = np.arange(int(seconds * rate)) / rate
-    samples = (20000 * np.sin(2 * math.pi * frequency * time)).astype("<i2")
-    with wave.open(str(file), "wb") as recording:
-        recording.setnchannels(1)
-        recording.setsampwidth(2)
-        recording.setframerate(rate)
-        recording.writeframes(samples.tobytes())
+from bionets.tasks.speech_digits import RATE, log_mel, mel_filters, read_wave
+from tests.tasks import spoken_digits
+from tests.tasks.spoken_digits import write_tone
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    (root / FOLDER).mkdir(parents=True)
-    for speaker in SPEAKERS[:3]:
-        for digit in (0, 1):
-            for index in range(10):
-                write_tone(root / FOLDER / f"{digit}_{speaker}_{index}.wav", 300 + 1500 * digit, 0.2 + 0.01 * index)
+    spoken_digits.write(root)
     return root
 
 
