@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bionets.layers.spiking import KINDS, SpikingLayer
 from bionets.models import RecurrentModel, SpikingConvModel, SpikingRecurrentModel
+from bionets.models.layer_arguments import LayerError
 from bionets.tasks import TaskSpec
 
 SEQUENCE = TaskSpec("sequence_to_value", input_size=2, output_size=1)
@@ -123,3 +124,70 @@ def test_the_constants_of_a_memory_cell_are_taken() -> None:
     assert model.recurrent.constants["theta"] == 30.0
     with pytest.raises(TypeError, match="LMU has no argument tehta"):
         RecurrentModel(SEQUENCE, "bionets.layers.LMU", 4, layer_arguments={"tehta": 30.0})
+
+
+class Running(nn.Module):
+    """A layer of a user's own: the running sum of a linear map."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, hidden_size)
+
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return torch.cumsum(self.linear(x), 0), self.linear.weight.new_zeros(())
+
+
+class WithoutState(Running):
+    def forward(self, x: Tensor) -> Any:  # type: ignore[override]
+        return super().forward(x)
+
+
+class OutputsAlone(Running):
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return super().forward(x)[0]
+
+
+class BatchFirst(Running):
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return super().forward(x)[0].transpose(0, 1), None
+
+
+class TwiceAsWide(Running):
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        y, h = super().forward(x)
+        return torch.cat((y, y), -1), h
+
+
+def model_of(layer: type[nn.Module], lengths: bool = False) -> RecurrentModel:
+    spec = TaskSpec("sequence_to_value", 3, 1, lengths=lengths)
+    return RecurrentModel(spec, f"{__name__}.{layer.__name__}", hidden_size=4)
+
+
+def test_a_layer_of_ones_own_is_read_out() -> None:
+    model, x = model_of(Running), torch.randn(5, 2, 3)
+    torch.testing.assert_close(model(x), model.readout(model.recurrent(x)[0][-1]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (OutputsAlone, "must return a pair, its outputs [T, B, H] and its last state; got a Tensor"),
+        (BatchFirst, "must return outputs [T, B, H], here [5, 2, 4]; got [2, 5, 4]"),
+        (TwiceAsWide, "must return outputs [T, B, H], here [5, 2, 4]; got [5, 2, 8]"),
+    ],
+)
+def test_what_a_layer_returns_is_checked(layer: type[nn.Module], message: str) -> None:
+    x = torch.randn(5, 2, 3)
+    with pytest.raises(LayerError) as error:
+        model_of(layer)(x)
+    assert str(error.value) == f"{layer.__name__}.forward {message}"
+    with pytest.raises(LayerError, match="must return"):
+        model_of(layer).chunk(x, None)
+
+
+def test_what_a_layer_takes_is_checked() -> None:
+    with pytest.raises(ValueError, match="differ in length: write Running"):
+        model_of(Running, lengths=True)
+    with pytest.raises(ValueError, match=r"hand on the state: write WithoutState.forward\(self, x, h=None\)"):
+        model_of(WithoutState).chunk(torch.randn(5, 2, 3), None)
+    assert model_of(WithoutState)(torch.randn(5, 2, 3)).shape == (2, 1)

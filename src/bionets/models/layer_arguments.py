@@ -1,14 +1,19 @@
-"""Layers by their dotted path, and their arguments: each is taken by the constructor, or refused by name."""
+"""Layers by their dotted path, and their arguments: each is taken by the constructor, or refused by name. What a layer
+of the user's own is called with, and what it returns."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from bionets.annotations import NAMED, require_types
 from bionets.import_path import import_object
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
+
+
+class LayerError(ValueError):
+    """A layer returned something else than the interface of `torch.nn.GRU` says; the message is one line."""
 
 
 def import_layer(path: str) -> type[nn.Module]:
@@ -84,3 +89,34 @@ def named_arguments(layer: Callable[..., Any]) -> tuple[list[str], bool]:
         return [], True
     names = [each.name for each in parameters if each.kind in NAMED]
     return names, any(each.kind == Parameter.VAR_KEYWORD for each in parameters)
+
+
+def require_forward(layer: nn.Module, reason: str, *positional: str, **named: str) -> None:
+    """Raise ValueError if the forward of a layer does not take these arguments after x, with the reason to need them.
+
+    Layers of torch and bionets take them, or are called in another way.
+    """
+    if isinstance(layer, nn.RNNBase | RecurrentLayer):
+        return
+    try:
+        signature(layer.forward).bind("x", *positional, **named)
+    except TypeError:
+        wanted = ", ".join(["self", "x", "h=None", *(f"{name}=None" for name in named)])
+        raise ValueError(f"{reason}: write {type(layer).__name__}.forward({wanted})") from None
+
+
+def outputs_and_state(layer: nn.Module, found: Any, x: Tensor, size: int) -> tuple[Tensor, Any]:
+    """What a layer has returned for x ``[T, B, I]``: outputs ``[T, B, size]`` and the last state.
+
+    Raises:
+        LayerError: it is something else.
+    """
+    name = type(layer).__name__
+    if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[0], Tensor):
+        kind = type(found).__name__
+        raise LayerError(f"{name}.forward must return a pair, its outputs [T, B, H] and its last state; got a {kind}")
+    output, state = found
+    wanted = (*x.shape[:2], size)
+    if output.shape != wanted:
+        raise LayerError(f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}")
+    return output, state

@@ -12,7 +12,7 @@ from bionets.layers.recurrent.stateful_recurrent import run_layer
 from bionets.layers.recurrent.warm_up import warm_up
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import require_positive
-from bionets.models.layer_arguments import build_layer, import_layer
+from bionets.models.layer_arguments import build_layer, import_layer, outputs_and_state, require_forward
 from bionets.models.model import OptimizerFactory
 from bionets.models.sequence import SequenceModel, make_readout
 from bionets.tasks.spec import TaskSpec
@@ -82,9 +82,12 @@ class RecurrentModel(SequenceModel):
             defaults={"num_layers": 1, "dropout": 0.0, "bidirectional": False},
             prefix="model.",
         )
+        if spec.lengths:
+            require_forward(self.recurrent, "the sequences of this task differ in length", lengths="[B]")
         if gradients != "bptt" and isinstance(self.recurrent, nn.RNNBase):
             raise ValueError(f"model.gradients={gradients} is for layers of bionets: {layer} has only bptt")
-        self.readout = make_readout(hidden_size * (2 if bidirectional else 1), decoder, spec.output_size)
+        self.output_size = hidden_size * (2 if bidirectional else 1)
+        self.readout = make_readout(self.output_size, decoder, spec.output_size)
 
     def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
         if self.warms_up:
@@ -94,7 +97,8 @@ class RecurrentModel(SequenceModel):
         return RecurrentStep(self.recurrent_layer(), self.readout)
 
     def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return run_layer(self.recurrent, x, lengths)
+        output, _ = outputs_and_state(self.recurrent, run_layer(self.recurrent, x, lengths), x, self.output_size)
+        return output
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
@@ -118,7 +122,8 @@ class RecurrentModel(SequenceModel):
             raise ValueError("model.readout=mean needs all steps at once: leave out trainer.tbptt")
         if state is not None:
             state = state.detach() if isinstance(state, Tensor) else tuple(each.detach() for each in state)
-        output, state = self.recurrent(x, state)
+        require_forward(self.recurrent, "chunks of time hand on the state", "h")
+        output, state = outputs_and_state(self.recurrent, self.recurrent(x, state), x, self.output_size)
         return self.readout(output), state
 
     def recurrent_layer(self) -> nn.Module:

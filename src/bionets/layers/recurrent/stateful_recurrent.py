@@ -1,5 +1,7 @@
 """Recurrent sequence layers as layers that take one step and keep their state."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -133,15 +135,17 @@ class StatefulRecurrent(StatefulModule):
         return f"dim={self.dim}"
 
 
-def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor:
-    """The outputs ``[T, B, H]`` of a layer with the interface of `torch.nn.GRU`, zero past the end of each sequence."""
+def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Any:
+    """What a layer with the interface of `torch.nn.GRU` returns, its outputs ``[T, B, H]``, zero past the end of each
+    sequence, and its last state; of torch's layers with lengths the state is that of a packed sequence."""
     if lengths is None:
-        return layer(x)[0]
+        return layer(x)
     if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of one
-        return layer(x, lengths=lengths)[0]
+        return layer(x, lengths=lengths)
     packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
-    y, _ = pad_packed_sequence(layer(packed)[0], total_length=len(x))
-    return zero_past_end(y, lengths)
+    y, state = layer(packed)
+    y, _ = pad_packed_sequence(y, total_length=len(x))
+    return zero_past_end(y, lengths), state
 
 
 def _state_kinds(layer: RecurrentLayer | nn.RNNBase) -> tuple[str, ...]:
