@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bionets.layers.spiking import KINDS, SpikingLayer
 from bionets.models import RecurrentModel, SpikingConvModel, SpikingRecurrentModel
-from bionets.models.layer_arguments import LayerError
+from bionets.models.checks import InterfaceError
 from bionets.tasks import TaskSpec
 
 SEQUENCE = TaskSpec("sequence_to_value", input_size=2, output_size=1)
@@ -178,10 +178,10 @@ def test_a_layer_of_ones_own_is_read_out() -> None:
 )
 def test_what_a_layer_returns_is_checked(layer: type[nn.Module], message: str) -> None:
     x = torch.randn(5, 2, 3)
-    with pytest.raises(LayerError) as error:
+    with pytest.raises(InterfaceError) as error:
         model_of(layer)(x)
     assert str(error.value) == f"{layer.__name__}.forward {message}"
-    with pytest.raises(LayerError, match="must return"):
+    with pytest.raises(InterfaceError, match="must return"):
         model_of(layer).chunk(x, None)
 
 

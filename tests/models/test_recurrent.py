@@ -1,11 +1,17 @@
 """A recurrent model is its layer and a linear readout, at the last step or at every step."""
 
+from typing import Any
+
 import pytest
 import torch
+from lightning import Trainer
+from torch.nn import functional
+from torchmetrics import MetricCollection
 
 from bionets.layers import BRC, warm_up
 from bionets.models import Model, RecurrentModel
-from bionets.tasks import TaskSpec
+from bionets.models.checks import InterfaceError
+from bionets.tasks import Task, TaskSpec
 
 LAST = TaskSpec("sequence_to_value", input_size=2, output_size=3)
 EVERY = TaskSpec("sequence_to_sequence", input_size=2, output_size=3)
@@ -94,3 +100,38 @@ def test_a_warm_up_in_two_directions_is_refused() -> None:
 def test_an_initialisation_that_a_layer_of_torch_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.initialisation=orthogonal: torch.nn.GRU"):
         RecurrentModel(LAST, "torch.nn.GRU", 5, initialisation="orthogonal")
+
+
+class Sum(Task):
+    """The sum of a sequence, in data of this dtype."""
+
+    spec = TaskSpec("sequence_to_value", 1, 1)
+    dtype, detached = torch.float32, False
+
+    def draw(self, split: str, size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.randn(5, size, 1, generator=generator).to(self.dtype)
+        return x, x.sum(0).float()
+
+    def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return functional.mse_loss(prediction.detach() if self.detached else prediction, target)
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "detached", "message"),
+    [
+        (torch.float64, False, "x of the task is torch.float64 and the model is torch.float32"),
+        (torch.int64, False, "x of the task is torch.int64, and a recurrent model takes floats"),
+        (torch.float32, True, "the loss of the task has no gradient"),
+    ],
+)
+def test_a_task_that_cannot_train_the_model_is_named(dtype: torch.dtype, detached: bool, message: str) -> None:
+    task = Sum(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1)
+    task.dtype, task.detached = dtype, detached
+    model = RecurrentModel(task.spec, "bionets.layers.BRC", hidden_size=4, optimizer=torch.optim.SGD)
+    options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    trainer = Trainer(max_epochs=1, reload_dataloaders_every_n_epochs=1, accelerator="cpu", **options)
+    with pytest.raises(InterfaceError, match=message):
+        trainer.fit(model, datamodule=task)

@@ -1,12 +1,18 @@
 """Data that a spec does not describe are refused in one line."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from bionets.tasks import TaskSpec
-from bionets.tasks.checks import check_batch, check_rows
+from bionets.tasks import Task, TaskSpec
+from bionets.tasks.checks import check_batch, check_loss, check_rows
+from bionets.tasks.spec import Kind
 
 VALUE = TaskSpec("sequence_to_value", input_size=3, output_size=1)
 SEQUENCE = TaskSpec("sequence_to_sequence", input_size=3, output_size=1)
@@ -67,3 +73,60 @@ def test_lengths_are_as_the_spec_says(spec: TaskSpec, lengths: list[int] | None,
         return
     with pytest.raises(ValueError, match=message):
         check_batch(spec, *batch)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "message"),
+    [
+        (functional.mse_loss, torch.zeros(4), r"broadcasts a prediction \[4, 1\] and a target \[4\]"),
+        (functional.l1_loss, torch.zeros(4, 3), r"broadcasts a prediction \[4, 1\] and a target \[4, 3\]"),
+        (lambda p, t: (p - t).square(), torch.zeros(4, 1), r"one number, got a tensor \[4, 1\]: take the mean"),
+        (lambda p, t: float((p - t).sum()), torch.zeros(4, 1), "one number, got a float"),
+    ],
+)
+def test_a_loss_is_one_number_of_tensors_of_one_shape(
+    loss: Callable[[Tensor, Tensor], Any], target: Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_loss(loss, TaskSpec("sequence_to_value", 2, 1), torch.zeros(5, 4, 2), target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "target", "loss"),
+    [
+        ("sequence_to_value", (5, 4, 2), torch.zeros(4, 3), functional.mse_loss),
+        ("sequence_to_sequence", (5, 4, 2), torch.zeros(5, 4, 3), functional.mse_loss),
+        ("sequence_to_class", (5, 4, 2), torch.zeros(4, dtype=torch.int64), functional.cross_entropy),
+        ("sequence_to_value", (5, 4, 2), torch.zeros(4, 3), lambda p, t: 1 / 0),
+    ],
+)
+def test_other_losses_are_left_alone(
+    kind: Kind, x: tuple[int, ...], target: Tensor, loss: Callable[[Tensor, Tensor], Any]
+) -> None:
+    before = torch.get_rng_state()
+    check_loss(loss, TaskSpec(kind, 2, 3), torch.zeros(x), target)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_of_sequences_with_lengths_the_loss_sees_the_valid_steps() -> None:
+    spec = TaskSpec("sequence_to_sequence", 2, 3, lengths=True)
+    shapes = []
+
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        shapes.append((prediction.shape, target.shape))
+        return functional.mse_loss(prediction, target)
+
+    check_loss(loss, spec, torch.zeros(5, 2, 2), torch.zeros(5, 2, 3), torch.tensor([5, 2]))
+    assert shapes == [((7, 3), (7, 3))]
+
+
+@pytest.mark.parametrize("data", [(np.zeros((5, 4, 2)), np.zeros((4, 1))), (torch.zeros(5, 4, 2),), torch.zeros(5)])
+def test_data_are_tensors(data: Any) -> None:
+    class Drawn(Task):
+        spec = TaskSpec("sequence_to_value", 2, 1)
+
+        def draw(self, split: str, size: int, generator: torch.Generator) -> Any:
+            return data
+
+    with pytest.raises(ValueError, match="a data set must be tensors"):
+        Drawn(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1).val_data()

@@ -35,7 +35,7 @@ USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "lightning.fabric.utilities.spike.TrainingSpikeException",
     "wandb.errors.errors.Error",
-    "bionets.models.layer_arguments.LayerError",
+    "bionets.models.checks.InterfaceError",
     "bionets.models.meters.MetricError",
 )
 

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from bionets.annotations import NAMED, require_types
 from bionets.import_path import import_object
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
-
-
-class LayerError(ValueError):
-    """A layer returned something else than the interface of `torch.nn.GRU` says; the message is one line."""
+from bionets.models.checks import InterfaceError
 
 
 def import_layer(path: str) -> type[nn.Module]:
@@ -109,14 +106,18 @@ def outputs_and_state(layer: nn.Module, found: Any, x: Tensor, size: int) -> tup
     """What a layer has returned for x ``[T, B, I]``: outputs ``[T, B, size]`` and the last state.
 
     Raises:
-        LayerError: it is something else.
+        InterfaceError: it is something else.
     """
     name = type(layer).__name__
     if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[0], Tensor):
         kind = type(found).__name__
-        raise LayerError(f"{name}.forward must return a pair, its outputs [T, B, H] and its last state; got a {kind}")
+        raise InterfaceError(
+            f"{name}.forward must return a pair, its outputs [T, B, H] and its last state; got a {kind}"
+        )
     output, state = found
     wanted = (*x.shape[:2], size)
     if output.shape != wanted:
-        raise LayerError(f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}")
+        raise InterfaceError(
+            f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}"
+        )
     return output, state

@@ -10,6 +10,7 @@ from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
+from bionets.models.checks import InterfaceError
 from bionets.models.chunks import loss_in_chunks, require_gradients, saved_mebibytes
 from bionets.models.forecast import forecast
 from bionets.models.meters import make_meters, measure, values_of
@@ -150,6 +151,7 @@ class Model(LightningModule):
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
+        self._require_dtype(batch[0])
         if self.in_chunks:
             x, target = batch
             return loss_in_chunks(self, self.task, x, target)
@@ -162,6 +164,11 @@ class Model(LightningModule):
             return self.task.loss(predictions.flatten(0, 1), targets.flatten(0, 1))
         valid = valid_steps(lengths[0] * (len(predictions) // len(x)), len(predictions))
         return self.task.loss(predictions[valid], targets[valid])
+
+    def _require_dtype(self, x: Tensor) -> None:
+        weights = next((each.dtype for each in self.parameters() if each.is_floating_point()), x.dtype)
+        if x.is_floating_point() and x.dtype != weights:
+            raise InterfaceError(f"x of the task is {x.dtype} and the model is {weights}: convert x, x.to({weights})")
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The prediction for a batch and its target; with lengths and an answer at every step those of the valid steps,
@@ -176,6 +183,8 @@ class Model(LightningModule):
         return prediction, target
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if not loss.requires_grad:
+            raise InterfaceError("the loss of the task has no gradient: leave out detach(), item() and argmax() in it")
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
 
     def on_validation_epoch_start(self) -> None:

@@ -11,7 +11,7 @@ from bionets.layers.recurrent.bistable_layer import BistableLayer
 from bionets.layers.recurrent.stateful_recurrent import run_layer
 from bionets.layers.recurrent.warm_up import warm_up
 from bionets.layers.single_step import RecurrentStep
-from bionets.models.checks import require_positive
+from bionets.models.checks import InterfaceError, require_positive
 from bionets.models.layer_arguments import build_layer, import_layer, outputs_and_state, require_forward
 from bionets.models.model import OptimizerFactory
 from bionets.models.sequence import SequenceModel, make_readout
@@ -97,6 +97,8 @@ class RecurrentModel(SequenceModel):
         return RecurrentStep(self.recurrent_layer(), self.readout)
 
     def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if not x.is_floating_point():
+            raise InterfaceError(f"x of the task is {x.dtype}, and a recurrent model takes floats: x.float()")
         output, _ = outputs_and_state(self.recurrent, run_layer(self.recurrent, x, lengths), x, self.output_size)
         return output
 

@@ -1,5 +1,10 @@
 """One-line errors for the values of a task's keys, and for data that its spec does not describe."""
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from .spec import TaskSpec
@@ -24,6 +29,13 @@ def split_sizes(count: int, val_share: float, test_share: float, data: str) -> t
     if min(sizes) < 1:
         raise ValueError(f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}")
     return sizes
+
+
+def check_data(data: Any) -> None:
+    """Raise ``ValueError`` unless a data set is a pair of tensors, or three of them with lengths."""
+    kinds = [type(each).__name__ for each in data] if isinstance(data, tuple | list) else [type(data).__name__]
+    if len(kinds) not in (2, 3) or not all(isinstance(each, Tensor) for each in data):
+        raise ValueError(f"a data set must be tensors, (x, target) or (x, target, lengths); got {', '.join(kinds)}")
 
 
 def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> None:
@@ -63,3 +75,33 @@ def check_batch(spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor) -> 
             raise ValueError(f"lengths of a batch must be [{rows}] integers for [T, B, ...], got {list(each.shape)}")
         if int(each.min()) < 1 or int(each.max()) > len(x):
             raise ValueError(f"lengths must lie between 1 and T = {len(x)}, got {int(each.min())} to {int(each.max())}")
+
+
+def check_loss(
+    loss: Callable[[Tensor, Tensor], Any], spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor
+) -> None:
+    """Raise ``ValueError`` unless the loss of a batch is one number, without broadcasting prediction or target.
+
+    The prediction is zeros, shaped as the spec says. A loss that fails on them is left to the training.
+    """
+    if spec.kind == "control":
+        return
+    every_step = bool(spec.batch_dims[1])
+    valid = torch.arange(len(x)).unsqueeze(1) < lengths[0] if lengths and every_step else None
+    batch = x.shape[spec.batch_dims[0]]
+    steps = (len(x), batch) if every_step else (batch,)
+    prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.filterwarnings("error", message="Using a target size")  # of torch's losses, which broadcast
+        try:
+            found = loss(prediction, target) if valid is None else loss(prediction[valid], target[valid])
+        except UserWarning:
+            raise ValueError(
+                f"the loss of the task broadcasts a prediction {list(prediction.shape)} and a target "
+                f"{list(target.shape)}: give both one shape"
+            ) from None
+        except Exception:
+            return
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        kind = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ValueError(f"the loss of a task must be a tensor of one number, got {kind}: take the mean")

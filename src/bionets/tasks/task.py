@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torchmetrics import Metric, MetricCollection
 
 from .batches import Batches, batch_bounds
-from .checks import check_rows, require_at_least
+from .checks import check_data, check_rows, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -228,6 +228,7 @@ class Task(LightningDataModule):
 
     def _draw(self, split: str, size: int, random: Generator) -> Data:
         data = self.draw(split, size, random)
+        check_data(data)
         check_rows(data[0], data[1], self.stored_batch_dims, size)
         return data
 

@@ -30,7 +30,7 @@ from bionets.models import Model
 from bionets.models.chunks import GRADIENTS
 from bionets.scan import OnlineGradients
 from bionets.tasks import Task, TaskSpec
-from bionets.tasks.checks import check_batch
+from bionets.tasks.checks import check_batch, check_loss
 from bionets.tasks.custom import own_task
 
 CUSTOM = "bionets.tasks.CustomData"
@@ -82,13 +82,15 @@ def build_task(config: dict[str, Any]) -> Task:
 
 
 def prepare_data(task: Task) -> None:
-    """Have the task's files on this machine, and see that its data are shaped as its spec says, before anything is
-    written; a damaged file or another shape is a UserError.
+    """Have the task's files on this machine, and check its data against its spec and its loss, before anything is
+    written; what is wrong is a UserError.
     """
     try:
         task.prepare_data()
-        for batches in (task.train_batches(0), task.val_dataloader()):
-            check_batch(task.spec, *next(iter(batches)))
+        for batches in (task.val_dataloader(), task.train_batches(0)):
+            batch = next(iter(batches))
+            check_batch(task.spec, *batch)
+        check_loss(task.loss, task.spec, *batch)
     except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
 
