@@ -541,3 +541,15 @@ def test_words_at_every_step_are_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["id", "a", "y"], rows)
     with pytest.raises(ValueError, match="targets at every step must be numbers, got the words left, right"):
         CustomData(path, sequences="id")
+
+
+def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", ["a", "a", "y"], [[n, n, n % 2] for n in range(30)])
+    with pytest.raises(ValueError, match="has several columns 'a'"):
+        CustomData(path, targets="y")
+
+
+def test_a_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n1,caf\u00e9\n2,th\u00e9\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"data.csv is not written in UTF-8"):
+        CustomData(str(tmp_path / "data.csv"), targets="y")

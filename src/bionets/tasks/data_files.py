@@ -103,10 +103,16 @@ def _numpy(path: Path) -> dict[str, Tensor]:
 
 def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        try:
+            rows = list(reader)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
     if not rows:
         raise ValueError(f"task.data={path} has no rows below its header")
-    columns = [name for name in rows[0] if name is not None]
+    columns = list(reader.fieldnames or ())
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
     named = [*inputs, targets, *([sequences] if sequences else [])]
     if missing := [name for name in named if name not in columns]:
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
