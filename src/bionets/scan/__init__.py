@@ -1,4 +1,4 @@
-"""The scan compiler: one time step in plain PyTorch, run over all of time."""
+"""The scan compiler: runs one time step, written in plain PyTorch, over all time steps."""
 
 from bionets.scan import surrogate
 from bionets.scan.interface import dense_scan, scan

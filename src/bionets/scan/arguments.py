@@ -25,9 +25,9 @@ class Layout:
 
 @dataclass
 class Arguments:
-    """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]` or, where
-    they may be padded, with fewer rows in the last block and fewer columns. delay: nothing, or the lags `[L, H]` and
-    the first states before the initial one, `[L - 1, B, H]`, oldest first."""
+    """The tensors of one call: x `[T, B, *N]`, state `[B, *N]`, params scalar or `[*N]`, weights `[G * H, H]`. If
+    padding is allowed, weights may have fewer rows in the last block and fewer columns. delay: empty, or the lags
+    `[L, H]` and the first states before the initial state, `[L - 1, B, H]`, oldest first."""
 
     x: list[Tensor]
     state: list[Tensor]
@@ -62,7 +62,7 @@ def read_arguments(
     checkpoint_every: int,
     pad_weights: bool = False,
 ) -> Arguments:
-    """Flatten the arguments of a scan, find T, B and N by broadcasting, and refuse what does not fit in one line."""
+    """Flatten the arguments of a scan, find T, B and N by broadcasting, and refuse invalid arguments in one line."""
     (x_leaves, x_tree), (state_leaves, state_tree) = flatten(x, "x"), flatten(state, "state")
     params_leaves, params_tree = flatten(params, "params")
     if not x_leaves:
@@ -92,8 +92,8 @@ def read_arguments(
 
 
 def whole_weights(arguments: Arguments) -> list[Tensor]:
-    """The weights with zeros for the rows and columns that they lack: each `[G * H, H]`."""
-    width = math.prod(arguments.layout.shape)  # with weights the only dimension
+    """The weights with zeros in place of missing rows and columns, each `[G * H, H]`."""
+    width = math.prod(arguments.layout.shape)  # with weights, there is only one dimension
     return [pad(weight, len(weight) + -len(weight) % max(width, 1), width) for weight in arguments.weights]
 
 
@@ -114,7 +114,7 @@ def read_layout(
     weights: tuple[Description, ...],
     pad_weights: bool,
 ) -> Layout:
-    """Check shapes, dtypes and devices; remembered, since most calls are like the one before."""
+    """Check shapes, dtypes and devices. The result is cached, because most calls have the same layout."""
     device = x[0][2]
     for name, leaves in (("x", x), ("state", state), ("params", params), ("weight", weights)):
         for shape, dtype, place in leaves:
@@ -148,7 +148,7 @@ def read_layout(
 
 
 def broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
-    """torch.broadcast_shapes, which at its first call would import sympy for the better part of a second."""
+    """Like torch.broadcast_shapes, whose first call would import sympy, which takes most of a second."""
     longest = max([0, *map(len, shapes)])
     result = [1] * longest
     for shape in shapes:
@@ -171,7 +171,7 @@ def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tens
 
 
 def pad(tensor: Tensor, *shape: int) -> Tensor:
-    """Zeros after the end of each dimension, up to ``shape``."""
+    """The tensor padded with zeros at the end of each dimension, up to ``shape``."""
     missing = [wanted - got for wanted, got in zip(shape, tensor.shape, strict=True)]
     if not any(missing):
         return tensor

@@ -54,10 +54,10 @@ class Value:
 
 
 class GraphBuilder:
-    """Adds nodes to a graph; equal values become one node, and operations that change nothing disappear.
+    """Adds nodes to a graph. Equal values become one node, and operations without effect are left out.
 
-    dtype: of the program, in which floats are computed. `result` and `common` describe the torch operation that is
-    being traced: the kind of its result, and the one to which torch promotes its arguments.
+    dtype: the dtype of the program, in which floats are computed. `result` and `common` describe the traced torch
+    operation: the kind of its result, and the kind to which torch promotes its arguments.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -68,7 +68,7 @@ class GraphBuilder:
         self._known: dict[object, int] = {}
 
     def kind_of(self, dtype: torch.dtype) -> str:
-        """The kind of values of a dtype. Raises TypeError for one that cannot be compiled."""
+        """The kind of values of a dtype. Raises TypeError if the dtype cannot be compiled."""
         if dtype == self.dtype:
             return "float"
         for kind, known in DTYPES.items():
@@ -98,7 +98,7 @@ class GraphBuilder:
         return self._add(Node("constant", value=number, kind=kind))
 
     def undefined(self, kind: str = "float") -> Value:
-        """The gradient that autograd has as None: 0 in the results, and in no operation; see `program.undefined`."""
+        """A gradient that is None in autograd: 0 as a result, and left out of operations; see `program.undefined`."""
         return self._add(Node("constant", name="undefined", kind=kind))
 
     def is_undefined(self, value: Value) -> bool:
@@ -119,7 +119,7 @@ class GraphBuilder:
         return self.nodes[value].kind
 
     def cast(self, value: Any, kind: str) -> Value:
-        """A value, or a number, as one of another kind."""
+        """Convert a value or a number to another kind."""
         if not isinstance(value, Value):
             return self.constant(value, kind)
         node = self.nodes[value]
@@ -146,7 +146,7 @@ class GraphBuilder:
         return node.op == "constant" and node.value == value
 
     def _adds_nothing(self, number: int) -> bool:
-        """Whether this is the zero of addition: of floats -0.0, since -0.0 + 0.0 is 0.0."""
+        """Whether adding this value changes nothing. For floats, this is -0.0, since -0.0 + 0.0 is 0.0."""
         node = self.nodes[number]
         return self._is(number, 0) and ("float" not in node.kind or math.copysign(1.0, node.value) < 0)
 
@@ -166,6 +166,6 @@ class GraphBuilder:
                 return a
             case "neg", (a,) if self.nodes[a].op == "constant":
                 return int(self.constant(-self.nodes[a].value, kind))
-            case (("add" | "mul"), (a, b)) if a > b:  # commutative: one order, so that equal values are found
+            case (("add" | "mul"), (a, b)) if a > b:  # commutative: sort the operands, so that equal values are found
                 inputs = (b, a)
         return int(self._add(Node(op, inputs, kind=kind)))

@@ -12,7 +12,9 @@ CACHE_LINE = 64  # bytes
 
 
 class Needs(NamedTuple):
-    """The wanted gradients, a flag for each tensor of x, params and delay. Those of state and weights always are."""
+    """Flags of the wanted gradients for each tensor of x, params and delay. Those of state and weights are always
+    computed.
+    """
 
     x: tuple[bool, ...]
     params: tuple[bool, ...]
@@ -21,7 +23,7 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True)
 class CallVariant:
-    """The properties of a call that the text of its kernel depends on, on any backend."""
+    """The properties of a call that determine the source of its kernel, on any backend."""
 
     masked: bool = False  # lengths are given
     recompute: bool = False  # checkpoint_every > 1
@@ -41,7 +43,7 @@ class CallVariant:
 @dataclass
 class Call:
     """One call, flattened: x `[T, B, N]` (stride 1 in N), state `[B, N]` contiguous, params `[1]` or `[N]`, weights
-    `[G * N, N]`, to the CPU backend also with fewer rows in the last block and fewer columns."""
+    `[G * N, N]`; on the CPU backend, weights may have fewer rows in the last block and fewer columns."""
 
     program: Program
     x: list[Tensor]
@@ -67,31 +69,33 @@ class Call:
 
     @property
     def stored_steps(self) -> int:
-        """Steps of a history: the state after step t at index t; with checkpoints, after each K-th step walked."""
+        """Number of steps in a history, which holds the state after each step, or with checkpoints after each K-th."""
         return self.time if self.checkpoint_every == 1 else max(0, (self.time - 1) // self.checkpoint_every)
 
     @property
     def spread_step(self) -> int:
-        """Elements from one step to the next in a history of delayed values: an odd number of cache lines, so that the
-        lags of an element do not all fall into one set of the cache."""
+        """Distance of steps, in elements, in a history of delayed values: an odd number of cache lines, so that the
+        lags of an element are in different sets of the cache."""
         line = CACHE_LINE // self.program.dtype.itemsize
         return (-(-self.batch * self.width // line) | 1) * line
 
     def y_as_history(self) -> tuple[int | None, ...]:
-        """For each state the y that is its history. Not in reverse with lengths: there y is zero, the state not."""
+        """For each state, the number of the y that is its history, or None. With reverse and lengths there is none,
+        because y is zero in the padding and the state is not.
+        """
         same = self.program.y_of_state
         if self.checkpoint_every > 1 or (self.reverse and self.lengths is not None):
             return (None,) * len(same)
         return same
 
     def histories(self) -> list[int]:
-        """The states which need a history of their own."""
+        """The states that need a separate history."""
         return [i for i, y in enumerate(self.y_as_history()) if y is None]
 
 
 @dataclass
 class Gradients:
-    """x: `[T, B, X, N]`, the X wanted gradients side by side. params, delay: as of the call, wanted ones only."""
+    """x: `[T, B, X, N]`, the X wanted gradients of x. params, delay: the wanted gradients in the order of the call."""
 
     x: Tensor | None
     state: list[Tensor]
@@ -108,16 +112,16 @@ def shared_gradients(program_key: str, needs_x: tuple[bool, ...]) -> tuple[int |
 
 
 def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0) -> int | None:
-    """The number (among the wanted ones) of the x whose gradients are also those of stage `number`'s `recurrent`, block
-    after block.
+    """The number (among the wanted gradients of x) of the x whose gradients equal those of `recurrent` in stage
+    `number`, block after block.
 
-    So it is in every stage that only adds products of input and state; the gradients are then written once.
+    This holds for every stage that only adds products of input and state; the gradients are then written once.
     """
     stage = program.stages[number]
     if not stage.blocks:
         return None
     graphs, outputs = [other.graph for other in program.stages], stage.graph.outputs
-    wanted = [  # gradients that this stage alone makes
+    wanted = [  # gradients to which only this stage contributes
         outputs[f"grad_x{i}"] if [g for g in graphs if not g.is_zero(f"grad_x{i}")] == [stage.graph] else None
         for i, needed in enumerate(needs_x)
         if needed
@@ -130,8 +134,9 @@ def shared_gradient(program: Program, needs_x: tuple[bool, ...], number: int = 0
 def factors_of_weight_gradient(
     call: Call, gradient: Tensor, before: Tensor | None, history: Tensor
 ) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of matrices, the sum of whose products left.T @ right is the gradient of a weight: that of gradient[t].T @
-    (state before t) over time. The state before t is in `before`, or in the history one step off."""
+    """Pairs of matrices whose sum of products left.T @ right is the gradient of a weight: the sum over time of
+    gradient[t].T @ (state before t). The state before t is in `before`, or in the history, shifted by one step.
+    """
     gradient, history = gradient.flatten(0, 1), history.flatten(0, 1)
     one = call.batch  # rows of a step
     if before is not None:
@@ -142,5 +147,7 @@ def factors_of_weight_gradient(
 
 
 def needs_before(program: Program, recompute: bool, k: int) -> bool:
-    """Whether the states that stage k multiplies are stored for the gradient of its weight: no history holds them."""
+    """Whether the states that stage k multiplies must be stored for the gradient of its weight, because no history
+    holds them.
+    """
     return bool(program.stages[k].blocks) and (k > 0 or recompute)

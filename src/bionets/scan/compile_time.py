@@ -1,4 +1,4 @@
-"""Logs, once in a process, that compiling takes long."""
+"""Logs, once per process, that compiling takes long."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ _total, _logged = 0.0, False
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Add up the time spent within, and log it at the level INFO when the sum exceeds a second, once in a process."""
+    """Sum the time spent in this context, and log it at the level INFO, once per process, if it exceeds a second."""
     global _total, _logged
     started = time.monotonic()
     try:

@@ -16,15 +16,16 @@ from bionets.scan.program.program import BoundProgram
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
-WIDE = 64  # units from which reading a recurrent product takes less time than computing it again
+WIDE = 64  # from this number of units on, reading a recurrent product is faster than recomputing it
 
 
 @dataclass
 class Sensitivities:
-    """Of each state to each wanted parameter, in this order, each `[B, *N]`, before the first step and after the last.
+    """The sensitivity of each state to each wanted parameter, in this order, each `[B, *N]`, before the first step and
+    after the last step.
 
-    A compiled scan leaves `after`. The reference backend has no forward mode: it leaves in `expanded` the wanted
-    parameters that it has used, one for each sample, `[B, *N]`, for `torch.autograd.grad`.
+    A compiled scan sets `after`. The reference backend has no forward mode: it sets `expanded` to the wanted
+    parameters that it has used, with one copy for each sample, `[B, *N]`, for `torch.autograd.grad`.
     """
 
     wanted: tuple[int, ...]
@@ -41,7 +42,7 @@ class Sensitivities:
         return replace(arguments, params=params)
 
 
-# Views are made only where a shape differs: each of them is a node for autograd.
+# Views are created only if a shape differs, because each view is a node for autograd.
 
 
 def compiled_scan(
@@ -84,7 +85,7 @@ def compiled_scan(
 
 
 def _stores_products(arguments: Arguments) -> bool:
-    """Whether the recurrent products are kept: not of narrow layers, nor where memory is to be saved."""
+    """Whether the recurrent products are kept: not for narrow layers, and not with checkpoints."""
     width, weights = math.prod(arguments.layout.shape), arguments.weights
     if not weights or width < WIDE or arguments.checkpoint_every > 1:
         return False
@@ -96,7 +97,7 @@ def _cast(leaf: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _flat_rows(leaf: Tensor, layout: Layout) -> Tensor:
-    """`[T, B, N]` in the carry's dtype, without a copy where rows already lie together in memory."""
+    """The tensor as `[T, B, N]` in the carry's dtype, without a copy if its rows are contiguous."""
     leaf, shape = _cast(leaf, layout.carry_dtype), (layout.time, layout.batch, *layout.shape)
     if leaf.shape != shape:
         leaf = leaf.expand(shape)
@@ -122,7 +123,7 @@ def _flat_param(leaf: Tensor, layout: Layout, device: torch.device) -> Tensor:
 
 
 def _numbers(bound: BoundProgram, device: torch.device) -> list[Tensor]:
-    """The numbers of a step that are parameters of its program, `[1]` each."""
+    """The numbers of a step that are parameters of its program, as tensors `[1]`."""
     return [torch.full((1,), value, dtype=bound.program.dtype, device=device) for value in bound.values]
 
 

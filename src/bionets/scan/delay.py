@@ -13,7 +13,8 @@ from bionets.scan.tree import flatten, unflatten
 
 def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Arguments:
     """The arguments with lags, `[L, H]` or for each connection `[L, G * H, H]`, and the first states before the initial
-    one, `[L - 1, B, H]`."""
+    state, `[L - 1, B, H]`.
+    """
     batch, shape = arguments.layout.batch, arguments.layout.shape
     if lags.dim() not in (2, 3) or not len(lags) or lags.shape[-1:] != shape:
         raise ValueError(f"lags must be [L, H] with H = {shape[0]}, got {list(lags.shape)}")
@@ -26,13 +27,14 @@ def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Argum
 
 
 def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], Any]]:
-    """The arguments with time reversed where the scan runs in reverse, so that it runs forward, and a function that
-    restores the order of y."""
+    """Turn a scan in reverse into a forward scan by reversing the time of its arguments. Returns the arguments, and a
+    function that restores the order of y.
+    """
     if not arguments.reverse:
         return arguments, lambda y: y
     time, lengths = arguments.layout.time, arguments.lengths
     order = torch.arange(time, device=arguments.device).flip(0).unsqueeze(1)
-    if lengths is not None:  # each sequence within its own length
+    if lengths is not None:  # reverse each sequence within its own length
         order = torch.where(order.flip(0) < lengths, lengths - 1 - order.flip(0), order.flip(0))
 
     def reversed_in_time(leaf: Tensor) -> Tensor:
@@ -47,8 +49,9 @@ def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], An
 
 
 def delayed_product(lags: Tensor, earlier: list[Tensor], weight: Tensor) -> Tensor:
-    """The first stage's product, of first states with the latest one first: that of Σ_d lags[d] ∘ earlier[d] with the
-    weight, or the sum of those of earlier[d] with a weight for each d."""
+    """The product of the first stage, given the first states of earlier steps, latest first: (Σ_d lags[d] ∘ earlier[d])
+    times the weight, or the sum of the products of earlier[d] with a weight for each d.
+    """
     if lags.dim() == 3:
         return torch.cat(earlier, -1) @ lags.transpose(1, 2).flatten(0, 1)
     return (lags.unsqueeze(1) * torch.stack(earlier)).sum(0) @ weight.T

@@ -10,7 +10,7 @@ def is_dumping() -> bool:
 
 
 def dump(name: str, text: str | Callable[[], str]) -> None:
-    """Write a file to the folder, if there is one; a callable is called for its text only then."""
+    """Write a file to the folder, if $BIONETS_DUMP is set. A callable returns the text, and is called only then."""
     folder = os.environ.get("BIONETS_DUMP")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Modes, function transforms and compilers that surround a call; tensors whose memory does not hold their values."""
+"""Checks for modes, function transforms and compilers around a call, and for tensors whose values are not in memory."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
 
 
 def needs_reference() -> str | None:
-    """The function transform around a call that only the reference backend can follow, if there is one."""
+    """The function transform around a call that only the reference backend supports, if there is one."""
     if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions answer only inside of a level
         return "forward-mode differentiation (torch.func.jvp, dual numbers)"
     if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
@@ -30,13 +30,13 @@ def needs_reference() -> str | None:
 
 
 def has_own_operations(tensor: Tensor) -> bool:
-    """Whether a tensor is of a class with operations of its own, which only the reference backend calls."""
+    """Whether the class of a tensor overrides operations; only the reference backend calls them."""
     kind = type(tensor)
     return kind is not Tensor and kind.__torch_function__ is not torch._C._disabled_torch_function_impl
 
 
 def is_materialized(tensor: Tensor) -> bool:
-    """Whether the values of a tensor are in memory: neither negated lazily nor zero without memory."""
+    """Whether the values of a tensor are in memory: not lazily negated, and not a zero tensor without memory."""
     return not tensor.is_neg() and not tensor._is_zerotensor()  # private: no public name for it
 
 

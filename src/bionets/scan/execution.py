@@ -1,4 +1,4 @@
-"""Runs a call on a compiling backend: its forward pass, and its backward pass."""
+"""Runs the forward pass and the backward pass of a call on a compiling backend."""
 
 import contextlib
 import dataclasses
@@ -18,8 +18,9 @@ MODULES = {"cpu": "bionets.scan.cpu.backend", "triton": "bionets.scan.gpu.backen
 
 
 def run_forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
-    """y, the final state, and with `keep` what the backward pass needs beside y: the histories, and with delays two
-    more tensors."""
+    """Returns y and the final state. With `keep`, also the tensors that the backward pass needs in addition to y: the
+    histories, and with delays two more tensors.
+    """
     call = _materialized(call)
     with _no_autocast(call):
         y, final, histories = backend_module(backend).forward(call, keep)
@@ -29,8 +30,9 @@ def run_forward(call: Call, backend: str, keep: bool) -> list[Tensor]:
 def run_backward(
     call: Call, backend: str, states: Sequence[Tensor], gradients: Sequence[Tensor | None], needs: Needs
 ) -> list[Tensor]:
-    """The wanted gradients of x side by side in one tensor `[T, B, X, N]`, then those of state, params, weights and
-    delay. states: what `run_forward` has kept. gradients: of y and the final state."""
+    """Returns the wanted gradients of x in one tensor `[T, B, X, N]`, then the gradients of state, params, weights and
+    delay. states: the tensors that `run_forward` has kept. gradients: those of y and of the final state.
+    """
     y, _ = _given(call, gradients)
     program = without_undefined(call.program.key, y, reached_by(call, gradients).after_steps)
     call = dataclasses.replace(_materialized(call), program=program)
@@ -42,10 +44,12 @@ def run_backward(
 
 
 def reached_by(call: Call, gradients: Sequence[Tensor | None]) -> Reached:
-    """The tensors that these gradients of y and the final state reach, None where a result does not reach the loss."""
+    """The tensors reached by these gradients of y and the final state; a gradient is None if the loss does not depend
+    on the result.
+    """
     y, final = _given(call, gradients)
     steps = call.time if type(call.time) is int else None  # a symbol under torch.compile
-    if call.delay:  # a state reaches steps further away than the next
+    if call.delay:  # a state affects later steps than the next one
         return find_reached(call.program.key, y, (True,) * len(final), True, steps)
     return find_reached(call.program.key, y, final, call.lengths is not None, steps)
 

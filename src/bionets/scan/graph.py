@@ -1,20 +1,21 @@
 """The intermediate form: a flat graph of elementwise operations, which a backend prints as the body of a loop.
 
-What a printer receives is a `Graph`. It walks `graph.nodes` from first to last, once, and prints one assignment for
-each: a node's inputs are the numbers of earlier nodes, so the value of node 7 may be called `v7`. There are no shapes
-(all values are one element), no control flow, and after `select` no dead nodes.
+A printer receives a `Graph`. It goes through `graph.nodes` once, from first to last, and prints one assignment for each
+node. The inputs of a node are the numbers of earlier nodes, so the value of node 7 may be called `v7`. There are no
+shapes (all values are one element), no control flow, and after `select` no dead nodes.
 
-`Node.op` is one of `operations.OPERATIONS`, with the semantics of eager torch, NaN and infinities included, or
+`Node.op` is one of `operations.OPERATIONS`, with the semantics of eager torch, including NaN and infinities, or
 
-    input                       a value handed in; `name` says which (see below)
+    input                       an input of the graph with the name `name` (see below)
     constant                    `value`, a Python number; 0 with `name` "undefined": a gradient that is None
 
-`Node.kind` is the type of the value: "float" is the dtype of the program, in which all inputs and outputs are; others
-are torch's names, "bool", "int32", "float64". Inputs of one node are of one kind, but for the condition of `where`.
+`Node.kind` is the type of the value. "float" is the dtype of the program, which all inputs and outputs have; the other
+kinds have torch's names, "bool", "int32", "float64". All inputs of a node, except the condition of `where`, have the
+same kind.
 
-Inputs and outputs of the graph of one stage are named by role and number: `x0`, `x1` (tensors of x), `recurrent0`
-(blocks of the matrix product), `state0`, `params0`; forward outputs are `y0` and `new_state0`. For the backward pass
-there are further inputs `grad_y0` and `grad_new_state0`, and outputs `grad_x0`, `grad_recurrent0`, `grad_state0`,
+Inputs and outputs of the graph of a stage are named by role and number: `x0`, `x1` (tensors of x), `recurrent0`
+(blocks of the matrix product), `state0`, `params0`; forward outputs are `y0` and `new_state0`. The backward pass has
+the further inputs `grad_y0` and `grad_new_state0`, and the outputs `grad_x0`, `grad_recurrent0`, `grad_state0`,
 `grad_params0` (the contribution of one element; a printer sums it over time, the wrapper over the batch).
 """
 
@@ -42,7 +43,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Node:
-    """One value. `source` is the line of the step it came from, for error messages; it is no part of its identity."""
+    """One value. `source` is its line in the step, for error messages; it is not part of the node's identity."""
 
     op: str
     inputs: tuple[int, ...] = ()
@@ -59,14 +60,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in order of evaluation, and for each named output the number of its node."""
+    """Nodes in the order of evaluation, and the number of the node of each named output."""
 
     nodes: tuple[Node, ...]
     outputs: Mapping[str, int]
 
     @property
     def inputs(self) -> dict[str, int]:
-        """The number of the node of each input that is used."""
+        """The number of the node of each used input."""
         return {node.name: number for number, node in enumerate(self.nodes) if node.op == "input"}
 
     def is_zero(self, output: str) -> bool:
@@ -79,12 +80,12 @@ class Graph:
         return self.nodes[self.outputs[output]].is_undefined
 
     def input_behind(self, output: str) -> str:
-        """The name of the input that an output is, as it came in; "" where something is computed."""
+        """The name of the input that is returned unchanged as this output; "" if the output is computed."""
         node = self.nodes[self.outputs[output]]
         return node.name if node.op == "input" else ""
 
     def select(self, outputs: Iterable[str]) -> "Graph":
-        """The graph of these outputs alone, without the nodes that none of them needs."""
+        """The graph of these outputs only, without the nodes that none of them needs."""
         wanted = {name: self.outputs[name] for name in outputs}
         alive: set[int] = set()
         stack = list(wanted.values())
@@ -104,13 +105,13 @@ class Graph:
         return self.text()
 
     def text(self, constants: bool = True) -> str:
-        """One line for each node; equal for equal graphs, so that it serves as a key. Without `constants`, also equal
-        for graphs that differ in the values of their constants."""
+        """One line for each node. Equal graphs have equal texts, so the text serves as a key. Without `constants`,
+        graphs that differ only in the values of their constants have equal texts too."""
         outputs = " ".join(f"{name}={number}" for name, number in self.outputs.items())
         return "\n".join([*self._lines(constants), outputs])
 
     def listing(self) -> str:
-        """The same with the line of the step that each node comes from, to be read by people."""
+        """The text with the line of the step from which each node comes, for human readers."""
         lines = [f"{line:32s} # {node.source}" for line, node in zip(self._lines(), self.nodes, strict=True)]
         return "\n".join([*lines, *(f"{name} = {number}" for name, number in self.outputs.items())]) + "\n"
 
@@ -126,5 +127,5 @@ class Graph:
 
 
 def number_text(value: float) -> str:
-    """Tells 0.0 from -0.0."""
+    """A number as text that distinguishes 0.0 from -0.0."""
     return value.hex() if isinstance(value, float) else str(value)

@@ -42,7 +42,7 @@ def scan(
     checkpoint_every: int = 1,
     backend: str = "auto",
 ) -> tuple[Tree, Tree]:
-    """Run an elementwise recurrence over all of time.
+    """Run an elementwise recurrence over all time steps.
 
         y[t], state[t + 1] = step(x[t], state[t], params)
 
@@ -50,24 +50,26 @@ def scan(
         step: `step(x, state, params) -> (y, new_state)`, one time step: pure, elementwise, torch operations only.
             `y` is a tensor or a tuple of tensors, and may be one of the new states.
         x: tensor, or (named) tuple, list or dict of tensors, nested or not, each `[T, B, *N]`.
-        state: the initial state, a tree of tensors as x, each `[B, *N]` (or broadcastable to it).
-        params: a tree of tensors as x, each scalar or `[*N]` (or broadcastable to it).
-        lengths: `[B]` integers. Past its end a sequence's state is frozen and its y is zero.
-        reset: `[T, B]` bools. Where true, the state before step t is `reset_to`: several episodes or documents in one
-            sequence. "Before" is in the order in which the steps run. Past the end of a sequence it does not count.
-        reset_to: the state after a reset, as `state`, or one number for all states; None: the argument `state`.
+        state: the initial state, a tree of tensors like x, each `[B, *N]` (or broadcastable to it).
+        params: a tree of tensors like x, each scalar or `[*N]` (or broadcastable to it).
+        lengths: `[B]` integers. After the end of a sequence, its state does not change and its y is zero.
+        reset: `[T, B]` bools. Where true, the state before step t is `reset_to`, so that a sequence can hold several
+            episodes or documents. "Before" refers to the order in which the steps run. Values after the end of a
+            sequence have no effect.
+        reset_to: the state after a reset, a tree like `state`, or one number for all states. Default: `state`.
         reverse: run backwards in time; with `lengths`, each sequence starts at its own last element.
-        checkpoint_every: keep every K-th state for the backward pass and recompute the rest.
-        backend: "auto" (by device), "reference", "cpu" or "triton" (CUDA). A named backend never falls back;
-            "auto" warns once where it does.
+        checkpoint_every: save every K-th state for the backward pass and recompute the others.
+        backend: "auto" (by device), "reference", "cpu" or "triton" (CUDA). A named backend raises an error if it
+            cannot run the scan; "auto" then uses the reference backend and warns once.
 
     Returns:
-        y, each tensor `[T, B, *N]` with the dtype of x; the final state, `[B, *N]` with the dtype of the initial one.
-        Half precision is computed in float32; if any argument is float64, everything is.
+        y, each tensor `[T, B, *N]` with the dtype of x, and the final state, each tensor `[B, *N]` with the dtype of
+        the initial state. Half precision is computed in float32; if any argument is float64, everything is computed
+        in float64.
 
     Raises:
-        ValueError: shapes, lengths, reset or an option do not fit.
-        TypeError: an argument or a result of the step is no tensor or tree of tensors.
+        ValueError: if shapes, lengths, reset or an option are invalid.
+        TypeError: if an argument or a result of the step is neither a tensor nor a tree of tensors.
     """
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
     return _run((step,), arguments, reset, reset_to, backend)
@@ -90,19 +92,20 @@ def dense_scan(
     lags: Tensor | None = None,
     past: Tensor | None = None,
 ) -> tuple[Tree, Tree]:
-    """Run a recurrence through a matrix over all of time.
+    """Run a recurrence with a recurrent weight matrix over all time steps.
 
         recurrent = first(state[t]) @ weight.T
         y[t], state[t + 1] = step(x[t], recurrent, state[t], params)
 
-    `first(state)` is the first tensor of the state, `[B, H]`, and `weight` is `[G * H, H]`. With G = 1 `recurrent` is
-    one tensor `[B, H]`; otherwise a tuple of G such tensors, one for each block of H rows of the weight. So the step
-    itself stays elementwise.
+    `first(state)` is the first tensor of the state, `[B, H]`, and `weight` is `[G * H, H]`. With G = 1, `recurrent` is
+    one tensor `[B, H]`; otherwise it is a tuple of G such tensors, one for each block of H rows of the weight. The step
+    itself is therefore elementwise.
 
-    **Stages.** A step that needs the matrix product of something it has just computed is cut there, into a tuple of
-    steps with a tuple of weights. Stage k receives `recurrent = first(state) @ weight_k.T` of the state which the stage
-    before it returned (its structure may differ from stage to stage); stages before the last return `(None, state)`.
-    The last stage's state has the structure of the initial one and opens the next time step. A peephole LSTM:
+    **Stages.** If a step needs the matrix product of a value that it computes, split it there into a tuple of steps,
+    the stages, with a tuple of weights. Stage k receives `recurrent = first(state) @ weight_k.T`, where `state` is the
+    state returned by the previous stage (its structure may differ from stage to stage). All stages except the last
+    return `(None, state)`. The state of the last stage has the structure of the initial state and is the state of the
+    next time step. Example, a peephole LSTM:
 
         def gates(x, recurrent, state, params):          # weight_hh, 4H x H: recurrent is four tensors
             h, c, peep_f, peep_i = state
@@ -116,28 +119,30 @@ def dense_scan(
 
         dense_scan((gates, output), x, (h, c, c @ weight_cf.T, c @ weight_ci.T), (), (weight_hh, weight_ch))
 
-    **Delays.** With `lags` the recurrent input of the first stage is a sum over the first states of the last L steps:
+    **Delays.** With `lags`, the recurrent input of the first stage is a sum over the first states of the last L steps:
 
         recurrent = (sum over d < L of lags[d] * first(state[t - d])) @ weight.T
 
-    A unit j with a delay of d steps more than the one that every recurrence has is a 1 at `lags[d, j]`; lags in between
-    are interpolated, and their gradient is that of the delay. The first state must be y, or one of its tensors.
+    `lags[d, j] = 1` delays unit j by d steps in addition to the one step of every recurrence. A delay between two
+    numbers of steps is interpolated by several lags, whose gradients give the gradient of the delay. The first state
+    must be y, or one of its tensors.
 
-    A weight `[L, G * H, H]` has a delay for each connection: recurrent = sum over d of first(state[t - d]) @
-    weight[d].T. It runs step by step, on the reference backend: a step is then one product of L * H columns, beside
-    which nothing else counts.
+    With a weight `[L, G * H, H]`, each connection has its own delay: recurrent = sum over d of first(state[t - d]) @
+    weight[d].T. This form runs step by step on the reference backend; its cost is that of one product of L * H columns
+    in each step.
 
     Args:
         step: one step, or a tuple of stages.
         x: as in `scan`, each tensor `[T, B, H]`.
         state: as in `scan`, each tensor `[B, H]`.
         params: as in `scan`.
-        weight: `[G * H, H]`, or one such matrix for each stage; that of the first stage also `[L, G * H, H]`.
-        pad_weights: let weights have fewer columns, and fewer rows in their last block, than H. What they lack at the
-            end counts as zeros, and costs nothing on the CPU. So stages may differ in width; the largest is H.
-        lags: `[L, H]`, for each delay its weight; None: no delays. Not together with `reset`.
-        past: `[L - 1, B, H]`, the first states before the initial one, oldest first; None: zeros. To go on after a
-            piece of a sequence: `torch.cat((past, first[None], y))[-L:-1]`, with `first` the initial first state.
+        weight: `[G * H, H]`, or one such matrix for each stage; the first matrix may also be `[L, G * H, H]`.
+        pad_weights: allow weights with fewer columns than H, and with fewer rows than H in their last block. Missing
+            rows and columns count as zeros, and cost nothing on the CPU. H is the width of the widest stage.
+        lags: `[L, H]`, the weight of each delay. Default: no delays. Cannot be combined with `reset`.
+        past: `[L - 1, B, H]`, the first states before the initial state, oldest first. Default: zeros. To continue
+            after a piece of a sequence, pass `torch.cat((past, first[None], y))[-L:-1]`, where `first` is the initial
+            first state.
 
     The other arguments, the results and the errors are those of `scan`.
     """
@@ -219,7 +224,7 @@ def _run_on(
 def _choose(arguments: Arguments, backend: str) -> str:
     device = arguments.device.type
     if backend == "auto" and torch.compiler.is_exporting():
-        return "reference"  # so that the exported program needs no operator of ours where it is loaded
+        return "reference"  # the exported program must run without the operators of bionets
     if backend == "auto":
         chosen = default_backend(device)
         if chosen != FAST_BACKEND.get(device, "reference"):
@@ -232,6 +237,6 @@ def _choose(arguments: Arguments, backend: str) -> str:
 
 
 def default_backend(device: str) -> str:
-    """The backend that "auto" stands for on a type of device."""
+    """The backend that "auto" selects for a type of device."""
     chosen = FAST_BACKEND.get(device, "reference")
     return "reference" if chosen == "triton" and importlib.util.find_spec("triton") is None else chosen

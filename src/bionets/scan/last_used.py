@@ -1,4 +1,4 @@
-"""A bounded table that forgets what was looked up longest ago."""
+"""A least-recently-used cache."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class LastUsed(Generic[Value]):
-    """A table of at most `size` entries, which forgets what was looked up longest ago. For several threads."""
+    """A thread-safe table of at most `size` entries that drops the least recently used entry."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -1,4 +1,4 @@
-"""A lock that forked processes may use."""
+"""A lock that can be used in forked processes."""
 
 import os
 import threading
@@ -7,9 +7,9 @@ from typing import Any
 
 
 class ForkSafeLock:
-    """A reentrant lock that is free in a forked child: another thread may have held it when the process forked.
+    """A reentrant lock that is released in a forked child, because another thread may have held it during the fork.
 
-    Reentrant, because a finaliser or the callback of a weak reference may run while its own thread holds the lock.
+    It is reentrant because a finaliser or the callback of a weak reference may run in the thread that holds the lock.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
-"""The table of operations that a graph is made of: how each is written as LLVM IR and in Triton.
+"""The table of the operations of a graph, with their forms in LLVM IR and in Triton.
 
-Forward only: derivatives come from PyTorch's autograd, which `trace` records, and where autograd calls a backward
-operation of its own (tanh, sigmoid, gelu), from `trace/lowering`, which says which of them each torch operation
-becomes; `cpu/elements.py` and `gpu/printer.py` print them.
+The table holds forward operations only. Derivatives come from PyTorch's autograd, which `trace` records. If autograd
+calls a separate backward operation (tanh, sigmoid, gelu), `trace/lowering` translates it, like every torch operation,
+into operations of this table; `cpu/elements.py` and `gpu/printer.py` print them.
 
-LLVM: an instruction for floats ("fadd"), for integers and bools ("add"), "llvm.sqrt" for one of LLVM's own functions,
-"@exp" for one of `cpu/math.py`. "" where the operation is not defined. Triton: an expression; {0}, {1} are the inputs.
+LLVM: an instruction for floats ("fadd"), for integers and bools ("add"), "llvm.sqrt" for a function of LLVM, "@exp" for
+a function of `cpu/math.py`, "" if the operation is not defined. Triton: an expression; {0}, {1} are the inputs.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Operation:
-    """`domain`: where tests may evaluate it: any number, positive ones, or those between -1 and 1 or above 1."""
+    """`domain`: the arguments at which tests evaluate the operation: any, positive, between -1 and 1, or above 1."""
 
     inputs: int
     floats: str

@@ -1,5 +1,5 @@
-"""The scan as one differentiable operation: in eager PyTorch an autograd function, which costs least; elsewhere, in
-torch.compile, torch.export and fake tensors, the operators of `torch_operators`.
+"""The scan as one differentiable operation. In eager PyTorch it is an autograd function, which has the least overhead;
+for torch.compile, torch.export and fake tensors it is an operator of `torch_operators`.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from bionets.scan.torch_operators import backward_by_operator, forward_by_operat
 
 
 def run_scan(call: Call, backend: str) -> list[Tensor]:
-    """y and the final state, each `[T, B, N]` and `[B, N]`."""
+    """Returns the tensors of y, each `[T, B, N]`, and of the final state, each `[B, N]`."""
     tensors = call.tensors
     keep = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in tensors)
     if not is_eager(tensors):
@@ -31,8 +31,9 @@ def run_scan(call: Call, backend: str) -> list[Tensor]:
 def run_online(
     call: Call, backend: str, wanted: tuple[int, ...], before: list[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """y and the final state as of `run_scan`, and the sensitivities to the wanted parameters after the last step, of
-    those before the first, each `[B, N]`."""
+    """Returns y and the final state like `run_scan`, and the sensitivities to the wanted parameters after the last
+    step, given those before the first step, each `[B, N]`.
+    """
     if not is_eager(call.tensors):
         raise RuntimeError("online gradients are for eager PyTorch: without torch.compile, torch.export and torch.func")
     found = _OnlineScan.apply(call, backend, wanted, before, *call.tensors)
@@ -46,18 +47,19 @@ def _register_vmap() -> None:
 
 
 def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:
-    """Keep what the backward pass needs of a call and of all that `run_forward` has returned for it."""
+    """Save the tensors of a call and of the results of `run_forward` that the backward pass needs."""
     own = iter(forward[call.program.y + call.program.state :])
     states = [*(next(own) if same is None else forward[same] for same in call.y_as_history()), *own]
-    ctx.set_materialize_grads(False)  # zeros as large as the histories, for nothing
+    ctx.set_materialize_grads(False)  # avoids zeros as large as the histories
     ctx.options = (call.program, call.reverse, call.checkpoint_every, call.store_products, backend)
     ctx.counts = (len(states), *map(len, call.groups[:-1]))
     ctx.save_for_backward(*states, *call.tensors, call.lengths)
 
 
 def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -> list[list[Tensor | None]]:
-    """The gradients of x, state, params, weights and delay; None where the loss does not depend on a tensor, and where
-    x, params and delay need none."""
+    """The gradients of x, state, params, weights and delay. A gradient is None if the loss does not depend on the
+    tensor, or if a tensor of x, params or delay needs no gradient.
+    """
     program, reverse, every, store, backend = ctx.options
     *saved, lengths = ctx.saved_tensors
     states, x, state, params, weights, delay = _cut(saved, ctx.counts)
@@ -80,7 +82,7 @@ def _differentiate(ctx: Any, gradients: Sequence[Tensor | None], needs: Needs) -
 
 
 def _spread(found: Iterable[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
-    """The gradients where one is needed, None elsewhere."""
+    """The gradients at the places where one is needed, None at the others."""
     following = iter(found)
     return [next(following) if each else None for each in needed]
 
@@ -94,7 +96,7 @@ def _both(one: Sequence[bool], other: Sequence[bool]) -> tuple[bool, ...]:
 
 
 def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
-    """So many elements, so many more, ..., and the rest."""
+    """Split a list into parts of these lengths, and the rest."""
     parts, start = [], 0
     for count in counts:
         parts.append(list(sequence[start : start + count]))
@@ -103,13 +105,13 @@ def _cut(sequence: Sequence[Any], counts: Iterable[int]) -> list[list[Any]]:
 
 
 def _needs_of(flags: Sequence[bool], counts: Sequence[int]) -> Needs:
-    """The wanted gradients out of a flag for each tensor of a call; counts: of x, state, params and weights."""
+    """The wanted gradients, from a flag for each tensor of a call; counts: numbers of x, state, params and weights."""
     x, _, params, _, delay = _cut(flags, counts)
     return Needs(tuple(x), tuple(params), tuple(delay))
 
 
 def _mark_without_gradient(ctx: Any, call: Call, results: Sequence[Tensor], needed: Sequence[bool]) -> None:
-    """Results that depend on no tensor that requires a gradient do not require one either, as in eager PyTorch."""
+    """Mark results that depend on no tensor with a gradient as not requiring a gradient, as in eager PyTorch."""
     if call.delay:
         return
     x, state, params, weights, _ = _cut(tuple(needed), [len(group) for group in call.groups[:-1]])
@@ -145,7 +147,7 @@ class _Scan(torch.autograd.Function):
 
 
 class _OnlineScan(torch.autograd.Function):
-    """The scan in eager mode, and beside it the sensitivities of its states; see `sensitivity`."""
+    """The scan in eager mode, with the sensitivities of its states; see `sensitivity`."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""The projection of the input onto all gates at once, cut into gates without a copy in either direction."""
+"""The projection of the input onto all gates, split into gates without a copy, forward and backward."""
 
 import math
 from typing import Any
@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from bionets.scan.eager import is_eager, materialize
 from bionets.scan.online import active
 
-SMALL = 1 << 18  # multiplications below which torch's product takes no longer
+SMALL = 1 << 18  # number of multiplications below which torch's product is as fast
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight.T + bias, `[T, B, G * H]` of x `[T, B, I]`, weight `[G * H, I]` and bias `[G * H]`. As `F.linear`, but
-    faster on the CPU.
+    """x @ weight.T + bias, `[T, B, G * H]`, for x `[T, B, I]`, weight `[G * H, I]` and bias `[G * H]`. Like `F.linear`,
+    but faster on the CPU.
 
-    The rows of the result may lie apart in memory: it is meant for `split_gates`.
+    The rows of the result may not be contiguous in memory; the result is meant for `split_gates`.
     """
     supported = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
@@ -42,7 +42,7 @@ class _Project(torch.autograd.Function):
         from bionets.scan.cpu.matrix import multiply, multiply_transposed
 
         x, weight = ctx.saved_tensors
-        if torch.is_grad_enabled() or not is_eager((gradient,)):  # second derivatives, or torch.vmap of this one
+        if torch.is_grad_enabled() or not is_eager((gradient,)):  # second derivatives, or torch.vmap of this function
             return gradient @ weight, gradient.flatten(0, -2).T @ x.flatten(0, -2)
         needs_x, needs_weight = ctx.needs_input_grad
         grad_x = multiply(_rows(gradient), weight).unflatten(0, x.shape[:-1]) if needs_x else None
@@ -53,22 +53,22 @@ class _Project(torch.autograd.Function):
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """`[T * B, N]` with each row together in memory."""
+    """The tensor as `[T * B, N]` with contiguous rows."""
     rows = materialize(tensor).flatten(0, -2)
     return rows if rows.stride(1) == 1 or rows.shape[1] == 1 else rows.contiguous()
 
 
 def split_gates(projection: Tensor, gates: int) -> tuple[Tensor, ...]:
-    """Cut `[T, B, G * H]` into G views `[T, B, H]`.
+    """Split `[T, B, G * H]` into G views `[T, B, H]`.
 
-    Unlike `projection.unflatten(-1, (G, H)).unbind(-2)`, the backward pass does not stack the G gradients when they
-    already lie side by side in one buffer, as the gradients of `scan` and `dense_scan` do.
+    Unlike in `projection.unflatten(-1, (G, H)).unbind(-2)`, the backward pass does not stack the G gradients if they
+    are already adjacent in one buffer, like the gradients of `scan` and `dense_scan`.
     """
     if projection.shape[-1] % gates:
         raise ValueError(f"a projection of {projection.shape[-1]} features cannot be cut into {gates} gates")
     if is_eager((projection,)):
         return _SplitGates.apply(projection, gates)
-    return projection.unflatten(-1, (gates, -1)).unbind(-2)  # here the backward pass may see no addresses
+    return projection.unflatten(-1, (gates, -1)).unbind(-2)  # the backward pass has no access to addresses here
 
 
 class _SplitGates(torch.autograd.Function):

@@ -1,4 +1,6 @@
-"""The reference backend: the step in a Python loop, differentiated by autograd. The oracle of every other backend."""
+"""The reference backend: runs the step in a Python loop, differentiated by autograd. All other backends are tested
+against it.
+"""
 
 from typing import Any
 
@@ -11,7 +13,7 @@ from bionets.scan.tree import Structure, flatten, unflatten
 
 
 def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, Any]:
-    """Run the stages over all of time, one torch operation after the other. Any device, any number of derivatives."""
+    """Run the stages over all time steps, on any device; derivatives of any order are available."""
     carry, shape = arguments.layout.carry_dtype, arguments.state_shape
     x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
     params = [leaf.to(carry) for leaf in arguments.params]
@@ -31,7 +33,7 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
             new_state = [torch.where(active, new, old) for new, old in zip(new_state, state, strict=True)]
         ys.append(y)
         state, ring = new_state, [new_state[0], *ring[:-1]] if ring else []
-    if y_tree is None:  # T = 0: the step tells how many outputs there are
+    if y_tree is None:  # T = 0: run the step once to find the number of outputs
         with torch.no_grad():
             x_zero = [leaf.new_zeros(leaf.shape[1:], dtype=carry) for leaf in arguments.x]
             x_now = unflatten(arguments.x_tree, x_zero)

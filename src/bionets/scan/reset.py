@@ -1,4 +1,4 @@
-"""Resets within a sequence: each stage runs as it is, and the last one's new state replaced where a reset follows."""
+"""Resets within a sequence: the new state of the last stage is replaced at the steps before a reset."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +19,8 @@ def with_reset(
 ) -> tuple[Stages, Arguments]:
     """Stages and arguments of the same scan with resets.
 
-    A reset before a step is one after the step that precedes it, so that a matrix product sees the state that counts.
-    The mask and the state after a reset come in through x, the latter without a copy for each step.
+    A reset before a step is applied after the previous step, so that the matrix product receives the state after the
+    reset. The mask and the state after a reset are added to x; the state is expanded without a copy for each step.
     """
     time, batch = arguments.layout.time, arguments.layout.batch
     if reset.dtype != torch.bool or tuple(reset.shape) != (time, batch):
@@ -78,7 +78,7 @@ def with_own_input(x: Any, *arguments: Any, stage: Callable[..., Any]) -> Any:
 
 
 def reset_after(x: Any, *arguments: Any, stage: Callable[..., Any], number: float | None) -> Any:
-    """The last stage, whose new state is the one after a reset where a reset follows."""
+    """The last stage; if a reset follows, its new state is the state after the reset."""
     own, after, start = x
     y, state = stage(own, *arguments)
     leaves, tree = flatten(state, "the new state")

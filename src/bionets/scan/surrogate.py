@@ -1,6 +1,6 @@
-"""Spike and straight-through functions: one value forward, a chosen gradient backward.
+"""Spike and straight-through functions, which have a chosen gradient in the backward pass.
 
-Every function here is `with_derivative` of two expressions, and so is one of your own:
+Every function of this module calls `with_derivative` with two expressions. Your own functions can do the same:
 
     def exponential(v, slope=5.0):
         return with_derivative(heaviside(v), v, slope / 2 * torch.exp(-slope * v.abs()))
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def with_derivative(value: Tensor, v: Tensor, derivative: Tensor) -> Tensor:
-    """`value`, as a function of v whose derivative is declared to be `derivative`. All three have one shape."""
+    """Return `value`, with `derivative` as its derivative with respect to v. All three tensors have the same shape."""
     return _ChosenDerivative.apply(value, v, derivative)
 
 
@@ -36,7 +36,7 @@ class _ChosenDerivative(torch.autograd.Function):
 
 
 def heaviside(v: Tensor) -> Tensor:
-    """1 where v >= 0, else 0. Without a gradient."""
+    """1 where v >= 0, else 0; has no gradient."""
     return (v >= 0).to(v.dtype)
 
 
@@ -93,14 +93,14 @@ def leaky(v: Tensor, slope: float = 0.1) -> Tensor:
 
 
 def straight_round(p: Tensor, step_size: float = 1.0) -> Tensor:
-    """The nearest multiple of ``step_size``, with the gradient passed straight through."""
+    """The nearest multiple of ``step_size``, with a straight-through gradient."""
     rounded = torch.round(p) if step_size == 1 else step_size * torch.round(p / step_size)
     return with_derivative(rounded, p, torch.ones_like(p))
 
 
 def straight_bernoulli(p: Tensor, noise: Tensor, step_size: float = 1.0) -> Tensor:
-    """A multiple of ``step_size`` beside p, drawn so that it is p on average, by noise uniform in [0, 1): for p between
-    0 and 1 and ``step_size`` 1, 1 with probability p. The gradient passes straight to p.
+    """A random multiple of ``step_size`` next to p, with expectation p, drawn by uniform noise in [0, 1). For
+    ``step_size`` 1 and p between 0 and 1, the result is 1 with probability p. The gradient is straight-through.
     """
     if step_size == 1:
         drawn = (noise < p).to(p.dtype)

@@ -1,6 +1,6 @@
-"""The scan and its derivative as operators of PyTorch: for torch.compile, torch.export and fake tensors.
+"""The scan and its derivative as operators of PyTorch, for torch.compile, torch.export and fake tensors.
 
-An operator takes tensors, numbers and strings: the step is named by the key of its program.
+An operator takes tensors, numbers and strings, so the step is given by the key of its program.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ INPUTS = (
     "Tensor[] x, Tensor[] state, Tensor[] params, Tensor[] weights, Tensor[] delay, Tensor? lengths, "
     "str program, bool reverse, int checkpoint_every, bool store_products, str backend"
 )
-GROUPS = 5  # lists of tensors among them, which come first
+GROUPS = 5  # number of lists of tensors, which come first
 WEIGHTS, PROGRAM = 3, 6  # the places of these two
 
 
@@ -42,7 +42,7 @@ def _inputs(call: Call, backend: str) -> tuple[Any, ...]:
 
 
 def read_inputs(inputs: Sequence[Any]) -> tuple[Call, str]:
-    """The call and the backend, out of the inputs of an operator."""
+    """The call and the backend, from the inputs of an operator."""
     *groups, lengths, program, reverse, every, store, backend = inputs
     x, state, params, weights, delay = map(list, groups)
     return Call(program_of(program), x, state, params, weights, lengths, reverse, every, delay, store), backend

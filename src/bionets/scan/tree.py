@@ -1,4 +1,4 @@
-"""Trees: a tensor, or a tuple, named tuple, list or dict of trees. Their leaves, and their structure."""
+"""Trees, their leaves and their structure. A tree is a tensor, or a tuple, named tuple, list or dict of trees."""
 
 import functools
 from collections.abc import Hashable, Iterable, Iterator
@@ -12,7 +12,7 @@ LEAF = "tensor"
 
 
 def flatten(tree: Tree, name: str) -> tuple[list[Tensor], Structure]:
-    """The tensors of a tree, and its structure. Raises TypeError on anything else, naming it."""
+    """The tensors of a tree, and its structure. Raises TypeError, with `name`, if the value is not a tree."""
     leaves: list[Tensor] = []
     return leaves, _collect(tree, name, leaves)
 
@@ -43,13 +43,13 @@ def _collect(tree: Tree, name: str, leaves: list[Tensor]) -> Structure:
         return LEAF
     kind = type(tree)
     if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
-        # torch.compile reads no built-in type out of an object, but a string
+        # torch.compile cannot read a built-in type from an object, but it can read a string
         known = kind.__name__ if kind in (tuple, list) else kind
         return (known, None, *[_collect(part, name, leaves) for part in tree])
     if kind is dict:
         if not all(isinstance(key, str) for key in tree):
             raise TypeError(f"the keys of a dict in {name} must be strings, got {', '.join(map(repr, tree))}")
-        keys = tuple(sorted(tree))  # equal dicts have one structure, in whatever order they were filled
+        keys = tuple(sorted(tree))  # equal dicts have the same structure, independently of their order
         return (kind, keys, *[_collect(tree[key], f"{name}[{key!r}]", leaves) for key in keys])
     raise TypeError(f"{name} must be a tensor, or a (named) tuple, list or dict of tensors, found {kind.__name__}")
 

@@ -1,4 +1,4 @@
-"""Uniform random numbers that are a function of a seed, a step and a place: the counter-based generator Philox4x32-7.
+"""Uniform random numbers as a function of a seed, a step and an index: the counter-based generator Philox4x32-7.
 
 Counters need no state: threads fill any part in any order, and a stream continues from any step. Source: Salmon
 et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; 7 rounds are the fewest that pass all of TestU01.
@@ -20,9 +20,9 @@ LANE = 512  # counters of a tile; each gives four numbers, LANE apart: constant 
 
 
 def uniform(seed: int, first_step: int, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
-    """Numbers in [0, 1), float32 ``[steps, *]``: multiples of 2⁻²⁴, for the steps from ``first_step`` on.
+    """Random numbers in [0, 1), float32 ``[steps, *]``, multiples of 2⁻²⁴, for the steps from ``first_step`` on.
 
-    Those of a step depend on the seed (63 bits), on the number of the step and on their place in it alone: they are the
+    A number depends only on the seed (63 bits), on the number of the step and on its index in the step, so it is the
     same on every device.
     """
     device, seed = torch.device(device), seed % (1 << 63)

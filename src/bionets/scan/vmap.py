@@ -1,6 +1,6 @@
 """The `torch.vmap` rules of the scan's operators, for example over several sets of parameters of one network.
 
-Elementwise recurrences become one that is as many times as wide. Where each has a matrix or lengths of its own, they
+Elementwise recurrences are joined to one recurrence with a larger width. Recurrences with separate weights or lengths
 run one after the other.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from bionets.scan.operator import run_scan
 from bionets.scan.torch_operators import GROUPS, WEIGHTS, read_inputs, scan_backward
 
-Axis = int | None  # along which a tensor is batched
+Axis = int | None  # the axis along which a tensor is batched
 
 
 def _join_scans(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
@@ -43,14 +43,14 @@ def _unbind(leaf: Tensor, axis: Axis, size: int) -> Sequence[Tensor]:
 
 
 def _widen(leaf: Tensor, axis: Axis, size: int, width: int) -> Tensor:
-    """The last dimension of all `size`, side by side: `[..., size * width]`."""
+    """Concatenate the last dimension of all `size` tensors: `[..., size * width]`."""
     leaf = leaf.unsqueeze(-2) if axis is None else leaf.movedim(axis, -2)
     return leaf.expand(*leaf.shape[:-2], size, width).flatten(-2).contiguous()
 
 
 def _run_backwards(info: Any, axes: tuple[Any, ...], *arguments: Any) -> tuple[list[Tensor], list[int]]:
-    """The operator `bionets::scan_backward` for batched tensors, one after the other: so it is for the rows of a
-    Jacobian, which share all but the gradients."""
+    """Run the operator `bionets::scan_backward` for batched tensors one after the other, for example for the rows of a
+    Jacobian, which share everything except the gradients."""
     count = GROUPS + 2  # gradients and states, then the groups of a call; after them the lengths
     found = []
     for i in range(info.batch_size):

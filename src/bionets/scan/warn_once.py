@@ -1,4 +1,4 @@
-"""Warnings that are given once in a process."""
+"""Warnings that are issued once per process."""
 
 import functools
 import warnings
@@ -6,5 +6,5 @@ import warnings
 
 @functools.cache
 def warn_once(message: str, stacklevel: int) -> None:
-    """`warnings.warn`, the first time that it is called with this message."""
+    """Call `warnings.warn` if this is the first call with this message."""
     warnings.warn(message, stacklevel=stacklevel)

@@ -1,4 +1,4 @@
-"""The CPU backend: fills the table of a kernel with sizes and addresses, and runs it on all threads."""
+"""The CPU backend: fills the table of a kernel with sizes and addresses, and runs the kernel on all threads."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from bionets.scan.program.schedule import Variant
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """y `[T, B, N]`, the final state `[B, N]`, and what backward needs beside y: histories, delayed values, recurrent
-    products."""
+    """Returns y `[T, B, N]`, the final state `[B, N]`, and the other tensors that the backward pass needs: histories,
+    delayed values, recurrent products."""
     program = call.program
     y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
     final = [leaf.clone() for leaf in call.state]  # what is carried lies where it ends
@@ -39,8 +39,8 @@ def backward(
     grad_final: list[Tensor | None],
     needs: Needs,
 ) -> Gradients:
-    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y, and with
-    delays that of the first state behind the past, and the delayed values; then the products, if they are stored."""
+    """The wanted gradients. `states` holds the history of each state, which may be a y; with delays, also the history
+    of the first state after its past, and the delayed values; then the recurrent products, if they are stored."""
     program, time, batch, width = call.program, call.time, call.batch, call.width
     total, dtype = sum(needs.x), program.dtype
     shared = shared_gradients(program.key, needs.x)
@@ -91,7 +91,7 @@ def backward(
     options = {"backward": True, "delayed": bool(call.delay), "stored_products": bool(products)}
     arguments.run(Variant(masked, recompute, (), needs.x, needs.params, **options))
 
-    totals = sums.sum(1)  # over the batch, in one order; for a scalar parameter over everything
+    totals = sums.sum(1)  # over the batch, in a fixed order; for a scalar parameter over all elements
     params = [
         leaf.sum(0, keepdim=True) if call.params[i].numel() == 1 else leaf
         for i, leaf in zip(wanted, totals.unbind(), strict=True)
@@ -101,7 +101,7 @@ def backward(
         gradient, where = grad_recurrent[k], shared[k]
         if where is not None:
             assert grad_x is not None
-            begin, end = where * width, (where + blocks[k]) * width  # the blocks lie side by side in each row
+            begin, end = where * width, (where + blocks[k]) * width  # the blocks are adjacent in each row
             gradient = grad_x.flatten(2)[:, :, begin:end]
         assert gradient is not None
         factors.append(factors_of_weight_gradient(call, gradient, before[k], states[0]))
@@ -126,6 +126,6 @@ def _gradients_of_delay(call: Call, gradient: Steps, history: Steps, needs: tupl
 
 
 def _rows(leaf: Tensor, dtype: torch.dtype) -> Tensor:
-    """With rows that lie together in memory, and in the dtype of the program."""
+    """The tensor with contiguous rows, in the dtype of the program."""
     leaf = leaf.to(dtype)
     return leaf if leaf.stride(-1) == 1 or leaf.shape[-1] == 1 else leaf.contiguous()

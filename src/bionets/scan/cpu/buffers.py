@@ -1,4 +1,4 @@
-"""Large CPU tensors whose memory is reused after they are freed: fresh pages cost more than the arithmetic."""
+"""Large CPU tensors whose memory is reused after they are freed, because new pages cost more than the arithmetic."""
 
 import math
 import weakref
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from bionets.scan.locks import ForkSafeLock
 
-SMALLEST = 1 << 20  # bytes; below, the system's allocator does not go back to the kernel
-KEPT = 1 << 30  # bytes kept for later at most
-ALIGNMENT = 64  # bytes of a cache line, which no vector should straddle
+SMALLEST = 1 << 20  # bytes; smaller blocks are not returned to the kernel by the system's allocator
+KEPT = 1 << 30  # maximum number of bytes kept for reuse
+ALIGNMENT = 64  # bytes of a cache line; no vector should cross two lines
 
 _lock = ForkSafeLock()
-_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the last one used at the end
+_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size, the most recently used at the end
 _kept = 0
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -53,7 +53,7 @@ def _give_back(memory: np.ndarray) -> None:
     with _lock:
         _free.setdefault(memory.nbytes, []).append(memory)
         _kept += memory.nbytes
-        while _kept > KEPT:  # what has gone out of use makes room
+        while _kept > KEPT:  # drop the least recently used buffers
             oldest, arrays = next(iter(_free.items()))
             if arrays:
                 _kept -= arrays.pop().nbytes

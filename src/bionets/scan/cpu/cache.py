@@ -1,10 +1,11 @@
-"""Compiled kernels on disk, so that a second process starts at once.
+"""Compiled kernels on disk, so that a second process starts without compiling.
 
-A kernel is machine code, and to load one is to run it. So nothing is loaded unless it belongs to the user, and neither
-the file nor its folder, nor a folder above, lets anybody else write (a folder like /tmp, where only owners may rename,
-is allowed above). The digest in a file finds damage; it is no protection against somebody who may write there.
+A kernel is machine code, and loading it means running it. A file is therefore loaded only if it belongs to the user and
+nobody else can write to the file, its folder or a parent folder (a parent folder like /tmp, in which only owners may
+rename files, is allowed). The digest in a file detects damage; it does not protect against somebody who can write to
+the folder.
 
-A folder that cannot be used costs time and is never an error.
+A folder that cannot be used costs time, but is not an error.
 """
 
 import contextlib
@@ -19,9 +20,9 @@ from bionets.scan.warn_once import warn_once
 
 MAGIC = b"bionets kernel 2\n"
 HEADER = struct.Struct(f"<{len(MAGIC)}sQ32s")  # the length of the content, and the digest of key and content
-SIZE = 256 << 20  # bytes of all kernels at most, unless BIONETS_CACHE_SIZE says otherwise
-SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # of the names of our files in the folder
-FLAGS = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")  # not through a link, not waiting for the writer of a pipe
+SIZE = 256 << 20  # maximum number of bytes of all kernels, unless BIONETS_CACHE_SIZE is set
+SUFFIX, UNFINISHED = ".kernel", ".unfinished-"  # suffix and prefix of the names of files in the folder
+FLAGS = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")  # do not follow links, and do not wait for the writer of a pipe
 
 
 def folder() -> Path | None:
@@ -36,7 +37,7 @@ def folder() -> Path | None:
 
 
 def read(key: str) -> bytes | None:
-    """The kernel stored under the key, if it is there, whole, and certainly the user's own."""
+    """The kernel stored under the key, if it exists, is complete, and was written by the user; else None."""
     place = _usable(folder(), create=False)
     if place is None:
         return None
@@ -56,18 +57,18 @@ def read(key: str) -> bytes | None:
     if magic != MAGIC or length != len(content) or digest != _digest(key, content):
         return None
     with contextlib.suppress(OSError):
-        os.utime(place / (key + SUFFIX))  # the oldest goes first
+        os.utime(place / (key + SUFFIX))  # the least recently used kernels are deleted first
     return content
 
 
 def write(key: str, content: bytes) -> None:
-    """Store a kernel; other processes see all of it or nothing. The kernels used longest ago make room."""
+    """Store a kernel atomically. If necessary, the least recently used kernels are deleted."""
     place = _usable(folder(), create=True)
     limit = _size_limit()
     if place is None or len(content) + HEADER.size > limit:
         return
     with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=place)  # readable and writable for the user alone
+        handle, name = tempfile.mkstemp(prefix=UNFINISHED, dir=place)  # readable and writable by the user only
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(HEADER.pack(MAGIC, len(content), _digest(key, content)) + content)
@@ -113,7 +114,7 @@ def _make_room(place: Path, limit: int) -> None:
 
 
 def _usable(place: Path | None, create: bool) -> Path | None:
-    """The folder, if only the user can put files there; else None, with a warning that is given once."""
+    """The folder, if only the user can write files there; else None, with a warning that is issued once."""
     if place is None:
         return None
     try:
@@ -122,7 +123,7 @@ def _usable(place: Path | None, create: bool) -> Path | None:
                 missing.mkdir(mode=0o700, exist_ok=True)
         place = place.resolve(strict=True)
         foreign = _others_may_write(place)
-    except (OSError, RuntimeError):  # it is not there or cannot be looked at
+    except (OSError, RuntimeError):  # it does not exist or cannot be read
         return None
     if foreign is not None:
         warn_once(
@@ -135,9 +136,9 @@ def _usable(place: Path | None, create: bool) -> Path | None:
 
 
 def _others_may_write(place: Path) -> Path | None:
-    """The folder, of this one and those above, in which somebody else could exchange what the next one is called."""
+    """The folder, among this one and its parents, in which somebody else could replace the next folder or its files."""
     if not hasattr(os, "getuid"):
-        return None  # Windows: a user's folders are his own by default
+        return None  # on Windows, a user's folders are private by default
     if not _is_own(place.stat()):
         return place
     for above in place.parents:

@@ -1,4 +1,4 @@
-"""From IR to machine code that runs without the interpreter's lock, compiled once and kept on disk."""
+"""Compiles IR to machine code, which runs without the interpreter's lock and is stored on disk."""
 
 import hashlib
 import itertools
@@ -30,7 +30,7 @@ def function_address(module: Module, name: str, label: str = "", imports: Mappin
 def function_addresses(
     module: Module, names: tuple[str, ...], label: str, imports: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """The addresses of compiled functions: from this process, from the disk, or compiled now.
+    """The addresses of compiled functions, taken from this process, loaded from the disk, or compiled.
 
     Args:
         module: the module that defines them.
@@ -52,7 +52,7 @@ def function_addresses(
 
 
 def _environment() -> str:
-    """The versions that a kernel on the disk was made by."""
+    """The versions with which a kernel on the disk was compiled."""
     return f"bionets {bionets.__version__} llvmlite {llvmlite.__version__}"
 
 
@@ -64,7 +64,7 @@ def _compile(text: str, target: Target, label: str) -> bytes:
 
 
 def optimise(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
-    """Parse a module and run LLVM's passes; loops need not be vectorised, they are written in vectors."""
+    """Parse a module and run LLVM's passes. Loops are not vectorised, because they are already written in vectors."""
     module = llvm.parse_assembly(text)
     module.data_layout = str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=2)

@@ -1,4 +1,4 @@
-"""Sums over delayed steps on the CPU: what arrives of earlier values, and the gradients of that."""
+"""Weighted sums over delayed steps on the CPU, and their gradients."""
 
 import functools
 import itertools
@@ -16,16 +16,16 @@ from bionets.scan.cpu.threads import run_parts, split
 from bionets.scan.cpu.values import Value, at_most, fma
 
 NAMES = ("add_delayed", "set_delayed", "correlate")
-ROWS, VECTORS = 4, 2  # of a tile whose sums stay in registers
-LAGS = 8  # whose correlations stay in registers
-NEAR_ROWS, NEAR_STEPS = 8, 16  # that meet all lags before the next ones are read
-SMALL = 1 << 20  # multiplications below which a second thread does not pay
+ROWS, VECTORS = 4, 2  # size of a tile whose sums stay in registers
+LAGS = 8  # number of lags whose correlations stay in registers
+NEAR_ROWS, NEAR_STEPS = 8, 16  # rows and steps that are combined with all lags before the next ones are read
+SMALL = 1 << 20  # number of multiplications below which a second thread is not faster
 
 
 @functools.cache
 def delay_addresses(size: int) -> dict[str, int]:
-    """The addresses of the functions of `NAMES`, for floats of so many bytes. All distances are in bytes, `lag` that
-    of steps.
+    """The addresses of the functions of `NAMES`, for floats with this number of bytes. All distances are in bytes;
+    `lag` is the distance of steps.
 
     add_delayed, set_delayed:  out[r, j] (+)= sum over l < lags of k[l, j] · a[r + l · lag, j]
     correlate:                 out[l, j] += sum over t < steps and r < rows of g[t, r, j] · a[t + l, r, j]
@@ -125,7 +125,7 @@ class Steps(NamedTuple):
 
     @property
     def distance(self) -> int:
-        """Of one step from the next, in bytes."""
+        """Distance between two steps, in bytes."""
         return self.memory.stride(0) * self.memory.element_size()
 
 
@@ -144,7 +144,7 @@ def delayed_sum(kernel: Tensor, history: Steps, steps: int) -> Tensor:
 def correlation(gradient: Steps, history: Steps, steps: int, lags: int) -> Tensor:
     """out[l] = Σ_t Σ_b gradient[t] ∘ history[t + l], `[lags, H]`, over the first steps.
 
-    Each thread takes some columns, so that the bits do not depend on the number of threads.
+    Each thread computes a range of columns, so that the bits do not depend on the number of threads.
     """
     batch, width, memory = history.batch, history.width, history.memory
     out = memory.new_zeros(lags, width)

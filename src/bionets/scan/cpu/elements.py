@@ -19,7 +19,7 @@ Fused = Mapping[int | str, int]
 def evaluate(
     function: Function, vector: str, graph: Graph, fused: Fused, read: Callable[[str], Value]
 ) -> dict[int, Value]:
-    """Add the instructions of all nodes; gives the value of each. Products that are `fused` into a sum have none.
+    """Add the instructions of all nodes, and return the value of each node. Products `fused` into a sum have none.
 
     Args:
         vector: the type of floats of the program.
@@ -43,10 +43,11 @@ def evaluate(
 
 
 def products_in_sums(graph: Graph, added: Collection[str]) -> dict[int | str, int]:
-    """Products that nothing but one sum reads, by the number of the sum, or by the name of an output that is `added` to
-    what is there: each pair is one instruction.
+    """Products that are read only by one sum, by the number of the sum, or by the name of an output that is `added` to
+    its place. Each pair of product and sum is one instruction.
 
-    Of the gradient alone: forward values are rounded as in eager torch, so that thresholds fall on the same side.
+    Only gradients use fused instructions. Forward values are rounded as in eager torch, so that the same values cross
+    a threshold.
     """
     readers = Counter(i for node in graph.nodes for i in node.inputs) + Counter(graph.outputs.values())
     of_gradient, fused = set[int](), dict[int | str, int]()
@@ -69,7 +70,7 @@ def _type(kind: str, vector: str) -> str:
 
 
 def _multiply_add(graph: Graph, number: int, product: int, values: Mapping[int, Value]) -> Value:
-    """A sum or difference, one of whose terms is a product."""
+    """A sum or difference with a product as one of its terms."""
     first, second = graph.nodes[number].inputs
     a, b = (values[i] for i in graph.nodes[product].inputs)
     other = values[second if first == product else first]
@@ -113,7 +114,7 @@ def _apply(node: Node, kind: str, inputs: list[Value]) -> Value:
 
 
 def _extremum(name: str, a: Value, b: Value) -> Value:
-    """NaN where either is NaN."""
+    """The maximum or minimum; NaN if either operand is NaN."""
     chosen = select(a > b if name == "maximum" else a < b, a, b)
     return select(a.differs(a), a, chosen)
 
@@ -143,7 +144,7 @@ def _cast(value: Value, kind: str, to: str, vector: str) -> Value:
 
 
 def _to_integer(value: Value, target: str) -> Value:
-    """Towards zero; the smallest integer for what does not fit, as on x86."""
+    """Round towards zero; values out of range become the smallest integer, as on x86."""
     converted = value.convert("fptosi", target)
     limit = 2.0 ** (int(target[1:]) - 1)
     fits = (value >= -limit) & (value < limit)

@@ -1,4 +1,4 @@
-"""exp, log and what is made of them, as LLVM IR on vectors of either precision."""
+"""exp, log and functions derived from them, as LLVM IR on vectors of either precision."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ INFINITY, NAN = math.inf, math.nan
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format. `magic`: adding it rounds to an integer, which is then in the low bits."""
+    """A floating-point format. `magic`: adding this number rounds to an integer, which is then in the low bits."""
 
     integer: str
     fraction_bits: int
@@ -19,11 +19,11 @@ class Format:
     magic: float
     magic_bits: int
     ln2: tuple[float, float]  # the first part has few bits, so that n times it is exact
-    terms: int  # of the series of exp, from the square on
+    terms: int  # number of terms of the series of exp, from the square on
     log_terms: int
-    largest: float  # x with a finite exp
-    smallest: float  # x whose exp is 0
-    one: float  # from here on tanh is 1
+    largest: float  # the largest x with a finite exp
+    smallest: float  # an x at which exp is 0
+    one: float  # tanh is 1 from this x on
     maximum: float
     root_half_bits: int
 
@@ -65,7 +65,9 @@ def format_of(x: Value) -> Format:
 
 
 def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
-    """The sum of coefficients times powers of x, the lowest first; in pairs, since a chain would be waited for."""
+    """The polynomial with these coefficients, lowest power first. It is evaluated in pairs, to shorten the dependency
+    chain.
+    """
     constants = [x.function.constant(x.kind, coefficient) for coefficient in coefficients]
     pairs = [fma(x, odd, even) for even, odd in zip(constants[::2], constants[1::2], strict=False)]
     pairs += constants[len(constants) - len(constants) % 2 :]
@@ -91,7 +93,7 @@ def square_root(x: Value) -> Value:
 
 
 def clamped(x: Value, low: float, high: float) -> Value:
-    """NaN stays."""
+    """The value clamped to a range; NaN remains NaN."""
     return select(x > high, x.function.constant(x.kind, high), select(x < low, x.function.constant(x.kind, low), x))
 
 
@@ -111,7 +113,7 @@ def _power_of_two(n: Value) -> Value:
 
 
 def _scaled(n: Value, p: Value) -> Value:
-    """2ⁿ·(1 + p), in two halves, since 2ⁿ alone may lie outside of the format."""
+    """2ⁿ·(1 + p), computed with two factors, because 2ⁿ may be outside the range of the format."""
     half = n >> 1
     return fma(p, _power_of_two(half), _power_of_two(half)) * _power_of_two(n - half)
 
@@ -181,7 +183,7 @@ def _split(x: Value) -> tuple[Value, Value, Value]:
 
 
 def _of_any(x: Value, result: Value) -> Value:
-    """A logarithm of all that is not positive and finite."""
+    """A logarithm, extended to arguments that are not positive and finite."""
     result = select(x > format_of(x).maximum, x, result)
     result = select(x.equals(0), x.function.constant(x.kind, -INFINITY), result)
     return select(x >= 0, result, NAN)
@@ -196,7 +198,7 @@ def log(x: Value) -> Value:
 def _log_to_base(base: float) -> Callable[[Value], Value]:
     def logarithm(x: Value) -> Value:
         e, f, rest = _split(x)
-        if format_of(x) is FLOAT:  # in float64, so that whole powers are exact
+        if format_of(x) is FLOAT:  # in float64, so that integer powers are exact
             e, f, rest = (part.convert("fpext", "double") for part in (e, f, rest))
             result = (e * math.log(2, base) + (f - rest) * (1 / math.log(base))).convert("fptrunc", "float")
         else:

@@ -11,7 +11,7 @@ from bionets.scan.cpu.values import INDEX, SIZES, Value, element, is_float, like
 
 
 class Module:
-    """The functions of a module; those that compute on vectors are made once for each type that is used."""
+    """The functions of a module; functions on vectors are defined once for each type that is used."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -19,12 +19,12 @@ class Module:
         self.declarations: dict[str, None] = {}
 
     def function(self, name: str, arguments: dict[str, str], private: bool = False) -> "Function":
-        """A new function without a result; a private one is called within the module alone."""
+        """A new function without a result; a private function is called only within the module."""
         self.functions[name] = function = Function(self, name, arguments, "void", "noinline" if private else "")
         return function
 
     def inlined(self, name: str, arguments: dict[str, str], result: str, body: Callable[..., Value | None]) -> None:
-        """Define a function once; the body gets its arguments as values, and returns the result."""
+        """Define a function once; the body receives the arguments as values and returns the result."""
         if name not in self.functions:
             function = Function(self, name, arguments, result, "alwaysinline")
             function.finish(body(*function.arguments))
@@ -36,7 +36,7 @@ class Module:
 
 
 class Function:
-    """`attribute`: "" for a function that is called from outside, "alwaysinline" or "noinline" for another."""
+    """`attribute`: "" for a function that is called from outside; otherwise "alwaysinline" or "noinline"."""
 
     def __init__(self, module: Module, name: str, arguments: dict[str, str], result: str, attribute: str) -> None:
         self.module, self.name, self.result, self.attribute = module, name, result, attribute
@@ -61,7 +61,7 @@ class Function:
         return Value(self, kind, f"%v{self.count}")
 
     def constant(self, kind: str, number: Any) -> Value:
-        """A number as a value; a value is itself."""
+        """Convert a number to a value; a value is returned unchanged."""
         if isinstance(number, Value):
             return number
         inner = element(kind)
@@ -91,7 +91,7 @@ class Function:
         return self.call(name, result, *arguments)
 
     def intrinsic(self, name: str, *arguments: Value) -> Value:
-        """One of LLVM's own functions on numbers, `llvm.fma`."""
+        """An intrinsic function of LLVM on numbers, such as `llvm.fma`."""
         kind = arguments[0].kind
         return self.call_external(f"llvm.{name}.{suffix(kind)}", kind, *arguments)
 
@@ -111,7 +111,7 @@ class Function:
         self.emit(f"store {value.kind} {value.text}, ptr {address.text}, align {align}")
 
     def stack(self, kind: str) -> Value:
-        """Memory for one value until the function ends; as a rule a register."""
+        """Memory for one value until the function ends, usually a register."""
         self.count += 1
         self.first_lines.append(f"  %m{self.count} = alloca {kind}, align 64")
         return Value(self, "ptr", f"%m{self.count}")
@@ -122,7 +122,7 @@ class Function:
         return self.value(kind, f"shufflevector {kind} {first.text}, {kind} poison, {mask} zeroinitializer")
 
     def load_part(self, kind: str, address: Value, left: Value) -> Value:
-        """A vector of which only `left` elements are there, if they are fewer; the others are 0."""
+        """A vector of which at most `left` elements exist; the others are 0."""
         name = f"load.{suffix(kind)}"
         self.module.inlined(name, {"address": "ptr", "left": INDEX}, kind, lambda a, n: masked.load_part(kind, a, n))
         return self.call(name, kind, address, left)
@@ -149,7 +149,7 @@ class Function:
 
     @contextlib.contextmanager
     def loop(self, start: Value | int, stop: Value | int, step: Value | int = 1) -> Iterator[Value]:
-        """For each index from `start` to before `stop`."""
+        """A loop over each index from `start` to `stop`, exclusive."""
         start, stop, step = (self.constant(INDEX, number) for number in (start, stop, step))
         head, body, following, end = self.new_labels("loop", "body", "next", "end")
         index = Value(self, INDEX, f"%{head}.index")
@@ -169,7 +169,7 @@ class Function:
 
     @contextlib.contextmanager
     def loop_until(self) -> Iterator[Callable[[Value], None]]:
-        """Again and again, until the condition is true that the given function is called with."""
+        """A loop that ends when the condition passed to the given function is true."""
         head, end = self.new_labels("loop", "end")
 
         def stop(condition: Value) -> None:
@@ -193,7 +193,7 @@ class Function:
         self.begin(end)
 
     def if_else(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
-        """One of two values, of which only the wanted one is computed."""
+        """One of two values; only the selected value is computed."""
         names = self.new_labels("yes", "no", "end")
         self.emit(f"br i1 {condition.text}, label %{names[0]}, label %{names[1]}")
         found = []

@@ -1,4 +1,4 @@
-"""The arguments of a CPU kernel: sizes, addresses and strides by name, and the division of its work among threads."""
+"""The arguments of a CPU kernel (sizes, addresses and strides by name), and the division of its work among threads."""
 
 import functools
 import itertools
@@ -18,9 +18,9 @@ from bionets.scan.cpu.target import host
 from bionets.scan.cpu.threads import run_parts, split
 from bionets.scan.program.schedule import Variant
 
-CACHE_BYTES = 256 * 1024  # what a tile may take at one time step: half of a small second-level cache
-COPIES = 1 << 16  # elements of vectors that must be saved before parameters are copied for every row
-SMALL = 1 << 20  # operations below which a second thread does not pay
+CACHE_BYTES = 256 * 1024  # memory of a tile at one time step: half of a small second-level cache
+COPIES = 1 << 16  # number of vector elements that must be saved to make copies of parameters for every row worthwhile
+SMALL = 1 << 20  # number of operations below which a second thread is not faster
 
 
 class KernelArguments:
@@ -37,8 +37,8 @@ class KernelArguments:
             "row": row,
             "step": call.batch * row,
         }
-        self.one_row = call.batch == 1 or not call.weights  # whether all rows may be taken as one long row
-        self.kept: list[Tensor] = []  # until the kernel has run
+        self.one_row = call.batch == 1 or not call.weights  # whether all rows may be treated as one long row
+        self.kept: list[Tensor] = []  # tensors that must live until the kernel has run
         for i, leaf in enumerate(call.x):
             self.add_rows(f"x{i}", leaf)
         self.add("initial", call.state)
@@ -55,7 +55,7 @@ class KernelArguments:
                 self.kept.append(leaf)
 
     def add_rows(self, name: str, leaf: Tensor | None) -> None:
-        """A tensor `[T, B, N]` whose rows may lie apart."""
+        """A tensor `[T, B, N]` whose rows need not be adjacent."""
         address, time, row = (0, 0, 0) if leaf is None else (leaf.data_ptr(), leaf.stride(0), leaf.stride(1))
         self.fields |= {name: address, f"{name}_time": time * self.size, f"{name}_row": row * self.size}
         self.one_row &= leaf is None or row == self.call.width or self.call.batch == 1
@@ -76,7 +76,7 @@ class KernelArguments:
             self.add_side_by_side(f"recurrent{k}", names, leaf)
 
     def add_forward_delay(self) -> list[Tensor]:
-        """The history of the first state behind the past, and the delayed values, both made at each step."""
+        """The history of the first state after its past, and the delayed values; both are written at each step."""
         call, (lags, past) = self.call, self.call.delay
         history = Steps.empty(call, len(lags) + call.time)
         torch.cat((past, call.state[0].unsqueeze(0)), out=history.view[: len(lags)])
@@ -103,7 +103,7 @@ class KernelArguments:
         call, fields, size = self.call, self.fields, self.size
         kernel = find_kernel(call.program, variant, tuple(leaf.numel() == 1 for leaf in call.params))
         saved = call.time * call.batch * (host().padded(call.width, size) - call.width)
-        self.one_row &= saved > COPIES or call.batch == 1  # as one long row, for which parameters are copied
+        self.one_row &= saved > COPIES or call.batch == 1  # treated as one long row, for which parameters are copied
         rows, columns = (1, call.batch * call.width) if self.one_row else (call.batch, call.width)
         for i, leaf in enumerate(call.params):
             if self.one_row and leaf.numel() > 1 and call.batch > 1:
@@ -152,8 +152,8 @@ def _blocks(weight: Tensor, width: int) -> Tensor:
 
 
 class Division(NamedTuple):
-    """The division of a kernel's work: ranges of rows and of columns, one for each thread, and the size of tiles.
-    pitch: bytes from one row of a tile to the next."""
+    """The division of a kernel's work: a range of rows and of columns for each thread, and the size of tiles.
+    pitch: bytes between two rows of a tile."""
 
     parts: tuple[tuple[int, int, int, int], ...]
     tile_rows: int
@@ -163,8 +163,8 @@ class Division(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def divide(rows: int, columns: int, weighted: bool, work: int, values: int, size: int, threads: int) -> Division:
-    """The division among so many threads; remembered, since most calls are like the one before. work: operations of an
-    element over all of time. values: its carried or streamed tensors."""
+    """The division among this number of threads; cached, because most calls are alike. work: operations of an element
+    over all time steps. values: number of its carried or streamed tensors."""
     lanes, grain = host().lanes(size), host().tile_rows
     tile_columns = min(columns, max(lanes, CACHE_BYTES // (values * size) // lanes * lanes))
     tile_rows = max(1, CACHE_BYTES // (values * size * host().padded(tile_columns, size)))

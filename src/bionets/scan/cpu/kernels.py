@@ -1,4 +1,4 @@
-"""The kernels of a program, and the products that they share, found by their meaning."""
+"""The kernels of a program, and the matrix products that they share."""
 
 import functools
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _kernels: dict[tuple[str, Variant, tuple[bool, ...]], "Kernel"] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """`address`: of a function as `printer` describes it; and what it expects.
+    """`address`: the address of a function described in `printer`. The other fields describe its arguments.
 
-    fields: of its table, in order. work: the number of tiles in its memory, without the tape. operations, values: nodes
-    and carried or streamed tensors of one element, for the sizes of parts and tiles.
+    fields: the fields of its table, in order. work: the number of tiles in its memory, without the tape. operations,
+    values: numbers of nodes and of carried or streamed tensors of one element, for the sizes of parts and tiles.
     """
 
     address: int
@@ -35,9 +35,9 @@ class Kernel:
 
 
 def find_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...]) -> Kernel:
-    """The kernel of a program: from this process, from the disk, or compiled now.
+    """The kernel of a program, taken from this process, loaded from the disk, or compiled.
 
-    scalars: which of the parameters are one number for all elements.
+    scalars: the parameters that are one number for all elements.
     """
     with _lock:
         key = (program.key, variant, scalars)
@@ -71,7 +71,7 @@ def _make_kernel(program: Program, variant: Variant, scalars: tuple[bool, ...]) 
 
 @functools.cache
 def product_addresses(size: int) -> dict[str, int]:
-    """The addresses of the functions of `product`, for floats of so many bytes."""
+    """The addresses of the functions of `product`, for floats with this number of bytes."""
     module = Module(host())
     define_products(module, size)
     return function_addresses(module, NAMES, f"products{8 * size}")

@@ -1,10 +1,10 @@
-"""Loads and stores of vectors of which only the first elements lie within the row."""
+"""Loads and stores of vectors of which only the first elements are within the row."""
 
 from bionets.scan.cpu.values import SIZES, Value, element, like, select, suffix
 
 
 def _mask(kind: str, left: Value) -> Value:
-    """The mask of the elements of a vector that lie within the row."""
+    """The mask of the elements of a vector that are within the row."""
     function, numbers = left.function, like(kind, "i32")
     count = int(kind[1:].partition(" ")[0])
     few = select(left < count, left, count).convert("trunc", "i32")

@@ -1,9 +1,9 @@
-"""The functions of the table of operations that are no single instruction, as LLVM IR.
+"""The functions of the table of operations that are not a single instruction, as LLVM IR.
 
-No branch, no table, so that they compute on whole vectors. Polynomials with bit tricks, within 3 units in the last
-place (erfc: 9), right at infinities and NaN. exp, log and what is made of them exist in both precisions; trigonometry
-in float64 calls the C library. LLVM never contracts sums and products, so that thresholds fall on the same side as in
-eager torch; polynomials use fused multiply-adds explicitly.
+The functions use neither branches nor tables, so that they compute on whole vectors. They are polynomials with bit
+operations, accurate to 3 units in the last place (erfc: 9) and correct at infinities and NaN. exp, log and functions
+derived from them exist in both precisions; trigonometry in float64 calls the C library. LLVM never contracts sums and
+products, so that the same values cross a threshold as in eager torch; polynomials use explicit fused multiply-adds.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
 
 
 def call(name: str, *arguments: Value) -> Value:
-    """Call a function of this table, which the module then holds once for each type."""
+    """Call a function of this table; the module defines it once for each type."""
     kind, function = arguments[0].kind, arguments[0].function
     symbol = f"{name}.{kind[1:-1].replace(' ', '') if kind.startswith('<') else kind}"
     parameters = dict.fromkeys("abc"[: len(arguments)], kind)

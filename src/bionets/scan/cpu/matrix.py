@@ -1,7 +1,7 @@
 """Matrix products of whole tensors, on all threads, with the tiles of `product`.
 
-They are for tall matrices, `[T · B, features]`, for which they are faster than the BLAS that torch comes with on
-processors of other makers. The bits do not depend on the number of threads.
+They are meant for tall matrices, `[T · B, features]`, for which they are faster than the BLAS of torch on processors of
+other vendors. The bits do not depend on the number of threads.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from bionets.scan.cpu.threads import run_parts, split
 
 Pair = tuple[Tensor, Tensor]
 
-SMALL = 1 << 21  # multiplications below which a second thread does not pay
+SMALL = 1 << 21  # number of multiplications below which a second thread is not faster
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
-    """left @ right. The rows of `left` lie together in memory."""
+    """left @ right. The rows of `left` must be contiguous."""
     rows, inner = left.shape
     packed, size = pack(right), left.element_size()
     columns = right.shape[1]
@@ -47,8 +47,9 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 
 
 def multiply_transposed(sums: Sequence[Sequence[Pair]], shapes: Sequence[Sequence[int]]) -> list[Tensor]:
-    """For each sum of pairs the sum of left.T @ right, of which the first rows and columns, as many as its shape has.
-    The rows of each matrix lie together in memory."""
+    """For each list of pairs, the sum of left.T @ right, cropped to the rows and columns of its shape. The rows of each
+    matrix must be contiguous.
+    """
     swapped = [_is_faster_swapped(shape, pairs[0][0].element_size()) for pairs, shape in zip(sums, shapes, strict=True)]
     sums = [[pair[::-1] for pair in pairs] if swap else pairs for pairs, swap in zip(sums, swapped, strict=True)]
     shapes = [shape[::-1] if swap else shape for shape, swap in zip(shapes, swapped, strict=True)]
@@ -66,7 +67,7 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]], shapes: Sequence[Sequenc
 
 
 def _is_faster_swapped(shape: Sequence[int], size: int) -> bool:
-    """Whether right.T @ left takes fewer vectors than left.T @ right, of which each row is padded to whole vectors."""
+    """Whether right.T @ left needs fewer vectors than left.T @ right, if each row is padded to whole vectors."""
     rows, columns = shape
     return columns * host().padded(rows, size) < rows * host().padded(columns, size)
 
@@ -80,12 +81,12 @@ def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) ->
 
 
 def pack(matrix: Tensor) -> Tensor:
-    """Contiguous, with the columns (of each matrix) padded to whole vectors."""
+    """A contiguous copy, with the columns (of each matrix) padded to whole vectors."""
     columns = matrix.shape[-1]
     missing = host().padded(columns, matrix.element_size()) - columns
     return torch.constant_pad_nd(matrix, (0, missing)) if missing else matrix.contiguous()
 
 
 def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:
-    """The first row of each part and the row after its last."""
+    """The first row of each part and the row after its last row."""
     return list(itertools.pairwise(split(rows, host().tile_rows))) if multiplications > SMALL else [(0, rows)]

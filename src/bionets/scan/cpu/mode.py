@@ -1,4 +1,4 @@
-"""The processor's mode for denormal numbers, by the registers of x86 (MXCSR) and ARM (FPCR)."""
+"""The processor's mode for denormal numbers, set in the registers of x86 (MXCSR) and ARM (FPCR)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ FLUSH = {"x86_64": 0x8040, "aarch64": 1 << 24}  # flush to zero, on x86 also den
 
 @contextlib.contextmanager
 def denormals_flushed(function: Function) -> Iterator[None]:
-    """Within, denormal numbers are zero on this thread; then the mode is what it was."""
+    """Flush denormal numbers to zero on this thread within the context, and restore the mode afterwards."""
     architecture = function.module.target.architecture
     if architecture == "x86_64":
         slot = function.stack("i32")

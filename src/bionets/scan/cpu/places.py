@@ -1,13 +1,13 @@
-"""The operands of a kernel: the fields of its table, and where the elements of a tile lie."""
+"""The operands of a kernel: the fields of its table, and the addresses of the elements of a tile."""
 
 from dataclasses import dataclass
 
 from bionets.scan.cpu.ir import Function
 from bionets.scan.cpu.values import Value
 
-OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and so are their elements
-STRIDED = ("x", "grad_y")  # tensors whose rows need not adjoin
-DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps lie apart; see `delay.Steps`
+OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and their elements count as 0
+STRIDED = ("x", "grad_y")  # tensors whose rows need not be adjacent
+DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps are not adjacent; see `delay.Steps`
 GROUPS = {
     "grad_x": "grad_x",
     "grad_recurrent": "",
@@ -19,8 +19,8 @@ GROUPS = {
 class View:
     """The current location of an operand: the address of the tile's first element, and the distance of rows.
 
-    present: whether it is there; None: always. padded: whether rows end in whole vectors. ahead: the distance of
-    the next time step, which is prefetched; None where there is none.
+    present: whether the operand exists; None: always. padded: whether rows end in whole vectors. ahead: the distance to
+    the next time step, which is prefetched; None if there is none.
     """
 
     address: Value
@@ -31,7 +31,7 @@ class View:
 
 
 class Table:
-    """The fields of the table, each read where the kernel begins."""
+    """The fields of the table, which are read at the beginning of the kernel."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}

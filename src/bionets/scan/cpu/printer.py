@@ -1,13 +1,13 @@
-"""Prints a schedule as one LLVM function over all of time.
+"""Prints a schedule as one LLVM function over all time steps.
 
     kernel(table, row_low, row_high, column_low, column_high, work)
 
-computes a part of the elements [B, N], which no other thread touches, in tiles: a tile is walked through all of time
-before the next one, so that what is carried stays in the cache. Sizes, addresses and strides come in a table of
-integers, one field each, so that one kernel serves every shape; strides are in bytes.
+computes a part of the elements [B, N], which no other thread touches, in tiles. Each tile is computed over all time
+steps before the next one, so that carried values stay in the cache. Sizes, addresses and strides (in bytes) are passed
+in a table of integers, so that one kernel serves every shape.
 
-Carried states, gradients and sums lie in the tensors that hold them at the end. What lies between two operations of one
-time step (recurrent products, states between stages) and the tape lie in `work`, the memory of this thread.
+Carried states, gradients and sums are stored in the tensors that hold them at the end. Values between two operations of
+a time step (recurrent products, states between stages) and the tape are stored in `work`, the memory of this thread.
 """
 
 from dataclasses import dataclass, field
@@ -33,8 +33,8 @@ class Printer:
     scalars: tuple[bool, ...]
     masked: bool
     table: Table = field(default_factory=Table)
-    work: dict[str, None] = field(default_factory=dict)  # in order, the places of a tile in the thread's memory
-    most_values: int = 0  # tensors and carried values that an operation reads and writes, at most
+    work: dict[str, None] = field(default_factory=dict)  # the places of a tile in the thread's memory, in order
+    most_values: int = 0  # maximum number of tensors and carried values of an operation
 
     def print(self) -> None:
         size = self.program.dtype.itemsize
@@ -48,7 +48,7 @@ class Printer:
             with f.loop(column_low, column_high, self.table["tile_columns"]) as self.first_column:
                 self.columns = at_most(column_high - self.first_column, self.table["tile_columns"])
                 self.offset = self.first_column * size
-                if self.program.stages[0].blocks:  # rows and columns that a weight lacks
+                if self.program.stages[0].blocks:  # missing rows and columns of a weight
                     sizes = (f.constant("i8", 0), self.table["work_bytes"], f.constant("i1", 0))
                     f.call_external("llvm.memset.p0.i64", "void", self.memory, *sizes)
                 self.loop(self.schedule)
@@ -165,7 +165,7 @@ class Printer:
             self.function.store_part(value, address, self.present(view))
 
     def present(self, view: View) -> Value:
-        """The number of elements from this column on that are there."""
+        """The number of existing elements from this column on."""
         return self.left if view.present is None else select(view.present, self.left, 0)
 
     def scalar(self, name: str) -> Value:
@@ -238,7 +238,7 @@ class Printer:
         return View(f.at(self.pointer(address), distance), row, present, ahead=ahead)
 
     def index(self, step: str) -> tuple[Value, Value | None]:
-        """The index in time; and of what is not written at every step, whether it is now."""
+        """The index in time, and for tensors that are not written at every step, whether this step writes them."""
         if step == "now":
             return self.time, None
         if step == "before":

@@ -1,7 +1,7 @@
-"""Small matrix products: the recurrent one inside each time step, and the weight gradient after the last.
+"""Small matrix products: the recurrent product in each time step, and the weight gradient after the last step.
 
-Both are tiles of rows × vectors whose sums stay in registers. Each number is summed by one thread in one order, so the
-result depends neither on timing nor on the number of threads; and no thread pool of a library competes with ours.
+Both use tiles of rows × vectors whose sums stay in registers. Each number is summed by one thread in a fixed order, so
+the result depends neither on timing nor on the number of threads. No thread pool of another library is involved.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from bionets.scan.cpu.ir import Function, Module
 from bionets.scan.cpu.values import Value, at_most, fma
 
-ROWS = 120  # rows that meet all of the second factor before the next ones are read
+ROWS = 120  # rows that are multiplied with the whole second factor before the next ones are read
 DEPTH = 64  # terms summed at a time in a weight gradient: two threads of a core share its first-level cache
 
 NAMES = ("product", "add_product", "weight_product")
 
 
 def define_products(module: Module, size: int) -> None:
-    """Define the three functions of `NAMES`, for floats of so many bytes. All distances are in bytes.
+    """Define the three functions of `NAMES`, for floats with this number of bytes. All distances are in bytes.
 
     product, add_product:  out[r, j] (+)= sum over k < inner of a[r, k] · b[k, j], for r < rows and j < columns
     weight_product:        out[r, j]  += sum over k < inner of a[k, r] · b[k, j]
@@ -81,7 +81,7 @@ class _Product:
                     self.strip(width)
 
     def strip(self, vectors: int) -> None:
-        """All rows of a few vectors of columns: high tiles, then lower ones for the rows that remain."""
+        """All rows of a few vectors of columns: high tiles, then lower tiles for the remaining rows."""
         f, done = self.function, self.function.index(0)
         tile_rows = f.module.target.tile_rows
         for height in (tile_rows, 2, 1):
@@ -121,7 +121,7 @@ class _Product:
                 f.store_part(value, target, left - v * self.lanes)
 
     def part(self, row: Value, v: int, vectors: int, left: Value) -> Value:
-        """Vector v of a row, of which the last may be a part."""
+        """Vector v of a row; the last vector may be partial."""
         place = self.function.at(row, v * self.lanes * self.size)
         if v + 1 < vectors:
             return self.function.load(self.vector, place)

@@ -1,4 +1,4 @@
-"""The processor that kernels are compiled for."""
+"""The processor for which kernels are compiled."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ LEVELS = {"x86-64-v2": 16, "x86-64-v3": 32, "x86-64-v4": 64}  # bytes of a vecto
 
 @dataclass(frozen=True)
 class Target:
-    """`masked_loads`, `masked_stores`: whether a vector with its last elements masked out is as fast as a whole one."""
+    """`masked_loads`, `masked_stores`: whether a vector with masked last elements is as fast as a whole vector."""
 
     triple: str
     cpu: str
@@ -52,7 +52,7 @@ class Target:
 
 @functools.cache
 def host() -> Target:
-    """This machine, or the level of it that BIONETS_CPU names: x86-64-v2, x86-64-v3 (AVX2) or x86-64-v4 (AVX-512)."""
+    """This machine, or the level given by BIONETS_CPU: x86-64-v2, x86-64-v3 (AVX2) or x86-64-v4 (AVX-512)."""
     initialize()
     triple, level = llvm.get_process_triple(), os.environ.get("BIONETS_CPU", "")
     if level:

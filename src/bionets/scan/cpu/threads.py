@@ -1,8 +1,8 @@
-"""The threads that run kernels beside the calling thread: torch's own, since two pools would compete for the cores.
+"""The threads that run kernels: torch's own threads, because two pools would compete for the cores.
 
-An OpenMP thread that has just finished waits for more work without yielding its core. So kernels run in the same team
-as torch's operations. Only the calling thread runs Python: to acquire its lock takes longer than many a kernel.
-Where there is no such team (torch with another OpenMP, forked children), Python's threads are used.
+An OpenMP thread that has just finished waits for more work without yielding its core, so kernels run in the same team
+as torch's operations. Only the calling thread runs Python, because acquiring the interpreter's lock takes longer than
+many kernels. If there is no such team (torch with another OpenMP, forked child processes), Python threads are used.
 """
 
 import ctypes
@@ -25,14 +25,14 @@ _forked = False
 
 
 def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = False) -> None:
-    """Call the function at an address, which takes integers, once with each tuple of arguments: on torch's threads, or
-    on this one alone."""
+    """Call the function at an address, which takes integers, once for each tuple of arguments, on torch's threads or
+    on this thread only."""
     arity, threads = len(parts[0]), 1 if alone else min(len(parts), torch.get_num_threads())
     if threads == 1:
         for part in parts:
             _callable(function, arity)(*part)
         return
-    # The next part to be taken, their number, the function, its arguments in each part; see `_member`.
+    # the next part, the number of parts, the function, its arguments for each part; see `_member`
     task = array("q", [0, len(parts), function, *itertools.chain.from_iterable(parts)])
     (address, _), member = task.buffer_info(), _member(arity)
     team = None if _forked else _openmp()
@@ -43,13 +43,13 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
     try:
         waiting += (_executor().submit(run, address) for _ in range(threads - 1))
         run(address)
-    finally:  # Ctrl-C too must not free memory that a thread still works on
+    finally:  # Ctrl-C must not free memory that a thread still uses
         wait(waiting)
 
 
 def split(count: int, grain: int, threads: int | None = None) -> list[int]:
-    """Bounds that cut `count` elements into one part for each thread (None: as many as torch has), at multiples of
-    `grain`."""
+    """Bounds that split `count` elements into one part for each thread (None: torch's number of threads), at multiples
+    of `grain`."""
     grains = -(-count // grain)
     parts = max(1, min(threads or torch.get_num_threads(), grains))
     return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
@@ -57,7 +57,7 @@ def split(count: int, grain: int, threads: int | None = None) -> list[int]:
 
 @functools.cache
 def _member(arity: int) -> int:
-    """The address of what each thread of a team does: take parts, one after the other, until there is none."""
+    """The address of the function that each thread of a team runs: it takes parts until none is left."""
     from bionets.scan.cpu.compile import function_address
     from bionets.scan.cpu.ir import Module
     from bionets.scan.cpu.target import host
@@ -85,7 +85,7 @@ def _callable(function: int, arity: int) -> Any:
 
 @functools.cache
 def _openmp() -> Any:
-    """GOMP_parallel(function, data, threads, flags) of the library that torch uses; None if torch uses another."""
+    """GOMP_parallel(function, data, threads, flags) of torch's OpenMP library; None if torch uses another library."""
     try:
         team = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
     except (OSError, AttributeError):
@@ -109,4 +109,4 @@ def _forget() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget)  # a forked child has no threads but its own
+    os.register_at_fork(after_in_child=_forget)  # a forked child has only one thread

@@ -1,4 +1,4 @@
-"""The random numbers of `bionets.scan.uniform`, filled in on the CPU."""
+"""The random numbers of `bionets.scan.uniform`, computed on the CPU."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ from bionets.scan.uniform import LANE, ROUNDS
 
 MULTIPLIERS, KEY_STEPS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
 TILE = 4 * LANE
-GRAIN = 8  # tiles below which a second thread does not pay
+GRAIN = 8  # number of tiles below which a second thread is not faster
 
 
 def fill(numbers: Tensor, seed: int, first_step: int) -> None:
@@ -45,7 +45,7 @@ def _fill() -> int:
     places = Value(f, vector, f"<{', '.join(f'i64 {lane}' for lane in range(lanes))}>")
 
     def mixed(c: list[Value]) -> list[Value]:
-        for number in range(ROUNDS):  # the key goes up with every round
+        for number in range(ROUNDS):  # the key increases with every round
             k0, k1 = ((key + number * step % (1 << 32)) & low for key, step in zip(keys, KEY_STEPS, strict=True))
             p, q = c[0] * MULTIPLIERS[0], c[2] * MULTIPLIERS[1]
             c = [q.unsigned_shift(32) ^ c[1] ^ k0, q & low, p.unsigned_shift(32) ^ c[3] ^ k1, p & low]

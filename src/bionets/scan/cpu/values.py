@@ -14,7 +14,7 @@ INDEX = "i64"
 
 
 def element(kind: str) -> str:
-    """The type of the elements of a vector type; of any other, itself."""
+    """The type of the elements of a vector type; any other type is returned unchanged."""
     return kind.rpartition(" x ")[2].removesuffix(">")
 
 
@@ -28,7 +28,7 @@ def is_float(kind: str) -> bool:
 
 
 def suffix(kind: str) -> str:
-    """The name of a type in those of functions: "<16 x float>" is "v16f32"."""
+    """The name of a type in the names of functions: "<16 x float>" is "v16f32"."""
     name = {"float": "f32", "double": "f64", "ptr": "p0"}.get(element(kind), element(kind))
     return f"v{kind[1:].partition(' ')[0]}{name}" if kind.startswith("<") else name
 

@@ -1,8 +1,8 @@
 """The CUDA backend: one printed Triton kernel forward, one backward.
 
-Elementwise recurrences, and dense ones whose weights fit on chip, run in one kernel over all of time. Wider dense
-recurrences loop over time, with a matrix product and a kernel for each stage (`loop`). Linear recurrences of few
-elements over many time steps compute many of these at once (`parallel`).
+Elementwise recurrences, and dense recurrences whose weights fit on chip, run in one kernel over all time steps. Wider
+dense recurrences loop over time, with a matrix product and a kernel for each stage (`loop`). Linear recurrences of few
+elements over many time steps compute many steps in parallel (`parallel`).
 """
 
 import torch
@@ -26,7 +26,7 @@ def runs_in_a_loop(call: Call) -> bool:
 
 
 def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """y `[T, B, N]`, the final state `[B, N]`, and the histories that backward needs beside y."""
+    """Returns y `[T, B, N]`, the final state `[B, N]`, and the histories that the backward pass needs."""
     program, dtype, device = call.program, call.program.dtype, call.x[0].device
     y = [torch.empty(call.time, call.batch, call.width, dtype=dtype, device=device) for _ in range(program.y)]
     final = [torch.empty(call.batch, call.width, dtype=dtype, device=device) for _ in range(program.state)]
@@ -62,7 +62,7 @@ def backward(
     grad_final: list[Tensor | None],
     needs: Needs,
 ) -> Gradients:
-    """Gradients of everything that is wanted. `states` holds for each state its history, which may be a y."""
+    """The wanted gradients. `states` holds the history of each state, which may be a y."""
     results = Results(call, needs)
     if runs_in_a_loop(call):
         loop_backward(call, states, grad_y, grad_final, results)

@@ -1,4 +1,4 @@
-"""The arguments of a printed Triton kernel: tensors at the first step of the walk, strides and sizes."""
+"""The arguments of a printed Triton kernel: tensors at the first processed step, strides and sizes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from bionets.scan.gpu.printer import Variant
 
 
 class KernelArguments:
-    """The arguments of a kernel by name, and what of them is compiled in."""
+    """The arguments of a kernel by name, and those that are compile-time constants."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -27,7 +27,7 @@ class KernelArguments:
         }
 
     def add_inputs(self, step: int) -> None:
-        """x at the first step of the walk, and what is the same at every step."""
+        """x at the first processed step, and the inputs that are the same at every step."""
         call = self.call
         self.values["time"] = call.time - 1 - step if call.reverse else step
         for i, leaf in enumerate(call.x):
@@ -49,7 +49,7 @@ class KernelArguments:
         self._add(name, leaf, *leaf.stride())
 
     def _add(self, name: str, leaf: Tensor, row: int, column: int) -> None:
-        """A tensor whose first element is that of the first row, with its strides."""
+        """A tensor whose first element belongs to the first row, with its strides."""
         batch, width = self.call.batch, self.call.width
         self.values[name] = leaf
         if not ((row == width or batch == 1) and (column == 1 or width == 1)):
@@ -58,9 +58,9 @@ class KernelArguments:
         self.wide |= (batch - 1) * row + (width - 1) * column >= 2**31
 
     def add_over_time(self, name: str, leaf: Tensor | None, step: int, forward: bool = False) -> None:
-        """A tensor `[T, B, N]` at a step; steps are counted in the order of the walk.
+        """A tensor `[T, B, N]` at a step; steps are counted in the order of processing.
 
-        forward: it is kept in that order too, not in that of time.
+        forward: the tensor is stored in the order of processing, not in the order of time.
         """
         if leaf is None:
             self.absent.add(name)
@@ -72,7 +72,7 @@ class KernelArguments:
         self.values[f"{name}_time"] = -time if backwards else time
 
     def add_history(self, name: str, leaf: Tensor, step: int) -> None:
-        """A history: by time, or with checkpoints in the order in which they were made. It may be empty."""
+        """A history in the order of time, or with checkpoints in the order of their creation. It may be empty."""
         if leaf.shape[0] == 0:  # never read
             leaf = self.call.state[0].unsqueeze(0)
         self.add_over_time(name, leaf, step, forward=self.call.checkpoint_every > 1)
@@ -86,7 +86,7 @@ class KernelArguments:
         launch_elements(kernel, self.values, self.wide)
 
     def launch_chunks(self, kernel: Kernel) -> None:
-        """Run a kernel that computes many time steps at once."""
+        """Run a kernel that computes many time steps in parallel."""
         launch_chunks(kernel, self.values, self.wide)
 
     def launch_rows(self, kernel: Kernel) -> None:

@@ -1,4 +1,4 @@
-"""From a printed kernel to one that runs on tiles of a tensor: compiled once, its launch sized for the device."""
+"""Compiles printed kernels, each once, and launches them with sizes that suit the device."""
 
 import contextlib
 import hashlib
@@ -16,14 +16,14 @@ from bionets.scan.gpu.printer import Source
 from bionets.scan.locks import ForkSafeLock
 from bionets.scan.program import Program
 
-STAGES = (4, 8, 16)  # time steps whose loads are in flight at once: the fewer elements, the more steps
+STAGES = (4, 8, 16)  # time steps whose loads are in flight at once; fewer elements need more steps
 IN_FLIGHT = 1 << 20  # elements that should be in flight: about a GPU's bandwidth times its latency
-ENOUGH = 1024  # instances of a kernel that keep a GPU busy
+ENOUGH = 1024  # number of instances of a kernel that use the whole GPU
 LANES = 128  # elements of a block for each warp: loads are then 16 bytes wide
-FEWER_LANES = 64  # the same for kernels that hold more than MANY numbers for each element: fewer registers for a thread
+FEWER_LANES = 64  # the same for kernels with more than MANY numbers per element: fewer registers for a thread
 MANY = 21
-COLUMNS, CHUNK_WARPS = 32, 8  # of a tile of time steps and elements: loads are then 128 bytes wide for each step
-WEIGHTS = 64  # weights that one thread keeps, as long as there are threads
+COLUMNS, CHUNK_WARPS = 32, 8  # size of a tile of time steps and elements: loads are then 128 bytes wide for each step
+WEIGHTS = 64  # number of weights in a thread, if there are enough threads
 
 _lock = ForkSafeLock()
 _kernels: dict[Any, "Kernel"] = {}
@@ -31,9 +31,9 @@ _kernels: dict[Any, "Kernel"] = {}
 
 @dataclass(frozen=True)
 class Kernel:
-    """`function` is what `triton.jit` made of the source.
+    """`function` is the result of `triton.jit`.
 
-    compiled: what Triton compiled of it, by all that it may have compiled in; see `_identity`.
+    compiled: the kernels compiled by Triton, by the properties of the arguments on which they depend; see `_identity`.
     """
 
     function: Any
@@ -42,15 +42,15 @@ class Kernel:
 
     @property
     def fuses(self) -> bool:
-        """Whether sums and products may be contracted into fused multiply-adds. Not in elementwise recurrences, whose
-        thresholds then fall on the same side as in eager PyTorch; products with a matrix are summed in another order
-        than there anyway, and take half the instructions.
+        """Whether sums and products may be contracted into fused multiply-adds. They are not contracted in elementwise
+        recurrences, so that the same values cross a threshold as in eager PyTorch. Matrix products are summed in
+        another order than in PyTorch anyway, and need half of the instructions when contracted.
         """
         return self.source.rows
 
 
 def find_kernel(printer: Callable[..., Source], program: Program, *options: Any) -> Kernel:
-    """The kernel that `printer(program, *options)` prints, made at most once in this process."""
+    """The kernel printed by `printer(program, *options)`, created at most once in this process."""
     key = (printer, program.key, *options)
     with _lock:
         if key not in _kernels:
@@ -59,9 +59,9 @@ def find_kernel(printer: Callable[..., Source], program: Program, *options: Any)
 
 
 def load_kernel(source: Source) -> Kernel:
-    """Run the source. Triton reads it again by its file name, which `linecache` answers: no file, so none can be stale.
+    """Run the source. Triton reads it again by its file name, for which `linecache` returns it; no file is written.
 
-    Triton itself keeps what it has compiled on disk, under a hash of the source.
+    Triton stores compiled kernels on disk under a hash of the source.
     """
     if importlib.util.find_spec("triton") is None:
         raise ImportError("backend 'triton' needs the package triton; install it or use backend='auto'")
@@ -73,7 +73,7 @@ def load_kernel(source: Source) -> Kernel:
 
 
 def padded(width: int) -> int:
-    """The next power of two, of which Triton's tiles are made."""
+    """The next power of two, because Triton's tiles have such sizes."""
     return max(16, 1 << (width - 1).bit_length())
 
 
@@ -88,7 +88,7 @@ def launch_elements(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> No
 
 
 def launch_chunks(kernel: Kernel, values: Mapping[str, Any], wide: bool) -> None:
-    """Run a kernel that computes many time steps of a few elements at once, in `segments` of time."""
+    """Run a kernel that computes many time steps of a few elements in parallel, in `segments` of time."""
     instances = columns_of(values["total"]) * values["segments"]
     _launch(kernel, values, instances, CHUNK_WARPS, wide, COLUMNS, STAGES[0])
 
@@ -132,8 +132,9 @@ def _launch(
 
 
 def _identity(kernel: Kernel, arguments: list[Any]) -> Iterator[Any]:
-    """All of the arguments that Triton may compile in: dtypes and alignment, and whether a number is 1, a multiple of
-    16 or beyond 32 bits. Triton finds that out at each launch again, which takes longer than to run a short kernel.
+    """The properties of the arguments on which a compiled kernel may depend: dtypes and alignment, and whether a number
+    is 1, a multiple of 16 or larger than 32 bits. Triton determines them at each launch, which takes longer than a
+    short kernel.
     """
     for name, value in zip(kernel.source.arguments, arguments, strict=True):
         if isinstance(value, Tensor):

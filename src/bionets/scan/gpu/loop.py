@@ -37,7 +37,7 @@ def loop_backward(
     grad_final: list[Tensor | None],
     results: Results,
 ) -> None:
-    """Fill the results, walking time from the last step to the first."""
+    """Fill the results, from the last time step to the first."""
     every = call.checkpoint_every
     loop = _Loop(call, first_products(call, histories[0]) if every == 1 else None)
     for leaf in results.sums.values():
@@ -62,9 +62,9 @@ def loop_backward(
 
 
 class _Loop:
-    """One time step, forward and backward. Steps are counted in the order in which they are walked.
+    """One time step, forward and backward. Steps are counted in the order of processing.
 
-    products: what the first stage's states give with its weight at all time steps, where that is known beforehand.
+    products: the products of the first stage's states with its weight at all time steps, if they are known beforehand.
     """
 
     def __init__(self, call: Call, products: Tensor | None = None) -> None:
@@ -80,7 +80,7 @@ class _Loop:
         return self.call.time - 1 - step if self.call.reverse else step
 
     def forward_step(self, step: int, state: States, y: list[Tensor] | None, stages: int | None = None) -> list[States]:
-        """The states before the first stage, between the stages and after the last (or after as many as wanted)."""
+        """The states before the first stage, between the stages and after the last (or after the given number)."""
         states, t = [state], self.time(step)
         for k in range(len(self.stages) if stages is None else stages):
             after = [torch.empty_like(state[0]) for _ in range(self.stages[k].state_out)]
@@ -95,7 +95,7 @@ class _Loop:
     def backward_step(
         self, step: int, state: States, grad_y: list[Tensor | None], grad_after: States, results: Results
     ) -> States:
-        """From the gradients of the states after a step to those before it; adds to the results."""
+        """The gradients of the states before a step, given those after it; adds to the results."""
         t, states, gradients = self.time(step), self.forward_step(step, state, None, self.last), grad_after
         for k, before in enumerate(results.before):
             if before is not None:
@@ -127,7 +127,7 @@ class _Loop:
     def _launch(
         self, values: dict[str, Any], printer: Callable[..., Source], stage: tuple[Any, ...], **options: Any
     ) -> None:
-        """Launch a kernel of a stage. Strides are the same at all time steps, so the kernel is, too."""
+        """Launch a kernel of a stage. Strides are the same at all time steps, so the kernel is the same, too."""
         key = (printer, stage)
         if key not in self.known:
             arguments = KernelArguments(self.call)

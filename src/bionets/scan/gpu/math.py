@@ -1,7 +1,7 @@
 """Elementwise functions for Triton kernels, from operations of both the GPU and Triton's interpreter.
 
-Each is exact to a few units in the last place, in float32 and float64, and right at zero, infinities and NaN.
-Polynomials cover the neighbourhood of zero, where the textbook form would cancel.
+Each is accurate to a few units in the last place, in float32 and float64, and correct at zero, infinities and NaN.
+Polynomials are used near zero, where the usual formula would suffer from cancellation.
 """
 
 # mypy: disable-error-code="no-untyped-def"

@@ -1,4 +1,5 @@
-"""Linear recurrences on CUDA, many time steps at once: long sequences of few elements would leave a GPU idle."""
+"""Linear recurrences on CUDA with many time steps in parallel; otherwise, long sequences of few elements would leave
+most of the GPU idle."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,16 +20,16 @@ from bionets.scan.gpu.printer import Source, Variant
 from bionets.scan.gpu.results import Results
 from bionets.scan.program.linear import linear_steps
 
-CHUNK = 64  # time steps that are computed at once
-INSTANCES = 256  # of a kernel, as far as time can be cut into segments of several chunks
-CHUNKS = 2  # of a segment at least
-LONG = 256  # time steps or more
-FEW = 1 << 15  # elements or fewer: more of them keep a GPU busy one step after the other
-STATES = 2  # or fewer: the linear maps of more states take too many registers
+CHUNK = 64  # number of time steps computed in parallel
+INSTANCES = 256  # number of instances of a kernel, if time can be cut into segments of several chunks
+CHUNKS = 2  # minimum number of chunks in a segment
+LONG = 256  # minimum number of time steps
+FEW = 1 << 15  # maximum number of elements; more elements use the whole GPU with sequential steps
+STATES = 2  # maximum number of states; the linear maps of more states need too many registers
 
 
 def runs_in_parallel(call: Call) -> bool:
-    """Whether many time steps are computed at once. The limits have not been timed."""
+    """Whether many time steps are computed in parallel. The limits have not been timed."""
     fits = call.time >= LONG and call.batch * call.width <= FEW and call.program.state <= STATES
     return fits and linear_steps(call.program.key) is not None
 
@@ -53,7 +54,7 @@ def parallel_backward(
     grad_final: list[Tensor | None],
     results: Results,
 ) -> None:
-    """Fill the results. `states` holds for each state its history; with checkpoints all states are computed again."""
+    """Fill the results. `states` holds the history of each state; with checkpoints, all states are recomputed."""
     if call.checkpoint_every > 1:
         call = replace(call, checkpoint_every=1)
         states = [results.empty(call.time, call.batch, call.width) for _ in states]
@@ -78,7 +79,7 @@ def parallel_backward(
 
 
 def _kernel_arguments(call: Call) -> KernelArguments:
-    """The arguments that all kernels share, with the segments of time: as many as keep a GPU busy."""
+    """The arguments that all kernels share, with enough segments of time to use the whole GPU."""
     arguments = KernelArguments(call)
     arguments.add_inputs(0)
     wanted = max(1, min(INSTANCES // columns_of(call.batch * call.width), call.time // (CHUNKS * CHUNK)))
@@ -89,7 +90,7 @@ def _kernel_arguments(call: Call) -> KernelArguments:
 
 
 def _launch(arguments: KernelArguments, variant: Variant, printer: Callable[..., Source], backward: bool) -> None:
-    """Summarise the segments, if there are several, and run the kernel that this printer prints."""
+    """Compute the summaries of the segments, if there are several, and run the kernel printed by this printer."""
     program, segments, call = arguments.call.program, arguments.values["segments"], arguments.call
     size = segments * summary_size(program, backward) * call.batch * call.width if segments > 1 else 0
     arguments.values["summary"] = call.x[0].new_empty(max(size, 1), dtype=program.dtype)

@@ -1,7 +1,7 @@
-"""Prints a linear recurrence as Triton kernels that compute many time steps at once.
+"""Prints a linear recurrence as Triton kernels that compute many time steps in parallel.
 
-Time is cut into segments. Each instance owns BLOCK elements of the flattened [B, N] in one segment, which it walks
-through in chunks of many steps:
+Time is cut into segments. Each instance computes BLOCK elements of the flattened [B, N] in one segment, in chunks of
+many steps:
 
     summary                                 forward, and likewise backward from the last step to the first
     for each chunk                          value at the start: through the summaries of the segments before
@@ -11,10 +11,10 @@ through in chunks of many steps:
                                                 the step (its derivative), at all time steps of the chunk
                                                 store y and history (the gradient of x)
 
-The value is the state before a step, or backward the gradient of the state after it. The scan composes (A, b) and
-(A', b') to (A' A, A' b + b'). A product of many factors may overflow where the values do not: where a value is not
-finite, it is found step by step. A tile's rows are time steps, its columns elements; `n` counts steps in the order of
-the walk, and the arguments are the tensors at the first step of the forward pass.
+The value is the state before a step, or in the backward pass the gradient of the state after it. The scan composes
+(A, b) and (A', b') to (A' A, A' b + b'). A product of many factors may overflow although the values do not; values that
+are not finite are therefore computed step by step. The rows of a tile are time steps, its columns are elements. `n`
+counts steps in the order of processing, and the arguments are the tensors at the first step of the forward pass.
 """
 
 import contextlib
@@ -43,9 +43,10 @@ def summary_size(program: Program, backward: bool) -> int:
 
 
 class _ParallelPrinter(KernelPrinter):
-    """step: the time step at which tensors are read and written; "" for tensors that have no time.
+    """step: the time step at which tensors are read and written; "" for tensors without time.
 
-    prefix: of variables, which must not change their shape: those of one step differ from those of a tile of steps.
+    prefix: a prefix of variables. A variable must not change its shape, so the variables of one step and of a tile of
+    steps have different prefixes.
     """
 
     def __init__(self, program: Program, variant: Variant, chunk: int, backward: bool) -> None:
@@ -101,15 +102,15 @@ class _ParallelPrinter(KernelPrinter):
                 self.emit(f"sum_{name} += tl.sum(tl.where(there, {self.active(found[name])}, 0.0), 0)")
             for i in self.states:
                 self.emit(f"next{i} = {self.active(found[f'grad_state{i}'], f'tile{i}')}")
-        for name in params:  # one sum for each segment
+        for name in params:  # a separate sum for each segment
             self.emit(f"tl.store({self.argument(name)} + segment * total + element, sum_{name}, mask=inside)")
         self.end("grad_initial")
         return self.finish()
 
-    # their parts
+    # parts of the kernels
 
     def begin(self, carried: str) -> None:
-        """The steps of this instance, and the value before the first step of the walk."""
+        """The steps of this instance, and the value before the first processed step."""
         self.load_params()
         self.emit("when = tl.arange(0, CHUNK)[:, None]")
         self.emit("segment = tl.program_id(0) % segments")
@@ -123,7 +124,7 @@ class _ParallelPrinter(KernelPrinter):
 
     @contextlib.contextmanager
     def chunks(self) -> Iterator[None]:
-        """For each chunk find `tile{i}`, the values at its steps; what stands within finds `next{i}`, those after."""
+        """For each chunk, compute `tile{i}`, the values at its steps; the body computes `next{i}`, those after it."""
         self.fold_summaries()
         with self.indented("for begin in tl.range(first_step, end_step, CHUNK):"):
             self.emit("n = begin + when")
@@ -161,7 +162,7 @@ class _ParallelPrinter(KernelPrinter):
                 self.emit(f"carry{i} = walked{i}")
 
     def walk(self, begin: str, end: str, record: bool) -> None:
-        """`walked{i}`: the values after these steps, found one after the other; record: keep them in the tile."""
+        """`walked{i}`: the values after these steps, computed one after the other; record: keep them in the tile."""
         for i in self.states:
             self.emit(f"walked{i} = carry{i}")
         with self.indented(f"for number in tl.range({begin}, {end}):"):
@@ -181,7 +182,7 @@ class _ParallelPrinter(KernelPrinter):
         self.at("", "inside")
 
     def scan(self, n: str, mask: str) -> None:
-        """`p{i}_{j}`, `q{i}`: the linear maps of all rows up to each, of the steps `n` where there are such."""
+        """`p{i}_{j}`, `q{i}`: for each row, the composed linear maps of all rows up to it, at existing steps `n`."""
         self.emit(f"moves = {mask}")
         self.emit(f"place = {self.time_step(f'({n})')}")
         self.at("place", "moves")
@@ -195,19 +196,19 @@ class _ParallelPrinter(KernelPrinter):
         self.emit(f"{', '.join(scanned)} = tl.associative_scan(({', '.join(own)}), 0, compose)")
 
     def linear_map(self) -> dict[str, str]:
-        """The matrix and the offset of the present steps."""
+        """The matrix and the offset at the current steps."""
         graph = self.linear.graph
         return self.graph(graph, f"{self.prefix}m", self.inputs(graph.inputs, {}))
 
     def evaluate(self, outputs: Iterable[str]) -> dict[str, str]:
-        """Outputs of the step or its derivative at the present steps."""
+        """Outputs of the step or of its derivative at the current steps."""
         graph = self.graph_of_step.select(outputs)
         walked = "grad_new_state" if self.is_backward else "state"
         given = {f"{walked}{i}": f"tile{i}" for i in self.states}
         return self.graph(graph, "g", self.inputs(graph.inputs, given))
 
     def inputs(self, names: Iterable[str], given: dict[str, str]) -> dict[str, str]:
-        """Load what a graph reads at the present steps, but for what is given."""
+        """Load the inputs of a graph at the current steps, except the given ones."""
         found = {name: given.get(name, f"{self.prefix}v_{name}") for name in names}
         found |= {name: f"v_{name}" for name in found if name.startswith("params")}
         for name, variable in found.items():
@@ -224,7 +225,7 @@ class _ParallelPrinter(KernelPrinter):
         return found
 
     def load_state(self, variable: str, number: str) -> None:
-        """The state before the present steps: out of the history, or the initial one."""
+        """The state before the current steps, from the history or the initial state."""
         step, mask, earlier, stored = self.step, self.mask, f"{self.prefix}earlier", f"{self.prefix}stored"
         self.emit(f"{earlier} = {step} - 1")
         self.emit(f"{stored} = {mask} & ({earlier} + element * 0 >= 0)")
@@ -242,13 +243,13 @@ class _ParallelPrinter(KernelPrinter):
             self.store(f"history{i}", f"next{i}")
 
     def end(self, result: str) -> None:
-        """Store the values after the last step of the walk."""
+        """Store the values after the last processed step."""
         self.emit("inside = inside & (element < total * (end_step >= steps))")
         for i in self.states:
             self.store(f"{result}{i}", f"carry{i}")
 
     def finish(self) -> Source:
-        """The source, with the function that composes two linear maps, the earlier one first."""
+        """The source, with the function that composes two linear maps, the earlier map first."""
         filled, products = set(self.linear.filled), []
         for i, j in self.linear.filled:
             products.append(" + ".join(f"c{i}_{k} * a{k}_{j}" for k in self.states if {(i, k), (k, j)} <= filled))
@@ -258,7 +259,7 @@ class _ParallelPrinter(KernelPrinter):
         return self.source({"CHUNK": str(self.chunk)})
 
     def identity(self) -> list[float]:
-        """The linear map that changes nothing."""
+        """The identity as a linear map."""
         return [float(i == j) for i, j in self.linear.filled] + [0.0 for _ in self.states]
 
     def summary_place(self, segment: str, number: int) -> str:
@@ -266,11 +267,11 @@ class _ParallelPrinter(KernelPrinter):
         return f"{self.argument('summary')} + ({segment} * {size} + {number}) * total + element"
 
     def time_step(self, n: str) -> str:
-        """The time step, in forward order, that is the n-th of the walk."""
+        """The time step, in forward order, that is processed as the n-th."""
         return f"{self.argument('steps')} - 1 - {n}" if self.is_backward else n
 
     def at(self, step: str, mask: str) -> None:
-        """From here on load and store at these time steps, where they exist."""
+        """Load and store at these time steps from here on, if they exist."""
         self.step, self.mask = step, mask
 
     def active(self, value: str, otherwise: str = "0.0") -> str:

@@ -1,8 +1,8 @@
 """The common part of all printed Triton kernels: arguments, the tile of elements of an instance, and graphs.
 
-A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each is *flat* (contiguous, so that an
-element is found by its number in the tile) or *strided* (found by its row and column). The variant names the strided
-ones, and the caller passes an integer for each further argument that the source lists.
+A kernel's tensors are `[B, N]` at one time step, and move from step to step. Each tensor is *flat* (contiguous, so that
+an element is addressed by its number in the tile) or *strided* (addressed by row and column). The variant names the
+strided tensors, and the caller passes an integer for each further argument that the source lists.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.operations import OPERATIONS
 from bionets.scan.program import Program
 
-# integers whose divisibility is of no use to a kernel
+# integers whose divisibility does not help a kernel
 COUNTERS = ("steps", "time", "direction", "every", "chunks", "segments", "segment_steps")
-SIZES_OF_ROWS = ("width", "total")  # nor to one that owns rows: a thread would get four neighbours, too many of a row
+SIZES_OF_ROWS = ("width", "total")  # not specialised for rows: a thread would get four neighbours
 
 
 @dataclass(frozen=True)
 class Variant(CallVariant):
     """The compile-time constants of a kernel. Everything else may change from call to call.
 
-    strided: the names of the tensors that are not flat. absent: those that are not there and count as zero.
+    strided: the names of the tensors that are not flat. absent: the names of missing tensors, which count as zero.
     """
 
-    products: bool = False  # the backward kernel is given the first stage's product at all time steps
+    products: bool = False  # the backward kernel receives the first stage's product at all time steps
     strided: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     shared: int | None = None  # the x whose gradient is also that of recurrent, see `shared_gradient`
@@ -38,8 +38,8 @@ class Variant(CallVariant):
 class Source:
     """A printed kernel and the names of its arguments, without the constants that are compiled in.
 
-    plain: the integers among them of whose value nothing is compiled in. rows: an instance owns a row, see `Kernel`.
-    held: how many numbers it holds for each element through all of time.
+    plain: the integer arguments that are not specialised at compile time. rows: whether an instance computes a row, see
+    `Kernel`. held: the number of values that the kernel holds for each element over all time steps.
     """
 
     text: str
@@ -55,17 +55,17 @@ class KernelPrinter:
     def __init__(self, program: Program, variant: Variant, rows: bool) -> None:
         self.program, self.variant, self.rows = program, variant, rows
         self.arguments: dict[str, None] = {}  # an ordered set
-        self.offsets: dict[str, str] = {}  # of the strided tensors
-        self.functions: list[str] = []  # the lines of what the kernel calls
+        self.offsets: dict[str, str] = {}  # offsets of the strided tensors
+        self.functions: list[str] = []  # the lines of functions that the kernel calls
         self.lines: list[str] = []
         self.instance = "tl.program_id(0)"
-        self.mask = "inside"  # which elements are loaded and stored
+        self.mask = "inside"  # the elements that are loaded and stored
         self.depth = 1
         self.held = 0
         self.dtype = "tl.float64" if "64" in str(program.dtype) else "tl.float32"
 
     def source(self, words: Mapping[str, str] = MappingProxyType({})) -> Source:
-        """words: what stands for what in the lines."""
+        """words: replacements for words in the lines."""
         constants = ("BLOCK", "OFFSET", "STAGES")
         head = self.tile()  # last, when all arguments are known
         plain = COUNTERS + (SIZES_OF_ROWS if self.rows else ())
@@ -89,7 +89,7 @@ class KernelPrinter:
         return Source(text, tuple(self.arguments), plain, self.rows, self.held)
 
     def tile(self) -> list[str]:
-        """The elements of this instance: their row, column and number, and whether they exist."""
+        """The row, column and number of the elements of this instance, and whether they exist."""
         width, total = self.argument("width"), self.argument("total")
         if self.rows:
             lines = [
@@ -145,7 +145,7 @@ class KernelPrinter:
         self.emit(f"tl.store({self.place(name)}, ({value}).to({name}.dtype.element_ty), mask={self.mask})")
 
     def move(self, names: Iterable[str], sign: str = "+") -> None:
-        """Go on to the next time step in these tensors, or with "-" back to the one before."""
+        """Move to the next time step in these tensors, or with "-" to the previous one."""
         for name in names:
             if name in self.arguments:
                 self.emit(f"{name} {sign}= {self.argument(f'{name}_time')}")
@@ -159,7 +159,7 @@ class KernelPrinter:
                 self.emit(f"v_{name} = tl.load({name} + column + element * 0, mask=inside, other=0.0).to(DTYPE)")
 
     def active(self, value: str, otherwise: str = "0.0") -> str:
-        """The value, or with lengths past a sequence's end something else."""
+        """The value, or with lengths another value after the end of a sequence."""
         return f"tl.where(active, {value}, {otherwise})" if self.variant.masked else value
 
     def find_active(self) -> None:

@@ -1,4 +1,4 @@
-"""The buffers that the backward pass on CUDA writes, and the gradients made of them."""
+"""The buffers that the backward pass on CUDA writes, and the gradients computed from them."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from bionets.scan.call import Call, Gradients, Needs, factors_of_weight_gradient
 
 
 class Results:
-    """Memory for the backward pass. All sums over rows and over time are left to one reduction or product at the end.
+    """Memory for the backward pass. Sums over rows and over time are computed by one reduction or product at the end.
 
-    x: `[T, B, X, N]`. state: `[B, N]`. sums: `[B, N]` by number of the parameter, summed over time. recurrent: for each
-    stage its blocks `[T, B, N]`, in the memory of x where the gradients are the same (`shared`). before: for each stage
-    the states that it multiplied, `[T, B, N]`, unless a history has them.
+    x: `[T, B, X, N]`. state: `[B, N]`. sums: `[B, N]` by number of the parameter, summed over time. recurrent: the
+    blocks `[T, B, N]` of each stage, in the memory of x if the gradients are the same (`shared`). before: the states
+    that each stage multiplied, `[T, B, N]`, unless a history holds them.
     """
 
     def __init__(self, call: Call, needs: Needs) -> None:
@@ -61,8 +61,8 @@ class Results:
 
 
 def first_products(call: Call, history: Tensor) -> Tensor:
-    """First(state) @ weight.T of the first stage at all time steps, `[T, B, G * N]`: one product, as all states are
-    known, where a kernel could only multiply step by step.
+    """first(state) @ weight.T of the first stage at all time steps, `[T, B, G * N]`. Because all states are known, this
+    is one product instead of one in each step of a kernel.
     """
     weight = call.weights[0].T
     products = history.new_empty(call.time, call.batch, weight.shape[1])

@@ -1,6 +1,6 @@
-"""Prints a program as one Triton kernel, forward or backward, over all of time.
+"""Prints a program as one Triton kernel, forward or backward, over all time steps.
 
-Each instance of the kernel owns a tile of the elements of [B, N] and carries its state through time in registers:
+Each instance of the kernel computes a tile of the elements of [B, N] and keeps its state in registers:
 
     forward                                     backward
     for each time step                          for each time step, last to first
@@ -11,11 +11,11 @@ Each instance of the kernel owns a tile of the elements of [B, N] and carries it
         store y and history                             state gradient += recurrent gradient @ weight
                                                     store the gradient of x
 
-A tile is BLOCK elements of the flattened [B, N], whatever their row, or with weights one whole row; the weights then
-stay in the registers of all threads together. With checkpoints, the backward kernel first runs forward again through
-the steps since the last stored state, and keeps their states on a tape. The arguments are the tensors at the first step
-of the walk: the kernel does not depend on the direction of time, it adds `x0_time` to reach the next step and subtracts
-it to go back.
+A tile is BLOCK elements of the flattened [B, N], independently of their rows, or with weights one whole row; the
+registers of all threads together then hold the weights. With checkpoints, the backward kernel first runs forward again
+through the steps since the last stored state, and keeps their states on a tape. The arguments are the tensors at the
+first processed step. The kernel does not depend on the direction of time: it adds `x0_time` to reach the next step and
+subtracts it to go back.
 """
 
 from bionets.scan.call import needs_before
@@ -32,7 +32,7 @@ def print_backward(program: Program, variant: Variant) -> Source:
 
 
 class _ScanPrinter(KernelPrinter):
-    times = "times"  # how a row is multiplied with the transpose of a weight
+    times = "times"  # the function that multiplies a row with the transpose of a weight
 
     @property
     def states(self) -> range:
@@ -43,7 +43,7 @@ class _ScanPrinter(KernelPrinter):
         return len(self.program.stages) - 1
 
     def used_x(self) -> list[int]:
-        """The tensors of x that any stage uses."""
+        """The tensors of x that are used by any stage."""
         graphs = [stage.graph for stage in self.program.stages]
         return [i for i in range(self.program.x) if any(f"x{i}" in graph.inputs for graph in graphs)]
 
@@ -59,7 +59,7 @@ class _ScanPrinter(KernelPrinter):
                 self.emit(f"weight{k}_{g} = tl.load({address}, mask=square, other=0.0)")
 
     def product(self, k: int, first: str) -> dict[str, str]:
-        """recurrent = first(state) @ weight.T, one variable for each block. Padding must not bring in a NaN."""
+        """recurrent = first(state) @ weight.T, one variable for each block. Padding must not introduce NaN."""
         blocks = self.program.stages[k].blocks
         if blocks:
             self.emit(f"first{k} = tl.where(inside, {first}, 0.0)")
@@ -76,7 +76,7 @@ class _ScanPrinter(KernelPrinter):
             self.load(f"v_x{i}", f"x{i}")
 
     def forward_step(self, outputs: bool) -> None:
-        """One time step forward, from the variables `state0`, `state1` to themselves; stores y."""
+        """One time step forward, which updates the variables `state0`, `state1`, ... and stores y."""
         state = [f"state{i}" for i in self.states]
         found: dict[str, str] = {}
         for k, stage in enumerate(self.program.stages):
@@ -91,7 +91,7 @@ class _ScanPrinter(KernelPrinter):
         if outputs:
             for i in range(self.program.y):
                 self.store(f"y{i}", self.active(found[f"y{i}"]))
-        for i in self.states:  # all before any is replaced: a state may be another one's past
+        for i in self.states:  # computed before any is replaced: a new state may be another old state
             self.emit(f"next{i} = {self.active(state[i], f'state{i}')}")
         for i in self.states:
             self.emit(f"state{i} = next{i}")
@@ -102,7 +102,7 @@ class _ScanPrinter(KernelPrinter):
 
 
 class _ForwardPrinter(_ScanPrinter):
-    """Its weights are handed in with each block transposed: threads then add along the rows that they hold."""
+    """Its weights are passed with each block transposed, so that threads sum along the rows that they hold."""
 
     times = "times_transposed"
 
@@ -136,7 +136,7 @@ class _ForwardPrinter(_ScanPrinter):
 
 class _BackwardPrinter(_ScanPrinter):
     def print(self) -> Source:
-        # of each state its initial value, the one before the step and its gradient; parameters and their gradients
+        # for each state the initial value, the value before the step and its gradient; parameters and their gradients
         self.held = 3 * self.program.state + self.program.params + len(self.variant.wanted_params)
         self.load_params()
         self.load_weights()
@@ -186,7 +186,7 @@ class _BackwardPrinter(_ScanPrinter):
                 self.move(x + tapes)
                 self.move_time()
             self.store_tape()
-            self.emit("tl.debug_barrier()")  # a load may be another thread's than the store was
+            self.emit("tl.debug_barrier()")  # another thread than the one that stored a value may load it
             with self.indented("for step in tl.range(0, count, num_stages=STAGES):"):
                 for i in self.states:
                     self.load(f"state{i}", f"tape{i}")
@@ -216,7 +216,7 @@ class _BackwardPrinter(_ScanPrinter):
             self.store(f"tape{i}", f"state{i}")
 
     def backward_step(self) -> None:
-        """One time step back: from the state before it, and the gradients `grad0`... after it, to those before it."""
+        """One time step backward: updates the gradients `grad0`, ..., given the state before the step."""
         variant, stages = self.variant, self.program.stages
         moving: list[str] = []
         state, inputs = [[f"state{i}" for i in self.states]], []

@@ -1,7 +1,8 @@
 """Prints one stage of a program, forward or backward, at one time step: for recurrences that loop over time.
 
-The recurrent product is computed outside and handed in. Arguments are named as in the graph: `x0`, `recurrent0`,
-`state0`, `params0` come in; `y0`, `new_state0`, or `grad_x0`, `grad_recurrent0`, `grad_state0`, `grad_params0` go out.
+The recurrent product is computed outside and is an input. Arguments are named as in the graph: the inputs are `x0`,
+`recurrent0`, `state0`, `params0`; the outputs are `y0`, `new_state0`, or `grad_x0`, `grad_recurrent0`, `grad_state0`,
+`grad_params0`.
 """
 
 from bionets.scan.gpu.printer import KernelPrinter, Source, Variant
@@ -10,14 +11,14 @@ from bionets.scan.program import Program
 
 
 def print_stage(program: Program, variant: Variant, k: int, with_y: bool) -> Source:
-    """Stage k forward. With lengths, the last stage keeps `old0` past a sequence's end."""
+    """Stage k forward. With lengths, the last stage keeps `old0` after the end of a sequence."""
     return _StagePrinter(program, variant, k).forward(with_y)
 
 
 def print_stage_gradient(program: Program, variant: Variant, k: int) -> Source:
     """The vector-Jacobian product of stage k. Adds to `grad_params0`, and to `grad_x0` unless it is the last stage.
 
-    With lengths, the first stage passes the gradients `kept0` on past a sequence's end.
+    With lengths, the first stage passes the gradients `kept0` on unchanged after the end of a sequence.
     """
     return _StagePrinter(program, variant, k).backward()
 

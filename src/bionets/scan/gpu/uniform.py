@@ -1,4 +1,4 @@
-"""The random numbers of `bionets.scan.uniform`, filled in on a GPU."""
+"""The random numbers of `bionets.scan.uniform`, computed on a GPU."""
 
 import torch
 import triton

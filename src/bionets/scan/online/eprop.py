@@ -1,4 +1,4 @@
-"""The elementwise recurrence that e-prop makes of a recurrence through a matrix."""
+"""The elementwise recurrence by which e-prop approximates a recurrence with a recurrent weight matrix."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +16,11 @@ Step = Callable[..., tuple[Any, Any]]
 def cut_products(
     stages: tuple[Step, ...], arguments: Arguments, run: Callable[..., tuple[Tree, Tree]]
 ) -> tuple[tuple[Step, ...], Arguments]:
-    """One elementwise stage and its arguments that give what `stages` give, with the products of their weights in x.
+    """One elementwise stage and its arguments, which compute the same as `stages`, with the products of their weights
+    in x.
 
-    The products are taken of the states that `run` finds without gradients, so the gradient reaches the weights, but
-    flows through them to no other unit (e-prop; Bellec et al. 2020).
+    The products use the states that `run` computes without gradients. The gradient therefore reaches the weights, but
+    does not flow through them to other units (e-prop; Bellec et al. 2020).
     """
     dtype, shape = arguments.layout.carry_dtype, arguments.state_shape
     with torch.no_grad():
@@ -47,7 +48,7 @@ def with_history(x: Tree, recurrent: Tree, state: Tree, params: Tree, *, step: S
 
 
 def joint_step(x: Tree, state: Tree, params: Tree, *, stages: tuple[Step, ...]) -> tuple[Tree, Tree]:
-    """All stages, with the products of their weights beside x."""
+    """All stages, with the products of their weights in addition to x."""
     x, products = x
     y = None
     for stage, product in zip(stages, products, strict=True):

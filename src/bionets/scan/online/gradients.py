@@ -1,4 +1,4 @@
-"""Online learning: gradients over any number of chunks of time, in the memory of one chunk."""
+"""Online learning: gradients over any number of chunks of time, with the memory of one chunk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,14 +24,15 @@ _active: "dict[int, OnlineGradients]" = {}  # by thread; torch.compile cannot tr
 
 
 def active() -> "OnlineGradients | None":
-    """The online gradients that are on, if a gradient is wanted at all."""
+    """The active online gradients, if gradients are enabled."""
     return _active.get(get_ident()) if _active and torch.is_grad_enabled() else None
 
 
 @dataclass
 class _Carried:
-    """What one scan hands from a chunk to the next: the traces of its parameters, those of the trained parameters of
-    the linear maps before it, by the number of the map, and the first tensor of its state."""
+    """The data that one scan passes from a chunk to the next: the traces of its parameters, the traces of the trained
+    parameters of the linear maps before it (by the number of the map), and the first tensor of its state.
+    """
 
     of_step: list[Trace]
     of_maps: dict[int, list[Trace]] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class _Carried:
 
 
 class OnlineGradients(TorchFunctionMode):
-    """Gradients over many chunks of time, each with a graph of its own, in the memory of one chunk.
+    """Gradients over many chunks of time, each with a separate graph, with the memory of one chunk.
 
         online = OnlineGradients()
         for x in chunks:                     # each [K, B, ...], K ≥ 1
@@ -48,29 +49,29 @@ class OnlineGradients(TorchFunctionMode):
             loss(y).backward()
         online.reset()                       # before another sequence
 
-    Backpropagation through time keeps the graph of all steps. Here the state s that goes from one chunk to the next
-    carries in its place the sensitivities ∂s/∂θ to the parameters, so that the gradient of a loss in a chunk,
+    Backpropagation through time keeps the graph of all steps. Here, the state s that is passed from one chunk to the
+    next carries the sensitivities ∂s/∂θ to the parameters instead, so that the gradient of a loss in a chunk,
 
         ∂L/∂θ = (∂L/∂θ within the chunk) + ∂L/∂s · ∂s/∂θ,
 
-    reaches back through all chunks (real-time recurrent learning; Williams and Zipser 1989). Every `scan` and
-    `dense_scan` within the context does so, in whatever layer, and must be given the state with which the chunk before
-    it ended.
+    reaches back through all chunks (real-time recurrent learning; Williams and Zipser 1989). This holds for every
+    `scan` and `dense_scan` within the context, in any layer. Their initial state must be the final state of the
+    previous chunk.
 
     θ are the parameters of the step, and the weight and bias of the linear map (`torch.nn.Linear`, `project`) that
-    makes its input. ∂s/∂θ takes B·N numbers for each state and each parameter of the step, and B times the size of a
-    weight for each state. Gradients with respect to inputs, and to whatever lies before the linear map, flow within the
-    chunk alone; so do those of a layer through the states of the layers behind it.
+    computes its input. ∂s/∂θ takes B·N numbers for each state and each parameter of the step, and B times the size of a
+    weight for each state. Gradients with respect to inputs, and to operations before the linear map, flow only within
+    the chunk. The same holds for gradients of a layer through the states of later layers.
 
     Args:
-        rule: "exact" for elementwise recurrences, whose gradients are then those of backpropagation through time.
-            "eprop" also takes `dense_scan`, and leaves out the gradient that flows through its weights to other units
-            (Bellec et al. 2020).
+        rule: "exact" for elementwise recurrences, whose gradients equal those of backpropagation through time.
+            "eprop" also supports `dense_scan`, and leaves out the gradient that flows through its weights to other
+            units (Bellec et al. 2020).
 
     Raises:
-        ValueError: an unknown rule. Within the context: `dense_scan` under "exact"; a recurrence in reverse; a state
-            that is not the one with which the chunk before ended; a parameter that reaches a recurrence otherwise than
-            through its step or one linear map.
+        ValueError: if the rule is unknown. Within the context: for `dense_scan` with "exact", for a recurrence in
+            reverse, if the initial state is not the final state of the previous chunk, and if a parameter reaches a
+            recurrence in another way than through its step or one linear map.
     """
 
     def __init__(self, rule: str = "exact") -> None:
@@ -83,14 +84,14 @@ class OnlineGradients(TorchFunctionMode):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all traces: the next chunk begins a sequence."""
+        """Delete all traces; the next chunk is the first of a sequence."""
         self._carried: list[_Carried] = []
         self._begin_chunk()
 
     def _begin_chunk(self) -> None:
-        self._position = 0  # scans in this chunk so far
+        self._position = 0  # number of scans in this chunk so far
         self._maps: list[LinearMap] = []
-        self._ends: set[Any] = set()  # nodes of autograd behind which parameters are followed
+        self._ends: set[Any] = set()  # nodes of autograd whose parameters have traces
 
     def __enter__(self) -> "OnlineGradients":
         if get_ident() in _active:
@@ -112,7 +113,7 @@ class OnlineGradients(TorchFunctionMode):
         return self.record(result, *args, **(kwargs or {})) if func is F.linear else result
 
     def record(self, output: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The output of a linear map, whose weight and bias are followed."""
+        """The output of a linear map whose weight and bias get traces."""
         if not output.requires_grad:
             return output
         output = self._gate(output)
@@ -121,8 +122,8 @@ class OnlineGradients(TorchFunctionMode):
         return output
 
     def run(self, stages: tuple[Any, ...], arguments: Arguments, run: Run) -> tuple[Tree, Tree]:
-        """The scan of these stages, which `run` computes, with the traces of the chunk before."""
-        with torch.autocast(arguments.device.type, enabled=False):  # traces are sums over all of time
+        """The scan of these stages, computed by `run`, with the traces of the previous chunk."""
+        with torch.autocast(arguments.device.type, enabled=False):  # traces are sums over all time steps
             return self._run(stages, arguments, run)
 
     def _run(self, stages: tuple[Any, ...], arguments: Arguments, run: Run) -> tuple[Tree, Tree]:
@@ -218,7 +219,7 @@ class OnlineGradients(TorchFunctionMode):
         return after
 
     def _derivatives(self, leaf: Tensor, inputs: list[Tensor]) -> list[Tensor | None]:
-        """The derivatives of the sum of a state after the scan, none of them through another scan or linear map."""
+        """The derivatives of the sum of a state after the scan, without paths through another scan or linear map."""
         if not leaf.requires_grad:
             return [None] * len(inputs)
         self._gate.closed = True
@@ -228,8 +229,8 @@ class OnlineGradients(TorchFunctionMode):
             self._gate.closed = False
 
     def _check_units(self, maps: list[LinearMap], final: list[Tensor], rows: list[list[Tensor | None]]) -> None:
-        """Raise ValueError where a unit depends on a row of a linear map that is not its own: of the derivatives of
-        half of the units, those of the other half must be 0."""
+        """Raise ValueError if a unit depends on a row of a linear map that belongs to another unit: the derivatives of
+        one half of the units with respect to the rows of the other half must be 0."""
         shape = final[0].shape
         half = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(final[0]) < 0.5
         for leaf, row in zip(final, rows, strict=True):

@@ -1,4 +1,4 @@
-"""Eligibility traces: the derivatives ∂state/∂θ that a chunk of time hands to the next, and how they enter autograd."""
+"""Eligibility traces: the derivatives ∂state/∂θ that a chunk passes to the next chunk, and their use in autograd."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Derivatives = Sequence[Tensor | None]  # None stands for 0
 class Trace:
     """∂state_i/∂θ for each state i and each sample.
 
-    `[B, *N]` each for a parameter of the step. For a linear map of G·N rows, of which rows n, N + n, ... feed unit n,
-    `[B, G, N, M]` for the weight and `[B, G, N]` for the bias; `by_row`.
+    For a parameter of the step, each value is `[B, *N]`. For a linear map of G·N rows, of which rows n, N + n, ... feed
+    unit n (`by_row`), the values are `[B, G, N, M]` for the weight and `[B, G, N]` for the bias.
     """
 
     values: list[Tensor]
@@ -34,7 +34,7 @@ class Trace:
         return Trace(values, self.by_row)
 
     def gradient(self, gradients: Derivatives, parameter: Tensor) -> Tensor | None:
-        """∂L/∂θ, of ∂L/∂state_i, each `[B, *N]`."""
+        """∂L/∂θ, given ∂L/∂state_i, each `[B, *N]`."""
         terms: list[Tensor] = []
         for gradient, value in zip(gradients, self.values, strict=True):
             if gradient is not None and self.by_row:
@@ -63,7 +63,7 @@ class _Carry(torch.autograd.Function):
 
 
 def carry(states: Sequence[Tensor], traces: Sequence[Trace], parameters: Sequence[Tensor]) -> list[Tensor]:
-    """The states without their graph; in its place, gradients pass through the traces to the parameters of these."""
+    """The states without their graph. Instead, gradients flow through the traces to the parameters of the traces."""
     if not parameters:
         return [state.detach() for state in states]
     return list(_Carry.apply(list(traces), len(states), *(state.detach() for state in states), *parameters))
@@ -92,7 +92,7 @@ class _Pass(torch.autograd.Function):
 
 @dataclass
 class LinearMap:
-    """A linear map x @ weight.T + bias, computed while online gradients were on; `output` is its result."""
+    """A linear map x @ weight.T + bias, computed while online gradients were active; `output` is its result."""
 
     x: Tensor
     weight: Tensor
@@ -101,7 +101,7 @@ class LinearMap:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """The weight and the bias, as far as they are trained."""
+        """The weight and the bias, if they are trained."""
         return [each for each in (self.weight, self.bias) if each is not None and each.requires_grad]
 
     def by_unit(self, tensor: Tensor, batch: int, width: int) -> Tensor:
@@ -114,7 +114,7 @@ class LinearMap:
         return state.dim() == 2 and rows % state.shape[1] == 0 and self.output.numel() % (len(state) * rows) == 0
 
     def local(self, parameter: Tensor, gradients: Derivatives, batch: int, width: int) -> list[Tensor]:
-        """∂state_i'/∂θ within a chunk for one of the parameters, of ∂state_i'/∂output; at least in float32."""
+        """∂state_i'/∂θ within a chunk for one of the parameters, given ∂state_i'/∂output; at least in float32."""
         dtype = torch.promote_types(self.output.dtype, torch.float32)
         rows = self.weight.shape[0]
         shape = (batch, rows // width, width)
@@ -133,9 +133,9 @@ class LinearMap:
 
 
 def nodes_reached_first(tensors: Iterable[Tensor], ends: set[Any]) -> set[Any]:
-    """Those of the nodes `ends` that the gradient of these tensors reaches without passing another one.
+    """The nodes of `ends` that the gradient of these tensors reaches without passing another node of `ends`.
 
-    Raises ValueError where it reaches a parameter without passing any.
+    Raises ValueError if the gradient reaches a parameter without passing any node of `ends`.
     """
     stack = [leaf.grad_fn for leaf in tensors if leaf.grad_fn is not None]
     seen: set[Any] = set()

@@ -1,4 +1,4 @@
-"""From the graphs of a step to its program and to the schedule of the program."""
+"""The program of a step, which consists of its graphs, and the schedule of the program."""
 
 from bionets.scan.program.program import Program, check_compiled, find_program, program_of
 

@@ -1,5 +1,5 @@
-"""Numbers of a step that change from call to call become parameters of its program: one kernel serves for all values of
-an annealed slope."""
+"""Numbers of a step that change from call to call become parameters of its program, so that one kernel serves all
+values, for example of an annealed slope."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,9 @@ from bionets.scan.last_used import LastUsed
 
 @dataclass(frozen=True)
 class _Constants:
-    """The constants of graphs that differ in nothing else: those of the first graph, and which have differed since."""
+    """The constants of graphs that are otherwise equal: the values in the first graph, and the numbers of the constants
+    that have differed since.
+    """
 
     first: tuple[float, ...]
     varying: frozenset[int]
@@ -23,8 +25,8 @@ _constants: LastUsed[_Constants] = LastUsed(1024)  # by the text of the graphs w
 def without_varying_constants(
     graphs: list[Graph], params: int, dtype: torch.dtype
 ) -> tuple[list[Graph], tuple[float, ...]]:
-    """The graphs with parameters, numbered after the existing `params`, in place of the constants that have differed
-    between graphs like these; and the values of these constants."""
+    """Replace the constants that have differed between otherwise equal graphs by parameters, numbered after the
+    existing `params`. Returns the new graphs and the values of these constants."""
     text = "\n".join([str(dtype), *(graph.text(constants=False) for graph in graphs)])
     values = tuple(node.value for graph in graphs for node in graph.nodes if node.op == "constant")
     known = _constants.get(text) or _Constants(values, frozenset())

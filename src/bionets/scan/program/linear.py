@@ -1,10 +1,10 @@
-"""Linear recurrences: the matrix and the offset of a step whose new state is linear in its state.
+"""Linear recurrences: finds the matrix and the offset of a step whose new state is linear in its state.
 
     new_state_i = Σ_j matrix_ij state_j + offset_i
 
-with entries that do not depend on the state. Such a step can be computed at many time steps at once. The gradient of
-the state is linear in that of the new state in every step, with entries that may depend on the state, which is then
-known.
+with entries that do not depend on the state. Such a step can be computed at many time steps in parallel. The gradient
+of the state is linear in the gradient of the new state for every step; its entries may depend on the state, which is
+known in the backward pass.
 """
 
 import functools
@@ -17,16 +17,16 @@ from bionets.scan.builder import GraphBuilder, Value
 from bionets.scan.graph import Graph
 from bionets.scan.program import program_of
 
-OFFSET = ""  # stands among the variables for 1
-Terms = dict[str, Value]  # by variable the factor that it has
+OFFSET = ""  # the variable of the constant term
+Terms = dict[str, Value]  # the factor of each variable
 
 
 @dataclass(frozen=True)
 class LinearMap:
     """`outputs = matrix @ variables + offset`.
 
-    graph: with outputs `matrix{i}_{j}` and `offset{i}`. filled: the pairs (i, j), in order, at which a product of any
-    number of such matrices may differ from zero.
+    graph: a graph with the outputs `matrix{i}_{j}` and `offset{i}`. filled: the sorted pairs (i, j) at which a product
+    of any number of such matrices may be nonzero.
     """
 
     graph: Graph
@@ -40,9 +40,10 @@ class LinearMap:
 
 @functools.lru_cache(maxsize=1024)
 def linear_steps(program_key: str) -> tuple[LinearMap, LinearMap] | None:
-    """How the state of a program follows from the state before, and its gradient from that of the state after.
+    """The linear maps from the state to the new state of a program, and from the gradient of the new state to the
+    gradient of the state.
 
-    None where the step is not linear, or goes through a weight.
+    None if the step is not linear, or has a recurrent weight.
     """
     program = program_of(program_key)
     (stage, *others), states = program.stages, range(program.state)
@@ -57,7 +58,7 @@ def linear_steps(program_key: str) -> tuple[LinearMap, LinearMap] | None:
 
 
 def linear_map(graph: Graph, outputs: Sequence[str], variables: Sequence[str], dtype: torch.dtype) -> LinearMap | None:
-    """These outputs of a graph as linear functions of these inputs; None where they are not."""
+    """These outputs of a graph as linear functions of these inputs; None if they are not linear."""
     graph, builder = graph.select(outputs), GraphBuilder(dtype)
     terms: list[Terms] = []
     for node in graph.nodes:
@@ -82,13 +83,13 @@ def linear_map(graph: Graph, outputs: Sequence[str], variables: Sequence[str], d
             named[f"matrix{i}_{j}"] = _factor(builder, own, variable)
             if variable in own or i == j:
                 filled.add((i, j))
-    for k in range(size):  # what products of the matrix fill
+    for k in range(size):  # entries that are nonzero in products of the matrix
         filled |= {(i, j) for i in range(size) for j in range(size) if {(i, k), (k, j)} <= filled}
     return LinearMap(builder.finish(named), size, tuple(sorted(filled)))
 
 
 def _combine(builder: GraphBuilder, op: str, operands: list[Terms]) -> Terms | None:
-    """An operation of which some operand depends on a variable; None where the result is not linear in it."""
+    """An operation with an operand that depends on a variable; None if the result is not linear in the variable."""
     names = list(dict.fromkeys(name for each in operands for name in each))
     fixed = [each.keys() <= {OFFSET} for each in operands]
     match op, operands:

@@ -1,7 +1,7 @@
 """The program of a step: its traced stages.
 
-A step that provably reads nothing which changes is traced once (`identity`). Any other step is traced at every call,
-and its program, with the compiled kernels, is found by its graph. So a program is never stale.
+A step that provably reads no changing values is traced once (`identity`). Any other step is traced at every call, and
+its program, with the compiled kernels, is found by its graph. A program is therefore always up to date.
 """
 
 import hashlib
@@ -32,18 +32,18 @@ class Program:
 
         for k, stage: state = stage_k(x, first(state) @ weight_k.T, state, params);  y from the last stage
 
-    `key` is the same in every process: equal for equal graphs and dtype.
+    `key` depends only on the graphs and the dtype, and is the same in every process.
     """
 
     key: str
     stages: tuple[Stage, ...]
     dtype: torch.dtype  # float32 or float64, in which everything is computed
-    x: int  # tensors of x, params, state, y
+    x: int  # numbers of tensors of x, params, state, y
     params: int
     state: int
     y: int
     y_tree: Structure
-    y_of_state: tuple[int | None, ...]  # for each state the number of a y that is the very same value, or None
+    y_of_state: tuple[int | None, ...]  # for each state, the number of a y that is the same value, or None
 
     @property
     def weights(self) -> int:
@@ -52,7 +52,7 @@ class Program:
 
 @dataclass(frozen=True)
 class BoundProgram:
-    """A program, and the values of those parameters that replace numbers in the step: they follow the others."""
+    """A program, and the values of the parameters that replace numbers of the step; they come after the others."""
 
     program: Program
     values: tuple[float, ...]
@@ -60,7 +60,7 @@ class BoundProgram:
 
 @dataclass(frozen=True)
 class _Signature:
-    """The properties of a call that its program depends on, beside the step and the shapes."""
+    """The properties of a call on which its program depends, in addition to the step and the shapes."""
 
     blocks: tuple[int, ...]  # G of the weight of each stage
     x_tree: Structure
@@ -71,18 +71,18 @@ class _Signature:
 
 @dataclass(frozen=True)
 class _ShapeDependent:
-    """The entry of a step that has read shapes or a device: it has one program for each of them."""
+    """The entry of a step that has read shapes or a device, and has one program for each of them."""
 
 
 _bound: LastUsed[BoundProgram | _ShapeDependent] = LastUsed(1024)  # by the identity of a step
 _programs: "weakref.WeakValueDictionary[str, Program]" = weakref.WeakValueDictionary()  # by key
-_recent: LastUsed[Program] = LastUsed(1024)  # so that a step which is traced at every call finds its program
-_compiled: "dict[str, _Compiled]" = {}  # by the key that stands in code of torch.compile
-_numbers_of_compiled: dict[Hashable, int] = {}  # that end those keys
+_recent: LastUsed[Program] = LastUsed(1024)  # keeps the programs of steps that are traced at every call
+_compiled: "dict[str, _Compiled]" = {}  # by the key in the code of torch.compile
+_numbers_of_compiled: dict[Hashable, int] = {}  # the numbers at the end of these keys
 
 
 def program_of(key: str) -> Program:
-    """The program that `find_program` has registered under this key."""
+    """The program registered under this key by `find_program`."""
     program = _compiled[key].bound.program if key in _compiled else _programs.get(key)
     if program is None:
         raise RuntimeError(f"there is no step {key}: code of torch.export with a scan runs only where it was made")
@@ -90,7 +90,7 @@ def program_of(key: str) -> Program:
 
 
 def with_graphs(program: Program, graphs: Sequence[Graph]) -> Program:
-    """The program of these graphs in place of its own, with what else it has, registered under a key of its own."""
+    """A copy of the program with these graphs, registered under a separate key."""
     stages = tuple(replace(stage, graph=graph) for stage, graph in zip(program.stages, graphs, strict=True))
     made = replace(program, key=_key_of(program.dtype, program.y_tree, stages), stages=stages)
     return _programs.setdefault(made.key, made)
@@ -104,7 +104,7 @@ def _key_of(dtype: torch.dtype, y_tree: Structure, stages: Iterable[Stage]) -> s
 
 
 def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
-    """The traced program of these stages. Raises UnsupportedStepError where one cannot be traced."""
+    """The traced program of these stages. Raises UnsupportedStepError if a stage cannot be traced."""
     trees = (arguments.x_tree, arguments.state_tree, arguments.params_tree)
     signature = (arguments.layout.blocks or (0,), *trees, arguments.layout.carry_dtype)
     if torch.compiler.is_compiling():
@@ -115,19 +115,19 @@ def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
     return _find_program(stages, _Signature(*signature), arguments)
 
 
-# under torch.compile, which does not see what a step reads
+# under torch.compile, which does not see the values that a step reads
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A step in code of torch.compile."""
+    """A step in the code of torch.compile."""
 
     bound: BoundProgram
-    find: Callable[[], BoundProgram | None]  # as it is now; None where the object behind the step is gone
+    find: Callable[[], BoundProgram | None]  # the current program; None if the object of the step is gone
 
 
 def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str:
-    """The program under a key of its own, or why there is none; called while torch.compile reads the caller."""
+    """The program under a separate key, or the reason why there is none; called while torch.compile runs."""
     found: BoundProgram | str = torch.compiler.disable(_register_compiled)(stages, _Signature(*signature))
     return found
 
@@ -141,7 +141,7 @@ def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | 
         bound = _find_program(stages, signature, None)
     except UnsupportedStepError as error:
         return str(error)
-    # an object is held weakly behind its method
+    # the object of a method is held by a weak reference
     references = tuple(weakref.WeakMethod(stage) if isinstance(stage, MethodType) else stage for stage in stages)
 
     def find() -> BoundProgram | None:
@@ -155,7 +155,7 @@ def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | 
 
 
 def check_compiled(key: str) -> None:
-    """Raise RuntimeError if code of torch.compile holds a step that has changed."""
+    """Raise RuntimeError if the step in the code of torch.compile has changed."""
     compiled = _compiled.get(key)
     now = compiled and compiled.find()
     if compiled and now and (now.program.key, now.values) != (compiled.bound.program.key, compiled.bound.values):
@@ -204,7 +204,7 @@ def _shapes_of(arguments: Arguments | None) -> CallShapes | None:
 
 
 def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | None) -> tuple[BoundProgram, bool]:
-    """The program, and whether it holds only for these shapes."""
+    """The program, and whether it is valid only for these shapes."""
     initial, dtype = signature.state_tree, signature.dtype
     traced, y_tree, reads_shapes = [], None, False
     inputs = StageInputs(signature.x_tree, 0, initial, signature.params_tree, dtype, shapes)

@@ -1,4 +1,4 @@
-"""The schedule of a program: the ordered list of what is done forward or backward, which a backend prints.
+"""The schedule of a program: the ordered list of its operations, forward or backward, which a backend prints.
 
     forward                                     backward
     for each time step                          for each time step, last to first
@@ -7,16 +7,16 @@
             evaluate the stage                          evaluate its vector-Jacobian product
                                                         gradient of first(state) += that of recurrent @ weight
 
-The recurrent products of the forward pass may be stored: then the backward pass reads them instead.
+If the recurrent products of the forward pass are stored, the backward pass reads them instead of computing them.
 
-With delays, the first stage's product is that of a sum over earlier first states, and the gradient of a first state
-such a sum over the gradients of later products.
+With delays, the product of the first stage is the product of a weighted sum over earlier first states, and the gradient
+of a first state is a weighted sum over the gradients of later products.
 
-With checkpoints, the backward pass goes through segments of K steps, last to first: forward again through the steps of
-the segment, whose states are kept on a tape, then backward through them.
+With checkpoints, the backward pass goes through segments of K steps, last to first. In each segment, it runs forward
+again and keeps the states on a tape, and then runs backward.
 
-A schedule consists of `Loop`, `Product` and `Evaluate`. They name their operands as places: tensors at a time step, and
-values that are carried from one operation to the next (`state0_1`: state 1 before stage 0), which a backend may keep in
+A schedule consists of `Loop`, `Product` and `Evaluate`. Their operands are places: tensors at a time step, and values
+that are carried from one operation to the next (`state0_1`: state 1 before stage 0), which a backend may keep in
 registers or in memory.
 """
 
@@ -32,9 +32,9 @@ from bionets.scan.graph import Graph
 class Place:
     """Elements [B, N] of a tensor or of a carried value.
 
-    step: "" for what has no time; "now", this step; "before", the step before it in the order of the forward pass;
-    "checkpoint", the state stored at the end of the last segment, or if it is written, of the segment that ends now.
-    first: what is read instead at the first step of the loop, or in the first segment.
+    step: "" for values without time; "now" for the current step; "before" for the previous step in the order of the
+    forward pass; "checkpoint" for the state stored at the end of the last segment, or if it is written, at the end of
+    the current segment. first: the place that is read instead at the first step of the loop, or in the first segment.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Place:
 class Evaluate:
     """Evaluate a graph for each element.
 
-    reads, writes: places of its inputs and outputs. held: with lengths, what an output is past the end of a sequence,
-    None for 0. added: outputs that are added to what is there. copies: (from, to), before anything is written.
+    reads, writes: places of its inputs and outputs. held: with lengths, the value of an output after the end of a
+    sequence, None for 0. added: outputs that are added to their place. copies: (from, to), made before all writes.
     """
 
     graph: Graph
@@ -87,8 +87,8 @@ class Product:
 
 @dataclass(frozen=True)
 class Delayed:
-    """target = the sum over lags of lag · source, of the states before this step; or, backward, target += that of the
-    gradients from this step on."""
+    """target = the sum over lags of lag · source over the states before this step; or, backward, target += the same sum
+    over the gradients from this step on."""
 
     source: Place
     target: Place
@@ -117,7 +117,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Variant(CallVariant):
-    """The properties of a call that its schedule depends on."""
+    """The properties of a call on which its schedule depends."""
 
     backward: bool = False
     delayed: bool = False  # the first stage multiplies delayed states

@@ -1,4 +1,4 @@
-"""Makes the schedule of a program, forward or backward."""
+"""Builds the schedule of a program, forward or backward."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ def make_schedule(program: Program, variant: Variant) -> Loop:
 
 
 class _Scheduler:
-    """same: the places that are other ones under another name. state_before: where each state before the step lies."""
+    """same: places that are aliases of other places. state_before: the place of each state before the step."""
 
     def __init__(self, program: Program, variant: Variant) -> None:
         self.program, self.variant = program, variant
@@ -37,7 +37,7 @@ class _Scheduler:
     # one time step
 
     def forward_step(self, outputs: bool) -> list[Work]:
-        """All stages of one time step; their states end where the next time step reads them."""
+        """All stages of one time step; the final states are written to the places that the next time step reads."""
         work: list[Work] = []
         if self.variant.delayed:
             work.append(Delayed(Place("earlier", "now"), Place("delayed", "now")))
@@ -74,7 +74,7 @@ class _Scheduler:
         return self.evaluate(k, writes, held)
 
     def backward_step(self) -> list[Work]:
-        """One time step backward, from the gradients of the state after it to those before it."""
+        """One time step backward, from the gradients of the state after the step to those of the state before it."""
         work: list[Work] = []
         for k in range(self.last):
             work += [*self.products(k), *self.forward_stage(k, outputs=False)]
@@ -154,7 +154,7 @@ class _Scheduler:
         return Place(f"recurrent{k}_{i}", "now" if self.variant.stored_products else "")
 
     def state(self, k: int, i: int) -> Place:
-        """State i before stage k; before stage 0, that before the time step."""
+        """State i before stage k; for stage 0, state i before the time step."""
         name = self.renamed(f"state{k}_{i}")
         if name.startswith("state0_"):
             return self.state_before.get(int(name.removeprefix("state0_")), Place(name))
@@ -172,7 +172,7 @@ class _Scheduler:
         return name
 
     def handed_on(self) -> dict[str, str]:
-        """States, and their gradients, that a stage hands on as they are: they stay where they lie."""
+        """States that a stage returns unchanged, and their gradients; they keep their places."""
         same = dict[str, str]()
         for k, stage in enumerate(self.stages):
             for i in range(stage.state_out if k < self.last else 0):
@@ -182,7 +182,7 @@ class _Scheduler:
             taken = set[str]()
             for i in range(
                 stage.state_in if k > 0 and not self.variant.masked else 0
-            ):  # past its end a sequence's are 0
+            ):  # after the end of a sequence they are 0
                 source = stage.graph.input_behind(f"grad_state{i}")
                 if source.startswith("grad_new_state") and source not in taken:
                     taken.add(source)

@@ -1,4 +1,4 @@
-"""The program of a step that carries the sensitivities of its states to its parameters, for online learning.
+"""The program of a step that also computes the sensitivities of its states to its parameters, for online learning.
 
 A step is elementwise, so the derivative of state i after it with respect to state j before it is one number for each
 element, and the same for a parameter. Forward-mode differentiation adds, for each state i and wanted parameter p, the
@@ -6,8 +6,8 @@ state
 
     S_ip ← Σ_j (∂state_i'/∂state_j) S_jp + ∂state_i'/∂p
 
-The local derivatives are the step's own vector-Jacobian product, of which the gradient of state i' is 1 and all others
-are undefined. They join the graph of the step, so one kernel computes both.
+The local derivatives are the vector-Jacobian product of the step with a gradient of 1 for state i' and undefined
+gradients for all other results. They are added to the graph of the step, so one kernel computes both.
 """
 
 import functools
@@ -21,10 +21,10 @@ from bionets.scan.trace.stage import Stage
 
 @functools.lru_cache(maxsize=256)
 def sensitivity_program(key: str, wanted: tuple[int, ...]) -> Program:
-    """The program of one stage, of this key, with sensitivities to the parameters of these numbers.
+    """The program of one stage with this key, extended by the sensitivities to the parameters with these numbers.
 
-    Its states are those of the step, then S_ip in the order of i and p; its outputs those of the step, then the history
-    of each state that is no output already, for the backward pass of the step itself.
+    Its states are the states of the step, then S_ip in the order of i and p. Its outputs are the outputs of the step,
+    then the history of each state that is not an output, for the backward pass of the step.
     """
     program = program_of(key)
     graph, states = program.stages[0].graph, range(program.state)

@@ -1,8 +1,8 @@
-"""Undefined gradients: those that are None in autograd, because no path leads from the loss to a tensor.
+"""Undefined gradients: gradients that are None in autograd, because no path leads from the loss to a tensor.
 
-An undefined gradient takes part in no operation. Zeros in its place would differ in two ways: where a derivative is
-infinite, zero times infinity is NaN; and an optimizer leaves out a parameter whose gradient is None, but decays one
-whose gradient is zero.
+An undefined gradient takes part in no operation. Zeros in its place would differ in two ways: if a derivative is
+infinite, zero times infinity is NaN; and an optimizer skips a parameter whose gradient is None, but applies weight
+decay to a parameter whose gradient is zero.
 """
 
 import functools
@@ -19,8 +19,8 @@ Flags = tuple[bool, ...]
 
 @dataclass(frozen=True)
 class Reached:
-    """Whether each tensor has a gradient after a number of steps backward. after_steps: each state after any of the
-    steps gone through."""
+    """Whether each tensor has a gradient after a number of backward steps. after_steps: whether each state has a
+    gradient after any of these steps."""
 
     x: Flags
     state: Flags
@@ -31,12 +31,12 @@ class Reached:
 
 @functools.lru_cache(maxsize=1024)
 def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | None) -> Reached:
-    """The tensors that gradients of these results of the program with this key reach.
+    """The tensors that are reached by gradients of these results of the program with this key.
 
     Args:
         y, final: whether there is a gradient of each y and of each final state.
-        masked: whether lengths are given; then the states of a sequence that has ended are handed on.
-        steps: T; None where it is not known: then those that gradients reach for any T.
+        masked: whether lengths are given; then the states of a sequence are passed on unchanged after its end.
+        steps: T; None if it is not known: the result is then the union over all T.
     """
     walk, begin = _walk(key, y, final, masked)
     if steps is None:
@@ -49,8 +49,8 @@ def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | No
 
 @functools.lru_cache(maxsize=1024)
 def _walk(key: str, y: Flags, final: Flags, masked: bool) -> tuple[list[Reached], int]:
-    """What is reached after 0, 1, 2, ... steps, until the states that are reached are those of an earlier number of
-    steps; and that number. From there on the states repeat, and nothing else is added."""
+    """The tensors reached after 0, 1, 2, ... steps, until the reached states equal those after an earlier number of
+    steps; and this number. From there on, the states repeat."""
     program = program_of(key)
     nothing = (False,) * program.state
     one = Reached((False,) * program.x, final, (False,) * program.params, (False,) * program.weights, nothing)
@@ -86,9 +86,9 @@ def differentiable_results(
 
 
 def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags, Flags, Flags, Flags]:
-    """Whether there is a gradient of each state before a time step, and in that step of each x, parameter and weight.
+    """Whether each state before a time step, and each x, parameter and weight in this step, has a gradient.
 
-    after: whether there is one of each state after the step.
+    after: whether each state after the step has a gradient.
     """
     x, params = (False,) * program.x, (False,) * program.params
     weights: list[bool] = []
@@ -111,7 +111,7 @@ def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags,
 def without_undefined(key: str, y: Flags, after: Flags) -> Program:
     """The program with this key, without the operations on gradients that are undefined at every step.
 
-    y, after: whether there is a gradient of each y, and of each state after any step.
+    y, after: whether each y has a gradient, and whether each state has a gradient after any step.
     """
     program = program_of(key)
     graphs: list[Graph] = []
@@ -136,12 +136,13 @@ def _either(one: Flags, other: Flags) -> Flags:
 
 
 def substitute(builder: GraphBuilder, graph: Graph, gradients: Mapping[str, Value]) -> dict[str, Value]:
-    """Add a graph to the builder with these values in place of some of the gradients that come in; its outputs.
+    """Add a graph to the builder with these values in place of some of the input gradients, and return its outputs.
 
-    Where all gradients that an operation depends on are undefined, its result is; where some are, a sum is the others.
+    If all gradients on which an operation depends are undefined, its result is undefined. If some terms of a sum are
+    undefined, the sum consists of the other terms.
     """
     made: list[Value] = []
-    gradient: set[int] = set()  # numbers of what depends on a gradient that comes in
+    gradient: set[int] = set()  # numbers of nodes that depend on an input gradient
 
     for number, node in enumerate(graph.nodes):
         builder.source = node.source

@@ -1,1 +1,1 @@
-"""From a step to its graph: the step is run once and every operation of it recorded."""
+"""Tracing: runs a step once and records its operations in a graph."""

@@ -12,18 +12,18 @@ Chain = tuple[str, ...]  # a global or closure variable, and the attributes read
 ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 FREE = ("LOAD_DEREF", "LOAD_CLOSURE", "LOAD_FROM_DICT_OR_DEREF")
 WRITES = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF")
-# they read names in ways that are not followed here
+# instructions that read names in ways that are not analysed here
 UNKNOWN = {"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR", "LOAD_NAME", "STORE_NAME", "LOAD_BUILD_CLASS"}
 UNKNOWN |= {"LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_LOCALS"}
-DUNDERS = {"__init__", "__name__", "__len__", "__getitem__", "__call__"}  # of attributes, they may be named
+DUNDERS = {"__init__", "__name__", "__len__", "__getitem__", "__call__"}  # a step may name these attributes
 
 
 @dataclass(frozen=True)
 class Reads:
-    """The names that the code of a function reads from outside, its lambdas, comprehensions and generators included.
+    """The names that the code of a function reads from outside, including its lambdas, comprehensions and generators.
 
-    complete: whether these are all. write: the first line that assigns a global or a variable of an enclosing function,
-    or None. reads_first: whether the first argument (`self` of a method) is read.
+    complete: whether all such names are known. write: the first line that assigns a global or a variable of an
+    enclosing function, or None. reads_first: whether the first argument (`self` of a method) is read.
     """
 
     globals: frozenset[Chain]
@@ -37,7 +37,7 @@ class Reads:
 def reads_of(code: CodeType) -> Reads:
     """The reads of a function, given its code."""
     chains: dict[str, set[Chain]] = {"global": set(), "free": set()}
-    known, write, first = True, None, not code.co_argcount  # with *args alone it may be read as a part of them
+    known, write, first = True, None, not code.co_argcount  # with *args only, it may be read as a part of them
     argument = code.co_varnames[0] if code.co_argcount else ""
     for part in _with_nested(code):
         instructions = [each for each in dis.get_instructions(part) if each.opname != "EXTENDED_ARG"]

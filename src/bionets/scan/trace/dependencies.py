@@ -1,4 +1,4 @@
-"""The values that an identity was found from, and whether they are still the same."""
+"""The values on which an identity depends, and the check whether they are unchanged."""
 
 import weakref
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ MISSING = object()
 
 
 class Dependencies:
-    """The values that were read to identify a function or a class; the identity holds as long as they are unchanged.
+    """The values that were read to identify a function or a class. The identity is valid while they are unchanged.
 
-    path: the ids of the functions and classes whose identity is being looked for, this one last.
+    path: the ids of the functions and classes that are being identified, ending with the current one.
     """
 
     def __init__(self, path: tuple[int, ...] = ()) -> None:
@@ -38,7 +38,7 @@ class Dependencies:
 
 
 class NoDependencies(Dependencies):
-    """Those of a value that no function holds: they are not kept."""
+    """Dependencies of a value that no function holds; they are not recorded."""
 
     def lookup(self, names: Mapping[str, Any], name: str) -> Any:
         return names.get(name, MISSING)
@@ -51,7 +51,7 @@ class NoDependencies(Dependencies):
 
 
 class Record:
-    """The identity of a function or a class, with all that was read to find it."""
+    """The identity of a function or a class, with all values that were read to find it."""
 
     def __init__(self, owner: Any, number: int, dependencies: Dependencies) -> None:
         key = id(owner)

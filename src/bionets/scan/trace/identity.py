@@ -1,8 +1,8 @@
-"""Identity of step functions: those that are provably the same as one seen before are not traced again.
+"""Identity of step functions: a step that is provably the same as an earlier step is not traced again.
 
-A function is identified by its code, its defaults, and the values of all that it reads from outside, where each of
-these is immutable: a number, a string, an enum, a tuple of such, a function of torch or of `math`, or a function that
-reads nothing else. A function that reads anything else (an object, a list, a tensor, the clock) has no identity; it is
+A function is identified by its code, its defaults, and the values that it reads from outside, provided that all of
+them are immutable: numbers, strings, enums, tuples of these, functions of torch or of `math`, and functions that
+read nothing else. A function that reads any other value (an object, a list, a tensor, the clock) has no identity and is
 traced at every call.
 
 Assumption: no program replaces functions inside classes of torch, the standard library or this package.
@@ -27,7 +27,7 @@ from bionets.scan.trace.dependencies import MISSING, Dependencies, NoDependencie
 
 
 def identify(step: Any) -> Hashable | None:
-    """Equal for steps that compute the same; None where the step may read something that changes."""
+    """A key that is equal for steps with the same computation; None if the step may read a value that changes."""
     try:
         return _key(step, _NOTHING)
     except _Mutable:
@@ -44,10 +44,10 @@ _BUILTINS: set[Any] = {abs, all, any, bool, callable, complex, dict, divmod, enu
 _BUILTINS |= {getattr, hasattr, int, isinstance, issubclass, iter, len, list, map, max, min, next, object, pow}
 _BUILTINS |= {property, range, repr, reversed, round, set, slice, sorted, str, sum, tuple, type, zip}
 _BUILTINS |= {value for value in vars(builtins).values() if isinstance(value, type) and issubclass(value, Exception)}
-# packages all of whose classes, and modules all of whose built-in functions, are taken to be constant
+# packages whose classes, and modules whose built-in functions, are assumed to be constant
 _CLASSES = {"builtins", "torch", "bionets", "types", "typing", "collections", "functools", "enum", "numbers", "numpy"}
 _FUNCTIONS = {"torch", "math", "cmath", "_operator", "_functools", "itertools"}
-# modules of torch whose functions read their arguments alone, unlike those of `torch.distributed`
+# modules of torch whose functions read only their arguments, unlike functions of `torch.distributed`
 _OF_TENSORS = {"torch", "torch.functional", "torch.nn.functional", "torch.autograd.function", "torch._tensor"}
 _FACTORIES = ("zeros", "ones", "full", "tensor", "scalar_tensor", "as_tensor", "promote_types", "result_type")
 _ENUM = {"_value_", "_name_", "_sort_order_", "__objclass__"}
@@ -59,7 +59,7 @@ _NOTHING = NoDependencies()
 
 
 def _recorded(owner: Any, dependencies: Dependencies) -> int:
-    """The number of the identity of a function or a class, remembered as long as nothing that was read has changed."""
+    """The number of the identity of a function or a class, cached while the values that were read are unchanged."""
     record = records.get(id(owner))
     if record is None or record.owner() is not owner or not record.is_current():
         if id(owner) in dependencies.path:
@@ -75,12 +75,12 @@ def _recorded(owner: Any, dependencies: Dependencies) -> int:
 
 
 def _key(value: Any, dependencies: Dependencies) -> Hashable:
-    """The identity of a value. dependencies: of the function that holds it."""
+    """The identity of a value. dependencies: those of the function that holds the value."""
     kind = type(value)
     if kind in _PLAIN:
         return (kind, value)
     if kind is float:
-        return value.hex()  # tells 0.0 from -0.0, and finds NaN again
+        return value.hex()  # distinguishes 0.0 from -0.0, and is equal for NaN
     if kind is types.FunctionType:
         module = str(value.__globals__.get("__name__"))
         if module.partition(".")[0] == "torch" and not value.__closure__:
@@ -104,7 +104,7 @@ def _key(value: Any, dependencies: Dependencies) -> Hashable:
     if kind is complex:
         return (kind, value.real.hex(), value.imag.hex())
     if kind is np.ufunc or (kind.__module__ == "torch._ops" and str(value).startswith("aten.")):
-        return value  # an operator that is not torch's own may read anything
+        return value  # operators from outside torch may read any value
     raise _Mutable(kind.__name__)
 
 
@@ -138,7 +138,7 @@ def _of_names(names: Mapping[str, Any], dependencies: Dependencies) -> Hashable:
 
 
 def _of_chain(function: types.FunctionType, chain: Chain, dependencies: Dependencies) -> Hashable:
-    """The identity of a global, or of the attributes that are read from it where it is a module."""
+    """The identity of a global, or if it is a module, of the attributes that are read from it."""
     value = dependencies.lookup(function.__globals__, chain[0])
     if value is MISSING:
         value = dependencies.lookup(cast(Any, function).__builtins__, chain[0])
@@ -172,7 +172,7 @@ def _of_method(method: Any, dependencies: Dependencies) -> Hashable:
         owner = _key(owner, dependencies)
     elif isinstance(owner, type):
         owner = _of_type(owner, dependencies)
-    else:  # it does not read the object that it is bound to
+    else:  # the method does not read the object to which it is bound
         owner = None
     return (types.MethodType, _key(function, dependencies), owner)
 
@@ -194,7 +194,7 @@ def _of_builtin(value: Any) -> Hashable:
 
 @functools.cache
 def _settings() -> set[Any]:
-    """The functions of torch that take no tensor, and so may read a setting (`torch.is_grad_enabled`)."""
+    """The functions of torch that take no tensor and may therefore read a setting (`torch.is_grad_enabled`)."""
     return torch.overrides.get_ignored_functions() - {getattr(torch, name) for name in _FACTORIES}
 
 
@@ -212,7 +212,7 @@ def _of_type(cls: type, dependencies: Dependencies) -> Hashable:
 
 
 def _of_class(cls: type, dependencies: Dependencies) -> Hashable:
-    """The identity of a class of the user: a named tuple, an enum, an autograd function or the like."""
+    """The identity of a user-defined class, such as a named tuple, an enum or an autograd function."""
     if type(cls).__module__.partition(".")[0] not in ("builtins", *_CLASSES):
         raise _Mutable("a metaclass")
     names = vars(cls)
@@ -234,7 +234,7 @@ def _of_class(cls: type, dependencies: Dependencies) -> Hashable:
     return (tuple(found), bases)
 
 
-# names in classes that Python, `typing.NamedTuple` and `torch.autograd.Function` set for their own use
+# names in classes that Python, `typing.NamedTuple` and `torch.autograd.Function` set for internal use
 _OF_CLASSES = {
     "__doc__",
     "__module__",
@@ -263,7 +263,7 @@ def _of_member(member: enum.Enum, dependencies: Dependencies) -> Hashable:
 
 
 def global_write(step: Any) -> str | None:
-    """The line where a step assigns a variable outside of it, if it does; `step` may be a partial or a method."""
+    """The line where a step assigns a variable outside the step, or None; `step` may be a partial or a method."""
     function = step
     while not isinstance(function, types.FunctionType):
         following = getattr(function, "func", None) or getattr(function, "__func__", None)

@@ -13,12 +13,12 @@ from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.trace.lowering import IGNORED, LOWERINGS, SHAPE_ONLY
 from bionets.scan.trace.source_lines import source_line
 
-# on the single axis of a trace they change nothing, and torch's decompositions leave them out
+# these have no effect on the single axis of a traced tensor, and torch's decompositions omit them
 MOVES_AXES = {"t", "t_", "transpose", "transpose_", "permute"}
 
 
 class Recorder(TorchDispatchMode):
-    """Executes each operation and adds it to the graph. Tensors are told apart by the address of their memory."""
+    """Executes each operation and adds it to the graph. Tensors are distinguished by their memory addresses."""
 
     def __init__(self, builder: GraphBuilder, dtype: torch.dtype, example: int) -> None:
         super().__init__()
@@ -59,13 +59,13 @@ class Recorder(TorchDispatchMode):
         return self.builder.cast(self.value_of(tensor), "float")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunction():  # what is read here is not read by the step
+        with torch._C.DisableTorchFunction():  # reads by the recorder are not reads by the step
             return self._add(func, args, kwargs or {})
 
     def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = func.overloadpacket.__name__
         self.builder.source = source_line(sys._getframe(1))
-        if func.namespace not in ("aten", "prims"):  # an operator of the user may have the name of one of torch
+        if func.namespace not in ("aten", "prims"):  # a user's operator may have the same name as an operator of torch
             raise self._unsupported(f"{func} is not supported in a step")
         mutates = func._schema.is_mutable
         if mutates and any(tensor.data_ptr() in self.inputs for tensor in _written(func, args, kwargs)):
@@ -74,7 +74,7 @@ class Recorder(TorchDispatchMode):
             raise self._unsupported(f"aten.{name} is not supported in a step")
         if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
             self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
-        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside: a constant
+        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside is a constant
             return func(*args)
         lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
         if lowering is None and name not in IGNORED:
@@ -116,12 +116,12 @@ class Recorder(TorchDispatchMode):
             return None
 
     def _unsupported(self, message: str) -> UnsupportedStepError:
-        """The error with the line of the step that is executed."""
+        """The error with the currently executed line of the step."""
         return UnsupportedStepError(f"{message} ({self.builder.source})" if self.builder.source else message)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
-    """The tensors that an operation writes into, `out` among them."""
+    """The tensors into which an operation writes, including `out`."""
     for number, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             given = args[number] if number < len(args) else kwargs.get(argument.name)

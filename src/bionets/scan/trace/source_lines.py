@@ -1,4 +1,4 @@
-"""The line of a step at which something happens, for errors and listings."""
+"""Source lines of a step, for errors and listings."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ _TRACER = str(Path(__file__).with_name("stage.py"))
 
 
 def name_of(step: Any) -> str:
-    """The name of a step and where it stands, for errors."""
+    """The name and the source location of a step, for errors."""
     function = inspect.unwrap(step)
     while isinstance(function, functools.partial):
         function = function.func
@@ -34,7 +34,7 @@ def name_of(step: Any) -> str:
 
 @contextlib.contextmanager
 def errors_name_the_line() -> Iterator[None]:
-    """Tell with an error the line of the step that it comes from."""
+    """Add to an error the line of the step from which it comes."""
     try:
         yield
     except UnsupportedStepError:
@@ -48,7 +48,7 @@ def errors_name_the_line() -> Iterator[None]:
 
 
 def source_line(frame: FrameType | None) -> str:
-    """The innermost line outside of torch and this package, from this frame to that which runs the step."""
+    """The innermost line outside torch and this package, between this frame and the frame that runs the step."""
     while frame is not None and frame.f_code.co_filename != _TRACER:
         line = _line(frame)
         if line:
@@ -58,7 +58,7 @@ def source_line(frame: FrameType | None) -> str:
 
 
 def _line(frame: FrameType) -> str:
-    """The line of a frame outside of torch and this package."""
+    """The line of a frame outside torch and this package."""
     path = frame.f_code.co_filename
     if path.startswith(_OWN):
         return ""

@@ -18,7 +18,7 @@ from bionets.scan.trace.source_lines import errors_name_the_line, name_of, sourc
 from bionets.scan.trace.tensor_queries import CallShapes, Shape, TensorQueries
 from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
 
-EXAMPLE = 2  # elements in a traced tensor: more than one, so that a step which branches on a value fails
+EXAMPLE = 2  # elements of a traced tensor: more than one, so that a step that branches on a value fails
 SECOND_EXAMPLE = 3  # the same in the second run
 
 
@@ -34,7 +34,7 @@ class Stage:
     sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the tensors to which autograd leads from each
 
     def leads(self, result: str, source: str) -> bool:
-        """Whether a gradient of this result gives one of this tensor that the stage receives."""
+        """Whether a gradient of this result leads to a gradient of this input of the stage."""
         undefined = self.graph.is_undefined(f"grad_{source}")  # a function whose backward returns None
         return source in self.sources.get(result, ()) and not undefined
 
@@ -55,7 +55,7 @@ class StageInputs:
 class Traced:
     """A traced stage with the structures of its results, and the shapes of the new state.
 
-    reads_shapes: whether the step has read a shape or a device, so that the stage holds for those alone.
+    reads_shapes: whether the step has read a shape or a device, so that the stage is valid only for these.
     """
 
     stage: Stage
@@ -68,10 +68,10 @@ class Traced:
 def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     """Trace `stage` and its vector-Jacobian product.
 
-    The tensors are all of one small shape, so that no broadcasting enters the graph; autograd supplies the derivative,
-    and with it the chosen gradient of any surrogate function. A second run, without gradients and with another number
-    of elements, must give the same graph: it does not where a step counts its calls, draws random numbers or reads the
-    clock.
+    All tensors have the same small shape, so that the graph contains no broadcasting. Autograd computes the derivative,
+    including the chosen gradients of surrogate functions. A second run, without gradients and with another number of
+    elements, must give the same graph. It gives a different graph if the step counts its calls, draws random numbers or
+    reads the clock.
     """
     with _plain_eager():
         run = _Run(stage, inputs, EXAMPLE)
@@ -93,7 +93,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
 
 
 class _Run:
-    """A stage, run once while its operations are recorded: the forward part of its graph."""
+    """One recorded run of a stage, which gives the forward part of its graph."""
 
     def __init__(self, stage: Callable[..., Any], inputs: StageInputs, example: int) -> None:
         self.dtype, shapes = inputs.dtype, inputs.shapes
@@ -122,7 +122,7 @@ class _Run:
         try:
             with recorder, self.queries, errors_name_the_line():
                 found = stage(*arguments, unflatten(inputs.params_tree, params))
-        except (IndexError, RuntimeError) as error:  # a dimension that the call's tensors have, and those here lack
+        except (IndexError, RuntimeError) as error:  # the step uses a dimension that the traced tensors lack
             if isinstance(error, UnsupportedStepError):
                 raise
             line = f" ({error.__notes__[-1]})" if hasattr(error, "__notes__") else ""
@@ -143,7 +143,7 @@ class _Run:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
     def sources_of_results(self) -> dict[str, frozenset[str]]:
-        """The names of the arguments to which the graph of autograd leads from each result."""
+        """The names of the arguments that the autograd graph reaches from each result."""
         name_of_source = {id(leaf): self.builder.nodes[self.recorder.value_of(leaf)].name for leaf in self.sources}
         found = {}
         for name, leaf in self.results.items():
@@ -162,7 +162,7 @@ class _Run:
         return found
 
     def differentiate(self) -> Graph:
-        """The whole graph, with the derivative that autograd finds."""
+        """The complete graph, with the derivative computed by autograd."""
         builder, recorder, results = self.builder, self.recorder, self.results
         outputs = dict(self.outputs)
         gradients = {name: recorder.new_input(f"grad_{name}") for name in results}
@@ -187,7 +187,7 @@ class _Run:
 
 
 def _difference(one: Graph, other: Graph) -> str | None:
-    """The line where two graphs begin to differ, or None."""
+    """The line at which two graphs first differ, or None."""
     for a, b in zip(one.nodes, other.nodes, strict=False):
         if str(Graph((a,), {})) != str(Graph((b,), {})):
             return f" ({a.source or b.source})"
@@ -196,12 +196,12 @@ def _difference(one: Graph, other: Graph) -> str | None:
 
 @contextlib.contextmanager
 def _plain_eager() -> Iterator[None]:
-    """Gradients on, autocast and all surrounding modes off, whatever the caller is doing."""
+    """Enable gradients, and disable autocast and all surrounding modes of the caller."""
     with (
         _disable_current_modes(),
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.autograd.set_detect_anomaly(False),  # the examples of the trace may well give NaN
+        torch.autograd.set_detect_anomaly(False),  # the example values of the trace may give NaN
         torch.autocast("cpu", enabled=False),
         torch.device("cpu"),
     ):

@@ -1,7 +1,7 @@
-"""Answers what a step asks of a tensor while it is traced: shapes and devices; values and memory it refuses.
+"""Answers queries of a traced step about tensors: returns shapes and devices, and refuses values and memory.
 
-A trace runs on tensors of a few elements. Their shape and device are those of the arguments of the call, and the
-program is then used for this shape or device alone.
+A trace runs on tensors of a few elements, which report the shapes and the device of the arguments of the call. If a
+step reads them, its program is used only for these shapes or this device.
 """
 
 import math
@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class CallShapes:
-    """The shapes of a call as its step sees them, without T. device: None where the arguments are on several."""
+    """The shapes of a call as seen by the step, without T. device: None if the arguments are on several devices."""
 
     x: tuple[Shape, ...]
     state: tuple[Shape, ...]
@@ -33,10 +33,10 @@ class CallShapes:
     device: torch.device | None
 
 
-# what differs between the reference, which runs the step in an autograd graph of its own, and a compiled step
+# attributes that differ between the reference backend, which runs the step under autograd, and a compiled step
 REFUSED = {"requires_grad", "requires_grad_", "is_leaf", "grad_fn", "grad", "retain_grad", "retains_grad", "backward"}
 REFUSED |= {"register_hook", "_version", "_backward_hooks", "output_nr", "names", "is_inference", "type", "layout"}
-# where the elements lie in memory, and their values
+# memory layout and values of the elements
 REFUSED |= {"stride", "is_contiguous", "data_ptr", "storage", "untyped_storage", "storage_offset", "is_shared"}
 REFUSED |= {"numpy", "tolist", "__array__", "__dlpack__", "__repr__", "__format__", "__deepcopy__", "__reduce_ex__"}
 SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__", "nbytes"}
@@ -52,8 +52,8 @@ VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__con
 class TensorQueries(TorchFunctionMode):
     """Intercepts every torch function that a step calls and every attribute of a tensor that it reads.
 
-    call: the shapes to answer with. knows: whether a tensor comes from the arguments. inputs: the addresses of these
-    themselves. line: " (line of the step)", for errors. read_shapes: whether the step has read a shape or a device.
+    call: the shapes to report. knows: whether a tensor depends on the arguments. inputs: the addresses of the
+    arguments. line: " (line of the step)", for errors. read_shapes: whether the step has read a shape or a device.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class TensorQueries(TorchFunctionMode):
         self.read_shapes = False
         self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
-        self._alive: list[Tensor] = []  # so that no id is used twice
+        self._alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
 
     def set_shape(self, tensor: Tensor, shape: Iterable[int]) -> None:
-        """Make a tensor answer that it has this shape."""
+        """Make a tensor report this shape."""
         self._by_tensor[id(tensor)] = self._by_address[tensor.data_ptr()] = tuple(shape)
         self._alive.append(tensor)
 
     def shape_of(self, tensor: Tensor) -> Shape:
-        """The shape that stands for a tensor's own."""
+        """The shape that a tensor reports."""
         found = self._by_tensor.get(id(tensor))
         found = self._by_address.get(tensor.data_ptr()) if found is None else found
         return tuple(tensor.shape) if found is None else found
@@ -123,7 +123,7 @@ class TensorQueries(TorchFunctionMode):
         return result
 
     def _check_promotion(self, tensors: list[Tensor]) -> None:
-        """Refuse scalar parameters where torch would promote them in another way than tensors with a dimension."""
+        """Refuse scalar parameters that torch would promote in another way than tensors with a dimension."""
         if len({tensor.dtype for tensor in tensors}) > 1:
             as_called = [torch.empty((1,) if self.shape_of(each) else (), dtype=each.dtype) for each in tensors]
             for (a, called_a), (b, called_b) in combinations(zip(tensors, as_called, strict=True), 2):
@@ -162,7 +162,7 @@ class TensorQueries(TorchFunctionMode):
         return device.type == name.removeprefix("is_")
 
     def _is_here(self, value: Any) -> bool:
-        """Whether a value names the device that the arguments are on."""
+        """Whether a value names the device of the arguments."""
         if not isinstance(value, str | torch.device) or self.call is None:
             return False
         try:
@@ -192,7 +192,7 @@ class TensorQueries(TorchFunctionMode):
         return result
 
     def _make(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
-        """A tensor of the wanted shape, as all others with few elements."""
+        """A new tensor that reports the requested shape and, like all traced tensors, has few elements."""
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
         lead, given = (args[:1], args[1:]) if name.startswith("new_") else ((), args)
         rest: tuple[Any, ...] = ()

@@ -11,7 +11,7 @@ from bionets.scan.trace.lowering.table import LOWERINGS, Lowering, floats_only, 
 
 
 def _of_floats(op: str) -> Lowering:
-    """An operation whose inputs torch makes floats."""
+    """An operation whose inputs torch converts to floats."""
 
     def lowering(b: GraphBuilder, *values: Any) -> Any:
         floats_only(b)
@@ -21,7 +21,7 @@ def _of_floats(op: str) -> Lowering:
 
 
 def _of_numbers(op: str) -> Lowering:
-    """One that torch computes in the kind of its result, also of integers."""
+    """An operation that torch computes in the kind of its result, also for integers."""
 
     def lowering(b: GraphBuilder, *values: Any) -> Any:
         if b.result == "bool":
@@ -32,12 +32,12 @@ def _of_numbers(op: str) -> Lowering:
 
 
 def _of_result(op: str, for_bools: str) -> Lowering:
-    """One that torch computes in the kind of its result, of bools by another operation."""
+    """An operation that torch computes in the kind of its result; bools use the operation `for_bools`."""
     return lambda b, a, c: b(for_bools if b.result == "bool" else op, b.cast(a, b.result), b.cast(c, b.result))
 
 
 def _rounding(op: str) -> Lowering:
-    """An integer is already round."""
+    """Rounding, which leaves integers unchanged."""
     return lambda b, a: b.cast(a, b.result) if is_int(b.result) else b(op, b.cast(a, b.result))
 
 
@@ -119,7 +119,7 @@ def _div(b: GraphBuilder, a: Any, c: Any, rounding_mode: str | None = None) -> A
         return a / c
     if rounding_mode == "trunc":
         return b("trunc", a / c)
-    # as Python divides: the quotient of what the remainder leaves, rounded without error
+    # as in Python: the quotient after subtraction of the remainder, rounded without error
     rest = b("fmod", a, c)
     quotient = (a - rest) / c
     down = rest.differs(0.0) & ((c < 0.0) ^ (rest < 0.0))
@@ -137,7 +137,7 @@ def _floor_divide(b: GraphBuilder, a: Any, c: Any) -> Any:
 
 @lowers("remainder")
 def _remainder(b: GraphBuilder, a: Any, c: Any) -> Any:
-    """With the sign of the divisor."""
+    """The remainder, with the sign of the divisor."""
     floats_only(b)
     a, c = b.cast(a, b.result), b.cast(c, b.result)
     rest = b("fmod", a, c)
@@ -189,7 +189,7 @@ def _round(b: GraphBuilder, a: Any, decimals: int = 0) -> Any:
     if b.nodes[a].op == "sigmoid":  # a spike with the gradient of its probability
         (z,) = (Value(b, number) for number in b.nodes[a].inputs)
         kind = torch.float64 if b.kind(z) == "float64" else torch.float32 if b.kind(z) == "float32" else b.dtype
-        half = 0.75 * torch.finfo(kind).eps  # the largest z whose σ is ½ in torch on the CPU, and so is rounded to 0
+        half = 0.75 * torch.finfo(kind).eps  # the largest z with σ(z) = ½ in torch on the CPU, which is rounded to 0
         one, zero = b.constant(1.0, b.result), b.constant(0.0, b.result)
         return b("where", z > half, one, b("where", z <= half, zero, z))
     return _rounding("round")(b, a)

@@ -1,8 +1,8 @@
-"""The table of lowerings: what each torch operation becomes in a graph (see `operations`).
+"""The table of lowerings, which translate torch operations into operations of a graph (see `operations`).
 
 A lowering receives the builder and the arguments of the operation, with tensors replaced by nodes (`Value`).
-The builder knows the kind of the result (`b.result`) and the one to which torch promotes the arguments (`b.common`).
-What is not here is tried through torch's own decompositions before it is refused.
+The builder knows the kind of the result (`b.result`) and the kind to which torch promotes the arguments (`b.common`).
+For an operation without a lowering, torch's decompositions are tried before it is refused.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from typing import Any
 
 from bionets.scan.builder import GraphBuilder
 
-# they leave memory and value alone; a result that shares the address of its argument is the same node
+# operations that change neither memory nor values; a result with the address of its argument is the same node
 IGNORED = {"detach", "alias", "view", "expand", "view_as", "lift_fresh", "_unsafe_view", "squeeze", "unsqueeze"}
 IGNORED |= {"_assert_tensor_metadata"}
-# of their argument they take the shape, not the value
+# operations that use the shape of their argument, not its values
 SHAPE_ONLY = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 
 Lowering = Callable[..., Any]
@@ -35,6 +35,6 @@ def is_int(kind: str) -> bool:
 
 
 def floats_only(b: GraphBuilder) -> None:
-    """Raise TypeError where the result is no float."""
+    """Raise TypeError if the result is not a float."""
     if is_int(b.result) or b.result == "bool":
         raise TypeError("only for floats")
