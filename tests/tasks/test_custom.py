@@ -543,6 +543,19 @@ def test_words_at_every_step_are_refused(tmp_path: Path) -> None:
         CustomData(path, sequences="id")
 
 
+class WordsAsTargets(torch.utils.data.Dataset[tuple[torch.Tensor, object]]):
+    def __len__(self) -> int:
+        return 30
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, object]:
+        return torch.zeros(4, 2), "yes" if number == 3 else 1
+
+
+def test_a_sample_of_a_data_set_that_is_no_number_is_named() -> None:
+    with pytest.raises(ValueError, match="the target of sample 3 is a str, not numbers"):
+        CustomData(f"{__name__}.WordsAsTargets")
+
+
 def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["a", "a", "y"], [[n, n, n % 2] for n in range(30)])
     with pytest.raises(ValueError, match="has several columns 'a'"):

@@ -35,7 +35,8 @@ def arrays_of_dataset(
         pairs = [dataset[number] for number in range(len(dataset))]
         if target is not None:
             pairs = [(x, y[target]) for x, y in pairs]
-        inputs, targets = ([torch.as_tensor(value) for value in values] for values in zip(*pairs, strict=True))
+        inputs = [as_tensor(x, f"x of sample {number}") for number, (x, _) in enumerate(pairs)]
+        targets = [as_tensor(y, f"the target of sample {number}") for number, (_, y) in enumerate(pairs)]
         x, y = stacked_pairs(inputs, targets)
     except (AttributeError, ValueError, TypeError, LookupError) as error:
         raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
@@ -44,6 +45,13 @@ def arrays_of_dataset(
     y = y.float() if y.is_floating_point() else y.long()
     classes = names_of_classes(dataset, y, known) if target is None else ()
     return Arrays(x.float(), y, classes, lengths)
+
+
+def as_tensor(value: Any, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is a {type(value).__name__}, not numbers") from error
 
 
 def names_of_classes(dataset: Any, y: Tensor, known: int | Sequence[str] | None) -> tuple[str, ...]:
