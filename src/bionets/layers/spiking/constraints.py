@@ -204,7 +204,7 @@ class ConstrainedParameters(nn.Module):
             return
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
+    def __getattr__(self, name: str) -> Any:
         constraint = self.__dict__.get("constraints", {}).get(name)
         if constraint is None or name in self._buffers:
             return super().__getattr__(name)

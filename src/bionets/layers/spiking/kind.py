@@ -11,11 +11,6 @@ class ParameterSpec(NamedTuple):
     default: float
     constraint: str | None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The attributes of the layer: the value, and the raw parameter where that differs."""
-        return (self.name,) if self.constraint is None else (self.name, f"raw_{self.name}")
-
 
 class Kind(NamedTuple):
     """One leaky integrator. The name has a letter for each trait: D, S, R, then LI, then B, T, TS or EMA."""

@@ -1,7 +1,7 @@
 """The leaky integrators: one time step for all of them, and the classes made of it."""
 
-from functools import partial
-from inspect import Parameter, Signature, signature
+from functools import cache, partial
+from inspect import Parameter, Signature
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -66,74 +66,75 @@ def total(traces: dict[str, Tensor]) -> Tensor:
 
 
 class LeakyIntegrator(SpikingLayer):
-    """The base of the 32 leaky integrators, which `leaky_integrator` makes; ``kind`` says which one it is."""
+    """The base of the leaky integrators, as in ``class LIB(LeakyIntegrator, kind=Kind(output="B"))``.
+
+    The constructor of such a class and its docstring follow from its ``kind``.
+    """
 
     kind: ClassVar[Kind]
 
-    def __init__(
-        self,
-        num_neurons: int,
-        dim: int = -1,
-        *,
-        spike_fn: str | SpikeFn = "sigmoid4x",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-        **parameters: Any,
-    ) -> None:
-        self.state_names = self.kind.states
-        firing = Firing.of(spike_fn, quant_fn) if self.kind.fires else None
-        self.noises = len(self.kind.polarities) if firing and firing.stochastic else 0
-        bias = parameters.get("bias")
-        self.neuron = partial(leaky_integrator_step, kind=self.kind, firing=firing, biased=bias is not None)
-        super().__init__(num_neurons, dim, backend=backend)
-        for name, default, constraint in self.kind.parameters:
-            rank, learn = parameters.get(f"{name}_rank", 1), parameters.get(f"learn_{name}", True)
-            self.add_parameter(name, parameters.get(name, default), constraint, rank=rank, learn=learn)
-        if bias is not None:
-            rank, learn = parameters.get("bias_rank", 1), parameters.get("learn_bias", True)
-            self.add_parameter("bias", bias, rank=rank, learn=learn)
+    def __init_subclass__(cls, kind: Kind | None = None) -> None:
+        super().__init_subclass__()
+        if kind is None:  # derived from one of these classes
+            return
+
+        def __init__(self: LeakyIntegrator, *args: Any, **options: Any) -> None:
+            LeakyIntegrator.__init__(self, *args, **options)
+
+        __init__.__signature__ = signature_of(kind)  # type: ignore[attr-defined]
+        __init__.__qualname__, __init__.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+        cls.kind, cls.__doc__, cls.__init__ = kind, docstring(kind), __init__  # type: ignore[method-assign]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        kind, own = self.kind, signature_of(self.kind)
+        try:
+            bound = own.bind(self, *args, **options)
+        except TypeError as error:
+            raise TypeError(f"{kind.name}: {error}; it takes {', '.join(list(own.parameters)[1:])}") from None
+        bound.apply_defaults()
+        given = bound.arguments
+        self.state_names = kind.states
+        firing = Firing.of(given["spike_fn"], given["quant_fn"]) if kind.fires else None
+        self.noises = len(kind.polarities) if firing and firing.stochastic else 0
+        biased = given.get("bias") is not None
+        self.neuron = partial(leaky_integrator_step, kind=kind, firing=firing, biased=biased)
+        super().__init__(given["num_neurons"], given["dim"], backend=given["backend"])
+        constraints = {name: constraint for name, _, constraint in kind.parameters} | ({"bias": None} if biased else {})
+        for name, constraint in constraints.items():
+            rank, learn = given[f"{name}_rank"], given[f"learn_{name}"]
+            self.add_parameter(name, given[name], constraint, rank=rank, learn=learn)
 
 
 def leaky_integrator(kind: Kind, module: str = __name__) -> type[LeakyIntegrator]:
-    """The class of a kind, as if written by hand in ``module``: with name, docstring and signature."""
-    own = signature_of(kind)
-
-    def __init__(self: LeakyIntegrator, *args: Any, **kwargs: Any) -> None:
-        try:
-            arguments = own.bind(self, *args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{kind.name}: {error}; it takes {', '.join(list(own.parameters)[1:])}") from None
-        LeakyIntegrator.__init__(**arguments)
-
-    __init__.__signature__ = own  # type: ignore[attr-defined]
-    __init__.__qualname__, __init__.__module__ = f"{kind.name}.__init__", module
-    names = [name for declared in kind.parameters for name in declared.names] + ["bias"] * kind.fires
-    values = dict.fromkeys(names, Tensor)
-    states = dict.fromkeys(kind.states, Tensor | None)
-    body = {"__module__": module, "__qualname__": kind.name, "__doc__": docstring(kind), "__init__": __init__}
-    return type(kind.name, (LeakyIntegrator,), {**body, "__annotations__": {**values, **states}, "kind": kind})
+    """The class of a kind, also of one that has no name among the 32, as if written in ``module``."""
+    return type(kind.name, (LeakyIntegrator,), {"__module__": module}, kind=kind)
 
 
+@cache
 def signature_of(kind: Kind) -> Signature:
     """``(self, num_neurons, *values, dim, [ranks, learned or not, spike_fn, quant_fn, backend])``; the last by name."""
-    names = [declared.name for declared in kind.parameters]
     free, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-    shared = signature(LeakyIntegrator.__init__).parameters
-    bias = (
-        Parameter("bias", named, default=None, annotation=Value | None),
-        Parameter("bias_rank", named, default=1, annotation=int),
-        Parameter("learn_bias", named, default=True, annotation=bool),
-    )
+    names = [declared.name for declared in kind.parameters]
+    firing = {
+        "bias": (None, Value | None),
+        "bias_rank": (1, int),
+        "learn_bias": (True, bool),
+        "spike_fn": ("sigmoid4x", str | SpikeFn),
+        "quant_fn": ("bernoulli", str | QuantFn),
+    }
+    by_name: dict[str, tuple[Any, Any]] = {
+        **{f"{name}_rank": (1, int) for name in names},
+        **{f"learn_{name}": (True, bool) for name in names},
+        **(firing if kind.fires else {}),
+        "backend": ("auto", str),
+    }
     return Signature(
         [
             Parameter("self", free),
             Parameter("num_neurons", free, annotation=int),
             *(Parameter(name, free, default=default, annotation=Value) for name, default, _ in kind.parameters),
             Parameter("dim", free, default=-1, annotation=int),
-            *(Parameter(f"{name}_rank", named, default=1, annotation=int) for name in names),
-            *(Parameter(f"learn_{name}", named, default=True, annotation=bool) for name in names),
-            *((*bias, shared["spike_fn"], shared["quant_fn"]) if kind.fires else ()),
-            shared["backend"],
+            *(Parameter(name, named, default=value, annotation=kind) for name, (value, kind) in by_name.items()),
         ],
         return_annotation=None,
     )
