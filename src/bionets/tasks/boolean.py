@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from .bases import Classification
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .spec import TaskSpec
 from .task import Data
 
@@ -47,8 +47,7 @@ class Boolean(Classification):
         epochs: int = 5,
         seed: int = 0,
     ) -> None:
-        if function not in FUNCTIONS:
-            raise ValueError(f"task.function={function} is unknown: choose {', '.join(FUNCTIONS)}")
+        require_one_of(FUNCTIONS, function=function)
         require_at_least(1, steps=steps, population=population)
         if not 0 <= low_rate < high_rate <= STEPS_PER_SECOND:
             raise ValueError(

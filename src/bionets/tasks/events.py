@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from .bases import Classification, FixedSets
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .event_files import EVENT_FILES, EventFiles, recordings
 from .event_formats import Events
 from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
@@ -180,8 +180,7 @@ class EventRecordings(EventTask):
         epochs: int = 20,
         seed: int = 0,
     ) -> None:
-        if dataset not in EVENT_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(EVENT_FILES)}")
+        require_one_of(EVENT_FILES, dataset=dataset)
         self.data_dir = Path(data_dir)
         files = EVENT_FILES[dataset]
         super().__init__(

@@ -12,7 +12,7 @@ from torch.nn import functional
 from . import image_files
 from .augmentation import augment
 from .bases import Classification, FixedSets
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
 from .seeding import generator
@@ -87,12 +87,9 @@ class Images(Classification, FixedSets):
         epochs: int = 20,
         seed: int = 0,
     ) -> None:
-        if dataset not in IMAGE_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(IMAGE_FILES)}")
-        if read_as not in get_args(ReadAs):
-            raise ValueError(f"task.read_as={read_as} is unknown: choose {', '.join(get_args(ReadAs))}")
-        if loss not in LOSSES:
-            raise ValueError(f"task.loss={loss} is unknown: choose {', '.join(LOSSES)}")
+        require_one_of(IMAGE_FILES, dataset=dataset)
+        require_one_of(get_args(ReadAs), read_as=read_as)
+        require_one_of(LOSSES, loss=loss)
         require_at_least(0, blank_steps=blank_steps)
         require_at_least(1, steps=steps)
         if not 0 < max_rate <= STEPS_PER_SECOND:

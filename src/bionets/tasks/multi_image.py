@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from . import image_files
 from .bases import FixedSets
 from .batches import Batches
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .seeding import generator
 from .spec import TaskSpec
@@ -88,13 +88,9 @@ class MultiImage(FixedSets):
                 raise ValueError(f"task.datasets names {name}, which is unknown: choose {', '.join(IMAGE_FILES)}")
         if not datasets or len(set(datasets)) < len(datasets):
             raise ValueError(f"task.datasets must name some data sets, each once, got {list(datasets)}")
-        for key, value, kind in (
-            ("presentation", presentation, Presentation),
-            ("loss_over", loss_over, LossOver),
-            ("sampling", sampling, Sampling),
-        ):
-            if value not in get_args(kind):
-                raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(get_args(kind))}")
+        require_one_of(get_args(Presentation), presentation=presentation)
+        require_one_of(get_args(LossOver), loss_over=loss_over)
+        require_one_of(get_args(Sampling), sampling=sampling)
         if sampling == "task" and presentation != "sequential":
             raise ValueError("task.sampling=task shows one task at a time: choose task.presentation=sequential")
         if loss_over == "shown" and presentation != "sequential":
