@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers import spatial_layers
+from bionets.layers.plain_calls import temporary_hooks
 
 REDUCTIONS = ("mean", "variance")
 Batch = tuple[Tensor, ...]
@@ -56,12 +57,9 @@ def _moments(network: nn.Module, batches: Iterable[Batch]) -> dict[str, list[Ten
     hooks = [layer.register_forward_pre_hook(received_by(i)) for i, layer in enumerate(layers) if i > 0]
     hooks.append(layers[-1].register_forward_hook(lambda layer, arguments, output: note(len(layers) - 1, output)))
     device = layers[0].positions.device
-    try:
+    with temporary_hooks(hooks):
         for x, *_ in batches:
             network(x.to(device))
-    finally:
-        for hook in hooks:
-            hook.remove()
     means = [each / count for each, count in zip(sums, counts, strict=True)]
     return {
         "mean": [absolute.float() for absolute, _, _ in means],
