@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bionets.layers.checks import positive_int
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from bionets.layers.checks import positive_int
 from bionets.layers.plastic.dynamics import Dynamics, Value
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule
 
 Shape = int | tuple[int, ...]

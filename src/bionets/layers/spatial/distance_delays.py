@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.delays import Delays
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import EPSILON, distances
 from bionets.layers.spatial.spatial_recurrent import grid_positions
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 from bionets.layers.spatial.spatial_layers import spatial_layers
 
 Norm = Literal["l1", "l2"]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.checks import positive_int
 
 
 class SpatialLayer(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 
 Value = float | Tensor | Mapping[str, Sequence[float]]
 """A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:

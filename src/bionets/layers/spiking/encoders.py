@@ -6,7 +6,7 @@ The random ones take their numbers from ``generator``; None is torch's own.
 import torch
 from torch import Generator, Tensor
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 from bionets.scan import scan
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.checks import positive_int
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
+from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import scan
 
