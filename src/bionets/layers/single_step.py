@@ -78,7 +78,7 @@ class StatefulStep(SingleStep):
 
     Args:
         network: written for one time step, as for `unroll`.
-        x: an input of one step, which tells the states.
+        x: an input of one step, from which the states follow.
         readout: a module from the network's output to the output of the step.
     """
 

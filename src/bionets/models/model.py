@@ -31,7 +31,7 @@ class Model(LightningModule):
     """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
 
     A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the
-    trainer's datamodule), so neither knows the other's name. A family that ``accepts_lengths`` takes those of sequences
+    trainer's datamodule), so neither depends on the other. A family that ``accepts_lengths`` takes those of sequences
     as ``forward(x, lengths)``.
 
     Args:

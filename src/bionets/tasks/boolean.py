@@ -1,4 +1,4 @@
-"""Boolean functions of noisy bits, told in spikes."""
+"""Boolean functions of noisy bits, encoded by spikes."""
 
 import torch
 from torch import Generator, Tensor
@@ -13,11 +13,11 @@ BITS, CLASSES, STEPS_PER_SECOND = 2, 2, 1000
 
 
 class Boolean(Classification):
-    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each told by a population of Poisson neurons.
+    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each encoded by a population of Poisson neurons.
 
     x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
     its opposite, and the same for the second bit. A neuron fires with ``low_rate`` spikes per second where what it
-    stands for is 0 and ``high_rate`` where it is 1; between them in a straight line, for the bits are noisy: a bit b
+    stands for is 0 and ``high_rate`` where it is 1; linearly between them, since the bits are noisy: a bit b
     is read as b + N(0, ``noise``²), held within 0 and 1. The target ``[B]`` is the class 0 or 1.
 
     All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.

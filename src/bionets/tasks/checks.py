@@ -32,7 +32,7 @@ def beginning_of(error: Exception) -> str:
 
 
 def split_sizes(count: int, val_share: float, test_share: float, data: str) -> tuple[int, int, int]:
-    """How many of so many samples are for training, validation and test. ValueError for shares that leave none."""
+    """The numbers of samples for training, validation and test, of ``count``. ValueError for shares that leave none."""
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
             raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")

@@ -259,7 +259,7 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     data = str(node["data"])
     kind: Any = None
     if not is_file(data):
-        with suppress(ValueError):  # what cannot be imported is told as data that cannot be read
+        with suppress(ValueError):  # reported later, as data that cannot be read
             kind = import_object(data)
     elif Path(data).is_dir() and own_recordings(Path(data)):
         kind = CustomEvents

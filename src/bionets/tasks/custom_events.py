@@ -118,7 +118,7 @@ def read_recording(file: Path) -> Events:
     """The events of a file. ValueError, naming it, where it cannot be read."""
     try:
         return READERS[file.suffix.lower()](file)
-    except Exception as error:  # of readers of several packages, on a file that nobody has checked
+    except Exception as error:  # of readers of several packages, on any file
         raise ValueError(f"{file} cannot be read as events ({beginning_of(error)})") from error
 
 

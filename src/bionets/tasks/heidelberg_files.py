@@ -81,7 +81,7 @@ def read_labels(file: Path, classes: int) -> tuple[Tensor, Tensor]:
 
 
 def read_counts(file: Path, counts_of: Counts) -> Iterator[NDArray[Any]]:
-    """What ``counts_of`` makes of each recording's times in milliseconds and units.
+    """The result of ``counts_of(times in milliseconds, units)`` for each recording.
 
     Raises:
         ValueError: a file that cannot be read.

@@ -5,7 +5,7 @@ from torchmetrics import MeanMetric
 
 
 def right_bits(prediction: Tensor, target: Tensor) -> Tensor:
-    """Which bits of logits are right: a positive logit predicts a 1.
+    """The mask of the bits that are right; a positive logit predicts a 1.
 
     (torchmetrics' own BinaryAccuracy takes logits that happen to lie within [0, 1] for probabilities.)
     """

@@ -44,7 +44,7 @@ class MultiImage(FixedSets):
     With ``sampling=task`` an epoch shows one task alone: ``epochs_per_task`` epochs of the first, then as many of the
     next, and again from the first after the last. None for one round in all ``epochs``, as continual learning has it.
 
-    The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; with
+    The loss of ``sequential`` is the cross-entropy over all units, so the task must be recognised too; with
     ``loss_over=shown`` it is that over the units of the shown task, as in the original. The loss of the others is the
     mean over tasks of the cross-entropy over each task's units.
 
@@ -57,7 +57,7 @@ class MultiImage(FixedSets):
         labels: of each task; others are taken modulo.
         train_size, val_size, test_size: images of each task in each set.
         batch_size: images of each task in a batch.
-        loss_over: with presentation=sequential, the units among which the right one is to be told: ``all``, or those of
+        loss_over: with presentation=sequential, the units over which the cross-entropy is taken: ``all``, or those of
             the ``shown`` task. ``accuracy`` is over the same.
         others: see `Task`.
 

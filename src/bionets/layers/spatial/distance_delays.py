@@ -16,7 +16,8 @@ class DistanceDelays(Delays):
 
         FullyRecurrent(LIB(64), max_delay=20, delays=DistanceDelays(64, 20, velocity=0.5))
 
-    A neuron hears itself after one step. Distances that would take longer than ``longest`` steps count as ``longest``.
+    A neuron receives its own spike after one step. Distances that would take longer than ``longest`` steps
+    count as ``longest``.
 
     Args:
         num_neurons: N.

@@ -1,4 +1,4 @@
-"""Layers whose neurons have a place: a linear layer and convolutions with learnable positions."""
+"""Layers whose neurons have positions: a linear layer and convolutions with learnable positions."""
 
 from typing import Any, Literal
 

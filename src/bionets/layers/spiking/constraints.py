@@ -20,8 +20,8 @@ class Constraint(NamedTuple):
 
     forward: Callable[[Tensor], Tensor]
     inverse: Callable[[Tensor], Tensor]
-    learnable: Callable[[Tensor], Tensor]  # where a value can be reached, and left by gradient descent
-    fixed: Callable[[Tensor], Tensor]  # what a value may be that is not learned
+    learnable: Callable[[Tensor], Tensor]  # the values that gradient descent can reach and leave
+    fixed: Callable[[Tensor], Tensor]  # the values that a parameter may have that is not learned
     words: str
 
     def raw(self, value: Tensor) -> Tensor:

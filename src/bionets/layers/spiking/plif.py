@@ -25,7 +25,7 @@ class PLIF(SpikingLayer):
     mem' = u·(1 − o)
     y = o
 
-    With β = 1 − 1/τ; one β for the layer, learned, and a fixed θ, unless told otherwise. A spike empties the membrane.
+    With β = 1 − 1/τ; by default one learned β for the layer and a fixed θ. A spike resets the membrane to 0.
 
     Args:
         num_neurons: entries along ``dim``.

@@ -48,7 +48,7 @@ def memory_step(x: tuple[Tensor, Tensor], memory: Tensor, params: tuple[()], *, 
     return memory, memory
 
 
-@cache  # the scan knows a step again at once when it is the same object
+@cache  # the scan need not trace a step again that is the same object
 def memory_stage(clamp_min: float | None, clamp_max: float | None) -> Callable[..., tuple[Tensor, Tensor]]:
     """`memory_step` with this clamp."""
     return partial(memory_step, clamp=partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max))
