@@ -3,13 +3,7 @@
 from itertools import product
 from typing import NamedTuple
 
-
-class ParameterSpec(NamedTuple):
-    """A constructor argument with its default and its constraint."""
-
-    name: str
-    default: float
-    constraint: str | None
+from bionets.layers.spiking.neuron_layer import ParameterSpec
 
 
 class Kind(NamedTuple):

@@ -156,7 +156,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
         return _array(each.expand(shape))
 
     plif = isinstance(layer, PLIF)
-    fires, synaptic = firing is not None, not plif and layer.kind.synaptic  # type: ignore[union-attr]
+    fires, synaptic = firing is not None, not plif and layer.kind.synaptic
     with np.errstate(divide="ignore"):
         tau = dt / (1 - spread("beta"))
         tau_syn = dt / (1 - spread("alpha")) if synaptic else None
