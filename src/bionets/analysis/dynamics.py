@@ -1,7 +1,6 @@
 """The dynamics of a trained recurrent layer: fixed points, stability, hysteresis, memory, Lyapunov exponents.
 
-Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input. It is made by
-`state_map` from any sequence layer with the interface of `torch.nn.GRU` and from any stateful layer, in float64.
+Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input, in float64.
 """
 
 import copy
@@ -19,6 +18,12 @@ class StateMap:
     """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, K states side by side.
 
     The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N.
+
+    Args:
+        layer: a sequence layer (`BRC`, `nn.GRU`, ...) or a stateful layer (`LIB`, ...).
+
+    Raises:
+        ValueError: a bidirectional layer, or one with random spikes.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -64,13 +69,7 @@ class StateMap:
         return tuple(state.unflatten(-1, (layers, hidden)).transpose(0, 1).contiguous() for state in states)
 
 
-def state_map(layer: nn.Module) -> StateMap:
-    """The time step of a sequence layer (`BRC`, `nn.GRU`, ...) or of a stateful layer (`LIB`, ...) as a `StateMap`.
-
-    Raises:
-        ValueError: a bidirectional layer, or one with random spikes.
-    """
-    return StateMap(layer)
+state_map = StateMap
 
 
 def visited_states(step: StateMap, x: Tensor) -> Tensor:

@@ -16,9 +16,8 @@ class Boolean(Classification):
     """The ``function`` (``and``, ``or``, ``xor``) of two bits, each encoded by a population of Poisson neurons.
 
     x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
-    its opposite, and the same for the second bit. A neuron fires with ``low_rate`` spikes per second where what it
-    stands for is 0 and ``high_rate`` where it is 1; linearly between them, since the bits are noisy: a bit b
-    is read as b + N(0, ``noise``²), held within 0 and 1. The target ``[B]`` is the class 0 or 1.
+    its opposite, and the same for the second bit. A bit b is read as b + N(0, ``noise``²), clamped to 0 to 1, and the
+    rate of its neurons is linear in it, from ``low_rate`` to ``high_rate``. The target ``[B]`` is the class 0 or 1.
 
     All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
 

@@ -38,9 +38,8 @@ class Images(Classification, FixedSets):
     - ``poisson``: ``[steps + blank_steps, B, C·H·W]``, spikes: at each step of 1 ms a pixel fires with the probability
       that is its brightness times ``max_rate`` / 1000, ``max_rate`` being the spikes per second of a white one.
 
-    Images are first scaled to ``size`` and given their ``colour``. ``permuted`` shuffles the pixels of all images by
-    one fixed permutation; ``blank_steps`` zeros follow each sequence; with ``threshold`` a pixel is 1 if above it and
-    else 0. Training images are augmented batch by batch as ``augmentation`` says (see `augmentation.augment`).
+    Images are scaled to ``size`` and given their ``colour``; training images are augmented; then the ``threshold`` and
+    the permutation apply.
 
     Training and validation images are the first ``train_size`` and the last ``val_size`` of the training images in a
     fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
@@ -60,7 +59,7 @@ class Images(Classification, FixedSets):
         steps: of 1 ms, read as poisson.
         max_rate: spikes per second of a white pixel, read as poisson.
         threshold: pixels above it are 1, the others 0; None leaves them as they are.
-        augmentation: random changes of training images, up to so much.
+        augmentation: random changes of training images, batch by batch, up to so much: see `augmentation.augment`.
         loss: ``cross_entropy`` or ``squared_error``.
         others: see `Task`.
     """

@@ -40,7 +40,7 @@ class AdLIF(NeuronLayer):
         subthreshold: a, coupling of the adaptation to the membrane, by default 1. A positive a makes the membrane
             oscillate.
         spike_weight: b, growth of the adaptation with a spike, by default 10.
-        threshold: θ, by default 1.
+        threshold: θ, by default 1, not learned.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of a fast sigmoid.
     """

@@ -45,7 +45,7 @@ class EIF(NeuronLayer):
         threshold: θ, where the upstroke sets in, by default 1.
         sharpness: Δ, by default 0.2.
         peak: the membrane at which a spike is counted, by default 2.
-        reset: the membrane after a spike, by default 0.
+        reset: the membrane after a spike, by default 0. The last three are one of the layer and not learned by default.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of an arc tangent.
     """

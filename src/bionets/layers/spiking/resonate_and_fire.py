@@ -38,8 +38,8 @@ class BRF(NeuronLayer):
         num_neurons: entries along ``dim``.
         omega: ω, angular frequency in radians per unit of time, by default 10. dt·|ω| must stay below 1.
         damping: b₀, by default 1.
-        gamma: γ, decay of the refractory trace, by default 0.9.
-        threshold: θ, by default 1.
+        gamma: γ, decay of the refractory trace, by default 0.9; one of the layer, not learned.
+        threshold: θ, by default 1; one of the layer, not learned.
         dt: δ, units of time per step, by default 0.01.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of two Gaussians.
