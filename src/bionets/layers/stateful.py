@@ -101,7 +101,7 @@ class StatefulModule(nn.Module):
         again, within the pass of `unroll` that is going on."""
         fold = current_folding()
         assert fold is not None
-        fold.meet(self)
+        fold.note_call(self)
         with folding(None):  # for the layers that this one calls
             x = fold.unfold(x, self._get_name())
             return fold.fold(run(x, fold.lengths_of(x), fold.reset_of(x)))

@@ -31,6 +31,8 @@ class Boolean(Classification):
         others: see `Task`.
     """
 
+    stored_batch_dims = (0, 0)
+
     def __init__(
         self,
         function: str = "xor",
@@ -77,10 +79,6 @@ class Boolean(Classification):
         bits = torch.stack([pairs // 2, pairs % 2], dim=1)
         noisy = (bits + self.noise * torch.randn(size, BITS, generator=generator)).clamp(0, 1)
         return noisy, self.function(bits[:, 0], bits[:, 1]).long()
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
         """The spike trains of noisy bits ``[B, 2]``."""

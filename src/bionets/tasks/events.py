@@ -36,6 +36,7 @@ class EventTask(Classification, FixedSets):
     """
 
     abstract = True
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -88,10 +89,6 @@ class EventTask(Classification, FixedSets):
         rows = {"train": slice(self.val_size, None), "val": slice(0, self.val_size), "test": slice(None)}[split]
         first = self.train_size + self.val_size if split == "test" else 0
         return first + torch.arange(len(labels))[rows], labels[rows]
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """The frames of recordings by their numbers ``[B]``."""

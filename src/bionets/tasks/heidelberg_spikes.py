@@ -55,6 +55,8 @@ class HeidelbergSpikes(Classification, FixedSets):
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 2020.
     """
 
+    stored_batch_dims = (0, 0)
+
     def __init__(
         self,
         dataset: str = "shd",
@@ -103,10 +105,6 @@ class HeidelbergSpikes(Classification, FixedSets):
     def prepare_data(self) -> None:
         """Read all files, so that a damaged one is found before training."""
         self._counts()
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """The counts of recordings by their numbers ``[B]``."""

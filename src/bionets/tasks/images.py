@@ -64,6 +64,8 @@ class Images(Classification, FixedSets):
         others: see `Task`.
     """
 
+    stored_batch_dims = (0, 0)
+
     def __init__(
         self,
         dataset: str = "mnist",
@@ -152,10 +154,6 @@ class Images(Classification, FixedSets):
             for each, part in (("train", order[: self.train_size]), ("val", order[-self.val_size :])):
                 self._read_once[each] = images[part], labels[part]
         return self._read_once[split]
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """uint8 images ``[B, H, W]`` or ``[B, C, H, W]`` to x as the model sees it."""

@@ -66,6 +66,7 @@ class MultiImage(FixedSets):
 
     monitor = "val/accuracy"
     mode = "max"
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -164,10 +165,6 @@ class MultiImage(FixedSets):
             blank[:, task] = x[:, 0]
             x = blank
         return self._batches((x, target))
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Pair:
         """uint8 images ``[B, images in an input, 28, 28]`` to x as the model sees it."""
