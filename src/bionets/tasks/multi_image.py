@@ -41,8 +41,7 @@ class MultiImage(FixedSets):
     is repeated, the rest drawn at random, up to ``train_size`` and ``test_size``; validation images never repeat. The
     images that meet in one input are paired anew in every epoch.
 
-    With ``sampling=task`` an epoch shows one task alone: ``epochs_per_task`` epochs of the first, then as many of the
-    next, and again from the first after the last. None for one round in all ``epochs``, as continual learning has it.
+    With ``sampling=task`` an epoch shows one task alone, and after the last task comes the first again.
 
     The loss of ``sequential`` is the cross-entropy over all units, so the task must be recognised too; with
     ``loss_over=shown`` it is that over the units of the shown task, as in the original. The loss of the others is the
