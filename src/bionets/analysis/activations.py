@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers import spatial_layers
-from bionets.layers.plain_calls import temporary_hooks
+from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 
 REDUCTIONS = ("mean", "variance")
 Batch = tuple[Tensor, ...]
@@ -33,10 +33,8 @@ def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: st
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction} is unknown: choose {' or '.join(REDUCTIONS)}")
-    training = network.training
-    network.eval()
-    each_task = [_moments(network, of_task) for of_task in batches]
-    network.train(training)
+    with temporary_evaluation(network):
+        each_task = [_moments(network, of_task) for of_task in batches]
     return [torch.stack([moments[reduction][i] for moments in each_task]) for i in range(len(each_task[0]["mean"]))]
 
 

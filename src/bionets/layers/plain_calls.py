@@ -39,6 +39,18 @@ def temporary_hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def temporary_evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within this context; after it, each module has the mode that it had before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:  # parents first, whose mode goes to their children
+            module.train(training)
+
+
 def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: bool = False) -> bool:
     """Whether calling the module runs this forward and nothing else, but for hooks marked by `sees_single_steps` if
     ``marked_hooks``.

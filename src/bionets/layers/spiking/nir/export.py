@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from bionets.layers.plain_calls import temporary_hooks
+from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.nir.scale import Scale
@@ -101,12 +101,8 @@ def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
         return hook
 
     hooks = (module.register_forward_hook(note(name)) for name, module in model.named_modules())
-    training = model.training
-    try:
-        with temporary_states(model), temporary_hooks(hooks), torch.no_grad():
-            model.eval()(sample)
-    finally:
-        model.train(training)
+    with temporary_evaluation(model), temporary_states(model), temporary_hooks(hooks), torch.no_grad():
+        model(sample)
     return shapes
 
 
