@@ -1,4 +1,4 @@
-"""Writes the page ``reference/leaky_integrators.md`` while the site is built: the classes are generated, so that
+"""Writes the page ``reference/leaky_integrators.md`` while the site is built: the docstrings are generated, so that
 mkdocstrings, which reads the source, does not see them.
 """
 
@@ -12,7 +12,7 @@ from bionets.layers.spiking import leaky_integrators
 PAGE = "reference/leaky_integrators.md"
 HEAD = """# Leaky integrators
 
-The 32 layers of `bionets.layers.spiking` that [`leaky_integrator`](spiking.md) makes. The letters of a
+The 32 layers of `bionets.layers.spiking` that derive from [`LeakyIntegrator`](spiking.md). The letters of a
 name: D, separate traces for positive and negative input; S, a synaptic trace; R, a trace of the layer's own output;
 LI, leaky integrator; then B, T or TS for binary, ternary or scaled ternary spikes, or EMA for an exponential moving
 average.

@@ -1,4 +1,4 @@
-"""Whether a value of a config has the type that an argument is annotated with."""
+"""Checks of the values of a config against the annotations of an argument."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, MutableSequence, Sequence, Set
 from inspect import Parameter, Signature, formatannotation, signature
@@ -66,7 +66,7 @@ def is_default(value: Any, parameter: Parameter) -> bool:
 
 
 def has_type(value: Any, annotation: Any) -> bool:
-    """Whether a value of a config (None, a number, a text, a list or a mapping of such) may be called this type."""
+    """Whether a value of a config (None, a number, a text, a list or a mapping of such) is of this type."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return any(has_type(value, each) for each in arguments)

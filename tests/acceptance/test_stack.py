@@ -62,4 +62,4 @@ def test_recurrent_models_take_decoder_readout_and_loss(cli: Command) -> None:
     keys = ("model.decoder=[6,5]", "model.readout=mean", "model.loss_every_step=true")
     assert cli("train", "model=gru", "model.hidden_size=4", *keys, *TINY).code == 0
     refused = cli("train", "model=gru", "model.readout=middle", *TINY)
-    assert refused.error.strip() == "error: model.readout=middle is unknown: choose last or mean"
+    assert refused.error.strip() == "error: model.readout=middle is unknown: choose last, mean"

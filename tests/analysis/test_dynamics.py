@@ -191,6 +191,14 @@ def test_lyapunov_exponents() -> None:
     assert largest_lyapunov_exponent(state_map(chaotic), torch.zeros(150, 1), start, discard=50) > 0.1
 
 
+def test_a_lyapunov_exponent_follows_the_run_from_its_start() -> None:
+    step, x = state_map(one_unit(1.5)), torch.linspace(-1, 1, 60, dtype=torch.float64).unsqueeze(1)
+    (half,) = visited_states(step, x[:30].unsqueeze(1))[-1]
+    whole = largest_lyapunov_exponent(step, x, discard=30)  # of one unit, whose growth has one direction alone
+    assert largest_lyapunov_exponent(step, x[30:], half) == pytest.approx(whole, abs=1e-12)
+    assert largest_lyapunov_exponent(step, x[30:]) != pytest.approx(whole, abs=1e-3)
+
+
 @pytest.mark.parametrize("kind", [BRC, NBRC])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_recorded_gates_give_the_output_of_the_layer(kind: type[nn.Module], bidirectional: bool) -> None:

@@ -1,5 +1,6 @@
 """Splits find the subnetworks of a net that is two nets side by side, and subnetworks are what their masks say."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,18 @@ def test_every_subnetwork_is_scored_on_every_task() -> None:
         blind = subnetwork(net, masks, "ab".index(own), all_outputs=True)
         read = accuracies(blind, [(x, target)], TASKS)["ab".index(other)]
         assert rows[own, other].through_outputs == read
+
+
+@pytest.mark.parametrize("batch", [torch.ones(4, 3), torch.ones(4, 99)], ids=["right", "wrong"])
+def test_each_module_keeps_its_mode(batch: Tensor) -> None:
+    net = nn.Sequential(SpatialLinear(3, 6), nn.Dropout(), nn.Sequential(nn.Dropout(), SpatialLinear(6, 4)))
+    net[2].eval()
+    before = [module.training for module in net.modules()]
+    with nullcontext() if batch.shape[1] == 3 else pytest.raises(RuntimeError):
+        record(net, [[(batch,)]])
+    with nullcontext() if batch.shape[1] == 3 else pytest.raises(RuntimeError):
+        accuracies(net, [(batch, torch.zeros(4, TASKS))], TASKS)
+    assert [module.training for module in net.modules()] == before == [True, True, True, False, False, False]
 
 
 def test_the_cluster_score_of_one_owner_is_not_a_number_and_of_random_places_nothing() -> None:

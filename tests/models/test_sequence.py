@@ -66,7 +66,7 @@ def test_decoder_layers_stand_behind_the_core() -> None:
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"model\.readout=first is unknown: choose last or mean"):
+    with pytest.raises(ValueError, match=r"model\.readout=first is unknown: choose last, mean"):
         recurrent(LAST, readout="first")
     with pytest.raises(ValueError, match=r"model\.decoder must be at least 1"):
         recurrent(LAST, decoder=[6, 0])

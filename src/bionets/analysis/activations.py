@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers import spatial_layers
+from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 
 REDUCTIONS = ("mean", "variance")
 Batch = tuple[Tensor, ...]
@@ -32,10 +33,8 @@ def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: st
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction} is unknown: choose {' or '.join(REDUCTIONS)}")
-    training = network.training
-    network.eval()
-    each_task = [_moments(network, of_task) for of_task in batches]
-    network.train(training)
+    with temporary_evaluation(network):
+        each_task = [_moments(network, of_task) for of_task in batches]
     return [torch.stack([moments[reduction][i] for moments in each_task]) for i in range(len(each_task[0]["mean"]))]
 
 
@@ -56,12 +55,9 @@ def _moments(network: nn.Module, batches: Iterable[Batch]) -> dict[str, list[Ten
     hooks = [layer.register_forward_pre_hook(received_by(i)) for i, layer in enumerate(layers) if i > 0]
     hooks.append(layers[-1].register_forward_hook(lambda layer, arguments, output: note(len(layers) - 1, output)))
     device = layers[0].positions.device
-    try:
+    with temporary_hooks(hooks):
         for x, *_ in batches:
             network(x.to(device))
-    finally:
-        for hook in hooks:
-            hook.remove()
     means = [each / count for each, count in zip(sums, counts, strict=True)]
     return {
         "mean": [absolute.float() for absolute, _, _ in means],

@@ -1,7 +1,6 @@
 """The dynamics of a trained recurrent layer: fixed points, stability, hysteresis, memory, Lyapunov exponents.
 
-Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input. It is made by
-`state_map` from any sequence layer with the interface of `torch.nn.GRU` and from any stateful layer, in float64.
+Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input, in float64.
 """
 
 import copy
@@ -19,6 +18,12 @@ class StateMap:
     """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, K states side by side.
 
     The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N.
+
+    Args:
+        layer: a sequence layer (`BRC`, `nn.GRU`, ...) or a stateful layer (`LIB`, ...).
+
+    Raises:
+        ValueError: a bidirectional layer, or one with random spikes.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -64,18 +69,12 @@ class StateMap:
         return tuple(state.unflatten(-1, (layers, hidden)).transpose(0, 1).contiguous() for state in states)
 
 
-def state_map(layer: nn.Module) -> StateMap:
-    """The time step of a sequence layer (`BRC`, `nn.GRU`, ...) or of a stateful layer (`LIB`, ...) as a `StateMap`.
-
-    Raises:
-        ValueError: a bidirectional layer, or one with random spikes.
-    """
-    return StateMap(layer)
+state_map = StateMap
 
 
-def visited_states(step: StateMap, x: Tensor) -> Tensor:
-    """The states after each step of the sequences x `[T, B, I]`, `[T, B, N]`."""
-    states, s = [], None
+def visited_states(step: StateMap, x: Tensor, start: Tensor | None = None) -> Tensor:
+    """The states `[T, B, N]` after each step of the sequences x `[T, B, I]`, from `start` `[B, N]`; None for zeros."""
+    states, s = [], start
     for x_t in x.unbind(0):
         _, s = step.run(x_t.unsqueeze(0), s)
         states.append(s)
@@ -187,11 +186,7 @@ def hysteresis_loop(
     """
     factors = torch.linspace(low, high, steps, dtype=torch.float64)
     ramp = torch.cat((factors, factors.flip(0)))[:, None, None] * direction.double()
-    states, s = [], start
-    for x_t in ramp.unbind(0):
-        _, s = step.run(x_t.unsqueeze(0), s)
-        states.append(s[0])
-    way = torch.stack(states)
+    way = visited_states(step, ramp, start)[:, 0]
     return factors, way[:steps], way[steps:].flip(0)
 
 
@@ -207,8 +202,7 @@ def bifurcation_diagram(
     if isinstance(starts, Tensor):
         begin = starts.detach().double()
     else:
-        N = _size(step, direction)
-        begin = torch.zeros(starts, N, dtype=torch.float64)
+        begin = torch.zeros(starts, step.run(direction.reshape(1, 1, -1))[1].size(1), dtype=torch.float64)
         begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
     found = []
     for factor in factors:
@@ -255,7 +249,9 @@ def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = 
     λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. Negative: the state forgets; positive:
     chaos. The first `discard` steps turn v into the fastest growing direction and do not count.
     """
-    before = _states_before(step, x, start)
+    first = None if start is None else start.double().reshape(1, -1)
+    after = visited_states(step, x.unsqueeze(1), first)[:, 0]
+    before = torch.cat((torch.zeros_like(after[:1]) if first is None else first, after[:-1]))
     jacobians = step.jacobian(before, x)
     v = torch.ones(before.size(1), dtype=torch.float64) / before.size(1) ** 0.5
     growth = []
@@ -267,13 +263,3 @@ def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = 
         growth.append(size.log())
         v = v / size
     return float(torch.stack(growth[discard:]).mean())
-
-
-def _states_before(step: StateMap, x: Tensor, start: Tensor | None) -> Tensor:
-    after = visited_states(step, x.unsqueeze(1))[:, 0]
-    first = torch.zeros_like(after[:1]) if start is None else start.double().reshape(1, -1)
-    return torch.cat((first, after[:-1]))
-
-
-def _size(step: StateMap, x: Tensor) -> int:
-    return step.run(x.reshape(1, 1, -1))[1].size(1)

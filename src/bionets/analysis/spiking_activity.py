@@ -2,8 +2,7 @@
 torchmetrics.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from operator import call
 from typing import Any, NamedTuple
 
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from bionets.layers import StatefulModule, get_states, reset_states, set_states
-from bionets.layers.plain_calls import sees_single_steps
+from bionets.layers import StatefulModule
+from bionets.layers.plain_calls import sees_single_steps, temporary_hooks
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
+from bionets.layers.stateful import temporary_states
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FullyRecurrent)
 Run = Callable[[nn.Module, Tensor], Any]
@@ -36,19 +36,16 @@ def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
     states: dict[str, dict[str, list[Tensor]]] = {
         path: {name: [] for name in layers[path].state_names} for path in layers
     }
-    kept = get_states(network)
-    reset_states(network)
 
     def watch(layer: StatefulModule, path: str) -> Any:
         return layer.register_forward_hook(lambda _, inputs, output: outputs[path].append(output))
 
-    with hooks(watch(layer, path) for path, layer in layers.items()):
+    with temporary_states(network), temporary_hooks(watch(layer, path) for path, layer in layers.items()):
         for step in x:
             network(step)
             for path, layer in layers.items():
                 for name in layer.state_names:
                     states[path][name].append(getattr(layer, name))
-    set_states(network, kept)
     return {
         path: Activity(torch.stack(outputs[path]), {name: torch.stack(each) for name, each in states[path].items()})
         for path in layers
@@ -85,7 +82,7 @@ class SpikeRate(Metric):
             self.places += output.numel()
 
         spiking = (module for module in network.modules() if fires(module))
-        with hooks(module.register_forward_hook(count) for module in spiking):
+        with temporary_hooks(module.register_forward_hook(count) for module in spiking):
             self.run(network, x)
 
     def compute(self) -> Tensor:
@@ -133,7 +130,7 @@ class SynapticOperations(Metric):
                 self.multiplies += operations
 
         weighted = (module for module in network.modules() if isinstance(module, WEIGHTED))
-        with hooks(module.register_forward_hook(count) for module in weighted):
+        with temporary_hooks(module.register_forward_hook(count) for module in weighted):
             self.run(network, x)
         self.samples += x.shape[self.batch_dim]
 
@@ -152,14 +149,3 @@ def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
         return x.count_nonzero() * len(weight)
     met, ones = (x != 0).to(x.dtype), torch.ones_like(weight)
     return layer._conv_forward(met, ones, None).sum(dtype=torch.float64)  # type: ignore[operator]
-
-
-@contextmanager
-def hooks(handles: Iterator[Any]) -> Iterator[None]:
-    """Remove hooks at the end of the context."""
-    registered = list(handles)
-    try:
-        yield
-    finally:
-        for handle in registered:
-            handle.remove()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bionets.analysis.subnetworks import Split, owners, subnetwork
 from bionets.layers import spatial_layers
+from bionets.layers.plain_calls import temporary_evaluation
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,13 @@ def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tas
         batches: (x, target) with targets ``[B, tasks]``, -1 where a task is not shown; predictions are read as
             ``[B, labels, tasks]``.
     """
-    training, device = network.training, next(network.parameters()).device
-    network.eval()
+    device = next(network.parameters()).device
     right, shown = torch.zeros(tasks), torch.zeros(tasks)
-    for x, target in batches:
-        chosen = network(x.to(device)).unflatten(1, (-1, tasks)).argmax(1).cpu()
-        right += (chosen == target).sum(0)
-        shown += (target >= 0).sum(0)
-    network.train(training)
+    with temporary_evaluation(network):
+        for x, target in batches:
+            chosen = network(x.to(device)).unflatten(1, (-1, tasks)).argmax(1).cpu()
+            right += (chosen == target).sum(0)
+            shown += (target >= 0).sum(0)
     return (right / shown).tolist()
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bionets.layers.checks import positive_int
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule, States
 
 
@@ -28,6 +28,7 @@ class _Delayed(StatefulModule):
     state_names = ("past",)
     past: Tensor | None
     max_delay: int
+    in_features: int
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
         """``[B, max_delay, ...]``."""
@@ -53,6 +54,9 @@ class _Delayed(StatefulModule):
             reset = check_reset(reset, x.shape, x.device)
             if len(x):
                 return self._in_pieces(x, states, lengths, reset)
+        if x.dim() < 3 or x.shape[-1] != self.in_features:
+            got = tuple(x.shape[1:])
+            raise ValueError(f"{self._get_name()}: expected [B, ..., {self.in_features}], got an input of shape {got}")
         (past,) = self.initial_states(x) if states is None else states
         x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, their weights may not
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
@@ -89,15 +93,11 @@ class Delay(_Delayed):
 
     def __init__(self, num_features: int, max_delay: int, **options: Any) -> None:
         super().__init__()
-        self.num_features = positive_int("num_features", num_features)
+        self.num_features = self.in_features = positive_int("num_features", num_features)
         self.delays = Delays((num_features,), 0, max_delay, **options)
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:
-        if x.dim() < 3 or x.shape[-1] != self.num_features:
-            raise ValueError(
-                f"Delay: expected [B, ..., {self.num_features}], got an input of shape {tuple(x.shape[1:])}"
-            )
         kernel = self.delays().flip(0).T.unsqueeze(1).to(x.dtype)  # [features, 1, lags], the longest first
         rows = x.flatten(1, -2).permute(1, 2, 0)
         y = functional.conv1d(rows, kernel, groups=self.num_features)
@@ -124,10 +124,6 @@ class DelayedLinear(_Delayed):
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:
-        if x.dim() < 3 or x.shape[-1] != self.in_features:
-            raise ValueError(
-                f"DelayedLinear: expected [B, ..., {self.in_features}], got an input of shape {tuple(x.shape[1:])}"
-            )
         kernel = (self.weight * self.delays()).flip(0).permute(1, 2, 0)  # [out, in, lags], the longest first
         y = functional.conv1d(x.flatten(1, -2).permute(1, 2, 0), kernel, self.bias)
         return y.permute(2, 0, 1).reshape(y.shape[2], *x.shape[1:-1], self.out_features)

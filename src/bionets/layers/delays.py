@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.find_modules import find_modules
-from bionets.layers.recurrent.recurrence import positive_int
 
 INTERPOLATIONS = ("linear", "gaussian")
 

@@ -14,7 +14,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 _TORCH_OWN = frozenset(vars(nn.Module()))
-_SMALL_OBJECTS = (SimpleNamespace, UserDict, UserList)  # of the standard library, but made to hold the user's things
+_SMALL_OBJECTS = (SimpleNamespace, UserDict, UserList)  # of the standard library, for values of the user
 _LIBRARIES = sys.stdlib_module_names | {
     *("torch", "torchmetrics", "lightning", "lightning_fabric", "pytorch_lightning", "numpy", "scipy", "pandas"),
     *("omegaconf", "hydra", "wandb", "matplotlib", "optuna", "rich", "triton", "numba", "llvmlite", "functorch"),
@@ -46,7 +46,7 @@ def join_path(path: str, name: str) -> str:
 
 
 def _inside(root: Any) -> list[tuple[Any, Any]]:
-    """What may hold modules in a module, container or object, by name."""
+    """The values within a module, container or object that may hold modules, by name."""
     if isinstance(root, nn.Module):
         named = vars(root)
         own = [(name, named[name]) for name in named if name not in _TORCH_OWN and _holds(type(named[name]))]  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ class Folding:
     one_step: whether the tensors that are passed on hold a single step, which all T steps repeat.
     lengths: `[B]`, of sequences that end before T; only their valid steps are then on the first axis, in order of time.
     reset: `[T, B]`, whether states start anew before a step.
-    met: the stateful layers that were called, each with the states that it had before.
+    called: the stateful layers that were called, each with the states that it had before.
     """
 
     time: int
@@ -31,26 +31,26 @@ class Folding:
     one_step: bool = False
     lengths: Tensor | None = None
     reset: Tensor | None = None
-    met: dict[int, tuple[nn.Module, dict[str, Tensor | None]]] = field(default_factory=dict)
+    called: dict[int, tuple[nn.Module, dict[str, Tensor | None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = self.lengths
         self.valid = None if lengths is None else valid_steps(lengths, self.time).flatten().nonzero().squeeze(1)
         self.samples = self.time * self.batch if self.valid is None else len(self.valid)
 
-    def meet(self, layer: nn.Module) -> None:
+    def note_call(self, layer: nn.Module) -> None:
         """Note that a stateful layer is called, before its states change.
 
         Raises:
             RuntimeError: it, or a stateful layer within it, was called before in this pass.
         """
         stateful = [module for module in layer.modules() if hasattr(type(module), "state_shapes")]
-        if any(id(module) in self.met for module in stateful):
+        if any(id(module) in self.called for module in stateful):
             raise RuntimeError(
                 f"{type(layer).__name__} is called more than once in a time step, which unroll cannot put in order: "
                 "call the model step by step, torch.stack([model(step) for step in x])"
             )
-        self.met |= {id(module): (module, dict(module._buffers)) for module in stateful}
+        self.called |= {id(module): (module, dict(module._buffers)) for module in stateful}
 
     def unfold(self, x: Tensor, name: str) -> Tensor:
         """x ``[T·B, ...]`` as ``[T, B, ...]``, for the layer of this name; zeros past the end of each sequence.
@@ -93,7 +93,7 @@ class Folding:
 
     def restore(self) -> None:
         """Give the layers back the states that they had before the pass."""
-        for module, buffers in self.met.values():
+        for module, buffers in self.called.values():
             module._buffers.update(buffers)
 
 

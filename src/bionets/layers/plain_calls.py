@@ -1,11 +1,13 @@
 """Calls that run nothing but a module's own forward, so that `unroll` may compute the same in a shorter way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.utils.hooks import RemovableHandle
 
 Hook = Callable[..., Any]
 
@@ -26,6 +28,27 @@ def sees_single_steps(hook: Hook) -> Hook:
     place of all T·B samples: `unroll` then takes its shortcut in spite of it."""
     hook.sees_single_steps = True  # type: ignore[attr-defined]
     return hook
+
+
+@contextmanager
+def temporary_hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Register hooks for the duration of this context; the handles are what PyTorch's ``register_...`` return."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def temporary_evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode within this context; after it, each module has the mode that it had before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:  # parents first, whose mode goes to their children
+            module.train(training)
 
 
 def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: bool = False) -> bool:

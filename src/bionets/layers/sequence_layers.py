@@ -1,13 +1,14 @@
 """Layers that an unrolled model cannot call, because they would take the T·B samples for something else."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from bionets.layers.find_modules import find_modules
 from bionets.layers.folding import refuse_cell, refuse_sequence_layer, refuse_within_unroll
+from bionets.layers.plain_calls import temporary_hooks
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
@@ -31,9 +32,8 @@ def refuse_sequence_layers(model: nn.Module) -> Iterator[None]:
     A layer with ``batch_first=True`` and a batch of sequences, such as attention over the patches of an image, is not
     refused: these sequences belong to one time step.
     """
-    with ExitStack() as hooks:
-        for _, layer in find_modules(model, (*CELLS, *SEQUENCE_LAYERS, *ALONG_AN_AXIS)):
-            hooks.callback(layer.register_forward_pre_hook(_check, with_kwargs=True).remove)
+    refused = find_modules(model, (*CELLS, *SEQUENCE_LAYERS, *ALONG_AN_AXIS))
+    with temporary_hooks(layer.register_forward_pre_hook(_check, with_kwargs=True) for _, layer in refused):
         yield
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.stateful import StatefulModule, get_states, reset_states, set_states, stateful_modules
+from bionets.layers.plain_calls import temporary_hooks
+from bionets.layers.stateful import StatefulModule, get_states, set_states, stateful_modules, temporary_states
 
 
 class SingleStep(nn.Module):
@@ -77,7 +78,7 @@ class StatefulStep(SingleStep):
 
     Args:
         network: written for one time step, as for `unroll`.
-        x: an input of one step, which tells the states.
+        x: an input of one step, from which the states follow.
         readout: a module from the network's output to the output of the step.
     """
 
@@ -115,16 +116,9 @@ class StatefulStep(SingleStep):
 
             return record
 
-        hooks = [layer.register_forward_pre_hook(recorder(path)) for path, layer in stateful_modules(self.network)]
-        kept = get_states(self.network)
-        try:
-            reset_states(self.network)
-            with torch.no_grad():
-                self.network(x)
-        finally:
-            set_states(self.network, kept)
-            for hook in hooks:
-                hook.remove()
+        hooks = (layer.register_forward_pre_hook(recorder(path)) for path, layer in stateful_modules(self.network))
+        with temporary_states(self.network), temporary_hooks(hooks), torch.no_grad():
+            self.network(x)
         return initial
 
 

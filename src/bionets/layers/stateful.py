@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -100,7 +101,7 @@ class StatefulModule(nn.Module):
         again, within the pass of `unroll` that is going on."""
         fold = current_folding()
         assert fold is not None
-        fold.meet(self)
+        fold.note_call(self)
         with folding(None):  # for the layers that this one calls
             x = fold.unfold(x, self._get_name())
             return fold.fold(run(x, fold.lengths_of(x), fold.reset_of(x)))
@@ -212,6 +213,17 @@ def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
     _refuse_unknown(states, places)
     for key, (module, name) in places.items():
         setattr(module, name, states.get(key))
+
+
+@contextmanager
+def temporary_states(model: Any) -> Iterator[None]:
+    """Start from initial states within this context; after it, the kept states are those from before."""
+    kept = get_states(model)
+    reset_states(model)
+    try:
+        yield
+    finally:
+        set_states(model, kept)
 
 
 def save_states(model: Any, path: str | PathLike[str]) -> None:

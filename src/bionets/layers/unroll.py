@@ -28,10 +28,10 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset:
     What a layer does once per call, it does once for all steps: batch normalisation, while training, takes its
     statistics over all T·B samples, and `torch.nn.utils.spectral_norm` makes one power iteration.
 
-    Two shortcuts for an ``nn.Sequential`` change no number, and are not taken where a hook looks. A time-invariant x
-    (``image.expand(T, *image.shape)``) that needs no gradient passes only once through the first layers, up to the
-    first that has a state or is random. Spiking neurons and a max-pooling behind them are one pass, which writes only
-    the largest spike of each window.
+    Two shortcuts for an ``nn.Sequential`` change no number, and are not taken where a hook reads the values. A
+    time-invariant x (``image.expand(T, *image.shape)``) that needs no gradient passes only once through the first
+    layers, up to the first that has a state or is random. Spiking neurons and a max-pooling behind them are one pass,
+    which writes only the largest spike of each window.
 
     **Lengths** (``[B]`` integers) of sequences that end before T: states stay as they are past the end of a sequence,
     and results there are zero. Layers without a state see only the valid steps, so that what x holds past the ends does

@@ -16,12 +16,6 @@ GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
 """The rule of `OnlineGradients` for each value of ``model.gradients``; None: the state is detached between chunks."""
 
 
-def require_gradients(gradients: str) -> None:
-    """ValueError unless ``model.gradients`` is one of `GRADIENTS`."""
-    if gradients not in GRADIENTS:
-        raise ValueError(f"model.gradients={gradients} is unknown: choose {', '.join(GRADIENTS)}")
-
-
 def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tensor:
     """The loss of a batch, whose gradient is taken chunk by chunk of ``model.tbptt`` steps while it is computed.
 

@@ -10,8 +10,8 @@ from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
-from bionets.models.checks import InterfaceError
-from bionets.models.chunks import loss_in_chunks, require_gradients, saved_mebibytes
+from bionets.models.checks import InterfaceError, require_one_of
+from bionets.models.chunks import GRADIENTS, loss_in_chunks, saved_mebibytes
 from bionets.models.forecast import forecast
 from bionets.models.meters import make_meters, measure, values_of
 from bionets.models.optimization import (
@@ -31,7 +31,7 @@ class Model(LightningModule):
     """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
 
     A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the
-    trainer's datamodule), so neither knows the other's name. A family that ``accepts_lengths`` takes those of sequences
+    trainer's datamodule), so neither depends on the other. A family that ``accepts_lengths`` takes those of sequences
     as ``forward(x, lengths)``.
 
     Args:
@@ -54,7 +54,7 @@ class Model(LightningModule):
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:
         super().__init__()
-        require_gradients(gradients)
+        require_one_of(GRADIENTS, gradients=gradients)
         if not self.fits(spec):
             lengths = " with sequences of different lengths" if spec.lengths else ""
             raise ValueError(f"{type(self).__name__} does not fit a task of kind {spec.kind}{lengths}")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from bionets.layers.spiking.readouts import last_membrane, valid_mean
-from bionets.models.checks import require_positive
+from bionets.models.checks import require_one_of, require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -43,8 +43,7 @@ class SequenceModel(Model):
         gradients: str = "bptt",
     ) -> None:
         super().__init__(spec, optimizer, gradients=gradients)
-        if readout not in READOUTS:
-            raise ValueError(f"model.readout={readout} is unknown: choose {' or '.join(READOUTS)}")
+        require_one_of(READOUTS, readout=readout)
         self.require_one_answer("readout=mean", readout == "mean")
         self.require_one_answer("loss_every_step", loss_every_step)
         self.reads_mean = readout == "mean"

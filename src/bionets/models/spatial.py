@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
 from bionets.layers.spatial.spatial_costs import POWERS, Norm, SpatialCosts, check_where, mean_costs
-from bionets.models.checks import require_positive
+from bionets.models.checks import require_not_negative, require_one_of, require_positive
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -45,11 +45,8 @@ class SpatialModel(Model):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        if norm not in POWERS:
-            raise ValueError(f"model.norm={norm} is unknown: choose {' or '.join(POWERS)}")
-        for name, weight in (("proximity", proximity), ("transport", transport), ("positions_lr", positions_lr)):
-            if weight < 0:
-                raise ValueError(f"model.{name} must not be negative, got {weight}")
+        require_one_of(POWERS, norm=norm)
+        require_not_negative(proximity=proximity, transport=transport, positions_lr=positions_lr)
         try:
             self.where = None if where is None else check_where(where, len(spatial_layers(network)))
         except ValueError as error:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bionets.layers import SpatialRecurrent
-from bionets.models.checks import require_positive
+from bionets.models.checks import require_not_negative, require_positive
 from bionets.models.recurrent import RecurrentModel
 from bionets.tasks.spec import TaskSpec
 
@@ -41,9 +41,7 @@ class SpatialRecurrentModel(RecurrentModel):
         dim: int = 3,
         **others: Any,
     ) -> None:
-        for name, weight in (("wiring", wiring), ("proximity", proximity)):
-            if weight < 0:
-                raise ValueError(f"model.{name} must not be negative, got {weight}")
+        require_not_negative(wiring=wiring, proximity=proximity)
         require_positive(dim=dim)
         if learn_positions and wiring and not proximity:
             raise ValueError(

@@ -12,7 +12,7 @@ from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import LI, SpikingLayer
 from bionets.layers.spiking.encoders import ENCODERS, delta
 from bionets.layers.spiking.readouts import READOUTS
-from bionets.models.checks import require_positive
+from bionets.models.checks import look_up, require_positive
 from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
@@ -174,10 +174,3 @@ class SpikingModel(Model):
             self.encode(torch.zeros((1, 1, *(self.spec.image_shape or (self.spec.input_size,)))[-4:]))
         except TypeError as error:
             raise ValueError(f"model.encoder_arguments do not fit model.encoder: {error}") from error
-
-
-def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
-    """The choice of this name; ``ValueError`` with the key and all choices where there is none."""
-    if chosen not in choices:
-        raise ValueError(f"model.{name}={chosen} is unknown: choose {', '.join(choices)}")
-    return choices[chosen]

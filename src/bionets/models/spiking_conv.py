@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bionets.models.checks import require_positive
-from bionets.models.spiking import SpikingModel, look_up
+from bionets.models.checks import look_up, require_positive
+from bionets.models.spiking import SpikingModel
 from bionets.tasks.spec import Kind, TaskSpec
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d, "none": None}

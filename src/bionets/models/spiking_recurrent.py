@@ -7,8 +7,8 @@ from torch import nn
 
 from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
-from bionets.models.checks import require_positive
-from bionets.models.spiking import SpikingModel, look_up
+from bionets.models.checks import look_up, require_positive
+from bionets.models.spiking import SpikingModel
 from bionets.tasks.spec import Kind, TaskSpec
 
 INITIALISATIONS = {"fluctuation_driven": fluctuation_driven_}

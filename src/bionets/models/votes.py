@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from bionets.models.checks import require_one_of
+
 VOTES = ("proportion", "assigned")
 SMALLEST_PROPORTION = 1e-3  # the proportion of a class to which a neuron never answered
 
@@ -22,8 +24,7 @@ class Votes(nn.Module):
 
     def __init__(self, neurons: int, classes: int, vote: str = "proportion") -> None:
         super().__init__()
-        if vote not in VOTES:
-            raise ValueError(f"model.vote={vote} is unknown: choose {', '.join(VOTES)}")
+        require_one_of(VOTES, vote=vote)
         self.vote = vote
         self.register_buffer("spikes", torch.zeros(classes, neurons))
         self.register_buffer("samples", torch.zeros(classes))

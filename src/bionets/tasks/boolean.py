@@ -1,10 +1,10 @@
-"""Boolean functions of noisy bits, told in spikes."""
+"""Boolean functions of noisy bits, encoded by spikes."""
 
 import torch
 from torch import Generator, Tensor
 
 from .bases import Classification
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .spec import TaskSpec
 from .task import Data
 
@@ -13,12 +13,11 @@ BITS, CLASSES, STEPS_PER_SECOND = 2, 2, 1000
 
 
 class Boolean(Classification):
-    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each told by a population of Poisson neurons.
+    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each encoded by a population of Poisson neurons.
 
     x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
-    its opposite, and the same for the second bit. A neuron fires with ``low_rate`` spikes per second where what it
-    stands for is 0 and ``high_rate`` where it is 1; between them in a straight line, for the bits are noisy: a bit b
-    is read as b + N(0, ``noise``²), held within 0 and 1. The target ``[B]`` is the class 0 or 1.
+    its opposite, and the same for the second bit. A bit b is read as b + N(0, ``noise``²), clamped to 0 to 1, and the
+    rate of its neurons is linear in it, from ``low_rate`` to ``high_rate``. The target ``[B]`` is the class 0 or 1.
 
     All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
 
@@ -31,6 +30,8 @@ class Boolean(Classification):
         noise: standard deviation of what is added to a bit.
         others: see `Task`.
     """
+
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -47,8 +48,7 @@ class Boolean(Classification):
         epochs: int = 5,
         seed: int = 0,
     ) -> None:
-        if function not in FUNCTIONS:
-            raise ValueError(f"task.function={function} is unknown: choose {', '.join(FUNCTIONS)}")
+        require_one_of(FUNCTIONS, function=function)
         require_at_least(1, steps=steps, population=population)
         if not 0 <= low_rate < high_rate <= STEPS_PER_SECOND:
             raise ValueError(
@@ -79,10 +79,6 @@ class Boolean(Classification):
         bits = torch.stack([pairs // 2, pairs % 2], dim=1)
         noisy = (bits + self.noise * torch.randn(size, BITS, generator=generator)).clamp(0, 1)
         return noisy, self.function(bits[:, 0], bits[:, 1]).long()
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
         """The spike trains of noisy bits ``[B, 2]``."""

@@ -1,7 +1,7 @@
 """One-line errors for the values of a task's keys, and for data that its spec does not describe."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -19,8 +19,20 @@ def require_at_least(minimum: int, **values: int) -> None:
             raise ValueError(f"task.{key} must be at least {minimum}, got {value}")
 
 
+def require_one_of(choices: Collection[str], **values: str) -> None:
+    """Raise ``ValueError`` naming the first of the task's keys whose value is none of the choices."""
+    for key, value in values.items():
+        if value not in choices:
+            raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(choices)}")
+
+
+def beginning_of(error: Exception) -> str:
+    """The beginning of an error's message, on one line."""
+    return " ".join(str(error).split())[:80]
+
+
 def split_sizes(count: int, val_share: float, test_share: float, data: str) -> tuple[int, int, int]:
-    """How many of so many samples are for training, validation and test. ValueError for shares that leave none."""
+    """The numbers of samples for training, validation and test, of ``count``. ValueError for shares that leave none."""
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
             raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchmetrics import MeanMetric, MetricCollection
 
 from .bases import FixedSets
+from .checks import require_one_of
 from .spec import TaskSpec
 from .task import Data
 
@@ -75,9 +76,8 @@ class CogScale(FixedSets):
         epochs: int = 50,
         seed: int = 0,
     ) -> None:
-        for key, value, known in (("problem", problem, PROBLEMS), ("difficulty", difficulty, DIFFICULTIES)):
-            if value not in known:
-                raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(known)}")
+        require_one_of(PROBLEMS, problem=problem)
+        require_one_of(DIFFICULTIES, difficulty=difficulty)
         arrays = build_arrays(problem, difficulty, seed)
         self.category: str = arrays["category"]
         self._data = {

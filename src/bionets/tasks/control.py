@@ -39,9 +39,8 @@ class Control(Task):
     whose actions are numbered, for at most ``steps`` steps each.
 
     x ``[B]`` holds the seeds with which episodes start, and the prediction ``[B]`` what each returned (the sum of its
-    rewards); the model plays them in `environment`. The target holds nothing of use. Sizes are numbers of episodes. The
-    loss is the share of ``best_return`` that was missed. ``bounds`` gives the lowest and highest usual value of each
-    number of an observation; an episode counts as solved from a return of ``solved_from`` on.
+    rewards); the model plays them in `environment`. The target is not used. Sizes are numbers of episodes. The loss is
+    the share of ``best_return`` that was missed.
 
     Args:
         environment_name: as Gymnasium knows it.

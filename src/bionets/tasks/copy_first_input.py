@@ -14,8 +14,7 @@ class CopyFirstInput(Task):
     """Predict, after ``length`` steps of independent N(0, 1) scalars, the first of them.
 
     x is ``[length, B, 1]``, the target x[0], ``[B, 1]``; the loss is the mean squared error, of which 1 is what a model
-    reaches that remembers nothing. The training set is fixed and shuffled anew every epoch; training stops early once
-    the validation loss is below ``stop_below`` (None: never).
+    reaches that remembers nothing. The training set is fixed and shuffled anew every epoch.
 
     Args:
         length: time steps of a sequence.

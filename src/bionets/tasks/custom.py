@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from bionets.import_path import import_object
 
 from .bases import FixedSets
-from .checks import require_at_least, split_sizes
+from .checks import require_at_least, require_one_of, split_sizes
 from .custom_arrays import (
     arrays_of_dataset,
     as_shape,
@@ -108,8 +108,7 @@ class CustomData(FixedSets):
         stop_below: float | None = None,
         seed: int = 0,
     ) -> None:
-        if read_as not in get_args(ImageAs):
-            raise ValueError(f"task.read_as={read_as} is unknown: choose {', '.join(get_args(ImageAs))}")
+        require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
         names = [targets] if isinstance(targets, str) else list(targets)
         if not names or len(set(names)) < len(names):
@@ -260,7 +259,7 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     data = str(node["data"])
     kind: Any = None
     if not is_file(data):
-        with suppress(ValueError):  # what cannot be imported is told as data that cannot be read
+        with suppress(ValueError):  # reported later, as data that cannot be read
             kind = import_object(data)
     elif Path(data).is_dir() and own_recordings(Path(data)):
         kind = CustomEvents

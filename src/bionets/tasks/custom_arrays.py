@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 from bionets.annotations import require_types
 from bionets.import_path import import_object
 
-from .data_files import Arrays, beginning_of
+from .checks import beginning_of
+from .data_files import Arrays
 from .spec import TaskSpec
 from .standardise import mean_and_deviation
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import split_sizes
+from .checks import beginning_of, split_sizes
 from .data_files import IMAGE_SUFFIXES, files_by_class
 from .event_files import EventFiles
 from .event_formats import AXES, Events, read_dat, read_saccades, structured
@@ -118,8 +118,8 @@ def read_recording(file: Path) -> Events:
     """The events of a file. ValueError, naming it, where it cannot be read."""
     try:
         return READERS[file.suffix.lower()](file)
-    except Exception as error:  # of readers of several packages, on a file that nobody has checked
-        raise ValueError(f"{file} cannot be read as events ({' '.join(str(error).split())[:80]})") from error
+    except Exception as error:  # of readers of several packages, on any file
+        raise ValueError(f"{file} cannot be read as events ({beginning_of(error)})") from error
 
 
 def _structured(columns: dict[str, Any]) -> Events:

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from .checks import beginning_of
+
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
 MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # for a number, in small letters
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
@@ -231,8 +233,3 @@ def files_by_class(folder: Path, suffixes: Collection[str]) -> tuple[tuple[str, 
     }
     classes = tuple(name for name, files in found.items() if files)
     return classes, [(file, number) for number, name in enumerate(classes) for file in found[name]]
-
-
-def beginning_of(error: Exception) -> str:
-    """The beginning of an error's message, on one line."""
-    return " ".join(str(error).split())[:80]

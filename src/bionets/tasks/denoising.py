@@ -29,7 +29,7 @@ class Denoising(Task):
     - the last ``marked`` steps, the recall: value 0, marker +1.
 
     The target ``[marked, B, 1]`` holds the marked values in the order in which they came, one for each recall step. The
-    prediction has all length + marked steps; loss and metrics look at its last ``marked`` ones alone. A model that
+    prediction has all length + marked steps; loss and metrics take its last ``marked`` ones alone. A model that
     remembers nothing reaches a mean squared error of 1.
 
     Args:
@@ -79,8 +79,8 @@ class Denoising(Task):
     def draw(self, split: str, size: int, generator: Generator) -> Data:
         """x ``[length + marked, size, 2]`` and the marked values ``[marked, size, 1]``."""
         stream = torch.randn(size, self.length, generator=generator)
-        lots = torch.rand(size, self.length - self.forgetting_period, generator=generator)
-        marked_steps = lots.topk(self.marked, dim=1).indices.sort(dim=1).values
+        priorities = torch.rand(size, self.length - self.forgetting_period, generator=generator)
+        marked_steps = priorities.topk(self.marked, dim=1).indices.sort(dim=1).values
 
         x = torch.zeros(size, self.length + self.marked, 2)
         value, marker = x.unbind(dim=2)

@@ -18,7 +18,7 @@ CHUNK = 8 * 1024
 
 
 class WrongFile(ValueError):
-    """A server gave something else; asking it again is in vain."""
+    """A server gave another file; it is not asked again."""
 
 
 def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, progress: bool = True) -> None:
@@ -60,7 +60,7 @@ def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, 
 
 
 def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bool) -> None:
-    """Fill ``partial``, or raise what stands in the way."""
+    """Fill ``partial``, or raise the reason why that failed."""
     transfer = _Transfer(url, partial, most_bytes)
     transfer.start()
     started = window = time.monotonic()

@@ -136,7 +136,7 @@ def recordings(files: EventFiles, data_dir: Path, split: str) -> list[tuple[Path
     folder with fewer recordings than were published is refused, unless there is a file ``SUBSET`` in it.
 
     Raises:
-        FileNotFoundError: there are no recordings, and nobody to download them from.
+        FileNotFoundError: there are no recordings, and they cannot be downloaded.
         ValueError: more or fewer classes or recordings than the data set has.
     """
     folder = data_dir / files.folders[split == "test"]

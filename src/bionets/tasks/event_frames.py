@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .checks import beginning_of
 from .event_formats import Events
 
 POLARITIES = 2
@@ -134,7 +135,7 @@ def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames
         try:
             return to_frames(read(file))
         except (ValueError, IndexError, RuntimeError, AssertionError) as error:
-            raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): download it again") from error
+            raise ValueError(f"{file} is damaged ({beginning_of(error)}): download it again") from error
 
     shown = track(files, description=label, transient=True, disable=len(files) < 1000)
     return stack_frames(frames_of(file) for file in shown)

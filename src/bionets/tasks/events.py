@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from .bases import Classification, FixedSets
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .event_files import EVENT_FILES, EventFiles, recordings
 from .event_formats import Events
 from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
@@ -36,6 +36,7 @@ class EventTask(Classification, FixedSets):
     """
 
     abstract = True
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -88,10 +89,6 @@ class EventTask(Classification, FixedSets):
         rows = {"train": slice(self.val_size, None), "val": slice(0, self.val_size), "test": slice(None)}[split]
         first = self.train_size + self.val_size if split == "test" else 0
         return first + torch.arange(len(labels))[rows], labels[rows]
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """The frames of recordings by their numbers ``[B]``."""
@@ -180,8 +177,7 @@ class EventRecordings(EventTask):
         epochs: int = 20,
         seed: int = 0,
     ) -> None:
-        if dataset not in EVENT_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(EVENT_FILES)}")
+        require_one_of(EVENT_FILES, dataset=dataset)
         self.data_dir = Path(data_dir)
         files = EVENT_FILES[dataset]
         super().__init__(

@@ -45,7 +45,7 @@ class Head:
         return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
 
     def part(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """What a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads say of this one."""
+        """The part of this head in a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads."""
         prediction, target = prediction[..., self.outputs].contiguous(), target[..., self.columns].contiguous()
         return prediction, target[..., 0].long() if self.classes else target
 

@@ -13,6 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from .archives import Archive, download_and_unpack
+from .checks import beginning_of
 
 UNITS = 700  # of the model of the cochlea
 SOURCE = "https://zenkelab.org/datasets"
@@ -80,7 +81,7 @@ def read_labels(file: Path, classes: int) -> tuple[Tensor, Tensor]:
 
 
 def read_counts(file: Path, counts_of: Counts) -> Iterator[NDArray[Any]]:
-    """What ``counts_of`` makes of each recording's times in milliseconds and units.
+    """The result of ``counts_of(times in milliseconds, units)`` for each recording.
 
     Raises:
         ValueError: a file that cannot be read.
@@ -110,4 +111,4 @@ def opened(file: Path) -> Iterator[Any]:
         with h5py.File(file, "r") as content:
             yield content
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({' '.join(str(error).split())[:80]}): download it again") from error
+        raise ValueError(f"{file} is damaged ({beginning_of(error)}): download it again") from error

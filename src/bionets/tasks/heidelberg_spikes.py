@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from .bases import Classification, FixedSets
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .event_frames import EventFrames, cached_frames, stack_frames
 from .heidelberg_files import HEIDELBERG_FILES, UNITS, read_counts, read_labels
 from .seeding import split_generator, stratified_split
@@ -55,6 +55,8 @@ class HeidelbergSpikes(Classification, FixedSets):
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 2020.
     """
 
+    stored_batch_dims = (0, 0)
+
     def __init__(
         self,
         dataset: str = "shd",
@@ -69,8 +71,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         epochs: int = 50,
         seed: int = 0,
     ) -> None:
-        if dataset not in HEIDELBERG_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(HEIDELBERG_FILES)}")
+        require_one_of(HEIDELBERG_FILES, dataset=dataset)
         require_at_least(1, channels=channels)
         if channels > UNITS:
             raise ValueError(f"task.channels must be at most {UNITS}, got {channels}")
@@ -104,10 +105,6 @@ class HeidelbergSpikes(Classification, FixedSets):
     def prepare_data(self) -> None:
         """Read all files, so that a damaged one is found before training."""
         self._counts()
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """The counts of recordings by their numbers ``[B]``."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import beginning_of
 from .idx import AGAIN, read_idx
 
 MOST_BYTES = 256 * 1024**2  # unpacked; CIFAR has 154 million in its training set
@@ -66,7 +67,7 @@ def read_usps(paths: Sequence[Path], split: str) -> Pictures:
         rows = [[float(word.rpartition(":")[2]) for word in line.split()] for line in lines]
         content = torch.tensor(rows, dtype=torch.float64)
     except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())[:80]}): {AGAIN}") from error
+        raise ValueError(f"{path} is damaged ({beginning_of(error)}): {AGAIN}") from error
     if content.dim() != 2 or content.shape[1] != 1 + 256:
         raise ValueError(f"{path} holds no images of 256 pixels: {AGAIN}")
     images = ((content[:, 1:] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from . import image_files
 from .augmentation import augment
 from .bases import Classification, FixedSets
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
 from .seeding import generator
@@ -38,9 +38,8 @@ class Images(Classification, FixedSets):
     - ``poisson``: ``[steps + blank_steps, B, C·H·W]``, spikes: at each step of 1 ms a pixel fires with the probability
       that is its brightness times ``max_rate`` / 1000, ``max_rate`` being the spikes per second of a white one.
 
-    Images are first scaled to ``size`` and given their ``colour``. ``permuted`` shuffles the pixels of all images by
-    one fixed permutation; ``blank_steps`` zeros follow each sequence; with ``threshold`` a pixel is 1 if above it and
-    else 0. Training images are augmented batch by batch as ``augmentation`` says (see `augmentation.augment`).
+    Images are scaled to ``size`` and given their ``colour``; training images are augmented; then the ``threshold`` and
+    the permutation apply.
 
     Training and validation images are the first ``train_size`` and the last ``val_size`` of the training images in a
     fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
@@ -60,10 +59,12 @@ class Images(Classification, FixedSets):
         steps: of 1 ms, read as poisson.
         max_rate: spikes per second of a white pixel, read as poisson.
         threshold: pixels above it are 1, the others 0; None leaves them as they are.
-        augmentation: random changes of training images, up to so much.
+        augmentation: random changes of training images, batch by batch, up to so much: see `augmentation.augment`.
         loss: ``cross_entropy`` or ``squared_error``.
         others: see `Task`.
     """
+
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -87,12 +88,9 @@ class Images(Classification, FixedSets):
         epochs: int = 20,
         seed: int = 0,
     ) -> None:
-        if dataset not in IMAGE_FILES:
-            raise ValueError(f"task.dataset={dataset} is unknown: choose {', '.join(IMAGE_FILES)}")
-        if read_as not in get_args(ReadAs):
-            raise ValueError(f"task.read_as={read_as} is unknown: choose {', '.join(get_args(ReadAs))}")
-        if loss not in LOSSES:
-            raise ValueError(f"task.loss={loss} is unknown: choose {', '.join(LOSSES)}")
+        require_one_of(IMAGE_FILES, dataset=dataset)
+        require_one_of(get_args(ReadAs), read_as=read_as)
+        require_one_of(LOSSES, loss=loss)
         require_at_least(0, blank_steps=blank_steps)
         require_at_least(1, steps=steps)
         if not 0 < max_rate <= STEPS_PER_SECOND:
@@ -156,10 +154,6 @@ class Images(Classification, FixedSets):
             for each, part in (("train", order[: self.train_size]), ("val", order[-self.val_size :])):
                 self._read_once[each] = images[part], labels[part]
         return self._read_once[split]
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """uint8 images ``[B, H, W]`` or ``[B, C, H, W]`` to x as the model sees it."""

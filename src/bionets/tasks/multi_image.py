@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from . import image_files
 from .bases import FixedSets
 from .batches import Batches
-from .checks import require_at_least
+from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .seeding import generator
 from .spec import TaskSpec
@@ -41,10 +41,9 @@ class MultiImage(FixedSets):
     is repeated, the rest drawn at random, up to ``train_size`` and ``test_size``; validation images never repeat. The
     images that meet in one input are paired anew in every epoch.
 
-    With ``sampling=task`` an epoch shows one task alone: ``epochs_per_task`` epochs of the first, then as many of the
-    next, and again from the first after the last. None for one round in all ``epochs``, as continual learning has it.
+    With ``sampling=task`` an epoch shows one task alone, and after the last task comes the first again.
 
-    The loss of ``sequential`` is the cross-entropy over all units, so the task must be told too; with
+    The loss of ``sequential`` is the cross-entropy over all units, so the task must be recognised too; with
     ``loss_over=shown`` it is that over the units of the shown task, as in the original. The loss of the others is the
     mean over tasks of the cross-entropy over each task's units.
 
@@ -57,7 +56,7 @@ class MultiImage(FixedSets):
         labels: of each task; others are taken modulo.
         train_size, val_size, test_size: images of each task in each set.
         batch_size: images of each task in a batch.
-        loss_over: with presentation=sequential, the units among which the right one is to be told: ``all``, or those of
+        loss_over: with presentation=sequential, the units over which the cross-entropy is taken: ``all``, or those of
             the ``shown`` task. ``accuracy`` is over the same.
         others: see `Task`.
 
@@ -66,6 +65,7 @@ class MultiImage(FixedSets):
 
     monitor = "val/accuracy"
     mode = "max"
+    stored_batch_dims = (0, 0)
 
     def __init__(
         self,
@@ -88,13 +88,9 @@ class MultiImage(FixedSets):
                 raise ValueError(f"task.datasets names {name}, which is unknown: choose {', '.join(IMAGE_FILES)}")
         if not datasets or len(set(datasets)) < len(datasets):
             raise ValueError(f"task.datasets must name some data sets, each once, got {list(datasets)}")
-        for key, value, kind in (
-            ("presentation", presentation, Presentation),
-            ("loss_over", loss_over, LossOver),
-            ("sampling", sampling, Sampling),
-        ):
-            if value not in get_args(kind):
-                raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(get_args(kind))}")
+        require_one_of(get_args(Presentation), presentation=presentation)
+        require_one_of(get_args(LossOver), loss_over=loss_over)
+        require_one_of(get_args(Sampling), sampling=sampling)
         if sampling == "task" and presentation != "sequential":
             raise ValueError("task.sampling=task shows one task at a time: choose task.presentation=sequential")
         if loss_over == "shown" and presentation != "sequential":
@@ -168,10 +164,6 @@ class MultiImage(FixedSets):
             blank[:, task] = x[:, 0]
             x = blank
         return self._batches((x, target))
-
-    @property
-    def stored_batch_dims(self) -> tuple[int, int]:
-        return 0, 0
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Pair:
         """uint8 images ``[B, images in an input, 28, 28]`` to x as the model sees it."""

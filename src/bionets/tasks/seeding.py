@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def split_generator(name: str, seed: int) -> torch.Generator:
-    """What draws a random split: the same for every run, unless another ``seed`` of the split is asked for."""
+    """The generator of a random split: the same in every run, unless another ``seed`` of the split is given."""
     return generator(name, seed) if seed else generator(name)
 
 

@@ -12,7 +12,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The seam between a task and a model: what goes in, what comes out.
+    """The interface between a task and a model: the shapes and the meaning of input and prediction.
 
     - ``sequence_to_value``: x is ``[T, B, input_size]``, the prediction ``[B, output_size]``, made after the last step.
     - ``sequence_to_sequence``: x is ``[T, B, input_size]``, the prediction ``[T, B, output_size]``, one at every step.

@@ -4,9 +4,8 @@ A prediction ``[B, labels · tasks]`` is read as ``[B, labels, tasks]``, so unit
 ``[B, tasks]`` holds a label for each task.
 """
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric
 
 NOT_SHOWN = -1  # the label of a task of which no image is shown
 
@@ -22,32 +21,22 @@ def unit_of(target: Tensor) -> Tensor:
     return label * target.shape[1] + task
 
 
-class TaskAccuracy(Metric):
+class TaskAccuracy(MeanMetric):
     """The share of labels that have the highest score among the units of their task; of one task, or of all."""
-
-    right: Tensor
-    shown: Tensor
 
     def __init__(self, task: int | None = None) -> None:
         super().__init__()
         self.task = task
-        self.add_state("right", default=torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("shown", default=torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
         chosen = by_task(prediction, target.shape[1]).argmax(1)
         if self.task is not None:
             chosen, target = chosen[:, self.task], target[:, self.task]
-        self.right += (chosen == target).sum()
-        self.shown += (target != NOT_SHOWN).sum()
-
-    def compute(self) -> Tensor:
-        return self.right / self.shown
+        super().update((chosen == target).float(), (target != NOT_SHOWN).float())
 
 
-class UnitAccuracy(TaskAccuracy):
+class UnitAccuracy(MeanMetric):
     """The share of images whose unit has the highest score of all units: the task must be right, and the label."""
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        self.right += (prediction.argmax(1) == unit_of(target)).sum()
-        self.shown += len(target)
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update((prediction.argmax(1) == unit_of(target)).float())

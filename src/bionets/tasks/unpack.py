@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from .checks import beginning_of
+
 MOST_MEMBERS = 200_000
 MOST_BYTES = 32 * 1024**3
 MOST_RATIO = 50  # unpacked to packed; recordings come to about 3
@@ -53,7 +55,7 @@ def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
             raise ValueError(f"{archive} holds no {'file' if is_file else 'folder'} {place.name}")
         unpacked.rename(place)
     except DAMAGED as error:
-        raise ValueError(f"{archive} is damaged ({' '.join(str(error).split())[:80]}): delete it") from error
+        raise ValueError(f"{archive} is damaged ({beginning_of(error)}): delete it") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

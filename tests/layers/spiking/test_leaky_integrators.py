@@ -1,6 +1,5 @@
-"""The 28 leaky integrators against a naive re-statement, and in all the ways of running them."""
+"""The 32 leaky integrators against a naive re-statement, and in all the ways of running them."""
 
-import ast
 import copy
 import inspect
 import io
@@ -14,9 +13,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bionets.layers import get_states, reset_states, unroll
-from bionets.layers.spiking import KINDS, QUANTISERS, SPIKE_FUNCTIONS, LeakyIntegrator, leaky_integrators
+from bionets.layers.spiking import (
+    KINDS,
+    LIB,
+    QUANTISERS,
+    SPIKE_FUNCTIONS,
+    LeakyIntegrator,
+    leaky_integrator,
+    leaky_integrators,
+)
 from bionets.layers.spiking.noise import draw_noise
-from bionets.layers.spiking.stubs import STUB, stub
 
 from .naive import run
 
@@ -275,15 +281,22 @@ def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
     assert unroll(layer, x).dtype == dtype and get_states(layer)["pos_mem"].dtype == torch.float32
 
 
-def test_the_stub_for_editors_says_what_the_classes_are() -> None:
-    assert STUB.read_text() == stub(), "run python -m bionets.layers.spiking.stubs"
-    classes = {node.name: node for node in ast.parse(stub()).body if isinstance(node, ast.ClassDef)}
-    for name, kind in CLASSES.items():
-        bases = [classes[base.id] for base in classes[name].bases if isinstance(base, ast.Name)]
-        said = [ast.unparse(line).split(":")[0] for base in bases for line in base.body]
-        layer = kind(N, bias=0.0) if name in FIRING else kind(N)
-        kept = [key for key, _ in layer.named_parameters()]
-        assert sorted(said) == sorted({*kept, *layer.constraints, *layer.kind.states})
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_has_the_kind_that_its_name_says_and_keeps_its_place(name: str) -> None:
+    found = CLASSES[name]
+    assert (found.__name__, found.kind.name) == (name, name)
+    assert leaky_integrators.__all__ == [kind.name for kind in KINDS] and found.kind == KINDS[list(CLASSES).index(name)]
+    assert found.__module__ == "bionets.layers.spiking.leaky_integrators"
+    assert list(inspect.signature(found).parameters) == list(inspect.signature(leaky_integrator(found.kind)).parameters)
+
+
+def test_a_class_of_ones_own_derives_from_a_leaky_integrator() -> None:
+    class Slow(LIB):
+        def __init__(self, num_neurons: int) -> None:
+            super().__init__(num_neurons, 0.99, learn_beta=False)
+
+    torch.testing.assert_close(Slow(N).beta, torch.full((N,), 0.99))
+    assert list(inspect.signature(Slow).parameters) == ["num_neurons"]
 
 
 @pytest.mark.parametrize("name", FIRING)

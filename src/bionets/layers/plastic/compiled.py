@@ -1,4 +1,4 @@
-"""What the compiled backends of plastic networks share: which networks they take, and the values that kernels read."""
+"""Common to the compiled backends of plastic networks: the networks that they take, the values that kernels read."""
 
 from collections.abc import Collection
 
@@ -58,10 +58,10 @@ def dtypes_of(network: Graph) -> set[torch.dtype]:
 
 
 def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The buffers of a group by their names, in the shapes and dtypes in which kernels read them, whatever somebody has
-    set them to: states ``[B, *shape]``, the others ``[*shape]``, contiguous.
+    """The buffers of a group by their names, in the shapes and dtypes in which kernels read them, also where a user has
+    set others: states ``[B, *shape]``, the others ``[*shape]``, contiguous.
 
-    States are copied, since kernels write to them and somebody may have kept the present ones.
+    States are copied, since kernels write to them and a user may hold the present ones.
     """
     values = {}
     for name, value in neurons._buffers.items():

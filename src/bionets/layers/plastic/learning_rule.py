@@ -83,7 +83,7 @@ class LearningRule:
         Rule(connections, rate=0.01)
         Rule([{"connections": first, "rate": 0.1}, {"connections": second}], rate=0.01)
 
-    A rule of one's own names its options in ``__init__`` and writes `change`.
+    A rule of your own names its options in ``__init__`` and writes `change`.
     """
 
     groups: list[dict[str, Any]]

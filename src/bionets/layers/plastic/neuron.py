@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from bionets.layers.checks import positive_int
 from bionets.layers.plastic.dynamics import Dynamics, Value
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.stateful import StatefulModule
 
 Shape = int | tuple[int, ...]
@@ -15,7 +15,7 @@ Shape = int | tuple[int, ...]
 class Neuron(StatefulModule):
     """A group of neurons ``[*shape]``; its states are ``[B, *shape]`` for whatever batch comes in.
 
-    Neurons of one's own write `integrate`; those with states more than spikes and trace name them and give `at_rest`.
+    Neurons of your own write `integrate`; with states beside spikes and trace, they name these and extend `at_rest`.
 
     trace: the dynamics of the spike trace, tr ← decay·tr + gain·spike; None keeps no trace.
     nearest_spike: a spike sets the trace to ``gain`` instead of adding it, so that a rule sees the nearest spike only.

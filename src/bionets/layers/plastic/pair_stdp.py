@@ -51,7 +51,7 @@ class PairSTDP(LearningRule):
 
 
 def dependence(synapses: Synapses, exponent: float) -> tuple[Tensor | float, Tensor | float]:
-    """(w_max − w)^μ and (w − w_min)^μ; 0 for weights that somebody has set beyond the bound."""
+    """(w_max − w)^μ and (w − w_min)^μ; 0 for weights that were set beyond the bound."""
     if exponent == 0:
         return 1.0, 1.0
     check_dependence(synapses.connection, exponent)

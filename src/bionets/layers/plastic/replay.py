@@ -9,7 +9,7 @@ import torch
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.stateful import stateful_modules
 
-WARM_UP_STEPS = 2  # steps before one is captured: in them states come into being, and CUDA's libraries start up
+WARM_UP_STEPS = 2  # steps before one is captured, which make the states and initialise CUDA's libraries
 FEWEST_STEPS = 16  # steps below which capturing takes longer than it saves
 
 Step = Callable[[], None]

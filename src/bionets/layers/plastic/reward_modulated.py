@@ -1,4 +1,4 @@
-"""Rules that remember which pairs of spikes a synapse saw, and change its weight when a reward comes."""
+"""Reward-modulated STDP: pairs of spikes leave an eligibility trace, and a reward changes the weights by it."""
 
 from types import SimpleNamespace
 

@@ -36,12 +36,10 @@ def bistable_initialisations(
     """
 
     def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:
-        weight_ih, weight_hh, bias = (parameters[name] for name in ("weight_ih", "weight_hh", "bias"))
-        assert weight_ih is not None and weight_hh is not None
-        xavier_blocks_(weight_ih, 3)
-        fill(weight_hh)
-        if bias is not None:
-            nn.init.zeros_(bias)
+        xavier_blocks_(parameters["weight_ih"], 3)
+        fill(parameters["weight_hh"])
+        if "bias" in parameters:
+            nn.init.zeros_(parameters["bias"])
 
     def bistable(parameters: Parameters, chrono_steps: int | None) -> None:
         bias_a, bias_c = required_bias(parameters, "bistable").chunk(2)

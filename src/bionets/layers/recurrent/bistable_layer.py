@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from bionets.layers.lengths import zero_past_end
-from bionets.layers.recurrent.recurrence import States, gate_biases, require
+from bionets.layers.recurrent.recurrence import States, gate_biases
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
 
@@ -77,8 +77,8 @@ class BistableLayer(RecurrentLayer):
                     before = torch.where(last.unsqueeze(2), start, before)
                 if resets:
                     before = torch.where(resets["reset"].unsqueeze(2), 0, before)
-                _, a, c = F.linear(x, require(parameters, "weight_ih")).chunk(3, -1)
-                weight, biases = require(parameters, "weight_hh"), gate_biases(parameters, 2)
+                _, a, c = F.linear(x, parameters["weight_ih"]).chunk(3, -1)
+                weight, biases = parameters["weight_hh"], gate_biases(parameters, 2)
                 w_a, w_c = weight.chunk(2)
                 memory_a, memory_c = (w * before if w.dim() == 1 else F.linear(before, w) for w in (w_a, w_c))
                 a, c = a + memory_a + biases[0], c + memory_c + biases[1]

@@ -24,21 +24,15 @@ def brc_step(
     return h, h
 
 
-def _parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-    return {"weight_ih": (3 * hidden_size, input_size), "weight_hh": (2 * hidden_size,), "bias": (2 * hidden_size,)}
-
-
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
-    assert weight_ih is not None and weight_hh is not None
-    params = (*weight_hh.unflatten(0, (2, -1)).unbind(), *gate_biases(parameters, 2))
-    output, h = scan(brc_step, split_gates(project(x, weight_ih), 3), states[0], params, **options)
+    params = (*parameters["weight_hh"].unflatten(0, (2, -1)).unbind(), *gate_biases(parameters, 2))
+    output, h = scan(brc_step, split_gates(project(x, parameters["weight_ih"]), 3), states[0], params, **options)
     return output, (h,)
 
 
 _BRC = Recurrence(
     states=("h0",),
-    parameter_shapes=_parameter_shapes,
+    parameter_shapes=lambda I, H: {"weight_ih": (3 * H, I), "weight_hh": (2 * H,), "bias": (2 * H,)},
     over_time=_over_time,
     initialisations=bistable_initialisations(paper2020=nn.init.ones_, paper2021=nn.init.ones_),
 )

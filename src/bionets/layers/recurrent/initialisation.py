@@ -38,12 +38,10 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
         bias.uniform_(1, steps - 1).log_()
 
 
-def linear_uniform(parameters: Mapping[str, Tensor | None], _: int | None) -> None:
+def linear_uniform(parameters: Mapping[str, Tensor], _: int | None) -> None:
     """Fill each matrix from U(−1/√n, 1/√n), n being its number of columns, and the bias from U(−1/√I, 1/√I), as
     `torch.nn.Linear` does."""
-    weight_ih = parameters["weight_ih"]
-    assert weight_ih is not None
     for name, parameter in parameters.items():
-        if parameter is not None and (parameter.dim() == 2 or name == "bias"):
-            fan_in = parameter.size(1) if parameter.dim() == 2 else weight_ih.size(1)
+        if parameter.dim() == 2 or name == "bias":
+            fan_in = parameter.size(1) if parameter.dim() == 2 else parameters["weight_ih"].size(1)
             nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5)

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.layers.precision import constant
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, constant, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
@@ -44,10 +45,10 @@ def _over_time(
 ) -> tuple[Tensor, States]:
     return dense_scan(
         (lem_memory_step, lem_output_step),
-        split_gates(project(x, require(parameters, "weight_ih"), parameters["bias"]), 4),
+        split_gates(project(x, parameters["weight_ih"], parameters.get("bias")), 4),
         (states[0], states[1]),
         (constant(dt, x),),
-        (require(parameters, "weight_hh"), require(parameters, "weight_zh")),
+        (parameters["weight_hh"], parameters["weight_zh"]),
         **options,
     )
 

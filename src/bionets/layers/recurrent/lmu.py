@@ -9,7 +9,8 @@ from scipy.linalg import expm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, at_least_float32, require
+from bionets.layers.precision import at_least_float32
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan
@@ -51,15 +52,15 @@ def _discretised(order: int, theta: float) -> tuple[list[list[float]], list[floa
 def _over_time(
     x: Tensor, states: States, parameters: Parameters, *, theta: float, **options: Any
 ) -> tuple[Tensor, States]:
-    weight_ih, weight_hh, weight_mh = (require(parameters, name) for name in ("weight_ih", "weight_hh", "weight_mh"))
-    e_x, e_h, e_m = (require(parameters, name) for name in ("encoder_x", "encoder_h", "encoder_m"))
+    weight_ih, weight_hh, weight_mh = (parameters[name] for name in ("weight_ih", "weight_hh", "weight_mh"))
+    e_x, e_h, e_m = (parameters[name] for name in ("encoder_x", "encoder_h", "encoder_m"))
     hidden = weight_ih.size(0)
     a, b = (matrix.to(at_least_float32(weight_ih)) for matrix in legendre_matrices(hidden, theta))
     zeros = weight_hh.new_zeros(hidden, 2 * hidden)
     write = torch.cat((zeros, torch.cat((torch.outer(b, e_h), a + torch.outer(b, e_m)), 1)))
     read = torch.cat((torch.cat((weight_hh, weight_mh), 1), zeros))
     into_memory = F.pad(F.linear(x, torch.outer(b, e_x).to(weight_ih.dtype)), (hidden, 0))
-    into_hidden = F.pad(F.linear(x, weight_ih, parameters["bias"]), (0, hidden))
+    into_hidden = F.pad(F.linear(x, weight_ih, parameters.get("bias")), (0, hidden))
     is_hidden = F.pad(weight_ih.new_ones(hidden), (0, hidden))
     output, last = dense_scan(
         (lmu_memory_stage, lmu_output_stage),
@@ -75,12 +76,12 @@ def _over_time(
 
 def _initialisation(parameters: Parameters, _: int | None) -> None:
     for name in ("weight_ih", "weight_hh", "weight_mh"):
-        nn.init.xavier_normal_(require(parameters, name))
+        nn.init.xavier_normal_(parameters[name])
     for name in ("encoder_x", "encoder_h"):
-        encoder = require(parameters, name)
+        encoder = parameters[name]
         nn.init.uniform_(encoder, -((3 / encoder.numel()) ** 0.5), (3 / encoder.numel()) ** 0.5)
-    nn.init.zeros_(require(parameters, "encoder_m"))
-    if parameters["bias"] is not None:
+    nn.init.zeros_(parameters["encoder_m"])
+    if "bias" in parameters:
         nn.init.zeros_(parameters["bias"])
 
 

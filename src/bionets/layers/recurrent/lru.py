@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, at_least_float32, require
+from bionets.layers.precision import at_least_float32
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan, split_gates
@@ -28,29 +29,29 @@ def lru_step(x: Two, state: Two, params: Two) -> tuple[Two, Two]:
 
 
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih = require(parameters, "weight_ih")
-    logarithms = (require(parameters, name) for name in ("log_nu", "log_theta", "log_gamma"))
+    weight_ih = parameters["weight_ih"]
+    logarithms = (parameters[name] for name in ("log_nu", "log_theta", "log_gamma"))
     nu, theta, gamma = (at_least_float32(logarithm).exp() for logarithm in logarithms)
     eigenvalue = (torch.exp(-nu) * torch.cos(theta), torch.exp(-nu) * torch.sin(theta))
     drive = split_gates(project(x, (weight_ih * torch.cat((gamma, gamma)).unsqueeze(1)).to(weight_ih.dtype)), 2)
     memory, last = scan(lru_step, drive, states, eigenvalue, **options)
-    output = F.linear(torch.cat(memory, -1), require(parameters, "weight_out"), parameters["bias"])
-    return output + F.linear(x, require(parameters, "weight_skip")), last
+    output = F.linear(torch.cat(memory, -1), parameters["weight_out"], parameters.get("bias"))
+    return output + F.linear(x, parameters["weight_skip"]), last
 
 
 def _ring(parameters: Parameters, r_min: float, r_max: float, max_phase: float) -> None:
-    log_nu, log_theta, log_gamma = (require(parameters, name).detach() for name in ("log_nu", "log_theta", "log_gamma"))
+    log_nu, log_theta, log_gamma = (parameters[name].detach() for name in ("log_nu", "log_theta", "log_gamma"))
     # Drawn at least in float32 and above 0, so that no logarithm is infinite.
     area, phase = (torch.rand_like(at_least_float32(log_nu)).clamp(min=1e-8) for _ in range(2))
     squared = area * (r_max**2 - r_min**2) + r_min**2  # of the radius, uniform over the ring's area
     log_nu.copy_(torch.log(-0.5 * torch.log(squared)))
     log_theta.copy_(torch.log(max_phase * phase))
     log_gamma.copy_(0.5 * torch.log(-torch.expm1(-2 * at_least_float32(log_nu).exp())))
-    weight_ih, weight_out, skip = (require(parameters, name) for name in ("weight_ih", "weight_out", "weight_skip"))
+    weight_ih, weight_out, skip = (parameters[name] for name in ("weight_ih", "weight_out", "weight_skip"))
     nn.init.normal_(weight_ih, std=(2 * weight_ih.size(1)) ** -0.5)
     nn.init.normal_(weight_out, std=weight_out.size(0) ** -0.5)
     nn.init.normal_(skip, std=skip.size(1) ** -0.5)
-    if parameters["bias"] is not None:
+    if "bias" in parameters:
         nn.init.zeros_(parameters["bias"])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan, split_gates
@@ -32,13 +32,13 @@ def min_lstm_step(x: tuple[Tensor, Tensor, Tensor], h: Tensor, params: tuple[()]
 
 
 def _min_gru(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    gates = project(x, require(parameters, "weight_ih"), parameters["bias"])
+    gates = project(x, parameters["weight_ih"], parameters.get("bias"))
     output, h = scan(min_gru_step, split_gates(gates, 2), states[0], (), **options)
     return output, (h,)
 
 
 def _min_lstm(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    gates = project(x, require(parameters, "weight_ih"), parameters["bias"])
+    gates = project(x, parameters["weight_ih"], parameters.get("bias"))
     output, h = scan(min_lstm_step, split_gates(gates, 3), states[0], (), **options)
     return output, (h,)
 

@@ -27,22 +27,15 @@ def nbrc_step(
     return h, h
 
 
-def _parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-    H = hidden_size
-    return {"weight_ih": (3 * H, input_size), "weight_hh": (2 * H, H), "bias": (2 * H,)}
-
-
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
-    assert weight_ih is not None and weight_hh is not None
-    gates = split_gates(project(x, weight_ih), 3)
-    output, h = dense_scan(nbrc_step, gates, states[0], gate_biases(parameters, 2), weight_hh, **options)
+    gates, biases = split_gates(project(x, parameters["weight_ih"]), 3), gate_biases(parameters, 2)
+    output, h = dense_scan(nbrc_step, gates, states[0], biases, parameters["weight_hh"], **options)
     return output, (h,)
 
 
 _NBRC = Recurrence(
     states=("h0",),
-    parameter_shapes=_parameter_shapes,
+    parameter_shapes=lambda I, H: {"weight_ih": (3 * H, I), "weight_hh": (2 * H, H), "bias": (2 * H,)},
     over_time=_over_time,
     initialisations=bistable_initialisations(
         paper2020=partial(orthogonal_blocks_, gates=2), paper2021=partial(xavier_blocks_, gates=2)

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.precision import at_least_float32, constant
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, at_least_float32, constant, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, scan
@@ -47,10 +48,10 @@ def _cornn(
 ) -> tuple[Tensor, States]:
     return dense_scan(
         (cornn_position_stage, cornn_step),
-        project(x, require(parameters, "weight_ih"), parameters["bias"]),
+        project(x, parameters["weight_ih"], parameters.get("bias")),
         (states[0], states[1]),
         tuple(constant(value, x) for value in (dt, gamma, epsilon)),
-        (require(parameters, "weight_hh"), require(parameters, "weight_zh")),
+        (parameters["weight_hh"], parameters["weight_zh"]),
         **options,
     )
 
@@ -58,16 +59,16 @@ def _cornn(
 def _unicornn(
     x: Tensor, states: States, parameters: Parameters, *, dt: float, alpha: float, **options: Any
 ) -> tuple[Tensor, States]:
-    drive = project(x, require(parameters, "weight_ih"), parameters["bias"])
-    step = dt * torch.sigmoid(at_least_float32(require(parameters, "time_scale")))
-    params = (require(parameters, "weight_hh"), step, constant(alpha, x))
+    drive = project(x, parameters["weight_ih"], parameters.get("bias"))
+    step = dt * torch.sigmoid(at_least_float32(parameters["time_scale"]))
+    params = (parameters["weight_hh"], step, constant(alpha, x))
     return scan(unicornn_step, drive, (states[0], states[1]), params, **options)
 
 
 def _unicornn_initialisation(parameters: Parameters, _: int | None) -> None:
     linear_uniform(parameters, None)
-    nn.init.uniform_(require(parameters, "weight_hh"), 0.0, 1.0)
-    nn.init.uniform_(require(parameters, "time_scale"), -0.1, 0.1)
+    nn.init.uniform_(parameters["weight_hh"], 0.0, 1.0)
+    nn.init.uniform_(parameters["time_scale"], -0.1, 0.1)
 
 
 _CORNN = Recurrence(

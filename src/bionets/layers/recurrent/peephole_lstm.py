@@ -46,45 +46,32 @@ def peephole_output_step(
     return h, (h, c, p_f, p_i)
 
 
-def _parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-    H = hidden_size
-    return {"weight_ih": (4 * H, input_size), "weight_hh": (4 * H, H), "weight_ch": (3 * H, H), "bias": (4 * H,)}
-
-
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih, weight_hh, weight_ch = (parameters[name] for name in ("weight_ih", "weight_hh", "weight_ch"))
-    assert weight_ih is not None and weight_hh is not None and weight_ch is not None
     h, c = states
-    p_f, p_i, _ = F.linear(c, weight_ch).chunk(3, dim=-1)
+    p_f, p_i, _ = F.linear(c, parameters["weight_ch"]).chunk(3, dim=-1)
     output, (h, c, _, _) = dense_scan(
         (peephole_memory_step, peephole_output_step),
-        split_gates(project(x, weight_ih), 4),
+        split_gates(project(x, parameters["weight_ih"]), 4),
         (h, c, p_f, p_i),
         gate_biases(parameters, 4),
-        (weight_hh, weight_ch),
+        (parameters["weight_hh"], parameters["weight_ch"]),
         **options,
     )
     return output, (h, c)
 
 
 def _uniform(parameters: Parameters, chrono_steps: int | None) -> None:
-    weight_hh = parameters["weight_hh"]
-    assert weight_hh is not None
-    limit = weight_hh.size(1) ** -0.5
+    limit = parameters["weight_hh"].size(1) ** -0.5
     for parameter in parameters.values():
-        if parameter is not None:
-            nn.init.uniform_(parameter, -limit, limit)
+        nn.init.uniform_(parameter, -limit, limit)
 
 
 def _glorot(parameters: Parameters, chrono_steps: int | None) -> None:
-    weight_ih, weight_hh, weight_ch, bias = (parameters[n] for n in ("weight_ih", "weight_hh", "weight_ch", "bias"))
-    assert weight_ih is not None and weight_hh is not None and weight_ch is not None
-    xavier_blocks_(weight_ih, 4)
-    orthogonal_blocks_(weight_hh, 4)
-    xavier_blocks_(weight_ch, 3)
-    if bias is not None:
-        nn.init.zeros_(bias)
-        bias.detach().chunk(4)[0].fill_(1.0)
+    xavier_blocks_(parameters["weight_ih"], 4)
+    orthogonal_blocks_(parameters["weight_hh"], 4)
+    xavier_blocks_(parameters["weight_ch"], 3)
+    if "bias" in parameters:
+        nn.init.zeros_(parameters["bias"]).detach().chunk(4)[0].fill_(1.0)
 
 
 def _chrono(parameters: Parameters, chrono_steps: int | None) -> None:
@@ -96,7 +83,12 @@ def _chrono(parameters: Parameters, chrono_steps: int | None) -> None:
 
 _PEEPHOLE_LSTM = Recurrence(
     states=("h0", "c0"),
-    parameter_shapes=_parameter_shapes,
+    parameter_shapes=lambda I, H: {
+        "weight_ih": (4 * H, I),
+        "weight_hh": (4 * H, H),
+        "weight_ch": (3 * H, H),
+        "bias": (4 * H,),
+    },
     over_time=_over_time,
     initialisations={"uniform": _uniform, "glorot": _glorot, "chrono": _chrono},
 )

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-Parameters = Mapping[str, Tensor | None]
-"""The parameters of one direction of one layer by their names without suffix; `bias` is None without biases."""
+from bionets.layers.checks import positive_int
+
+Parameters = Mapping[str, Tensor]
+"""The parameters of one direction of one layer by their names without suffix; without biases there is no `bias`."""
 
 States = tuple[Tensor, ...]
 """One tensor per state of the cell: `(h,)` for a GRU-like one, `(h, c)` for an LSTM."""
@@ -43,35 +45,16 @@ class Recurrence:
 
 def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
     """The bias of each gate, `[H]`; scalar zeros without biases."""
-    bias, weight = parameters["bias"], parameters["weight_ih"]
-    assert weight is not None
-    return (weight.new_zeros(()),) * gates if bias is None else bias.unflatten(0, (gates, -1)).unbind()
-
-
-def require(parameters: Parameters, name: str) -> Tensor:
-    """A parameter that every layer has."""
-    parameter = parameters[name]
-    assert parameter is not None, name
-    return parameter
+    if "bias" not in parameters:
+        return (parameters["weight_ih"].new_zeros(()),) * gates
+    return parameters["bias"].unflatten(0, (gates, -1)).unbind()
 
 
 def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
     """The bias, detached and set to zero, for an initialisation that lives in it; ValueError without one."""
-    bias = parameters["bias"]
-    if bias is None:
+    if "bias" not in parameters:
         raise ValueError(f"initialisation={initialisation!r} sets the biases and needs bias=True")
-    return nn.init.zeros_(bias).detach()
-
-
-def constant(value: float, like: Tensor) -> Tensor:
-    """A constant of a step as a scalar tensor beside `like`, at least in float32, in which a scan computes: half
-    precision would make 1 of a decay of 0.999."""
-    return torch.full((), value, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """x for what depends on it so finely that half precision would round it away, such as a decay close to 1."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return nn.init.zeros_(parameters["bias"]).detach()
 
 
 class RecurrentModule(nn.Module):
@@ -122,7 +105,8 @@ class RecurrentModule(nn.Module):
 
     def _named_parameters(self, suffix: str) -> Parameters:
         names = self.recurrence.parameter_shapes(self.input_size, self.hidden_size)
-        return {name: getattr(self, name + suffix) for name in names}
+        named = ((name, getattr(self, name + suffix)) for name in names)
+        return {name: parameter for name, parameter in named if parameter is not None}
 
     def _check_input(self, x: Tensor, dimensions: tuple[int, ...]) -> None:
         name, weight = self._get_name(), getattr(self, "weight_ih" + self._suffixes[0])
@@ -159,12 +143,3 @@ class RecurrentModule(nn.Module):
         default = self.initialisation == next(iter(self.recurrence.initialisations))
         constants = "".join(f", {name}={value}" for name, value in self.constants.items())
         return constants + ("" if default else f", initialisation={self.initialisation!r}")
-
-
-def positive_int(name: str, value: int) -> int:
-    """`value`, if it is an integer above zero; else TypeError or ValueError naming it."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value <= 0:
-        raise ValueError(f"{name} must be greater than zero, got {value}")
-    return value

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from bionets.layers.checks import positive_int
 from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
-from bionets.layers.recurrent.recurrence import RecurrentModule, States, positive_int
+from bionets.layers.recurrent.recurrence import RecurrentModule, States
 
 
 class RecurrentLayer(RecurrentModule):

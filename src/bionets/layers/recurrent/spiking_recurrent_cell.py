@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.precision import constant
 from bionets.layers.recurrent.initialisation import linear_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, constant, require
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import project, scan
@@ -34,13 +35,13 @@ _CONSTANTS = {"alpha": 0.9, "rho": 3.0, "r": 2.0, "r_slow": -7.0, "z_hyperpolari
 
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
     constants = tuple(constant(options.pop(name), x) for name in _CONSTANTS)
-    params = (require(parameters, "excitability"), *constants)
-    return scan(src_step, project(x, require(parameters, "weight_ih")), tuple(states), params, **options)
+    params = (parameters["excitability"], *constants)
+    return scan(src_step, project(x, parameters["weight_ih"]), tuple(states), params, **options)
 
 
 def _initialisation(parameters: Parameters, _: int | None) -> None:
     linear_uniform(parameters, None)
-    nn.init.constant_(require(parameters, "excitability"), -6.0)
+    nn.init.constant_(parameters["excitability"], -6.0)
 
 
 _SRC = Recurrence(

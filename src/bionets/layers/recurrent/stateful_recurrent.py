@@ -97,20 +97,16 @@ class StatefulRecurrent(StatefulModule):
         return self._as_laid(y), (last,) if isinstance(last, Tensor) else last
 
     def _run_torch(self, layer: nn.RNNBase, x: Tensor, states: States, lengths: Tensor | None) -> tuple[Tensor, States]:
-        """Torch's layers take lengths as a packed sequence, and none of them may be 0."""
         if x.numel() == 0 or (lengths is not None and not lengths.any()):
             return x.new_zeros(*x.shape[:2], self._size("h")), states
         given = states if len(states) > 1 else states[0]
         if lengths is None:
             y, last = layer(self._as_laid(x), given)
             return self._as_laid(y), (last,) if isinstance(last, Tensor) else last
-        packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
-        y, last = layer(packed, given)
-        y, _ = pad_packed_sequence(y, total_length=len(x))
+        y, last = run_packed(layer, x, lengths, given)
         new = (last,) if isinstance(last, Tensor) else last
         ran = (lengths > 0).view(1, -1, 1)
-        kept = tuple(torch.where(ran, after, before) for after, before in zip(new, states, strict=True))
-        return zero_past_end(y, lengths), kept
+        return y, tuple(torch.where(ran, after, before) for after, before in zip(new, states, strict=True))
 
     def _as_laid(self, x: Tensor) -> Tensor:
         """``[T, B, size]`` as the layer takes it, and back."""
@@ -136,16 +132,22 @@ class StatefulRecurrent(StatefulModule):
 
 
 def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Any:
-    """What a layer with the interface of `torch.nn.GRU` returns, its outputs ``[T, B, H]``, zero past the end of each
-    sequence, and its last state; of torch's layers with lengths the state is that of a packed sequence."""
+    """The outputs ``[T, B, H]`` of a layer with the interface of `torch.nn.GRU`, zero past the ends of the sequences,
+    and its last state."""
     if lengths is None:
         return layer(x)
     if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of one
         return layer(x, lengths=lengths)
+    return run_packed(layer, x, lengths)
+
+
+def run_packed(layer: nn.Module, x: Tensor, lengths: Tensor, states: Any = None) -> tuple[Tensor, Any]:
+    """As `run_layer`, of a layer of torch, which takes lengths as a packed sequence. Torch refuses a length of 0: such
+    a sequence has one step of zeros."""
     packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
-    y, state = layer(packed)
+    y, last = layer(packed, states)
     y, _ = pad_packed_sequence(y, total_length=len(x))
-    return zero_past_end(y, lengths), state
+    return zero_past_end(y, lengths), last
 
 
 def _state_kinds(layer: RecurrentLayer | nn.RNNBase) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.delays import Delays
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import EPSILON, distances
 from bionets.layers.spatial.spatial_recurrent import grid_positions
 
@@ -16,7 +16,8 @@ class DistanceDelays(Delays):
 
         FullyRecurrent(LIB(64), max_delay=20, delays=DistanceDelays(64, 20, velocity=0.5))
 
-    A neuron hears itself after one step. Distances that would take longer than ``longest`` steps count as ``longest``.
+    A neuron receives its own spike after one step. Distances that would take longer than ``longest`` steps
+    count as ``longest``.
 
     Args:
         num_neurons: N.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 from bionets.layers.spatial.spatial_layers import spatial_layers
 
 Norm = Literal["l1", "l2"]
@@ -51,7 +51,7 @@ def transport_cost(
         weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as `torch.flatten` leaves them), or that of a
             convolution, ``[out, in / groups, ...]``.
         norm: ``l1`` for n = 1, ``l2`` for n = 2.
-        groups: of a convolution; each group of neurons hears its own group of the layer before.
+        groups: of a convolution; each group of neurons receives from its own group of the layer before.
 
     Raises:
         ValueError: an unknown norm, or shapes that do not fit.

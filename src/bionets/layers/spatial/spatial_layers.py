@@ -1,11 +1,11 @@
-"""Layers whose neurons have a place: a linear layer and convolutions with learnable positions."""
+"""Layers whose neurons have positions: a linear layer and convolutions with learnable positions."""
 
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.recurrent.recurrence import positive_int
+from bionets.layers.checks import positive_int
 
 
 class SpatialLayer(nn.Module):

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.computed_parameters import parameters_by_name
-from bionets.layers.recurrent.recurrence import positive_int
 from bionets.layers.spatial.spatial_costs import distances, mean_strengths, proximity_cost, wiring_cost
 
 

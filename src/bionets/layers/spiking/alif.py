@@ -1,13 +1,11 @@
 """Adaptive leaky integrate-and-fire neurons (ALIF): every spike raises the threshold, which then falls back."""
 
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 
 def alif_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -17,7 +15,7 @@ def alif_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tuple[Te
     return spike, (mem - spike * params.threshold, params.rho * state.adaptation + spike)
 
 
-class ALIF(SpikingLayer):
+class ALIF(NeuronLayer):
     """Adaptive leaky integrate-and-fire neurons (Bellec et al., Nature Communications 2020, eq. 6 to 9).
 
     u = β·mem + x
@@ -37,42 +35,11 @@ class ALIF(SpikingLayer):
     """
 
     state_names = ("mem", "adaptation")
-    beta: Tensor
-    raw_beta: Tensor
-    rho: Tensor
-    raw_rho: Tensor
-    strength: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    mem: Tensor | None
-    adaptation: Tensor | None
-
-    def __init__(
-        self,
-        num_neurons: int,
-        beta: Value = 0.9,
-        rho: Value = 0.99,
-        strength: Value = 0.1,
-        threshold: Value = 1.0,
-        dim: int = -1,
-        *,
-        beta_rank: int = 1,
-        rho_rank: int = 1,
-        strength_rank: int = 1,
-        threshold_rank: int = 1,
-        learn_beta: bool = True,
-        learn_rho: bool = True,
-        learn_strength: bool = True,
-        learn_threshold: bool = True,
-        spike_fn: str | SpikeFn = "triangle",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-    ) -> None:
-        firing = Firing.of(spike_fn, quant_fn)
-        self.noises = int(firing.stochastic)
-        self.neuron = partial(alif_step, firing=firing)
-        super().__init__(num_neurons, dim, backend=backend)
-        self.add_parameter("beta", beta, "decay", rank=beta_rank, learn=learn_beta)
-        self.add_parameter("rho", rho, "decay", rank=rho_rank, learn=learn_rho)
-        self.add_parameter("strength", strength, rank=strength_rank, learn=learn_strength)
-        self.add_parameter("threshold", threshold, "threshold", rank=threshold_rank, learn=learn_threshold)
+    specs = (
+        ParameterSpec("beta", 0.9, "decay"),
+        ParameterSpec("rho", 0.99, "decay"),
+        ParameterSpec("strength", 0.1),
+        ParameterSpec("threshold", 1.0, "threshold"),
+    )
+    neuron_step = staticmethod(alif_step)
+    default_spike_fn = "triangle"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 
 Value = float | Tensor | Mapping[str, Sequence[float]]
 """A number, a tensor with one value for each neuron, or a distribution from which each neuron draws its own value:
@@ -20,8 +20,8 @@ class Constraint(NamedTuple):
 
     forward: Callable[[Tensor], Tensor]
     inverse: Callable[[Tensor], Tensor]
-    learnable: Callable[[Tensor], Tensor]  # where a value can be reached, and left by gradient descent
-    fixed: Callable[[Tensor], Tensor]  # what a value may be that is not learned
+    learnable: Callable[[Tensor], Tensor]  # the values that gradient descent can reach and leave
+    fixed: Callable[[Tensor], Tensor]  # the values that a parameter may have that is not learned
     words: str
 
     def raw(self, value: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ class ConstrainedParameters(nn.Module):
             return
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
+    def __getattr__(self, name: str) -> Any:
         constraint = self.__dict__.get("constraints", {}).get(name)
         if constraint is None or name in self._buffers:
             return super().__getattr__(name)

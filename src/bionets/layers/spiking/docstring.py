@@ -24,7 +24,7 @@ def docstring(kind: Kind) -> str:
         "",
         "Args:",
         "    num_neurons: entries along ``dim``.",
-        *(f"    {name}: {_meaning(name)}, by default {default:g}." for name, default, _ in kind.parameters),
+        *(f"    {spec.name}: {_meaning(spec.name)}, by default {spec.default:g}." for spec in kind.parameters),
         "    dim: the axis of the neurons in one step's input.",
         "    *_rank: 1 (default) for a value of each neuron, 0 for one of the whole layer.",
         "    learn_*: whether it is learned, by default True.",

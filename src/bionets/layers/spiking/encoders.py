@@ -6,7 +6,7 @@ The random ones take their numbers from ``generator``; None is torch's own.
 import torch
 from torch import Generator, Tensor
 
-from bionets.layers.recurrent.recurrence import at_least_float32
+from bionets.layers.precision import at_least_float32
 from bionets.scan import scan
 
 
@@ -29,7 +29,7 @@ def rate(x: Tensor, steps: int, generator: Generator | None = None) -> Tensor:
 
 
 def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None = None) -> Tensor:
-    """One spike for each number above ``threshold``, the sooner the larger it is; y[t] = [t = round(delay)].
+    """One spike for each number above ``threshold``, earlier for larger numbers; y[t] = [t = round(delay)].
 
     Without ``decay``, the delay falls in a straight line from steps − 1 at the threshold to 0 at 1. With it, it is the
     number of steps after which a leaky membrane with v' = decay·v + (1 − decay)·x first reaches the threshold,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bionets.layers.spiking.constraints import Value
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 LARGEST_EXPONENT = 10.0  # keeps one step of the upstroke finite; a neuron past its peak is reset anyway
 
@@ -29,7 +29,7 @@ def exponential_step(x: Tensor, state: Any, params: Any, *, firing: Firing, adap
     return spike, (new, params.rho * state.adaptation + coupling + params.spike_weight * spike)
 
 
-class EIF(SpikingLayer):
+class EIF(NeuronLayer):
     """Exponential integrate-and-fire neurons in units in which rest is 0 (Fourcaud-Trocmé et al. 2003, equation 1).
 
     u = v + (1 − β)(−v + Δ exp((v − θ)/Δ) + x)
@@ -45,47 +45,21 @@ class EIF(SpikingLayer):
         threshold: θ, where the upstroke sets in, by default 1.
         sharpness: Δ, by default 0.2.
         peak: the membrane at which a spike is counted, by default 2.
-        reset: the membrane after a spike, by default 0.
+        reset: the membrane after a spike, by default 0. The last three are one of the layer and not learned by default.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of an arc tangent.
     """
 
-    adaptive = False
     state_names: tuple[str, ...] = ("mem",)
-
-    def __init__(
-        self,
-        num_neurons: int,
-        beta: Value = 0.9,
-        threshold: Value = 1.0,
-        sharpness: Value = 0.2,
-        peak: Value = 2.0,
-        reset: Value = 0.0,
-        dim: int = -1,
-        *,
-        beta_rank: int = 1,
-        threshold_rank: int = 1,
-        sharpness_rank: int = 0,
-        peak_rank: int = 0,
-        reset_rank: int = 0,
-        learn_beta: bool = True,
-        learn_threshold: bool = True,
-        learn_sharpness: bool = False,
-        learn_peak: bool = False,
-        learn_reset: bool = False,
-        spike_fn: str | SpikeFn = "arctan",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-    ) -> None:
-        firing = Firing.of(spike_fn, quant_fn)
-        self.noises = int(firing.stochastic)
-        self.neuron = partial(exponential_step, firing=firing, adaptive=self.adaptive)
-        super().__init__(num_neurons, dim, backend=backend)
-        self.add_parameter("beta", beta, "decay", rank=beta_rank, learn=learn_beta)
-        self.add_parameter("threshold", threshold, "threshold", rank=threshold_rank, learn=learn_threshold)
-        self.add_parameter("sharpness", sharpness, "threshold", rank=sharpness_rank, learn=learn_sharpness)
-        self.add_parameter("peak", peak, "threshold", rank=peak_rank, learn=learn_peak)
-        self.add_parameter("reset", reset, rank=reset_rank, learn=learn_reset)
+    specs = (
+        ParameterSpec("beta", 0.9, "decay"),
+        ParameterSpec("threshold", 1.0, "threshold"),
+        ParameterSpec("sharpness", 0.2, "threshold", rank=0, learn=False),
+        ParameterSpec("peak", 2.0, "threshold", rank=0, learn=False),
+        ParameterSpec("reset", 0.0, rank=0, learn=False),
+    )
+    neuron_step = staticmethod(partial(exponential_step, adaptive=False))
+    default_spike_fn = "arctan"
 
 
 class AdEx(EIF):
@@ -105,8 +79,8 @@ class AdEx(EIF):
         others: as in `EIF`.
     """
 
-    adaptive = True
     state_names = ("mem", "adaptation")
+    neuron_step = staticmethod(partial(exponential_step, adaptive=True))
 
     def __init__(
         self,

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.computed_parameters import recompute_parameters
 from bionets.layers.delay_layers import last_steps
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
+from bionets.layers.precision import at_least_float32
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import dense_scan

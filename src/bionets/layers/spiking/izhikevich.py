@@ -1,13 +1,11 @@
 """Izhikevich neurons: two equations whose four constants give the firing patterns of cortical cells."""
 
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 REST = -65.0  # mV; states are kept as differences from it, so that they start at 0
 PEAK = 30.0
@@ -25,7 +23,7 @@ def izhikevich_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tu
     return spike, (v - REST, u - params.b * REST)
 
 
-class Izhikevich(SpikingLayer):
+class Izhikevich(NeuronLayer):
     """Izhikevich neurons, one step for a millisecond (Izhikevich 2003, IEEE Transactions on Neural Networks 14(6),
     equations 1 to 3).
 
@@ -45,33 +43,11 @@ class Izhikevich(SpikingLayer):
     """
 
     state_names = ("mem", "recovery")
-
-    def __init__(
-        self,
-        num_neurons: int,
-        a: Value = 0.02,
-        b: Value = 0.2,
-        c: Value = -65.0,
-        d: Value = 8.0,
-        dim: int = -1,
-        *,
-        a_rank: int = 1,
-        b_rank: int = 1,
-        c_rank: int = 1,
-        d_rank: int = 1,
-        learn_a: bool = False,
-        learn_b: bool = False,
-        learn_c: bool = False,
-        learn_d: bool = False,
-        spike_fn: str | SpikeFn = "arctan",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-    ) -> None:
-        firing = Firing.of(spike_fn, quant_fn)
-        self.noises = int(firing.stochastic)
-        self.neuron = partial(izhikevich_step, firing=firing)
-        super().__init__(num_neurons, dim, backend=backend)
-        self.add_parameter("a", a, rank=a_rank, learn=learn_a)
-        self.add_parameter("b", b, rank=b_rank, learn=learn_b)
-        self.add_parameter("c", c, rank=c_rank, learn=learn_c)
-        self.add_parameter("d", d, rank=d_rank, learn=learn_d)
+    specs = (
+        ParameterSpec("a", 0.02, learn=False),
+        ParameterSpec("b", 0.2, learn=False),
+        ParameterSpec("c", -65.0, learn=False),
+        ParameterSpec("d", 8.0, learn=False),
+    )
+    neuron_step = staticmethod(izhikevich_step)
+    default_spike_fn = "arctan"

@@ -3,18 +3,7 @@
 from itertools import product
 from typing import NamedTuple
 
-
-class ParameterSpec(NamedTuple):
-    """A constructor argument with its default and its constraint."""
-
-    name: str
-    default: float
-    constraint: str | None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The attributes of the layer: the value, and the raw parameter where that differs."""
-        return (self.name,) if self.constraint is None else (self.name, f"raw_{self.name}")
+from bionets.layers.spiking.neuron_layer import ParameterSpec
 
 
 class Kind(NamedTuple):

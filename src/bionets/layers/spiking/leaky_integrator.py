@@ -1,16 +1,16 @@
 """The leaky integrators: one time step for all of them, and the classes made of it."""
 
+from collections.abc import Mapping
 from functools import partial
-from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.docstring import docstring
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
+from bionets.layers.spiking.firing import Firing
 from bionets.layers.spiking.kind import Kind
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
+from bionets.layers.spiking.spiking_layer import Neuron
 from bionets.layers.stateful import States
 
 
@@ -65,75 +65,27 @@ def total(traces: dict[str, Tensor]) -> Tensor:
     return first + others[0] if others else first
 
 
-class LeakyIntegrator(SpikingLayer):
-    """The base of the 32 leaky integrators, which `leaky_integrator` makes; ``kind`` says which one it is."""
+class LeakyIntegrator(NeuronLayer):
+    """The base of the leaky integrators, as in ``class LIB(LeakyIntegrator, kind=Kind(output="B"))``.
+
+    Parameters, states and docstring of such a class follow from its ``kind``.
+    """
 
     kind: ClassVar[Kind]
 
-    def __init__(
-        self,
-        num_neurons: int,
-        dim: int = -1,
-        *,
-        spike_fn: str | SpikeFn = "sigmoid4x",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-        **parameters: Any,
-    ) -> None:
-        self.state_names = self.kind.states
-        firing = Firing.of(spike_fn, quant_fn) if self.kind.fires else None
-        self.noises = len(self.kind.polarities) if firing and firing.stochastic else 0
-        bias = parameters.get("bias")
-        self.neuron = partial(leaky_integrator_step, kind=self.kind, firing=firing, biased=bias is not None)
-        super().__init__(num_neurons, dim, backend=backend)
-        for name, default, constraint in self.kind.parameters:
-            rank, learn = parameters.get(f"{name}_rank", 1), parameters.get(f"learn_{name}", True)
-            self.add_parameter(name, parameters.get(name, default), constraint, rank=rank, learn=learn)
-        if bias is not None:
-            rank, learn = parameters.get("bias_rank", 1), parameters.get("learn_bias", True)
-            self.add_parameter("bias", bias, rank=rank, learn=learn)
+    def __init_subclass__(cls, kind: Kind | None = None) -> None:
+        if kind is not None:  # else derived from one of these classes
+            cls.kind, cls.__doc__, cls.state_names = kind, docstring(kind), kind.states
+            cls.specs = (*kind.parameters, ParameterSpec("bias", None)) if kind.fires else kind.parameters
+            cls.default_spike_fn = "sigmoid4x" if kind.fires else None
+        super().__init_subclass__()
+
+    def make_neuron(self, firing: Firing | None, given: Mapping[str, Any]) -> Neuron:
+        self.noises *= len(self.kind.polarities)
+        biased = given.get("bias") is not None
+        return partial(leaky_integrator_step, kind=self.kind, firing=firing, biased=biased)
 
 
 def leaky_integrator(kind: Kind, module: str = __name__) -> type[LeakyIntegrator]:
-    """The class of a kind, as if written by hand in ``module``: with name, docstring and signature."""
-    own = signature_of(kind)
-
-    def __init__(self: LeakyIntegrator, *args: Any, **kwargs: Any) -> None:
-        try:
-            arguments = own.bind(self, *args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{kind.name}: {error}; it takes {', '.join(list(own.parameters)[1:])}") from None
-        LeakyIntegrator.__init__(**arguments)
-
-    __init__.__signature__ = own  # type: ignore[attr-defined]
-    __init__.__qualname__, __init__.__module__ = f"{kind.name}.__init__", module
-    names = [name for declared in kind.parameters for name in declared.names] + ["bias"] * kind.fires
-    values = dict.fromkeys(names, Tensor)
-    states = dict.fromkeys(kind.states, Tensor | None)
-    body = {"__module__": module, "__qualname__": kind.name, "__doc__": docstring(kind), "__init__": __init__}
-    return type(kind.name, (LeakyIntegrator,), {**body, "__annotations__": {**values, **states}, "kind": kind})
-
-
-def signature_of(kind: Kind) -> Signature:
-    """``(self, num_neurons, *values, dim, [ranks, learned or not, spike_fn, quant_fn, backend])``; the last by name."""
-    names = [declared.name for declared in kind.parameters]
-    free, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-    shared = signature(LeakyIntegrator.__init__).parameters
-    bias = (
-        Parameter("bias", named, default=None, annotation=Value | None),
-        Parameter("bias_rank", named, default=1, annotation=int),
-        Parameter("learn_bias", named, default=True, annotation=bool),
-    )
-    return Signature(
-        [
-            Parameter("self", free),
-            Parameter("num_neurons", free, annotation=int),
-            *(Parameter(name, free, default=default, annotation=Value) for name, default, _ in kind.parameters),
-            Parameter("dim", free, default=-1, annotation=int),
-            *(Parameter(f"{name}_rank", named, default=1, annotation=int) for name in names),
-            *(Parameter(f"learn_{name}", named, default=True, annotation=bool) for name in names),
-            *((*bias, shared["spike_fn"], shared["quant_fn"]) if kind.fires else ()),
-            shared["backend"],
-        ],
-        return_annotation=None,
-    )
+    """The class of a kind, also of one that has no name among the 32, as if written in ``module``."""
+    return type(kind.name, (LeakyIntegrator,), {"__module__": module}, kind=kind)

@@ -1,13 +1,12 @@
 """Parametric leaky integrate-and-fire neurons (PLIF): a layer learns one time constant."""
 
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 
 def plif_step(x: Tensor, state: Any, params: Any, *, firing: Firing, detach_reset: bool) -> tuple[Tensor, Tensor]:
@@ -17,7 +16,7 @@ def plif_step(x: Tensor, state: Any, params: Any, *, firing: Firing, detach_rese
     return spike, mem * (1 - (spike.detach() if detach_reset else spike))
 
 
-class PLIF(SpikingLayer):
+class PLIF(NeuronLayer):
     """Parametric leaky integrate-and-fire neurons (Fang et al., ICCV 2021, eq. 4 to 8 with V_reset = 0).
 
     u = β·mem + (1 − β)·x
@@ -25,7 +24,7 @@ class PLIF(SpikingLayer):
     mem' = u·(1 − o)
     y = o
 
-    With β = 1 − 1/τ; one β for the layer, learned, and a fixed θ, unless told otherwise. A spike empties the membrane.
+    With β = 1 − 1/τ; by default one learned β for the layer and a fixed θ. A spike resets the membrane to 0.
 
     Args:
         num_neurons: entries along ``dim``.
@@ -37,31 +36,10 @@ class PLIF(SpikingLayer):
     """
 
     state_names = ("mem",)
-    beta: Tensor
-    raw_beta: Tensor
-    threshold: Tensor
-    raw_threshold: Tensor
-    mem: Tensor | None
-
-    def __init__(
-        self,
-        num_neurons: int,
-        beta: Value = 0.5,
-        threshold: Value = 1.0,
-        dim: int = -1,
-        *,
-        beta_rank: int = 0,
-        threshold_rank: int = 0,
-        learn_beta: bool = True,
-        learn_threshold: bool = False,
-        spike_fn: str | SpikeFn = "arctan",
-        quant_fn: str | QuantFn = "bernoulli",
-        detach_reset: bool = False,
-        backend: str = "auto",
-    ) -> None:
-        firing = Firing.of(spike_fn, quant_fn)
-        self.noises = int(firing.stochastic)
-        self.neuron = partial(plif_step, firing=firing, detach_reset=detach_reset)
-        super().__init__(num_neurons, dim, backend=backend)
-        self.add_parameter("beta", beta, "decay", rank=beta_rank, learn=learn_beta)
-        self.add_parameter("threshold", threshold, "threshold", rank=threshold_rank, learn=learn_threshold)
+    specs = (
+        ParameterSpec("beta", 0.5, "decay", rank=0),
+        ParameterSpec("threshold", 1.0, "threshold", rank=0, learn=False),
+    )
+    neuron_step = staticmethod(plif_step)
+    default_spike_fn = "arctan"
+    settings: ClassVar[Mapping[str, Any]] = {"detach_reset": False}

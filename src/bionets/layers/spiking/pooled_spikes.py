@@ -19,8 +19,8 @@ from bionets.scan import split_gates
 
 
 def can_pool(layer: nn.Module, pool: nn.Module, x: Any) -> bool:
-    """Whether `pooled_over_time` computes what these two modules compute of x ``[T·B, C, H, W]``, and nobody looks at
-    the spikes in between.
+    """Whether `pooled_over_time` computes what these two modules compute of x ``[T·B, C, H, W]``, and no hook
+    reads the spikes in between.
     """
     if not isinstance(layer, SpikingLayer) or type(layer).over_time is not SpikingLayer.over_time:
         return False

@@ -55,7 +55,7 @@ def first_spike_time(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def soonest(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Minus `first_spike_time`: the sooner, the higher the score."""
+    """Minus `first_spike_time`: an earlier spike has a higher score."""
     return -first_spike_time(spikes, lengths)
 
 

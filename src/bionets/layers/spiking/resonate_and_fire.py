@@ -1,14 +1,13 @@
 """Balanced resonate-and-fire neurons (BRF): damped oscillators that spike at the crest of their oscillation."""
 
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
-from bionets.layers.spiking.firing import Firing, QuantFn, SpikeFn
-from bionets.layers.spiking.spiking_layer import SpikingLayer
+from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 
 def divergence_boundary(omega: Tensor, dt: float) -> Tensor:
@@ -25,7 +24,7 @@ def brf_step(x: Tensor, state: Any, params: Any, *, firing: Firing, dt: float) -
     return spike, (real, imaginary, params.gamma * state.refractory + spike)
 
 
-class BRF(SpikingLayer):
+class BRF(NeuronLayer):
     """Balanced resonate-and-fire neurons (Higuchi et al. 2024, arXiv 2402.14603, equations 8 to 12).
 
     b = p(ω) − |b₀| − q with p(ω) = (−1 + sqrt(1 − (δω)²))/δ
@@ -39,8 +38,8 @@ class BRF(SpikingLayer):
         num_neurons: entries along ``dim``.
         omega: ω, angular frequency in radians per unit of time, by default 10. dt·|ω| must stay below 1.
         damping: b₀, by default 1.
-        gamma: γ, decay of the refractory trace, by default 0.9.
-        threshold: θ, by default 1.
+        gamma: γ, decay of the refractory trace, by default 0.9; one of the layer, not learned.
+        threshold: θ, by default 1; one of the layer, not learned.
         dt: δ, units of time per step, by default 0.01.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of two Gaussians.
@@ -50,36 +49,18 @@ class BRF(SpikingLayer):
     """
 
     state_names = ("real", "imaginary", "refractory")
+    specs = (
+        ParameterSpec("omega", 10.0),
+        ParameterSpec("damping", 1.0),
+        ParameterSpec("gamma", 0.9, "decay", rank=0, learn=False),
+        ParameterSpec("threshold", 1.0, "threshold", rank=0, learn=False),
+    )
+    neuron_step = staticmethod(brf_step)
+    default_spike_fn = "multi_gaussian"
+    settings: ClassVar[Mapping[str, Any]] = {"dt": 0.01}
 
-    def __init__(
-        self,
-        num_neurons: int,
-        omega: Value = 10.0,
-        damping: Value = 1.0,
-        gamma: Value = 0.9,
-        threshold: Value = 1.0,
-        dim: int = -1,
-        *,
-        dt: float = 0.01,
-        omega_rank: int = 1,
-        damping_rank: int = 1,
-        gamma_rank: int = 0,
-        threshold_rank: int = 0,
-        learn_omega: bool = True,
-        learn_damping: bool = True,
-        learn_gamma: bool = False,
-        learn_threshold: bool = False,
-        spike_fn: str | SpikeFn = "multi_gaussian",
-        quant_fn: str | QuantFn = "bernoulli",
-        backend: str = "auto",
-    ) -> None:
-        firing = Firing.of(spike_fn, quant_fn)
-        self.noises = int(firing.stochastic)
-        self.neuron = partial(brf_step, firing=firing, dt=dt)
-        super().__init__(num_neurons, dim, backend=backend)
-        self.add_parameter("omega", omega, rank=omega_rank, learn=learn_omega)
-        self.add_parameter("damping", damping, rank=damping_rank, learn=learn_damping)
-        self.add_parameter("gamma", gamma, "decay", rank=gamma_rank, learn=learn_gamma)
-        self.add_parameter("threshold", threshold, "threshold", rank=threshold_rank, learn=learn_threshold)
-        if not bool((dt * self.omega.abs() < 1).all()):  # type: ignore[operator]
-            raise ValueError(f"BRF: dt·|omega| must be below 1, got dt={dt} and omega={omega}")
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        dt, largest = self.neuron.keywords["dt"], float(self.omega.detach().abs().max())  # type: ignore[attr-defined]
+        if not dt * largest < 1:
+            raise ValueError(f"BRF: dt·|omega| must be below 1, got dt={dt} and an omega of {largest:g}")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.checks import positive_int
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
+from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import scan
 
@@ -47,7 +48,7 @@ def memory_step(x: tuple[Tensor, Tensor], memory: Tensor, params: tuple[()], *, 
     return memory, memory
 
 
-@cache  # the scan knows a step again at once when it is the same object
+@cache  # the scan need not trace a step again that is the same object
 def memory_stage(clamp_min: float | None, clamp_max: float | None) -> Callable[..., tuple[Tensor, Tensor]]:
     """`memory_step` with this clamp."""
     return partial(memory_step, clamp=partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max))

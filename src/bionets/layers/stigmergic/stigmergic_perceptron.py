@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.lengths import flat_lengths, flat_reset
-from bionets.layers.recurrent.recurrence import at_least_float32, positive_int
+from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
 from bionets.scan import scan

@@ -210,7 +210,7 @@ def _record_step(group: Any, t: int, batch: int, work: Any) -> None:
 
 
 def _compiled(digest: str) -> Any:
-    """Numba's cache knows a function by its own file and what it closes over: hence the digest of the other files."""
+    """Numba's cache identifies a function by its file and its closure: hence the digest of the other files."""
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
     def run_steps(

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.nir.scale import Scale
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
-from bionets.layers.stateful import StatefulModule, get_states, set_states
+from bionets.layers.stateful import StatefulModule, temporary_states
 
 Shape = tuple[int, ...]
 
@@ -99,18 +100,9 @@ def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
 
         return hook
 
-    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
-    states, training = get_states(model), model.training
-    try:
-        set_states(model, {})
-        model.eval()
-        with torch.no_grad():
-            model(sample)
-    finally:
-        model.train(training)
-        set_states(model, states)
-        for hook in hooks:
-            hook.remove()
+    hooks = (module.register_forward_hook(note(name)) for name, module in model.named_modules())
+    with temporary_evaluation(model), temporary_states(model), temporary_hooks(hooks), torch.no_grad():
+        model(sample)
     return shapes
 
 
@@ -160,7 +152,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
         return _array(each.expand(shape))
 
     plif = isinstance(layer, PLIF)
-    fires, synaptic = firing is not None, not plif and layer.kind.synaptic  # type: ignore[union-attr]
+    fires, synaptic = firing is not None, not plif and layer.kind.synaptic
     with np.errstate(divide="ignore"):
         tau = dt / (1 - spread("beta"))
         tau_syn = dt / (1 - spread("alpha")) if synaptic else None

@@ -68,10 +68,10 @@ class NIRNet(nn.Module):
         sources: dict[str, list[str]] = {name: [] for name in (*layers, self.output)}
         for source, target in edges:
             sources[target].append(source)
-        self.order: list[tuple[str, list[str]]] = []  # each node after those that it hears
+        self.order: list[tuple[str, list[str]]] = []  # each node after its sources
         done = {self.input}
         while sources:
-            ready = [name for name, heard in sources.items() if done.issuperset(heard)]
+            ready = [name for name, before in sources.items() if done.issuperset(before)]
             if not ready:
                 raise ValueError(f"NIR: {', '.join(sources)} form a cycle; only a neuron's own linear one is possible")
             self.order += [(name, sources.pop(name)) for name in ready]
@@ -79,8 +79,8 @@ class NIRNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         values = {self.input: x}
-        for name, heard in self.order:
-            first, *others = (values[source] for source in heard)
+        for name, sources in self.order:
+            first, *others = (values[source] for source in sources)
             total = sum(others, start=first)
             values[name] = total if name == self.output else self.layers[self.keys[name]](total)
         return values[self.output]
