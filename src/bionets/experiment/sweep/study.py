@@ -162,10 +162,16 @@ class StudyTrial:
         self.pruned = False
 
     def begin(self, folder: Path, monitor: str) -> None:
+        """Keep where the trial's run lives, and by which value it is judged."""
         self._trial.set_user_attr("folder", str(folder))
         self.monitor = monitor
 
     def report(self, value: float, epoch: int) -> None:
+        """Tell the monitored value of an epoch.
+
+        Raises:
+            Pruned: the trial is not worth another epoch.
+        """
         with warnings.catch_warnings(action="ignore"):  # an epoch that is trained again after a stop says the same
             self._trial.report(value, epoch)
         if self._trial.should_prune():

@@ -4,35 +4,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from lightning import Callback, LightningModule, Trainer
 
 from bionets.experiment.errors import UserError
 from bionets.tasks import Task
 
-
-class Trial(Protocol):
-    """One trial of a search, as its run sees it."""
-
-    mode: str  # "min" or "max": what the search looks for
-
-    def begin(self, folder: Path, monitor: str) -> None:
-        """The trial's run lives in this folder, and is judged by this value."""
-
-    def report(self, value: float, epoch: int) -> None:
-        """Tell the monitored value of an epoch.
-
-        Raises:
-            Pruned: the trial is not worth another epoch.
-        """
+if TYPE_CHECKING:
+    from bionets.experiment.sweep.study import StudyTrial  # with Optuna, which runs do without
 
 
-_current: ContextVar[Trial | None] = ContextVar("trial", default=None)
+_current: "ContextVar[StudyTrial | None]" = ContextVar("trial", default=None)
 
 
 @contextmanager
-def running(trial: Trial) -> Iterator[None]:
+def running(trial: "StudyTrial") -> Iterator[None]:
     """Make all runs within this context runs of a trial."""
     token = _current.set(trial)
     try:
@@ -62,7 +49,7 @@ def begin_trial(folder: Path, task: Task) -> list[Callback]:
 class ReportTrial(Callback):
     """Reports the monitored value after every validated epoch."""
 
-    def __init__(self, trial: Trial, monitor: str) -> None:
+    def __init__(self, trial: "StudyTrial", monitor: str) -> None:
         self.trial, self.monitor = trial, monitor
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
