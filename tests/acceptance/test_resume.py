@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.tasks import CopyFirstInput
 from tests.acceptance.conftest import Command, the_run
 from tests.acceptance.test_runs import assert_equal_runs
@@ -78,6 +79,7 @@ def test_in_every_precision(
         ("trainer.val_check_interval=0.4",),
         pytest.param(("trainer.check_val_every_n_epoch=2",), marks=slow),
         pytest.param(("trainer.overfit_batches=2",), marks=slow),
+        ("trainer.max_steps=20",),
         ("callbacks.patience=1", "optimizer=sgd", "optimizer.lr=1e-9", "trainer.min_epochs=4"),
         pytest.param(("task.stop_below=100", "trainer.min_epochs=4"), marks=slow),
         (
@@ -94,6 +96,32 @@ def test_with_every_setting_of_training(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     assert_resumes(cli, monkeypatch, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("callbacks.patience=1", "optimizer.lr=0.3", "trainer.max_epochs=8"),
+        ("task.stop_below=100", "trainer.min_epochs=4"),
+        ("trainer.max_steps=20",),
+    ],
+    ids=" ".join,
+)
+def test_seeds_together_that_end_early(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    together = (*WORDS, "model.dropout=0", "seeds=3", *words)
+    assert cli("train", *together, "paths.output_dir=whole").code == 0
+    ended = sorted(read_checkpoint(file)["epoch"] for file in Path("whole").rglob("last.ckpt"))
+    if "callbacks.patience=1" in words:
+        assert ended[0] < ended[-1]
+    assert interrupted(cli, monkeypatch, *together, "paths.output_dir=part", before_epoch=ended[-1]) == 130
+    outcome = cli("train", *together, "paths.output_dir=part")
+    assert outcome.code == 0, outcome.error
+    assert "3 seeds at once" in outcome.out
+    for seed in range(3):
+        (part,), (whole,) = Path("part").rglob(f"seed-{seed}"), Path("whole").rglob(f"seed-{seed}")
+        assert_equal_runs(whole, part)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

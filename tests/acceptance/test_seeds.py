@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from bionets.experiment.commands import train as train_module
 from bionets.experiment.interrupts import Terminated
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
@@ -101,6 +102,27 @@ def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path)
     assert_same_runs(workplace / "together", workplace / "alone")
     results = [RunFolder(file.parent).result() for file in Path("alone").rglob("config.yaml")]
     assert len({result["epochs"] for result in results if result}) > 1
+
+
+def test_what_goes_wrong_with_one_seed_lets_the_others_end(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = train_module.complete_result
+
+    def fail(config: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+        if config["seed"] == 0:
+            raise OSError("the disk is full")
+        return measure(config, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "complete_result", fail)
+        outcome = cli("train", *TOGETHER, "trainer.max_epochs=1", "seeds=2", "paths.output_dir=outputs")
+    assert outcome.code == 1
+    assert outcome.error.startswith("failed: seed 0: the disk is full")
+    assert "1 of 2 seeds failed" in outcome.error
+    assert "Traceback" not in outcome.error
+    statuses = [RunFolder(path).result() or {} for path in sorted(workplace.glob("outputs/*/*/*/seed-*"))]
+    assert [each["status"] for each in statuses] == ["failed", "complete"]
 
 
 def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -> None:
@@ -232,6 +254,7 @@ def test_one_seed_that_fails_leaves_the_others_alone(
         (("model=gru",), "gru"),
         (("model.dropout=0.3", "model.num_layers=2"), "random"),
         (("seeds=0",), "between 1 and 128"),
+        (("trainer.min_steps=3",), "trainer.min_steps"),
         (("model=placed/spatial_linear", "task=multi_image"), "training step of its own"),
         (("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "one process"),
     ],

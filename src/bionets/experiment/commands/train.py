@@ -15,7 +15,7 @@ from bionets.analysis.figures import draw_run
 from bionets.analysis.style import styled
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import Pruned, UserError, one_line
+from bionets.experiment.errors import Pruned, UserError, is_user_error, one_line
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, mirrored
@@ -73,7 +73,9 @@ def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
         if seed not in errors:
             try:
                 metrics.append(train_one(run, multirun=True))
-            except UserError as error:
+            except Exception as error:
+                if not is_user_error(error):
+                    raise
                 errors[seed] = error
     for seed, reason in errors.items():
         print(f"failed: seed {seed}: {one_line(reason)}", file=sys.stderr)

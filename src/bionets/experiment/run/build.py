@@ -15,7 +15,7 @@ from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.averaging import AverageWeights
-from bionets.experiment.run.callbacks import RememberStop, SeedEachEpoch, StopAfter, StopBelow
+from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.instantiate import instantiate_node
@@ -160,6 +160,7 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
     every = [
         KeepSigtermHandler(),
         EndProcesses(),
+        BeginNextEpoch(),
         SeedEachEpoch(config["seed"]),
         *build_averaging(config),
         *callbacks,

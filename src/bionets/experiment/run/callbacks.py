@@ -22,6 +22,22 @@ class NonFiniteLoss(UserError):
     """The loss became NaN or infinite."""
 
 
+class BeginNextEpoch(Callback):
+    """Makes a resumed run with ``trainer.max_steps`` begin with the epoch after that of its checkpoint.
+
+    Without ``max_steps`` Lightning does so itself. With it, Lightning takes every checkpoint for one of the middle of
+    an epoch: it would end the last epoch once more and count the epochs wrongly. The loops are not documented; were
+    they other ones, a resumed run would end with an AttributeError.
+    """
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            loop._restarting = loop.epoch_loop.restarting = False
+            loop.update_restart_stage()
+            loop.epoch_progress.increment_completed()
+
+
 class SeedEachEpoch(Callback):
     """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed
     run draws the same; and everything random in a test (a spike, say) a function of the seed, so that each test of a

@@ -42,6 +42,9 @@ def last_whole(folder: RunFolder) -> Path | None:
 
 def roll_back(folders: Sequence[RunFolder]) -> None:
     """Bring back the checkpoints that a stopped process left in a journal. The folders must be held."""
+    for folder in folders:  # journals that were not whole yet, or not needed any more
+        for suffix in (".partial", ".done"):
+            shutil.rmtree(folder.path.parent / f"{NAME}{folder.path.name}{suffix}", ignore_errors=True)
     journals = {kept.parent for folder in folders for kept in _kept(folder)}
     for folder in folders:
         for kept in _kept(folder):

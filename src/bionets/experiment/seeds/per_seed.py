@@ -96,4 +96,6 @@ class PerSeedCallback(Callback):
         except NonFiniteLoss as error:
             seed.error, seed.over = error, True
             note_failure(seed.folder, error)  # now, so that it is known even if the others are killed
-        seed.over = seed.over or (view.should_stop and trainer.current_epoch + 1 >= (trainer.min_epochs or 0))
+        # The number of epochs by which Lightning itself decides; at the start of training, none of them is under way.
+        ended = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        seed.over = seed.over or (view.should_stop and ended >= (trainer.min_epochs or 0))

@@ -16,7 +16,7 @@ from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, checkpoint_callbacks, prepare_data, trainer_with
-from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopBelow
+from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_stopped
@@ -57,9 +57,13 @@ class Member:
 
     @cached_property
     def stopped(self) -> bool:
-        """Whether its task was solved before the others' were."""
-        callbacks = {} if self._last is None else self._last["callbacks"]
-        return bool(callbacks.get(StopBelow.__qualname__, {}).get("reached"))
+        """Whether its training ended early, perhaps before that of the others."""
+        if self._last is None or self.next_epoch < (self.run.values["trainer"]["min_epochs"] or 0):
+            return False
+        states, patience = self._last["callbacks"], self.run.values["callbacks"]["patience"]
+        waited = states.get(StopAfter.__qualname__, {}).get("waited", 0)
+        solved = bool(states.get(StopBelow.__qualname__, {}).get("reached"))
+        return solved or (patience is not None and waited >= patience)
 
     @cached_property
     def error(self) -> NonFiniteLoss | None:
@@ -179,6 +183,8 @@ def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
     """A UserError for settings under which the seeds would depend on each other."""
     if trainer.world_size > 1:
         raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {ONE_BY_ONE}")
+    if trainer.min_steps is not None:
+        raise UserError(f"trainer.min_steps ends each seed in the middle of another epoch; {ONE_BY_ONE}")
     if trainer.precision == "16-mixed":
         raise UserError(
             f"trainer.precision=16-mixed scales the loss of all seeds together: use bf16-mixed; or {ONE_BY_ONE}"

@@ -1,0 +1,39 @@
+"""The journal of several seeds' checkpoints: all of one epoch or of the next, and nothing left beside the folders."""
+
+from pathlib import Path
+
+import pytest
+
+from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.seeds.journal import NAME, all_or_none, last_whole, roll_back
+
+
+def folders_in(place: Path) -> list[RunFolder]:
+    folders = [RunFolder(place / f"seed-{seed}") for seed in range(2)]
+    for folder in folders:
+        folder.checkpoints.mkdir(parents=True)
+        folder.last.write_text("epoch 0")
+    return folders
+
+
+def test_a_stop_between_two_checkpoints_leaves_both_at_the_epoch_before(tmp_path: Path) -> None:
+    folders = folders_in(tmp_path)
+    with pytest.raises(KeyboardInterrupt), all_or_none(folders):
+        folders[0].last.unlink()  # replaced, never written to
+        folders[0].last.write_text("epoch 1")
+        raise KeyboardInterrupt
+    assert [file.read_text() for file in map(last_whole, folders) if file] == ["epoch 0", "epoch 0"]
+    roll_back(folders)
+    assert [folder.last.read_text() for folder in folders] == ["epoch 0", "epoch 0"]
+    assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
+
+
+@pytest.mark.parametrize("suffix", [".partial", ".done"])
+def test_a_journal_that_was_not_whole_yet_or_not_needed_any_more_is_cleared_away(tmp_path: Path, suffix: str) -> None:
+    folders = folders_in(tmp_path)
+    left = tmp_path / f"{NAME}seed-0{suffix}"
+    left.mkdir()
+    (left / "seed-0").write_text("another epoch")
+    roll_back(folders)
+    assert [folder.last.read_text() for folder in folders] == ["epoch 0", "epoch 0"]
+    assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
