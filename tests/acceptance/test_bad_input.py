@@ -74,6 +74,9 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("sweep=seeds", ["sweep=seeds is for a sweep", "-m"]),
         ("launcher=joblib", ["launcher=joblib is for a sweep", "-m"]),
         ("name=", ["name"]),
+        ("paths.output_dir='~/out'", ["paths.output_dir", "~"]),
+        ("paths.data_dir='~/data'", ["paths.data_dir", "~"]),
+        ("seed=4294967296", ["seed", "4294967296"]),
         ("~name", ["name", "cannot be left out"]),
         ("~optimizer", ["optimizer", "cannot be left out"]),
         ("model=3", ["a group takes a word"]),
@@ -90,6 +93,9 @@ def test_a_wrong_word_is_one_line_and_writes_nothing(
     assert list(workplace.iterdir()) == []
 
 
+SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.001,0.1)")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -99,6 +105,10 @@ def test_a_wrong_word_is_one_line_and_writes_nothing(
         (["analyse", "methods=[]"], ["methods must be", "[]"]),
         (["analyse", "by=[]"], ["by must be", "[]"]),
         (["evaluate", "run="], ["run must be"]),
+        (["evaluate", "run=x", "data_dir='~/data'"], ["data_dir", "~"]),
+        (["compare", "output_dir='~/tables'"], ["output_dir", "~"]),
+        (["compare", "leaderboard=''"], ["leaderboard must be"]),
+        (["train", "-m", *SMALL, *SEARCH, "paths.output_dir='~/out'"], ["paths.output_dir", "~"]),
         (["train", "-m", "--cfg", "job"], ["Only one of"]),
     ],
 )

@@ -45,6 +45,7 @@ BATCHES = Check("a whole number of batches above 0, or a share of them up to 1.0
 FINITE = Check("a finite number", is_number)
 WORDS = Check("a list of at least one word", is_list_of_words)
 PROFILERS = ("simple", "advanced", "pytorch")  # Lightning's, but that for a TPU
+PATH = Check("a path that does not begin with ~, which only a shell replaces", lambda value: not value.startswith("~"))
 WORD_OR_WORDS = Check(
     "a config key, or a list of at least one",
     lambda value: bool(value) and is_list_of_words([value]) if isinstance(value, str) else is_list_of_words(value),
@@ -53,7 +54,6 @@ WORD_OR_WORDS = Check(
 CHECKS: dict[str, dict[str, Check]] = {
     "train": {
         "name": Check("one word at least", bool),
-        "seed": between(0, 2**32 - 1),
         "seeds": between(1, MOST_SEEDS),
         "trainer.num_nodes": at_least(1),
         "trainer.max_epochs": at_least(1),
@@ -73,9 +73,11 @@ CHECKS: dict[str, dict[str, Check]] = {
         "trainer.profiler": Check(", ".join(PROFILERS), lambda value: value in PROFILERS),
         "optimizer.lr": FINITE,
         "optimizer.weight_decay": FINITE,
+        "paths.output_dir": PATH,
+        "paths.data_dir": PATH,
     },
-    "evaluate": {"run": Check("the folder of a run", bool)},
-    "compare": {"by": WORD_OR_WORDS},
+    "evaluate": {"run": Check("the folder of a run", bool), "data_dir": PATH},
+    "compare": {"by": WORD_OR_WORDS, "output_dir": PATH, "leaderboard": Check("the name of a file", bool)},
     "analyse": {"seed": between(0, 2**32 - 1), "steps": WORDS, "methods": WORDS, "by": WORDS},
 }
 """By command and key. A value of null, and a key that a config does not have, are not checked."""

@@ -38,8 +38,6 @@ def resolve(config: DictConfig) -> RunConfig:
 
 def resolve_seeds(config: DictConfig) -> list[RunConfig]:
     """The config once for each of its ``seeds``, which count up from ``seed``."""
-    if config.seeds < 1:
-        raise UserError(f"seeds must be at least 1, got {config.seeds}")
     if config.seeds == 1:
         return [resolve(config)]
     runs = []

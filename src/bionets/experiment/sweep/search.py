@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
+from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.resolve import for_one_run, resolve
 from bionets.experiment.console import print_line
 from bionets.experiment.csv_text import csv_text
@@ -79,6 +80,7 @@ class SearchSweeper(Sweeper):
         config = self.jobs.compose(some)
         with open_dict(config):
             del config["hydra"]
+        refuse_values("train", config)
         name = study_name_of(config, space, self.sampler)
         if self.study_name is not None:
             name = require_component("hydra.sweeper.study_name", self.study_name)
