@@ -69,3 +69,10 @@ def test_model_and_task_mean_their_names() -> None:
         "20",
         "-",
     ]
+
+
+@pytest.mark.parametrize("name", ["a[b]", "what?", "all*", "[!a]"])
+def test_a_folder_whose_name_holds_wildcards_is_found_by_its_name(tmp_path: Path, name: str) -> None:
+    folder = make_run(tmp_path / name)
+    for place in (tmp_path / name, folder):
+        assert [run.place for run in read_folders(str(place))[0]] == [str(folder)]

@@ -1,20 +1,29 @@
 """Every file of a run, damaged in every way: one line that names the file, or numbers that are those of the file."""
 
 import json
+import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from rich.console import Console
 
+from bionets.experiment.commands.runs import print_runs
+from bionets.experiment.comparison.groups import grouped, notes
+from bionets.experiment.comparison.leaderboard import leaderboard
+from bionets.experiment.comparison.run_list import listed
 from bionets.experiment.comparison.runs import Run, read_folders, readable
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import keep_epochs_before, read_metrics
+from bionets.experiment.run.own_files import changed_since
 from bionets.experiment.run.recorded_arrays import read_recorded_arrays, write_npz
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained
@@ -25,7 +34,10 @@ __all__ = ["cli", "workplace"]  # fixtures
 
 # Kinds of damage that the quick suite tries on each file; the fuzzer tries all. A manifest finds each by the digest.
 WITH_MANIFEST, WITHOUT_MANIFEST = 10, 40
-FILES = ("config.yaml", "overrides.yaml", "result.json", "metrics.csv", "manifest.json", "wandb.json")
+FILES = (
+    *("config.yaml", "overrides.yaml", "environment.json", "result.json"),
+    *("metrics.csv", "manifest.json", "wandb.json"),
+)
 CHECKPOINTS = ("checkpoints/best.ckpt", "checkpoints/last.ckpt")
 TINY = (*SMALL, "trainer.max_epochs=2", "model.num_layers=1", "task.train_size=20", "task.test_size=20")
 
@@ -71,6 +83,8 @@ def read_everything(folder: RunFolder) -> None:
         folder.complete,
         folder.changed_files,
         folder.wandb_id,
+        lambda: changed_since(folder, {"my_cells": "0"}),
+        lambda: print_runs(Console(quiet=True), [listed(folder)], figures=True),
         lambda: read_metrics(folder.metrics_file),
         lambda: keep_epochs_before(folder.metrics_file, 1),
         lambda: load_trained(folder.path),
@@ -87,6 +101,9 @@ def read_everything(folder: RunFolder) -> None:
         return
     found, damaged = readable(runs)
     assert len(found) + len(damaged) + len(left_out) == 1
+    if found:
+        notes(grouped(found, ["model"]), ["model"])
+        leaderboard(found)
     for missing in (*damaged, *left_out):
         assert missing.reason.isprintable()
 
@@ -153,6 +170,74 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(run: RunFolder, name: str) 
     (run.path / name).unlink()
     (run.path / name).mkdir()
     read_everything(run)
+
+
+@pytest.fixture
+def ten_seconds() -> Iterator[None]:
+    """An error that nothing catches where a test waits for ever, as reading a pipe does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("name", [*FILES, *CHECKPOINTS, ".lock", "positions.npz"])
+def test_a_pipe_in_the_place_of_a_file_is_not_read(run: RunFolder, name: str, ten_seconds: None) -> None:
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    for file in (run.manifest_file, run.result_file):
+        read_everything(run)
+        file.unlink(missing_ok=True)
+    with suppress(UserError):
+        read_recorded_arrays(run.path / "positions.npz")
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_lock_that_no_run_makes_spoils_no_list(run: RunFolder, tmp_path: Path, kind: str) -> None:
+    lock, elsewhere = run.path / ".lock", tmp_path / "elsewhere"
+    elsewhere.write_text("kept")
+    lock.unlink(missing_ok=True)
+    run.result_file.unlink()
+    if kind == "link":
+        lock.symlink_to(elsewhere)
+    else:
+        lock.mkdir()
+    assert listed(run).status == "stopped"
+    assert elsewhere.read_text() == "kept"
+
+
+@pytest.mark.parametrize("value", [None, "text", 3, [1]])
+def test_callbacks_that_are_no_mapping_leave_a_run_out_of_a_comparison(run: RunFolder, value: object) -> None:
+    run.manifest_file.unlink()
+    run.config_file.write_text(yaml.safe_dump({**yaml.safe_load(run.config_file.read_text()), "callbacks": value}))
+    found, (missing,) = read_folders("outputs")
+    assert found == []
+    assert "config.yaml: callbacks" in missing.reason
+
+
+@pytest.mark.parametrize("file", ["result.json", "metrics.csv"])
+def test_a_number_too_large_to_be_squared_leaves_a_run_out_of_a_comparison(
+    run: RunFolder, cli: Command, file: str
+) -> None:
+    run.manifest_file.unlink()
+    whole = shutil.copytree(run.path, run.path.parent / "seed-7")
+    for name in ("config.yaml", "result.json"):
+        (whole / name).write_text((whole / name).read_text().replace("seed: 0", "seed: 7"))
+    if file == "result.json":
+        result = json.loads(run.result_file.read_text())
+        result["metrics"]["test/loss"] = -1e308
+        run.result_file.write_text(json.dumps(result))
+    else:
+        run.metrics_file.write_text(run.metrics_file.read_text() + "9,9,val/loss,1e308\n")
+    outcome = cli("compare", "runs=outputs")
+    assert outcome.code == 0, outcome.error
+    assert f"{run.path.relative_to(Path.cwd())}" in outcome.out
+    assert "its test/loss is -1e+308" in outcome.out or "its val/loss is too large" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def test_the_protocol_has_its_figure() -> None:
         ("model", "name", "rnn"),
         ("task", "length", 10),
         ("task", "train_size", 100),
+        ("task", "train_size", "10000"),
+        ("task", "train_size", [10_000]),
         ("trainer", "max_epochs", 3),
     ],
 )

@@ -83,6 +83,16 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
         assert not any(file.exists() for file in left)
 
 
+@pytest.mark.parametrize("rubbish", [b"", b"seed: 1\n", b"\xff\xfe"])
+def test_settings_that_were_changed_while_a_run_trained_are_restored(tmp_path: Path, rubbish: bytes) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.open({"name": "ü"}, [], {}):
+        before = folder.config_file.read_bytes()
+        folder.config_file.write_bytes(rubbish)
+        folder.write_result({"status": "complete"})
+    assert folder.config_file.read_bytes() == before
+
+
 def test_a_wandb_id_is_minted_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     identity = folder.wandb_id()

@@ -106,7 +106,7 @@ def delete(run: ListedRun) -> bool:
 def unused(folder: RunFolder) -> Iterator[bool]:
     """Whether no process is training a run; while this is open, none can begin to."""
     lock = folder.path / ".lock"
-    if not lock.exists() or not os.access(lock, os.W_OK):
+    if lock.is_symlink() or not lock.is_file() or not os.access(lock, os.W_OK):  # a run makes a file
         yield True
         return
     try:
@@ -126,6 +126,8 @@ def _last_change(folder: RunFolder) -> datetime | None:
 
 def _epochs(folder: RunFolder) -> int:
     """The epochs that have ended, by the last row of ``metrics.csv``."""
+    if not folder.metrics_file.is_file():  # reading a pipe would not end
+        return 0
     try:
         with folder.metrics_file.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1000))

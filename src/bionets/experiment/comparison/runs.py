@@ -16,6 +16,7 @@ from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
+LARGEST = 1e100  # of a number that can be compared: sums of squares of larger ones overflow
 MORE = ("parameters", "wall_time")
 
 
@@ -104,7 +105,7 @@ def read_run(folder: RunFolder) -> Run | LeftOut:
     if result["status"] != "complete":
         return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
     for name, value in _numbers(result):
-        if not math.isfinite(value):
+        if not abs(value) < LARGEST:
             return LeftOut(str(folder.path), f"its {name} is {value}")
     config = folder.config()
     if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
@@ -127,10 +128,17 @@ def readable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
     found, left_out = [], []
     for run in runs:
         try:
-            run.curves()
-            found.append(run)
+            curves = run.curves()
         except (UserError, OSError) as error:
             left_out.append(LeftOut(run.place, f"unreadable ({printable_line(error)})"))
+            continue
+        large = [
+            name for name, (_, values) in curves.items() if any(LARGEST <= abs(each) < math.inf for each in values)
+        ]
+        if large:
+            left_out.append(LeftOut(run.place, f"its {large[0]} is too large to be drawn"))
+        else:
+            found.append(run)
     return found, left_out
 
 
@@ -166,7 +174,8 @@ def run_folders(pattern: str) -> list[Path]:
 
     What lies within a run's folder is not looked at: W&B keeps a ``config.yaml`` of its own there.
     """
-    places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib globs only below a given folder
+    # A folder's own name may hold what a glob takes for a wildcard. pathlib globs only below a given folder.
+    places = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     return sorted({folder for place in places for folder in _run_folders_below(Path(place))})
 
 

@@ -29,7 +29,7 @@ class MlflowMirror(Mirror):
         from lightning.pytorch.loggers import MLFlowLogger
 
         file = run.folder.path / "mlflow.json"
-        known = json.loads(file.read_text())["id"] if file.exists() else None
+        known = run.folder.mirror_id(file) if file.exists() else None
         where: dict[str, Any] = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
         self.logger = MLFlowLogger(
             experiment_name,

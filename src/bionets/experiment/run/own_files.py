@@ -13,10 +13,9 @@ from typing import Any
 from rich.console import Console
 
 from bionets.experiment.console import print_line
+from bionets.experiment.errors import UserError
 from bionets.experiment.run.manifest import digest
 from bionets.experiment.run.run_folder import RunFolder
-
-KEY = "own_files"  # of environment.json
 
 
 def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) -> dict[str, str]:
@@ -41,10 +40,10 @@ def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) 
 def changed_since(folder: RunFolder, now: Mapping[str, str]) -> list[str]:
     """The names of those of `own_files`, as they are now, that differ from when the run was last started."""
     try:
-        known = json.loads(folder.environment_file.read_text()).get(KEY, {})
-        return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
-    except (OSError, ValueError, AttributeError):  # damaged: other readers refuse it
+        known = folder.environment().get("own_files", {})
+    except UserError:  # damaged: other readers refuse it
         return []
+    return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
 
 
 def note_changes(console: Console, folder: RunFolder, name: str, now: Mapping[str, str]) -> None:

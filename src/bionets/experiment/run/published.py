@@ -48,7 +48,7 @@ def published(config: dict[str, Any]) -> dict[str, Published]:
 
 def _accepts(wanted: Any, value: Any) -> bool:
     if isinstance(wanted, Mapping):
-        return value is not None and bool(value >= wanted["at_least"])
+        return isinstance(value, int | float) and bool(value >= wanted["at_least"])
     return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
 

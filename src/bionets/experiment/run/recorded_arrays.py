@@ -78,7 +78,7 @@ def write_npz(file: Path, arrays: Arrays) -> None:
 
 def read_recorded_arrays(file: Path) -> Arrays:
     """All of such a file; one that is missing or broken is a UserError."""
-    if not file.exists():
+    if not file.is_file():
         raise UserError(f"{file} is missing: train the model again, which writes it")
     try:
         arrays = _load(file)

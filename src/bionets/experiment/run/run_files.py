@@ -79,6 +79,7 @@ class ConfigFile(RunFile):
     trainer: Trainer
     optimizer: dict[str, Any] | None = None
     schedule: dict[str, Any] | None = None
+    callbacks: dict[str, Any] = {}
     logger: Logger = Logger()
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     average_weights: float | None = None
@@ -110,6 +111,7 @@ def _too_large(value: Any, key: str = "") -> str | None:
 class EnvironmentFile(RunFile):
     """``environment.json``"""
 
+    own_files: dict[str, str] = {}
     class_names: dict[Text, Count | list[str]] = {}
 
 
@@ -124,7 +126,7 @@ class CompleteResultFile(ResultFile):
     metrics: dict[Text, Number] = Field(min_length=1)
     tests: dict[Text, dict[Text, Number]]
     parameters: Count | None = None
-    wall_time: Annotated[Number, Field(ge=0)] | None = None
+    wall_time: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
     epochs: Count | None = None
     steps: Count | None = None
     best_epoch: Count | None = None
@@ -136,8 +138,8 @@ class OverridesFile(BaseModel):
     words: list[str]
 
 
-class WandbFile(RunFile):
-    """``wandb.json``"""
+class MirrorFile(RunFile):
+    """``wandb.json`` and ``mlflow.json``"""
 
     id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
 

@@ -21,9 +21,9 @@ from bionets.experiment.run.run_files import (
     CompleteResultFile,
     ConfigFile,
     EnvironmentFile,
+    MirrorFile,
     OverridesFile,
     ResultFile,
-    WandbFile,
     validated,
 )
 from bionets.experiment.run.safe_read import PlainDumper, read_plain
@@ -80,11 +80,13 @@ class RunFolder:
     def overrides(self) -> list[str]:
         return self._read(self.overrides_file, OverridesFile) or []
 
+    def environment(self) -> dict[str, Any]:
+        """The content of ``environment.json``; empty where there is none."""
+        return self._read(self.environment_file, EnvironmentFile) if self.environment_file.exists() else {}
+
     def class_names(self) -> dict[str, Any]:
         """Of the targets of the user's own data, as `CustomData` takes them; empty where the run did not keep them."""
-        if not self.environment_file.exists():
-            return {}
-        found: dict[str, Any] = self._read(self.environment_file, EnvironmentFile).get("class_names", {})
+        found: dict[str, Any] = self.environment().get("class_names", {})
         return found
 
     def require_class_names(self, now: Mapping[str, Any] | None) -> None:
@@ -144,7 +146,7 @@ class RunFolder:
     def _restore_settings(self) -> None:
         """Write again what describes the run and was deleted or changed while it trained."""
         for file, content in self._settings.items():
-            if not file.is_file() or file.read_text() != content:
+            if not file.is_file() or file.read_bytes() != content.encode():
                 write_atomically(file, content)
 
     def _read(self, file: Path, kind: type[BaseModel]) -> Any:
@@ -191,7 +193,11 @@ class RunFolder:
             alphabet = string.ascii_lowercase + string.digits
             identity = "".join(secrets.choice(alphabet) for _ in range(8))
             write_atomically(self.wandb_file, json.dumps({"id": identity}) + "\n")
-        return validated(self.wandb_file, read_plain(self.wandb_file), WandbFile)["id"]
+        return self.mirror_id(self.wandb_file)
+
+    def mirror_id(self, file: Path) -> str:
+        """The run's id at a logger's service, as the logger kept it in this file."""
+        return self._read(file, MirrorFile)["id"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
