@@ -73,6 +73,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("seeds=100000", ["seeds must be between 1 and 128", "100000"]),
         ("sweep=seeds", ["sweep=seeds is for a sweep", "-m"]),
         ("launcher=joblib", ["launcher=joblib is for a sweep", "-m"]),
+        ("task.length=1000000000000000", ["task.train_size", "memory"]),
         ("name=", ["name"]),
         ("paths.output_dir='~/out'", ["paths.output_dir", "~"]),
         ("paths.data_dir='~/data'", ["paths.data_dir", "~"]),

@@ -100,7 +100,8 @@ def compare_with_best(values: Mapping[Key, Sequence[float]], higher: bool) -> tu
     """The group with the best mean, and for every other one the probability of a difference as large by chance.
 
     Every pair of groups has an exact two-sided permutation test of the difference of their means: of all ways to
-    deal the same numbers out to two groups of these sizes, the share with a difference as large. The numbers of a few
+    deal the same numbers out to two groups of these sizes, the share with a difference as large in the same direction,
+    and twice that. The numbers of a few
     seeds are far from normal (accuracies pile up at 1, a cell that learns on some seeds only has two peaks), so that
     Welch's t, which supposes them normal, says too much; this test supposes only that runs of equal cells could be
     exchanged. It asks whether the group makes any difference to a run, not whether the means alone differ.

@@ -93,6 +93,12 @@ def prepare_data(task: Task) -> None:
         check_loss(task.loss, task.spec, *batch)
     except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise UserError(
+            "the data of the task do not fit into memory: choose less of them, as in task.train_size=1000"
+        ) from error
 
 
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
