@@ -36,6 +36,24 @@ def test_an_option_trains(cli: Command, workplace: Path, words: list[str]) -> No
     assert the_run(workplace).complete()
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=spiking_recurrent"],
+        ["model=spiking_recurrent", "model.max_delay=2", "seeds=2"],
+        ["model=stigmergic"],
+        ["model=nbrc", "trainer.tbptt=2"],
+        ["model=nbrc", "model.initialisation=warmup"],
+        ["model=nbrc", "model.initialisation=warmup", "seeds=2"],
+    ],
+    ids=" ".join,
+)
+def test_what_runs_outside_of_training_has_its_precision(cli: Command, words: list[str], precision: str) -> None:
+    outcome = cli("train", *SMALL, *words, "model.hidden_size=4", f"trainer.precision={precision}")
+    assert outcome.code == 0, outcome.error
+
+
 @pytest.mark.parametrize(("profiler", "named"), [("simple", "run_training_epoch"), ("advanced", "cumtime")])
 def test_a_profiler_prints_its_report(cli: Command, workplace: Path, profiler: str, named: str) -> None:
     outcome = cli("train", *SMALL, f"trainer.profiler={profiler}")

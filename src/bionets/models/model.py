@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
@@ -145,13 +146,13 @@ class Model(LightningModule):
 
     def on_train_start(self) -> None:
         if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
-            self.before_training(training_inputs(self.task), self.task.seed)
+            self.before_training(map(self.converted, training_inputs(self.task)), self.task.seed)
             if self.trainer.world_size > 1:  # each process has seen batches of its own
                 for parameter in self.parameters():
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        self._require_dtype(batch[0])
+        self._require_precision(batch[0])
         if self.in_chunks:
             x, target = batch
             return loss_in_chunks(self, self.task, x, target)
@@ -165,10 +166,20 @@ class Model(LightningModule):
         valid = valid_steps(lengths[0] * (len(predictions) // len(x)), len(predictions))
         return self.task.loss(predictions[valid], targets[valid])
 
-    def _require_dtype(self, x: Tensor) -> None:
-        weights = next((each.dtype for each in self.parameters() if each.is_floating_point()), x.dtype)
-        if x.is_floating_point() and x.dtype != weights:
-            raise InterfaceError(f"x of the task is {x.dtype} and the model is {weights}: convert x, x.to({weights})")
+    @property
+    def precision(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.get_default_dtype())
+
+    def converted(self, x: Tensor) -> Tensor:
+        """x on the device and in the precision of the model, as a trainer hands it over."""
+        return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
+
+    def _require_precision(self, x: Tensor) -> None:
+        if x.is_floating_point() and x.dtype != self.precision:
+            raise InterfaceError(
+                f"x of the task is {x.dtype} and the model is {self.precision}: convert x, x.to({self.precision})"
+            )
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The prediction for a batch and its target; with lengths and an answer at every step those of the valid steps,

@@ -75,7 +75,9 @@ class StigmergicModel(Model):
         reset_states(self)
         memories = unroll(self.memory, x, lengths=lengths)
         if self.spec.last_step_only:
-            return self.readout(self.memory.memory)
+            memory = self.memory.memory
+            assert memory is not None
+            return self.readout(memory.to(memories.dtype))  # it is float32 also in half precision
         return unroll(self.readout, memories, lengths=lengths)
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:

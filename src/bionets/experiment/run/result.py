@@ -42,10 +42,10 @@ def complete_result(
 
 
 def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
-    """The first x of a task's first test set, and the lengths of its sequences where they have some, where the model
-    is."""
+    """The first x of a task's first test set, and the lengths of its sequences if they have some, on the device and in
+    the precision of the model."""
     x, _, *lengths = next(iter(task.test_dataloader()[0]))
-    return tuple(each.to(model.device) for each in (x, *lengths))
+    return model.converted(x), *(each.to(model.device) for each in lengths)
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:

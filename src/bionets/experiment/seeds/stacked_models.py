@@ -116,7 +116,7 @@ class StackedModels(LightningModule):
         if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
             for number, task in enumerate(self.tasks):
                 model = self.model(number)
-                model.before_training((x.to(self.device) for x in training_inputs(task)), task.seed)
+                model.before_training(map(model.converted, training_inputs(task)), task.seed)
                 for stacked, value in zip(self.stacked, dict(model.named_parameters()).values(), strict=True):
                     stacked.data[number] = value.detach()
 
