@@ -7,7 +7,7 @@ from lightning import LightningDataModule
 from torch import Generator, Tensor
 from torchmetrics import Metric, MetricCollection
 
-from .batches import Batches, batch_bounds
+from .batches import Batches
 from .checks import check_data, check_rows, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
@@ -168,7 +168,7 @@ class Task(LightningDataModule):
     @property
     def train_batches_per_epoch(self) -> int:
         """The number of training batches of an epoch."""
-        return len(batch_bounds(self.train_size, self.batch_size))
+        return -(-self.train_size // self.batch_size)
 
     def train_dataloader(self) -> Batches:
         """The training batches of the trainer's current epoch, or of epoch 0 without a trainer.
