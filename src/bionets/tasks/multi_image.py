@@ -126,7 +126,7 @@ class MultiImage(FixedSets):
         self._read_once: dict[str, list[Pair]] = {}
 
     def prepare_data(self) -> None:
-        """Download missing files, and check that the files are complete, have one image shape and hold enough images."""
+        """Download missing files, and check that they are complete, have one image shape and hold enough images."""
         self._sets("train")
         self._sets("test")
 
