@@ -66,7 +66,11 @@ HEIDELBERG_FILES = {
 
 
 def read_labels(file: Path, classes: int) -> tuple[Tensor, Tensor]:
-    """The class and the speaker of each recording, both `[N]`. Raises: ValueError: the file cannot be read."""
+    """The class and the speaker of each recording, both `[N]`.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
     with opened(file) as content:
         labels, speakers = (torch.from_numpy(content[key][:].astype(np.int64)) for key in ("labels", "extra/speaker"))
         if not len(labels) == len(speakers) == len(content["spikes/times"]) == len(content["spikes/units"]) > 0:

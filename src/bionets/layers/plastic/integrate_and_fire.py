@@ -14,8 +14,8 @@ from bionets.layers.plastic.neuron import Neuron, Shape, whole_steps
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons:
 
-        v ← rest + decay·(v − rest) + gain·I for neurons that are not refractory; v of the others stays spike where v ≥
-        threshold; there v ← reset, and the next ``refractory`` steps are refractory
+        v ← rest + decay·(v − rest) + gain·I        for neurons that are not refractory; others keep their v
+        spike where v ≥ threshold; there v ← reset, and the next ``refractory`` steps are refractory
 
     Linear dynamics: v ← rest + λ (v − rest) + α I. Exponential dynamics: v ← v + dt/τ (−(v − rest) + α I).
 

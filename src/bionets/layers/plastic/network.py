@@ -53,7 +53,9 @@ class Network(Graph):
         currents: Mapping[str, Tensor] | None = None,
         backend: str = "auto",
     ) -> dict[str, Tensor]:
-        """Run all steps of x from the stored states, with learning in training mode. Args:
+        """Run all steps of x from the stored states, with learning in training mode.
+
+        Args:
             x: spikes ``[T, B, *shape]`` of the only `Input`, or a mapping from the names of the inputs to their spikes;
                 bool (fastest), or 0 and 1. None for a network without an `Input`.
             reward: reward for reward-modulated rules: a number, or a tensor that can be broadcast to ``[T, B]``.

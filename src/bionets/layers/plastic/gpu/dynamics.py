@@ -3,8 +3,8 @@
     for each time step
         for each group, in order
             input: take the spikes of this step
-            else: currents of the connections, from the lists of spikes; voltages; new spikes list the spikes; move the
-                trace; reset the neurons that have spiked
+            else: currents of the connections, from the lists of spikes; voltages; new spikes
+            list the spikes; update the trace; reset the neurons that have spiked
 
 All states are in global memory, and neurons are processed in tiles of BLOCK. A barrier separates writes of one thread
 from reads by another. A connection from an earlier group reads the spikes of this step; any other connection reads the
