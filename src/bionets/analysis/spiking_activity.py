@@ -1,4 +1,4 @@
-"""Activity of a spiking network: the outputs and states of its layers at every step, and metrics of spikes and energy."""
+"""Activity of a spiking network: outputs and states of its layers at every step, and metrics of spikes and energy."""
 
 from collections.abc import Callable
 from operator import call

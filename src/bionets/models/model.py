@@ -244,7 +244,7 @@ class Model(LightningModule):
         return []
 
     def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
-        """Main results in addition to those of the task, measured on x, the first test batch.
+        """Headline numbers in addition to those of the task, measured on x, the first test batch.
 
         By default, for a model that is trained in chunks of time, the MiB that autograd saves for the backward pass.
         """

@@ -145,7 +145,7 @@ class Task(LightningDataModule):
         return x
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """The main results of a test, from the metrics of each test set by name.
+        """The headline numbers of a test, from the metrics of each test set by name.
 
         By default, all metrics of the only test set, as ``test/<metric>``.
         """

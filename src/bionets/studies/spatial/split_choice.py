@@ -12,7 +12,7 @@ class Choice(NamedTuple):
     """A setting for one presentation, or for ``all`` presentations.
 
     ``accuracy`` is the accuracy of the whole network, averaged over runs and tasks. ``kept`` is the lowest retention of
-    a task in any run, and ``read`` the highest accuracy on other tasks in any run.
+    a task in any run, and ``read`` the highest mean accuracy on other tasks, through their outputs, in any run.
     """
 
     presentation: str
