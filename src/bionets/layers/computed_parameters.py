@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-SUFFIXES = ("_orig", "_g", "_v")  # of what pruning, weight and spectral normalisation store for a weight
+SUFFIXES = ("_orig", "_g", "_v")  # of the parameters that pruning, weight and spectral normalisation store
 
 
 def recompute_parameters(module: nn.Module, *inputs: Any) -> None:

@@ -10,7 +10,7 @@ from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.neuron import Neuron
 
-DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # others: that of the network
+DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # others: the dtype of the network
 
 
 def unsupported_part(

@@ -53,7 +53,7 @@ def capture(network: Graph, step: Step) -> Step:
 
     try:
         return cuda_graph(step_in_place)
-    except RuntimeError as error:  # a user's rule may do what a graph does not support, such as to wait
+    except RuntimeError as error:  # a user's rule may do what a graph does not support, e.g. wait for the GPU
         for (states, name), kept in zip(slots, old, strict=True):
             states[name] = kept
         warnings.warn(f"the network's steps run one by one, slowly: {str(error).splitlines()[0]}", stacklevel=2)

@@ -6,7 +6,7 @@ import numba
 
 from bionets.layers.plastic.events.memory import BLOCK, array
 
-SMALLEST_SCALE, LARGEST_SCALE = 1e-10, 1e10  # of an eligibility; beyond, it multiplies the values
+SMALLEST_SCALE, LARGEST_SCALE = 1e-10, 1e10  # of an eligibility, beyond which it is multiplied out
 
 
 class Synapses(NamedTuple):
