@@ -64,6 +64,7 @@ def valid_steps(lengths: Tensor, time: int) -> Tensor:
 
 
 def zero_past_end(x: Tensor, lengths: Tensor) -> Tensor:
-    """Set x ``[T, B, ...]`` to zero past the end of each sequence, also where it is NaN. The gradient there is zero."""
+    """Return x ``[T, B, ...]`` with zeros past the end of each sequence, also in place of NaN; the gradient there is
+    zero."""
     valid = valid_steps(lengths, len(x))
     return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))
