@@ -174,7 +174,7 @@ class Model(LightningModule):
         return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.get_default_dtype())
 
     def converted(self, x: Tensor) -> Tensor:
-        """x on the device and in the precision of the model, as a trainer hands it over."""
+        """x on the device and in the precision of the model, as passed by a trainer."""
         return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
 
     def _require_precision(self, x: Tensor) -> None:
