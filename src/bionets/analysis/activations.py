@@ -1,4 +1,4 @@
-"""The responses of the neurons of a spatial network to the images of each task."""
+"""The activations of the neurons of a spatial network for the images of each task."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ Batch = tuple[Tensor, ...]
 
 @torch.no_grad()
 def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: str = "variance") -> list[Tensor]:
-    """The mean of |activation|, or the variance of the activation, of every neuron for every task.
+    """The mean |activation|, or the variance of the activation, of every neuron for every task.
 
-    An activation is what the next spatial layer receives, so after the nonlinearity; of the last layer, its output. For
-    a channel, all of its pixels count.
+    The activation is the input of the next spatial layer, after the nonlinearity; for the last layer, it is the output.
+    The statistics of a channel are over all its pixels.
 
     Args:
-        network: a module whose spatial layers follow each other.
+        network: a module with consecutive spatial layers.
         batches: for each task, batches ``(x, ...)`` of its images.
         reduction: ``mean`` or ``variance``.
 
@@ -29,7 +29,7 @@ def record(network: nn.Module, batches: Sequence[Iterable[Batch]], reduction: st
         ``[tasks, neurons]`` for each spatial layer.
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: the reduction is unknown.
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction} is unknown: choose {' or '.join(REDUCTIONS)}")

@@ -1,7 +1,7 @@
-"""The figures of a comparison: curves with bands, and bars, a panel for each way of comparing.
+"""The figures of a comparison: curves with bands, and bars, with one panel for each comparison.
 
-A comparison is ``panel title -> label -> one entry for each run``; a label has one colour in all panels, and the
-published figures stand beside ours as hollow diamonds.
+A comparison is ``panel title -> label -> one entry for each run``. A label has the same colour in all panels; published
+values are hollow diamonds next to our values.
 """
 
 import math
@@ -30,11 +30,11 @@ Marks = Mapping[str, Mapping[str, tuple[float, float]]]
 """panel -> label -> a published point (x, y)"""
 
 MOST_COLUMNS = 3
-PANEL_WIDTH = 2.5  # inches, of one of several
-BAR_WIDTH = 0.55  # inches of a bar with what is around it, where there is room
-MOST_POINTS = 600  # of a curve; more are not seen, and make an svg of megabytes
+PANEL_WIDTH = 2.5  # inches, if there are several
+BAR_WIDTH = 0.55  # inches of a bar and its margin, if there is enough space
+MOST_POINTS = 600  # of a curve; more points are not visible, and make the svg large
 LINE = 24  # characters of a label beside the y axis of a panel
-LONG_NAME = 10  # characters of a line below a bar; longer words are turned
+LONG_NAME = 10  # characters of a line below a bar; longer words are rotated
 PUBLISHED: dict[str, Any] = {
     "marker": "D",
     "markerfacecolor": "none",
@@ -50,8 +50,8 @@ ERROR = "mean ± standard error"
 def draw_curves(
     stem: Path, curves: Curves, marks: Marks, *, x_label: str, y_label: str, log: bool = False, unit: bool = False
 ) -> Path:
-    """The mean of each label's curves in a band of one standard error, as png and svg; returns the png. ``log`` (see
-    `scale_losses`) and ``unit`` (from 0 to 1) say what the y axis is.
+    """Draw the mean curve of each label with a band of one standard error, as png and svg, and return the png. The y
+    axis is logarithmic with ``log`` (see `scale_losses`), and from 0 to 1 with ``unit``.
     """
     chosen = line_styles(label for labels in curves.values() for label in labels)
     figure, panels = _panels(list(curves))
@@ -67,7 +67,7 @@ def draw_curves(
         if unit:
             axes.set_ylim(-0.02, 1.02)
         elif not any(values):
-            axes.set_ylim(bottom=0)  # around values that are all 0 it would begin below
+            axes.set_ylim(bottom=0)  # if all values are 0, it would begin below 0
         axes.set_xlabel(x_label)
     panels[0].set_ylabel("\n".join(wrap(y_label, LINE)))
     for label, handle in handles.items():
@@ -80,8 +80,8 @@ def draw_curves(
 
 @styled
 def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mapping[str, float]]]]) -> Path:
-    """Panels for each metric, in rows that fit a page: bars of the means with one standard error, a dot for each run,
-    and published values (``metric -> (ours, panel -> label -> published)``).
+    """Draw panels for each metric, in rows that fit on a page: bars of the means with one standard error, a dot for
+    each run, and published values (``metric -> (ours, panel -> label -> published)``).
     """
     widest = max(len(ours) for ours, _ in metrics.values())
     most = max(len(labels) for ours, _ in metrics.values() for labels in ours.values())
@@ -100,14 +100,14 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
             axes.sharey(panels[0])
         for at, (axes, (panel, labels)) in enumerate(zip(panels, ours.items(), strict=False)):
             _bars(axes, labels, published.get(panel, {}), chosen, crowded)
-            axes.set_xlim(-0.6, most - 0.4)  # bars of one width in all panels
+            axes.set_xlim(-0.6, most - 0.4)  # the same width of bars in all panels
             axes.set_title(panel)
             if at % columns:
                 axes.tick_params(labelleft=False)
             else:
                 axes.set_ylabel("\n".join(wrap(label_of(metric), LINE)))
         if all(value >= 0 for labels in ours.values() for values in labels.values() for value in values):
-            panels[0].set_ylim(bottom=0)  # of all panels, once all are drawn
+            panels[0].set_ylim(bottom=0)  # for all panels, after all are drawn
     handles = [Line2D([], [], color=text_colour(), marker=".", linestyle="none", label="one run")]
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
@@ -122,7 +122,7 @@ def _bars(
     styles: Mapping[str, LineStyle],
     crowded: bool,
 ) -> None:
-    """One panel: a bar for each label, with its name and its number of runs below; upright where it is ``crowded``."""
+    """Draw one panel: a bar for each label, with its name and number of runs below, vertical if ``crowded``."""
     small = rcParams["lines.markersize"] / 2
     for at, (label, values) in enumerate(labels.items()):
         error = np.std(values, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
@@ -143,7 +143,7 @@ def _bars(
 
 
 def short_names(labels: Iterable[str]) -> list[str]:
-    """Labels as they are written below bars: long ones without the words with which all of them begin."""
+    """Labels for bars: long labels are written without their common first words."""
     labels = list(labels)
     if len(labels) < 2 or max(map(len, labels)) <= LONG_NAME:
         return [name_of(label) for label in labels]
@@ -155,8 +155,8 @@ def short_names(labels: Iterable[str]) -> list[str]:
 
 
 def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle | None = None) -> Line2D:
-    """The mean of several curves over the x that all of them have, and a band of one standard error around it; where
-    they share fewer than two, each curve by itself. Returns a line for the legend.
+    """Draw the mean of several curves over their common x, with a band of one standard error; if they have fewer than
+    two common x, draw each curve. Returns a line for the legend.
     """
     style = style or line_styles([label])[label]
     how: dict[str, Any] = {"color": style.colour, "linestyle": style.dash}
@@ -178,7 +178,7 @@ def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle 
 
 
 def smoothed(curves: Curves, window: int) -> dict[str, dict[str, list[Curve]]]:
-    """Every curve as its moving average."""
+    """The moving averages of all curves."""
     return {
         panel: {
             label: [(xs[window - 1 :], moving_average(ys, window).tolist()) for xs, ys in runs]
@@ -189,7 +189,7 @@ def smoothed(curves: Curves, window: int) -> dict[str, dict[str, list[Curve]]]:
 
 
 def _marker(xs: Sequence[float]) -> str | None:
-    """A point alone makes no line."""
+    """The marker of a curve: a single point is not visible as a line."""
     return "o" if len(xs) == 1 else None
 
 

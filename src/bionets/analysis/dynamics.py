@@ -1,6 +1,6 @@
 """The dynamics of a trained recurrent layer: fixed points, stability, hysteresis, memory, Lyapunov exponents.
 
-Everything here works on a `StateMap`, the layer's time step as a map of its state under a constant input, in float64.
+All functions use a `StateMap`, the time step of a layer as a map of its state under a constant input, in float64.
 """
 
 import copy
@@ -15,7 +15,7 @@ from bionets.layers.stateful import StatefulModule
 
 
 class StateMap:
-    """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, K states side by side.
+    """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, for K states in parallel.
 
     The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N.
 
@@ -23,7 +23,7 @@ class StateMap:
         layer: a sequence layer (`BRC`, `nn.GRU`, ...) or a stateful layer (`LIB`, ...).
 
     Raises:
-        ValueError: a bidirectional layer, or one with random spikes.
+        ValueError: the layer is bidirectional, or has random spikes.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -88,7 +88,7 @@ class FixedPoint:
     Attributes:
         state: `[N]`.
         residual: the largest |f(s) − s|.
-        eigenvalues: of ∂f/∂s, complex, `[N]`, largest absolute value first.
+        eigenvalues: eigenvalues of ∂f/∂s, complex, `[N]`, in descending order of their absolute values.
     """
 
     state: Tensor
@@ -101,7 +101,7 @@ class FixedPoint:
 
     @property
     def stable(self) -> bool:
-        """Whether all eigenvalues lie inside the unit circle."""
+        """Whether all eigenvalues are inside the unit circle."""
         return self.spectral_radius < 1
 
 
@@ -117,18 +117,18 @@ def find_fixed_points(
 ) -> list[FixedPoint]:
     """Solve s = f(s, x) by Newton's method from each of `starts` `[K, N]`, for example from `visited_states`.
 
-    A step that does not reduce the residual is halved, up to ten times. Solutions closer to each other than `distance`
-    (largest difference of an element) count once. Starts that do not converge to `tolerance` are dropped.
+    A step that does not reduce the residual is halved, up to ten times. Solutions that differ by less than `distance`
+    in every element count once. Starts that do not converge to `tolerance` are dropped.
 
     Args:
         x: the constant input, `[I]`.
         starts: initial states, `[K, N]`.
-        margin: drop solutions with an element that lies outside the range of all starts by more than this share of the
-            range. Far outside, a saturated gate holds any value, so that states which the layer never reaches count as
-            fixed points.
+        margin: solutions with an element outside the range of all starts by more than this share of the range are
+            dropped. Far outside this range, a saturated gate keeps any value, so that states that the layer never
+            reaches would count as fixed points.
 
     Returns:
-        the fixed points, in the order in which they were found.
+        The fixed points, in the order in which they were found.
     """
     s = starts.detach().double().clone()
     identity = torch.eye(s.size(1), dtype=s.dtype)
@@ -138,7 +138,7 @@ def find_fixed_points(
         if not open_.any():
             break
         here, r = s[open_], residual[open_]
-        # least squares, since on a line of fixed points the matrix is singular
+        # least squares, because the matrix is singular on a line of fixed points
         update = torch.linalg.pinv(step.jacobian(here, x) - identity, rtol=1e-12) @ -r.unsqueeze(-1)
         update, best, best_r = update.squeeze(-1), here.clone(), r.clone()
         for halving in range(10):
@@ -178,10 +178,10 @@ def bistable_share(a: Tensor) -> Tensor:
 def hysteresis_loop(
     step: StateMap, direction: Tensor, low: float, high: float, steps: int, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Ramp the input from `low`·direction up to `high`·direction and down again, `steps` time steps each way.
+    """Ramp the input from `low`·direction up to `high`·direction and down again, in `steps` time steps each.
 
     Returns:
-        the factors `[steps]` in rising order, and the states on the way up and on the way down, each `[steps, N]` and
+        The factors `[steps]` in ascending order, and the states of the upward and the downward ramp, each `[steps, N]`
         in the order of the factors.
     """
     factors = torch.linspace(low, high, steps, dtype=torch.float64)
@@ -195,9 +195,9 @@ def bifurcation_diagram(
 ) -> list[tuple[float, float, bool]]:
     """The fixed points of one element of the state as the input changes: (factor, value of the element, stable).
 
-    For each factor the input is factor·direction. Newton's method starts from `starts`, states `[K, N]`, and from those
-    that the map reaches from them, and solutions outside their range do not count; or, for a number, from zeros but for
-    the element, which starts at so many values between −1 and 1.
+    For each factor, the input is factor·direction. If `starts` are states `[K, N]`, Newton's method starts from these
+    and from the states that the map reaches from them, and solutions outside their range are dropped. If `starts` is a
+    number, the element starts at this number of values between −1 and 1, and the other elements at 0.
     """
     if isinstance(starts, Tensor):
         begin = starts.detach().double()
@@ -223,10 +223,10 @@ def settled(step: StateMap, x: Tensor, starts: Tensor, steps: int = 300) -> Tens
 def memory_half_life(
     step: StateMap, x: Tensor, start: Tensor | None = None, *, size: float = 1e-3, horizon: int = 1000
 ) -> Tensor:
-    """The number of steps after which a small change of each element of the state has fallen to half, `[N]`.
+    """The number of steps after which a small perturbation of each element of the state has decayed to half, `[N]`.
 
-    The state is run over x `[T, I]`; then, under the last input, each element in turn is changed by `size`, and the
-    difference of that element to the undisturbed run is followed. Infinite where it is not halved within `horizon`
+    The state is run over x `[T, I]`. Then, under the last input, each element in turn is perturbed by `size`, and its
+    difference to the unperturbed run is measured. It is infinite if the difference is not halved within `horizon`
     steps.
     """
     _, s = step.run(x.unsqueeze(1), start)
@@ -244,10 +244,11 @@ def memory_half_life(
 
 
 def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = None, *, discard: int = 0) -> float:
-    """The mean logarithmic growth of a small difference per time step along the run over x `[T, I]`.
+    """The mean logarithmic growth per time step of a small perturbation along the run over x `[T, I]`.
 
-    λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. Negative: the state forgets; positive:
-    chaos. The first `discard` steps turn v into the fastest growing direction and do not count.
+    λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. If λ is negative, the state forgets its
+    past; a positive λ means chaos. The first `discard` steps, in which v turns to the fastest growing direction, are
+    left out of the mean.
     """
     first = None if start is None else start.double().reshape(1, -1)
     after = visited_states(step, x.unsqueeze(1), first)[:, 0]

@@ -13,7 +13,7 @@ from bionets.analysis.style import grid_colour, legend_of
 
 
 def draw_bistable_share(axes: Axes, shares: Mapping[str, Tensor]) -> None:
-    """The share of bistable units over time, one curve for each name."""
+    """Draw the share of bistable units over time, with one curve for each name."""
     for name, share in shares.items():
         axes.plot(range(1, len(share) + 1), share, label=name)
     axes.set_ylim(-0.02, 1.02)
@@ -23,7 +23,7 @@ def draw_bistable_share(axes: Axes, shares: Mapping[str, Tensor]) -> None:
 
 
 def draw_bifurcation(axes: Axes, points: Sequence[tuple[float, float, bool]], label: str) -> None:
-    """Stable fixed points filled, unstable ones open."""
+    """Draw fixed points: stable ones filled, unstable ones open."""
     for stable, name in ((True, "stable"), (False, "unstable")):
         chosen = [(factor, value) for factor, value, is_stable in points if is_stable == stable]
         if chosen:
@@ -36,7 +36,7 @@ def draw_bifurcation(axes: Axes, points: Sequence[tuple[float, float, bool]], la
 
 
 def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label: str) -> None:
-    """One element of the state under a slow ramp of the input, up and down: `[steps]` each."""
+    """Draw one element of the state under a slow ramp of the input, up and down, each `[steps]`."""
     axes.plot(factors, up, color="C0", label="rising input")
     axes.plot(factors, down, color="C1", linestyle="dashed", label="falling input")
     axes.set_xlabel("input")
@@ -45,7 +45,7 @@ def draw_hysteresis(axes: Axes, factors: Tensor, up: Tensor, down: Tensor, label
 
 
 def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
-    """Histogram of memory half-lives; those beyond the horizon are the last bar."""
+    """Draw a histogram of memory half-lives; the last bar is for half-lives beyond the horizon."""
     edges = np.unique(np.geomspace(1, horizon, 25).round())
     finite = half_lives[half_lives.isfinite()].numpy()
     axes.hist(finite, bins=edges, color="C0")  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def draw_half_lives(axes: Axes, half_lives: Tensor, horizon: int) -> None:
 
 
 def draw_fixed_points(axes: Axes, visited: Tensor, points: Sequence[FixedPoint]) -> None:
-    """Visited states `[K, N]` and fixed points on the two principal components of the visited states."""
+    """Draw visited states `[K, N]` and fixed points on the first two principal components of the visited states."""
     mean = visited.mean(0)
     _, _, components = torch.linalg.svd(visited - mean, full_matrices=False)
     plane = components[:2].mT if components.size(0) > 1 else torch.cat((components.mT, 0 * components.mT), 1)

@@ -14,13 +14,13 @@ Floats = NDArray[np.float64]
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 Tests = Mapping[str, Mapping[str, float]]
 
-WINDOW, SHORT_WINDOW = 100, 20  # steps in a moving average; the short one for runs of less than ten long windows
+WINDOW, SHORT_WINDOW = 100, 20  # steps in a moving average; the short one if a run has fewer than ten long windows
 LENGTHS, EVERY_BIT_RIGHT = "length of both numbers together (bits)", "sequences with all bits right (share)"
 
 
 @styled
 def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: str = "") -> list[Path]:
-    """All figures of one run, as png and svg in ``directory``: the losses, and accuracy by length where there are
+    """Draw all figures of one run, as png and svg in ``directory``: the losses, and accuracy by length if there are
     several lengths. The curves have the colour of the model. Returns the png files.
     """
     files, colour = [], line_styles([model])[model].colour if model else "C0"
@@ -40,7 +40,7 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
 
 
 def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
-    """Training loss of every step, its moving average, and the validation loss."""
+    """Draw the training loss of every step, its moving average, and the validation loss."""
     if "train/loss" in series:
         steps, losses = series["train/loss"]
         window = window_for(len(losses))
@@ -67,14 +67,14 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
 
 
 def scale_losses(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis for values above 0 that span a factor of ten; within less, it would have hardly a label."""
+    """Use a logarithmic axis if positive values span a factor of ten; below that, it would have few labels."""
     if min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
 
 
 @styled
 def draw_learning_rates(file: Path, title: str, rates: Floats, losses: Floats, chosen: float) -> Path:
-    """The training loss of a search for the learning rate, against the rate, which is marked where it was chosen."""
+    """Draw the training loss against the learning rate in a search for the rate, and mark the chosen rate."""
     figure = new_figure()
     axes = figure.add_subplot()
     axes.plot(rates, losses, label="training, smoothed")
@@ -87,7 +87,7 @@ def draw_learning_rates(file: Path, title: str, rates: Floats, losses: Floats, c
 
 
 def finite(xs: Sequence[int], ys: Sequence[float]) -> tuple[list[int], list[float]]:
-    """The points of a curve that can be drawn."""
+    """The points of a curve with finite values."""
     kept = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
     return [x for x, _ in kept], [y for _, y in kept]
 
@@ -114,7 +114,7 @@ def window_for(steps: int) -> int:
 
 
 def covered_steps(steps: Sequence[float], window: int) -> int:
-    """The training steps in a window of so many values, which trainer.log_every_n_steps sets apart."""
+    """The number of training steps in a window of values, which are trainer.log_every_n_steps apart."""
     return window * max(1, round(steps[1] - steps[0])) if len(steps) > 1 else window
 
 

@@ -12,10 +12,9 @@ from bionets.analysis.style import PAGE, new_figure, save, styled
 
 @styled
 def draw_filters(file: Path, weight: Tensor, shape: tuple[int, int, int], labels: Tensor, title: str) -> Path:
-    """The weights ``[N, C·H·W]`` of all neurons side by side, sorted by their labels ``[N]``, as png and svg.
+    """Draw the weights ``[N, C·H·W]`` of all neurons in a grid, sorted by their labels ``[N]``, as png and svg.
 
-    ``shape`` is (C, H, W); weights from several channels are added up. A gap divides the filters, whose brightest
-    weight is that of the whole figure.
+    ``shape`` is (C, H, W); weights are summed over channels. Gaps separate the filters; all have one colour scale.
     """
     height, width = shape[1:]
     order = torch.argsort(labels.cpu(), stable=True)

@@ -1,4 +1,4 @@
-"""Models, tasks and logged values by the names that papers use, with units."""
+"""Names of models, tasks and logged values as in papers, with units."""
 
 import re
 
@@ -67,14 +67,14 @@ METRICS = {
 
 
 def name_of(word: str) -> str:
-    """A model, a task or another word of a config as a paper writes it: ``nbrc`` is nBRC, also within ``nbrc-online``
+    """The name in papers of a model, a task or another word of a config: nBRC for ``nbrc``, also within ``nbrc-online``
     or ``model = nbrc``.
     """
     return re.sub(r"\w+", lambda each: NAMES.get(each[0], each[0].replace("_", " ")), word)
 
 
 def label_of(key: str) -> str:
-    """The axis label of a logged value: ``val/loss`` is the validation loss, ``test/nanojoules`` energy in nJ."""
+    """The axis label of a logged value: validation loss for ``val/loss``, energy in nJ for ``test/nanojoules``."""
     key, _, layer = key.partition("_layer_")
     if layer:
         return f"{label_of(key)}, layer {layer}"

@@ -13,7 +13,7 @@ from bionets.analysis.spiking_figures import draw_spikes, finish, panels_in_a_co
 from bionets.analysis.style import styled
 from bionets.layers.plastic import Network, WeightedConnection
 
-MOST_TRACES = 4  # neurons of a group, or synapses of a connection, that are drawn as lines
+MOST_TRACES = 4  # maximum number of neurons of a group, or synapses of a connection, drawn as lines
 
 
 @dataclass
@@ -21,10 +21,11 @@ class Presentation:
     """Values recorded after each step, by the name of the group or of the connection.
 
     Attributes:
-        spikes: of every group, bool ``[T, N]``.
-        traces: of every group that has one, ``[T, N]``.
-        eligibility: of the few synapses of a connection whose weights change most, ``[T, S]``, for rules that have one.
-        weights: of the same synapses before the first step, after each step, and after the reward, ``[T + 2, S]``.
+        spikes: spikes of every group, bool ``[T, N]``.
+        traces: traces of every group that has a trace, ``[T, N]``.
+        eligibility: eligibility traces of the S synapses of a connection whose weights change most, ``[T, S]``, if its
+            rule has them.
+        weights: weights of these synapses before the first step, after each step, and after the reward, ``[T + 2, S]``.
     """
 
     spikes: dict[str, Tensor]
@@ -41,13 +42,13 @@ def trace_presentation(
     *,
     currents: Mapping[str, Tensor] | None = None,
 ) -> Presentation:
-    """Present spikes x ``[T, 1, *shape]`` to a copy of the network that begins at rest and learns, and record every
-    step. The network itself stays as it is.
+    """Present spikes x ``[T, 1, *shape]`` to a copy of the network that starts at rest and learns, and record every
+    step. The network itself does not change.
 
     Args:
         network: any network.
-        x: as for `Network`, of one sample.
-        reward: given after the last step, for rules that are modulated by one.
+        x: one sample, as for `Network`.
+        reward: reward after the last step, for reward-modulated rules.
         currents: as for `Network`.
     """
     currents = dict(currents or {})
@@ -89,19 +90,19 @@ def copied(network: Network) -> Network:
 
 
 def matrix_of(network: Network, name: str) -> Tensor:
-    """The weights of a connection that learns, flat."""
+    """The weights of a connection that learns, flattened."""
     connection = network.connections[name]
     assert isinstance(connection, WeightedConnection)
     return connection.matrix.flatten()
 
 
 def most_changed(before: Tensor, after: Tensor) -> Tensor:
-    """The places of the few weights that differ most."""
+    """The indices of the few weights that differ most."""
     return (after - before).abs().topk(min(MOST_TRACES, len(before))).indices
 
 
 def eligibility_of(network: Network, name: str) -> Tensor | None:
-    """The eligibility traces of a connection, flat; None where no rule has one."""
+    """The eligibility traces of a connection, flattened; None if its rules have no such traces."""
     connection = network.connections[name]
     states = (state for rule in network.rules for each, state in rule.state.items() if each is connection)
     found = next((state["eligibility"] for state in states if "eligibility" in state), None)
@@ -114,8 +115,8 @@ def joined(steps: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
 
 @styled
 def draw_presentation(file: Path, presentation: Presentation, title: str) -> Path:
-    """Panels over time: the spikes of each group, the traces of its neurons that spike most, and for each connection
-    that learns the eligibility traces and weights of the synapses that change most. As png and svg.
+    """Draw panels over time, as png and svg: the spikes of each group, the traces of its neurons that spike most, and
+    for each connection that learns, the eligibility traces and weights of the synapses that change most.
     """
     shown = presentation
     parts = (shown.spikes, shown.traces, shown.eligibility, shown.weights)

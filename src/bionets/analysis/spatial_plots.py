@@ -23,15 +23,15 @@ from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
 COLOURS = [f"C{i}" for i in range(len(PALETTE))]
-CONNECTIONS = 300  # drawn of each layer, the strongest
+CONNECTIONS = 300  # number of the strongest connections drawn for each layer
 FRAMES_PER_SECOND = 8
 
 
 @styled
 def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence[str], title: str) -> Path:
-    """A panel for each layer: its neurons, coloured by the task that they belong to, and the strongest connections
-    that enter them from the layer before, whose neurons are hollow. A connection between neurons of one task has the
-    task's colour, any other that of the text.
+    """Draw a panel for each layer: its neurons, coloured by their tasks, and the strongest connections from the
+    previous layer, whose neurons are hollow. A connection between neurons of the same task has the colour of the task;
+    other connections have the colour of the text.
     """
     layers, task_of = spatial_layers(network), [each.numpy() for each in owners(masks)]
     figure, panels = _panels(len(layers))
@@ -60,8 +60,8 @@ def draw_activations(
     title: str,
     quantity: str = "activation",
 ) -> Path:
-    """A row for each task, a panel for each layer: the neurons in their places, the darker the more strongly the task
-    drives them; ``quantity`` labels the colour bar.
+    """Draw a row for each task with a panel for each layer: the neurons at their positions, darker for a stronger
+    activation by the task. ``quantity`` is the label of the colour bar.
     """
     layers = spatial_layers(network)
     figure = new_figure(2.3 * len(layers), 2.2 * len(names) + 0.6)
@@ -71,7 +71,7 @@ def draw_activations(
         for task, name in enumerate(names):
             axes = grid[task, i]
             shades = {"cmap": "magma_r", "vmin": 0, "vmax": strongest}
-            outline = {"edgecolors": grid_colour(), "linewidths": 0.4}  # else weak ones are hardly seen
+            outline = {"edgecolors": grid_colour(), "linewidths": 0.4}  # otherwise weak neurons are hardly visible
             picture = axes.scatter(*_plane(layer).T, c=activations[i][task].numpy(), s=12, **shades, **outline)
             axes.set_title(f"{_name_of(i, len(layers))}, {name_of(name)}")
         figure.colorbar(picture, ax=list(grid[:, i]), location="bottom", shrink=0.8, label=quantity)
@@ -83,7 +83,7 @@ def draw_activations(
 def draw_animation(
     file: Path, positions: Mapping[str, NDArray[Any]], masks: Split, names: Sequence[str], title: str
 ) -> Path:
-    """An animation (gif) of the positions during training, coloured by the task to which a neuron belongs in the end.
+    """Draw an animation (gif) of the positions during training, coloured by the final tasks of the neurons.
 
     Args:
         positions: ``epoch`` ``[E]``, and ``layer_<i>`` ``[E, N, dim]`` of every layer.
@@ -98,7 +98,7 @@ def draw_animation(
     _legend(figure, names)
     heading = figure.suptitle(title)
 
-    frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # rests at the end
+    frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # pauses at the end
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = PillowWriter(fps=FRAMES_PER_SECOND)
     with writer.saving(figure, str(file), dpi=100):
@@ -146,7 +146,7 @@ def _plane(layer: SpatialLayer) -> NDArray[Any]:
 
 
 def _in_plane(positions: NDArray[Any]) -> NDArray[Any]:
-    """The first two coordinates; a single one lies on a line."""
+    """The first two coordinates; one-dimensional positions are placed on a line."""
     if positions.shape[-1] == 1:
         return np.concatenate([positions, np.zeros_like(positions)], -1)
     return positions[..., :2]

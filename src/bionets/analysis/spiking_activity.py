@@ -1,6 +1,4 @@
-"""Activity of a spiking network: the outputs and states of its layers at every step, and their cost, as
-torchmetrics.
-"""
+"""Activity of a spiking network: outputs and states of its layers at every step, and metrics of spikes and energy."""
 
 from collections.abc import Callable
 from operator import call
@@ -20,7 +18,7 @@ Run = Callable[[nn.Module, Tensor], Any]
 
 
 class Activity(NamedTuple):
-    """The outputs of a layer over a sequence, ``[T, B, ...]``, and its states after each step by name, likewise."""
+    """The outputs of a layer over a sequence, ``[T, B, ...]``, and its states after each step, by name."""
 
     output: Tensor
     states: dict[str, Tensor]
@@ -28,8 +26,8 @@ class Activity(NamedTuple):
 
 @torch.no_grad()
 def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
-    """Run a network step by step over x ``[T, B, ...]`` from its initial states, and write down every stateful layer,
-    by its path. The states that the network has kept stay as they are.
+    """Run a network step by step over x ``[T, B, ...]`` from its initial states, and record every stateful layer, by
+    its path. The kept states of the network do not change.
     """
     layers = {path: module for path, module in network.named_modules() if isinstance(module, StatefulModule)}
     outputs: dict[str, list[Tensor]] = {path: [] for path in layers}
@@ -49,21 +47,21 @@ def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
     return {
         path: Activity(torch.stack(outputs[path]), {name: torch.stack(each) for name, each in states[path].items()})
         for path in layers
-        if outputs[path]  # not the layer that a FullyRecurrent steps by itself
+        if outputs[path]  # not the layer inside a FullyRecurrent, which is not called
     }
 
 
 def fires(module: nn.Module) -> bool:
-    """Whether this is a layer of neurons that spike, as those with a threshold do."""
+    """Whether this is a layer of spiking neurons, which have a threshold."""
     if isinstance(module, FullyRecurrent):
         return fires(module.layer)
     return isinstance(module, SpikingLayer) and "threshold" in module.constraints.values()
 
 
 class SpikeRate(Metric):
-    """The mean number of spikes of a neuron and time step, over all spiking layers of a network.
+    """The mean number of spikes per neuron and time step, over all spiking layers of a network.
 
-    ``update(network, x)`` runs it by ``run(network, x)``: `unroll`, say, for a network written for one time step.
+    ``update(network, x)`` runs the network by ``run(network, x)``, such as `unroll` for a network written for one step.
     """
 
     spikes: Tensor
@@ -92,13 +90,13 @@ class SpikeRate(Metric):
 class SynapticOperations(Metric):
     """The synaptic operations of a network for one sample, and their energy.
 
-    A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), that takes an
-    addition (an accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers are
-    counted, and what a `FullyRecurrent` layer sends to itself; at every time step at which they are computed: what does
-    not change with time is computed once. The default energies are those of 32-bit floating point numbers in 45 nm,
+    A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), this is an
+    addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers and
+    the recurrent weights of `FullyRecurrent` layers are counted, at every time step at which they are computed;
+    time-invariant values are computed once. The default energies are those of 32-bit floating-point numbers in 45 nm,
     from Horowitz, ISSCC 2014, figure 1.1.9.
 
-    ``update(network, x)`` runs it by ``run(network, x)``, on as many samples as x has along ``batch_dim``.
+    ``update(network, x)`` runs the network by ``run(network, x)``; the samples are along ``batch_dim`` of x.
     """
 
     accumulates: Tensor
@@ -135,7 +133,7 @@ class SynapticOperations(Metric):
         self.samples += x.shape[self.batch_dim]
 
     def compute(self) -> dict[str, Tensor]:
-        """``accumulates`` and ``multiplies`` of a sample, and ``nanojoules``."""
+        """``accumulates``, ``multiplies`` and ``nanojoules`` per sample."""
         per_accumulate, per_multiply = self.picojoules
         picojoules = per_accumulate * self.accumulates + per_multiply * self.multiplies
         found = {"accumulates": self.accumulates, "multiplies": self.multiplies, "nanojoules": picojoules / 1000}
@@ -143,7 +141,7 @@ class SynapticOperations(Metric):
 
 
 def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
-    """The number of weights of the layer that meet an input other than 0."""
+    """The number of uses of a weight of the layer with a nonzero input."""
     weight = layer.get_parameter("weight")
     if isinstance(layer, nn.Linear | FullyRecurrent):
         return x.count_nonzero() * len(weight)

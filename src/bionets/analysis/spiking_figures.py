@@ -23,7 +23,7 @@ SIGNS = {"pos": "₊", "neg": "₋"}
 
 @styled
 def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
-    """The spikes of the first sequence, a panel for each spiking layer and a row for each neuron."""
+    """Draw the spikes of the first sequence, with a panel for each spiking layer and a row for each neuron."""
     spiking = {path: each for path, each in activity.items() if fires(network.get_submodule(path))}
     figure, panels = panels_in_a_column(len(spiking), 1.3)
     for axes, (path, each) in zip(panels, spiking.items(), strict=True):
@@ -36,8 +36,8 @@ def draw_raster(file: Path, network: nn.Module, activity: Mapping[str, Activity]
 
 
 def draw_spikes(axes: Axes, spikes: Tensor) -> str:
-    """Spikes ``[T, N]``, each a vertical mark as high as a row and narrower than a step, negative ones red. Of more
-    than 200 neurons every n-th is shown; returns how many are, in words.
+    """Draw spikes ``[T, N]`` as vertical marks with the height of a row, narrower than a step; negative spikes are red.
+    Of more than 200 neurons, every n-th is shown. Returns the number of shown neurons, as text.
     """
     every = -(-spikes.shape[1] // MOST_NEURONS)
     shown = spikes[:, ::every]
@@ -53,8 +53,8 @@ def draw_spikes(axes: Axes, spikes: Tensor) -> str:
 
 @styled
 def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activity], title: str) -> Path:
-    """The membranes of the first sequence after each step, a panel for each layer, of the few neurons that spike most
-    (without spikes: whose membranes move most); dots mark the spikes. A dual membrane is drawn as its sum.
+    """Draw the membranes of the first sequence after each step, with a panel for each layer, for the few neurons that
+    spike most (without spikes: whose membranes change most). Dots mark the spikes. A dual membrane is drawn as its sum.
     """
     found = {path: each for path, each in activity.items() if membrane(each) is not None}
     figure, panels = panels_in_a_column(len(found), 1.4)
@@ -80,7 +80,7 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
 
 @styled
 def draw_parameters(file: Path, network: nn.Module, title: str) -> Path:
-    """Histograms of all decays and of all thresholds, a row for each layer."""
+    """Draw histograms of all decays and of all thresholds, with a row for each layer."""
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, SpikingLayer)]
     thresholds = [value for _, layer in layers for value in constrained_values(layer, "threshold").values()]
     lowest, highest = (float(end) for end in torch.cat(thresholds or [torch.ones(1)]).aminmax())
@@ -104,7 +104,7 @@ def constrained_values(layer: SpikingLayer, constraint: str) -> dict[str, Tensor
 
 
 def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, float]) -> None:
-    for name, each in values.items():  # several as outlines, since mixed colours are none of the legend's
+    for name, each in values.items():  # several as outlines, because overlapping colours are not in the legend
         look: dict[str, Any] = {"histtype": "step", "linewidth": 1.2} if len(values) > 1 else {}
         axes.hist(each.numpy(), bins=50, range=limits, label=symbol(name), **look)
     if values:
@@ -116,24 +116,24 @@ def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, flo
 
 
 def symbol(name: str) -> str:
-    """A parameter as a paper writes it: ``pos_beta`` is β₊."""
+    """The symbol of a parameter in papers: β₊ for ``pos_beta``."""
     sign, _, plain = name.rpartition("_")
     return SYMBOLS.get(plain, name_of(plain)) + SIGNS[sign] if sign in SIGNS else SYMBOLS.get(name, name_of(name))
 
 
 def tick_width(steps: int) -> float:
-    """The width in points of the mark of a spike, so that those of neighbouring steps do not overlap."""
+    """The width of the mark of a spike in points, such that marks of neighbouring steps do not overlap."""
     return min(2.0, max(0.4, 0.8 * RASTER_POINTS[0] / steps))
 
 
 def membrane(activity: Activity) -> Tensor | None:
-    """The membrane after each step: one state, or a positive and a negative one together."""
+    """The membrane after each step: one state, or the sum of a positive and a negative state."""
     parts = [state for name, state in activity.states.items() if name.endswith("mem")]
     return torch.stack(parts).sum(0) if parts else None
 
 
 def layer_title(network: nn.Module, path: str) -> str:
-    """The class and path of a layer, as in ``LIB (module 2)``."""
+    """The class and path of a layer, for example ``LIB (module 2)``."""
     layer = network.get_submodule(path)
     kind = f"{layer.layer._get_name()}, fully recurrent" if isinstance(layer, FullyRecurrent) else layer._get_name()
     return f"{kind} (module {path})" if path else kind

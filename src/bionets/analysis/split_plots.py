@@ -1,4 +1,4 @@
-"""The figure of many splits: for each presentation of the tasks, the accuracy on the own task and on the others."""
+"""The figure of many splits: for each presentation of the tasks, the accuracy on the own task and on others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,10 +23,11 @@ GOALS = {"retention": 0.95, "other, through its outputs": 0.2}
 
 @styled
 def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: Sequence[str]) -> Path:
-    """A column for each presentation; bars for each method, a colour for each group of runs. Dashed: the goals.
+    """Draw a column for each presentation, with bars for each method and a colour for each group of runs. Dashed lines
+    are the goals.
 
     Args:
-        stem: of the files, written as png and svg.
+        stem: path of the files, png and svg, without suffix.
         panels: presentation -> group of runs -> bars.
     """
     figure = new_figure(max(PAGE / 2, 2.4 * len(panels) + 0.6), 7.6)

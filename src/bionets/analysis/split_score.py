@@ -1,4 +1,4 @@
-"""Scores of the subnetworks of a split: each on each task, and the silhouette of the positions."""
+"""Scores of the subnetworks of a split: their accuracies on each task, and the silhouette of the positions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from bionets.layers.plain_calls import temporary_evaluation
 class Score:
     """The score of one subnetwork on one task.
 
-    ``accuracy`` is reached through the subnetwork's own outputs: those of another task are cut, so this is chance
-    there. ``through_outputs`` is reached where the outputs of the scored task are left to read the subnetwork's hidden
-    neurons: how much of the task these know. ``retention`` is accuracy / accuracy of the whole network, NaN where that
-    is 0.
+    ``accuracy`` uses only the outputs of the subnetwork's task; the outputs of other tasks are cut, so that their
+    accuracy is chance. ``through_outputs`` is the accuracy if the outputs of the scored task are kept and read the
+    hidden neurons of the subnetwork: it measures the information about the task in these neurons. ``retention`` is
+    accuracy / accuracy of the whole network, NaN if the latter is 0.
     """
 
     subnetwork: str
@@ -32,7 +32,8 @@ class Score:
 def score(
     network: nn.Module, masks: Split, batches: Iterable[tuple[Tensor, Tensor]], names: Sequence[str]
 ) -> list[Score]:
-    """Every subnetwork of a split on every task; ``names`` are the tasks'. See `accuracies` for batches."""
+    """The scores of every subnetwork of a split on every task, for the ``names`` of the tasks. See `accuracies` for
+    batches."""
     batches = list(batches)
     whole = accuracies(network, batches, len(names))
     scores = []
@@ -46,10 +47,10 @@ def score(
 
 @torch.no_grad()
 def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tasks: int) -> list[float]:
-    """For each task, the share of images whose label has the highest score among the task's own outputs.
+    """For each task, the share of images whose label has the highest score among the outputs of the task.
 
     Args:
-        batches: (x, target) with targets ``[B, tasks]``, -1 where a task is not shown; predictions are read as
+        batches: (x, target) with targets ``[B, tasks]``, -1 if a task is not shown; predictions are reshaped to
             ``[B, labels, tasks]``.
     """
     device = next(network.parameters()).device
@@ -63,8 +64,8 @@ def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tas
 
 
 def cluster_score(network: nn.Module, masks: Split) -> float:
-    """The mean silhouette of the positions of all neurons, outputs included, by task, from -1 to 1, of the
-    clusters that a split makes of them. NaN where all neurons belong to one task.
+    """The mean silhouette, from -1 to 1, of the positions of all neurons, including outputs, where the clusters are the
+    tasks of a split. NaN if all neurons belong to one task.
     """
     labels = torch.cat(owners(masks)).numpy()
     positions = torch.cat([layer.positions.detach().cpu() for layer in spatial_layers(network)]).numpy()

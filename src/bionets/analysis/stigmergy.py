@@ -21,7 +21,7 @@ class MemoryTrace(NamedTuple):
 
 @torch.no_grad()
 def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
-    """Run a layer over one sequence x ``[T, input_size]`` from its initial state and record marks, ticks and memory."""
+    """Run a layer over a sequence x ``[T, input_size]`` from its initial state; record marks, ticks and memory."""
     memories, _ = layer.over_time(x)
     (start,) = layer.initial_states(x)
     before = torch.cat([start.unsqueeze(0), memories[:-1]])
@@ -30,7 +30,7 @@ def trace_memory(layer: StigmergicMemory, x: Tensor) -> MemoryTrace:
 
 @styled
 def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
-    """The input ``[T, input_size]``, marks, ticks and memory side by side, time running downwards, as png and svg."""
+    """Draw the input ``[T, input_size]``, marks, ticks and memory side by side, with time downwards, as png and svg."""
     figure = new_figure(PAGE, 2.8)
     panels = figure.subplots(1, 4, sharey=True)
     deposits = max(float(trace.marks.max()), float(trace.ticks.max()), 1e-6)

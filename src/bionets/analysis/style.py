@@ -1,7 +1,7 @@
-"""One appearance for all figures: colours, line styles, sizes, files.
+"""The common style of all figures: colours, line styles, sizes, files.
 
-The colours are those of Okabe and Ito (2008), which readers with any common colour vision tell apart. A model has the
-same colour and dash pattern in every figure. Nothing here changes matplotlib's settings outside a drawing function.
+The colours are those of Okabe and Ito (2008), which are distinguishable with common colour vision deficiencies. A model
+has the same colour and dash pattern in every figure. The settings of matplotlib change only within a drawing function.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
 class LineStyle(NamedTuple):
-    """The appearance of one label in all figures."""
+    """The line style of one label in all figures."""
 
     colour: str
     dash: str
 
 
-# No two models share colour and dash pattern, so that any two can stand in one figure.
+# No two models have the same colour and dash pattern, so that any two can be in one figure.
 LINE_STYLES = {
     "nbrc": LineStyle(BLUE, "solid"),
     "brc": LineStyle(SKY, "solid"),
@@ -93,7 +93,7 @@ _PAPER = {
     "savefig.facecolor": "auto",
     "savefig.dpi": 300,
     "hatch.linewidth": 0.6,
-    "svg.hashsalt": "bionets",  # the same figure is the same file
+    "svg.hashsalt": "bionets",  # makes files reproducible
 }
 _SLIDES = {
     "font.size": 16,
@@ -124,7 +124,7 @@ STYLES: dict[str, Any] = {
     "dark": {**_PAPER, **_DARK},
 }
 """Name -> matplotlib's settings. ``paper`` is readable at column width, ``slides`` from the last row."""
-SCALES = {"slides": 1.8}  # of the width and height of a figure
+SCALES = {"slides": 1.8}  # factor of the width and height of a figure
 
 _current: ContextVar[str] = ContextVar("style", default="paper")
 
@@ -134,7 +134,7 @@ def use_style(name: str) -> Iterator[None]:
     """Draw all figures within this context in a style: ``paper`` (the default), ``slides`` or ``dark``.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: the name is unknown.
     """
     if name not in STYLES:
         raise ValueError(f"style={name} is unknown: choose {', '.join(STYLES)}")
@@ -146,7 +146,7 @@ def use_style(name: str) -> Iterator[None]:
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a drawing function: it draws in the current style."""
+    """Decorator of a drawing function, which draws in the current style."""
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -157,13 +157,13 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def new_figure(width: float = COLUMN, height: float = 2.4) -> Figure:
-    """An empty figure of so many inches in a paper."""
+    """An empty figure; the size is in inches in the style ``paper``."""
     scale = SCALES.get(_current.get(), 1.0)
     return Figure(figsize=(width * scale, height * scale), layout="constrained")
 
 
 def save(figure: Figure, file: Path, title: str = "") -> Path:
-    """Write a figure as png and svg, whichever ``file`` names; the path of the png."""
+    """Write a figure as png and svg, for any suffix of ``file``, and return the path of the png."""
     if title:
         figure.suptitle(title)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -173,14 +173,14 @@ def save(figure: Figure, file: Path, title: str = "") -> Path:
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], columns: int | None = None) -> None:
-    """A legend under all panels, where it covers no curve."""
+    """Add a legend below all panels, where it does not cover curves."""
     if handles:
         room = max(1, int(figure.get_figwidth() / (0.16 * rcParams["legend.fontsize"])))
         figure.legend(handles=handles, loc="outside lower center", ncols=min(columns or room, len(handles)))
 
 
 def legend_of(axes: Axes) -> None:
-    """A legend of what an axis holds, above it."""
+    """Add a legend above an axis."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
@@ -190,13 +190,13 @@ def text_colour() -> str:
 
 
 def grid_colour() -> str:
-    """A colour for what stands behind the curves."""
+    """The colour of elements behind the curves."""
     return str(rcParams["grid.color"])
 
 
 def line_styles(labels: Iterable[str]) -> dict[str, LineStyle]:
-    """The line style of each label. Models have theirs; others one that follows from their name, or the next where
-    another label of the figure has it already.
+    """The line style of each label. Models have fixed styles; the style of another label is derived from its name, or
+    is the next style if another label of the figure already has this one.
     """
     wanted = list(dict.fromkeys(labels))
     found = {name: LINE_STYLES[name] for name in wanted if name in LINE_STYLES}

@@ -1,7 +1,7 @@
-"""Splits of a spatial network into one subnetwork for each task: which neurons belong to which.
+"""Splits of a spatial network into one subnetwork for each task, by assigning neurons to tasks.
 
-A split is a list of masks, one ``[tasks, neurons]`` for each spatial layer: how much of a neuron's output a task's
-subnetwork keeps, 1 for all of it, 0 for nothing. Output unit u belongs to task u mod tasks.
+A split is a list of masks ``[tasks, neurons]``, one for each spatial layer. A mask is the factor of the output of a
+neuron in the subnetwork of a task, from 0 to 1. Output unit u belongs to task u mod tasks.
 """
 
 import copy
@@ -22,29 +22,29 @@ METHODS = ("greedy", "probability", "rescale", "activations", "clusters")
 def split(
     network: nn.Module, tasks: int, method: str = "greedy", *, activations: Sequence[Tensor] = (), seed: int = 0
 ) -> Split:
-    """The masks of one subnetwork for each task.
+    """Compute the masks of one subnetwork for each task.
 
-    The first three go from the outputs backwards. A neuron's strength for a task is the sum of its outgoing |weights|
-    to the neurons of the next layer, each times what the task keeps of it.
+    The first three methods proceed backwards from the outputs. The strength of a neuron for a task is the sum of its
+    outgoing |weights|, each times the mask of the target neuron for this task.
 
     - ``greedy``: a neuron belongs to the task for which its strength is highest.
     - ``probability``: a task keeps a neuron with probability strength / highest strength of that neuron for any task.
-    - ``rescale``: every task keeps every neuron, scaled by that ratio.
-    - ``activations``: a neuron belongs to the task whose images drive it most.
-    - ``clusters``: the positions of all neurons, outputs too, are parted into as many clusters as there are tasks
-      (k-means), without a look at weights or data. A cluster is then named after the task of most outputs in it.
+    - ``rescale``: every task keeps every neuron, scaled by the same ratio.
+    - ``activations``: a neuron belongs to the task whose images activate it most.
+    - ``clusters``: the positions of all neurons, including outputs, are divided by k-means into as many clusters as
+      there are tasks, without using weights or data. The task of a cluster is then that of most of its outputs.
 
     Args:
-        network: a module whose spatial layers follow each other, the last one being the outputs.
-        tasks: how many there are.
-        activations: what `record` gave, for the method of this name.
-        seed: of ``probability`` and ``clusters``.
+        network: a module with consecutive spatial layers, of which the last has the outputs.
+        tasks: number of tasks.
+        activations: the result of `record`, for the method ``activations``.
+        seed: seed of ``probability`` and ``clusters``.
 
     Raises:
-        ValueError: an unknown method, fewer than two tasks, or outputs that do not divide among them.
+        ValueError: the method is unknown, there are fewer than two tasks, or the outputs are not divisible among them.
 
-    Source: Wołczyk et al., arXiv 1910.02776, and their code, whose documentation says what ``rescale`` and
-    ``activations`` are for; ``clusters`` is ours.
+    Source: Wołczyk et al., arXiv 1910.02776, and their code, whose documentation describes ``rescale`` and
+    ``activations``; ``clusters`` is not from the source.
     """
     layers = spatial_layers(network)
     if not layers:
@@ -71,10 +71,10 @@ def split(
 
 
 def subnetwork(network: nn.Module, masks: Split, task: int, all_outputs: bool = False) -> nn.Module:
-    """A copy of a network in which only what a task keeps is left.
+    """A copy of a network with only the parts that a task keeps.
 
-    Everything that leaves a neuron is multiplied by its mask, and what enters a neuron of mask 0 is cut: its weights
-    and its bias are zero. With ``all_outputs`` the outputs of the other tasks stay too, and read what is left.
+    The outgoing weights of a neuron are multiplied by its mask; the incoming weights and the bias of a neuron with mask
+    0 are zero. With ``all_outputs``, the outputs of the other tasks are also kept, and read the remaining neurons.
     """
     part = copy.deepcopy(network)
     layers = spatial_layers(part)
@@ -107,7 +107,7 @@ def _backwards(layers: Sequence[SpatialLayer], outputs: Tensor, rule: Callable[[
 
 
 def _ratio(strength: Tensor) -> Tensor:
-    """``[tasks, neurons]`` over the highest of each neuron; one without any connection belongs to no task."""
+    """``[tasks, neurons]`` divided by the maximum of each neuron; a neuron without connections belongs to no task."""
     highest = strength.amax(0)
     return torch.where(highest > 0, strength / highest, 0.0)
 
@@ -125,5 +125,5 @@ def _clusters(layers: Sequence[SpatialLayer], outputs: Tensor, seed: int) -> Spl
 
 
 def _one_hot(task: Tensor, tasks: int) -> Tensor:
-    """``[neurons]`` as masks ``[tasks, neurons]``."""
+    """Convert tasks ``[neurons]`` to masks ``[tasks, neurons]``."""
     return nn.functional.one_hot(task, tasks).T.float()

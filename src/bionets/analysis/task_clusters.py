@@ -1,4 +1,4 @@
-"""Measures of how far the neurons of one task lie together, against chance."""
+"""Measures of the spatial clustering of the neurons of a task, compared with chance."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ Array = NDArray[np.floating]
 
 
 class Measured(NamedTuple):
-    """A measure of the positions, and what chance gives.
+    """A measure of the positions, and its value by chance.
 
     Attributes:
-        value: of the tasks to which the neurons belong.
-        chance: the mean over random permutations of these among the neurons of each layer.
-        p: the share of such permutations with at least this value, itself included.
+        value: value for the tasks to which the neurons belong.
+        chance: mean over random permutations of the tasks among the neurons of each layer.
+        p: share of these permutations, including the identity, with at least this value.
     """
 
     value: float
@@ -28,12 +28,12 @@ class Measured(NamedTuple):
 
 
 class TaskClusters(NamedTuple):
-    """Both measures; NaN where all neurons belong to one task.
+    """Both measures; NaN if all neurons belong to one task.
 
     Attributes:
-        silhouette: the mean over neurons of (b − a) / max(a, b), a being the mean distance to those of the own task
-            and b to those of the other: 1 for tasks that lie in compact regions far from each other, 0 for none.
-        purity: see `neighbourhood_purity`: high also where each task lies in many small regions.
+        silhouette: the mean over neurons of (b − a) / max(a, b), where a is the mean distance to neurons of the same
+            task and b to neurons of the other task: 1 for tasks in compact, distant regions, 0 for no clusters.
+        purity: see `neighbourhood_purity`; also high if each task has many small regions.
     """
 
     silhouette: Measured
@@ -41,27 +41,27 @@ class TaskClusters(NamedTuple):
 
 
 def nearest_neurons(distances: Array, neighbours: int) -> NDArray[np.integer]:
-    """The indices of the nearest others of each neuron, `[N, neighbours]`, for distances `[N, N]`."""
+    """The indices of the nearest other neurons of each neuron, `[N, neighbours]`, for distances `[N, N]`."""
     others = distances + np.diag(np.full(len(distances), np.inf))
     return np.argsort(others, axis=1, kind="stable")[:, :neighbours]
 
 
 def neighbourhood_purity(nearest: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
-    """The mean over neurons of the share of the nearest neurons that have the neuron's label."""
+    """The mean over neurons of the share of the nearest neurons with the same label."""
     return float((labels[nearest] == labels[:, None]).mean())
 
 
 def task_clusters(
     network: nn.Module, masks: Split, neighbours: int = 10, permutations: int = 200, seed: int = 0
 ) -> TaskClusters:
-    """Silhouette and neighbourhood purity of the positions of all neurons of a network, outputs included, by the task
-    to which a split gives them; and their permutation tests.
+    """Silhouette and neighbourhood purity of the positions of all neurons of a network, including outputs, by the tasks
+    of a split, with permutation tests.
 
     Args:
         masks: a split, see `bionets.analysis.subnetworks.split`.
-        neighbours: of which `neighbourhood_purity` looks at the labels.
-        permutations: of the labels within each layer.
-        seed: of the permutations.
+        neighbours: number of neighbours for `neighbourhood_purity`.
+        permutations: number of permutations of the labels within each layer.
+        seed: seed of the permutations.
     """
     layers = [each.numpy() for each in owners(masks)]
     labels = np.concatenate(layers)

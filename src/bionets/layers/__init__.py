@@ -1,4 +1,4 @@
-"""Recurrent layers and cells with the interface of `torch.nn`, and stateful layers with what walks their states."""
+"""Recurrent layers and cells with the interface of `torch.nn`, stateful layers, and functions on their states."""
 
 from bionets.layers.delay_layers import Delay, DelayedLinear
 from bionets.layers.delays import Delays, anneal_delays, round_delays

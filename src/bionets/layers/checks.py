@@ -2,7 +2,7 @@
 
 
 def positive_int(name: str, value: int) -> int:
-    """`value`, if it is an integer above zero; else TypeError or ValueError naming it."""
+    """Return `value` if it is a positive integer; otherwise raise TypeError or ValueError with its name."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if value <= 0:

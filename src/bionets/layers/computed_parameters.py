@@ -1,18 +1,17 @@
-"""Parameters that something computes at each call of a module, as pruning and weight normalisation of PyTorch do."""
+"""Parameters that are computed at each call of a module, for example by PyTorch's pruning and weight normalisation."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
-SUFFIXES = ("_orig", "_g", "_v")  # of what pruning, and weight or spectral normalisation, keep in place of a weight
+SUFFIXES = ("_orig", "_g", "_v")  # of the parameters that pruning, weight and spectral normalisation store
 
 
 def recompute_parameters(module: nn.Module, *inputs: Any) -> None:
-    """Run the hooks by which `torch.nn.utils` computes parameters before each call, where a module is not called.
+    """Run the hooks of `torch.nn.utils` that compute parameters before each call, for a module that is not called.
 
-    Which hooks a module has is private in PyTorch: with another name of `_forward_pre_hooks`, pruned weights would be
-    those of the last call.
+    The attribute `_forward_pre_hooks` is private in PyTorch: if renamed, pruned weights would be outdated.
     """
     for hook in module._forward_pre_hooks.values():
         if type(hook).__module__.startswith("torch.nn.utils."):
@@ -20,8 +19,8 @@ def recompute_parameters(module: nn.Module, *inputs: Any) -> None:
 
 
 def parameters_by_name(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters of a module and its parts, as they are after pruning, normalisation and parametrisations, by their
-    names within the part that they belong to."""
+    """The parameters of a module and its submodules after pruning, normalisation and parametrisations, with their names
+    within their submodules."""
     for path, part in module.named_modules():
         if "parametrizations" in path.split("."):
             continue

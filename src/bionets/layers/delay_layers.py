@@ -1,4 +1,4 @@
-"""Delays between layers: of each feature, and of each connection of a linear layer."""
+"""Delays between layers: one for each feature, or one for each connection of a linear layer."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,8 +14,8 @@ from bionets.layers.stateful import StatefulModule, States
 
 
 def last_steps(steps: Tensor, count: int, lengths: Tensor | None) -> Tensor:
-    """The last ``count`` of the steps ``[count + T, B, ...]``, of which the first ``count`` lie before the sequences;
-    with lengths, those before the end of each sequence."""
+    """The last ``count`` of the steps ``[count + T, B, ...]``, where the first ``count`` steps precede the sequences.
+    With lengths, the last ``count`` steps before the end of each sequence."""
     if lengths is None:
         return steps[len(steps) - count :]
     places = torch.arange(count, device=steps.device).unsqueeze(1) + lengths
@@ -35,7 +35,7 @@ class _Delayed(StatefulModule):
         return ((input_shape[0], self.max_delay, *input_shape[1:]),)
 
     def convolve(self, x: Tensor) -> Tensor:
-        """The outputs ``[T, B, ...]`` of the inputs ``[max_delay + T, B, ...]``."""
+        """The outputs ``[T, B, ...]`` for the inputs ``[max_delay + T, B, ...]``."""
         raise NotImplementedError
 
     def over_time(
@@ -58,7 +58,7 @@ class _Delayed(StatefulModule):
             got = tuple(x.shape[1:])
             raise ValueError(f"{self._get_name()}: expected [B, ..., {self.in_features}], got an input of shape {got}")
         (past,) = self.initial_states(x) if states is None else states
-        x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, their weights may not
+        x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, but weights are floating-point
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
         y = self.convolve(steps if len(x) else torch.cat((steps, steps[:1])))[: len(x)]
         kept = last_steps(steps, self.max_delay, lengths).movedim(0, 1)
@@ -67,7 +67,7 @@ class _Delayed(StatefulModule):
     def _in_pieces(
         self, x: Tensor, states: States | None, lengths: Tensor | None, reset: Tensor
     ) -> tuple[Tensor, States]:
-        """Cut where any sequence is reset; those that are not go on from their past."""
+        """Split at every step at which a sequence is reset; the other sequences continue from their past."""
         (past,) = self.initial_states(x) if states is None else states
         starts = reset.any(1).nonzero().flatten().tolist()
         outputs = []
@@ -81,12 +81,12 @@ class _Delayed(StatefulModule):
 
 
 class Delay(_Delayed):
-    """A delay of each feature, between two layers: y_i[t] = Σ_d w_d x_i[t − d] with the weights of `Delays`.
+    """One delay for each feature, between two layers: y_i[t] = Σ_d w_d x_i[t − d] with the weights of `Delays`.
 
-    Call it with one step ``[B, ..., num_features]``, or through `bionets.layers.unroll`.
+    The input is one step ``[B, ..., num_features]``; `bionets.layers.unroll` runs whole sequences.
 
     Args:
-        num_features: entries along the last axis.
+        num_features: size of the last axis.
         max_delay: the longest delay, in steps; the shortest is 0.
         options: those of `Delays`.
     """
@@ -105,9 +105,9 @@ class Delay(_Delayed):
 
 
 class DelayedLinear(_Delayed):
-    """A linear layer with a delay of each connection: y_j[t] = Σ_i W_ji Σ_d w_jid x_i[t − d] + b_j.
+    """A linear layer with one delay for each connection: y_j[t] = Σ_i W_ji Σ_d w_jid x_i[t − d] + b_j.
 
-    It takes the place of `torch.nn.Linear` (of ``Dcls1d`` in DCLS), and costs ``max_delay`` + 1 times as much.
+    It replaces `torch.nn.Linear` (``Dcls1d`` in DCLS), and costs ``max_delay`` + 1 times as much.
 
     Args:
         in_features, out_features, bias: as in `torch.nn.Linear`.

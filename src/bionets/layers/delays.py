@@ -1,4 +1,4 @@
-"""Delays that are learned: the weight of each number of steps, its annealing, and its rounding."""
+"""Learned delays: their weights for each number of steps, their annealing, and their rounding."""
 
 from typing import Any
 
@@ -14,25 +14,26 @@ INTERPOLATIONS = ("linear", "gaussian")
 class Delays(nn.Module):
     """Delays of neurons or of synapses, as a weight for each number of steps.
 
-    A delay p between ``shortest`` and ``longest`` steps need not be a whole number. Step d counts with
+    A delay p between ``shortest`` and ``longest`` steps need not be an integer. Step d has the weight
 
         linear:    w_d ∝ max(0, 1 − |d − p| / (1 + σ))
         gaussian:  w_d ∝ exp(−(d − p)² / (2σ²))
 
-    and the w_d sum to 1. With σ = 0 only the two steps next to p count (``gaussian``: the nearest one). The wider σ,
-    the farther the gradient of p sees; `anneal_delays` narrows it during training, and `round_delays` makes the delays
-    whole numbers after it. Outside of its range a delay counts as the end of the range, and keeps its gradient.
+    normalised to Σ_d w_d = 1. With σ = 0, only the two steps next to p have a weight (``gaussian``: only the nearest
+    step). With a larger σ, the gradient of p depends on more steps. `anneal_delays` decreases σ during training, and
+    `round_delays` rounds the delays to integers afterwards. A delay outside its range is clamped to the range, and its
+    gradient passes through.
 
     Args:
-        shape: of the delays: ``(N,)`` for one of each neuron, ``(N, I)`` for one of each synapse.
-        shortest, longest: in steps.
+        shape: shape of the delays: ``(N,)`` for one delay per neuron, ``(N, I)`` for one delay per synapse.
+        shortest, longest: range of the delays, in steps.
         delays: a number, or a tensor of that shape; None: drawn from the uniform distribution over the range.
-        learn: whether they are a parameter.
+        learn: whether the delays are a parameter.
         sigma: the width σ, in steps, before it is annealed.
         interpolation: ``linear`` or ``gaussian``.
 
     Attributes:
-        delays: in steps (``P`` in DCLS). sigma: the width now (``SIG`` in DCLS).
+        delays: the delays, in steps (``P`` in DCLS). sigma: the current width (``SIG`` in DCLS).
 
     Source: Hammouamri et al., "Learning delays in spiking neural networks using dilated convolutions with learnable
     spacings", ICLR 2024 (arXiv 2306.17670), for synapses between layers; recurrent delays of neurons as in DelRec
@@ -79,7 +80,7 @@ class Delays(nn.Module):
         return self.delays
 
     def round_values(self) -> None:
-        """Whole numbers of steps, with σ = 0."""
+        """Round the delays to integers, with σ = 0."""
         with torch.no_grad():
             self.delays.copy_(self.values().clamp(self.shortest, self.longest).round())
         self.sigma.zero_()
@@ -93,8 +94,8 @@ class Delays(nn.Module):
         if self.interpolation == "gaussian":
             return torch.softmax(-0.5 * (distance / self.sigma.clamp(min=1e-3)).square(), 0)
         height = 1 - distance.abs() / (1 + self.sigma)
-        # Where a step is just out of reach, half of the gradient passes: at a whole number of steps one such step lies
-        # on either side, and the slope is the mean of both. At the ends of the range there is one side alone.
+        # At the boundary of the support, half of the gradient passes: an integer delay has one such step on each side,
+        # and the slope is the mean of both. At the ends of the range there is only one side.
         inside = (kept > self.shortest) & (kept < self.longest)
         weights = torch.where(inside, (height + height.abs()) / 2, height.clamp(min=0))
         return weights / weights.sum(0)
@@ -104,12 +105,13 @@ class Delays(nn.Module):
 
 
 def anneal_delays(model: Any, share: float) -> None:
-    """Narrow all `Delays` of a model: σ is what it was given, times 1 − share, which goes from 0 to 1 in training."""
+    """Narrow all `Delays` of a model: σ is its initial value times 1 − ``share``; share goes from 0 to 1 in
+    training."""
     for _, delays in find_modules(model, Delays):
         delays.sigma.fill_(delays.widest * (1 - share))
 
 
 def round_delays(model: Any) -> None:
-    """Make all `Delays` of a model whole numbers of steps, with σ = 0."""
+    """Round all `Delays` of a model to integers, with σ = 0."""
     for _, delays in find_modules(model, Delays):
         delays.round_values()

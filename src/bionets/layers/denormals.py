@@ -1,4 +1,4 @@
-"""The processor's mode for denormal numbers, on this thread."""
+"""The mode of the processor for denormal numbers, on this thread."""
 
 import sys
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import torch
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread takes denormal numbers for 0; PyTorch has no function that says so."""
+    """Whether this thread flushes denormal numbers to 0; PyTorch has no function for this."""
     return sys.float_info.min / 2 == 0
 
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Within, denormal numbers, which are slow, are zero on this thread; then the mode is what it was."""
+    """Flush denormal numbers, which are slow, to zero on this thread; restore the mode at the end of the context."""
     before = flushes_denormals()
     torch.set_flush_denormal(True)
     try:

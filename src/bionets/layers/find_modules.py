@@ -1,4 +1,4 @@
-"""Modules of one kind wherever they are: in modules, containers and objects, in any depth."""
+"""Modules of a given type at any depth in modules, containers and objects."""
 
 import sys
 from collections import UserDict, UserList, deque
@@ -14,7 +14,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 _TORCH_OWN = frozenset(vars(nn.Module()))
-_SMALL_OBJECTS = (SimpleNamespace, UserDict, UserList)  # of the standard library, for values of the user
+_SMALL_OBJECTS = (SimpleNamespace, UserDict, UserList)  # classes of the standard library that hold values of the user
 _LIBRARIES = sys.stdlib_module_names | {
     *("torch", "torchmetrics", "lightning", "lightning_fabric", "pytorch_lightning", "numpy", "scipy", "pandas"),
     *("omegaconf", "hydra", "wandb", "matplotlib", "optuna", "rich", "triton", "numba", "llvmlite", "functorch"),
@@ -22,11 +22,11 @@ _LIBRARIES = sys.stdlib_module_names | {
 
 
 def find_modules(root: Any, kind: type[Kind] | tuple[type[Kind], ...]) -> Iterator[tuple[str, Kind]]:
-    """Every module of this kind in ``root`` with its path, each once.
+    """Every module of type ``kind`` in ``root`` with its path, each once.
 
-    Those that torch knows come first, by the paths of ``named_modules``; then those in a module's other attributes:
-    in lists, tuples, sets, dicts and dataclasses, and in objects of any class that is not of a library (a Lightning
-    trainer, say, is not searched). Reference cycles do no harm.
+    Submodules registered with torch come first, with the paths of ``named_modules``; then modules in other attributes:
+    in lists, tuples, sets, dicts, dataclasses, and objects of any class that is not from a library (for example, a
+    Lightning trainer is not searched). Reference cycles are allowed.
     """
     seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", root)]
@@ -41,12 +41,12 @@ def find_modules(root: Any, kind: type[Kind] | tuple[type[Kind], ...]) -> Iterat
 
 
 def join_path(path: str, name: str) -> str:
-    """``path.name``, or the one of them that is not empty."""
+    """``path.name``, or ``name`` or ``path`` alone if the other is empty."""
     return f"{path}.{name}" if path else name
 
 
 def _inside(root: Any) -> list[tuple[Any, Any]]:
-    """The values within a module, container or object that may hold modules, by name."""
+    """The values in a module, container or object that may contain modules, by name."""
     if isinstance(root, nn.Module):
         named = vars(root)
         own = [(name, named[name]) for name in named if name not in _TORCH_OWN and _holds(type(named[name]))]  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def _parts(root: Any) -> Iterable[tuple[Any, Any]]:
 
 @lru_cache(maxsize=4096)
 def _holds(kind: type[Any]) -> bool:
-    """Whether an object of this type may hold modules."""
+    """Whether an object of this type may contain modules."""
     if issubclass(kind, (nn.Module, dict, *_SEQUENCES, *_SMALL_OBJECTS)):
         return True
     return kind.__module__.partition(".")[0] not in _LIBRARIES and not issubclass(kind, type)

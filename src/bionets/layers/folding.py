@@ -1,7 +1,7 @@
-"""All time steps at once through a model's forward: T·B samples on the first axis.
+"""All time steps in one call of a model's forward, as T·B samples along the first axis.
 
-Layers without a state see a batch of T·B samples. Layers with a state unfold it to ``[T, B, ...]`` and scan over time.
-Of sequences with different lengths, layers without a state see the valid steps alone.
+Layers without a state get a batch of T·B samples. Layers with a state unfold it to ``[T, B, ...]`` and scan over time.
+If sequences have different lengths, layers without a state get only the valid steps.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ class Folding:
     """One pass over T steps of a batch.
 
     time, batch: T and B.
-    one_step: whether the tensors that are passed on hold a single step, which all T steps repeat.
-    lengths: `[B]`, of sequences that end before T; only their valid steps are then on the first axis, in order of time.
-    reset: `[T, B]`, whether states start anew before a step.
-    called: the stateful layers that were called, each with the states that it had before.
+    one_step: whether the tensors passed between layers hold a single step, which is repeated T times.
+    lengths: `[B]`, if sequences end before T; then only valid steps are on the first axis, in order of time.
+    reset: `[T, B]`, whether states are reset before a step.
+    called: the stateful layers that were called, each with its previous states.
     """
 
     time: int
@@ -39,10 +39,10 @@ class Folding:
         self.samples = self.time * self.batch if self.valid is None else len(self.valid)
 
     def note_call(self, layer: nn.Module) -> None:
-        """Note that a stateful layer is called, before its states change.
+        """Record that a stateful layer is called, before its states change.
 
         Raises:
-            RuntimeError: it, or a stateful layer within it, was called before in this pass.
+            RuntimeError: the layer, or a stateful layer inside it, was called before in this pass.
         """
         stateful = [module for module in layer.modules() if hasattr(type(module), "state_shapes")]
         if any(id(module) in self.called for module in stateful):
@@ -53,10 +53,10 @@ class Folding:
         self.called |= {id(module): (module, dict(module._buffers)) for module in stateful}
 
     def unfold(self, x: Tensor, name: str) -> Tensor:
-        """x ``[T·B, ...]`` as ``[T, B, ...]``, for the layer of this name; zeros past the end of each sequence.
+        """Reshape x ``[T·B, ...]`` to ``[T, B, ...]`` for the layer ``name``, with zeros past the end of each sequence.
 
         Raises:
-            ValueError: the first axis is no multiple of T, or of the number of valid steps.
+            ValueError: the size of the first axis is not a multiple of T, or of the number of valid steps.
         """
         if self.one_step:
             return repeat_over_time(x, self.time)
@@ -68,13 +68,13 @@ class Folding:
             )
         if self.valid is None:
             return x.unflatten(0, (self.time, x.size(0) // self.time if self.time else self.batch))
-        pieces = len(x) // rows if rows else 1  # into which the model has cut each sample
+        pieces = len(x) // rows if rows else 1  # into which the model has divided each sample
         whole = x.new_zeros(self.time * self.batch, pieces, *x.shape[1:])
         whole = whole.index_copy(0, self.valid, x.unflatten(0, (rows, pieces)))
         return whole.view(self.time, self.batch * pieces, *x.shape[1:])
 
     def fold(self, y: Tensor) -> Tensor:
-        """Back from `unfold`: y ``[T, B, ...]`` as ``[T·B, ...]``, without the steps past the ends."""
+        """The inverse of `unfold`: reshape y ``[T, B, ...]`` to ``[T·B, ...]``, without the steps past the ends."""
         if self.valid is None:
             return y.flatten(0, 1)
         pieces = y.shape[1] // max(self.batch, 1)
@@ -82,17 +82,17 @@ class Folding:
         return whole.index_select(0, self.valid).flatten(0, 1)
 
     def lengths_of(self, x: Tensor) -> Tensor | None:
-        """The lengths of the sequences in x ``[T, B, ...]``, which `unfold` gave."""
+        """The lengths of the sequences in x ``[T, B, ...]``, a result of `unfold`."""
         if self.lengths is None:
             return None
         return self.lengths.repeat_interleave(x.shape[1] // max(self.batch, 1))
 
     def reset_of(self, x: Tensor) -> Tensor | None:
-        """The reset mask of the sequences in x ``[T, B, ...]``, which `unfold` gave."""
+        """The reset mask of the sequences in x ``[T, B, ...]``, a result of `unfold`."""
         return None if self.reset is None else self.reset.repeat_interleave(x.shape[1] // max(self.batch, 1), 1)
 
     def restore(self) -> None:
-        """Give the layers back the states that they had before the pass."""
+        """Restore the states that the layers had before the pass."""
         for module, buffers in self.called.values():
             module._buffers.update(buffers)
 
@@ -101,13 +101,13 @@ _current: ContextVar[Folding | None] = ContextVar("folding", default=None)
 
 
 def current_folding() -> Folding | None:
-    """The pass that is going on, None within ordinary calls."""
+    """The current pass; None in ordinary calls."""
     return _current.get()
 
 
 @contextmanager
 def folding(fold: Folding | None) -> Iterator[None]:
-    """Make stateful layers unfold their input within this context; with None, calls are ordinary ones."""
+    """Make stateful layers unfold their input within this context; with None, calls are ordinary."""
     token = _current.set(fold)
     try:
         yield
@@ -116,13 +116,13 @@ def folding(fold: Folding | None) -> Iterator[None]:
 
 
 def refuse_within_unroll(what: str, instead: str) -> None:
-    """Raise RuntimeError if a pass of `unroll` is going on, in which ``what`` would see all steps as one batch."""
+    """Raise RuntimeError within a pass of `unroll`, where ``what`` would treat all steps as one batch."""
     if current_folding() is not None:
         raise RuntimeError(f"{what} within unroll: {instead}")
 
 
 def refuse_sequence_layer(layer: nn.Module) -> None:
-    """Raise RuntimeError if a layer that works along time is called within `unroll`."""
+    """Raise RuntimeError if a layer that runs over time is called within `unroll`."""
     name = type(layer).__name__
     recurrent = hasattr(layer, "hidden_size")
     or_step = f", or take one step at a time with StatefulRecurrent({name}(...))" if recurrent else ""
@@ -134,7 +134,7 @@ def refuse_sequence_layer(layer: nn.Module) -> None:
 
 
 def refuse_cell(cell: nn.Module) -> None:
-    """Raise RuntimeError if a cell, to which the caller gives its state, is called within `unroll`."""
+    """Raise RuntimeError if a cell, which takes its state as an argument, is called within `unroll`."""
     refuse_within_unroll(
         f"{type(cell).__name__} is called",
         "it does not keep its state from step to step: use StatefulRecurrent of the sequence layer instead, or "

@@ -1,4 +1,4 @@
-"""Sequences of different lengths side by side in one batch, each with steps past its end that count for nothing."""
+"""Sequences of different lengths in one padded batch; steps past the end of a sequence are ignored."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from bionets.scan.eager import is_eager
 
 
 def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
-    """The lengths as int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+    """Convert lengths to int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
 
     Raises:
-        ValueError: they are not B integers from 0 to T. (The range is not checked on a GPU, which would have to wait.)
+        ValueError: the lengths are not B integers from 0 to T. (On a GPU the range is not checked, to avoid a
+            synchronisation.)
     """
     if len(steps) < 2 or tuple(lengths.shape) != (steps[1],):
         expected = f"[{steps[1]}] integers" if len(steps) > 1 else "for a batch, [T, B, ...]"
@@ -28,7 +29,7 @@ def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -
 
 
 def flat_lengths(x: Tensor, lengths: Tensor | None, batch: Sequence[int]) -> Tensor | None:
-    """The lengths for x ``[T, B, ...]`` once the axes ``batch`` = (B, ...) of a step are flattened into one."""
+    """The lengths for x ``[T, B, ...]`` after flattening the axes ``batch`` = (B, ...) of a step into one axis."""
     if lengths is None:
         return None
     if not batch:
@@ -37,10 +38,10 @@ def flat_lengths(x: Tensor, lengths: Tensor | None, batch: Sequence[int]) -> Ten
 
 
 def check_reset(reset: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
-    """The reset mask on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+    """Move the reset mask to this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
 
     Raises:
-        ValueError: it is not ``[T, B]`` bools.
+        ValueError: the mask is not a bool tensor ``[T, B]``.
     """
     if len(steps) < 2 or reset.dtype != torch.bool or tuple(reset.shape) != tuple(steps[:2]):
         expected = f"[{steps[0]}, {steps[1]}] bools" if len(steps) > 1 else "for a batch, [T, B, ...]"
@@ -49,7 +50,7 @@ def check_reset(reset: Tensor, steps: Sequence[int], device: torch.device) -> Te
 
 
 def flat_reset(x: Tensor, reset: Tensor | None, batch: Sequence[int]) -> Tensor | None:
-    """The reset mask for x ``[T, B, ...]`` once the axes ``batch`` = (B, ...) of a step are flattened into one."""
+    """The reset mask for x ``[T, B, ...]`` after flattening the axes ``batch`` = (B, ...) of a step into one axis."""
     if reset is None:
         return None
     if not batch:
@@ -63,6 +64,7 @@ def valid_steps(lengths: Tensor, time: int) -> Tensor:
 
 
 def zero_past_end(x: Tensor, lengths: Tensor) -> Tensor:
-    """x ``[T, B, ...]`` with zeros past the end of each sequence, also in place of NaN; no gradient flows there."""
+    """Return x ``[T, B, ...]`` with zeros past the end of each sequence, also in place of NaN; the gradient there is
+    zero."""
     valid = valid_steps(lengths, len(x))
     return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, x.new_zeros(()))

@@ -1,4 +1,4 @@
-"""Calls that run nothing but a module's own forward, so that `unroll` may compute the same in a shorter way."""
+"""Calls that run only a module's forward, so that `unroll` may replace them by a faster computation."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,15 +24,15 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def sees_single_steps(hook: Hook) -> Hook:
-    """Mark a forward hook that may be given the single step ``[B, ...]`` that a time-invariant sequence repeats, in
-    place of all T·B samples: `unroll` then takes its shortcut in spite of it."""
+    """Mark a forward hook that accepts the single step ``[B, ...]`` of a time-invariant sequence instead of all T·B
+    samples. `unroll` then uses its shortcut although the module has this hook."""
     hook.sees_single_steps = True  # type: ignore[attr-defined]
     return hook
 
 
 @contextmanager
 def temporary_hooks(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Register hooks for the duration of this context; the handles are what PyTorch's ``register_...`` return."""
+    """Register hooks within this context; the handles are returned by PyTorch's ``register_...``."""
     with ExitStack() as stack:
         for handle in handles:
             stack.callback(handle.remove)
@@ -47,15 +47,14 @@ def temporary_evaluation(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, training in modes:  # parents first, whose mode goes to their children
+        for module, training in modes:  # parents first, because their mode is applied to their children
             module.train(training)
 
 
 def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: bool = False) -> bool:
-    """Whether calling the module runs this forward and nothing else, but for hooks marked by `sees_single_steps` if
-    ``marked_hooks``.
+    """Whether calling the module runs only this forward. ``marked_hooks`` allows hooks marked by `sees_single_steps`.
 
-    Torch has no public function that says whether a module has hooks; the names of their dictionaries may change.
+    Torch has no public function to query the hooks of a module; the names of their dictionaries may change.
     """
     own, hooks = vars(module), module._forward_hooks.values()
     return (
@@ -70,16 +69,17 @@ def calls_only(module: nn.Module, forward: Callable[..., Any], *, marked_hooks: 
 
 
 def flatten_sequential(model: nn.Module) -> list[nn.Module]:
-    """The modules that a call of the model calls one after the other: those of a plain `torch.nn.Sequential`, also of
-    the ones within it; otherwise the model itself."""
+    """The modules that a call of the model runs in sequence: the modules of a plain `torch.nn.Sequential`, also of
+    nested ones; otherwise the model itself."""
     if not calls_only(model, nn.Sequential.forward):
         return [model]
     return [inner for layer in model._modules.values() if layer is not None for inner in flatten_sequential(layer)]
 
 
 def is_time_invariant(module: nn.Module, x: Any) -> bool:
-    """Whether the module certainly gives the same at every step for the same input x, and does nothing else that counts
-    the steps: torch's own layers, none random, none with running statistics that `run_one_step` cannot correct."""
+    """Whether the module certainly returns the same output at every step for the same input x, without effects that
+    depend on the number of steps: torch's layers without randomness, and without running statistics that `run_one_step`
+    cannot correct."""
     return all(
         type(each).__module__.startswith("torch.nn.modules.")
         and calls_only(each, type(each).forward, marked_hooks=True)
@@ -90,16 +90,16 @@ def is_time_invariant(module: nn.Module, x: Any) -> bool:
 
 
 def run_one_step(module: nn.Module, x: Tensor, time: int) -> Any:
-    """The module's output for a single step x that all steps repeat, with its running statistics over all of them."""
+    """The output for a single step x that is repeated ``time`` times; running statistics are those of all steps."""
     if not (isinstance(module, BATCH_NORMS) and module.training and module.running_var is not None):
         return module(x)
     before = module.running_var
-    module.running_var = before.clone()  # the backward pass keeps this one, so that the other may be written
+    module.running_var = before.clone()  # the backward pass keeps this copy, so that the original may be changed
     y = module(x)
     after, module.running_var = module.running_var, before
     samples = x.numel() // x.shape[1]
     momentum = 1 / float(module.num_batches_tracked or 1) if module.momentum is None else module.momentum
-    # The unbiased variance of n samples that are repeated T times is T(n − 1)/(Tn − 1) times that of the n samples.
+    # The unbiased variance of n samples repeated T times is T(n − 1)/(Tn − 1) times the variance of the n samples.
     ratio = time * (samples - 1) / (time * samples - 1)
     with torch.no_grad():
         kept = (1 - momentum) * before
@@ -112,5 +112,5 @@ def _takes_statistics(module: nn.Module) -> bool:
 
 
 def _several_samples(norm: nn.Module, x: Any) -> bool:
-    """Whether this is a batch normalisation that torch can compute for x, with more than one value for a channel."""
+    """Whether this is a batch normalisation for which x has more than one value per channel, as torch requires."""
     return type(norm) in BATCH_NORMS and isinstance(x, Tensor) and x.dim() > 1 and x.numel() > x.shape[1]

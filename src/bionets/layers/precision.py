@@ -1,4 +1,4 @@
-"""Numbers at least in float32: half precision would round a decay of 0.999 to 1."""
+"""Conversion to at least float32, because half precision would round a decay of 0.999 to 1."""
 
 import torch
 from torch import Tensor

@@ -11,16 +11,16 @@ from bionets.layers.stateful import StatefulModule, States
 
 
 class SequenceDropout(StatefulModule):
-    """Dropout that leaves out the same entries at every step: y[t] = x[t]·m with m ~ Bernoulli(1 − p) / (1 − p).
+    """Dropout with the same mask at every step: y[t] = x[t]·m with m ~ Bernoulli(1 − p) / (1 − p).
 
-    The state ``mask`` is drawn from torch's generator at the first call after `reset_states`, and has the shape of one
-    step's input ``[B, ...]``: each sequence has its own. In evaluation the layer is the identity.
+    The state ``mask`` is drawn from torch's generator at the first call after `reset_states`, and has the shape of the
+    input of one step ``[B, ...]``; each sequence has its own mask. In evaluation mode, the layer is the identity.
 
     Args:
-        p: the probability of an entry to be left out.
+        p: the probability of an entry to be zeroed.
 
     Raises:
-        ValueError: p does not lie between 0 and 1.
+        ValueError: p is not between 0 and 1.
 
     Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks",
     NeurIPS 2016, for the inputs and outputs of a layer.
@@ -40,11 +40,11 @@ class SequenceDropout(StatefulModule):
         return (tuple(input_shape),)
 
     def initial_states(self, x: Tensor) -> States:
-        """A new mask for each sequence of x ``[T, B, ...]``; in evaluation ones."""
+        """A new mask for each sequence of x ``[T, B, ...]``; in evaluation mode, ones."""
         return (functional.dropout(x.new_ones(x.shape[1:]), self.p, self.training),)
 
     def train(self, mode: bool = True) -> Self:
-        """Training that goes on from a state of evaluation draws a mask."""
+        """Set the mode. Training that continues from a state of evaluation draws a new mask."""
         if mode and not self.training:
             self.mask = None
         return super().train(mode)
@@ -58,7 +58,7 @@ class SequenceDropout(StatefulModule):
         reset: Tensor | None = None,
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
-        """x ``[T, B, ...]`` times the mask, in training, with a new one after a reset. See `StatefulModule`."""
+        """x ``[T, B, ...]`` times the mask in training mode, with a new mask after a reset. See `StatefulModule`."""
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
         (mask,) = self.initial_states(x) if states is None else states

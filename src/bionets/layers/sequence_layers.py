@@ -1,4 +1,4 @@
-"""Layers that an unrolled model cannot call, because they would take the T·B samples for something else."""
+"""Layers that an unrolled model cannot call, because they would misinterpret the T·B samples."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ ALONG_AN_AXIS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.CosineSimilar
 
 @contextmanager
 def refuse_sequence_layers(model: nn.Module) -> Iterator[None]:
-    """Raise RuntimeError if the model calls a layer that works along time or along the batch, such as `BRC`
-    and `torch.nn.GRU`.
+    """Raise RuntimeError if the model calls a layer that works along time or along the batch, such as `BRC` or
+    `torch.nn.GRU`.
 
     A layer with ``batch_first=True`` and a batch of sequences, such as attention over the patches of an image, is not
     refused: these sequences belong to one time step.
@@ -51,7 +51,7 @@ def _check(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) 
 
 def _along_first_axis(layer: nn.Module, x: Tensor) -> bool:
     dim: Any = layer.dim
-    if dim is None:  # torch's own choice for softmax without dim
+    if dim is None:  # the dimension that torch chooses for softmax without dim
         return x.dim() in (0, 1, 3)
     return int(dim) % max(x.dim(), 1) == 0
 

@@ -1,4 +1,4 @@
-"""One time step of a network, with its states as arguments and results instead of attributes."""
+"""One time step of a network, with states as arguments and results instead of attributes."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from bionets.layers.stateful import StatefulModule, get_states, set_states, stat
 
 
 class SingleStep(nn.Module):
-    """A pure function of one step's input and the states, as `torch.export` and ONNX need it::
+    """A pure function of the input of one step and the states, as required by `torch.export` and ONNX::
 
         output, *states = step(x, *states)
 
     Attributes:
-        state_names: of the states, in the order of arguments and results.
+        state_names: names of the states, in the order of arguments and results.
         state_batch_dim: the batch dimension of every state.
     """
 
@@ -32,16 +32,16 @@ class SingleStep(nn.Module):
 
 
 class RecurrentStep(SingleStep):
-    """One step of a layer with the interface of `torch.nn.GRU` or `torch.nn.LSTM`, then of a readout.
+    """One step of a layer with the interface of `torch.nn.GRU` or `torch.nn.LSTM`, followed by a readout.
 
-    x is ``[B, input_size]``, the states (``h0``, and ``c0`` where there are two) ``[num_layers, B, hidden_size]``.
+    x is ``[B, input_size]``; the states (``h0``, and ``c0`` if there are two) are ``[num_layers, B, hidden_size]``.
 
     Args:
-        layer: such a layer, with ``batch_first=False``.
+        layer: the layer, with ``batch_first=False``.
         readout: a module from the layer's output ``[B, hidden_size]`` to the output of the step.
 
     Raises:
-        ValueError: the layer is bidirectional, or takes the batch first.
+        ValueError: the layer is bidirectional, or has ``batch_first=True``.
     """
 
     state_batch_dim = 1
@@ -71,14 +71,14 @@ class RecurrentStep(SingleStep):
 
 
 class StatefulStep(SingleStep):
-    """One step of a network of `StatefulModule` layers, then of a readout.
+    """One step of a network of `StatefulModule` layers, followed by a readout.
 
-    x and the states are ``[B, ...]``, the states under the names that `get_states` gives them. Those that the network
-    itself keeps stay as they are.
+    x and the states are ``[B, ...]``; the states have the names of `get_states`. The stored states of the network do
+    not change.
 
     Args:
-        network: written for one time step, as for `unroll`.
-        x: an input of one step, from which the states follow.
+        network: a network written for one time step, as for `unroll`.
+        x: an input of one step, which determines the shapes of the states.
         readout: a module from the network's output to the output of the step.
     """
 
@@ -91,7 +91,7 @@ class StatefulStep(SingleStep):
         self.state_names = tuple(self._initial_states(x))
 
     def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
-        """As each layer begins; mostly zeros."""
+        """The initial states of all layers; mostly zeros."""
         return tuple(self._initial_states(x).values())
 
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
@@ -110,7 +110,7 @@ class StatefulStep(SingleStep):
         def recorder(path: str) -> Any:
             def record(layer: StatefulModule, inputs: tuple[Tensor, ...]) -> None:
                 names = (f"{path}.{name}" if path else name for name in layer.state_names)
-                # In memory of their own: a program exported with views of a parameter would take nothing else.
+                # Copied, because a program exported with views of a parameter would accept only such views.
                 states = (state.detach().clone() for state in layer.initial_states(inputs[0].unsqueeze(0)))
                 initial.update(zip(names, states, strict=True))
 

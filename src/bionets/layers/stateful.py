@@ -16,22 +16,24 @@ from bionets.layers.folding import current_folding, folding, refuse_within_unrol
 from bionets.scan.eager import needs_reference
 
 States = tuple[Tensor, ...]
-INITIAL = "initial"  # metadata of a file of states: those that were not kept
+INITIAL = "initial"  # metadata of a file of states: names of the states that were not kept
 
 
 class StatefulModule(nn.Module):
-    """A layer with a state that goes on from call to call, until `reset_states`.
+    """A layer that keeps its state between calls, until `reset_states`.
 
-    A subclass names its states, says their shapes, and writes `over_time`, a pure function of input and states. Calling
-    the layer is one time step, ``[B, ...] -> [B, ...]``; with ``whole_sequence=True`` all of time, ``[T, B, ...] ->
-    [T, B, ...]`` (`unroll` does this for a whole model). Both go on from the kept states and keep the last ones.
+    A subclass sets the names of its states, and implements their shapes and `over_time`, a pure function of input and
+    states. A call of the layer is one time step, ``[B, ...] -> [B, ...]``, or with ``whole_sequence=True`` a whole
+    sequence, ``[T, B, ...] -> [T, B, ...]`` (`unroll` does this for a whole model). Both start from the kept states and
+    keep the last states.
 
-    The kept states are the attributes ``state_names``, None before the first call. They move with ``.to()`` and are
-    copied and pickled with the layer (without their graph), but are neither parameters nor in its ``state_dict``.
+    The kept states are the attributes ``state_names``; they are None before the first call. They are moved by
+    ``.to()``, and copied and pickled with the layer (without their graph), but are neither parameters nor in its
+    ``state_dict``.
     """
 
     state_names: tuple[str, ...]
-    step_backend = "reference"  # of single steps: no kernel would be faster than the step itself
+    step_backend = "reference"  # for single steps: a kernel is not faster than the step itself
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +41,7 @@ class StatefulModule(nn.Module):
             self.register_buffer(name, None, persistent=False)
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """The shape of each state, for one step's input of this shape."""
+        """The shape of each state, for an input of one step of this shape."""
         raise NotImplementedError(f"{self._get_name()} must implement state_shapes")
 
     def over_time(
@@ -51,11 +53,11 @@ class StatefulModule(nn.Module):
         reset: Tensor | None = None,
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
-        """The outputs ``[T, B, ...]`` and last states of x ``[T, B, ...]``, from ``states`` (None: the initial ones).
+        """The outputs ``[T, B, ...]`` and last states for x ``[T, B, ...]``, from ``states`` (default: initial states).
 
-        Pure: the kept states are neither read nor changed. With ``lengths`` (``[B]`` integers) the states stay as they
-        are past the end of a sequence, and outputs there are zero; x there does not count, but must be finite. With
-        ``reset`` (``[T, B]`` bools) the states before a step are the initial ones where it is true.
+        Pure: the kept states are neither read nor changed. With ``lengths`` (``[B]`` integers), states do not change
+        past the end of a sequence, and outputs there are zero; x there is ignored, but must be finite. With ``reset``
+        (``[T, B]`` bools), the states before a step are the initial states if ``reset`` is True for this step.
         ``backend`` is that of `bionets.scan.scan`.
         """
         raise NotImplementedError(f"{self._get_name()} must implement over_time")
@@ -66,18 +68,18 @@ class StatefulModule(nn.Module):
         return y.squeeze(0), states
 
     def initial_states(self, x: Tensor) -> States:
-        """The states before the first of the steps x ``[T, B, ...]``: zeros."""
+        """The states before the first step of x ``[T, B, ...]``: zeros."""
         like = next((p for p in self.parameters() if p.is_floating_point()), x)
         return tuple(like.new_zeros(shape) for shape in self.state_shapes(x.shape[1:]))
 
     def forward(
         self, x: Tensor, *, whole_sequence: bool = False, lengths: Tensor | None = None, reset: Tensor | None = None
     ) -> Tensor:
-        """One step, or a whole sequence, from the kept states; for ``lengths`` and ``reset`` see `over_time`.
+        """Run one step or a whole sequence from the kept states; for ``lengths`` and ``reset`` see `over_time`.
 
         Raises:
-            ValueError: the kept states are of a batch of another size, or a single step is given lengths or resets.
-            RuntimeError: in the backward pass, if it goes through an old state whose graph is gone.
+            ValueError: the kept states belong to a batch of another size, or a single step has lengths or resets.
+            RuntimeError: in the backward pass, if it reaches an old state whose graph has been freed.
         """
         if current_folding() is not None and not whole_sequence:
             return self.unfolded(x, self.run_sequence)
@@ -89,33 +91,33 @@ class StatefulModule(nn.Module):
         return self.keep(*self.step(x, self.states_for(x.unsqueeze(0))))
 
     def run_sequence(self, x: Tensor, lengths: Tensor | None = None, reset: Tensor | None = None) -> Tensor:
-        """The outputs ``[T, B, ...]`` of x ``[T, B, ...]``, from the kept states, of which the last ones are kept."""
+        """The outputs ``[T, B, ...]`` for x ``[T, B, ...]``, from the kept states; the last states are kept."""
         options = {"lengths": lengths, "reset": reset}
         given: dict[str, Any] = {
             name: option for name, option in options.items() if option is not None
-        }  # a layer may lack them
+        }  # a layer may not have these arguments
         return self.keep(*self.over_time(x, self.states_for(x), **given))
 
     def unfolded(self, x: Tensor, run: Callable[[Tensor, Tensor | None, Tensor | None], Tensor]) -> Tensor:
-        """``run(x, lengths, reset)`` of x ``[T·B, ...]`` taken apart, ``[T, B, ...]``, and the result put together
-        again, within the pass of `unroll` that is going on."""
+        """Within a pass of `unroll`: unfold x ``[T·B, ...]`` to ``[T, B, ...]``, call ``run(x, lengths, reset)``, and
+        fold the result again."""
         fold = current_folding()
         assert fold is not None
         fold.note_call(self)
-        with folding(None):  # for the layers that this one calls
+        with folding(None):  # for the layers that this layer calls
             x = fold.unfold(x, self._get_name())
             return fold.fold(run(x, fold.lengths_of(x), fold.reset_of(x)))
 
     def keep(self, y: Tensor, states: States) -> Tensor:
-        """Keep the states for the next call; gives the output."""
+        """Keep the states for the next call, and return the output."""
         if torch.is_grad_enabled() and any(state.requires_grad for state in states) and needs_reference() is None:
             y, *states = _GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
-            self._buffers[name] = state  # what setattr does, much faster
+            self._buffers[name] = state  # equivalent to setattr, but much faster
         return y
 
     def _kept_states(self, input_shape: torch.Size) -> States | None:
-        """The kept states, if none is missing. Raises ValueError where one does not fit an input of this shape."""
+        """The kept states, or None if one is missing. Raises ValueError if one does not fit an input of this shape."""
         kept = tuple(getattr(self, name) for name in self.state_names)
         if kept and all(state is None for state in kept):
             return None
@@ -128,7 +130,7 @@ class StatefulModule(nn.Module):
         return None if any(state is None for state in kept) else kept
 
     def states_for(self, x: Tensor) -> States:
-        """The kept states for a sequence x ``[T, B, ...]``; in place of missing ones, the initial ones."""
+        """The kept states for a sequence x ``[T, B, ...]``; missing states are replaced by initial states."""
         kept = self._kept_states(x.shape[1:])
         if kept is not None:
             return kept
@@ -151,7 +153,7 @@ class StatefulModule(nn.Module):
 
 
 class _GraphGuard(torch.autograd.Function):
-    """The identity; a second backward pass through it, after the first has freed the graph, names the layer."""
+    """The identity. Names the layer in the error of a second backward pass after the first has freed the graph."""
 
     @staticmethod
     def forward(ctx: Any, name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -203,10 +205,10 @@ def get_states(model: Any) -> dict[str, Tensor]:
 
 
 def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
-    """Go on from what `get_states` gave; layers that it does not name start from their initial state.
+    """Set the kept states to the result of `get_states`; layers without an entry start from their initial state.
 
     Raises:
-        ValueError: a name that is no state of the model.
+        ValueError: a name is not a state of the model.
     """
     _refuse_within_unroll("set_states")
     places = _places(model)
@@ -217,7 +219,7 @@ def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def temporary_states(model: Any) -> Iterator[None]:
-    """Start from initial states within this context; after it, the kept states are those from before."""
+    """Start from initial states within this context, and restore the kept states at its end."""
     kept = get_states(model)
     reset_states(model)
     try:
@@ -227,7 +229,7 @@ def temporary_states(model: Any) -> Iterator[None]:
 
 
 def save_states(model: Any, path: str | PathLike[str]) -> None:
-    """Write all kept states to a safetensors file, with the names of the layers' states that are not kept."""
+    """Write all kept states to a safetensors file, with the names of the states that are not kept."""
     states = get_states(model)
     initial = sorted(_places(model).keys() - states.keys())
     tensors = {key: state.detach().clone().contiguous() for key, state in states.items()}
@@ -235,15 +237,15 @@ def save_states(model: Any, path: str | PathLike[str]) -> None:
 
 
 def load_states(model: Any, path: str | PathLike[str]) -> None:
-    """Go on from what `save_states` wrote, on the device of each layer.
+    """Load the states that `save_states` wrote, to the device of each layer.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a safetensors file, or its states are not those of the model.
+        ValueError: the file is not a safetensors file, or its states do not match the model.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            states = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
+            states = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
             initial = json.loads((file.metadata() or {}).get(INITIAL, "[]"))
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file as save_states writes it ({error})") from None

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# Private, but in torch since 1.11 and without a public twin that needs no further package.
+# Private, but in torch since 1.11; the public equivalents require another package.
 from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import Folding, folding, refuse_within_unroll
@@ -18,37 +18,37 @@ from bionets.scan.online import active
 
 
 def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset: Tensor | None = None) -> Any:
-    """Run a model over x ``[T, B, ...]``: the numbers of calling it step by step, much faster.
+    """Run a model over x ``[T, B, ...]``. The result is that of calling it step by step, but is computed much faster.
 
-    The model's forward runs once, whatever it does (skip connections, branches, several outputs), with all hooks:
-    layers without a state see all steps as one batch of T·B samples, and layers with one take them apart,
-    ``[T, B, ...]``, and scan over time from their kept state. So the batch must stay on the first axis; samples may be
-    cut into more samples. What is carried from step to step must be the state of a `StatefulModule`.
+    The forward of the model runs once, with all hooks, and may have skip connections, branches and several outputs.
+    Layers without a state get all steps as one batch of T·B samples; layers with a state unfold them to ``[T, B, ...]``
+    and scan over time from their kept state. The batch must therefore stay on the first axis; samples may be split into
+    more samples. Values carried from step to step must be states of a `StatefulModule`.
 
-    What a layer does once per call, it does once for all steps: batch normalisation, while training, takes its
-    statistics over all T·B samples, and `torch.nn.utils.spectral_norm` makes one power iteration.
+    An operation that a layer performs once per call is performed once for all steps: in training, batch normalisation
+    computes statistics over all T·B samples, and `torch.nn.utils.spectral_norm` makes one power iteration.
 
-    Two shortcuts for an ``nn.Sequential`` change no number, and are not taken where a hook reads the values. A
-    time-invariant x (``image.expand(T, *image.shape)``) that needs no gradient passes only once through the first
-    layers, up to the first that has a state or is random. Spiking neurons and a max-pooling behind them are one pass,
-    which writes only the largest spike of each window.
+    Two shortcuts for an ``nn.Sequential`` do not change any number, and are not used if a hook reads the values. A
+    time-invariant x (``image.expand(T, *image.shape)``) that requires no gradient passes only once through the layers
+    before the first layer that has a state or is random. Spiking neurons and a following max-pooling are computed in
+    one pass, which writes only the largest spike of each window.
 
-    **Lengths** (``[B]`` integers) of sequences that end before T: states stay as they are past the end of a sequence,
-    and results there are zero. Layers without a state see only the valid steps, so that what x holds past the ends does
-    not matter, and no time is spent on it.
+    **Lengths** (``lengths``, ``[B]`` integers) are for sequences that end before T. States do not change past the end
+    of a sequence, and results there are zero. Layers without a state get only the valid steps, so that values of x past
+    the ends are ignored and take no time.
 
-    **Resets** (``reset``, ``[T, B]`` bools) within a sequence, such as the first steps of episodes: where true, every
-    layer starts from its initial states before that step.
+    **Resets** (``reset``, ``[T, B]`` bools) mark steps within a sequence, such as the first steps of episodes, before
+    which every layer starts from its initial states.
 
     Returns:
-        What the model returns, every tensor as ``[T, B, ...]``.
+        The result of the model, with every tensor as ``[T, B, ...]``.
 
     Raises:
-        RuntimeError: the model cannot run all steps at once: it calls a stateful layer twice, a layer that works along
+        RuntimeError: the model cannot run all steps at once: it calls a stateful layer twice, a layer that runs over
             time (`torch.nn.GRU`), a cell (`torch.nn.GRUCell`), or unroll, or it reads, resets or detaches states. The
-            kept states are then those from before the call.
-        ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T or come with online
-            gradients, the resets are not ``[T, B]`` bools, or a result is not one tensor entry for each of the T·B
+            kept states are then restored.
+        ValueError: x has no axes of time and batch, the lengths are not B integers from 0 to T or are given with online
+            gradients, the resets are not ``[T, B]`` bools, or a result does not have one entry for each of the T·B
             samples.
     """
     refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
@@ -86,7 +86,7 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset:
 
 
 def _call(model: nn.Module, x: Any, fold: Folding) -> Any:
-    """The model's output for all steps, given x of all steps, or the single step that all of them repeat."""
+    """The output of the model for all steps, for x of all steps or the single step that is repeated."""
 
     def every_step(x: Any) -> Any:
         fold.one_step = False

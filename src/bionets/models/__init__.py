@@ -1,4 +1,4 @@
-"""Model families: LightningModules that know layers, and a task only through its spec."""
+"""Model families: LightningModules that use layers, and depend on a task only through its spec."""
 
 from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model

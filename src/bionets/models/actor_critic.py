@@ -9,11 +9,11 @@ Bounds = Sequence[tuple[float, float]]
 
 
 class PlaceCells(nn.Module):
-    """Cells on a grid over all observations, ``cells`` along each dimension, from the lower to the upper bound:
+    """Place cells on a grid over the observations, with ``cells`` cells along each dimension between the bounds:
 
         φ_i(s) ∝ exp(−½ Σ_k ((s_k − c_ik) / σ_k)²),   Σ_i φ_i = 1
 
-    with σ_k = ``width`` times the distance between neighbours along dimension k. Maps ``[B, D]`` to ``[B, size]``.
+    where σ_k is ``width`` times the distance between neighbours along dimension k. Maps ``[B, D]`` to ``[B, size]``.
     """
 
     centres: Tensor
@@ -39,12 +39,12 @@ class PlaceCells(nn.Module):
 
 
 class Critic(nn.Module):
-    """V(s) = Σ w_i φ_i(s), learnt with its own eligibility traces, TD(λ):
+    """V(s) = Σ w_i φ_i(s), learnt by TD(λ) with eligibility traces:
 
         δ = (1 − γ) r + γ V(s') − V(s),   e ← γ λ e + φ(s),   w ← w + rate·δ·e        mean over the batch
 
-    where V(s') is 0 if the episode ended there. The factor 1 − γ brings V to the size of a reward. At first w is
-    ``initial_value``.
+    where V(s') is 0 if the episode ended at s'. With the factor 1 − γ, V has the scale of a reward. The initial value
+    of w is ``initial_value``.
 
     Source: Sutton, "Learning to predict by the methods of temporal differences", 1988.
     """
@@ -64,7 +64,7 @@ class Critic(nn.Module):
         self.eligibility = None
 
     def forward(self, cells: Tensor) -> Tensor:
-        """V of places ``[B, cells]``."""
+        """V for the activity of place cells ``[B, cells]``."""
         return cells @ self.weight
 
     def error(self, before: Tensor, reward: Tensor, after: Tensor, ended: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training in chunks of time: truncated backpropagation through time, or online gradients, in the memory of a chunk."""
+"""Training in chunks of time, in the memory of one chunk: truncated backpropagation or online gradients."""
 
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,14 @@ GRADIENTS = {"bptt": None, "online": "exact", "eprop": "eprop"}
 
 
 def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tensor:
-    """The loss of a batch, whose gradient is taken chunk by chunk of ``model.tbptt`` steps while it is computed.
+    """The loss of a batch. Its gradient is computed at the same time, in chunks of ``model.tbptt`` steps.
 
-    A task that asks for one answer to a sequence has a loss after the last step, or with ``model.loss_every_step`` the
-    mean over all steps; one that asks for an answer at every step the mean over those that it scores.
+    If the task asks for one prediction per sequence, the loss is that after the last step, or with
+    ``model.loss_every_step`` the mean over all steps. If it asks for a prediction at every step, the loss is the mean
+    over the scored steps.
 
     Raises:
-        ValueError: a target without an entry for each step; what `OnlineGradients` refuses.
+        ValueError: the target does not have an entry for each step, or `OnlineGradients` does not support the model.
     """
     at_every_step = model.spec.kind == "sequence_to_sequence"
     if at_every_step and len(target) != len(x):
@@ -61,7 +62,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
 
 
 def saved_mebibytes(model: "Model", x: Tensor) -> float:
-    """The most that autograd keeps at a time for the backward pass of a batch x, parameters apart, in MiB."""
+    """The peak memory of the tensors, without parameters, that autograd saves for the backward pass of x, in MiB."""
 
     class MeanSquare:
         @staticmethod
@@ -74,7 +75,7 @@ def saved_mebibytes(model: "Model", x: Tensor) -> float:
 
 
 class _WithGradients(torch.autograd.Function):
-    """A loss whose gradients are known already, so that it is scaled, clipped and averaged over processes as any."""
+    """A loss with given gradients, which can be scaled, clipped and averaged over processes like any other loss."""
 
     @staticmethod
     def forward(ctx: Any, loss: Tensor, gradients: list[Tensor | None], *parameters: nn.Parameter) -> Tensor:

@@ -1,4 +1,4 @@
-"""Feed-forward networks, which see a whole sequence as one vector."""
+"""Feed-forward networks, whose input is a whole sequence as one vector."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -11,15 +11,15 @@ from bionets.tasks.spec import Kind, TaskSpec
 
 
 class FeedForwardModel(Model):
-    """All pixels of an image, or all steps of a sequence of fixed length, through fully connected layers with ReLUs.
+    """All pixels of an image, or all steps of a sequence of fixed length -> fully connected layers with ReLUs.
 
     Args:
-        hidden_size, num_layers: units in a hidden layer, and how many of these there are; two of 300 units on 784
-            pixels make 328,810 parameters.
+        hidden_size, num_layers: number of units of a hidden layer, and number of hidden layers; two layers of 300 units
+            for 784 pixels have 328,810 parameters.
         dropout: share of hidden activations set to zero in training.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a size below one.
+        ValueError: the kind of task is not supported, or a size is below 1.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})

@@ -1,5 +1,4 @@
-"""Layers by their dotted path, and their arguments: each is taken by the constructor, or refused by name. What a layer
-of the user's own is called with, and what it returns."""
+"""Layers by dotted path: checks of the arguments of their constructors, and of the interface of a user's own layer."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
@@ -14,7 +13,7 @@ from bionets.models.checks import InterfaceError
 
 
 def import_layer(path: str) -> type[nn.Module]:
-    """The class that a dotted path names."""
+    """The class with this dotted path."""
     try:
         return import_object(path)
     except ValueError as error:
@@ -33,21 +32,20 @@ def build_layer(
 ) -> Any:
     """``layer(*sizes, **always, **arguments)``.
 
-    An argument that the constructor does not name is left out where it has the value in ``defaults``, since no user
-    asked for it. One that stands for a pair, as ``beta`` does for ``pos_beta`` and ``neg_beta``, is given to both.
+    An argument that the constructor does not have is left out if its value is that in ``defaults``. The value of an
+    argument for a pair, such as ``beta`` for ``pos_beta`` and ``neg_beta``, is passed to both.
 
     Args:
         layer: the class, or a function that builds it.
         sizes: the first positional arguments.
-        arguments: by name, as the config has them.
-        defaults: the values of arguments that mean nothing to layers without them.
-        prefix: of the arguments' names in an error.
+        arguments: arguments by name, as in the config.
+        defaults: values with which an argument may be left out for layers that do not have it.
+        prefix: prefix of the names of the arguments in errors.
         always: arguments that every layer takes.
 
     Raises:
-        ValueError: an argument that the constructor does not take; or that it takes by ``**`` without keeping an
-            attribute of that name and value, so that it may have been ignored; or a value of another type than the
-            constructor says.
+        ValueError: the constructor does not have an argument; or takes it by ``**`` without storing an attribute of
+            this name and value, so that it may have been ignored; or a value does not have the annotated type.
     """
     names, takes_any = named_arguments(layer)
     given: dict[str, Any] = {}
@@ -68,7 +66,7 @@ def build_layer(
         raise ValueError(f"{prefix}{name}={value}: {called} takes no {name}; it takes {', '.join(names)}")
     require_types(prefix, layer, given)
     built = layer(*sizes, **always, **given, **unnamed)
-    if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all by ** and refuse what they do not know
+    if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all arguments by ** and refuse unknown names
         return built
     for name, value in unnamed.items():
         if getattr(built, name, None) != value:
@@ -79,19 +77,19 @@ def build_layer(
 
 
 def named_arguments(layer: Callable[..., Any]) -> tuple[list[str], bool]:
-    """The names of the arguments in their order, and whether the layer takes others by ``**``."""
+    """The names of the arguments in their order, and whether the layer accepts others by ``**``."""
     try:
         parameters = signature(layer).parameters.values()
-    except (TypeError, ValueError):  # it does not tell
+    except (TypeError, ValueError):  # it has no signature
         return [], True
     names = [each.name for each in parameters if each.kind in NAMED]
     return names, any(each.kind == Parameter.VAR_KEYWORD for each in parameters)
 
 
 def require_forward(layer: nn.Module, reason: str, *positional: str, **named: str) -> None:
-    """Raise ValueError if the forward of a layer does not take these arguments after x, with the reason to need them.
+    """Raise ValueError with the reason if the forward of a layer does not accept these arguments after x.
 
-    Layers of torch and bionets take them, or are called in another way.
+    Layers of torch and bionets are not checked: they accept the arguments, or are called in another way.
     """
     if isinstance(layer, nn.RNNBase | RecurrentLayer):
         return
@@ -103,10 +101,10 @@ def require_forward(layer: nn.Module, reason: str, *positional: str, **named: st
 
 
 def outputs_and_state(layer: nn.Module, found: Any, x: Tensor, size: int) -> tuple[Tensor, Any]:
-    """What a layer has returned for x ``[T, B, I]``: outputs ``[T, B, size]`` and the last state.
+    """Check the result of a layer for x ``[T, B, I]``, and return the outputs ``[T, B, size]`` and the last state.
 
     Raises:
-        InterfaceError: it is something else.
+        InterfaceError: the result has another form.
     """
     name = type(layer).__name__
     if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[0], Tensor):

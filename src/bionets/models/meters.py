@@ -1,4 +1,4 @@
-"""The loss and metrics of a task over one pass through a set."""
+"""The loss and metrics of a task over one pass over a data set."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from torchmetrics import MeanMetric, MetricCollection
 
 
 class MetricError(ValueError):
-    """A metric refuses what it is given, or is not one number."""
+    """A metric raises an error for its arguments, or is not a scalar."""
 
 
 def make_meters(task: Any) -> MetricCollection:
-    """The mean loss and all metrics of a task, for one pass over a set."""
+    """The mean loss and all metrics of a task, for one pass over a data set."""
     meters = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
     extra = getattr(task, "extra_metrics", {})
     meters.add_metrics({**task.metrics(), **{name: make() for name, make in extra.items()}})
@@ -29,7 +29,7 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
     loss = task.loss(prediction, target)
     for name, metric in meters.items():
         if name == "loss":
-            if weight := task.scored_steps(target):  # the mean over nothing is NaN
+            if weight := task.scored_steps(target):  # the mean over no answers is NaN
                 metric.update(loss, weight=weight)
         else:
             with naming(name):
@@ -37,10 +37,9 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
 
 
 def values_of(meters: MetricCollection) -> dict[str, Tensor]:
-    """The values of the meters over the batches so far, each one number. Raises MetricError.
+    """The values of the meters over all batches so far, as scalars. Raises MetricError.
 
-    The numbers of a metric that has several keep their names; that of the metric stands before them where two would be
-    called the same.
+    If a metric has several values, they keep their names; if two names are equal, the name of the metric is prepended.
     """
     computed: dict[str, dict[str, Any]] = {}
     for name, metric in meters.items():
@@ -62,10 +61,10 @@ def values_of(meters: MetricCollection) -> dict[str, Tensor]:
 
 @contextmanager
 def naming(metric: str) -> Iterator[None]:
-    """Name the metric with whatever error it raises, but for a lack of memory."""
+    """Add the name of the metric to any error that it raises, except out-of-memory errors."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # of code that we do not know
+    except Exception as error:  # the code of a metric may raise any error
         raise MetricError(f"the metric {metric} fails: {type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""The base class of all models: training, validation and test steps against the interface of a task."""
+"""The base class of all models: training, validation and test steps for the interface of a task."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,27 +31,28 @@ __all__ = ["Model", "OptimizerFactory", "ScheduleFactory"]
 class Model(LightningModule):
     """The base of a model family: a network that maps x to a prediction, for every task whose kind it ``accepts``.
 
-    A family sets ``accepts`` and writes ``forward(x) -> prediction``. The loss and the metrics come from the task (the
-    trainer's datamodule), so neither depends on the other. A family that ``accepts_lengths`` takes those of sequences
-    as ``forward(x, lengths)``.
+    A family sets ``accepts`` and implements ``forward(x) -> prediction``. The loss and the metrics are those of the
+    task (the trainer's datamodule), so that model and task are independent. A family with ``accepts_lengths``
+    implements ``forward(x, lengths)``.
 
     Args:
-        spec: the task's spec; a kind that the family does not accept is a ``ValueError``.
-        optimizer: called with the parameters, gives the optimizer. None will do for evaluation.
-        gradients: ``bptt``, or ``online`` or ``eprop`` for those of `bionets.scan.OnlineGradients`.
+        spec: the spec of the task; raises ``ValueError`` for a kind that the family does not accept.
+        optimizer: called with the parameters, returns the optimizer. It may be None for evaluation.
+        gradients: ``bptt``, or ``online`` or ``eprop``, see `bionets.scan.OnlineGradients`.
 
     Attributes:
-        tbptt: steps of the chunks of time in which a batch is trained; None for the whole sequence as one.
-        schedule: called with the optimizer and the number of training steps, gives what changes the learning rate,
-            after each step unless it is a `Schedule` that says otherwise; None for a constant one.
-        loss_every_step: whether the loss of training is the mean over the losses of `step_predictions`, for a task that
-            asks for one answer to a sequence. The task's loss must be a mean over samples.
+        tbptt: number of steps of the chunks of time in which a batch is trained; None for the whole sequence.
+        schedule: called with the optimizer and the number of training steps, returns the scheduler of the learning
+            rate, which is stepped after each training step unless a `Schedule` specifies otherwise; None for a constant
+            rate.
+        loss_every_step: whether the training loss is the mean over the losses of `step_predictions`, for a task with
+            one prediction per sequence. The loss of the task must be a mean over samples.
     """
 
-    abstract: ClassVar[bool] = True  # of a class alone, not of those derived from it: it is no choice of a config
+    abstract: ClassVar[bool] = True  # cannot be chosen in a config; not inherited
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     accepts_lengths: ClassVar[bool] = False
-    exportable: ClassVar[bool] = True  # whether forward is tensor operations alone
+    exportable: ClassVar[bool] = True  # whether forward consists only of tensor operations
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:
         super().__init__()
@@ -70,11 +71,11 @@ class Model(LightningModule):
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
-        """Whether the family can be trained on such a task; one that asks for more than a kind says so here."""
+        """Whether the family can be trained on a task with this spec. Override it for further requirements."""
         return spec.kind in cls.accepts and (cls.accepts_lengths or not spec.lengths)
 
     def require_one_answer(self, key: str, asked: bool) -> None:
-        """ValueError if a key is given that is for tasks with one answer to a sequence, and this is not one."""
+        """Raise ValueError if a key for tasks with one prediction per sequence is used with another task."""
         if asked and self.spec.kind == "sequence_to_sequence":
             raise ValueError(f"model.{key} is for tasks with one answer to a sequence: leave it out")
 
@@ -100,13 +101,13 @@ class Model(LightningModule):
         )
 
     def lr_factors(self) -> dict[str, float]:
-        """By the name of a parameter, its learning rate as a multiple of the optimizer's, where it is not 1."""
+        """The learning rates of parameters, by name, as multiples of that of the optimizer, if they are not 1."""
         return {}
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Predictions at every step ``[K, B, output_size]`` of a chunk x ``[K, B, input_size]``, and its last state.
+        """The predictions at every step ``[K, B, output_size]`` of a chunk x ``[K, B, input_size]``, and its state.
 
-        ``state`` is that after the chunk before, from which no graph is taken over; None begins a sequence.
+        ``state`` is the state after the previous chunk, without its graph; None at the beginning of a sequence.
 
         Raises:
             ValueError: the model cannot be trained in chunks of time.
@@ -117,7 +118,7 @@ class Model(LightningModule):
 
     @property
     def in_chunks(self) -> bool:
-        """Whether training goes through time in chunks."""
+        """Whether training processes time in chunks."""
         return self.tbptt is not None or self.gradients != "bptt"
 
     @property
@@ -130,24 +131,25 @@ class Model(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue with one group of parameters where training began so; see `has_one_group`."""
+        """Use one group of parameters if the checkpoint has one; see `has_one_group`."""
         if self.automatic_optimization:
             require_optimizer_state(checkpoint)
         self.one_group = has_one_group(checkpoint)
 
     def step_predictions(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The prediction at every step, ``[T, B, output_size]``, where the task asks for one ``[B, output_size]``."""
+        """The predictions at every step, ``[T, B, output_size]``, for a task with one prediction
+        ``[B, output_size]``."""
         raise NotImplementedError(f"{type(self).__name__} has no prediction at every step")
 
     def before_training(self, batches: Iterable[Tensor], seed: int) -> None:
-        """Change the initial weights by what batches of training inputs show; called once, before the first step. Here
-        they stay as they are. Everything random must be a function of the seed.
+        """Adapt the initial weights to batches of training inputs; called once, before the first step. By default, the
+        weights do not change. All random numbers must be a function of the seed.
         """
 
     def on_train_start(self) -> None:
         if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
             self.before_training(map(self.converted, training_inputs(self.task)), self.task.seed)
-            if self.trainer.world_size > 1:  # each process has seen batches of its own
+            if self.trainer.world_size > 1:  # each process has seen its own batches
                 for parameter in self.parameters():
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
@@ -172,7 +174,7 @@ class Model(LightningModule):
         return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.get_default_dtype())
 
     def converted(self, x: Tensor) -> Tensor:
-        """x on the device and in the precision of the model, as a trainer hands it over."""
+        """x on the device and in the precision of the model, as passed by a trainer."""
         return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
 
     def _require_precision(self, x: Tensor) -> None:
@@ -182,8 +184,9 @@ class Model(LightningModule):
             )
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The prediction for a batch and its target; with lengths and an answer at every step those of the valid steps,
-        ``[M, output_size]``. Outside training a closed loop is answered by a forecast as long as the target."""
+        """The prediction for a batch, and its target. With lengths and a prediction at every step, both hold only the
+        valid steps, ``[M, output_size]``. For a closed loop outside training, the prediction is a forecast of the
+        length of the target."""
         x, target, *lengths = batch
         if self.spec.closed_loop and not self.training:
             return forecast(self, x, len(target)), target
@@ -210,9 +213,9 @@ class Model(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in values_of(self.validation_meters["validation"]).items()}
-        self.log_dict(values, sync_dist=False, logger=False)  # `Record` hands them to the loggers
+        self.log_dict(values, sync_dist=False, logger=False)  # `Record` passes them to the loggers
         own = {f"val/{name}": value for name, value in self.own_values.items()}
-        self.log_dict(own, sync_dist=True, logger=False)  # of the batch that each process has
+        self.log_dict(own, sync_dist=True, logger=False)  # each process has its own batch
 
     def on_validation_end(self) -> None:
         step_plateau_schedules(self.trainer)
@@ -232,35 +235,35 @@ class Model(LightningModule):
             for test, meters in self.test_meters.items()
         }
 
-    # What a family adds to a run
+    # Additions of a family to a run
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """Write figures of what the trained model has learnt, or of how it works on x, the first test batch; the files.
-        Here there are none.
+        """Write figures of the trained model, or of its activity for x, the first test batch, and return the files. By
+        default there are none.
         """
         return []
 
     def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
-        """Headline numbers beside those of the task, measured on x, the first test batch.
+        """Headline numbers in addition to those of the task, measured on x, the first test batch.
 
-        Here, of a model that is trained in chunks of time, the MiB that autograd keeps for the backward pass.
+        By default, for a model that is trained in chunks of time, the MiB that autograd saves for the backward pass.
         """
         return {"train/kept_mebibytes": saved_mebibytes(self, x)} if self.in_chunks else {}
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
-        """Scalars beside the metrics of the task, measured on x, the first validation batch, at every validation, and
-        recorded as ``val/<name>``; here none.
+        """Scalars in addition to the metrics of the task, measured at every validation on x, the first validation
+        batch, and recorded as ``val/<name>``. By default there are none.
         """
         return {}
 
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
-        """Tensors to be recorded before training and after every epoch, by the name of their file in the run's folder
-        and their name in it; here none.
+        """Tensors to be recorded before training and after every epoch, by the name of the file in the run folder and
+        the name in the file. By default there are none.
         """
         return {}
 
     def _meters(self, sets: list[str]) -> dict[str, MetricCollection]:
-        # Plain dicts, made anew for every pass: meters are no part of the model, so they stay out of its state_dict.
+        # Plain dicts, created for every pass: meters are not part of the model and its state_dict.
         return {name: make_meters(self.task).to(self.device) for name in sets}
 
     def _measure(self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool) -> None:
@@ -275,26 +278,25 @@ def training_inputs(task: Any) -> Iterator[Tensor]:
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:
-    """The share of this batch, in this process, in the samples of its optimizer step, or in what else the loss is a
-    mean over (`Task.scored_steps`).
+    """The share of this batch, in this process, in the samples of its optimizer step, or in other units over which the
+    loss is a mean (`Task.scored_steps`).
 
-    A step takes in the batches of all processes and of ``accumulate_grad_batches`` batches one after the other, of
-    which there may be fewer at the end of an epoch. Its loss is the mean over all of its samples: the sum over batches
-    and processes of share · loss.
+    An optimizer step uses ``accumulate_grad_batches`` successive batches (fewer at the end of an epoch) of all
+    processes. Its loss is the mean over all its samples: the sum over batches and processes of share · loss.
     """
     together = trainer.accumulate_grad_batches
     loader: Any = trainer.train_dataloader
     first = batch_index // together * together
     last = min(first + together, int(trainer.num_training_batches))
     batches = (last - first) * trainer.world_size
-    if batches == 1 or not hasattr(loader, "shares"):  # the whole step, or not bionets' own: equal batches
+    if batches == 1 or not hasattr(loader, "shares"):  # the whole step, or another loader: equal batches
         return 1 / batches
     return loader.shares[batch_index] / (sum(loader.sizes[first:last]) or 1)
 
 
 def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
-    """A batch's loss, which Lightning has divided by ``accumulate_grad_batches`` and whose gradients it averages over
-    processes, weighted so that the gradient of the optimizer step is that of the mean over the step's samples.
+    """The weighted loss of a batch, such that the gradient of the optimizer step is that of the mean over its samples.
+    Lightning divides the loss by ``accumulate_grad_batches``, and averages gradients over processes.
     """
     share = share_of_step(trainer, trainer.fit_loop.batch_idx)
     weight = share * trainer.accumulate_grad_batches * trainer.world_size
@@ -302,5 +304,5 @@ def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
 
 
 def has_samples(loader: Any, batch_index: int) -> bool:
-    """Whether a batch holds samples of this process. With more processes than samples in it, some have only a copy."""
+    """Whether a batch has samples of this process. With fewer samples than processes, some have only a copy."""
     return not hasattr(loader, "own_rows") or loader.own_rows[batch_index] > 0

@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for everything else."""
+"""Muon for matrices, AdamW for all other parameters."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,13 +12,13 @@ class MuonWithAdamW(Optimizer):
     """Two-dimensional parameters are updated by `torch.optim.Muon`, all others by `torch.optim.AdamW`.
 
     Args:
-        params: parameters, or groups of them that state options of their own.
+        params: parameters, or groups of parameters with their own options.
         lr: learning rate of both. Muon's update is scaled to the root mean square of AdamW's, so one rate fits both.
         weight_decay: decoupled weight decay of both.
-        momentum: of Muon.
-        nesterov: whether Muon's momentum is Nesterov's.
-        ns_steps: Newton-Schulz iterations that make an update orthogonal.
-        betas: decay constants of AdamW's averages of the gradient and of its square.
+        momentum: momentum of Muon.
+        nesterov: whether Muon uses Nesterov momentum.
+        ns_steps: number of Newton-Schulz iterations that orthogonalise an update.
+        betas: decay constants of AdamW's averages of the gradient and its square.
         eps: added to the denominator of AdamW.
 
     Sources: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
@@ -50,7 +50,7 @@ class MuonWithAdamW(Optimizer):
         self._link()
 
     def _link(self) -> None:
-        """Make the optimizer of each kind of parameter, which works on this one's groups and state."""
+        """Create the optimizer of each kind of parameter, which shares the groups and the state of this optimizer."""
         self._parts: list[Optimizer] = []
         for matrices in (True, False):
             groups = [group for group in self.param_groups if group["matrices"] == matrices]
@@ -64,13 +64,13 @@ class MuonWithAdamW(Optimizer):
                 part.state = self.state
                 self._parts.append(part)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:  # after a checkpoint was loaded, among others
+    def __setstate__(self, state: dict[str, Any]) -> None:  # also called when a checkpoint is loaded
         super().__setstate__(state)
         self._link()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of both; the closure, if there is one, computes the loss and its gradients before."""
+        """Perform one step of both; the closure, if given, computes the loss and its gradients first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""A spiking network as the bytes of a NIR file, checked against the network."""
+"""A spiking network as the bytes of a NIR file, with a check against the network."""
 
 import tempfile
 from pathlib import Path
@@ -12,15 +12,15 @@ from bionets.layers.spiking import SpikingLayer
 
 
 def nir_content(step: nn.Module, example: Tensor, sequence: Tensor) -> tuple[bytes, Tensor, Tensor]:
-    """The content of a NIR file; then, for the inputs `sequence` `[T, B, ...]`, the outputs of the network that is read
-    back from it, and those of the original.
+    """The content of a NIR file; the outputs of the network read back from it for the inputs `sequence` `[T, B, ...]`;
+    and the outputs of the original network.
 
     Args:
-        step: one time step of a model, as `Model.single_step` gives it.
+        step: one time step of a model, a result of `Model.single_step`.
         example: the input of one step, `[B, ...]`.
 
     Raises:
-        ValueError: a network without spiking neurons, or one that NIR cannot express.
+        ValueError: the network has no spiking neurons, or NIR cannot express it.
     """
     import nir
 

@@ -20,8 +20,8 @@ class Schedule:
 
     Attributes:
         make: called with the optimizer and the number of training steps.
-        interval: ``step`` or ``epoch``, after which the learning rate changes; with ``monitor`` it is each validation.
-        monitor: the logged value that `torch.optim.lr_scheduler.ReduceLROnPlateau` looks at.
+        interval: ``step`` or ``epoch``, after which the learning rate changes; with ``monitor``, after each validation.
+        monitor: the logged value for `torch.optim.lr_scheduler.ReduceLROnPlateau`.
     """
 
     make: ScheduleFactory
@@ -41,19 +41,18 @@ def configure_optimizers(
     one_group: bool = False,
     lr_factors: Mapping[str, float] | None = None,
 ) -> Any:
-    """The optimizer of a module and its schedule, as Lightning asks for them.
+    """The optimizer of a module and its schedule, in Lightning's format.
 
-    Where the optimizer has a weight decay, it does not apply to the parameters that `names_without_decay` names: they
-    are a second group.
+    A weight decay of the optimizer does not apply to the parameters of `names_without_decay`, which are a second group.
 
     Args:
-        module: what is trained.
-        optimizer: called with parameters, or with groups of them.
+        module: the module to be trained.
+        optimizer: called with parameters, or with groups of parameters.
         schedule: called with the optimizer and the number of training steps; None for a constant learning rate.
-        parameters: those to be trained, by their names; None for all of the module's.
-        without_decay: names of those without weight decay; None for `names_without_decay` of the module.
+        parameters: the parameters to be trained, by name; None for all parameters of the module.
+        without_decay: names of the parameters without weight decay; None for `names_without_decay` of the module.
         one_group: whether the weight decay applies to all parameters.
-        lr_factors: by the name of a parameter, its learning rate as a multiple of the optimizer's; None for 1.
+        lr_factors: learning rates of parameters, by name, as multiples of that of the optimizer; None for 1.
     """
     if optimizer is None:
         raise ValueError("a model without an optimizer can be evaluated, not trained: pass optimizer=")
@@ -76,13 +75,13 @@ def configure_optimizers(
     scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
     scheduling: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
     if getattr(schedule, "monitor", None) is not None:
-        # Lightning would do it after the epoch's checkpoint was written, `step_plateau_schedules` does it before.
+        # Lightning would step it after the checkpoint of the epoch is written; `step_plateau_schedules` does so before.
         scheduling |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
     return {"optimizer": chosen, "lr_scheduler": scheduling}
 
 
 def step_plateau_schedules(trainer: Trainer) -> None:
-    """Step the `ReduceLROnPlateau` schedules with the value just measured."""
+    """Step the `ReduceLROnPlateau` schedules with the last measured value."""
     for config in trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ():
         value = trainer.callback_metrics.get(config.monitor or "")
         if isinstance(config.scheduler, ReduceLROnPlateau) and value is not None:
@@ -90,8 +89,8 @@ def step_plateau_schedules(trainer: Trainer) -> None:
 
 
 def names_without_decay(module: nn.Module) -> list[str]:
-    """The parameters to which no weight decay applies: those with fewer than two dimensions (biases, decays,
-    thresholds, the gains of a normalisation), and those that a layer names in its attribute ``no_weight_decay``.
+    """The names of the parameters without weight decay: parameters with fewer than two dimensions (biases, decays,
+    thresholds, gains of a normalisation), and the names in the attribute ``no_weight_decay`` of a layer.
     """
     return [
         f"{prefix}.{name}" if prefix else name
@@ -102,13 +101,13 @@ def names_without_decay(module: nn.Module) -> list[str]:
 
 
 def has_one_group(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether the optimizer of a checkpoint has one group of parameters, as in runs that began before the groups."""
+    """Whether the optimizer of a checkpoint has one group of parameters, as in runs of earlier versions."""
     return [len(state["param_groups"]) for state in checkpoint.get("optimizer_states", ())] == [1]
 
 
 def require_optimizer_state(checkpoint: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless a checkpoint has the state of one optimizer. Lightning goes on with a fresh optimizer
-    where there is none.
+    """Raise ValueError unless a checkpoint has the state of one optimizer. Without it, Lightning would continue with a
+    new optimizer.
     """
     states = checkpoint["optimizer_states"]
     if len(states) != 1 or not isinstance(states[0], Mapping) or "param_groups" not in states[0]:

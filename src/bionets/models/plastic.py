@@ -11,14 +11,15 @@ from bionets.layers.plastic import Network
 from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
 
-EVALUATION_SEED = 0  # seed of what is random in validation and test, so that a model is measured alike every time
+EVALUATION_SEED = 0  # seed of random numbers in validation and test, so that a model is always measured in the same way
 
 
 class PlasticModel(Model):
-    """The base of families whose weights change while they work, by rules of `bionets.layers.plastic`.
+    """The base class of families whose weights change during the forward pass, by rules of `bionets.layers.plastic`.
 
-    Such a family writes `training_step` and ends it with `count_step`. The config's optimizer and schedule are not
-    used. In training all that is random comes from PyTorch's own generator, in validation and test from ``random``.
+    Such a family implements `training_step`, which must call `count_step` at its end. The optimizer and the schedule of
+    the config are not used. Random numbers are drawn from PyTorch's default generator in training, and from ``random``
+    in validation and test.
     """
 
     abstract = True
@@ -38,11 +39,11 @@ class PlasticModel(Model):
             )
 
     def configure_optimizers(self) -> Any:
-        """An optimizer of one unused parameter, by which Lightning counts training steps."""
+        """An optimizer of one unused parameter, with which Lightning counts training steps."""
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
     def count_step(self) -> None:
-        """Tell Lightning that a training step was made."""
+        """Tell Lightning that a training step is complete."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.step()
@@ -63,7 +64,7 @@ class PlasticModel(Model):
         self.random = Generator().manual_seed(EVALUATION_SEED)
 
     def draw_presentation(self, directory: Path, title: str, spikes: Tensor, reward: float | None = None) -> Path:
-        """The network while it learns from one sample ``[T, 1, N]``, as ``presentation.png``."""
+        """Draw the network while it learns from one sample ``[T, 1, N]``, as ``presentation.png``."""
         from bionets.analysis.presentation import draw_presentation, trace_presentation
 
         presentation = trace_presentation(self.network, spikes, reward)

@@ -1,4 +1,4 @@
-"""Recurrent networks: layers with the interface of ``nn.GRU``, read out by a linear layer."""
+"""Recurrent networks: layers with the interface of ``nn.GRU`` and a linear readout."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,23 +21,26 @@ WARMUP = "warmup"
 
 
 class RecurrentModel(SequenceModel):
-    """x ``[T, B, input_size]`` -> recurrent layers -> readout, at the last step or at every step as the task asks.
+    """x ``[T, B, input_size]`` -> recurrent layers -> readout, at the last step or at every step, depending on the
+    task.
 
     Args:
         layer: dotted path of a class with the constructor and the forward of ``nn.GRU``, e.g. ``bionets.layers.NBRC``;
-            of ``num_layers``, ``dropout`` and ``bidirectional`` it need only take those that are used.
+            it may lack ``num_layers``, ``dropout`` and ``bidirectional`` if these are not used.
         hidden_size, num_layers, dropout, bidirectional: as in ``nn.GRU``.
-        initialisation: the layer's initialisation by name; None leaves the layer's own default. ``warmup`` starts from
-            that and, with any layer, trains it for many stable states before the first step, see `warm_up`.
+        initialisation: name of the initialisation of the layer; None for the default of the layer. ``warmup`` starts
+            from the default and, for any layer, maximises the number of stable states before the first step, see
+            `warm_up`.
         chrono_steps: the longest dependency, in time steps, that ``initialisation="chrono"`` expects.
-        layer_arguments: whatever else the layer's constructor takes.
-        decoder: hidden units of the layers between the last recurrent layer and the prediction; none: a linear readout.
-        gradients: ``bptt``, ``online`` (exact, for cells whose units are independent) or ``eprop``; the latter two go
-            through time in chunks of ``trainer.tbptt`` steps.
+        layer_arguments: other arguments of the constructor of the layer.
+        decoder: numbers of hidden units of the layers between the last recurrent layer and the prediction; empty for a
+            linear readout.
+        gradients: ``bptt``, ``online`` (exact, for cells whose units are independent) or ``eprop``; the latter two
+            process time in chunks of ``trainer.tbptt`` steps.
         readout, loss_every_step: see `SequenceModel`.
 
     Raises:
-        ValueError: a kind of task that does not fit, a layer that cannot be imported, sizes below one.
+        ValueError: the kind of task is not supported, the layer cannot be imported, or a size is below 1.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class RecurrentModel(SequenceModel):
         return output
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
-        """Of a BRC or nBRC, ``bistable_share``: the share of units with a > 1, a mean over layers, time steps and
+        """For BRC and nBRC, ``bistable_share``: the share of units with a > 1, averaged over layers, time steps and
         sequences; with several layers also ``bistable_share_layer_1``, ...
         """
         layer = self.recurrent_layer()

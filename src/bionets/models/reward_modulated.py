@@ -1,4 +1,4 @@
-"""Networks that learn from reward alone: what they did shortly before it came is reinforced."""
+"""Networks that learn only from rewards, which reinforce the activity shortly before them."""
 
 import math
 from collections.abc import Sequence
@@ -15,37 +15,37 @@ from bionets.models.model import OptimizerFactory
 from bionets.models.plastic import PlasticModel
 from bionets.tasks.spec import Kind, TaskSpec
 
-HIDDEN_WEIGHTS, OUTPUT_WEIGHTS = 0.1, 1.0  # the largest at first
-REWARD_WINDOW = 50  # samples, over which the expected reward is a moving average
+HIDDEN_WEIGHTS, OUTPUT_WEIGHTS = 0.1, 1.0  # largest initial weights
+REWARD_WINDOW = 50  # number of samples of the moving average of the reward
 
 
 class RewardModulatedModel(PlasticModel):
-    """Spikes → hidden neurons that compete → one output neuron for each class or action, which compete too. The one
-    that fires most is the answer. All synapses learn by `MSTDPET`: reward-modulated STDP with an eligibility trace.
+    """Spikes → competing hidden neurons → competing output neurons, one for each class or action. The prediction is the
+    output neuron that fires most. All synapses learn by `MSTDPET`, reward-modulated STDP with an eligibility trace.
 
-    A sequence of spikes is shown whole; then the reward is +1 for the right class and −1 for a wrong one, less what was
-    expected (its moving average). The network never sees the class itself.
+    After a whole sequence of spikes, the reward is +1 for the right class and −1 for a wrong class, minus the expected
+    reward (a moving average). The network does not get the class itself.
 
-    In a control task place cells encode the observation, ``activity`` spikes in each step of which all fire about,
-    for ``steps_per_action`` steps; they drive the output neurons without hidden ones. The reward is the error δ of a
-    critic that learns what to expect (Frémaux, Sprekeler and Gerstner, "Reinforcement learning using a continuous time
-    actor-critic framework with spiking neurons", 2013; here the critic does not spike). The episodes of a batch are
-    played at the same time.
+    In a control task, place cells encode the observation for ``steps_per_action`` steps, with about ``activity`` spikes
+    in total per step. They drive the output neurons directly, without hidden neurons. The reward is the
+    temporal-difference error δ of a critic (Frémaux, Sprekeler and Gerstner, "Reinforcement learning using a continuous
+    time actor-critic framework with spiking neurons", 2013; here the critic does not spike). The episodes of a batch
+    are played in parallel.
 
     Args:
-        spec: the task's spec: sequences of spikes, or control.
-        hidden_size: hidden neurons, for sequences.
-        hidden_rate, output_rate: learning rates of the synapses to hidden and to output neurons.
-        trace_steps: time constant of the spike traces.
-        eligibility_decay: share of the eligibility that is left after a step.
-        place_cells: for control, along each dimension of an observation; None for 5.
-        place_width: of a place cell, in distances between neighbours.
-        steps_per_action, activity: for control, see above.
+        spec: the spec of the task: sequences of spikes, or control.
+        hidden_size: number of hidden neurons, for sequences.
+        hidden_rate, output_rate: learning rates of the synapses to the hidden and to the output neurons.
+        trace_steps: time constant of the spike traces, in steps.
+        eligibility_decay: share of the eligibility trace that remains after a step.
+        place_cells: for control, number of place cells along each dimension of an observation; None for 5.
+        place_width: width of a place cell, in distances between neighbours.
+        steps_per_action, activity: for control, number of steps per action and number of spikes per step, see above.
         discount, critic_rate, critic_decay, initial_value: for control, see `Critic`.
         optimizer: not used.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a number out of its range.
+        ValueError: the kind of task is not supported, or a number is out of range.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_class", "control"})
@@ -93,7 +93,7 @@ class RewardModulatedModel(PlasticModel):
         return super().fits(spec) and (spec.kind == "control" or spec.spikes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output neurons' spike counts ``[B, classes]``, or the returns of episodes ``[B]``."""
+        """The spike counts of the output neurons ``[B, classes]``, or the returns of episodes ``[B]``."""
         return self.play(x) if self.spec.kind == "control" else self.count(x)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
@@ -105,29 +105,29 @@ class RewardModulatedModel(PlasticModel):
         return self.task.loss(prediction, target)
 
     def count(self, x: Tensor) -> Tensor:
-        """The output neurons' spikes for sequences ``[T, B, input_size]`` shown to a network at rest."""
+        """The spikes of the output neurons for sequences ``[T, B, input_size]``, from a network at rest."""
         self.network.reset()
         return self.network(x > 0)["output"].sum(0).float()
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """The network while it learns from the first sequence, for which it is rewarded; nothing in a control task."""
+        """Draw the network while it learns from the first sequence, with a reward; nothing in a control task."""
         if self.spec.kind == "control":
             return []
         return [self.draw_presentation(directory, title, x[:, :1] > 0, reward=1.0)]
 
     def choose(self, counts: Tensor) -> Tensor:
-        """The output neuron that fired most, ``[B]``; of several equal ones a random one."""
+        """The output neuron that fired most, ``[B]``; ties are broken at random."""
         return (counts + torch.rand(counts.shape, generator=self.random).to(counts) / 2).argmax(1)
 
     def learn(self, right: Tensor) -> None:
-        """Apply the reward to the sample shown last."""
+        """Apply the reward for the last sample."""
         reward = 2.0 * right - 1
         self.network.reinforce(reward - self.expected)
         self.network.normalise()
         self.expected += min(1.0, len(right) / REWARD_WINDOW) * (reward.mean() - self.expected)
 
     def play(self, seeds: Tensor) -> Tensor:
-        """Play an episode from each seed, all at the same time; what each returned. In training the model learns."""
+        """Play an episode from each seed, in parallel, and return their returns. In training mode, the model learns."""
         environments = [self.task.environment() for _ in seeds]
         observations = [env.reset(seed=int(seed))[0] for env, seed in zip(environments, seeds, strict=True)]
         running = torch.ones(len(seeds), dtype=torch.bool, device=self.device)
@@ -156,7 +156,7 @@ class RewardModulatedModel(PlasticModel):
         return returns
 
     def act(self, cells: Tensor) -> Tensor:
-        """The actions chosen where the place cells ``[B, size]`` fire so; all zero for an episode that has ended."""
+        """The actions for the activity of the place cells ``[B, size]``; if it is all zero, the episode has ended."""
         chances = self.activity * cells
         draws = torch.rand((self.steps_per_action, *cells.shape), generator=self.random)
         return self.choose(self.network(draws.to(cells) < chances)["output"].sum(0).float())
@@ -168,8 +168,8 @@ class RewardModulatedModel(PlasticModel):
 def competing_layers(
     inputs: int, groups: list[tuple[str, int, float, float]], trace: LinearDynamics, decay: float
 ) -> Network:
-    """Layers one after the other, all to all; in each, a spike of one neuron holds all others back. The weights of a
-    hidden neuron are normalised to what they sum up to at first on average: none comes to win always.
+    """Fully connected layers with lateral inhibition. The weights of a hidden neuron are normalised to their initial
+    mean sum, so that no neuron always wins.
 
     groups: name, size, largest initial weight and learning rate of each layer.
     """

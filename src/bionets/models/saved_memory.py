@@ -15,7 +15,7 @@ class _Kept:
 
 
 def peak_saved_bytes(run: Callable[[], Any]) -> int:
-    """The most bytes of tensors, parameters apart, that autograd keeps at a time for backward passes within `run`."""
+    """The peak bytes of the tensors, without parameters, that autograd saves for backward passes within `run`."""
     kept: Counter[tuple[int, int]] = Counter()
     now = most = 0
 

@@ -7,17 +7,17 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final: float = 0.0) -> LambdaLR:
-    """From 0 up to the optimizer's rate in a straight line over the first share ``warmup`` of all ``steps``, then down
-    to the share ``final`` of it along half a cosine.
+    """Increase the learning rate linearly from 0 to that of the optimizer over the first share ``warmup`` of all
+    ``steps``, then decrease it along half a cosine to the share ``final`` of this rate.
 
     Args:
-        optimizer: whose learning rate changes.
-        steps: of the whole training.
-        warmup: share of the steps in which the rate rises.
-        final: share of the rate that is left at the end.
+        optimizer: the optimizer whose learning rate changes.
+        steps: number of training steps.
+        warmup: share of the steps in which the learning rate increases.
+        final: learning rate at the end, as a share of that of the optimizer.
 
     Raises:
-        ValueError: a share that does not lie between 0 and 1.
+        ValueError: a share is not between 0 and 1.
     """
     for name, share in (("warmup", warmup), ("final", final)):
         if not 0 <= share <= 1:

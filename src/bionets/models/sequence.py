@@ -1,4 +1,4 @@
-"""The base class of models that answer a sequence from the outputs of a layer at every step."""
+"""The base class of models that compute predictions from the outputs of a layer at every step."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,18 +15,18 @@ READOUTS = ("last", "mean")
 
 
 class SequenceModel(Model):
-    """x ``[T, B, input_size]`` -> `core` ``[T, B, H]`` -> ``readout`` ``[T, B, output_size]``, at the steps that count.
+    """x ``[T, B, input_size]`` -> `core` ``[T, B, H]`` -> ``readout`` ``[T, B, output_size]``.
 
-    A task that asks for an answer at every step gets all of them. Else the prediction is that of the ``last`` step or
-    the ``mean`` over the steps.
+    If the task asks for a prediction at every step, all steps are returned. Otherwise the prediction is that of the
+    ``last`` step or the ``mean`` over the steps.
 
     Args:
         readout: ``last`` or ``mean``.
-        loss_every_step: whether the loss of training is the mean over the losses of every step's prediction.
+        loss_every_step: whether the training loss is the mean over the losses of the predictions at every step.
         gradients: see `Model`.
 
     Raises:
-        ValueError: a kind of task that does not fit, another readout, or one that is for tasks with one answer.
+        ValueError: the kind of task is not supported, or the readout is unknown or only for tasks with one prediction.
     """
 
     abstract = True
@@ -50,7 +50,7 @@ class SequenceModel(Model):
         self.loss_every_step = loss_every_step
 
     def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The outputs ``[T, B, H]`` that are read out; those past the end of a sequence do not count."""
+        """The outputs ``[T, B, H]`` for the readout; outputs past the end of a sequence are ignored."""
         raise NotImplementedError(f"{type(self).__name__} must implement core")
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -66,7 +66,7 @@ class SequenceModel(Model):
 
 
 def make_readout(size: int, hidden: Sequence[int], output_size: int) -> nn.Module:
-    """Linear layers with ReLUs between, of so many ``hidden`` units; without any, one linear layer."""
+    """Linear layers with ``hidden`` units and ReLUs between them; one linear layer if ``hidden`` is empty."""
     if not hidden:
         return nn.Linear(size, output_size)
     require_positive(decoder=hidden)

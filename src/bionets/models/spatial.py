@@ -1,4 +1,4 @@
-"""Networks of neurons that have a place: fully connected, or convolutional."""
+"""Networks of neurons with positions: fully connected, or convolutional."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,20 +14,21 @@ from bionets.tasks.spec import Kind, TaskSpec
 
 
 class SpatialModel(Model):
-    """A network with spatial layers, whose places cost something while it is trained.
+    """A network with spatial layers, whose positions add costs to the training loss.
 
-    The loss of training is task loss + proximity · proximity cost + transport · transport cost (see `mean_costs`).
-    ``val/loss`` is the task's alone; both costs, not weighted, are logged as ``val/proximity`` and ``val/transport``.
+    The training loss is task loss + proximity · proximity cost + transport · transport cost (see `mean_costs`).
+    ``val/loss`` is only the task loss; both costs, without weights, are logged as ``val/proximity`` and
+    ``val/transport``.
 
     Args:
-        network: from images to scores.
-        where: which of its spatial layers carry the costs, counted from 0; None for all.
-        proximity, transport: the weights of the two costs; 0 for none.
-        norm: of the connections' weights, ``l1`` or ``l2``.
-        positions_lr: learning rate of the positions, as a multiple of the optimizer's.
+        network: the network from images to scores.
+        where: indices of the spatial layers to which the costs apply, from 0; None for all.
+        proximity, transport: weights of the two costs; 0 for no cost.
+        norm: norm of the weights of the connections, ``l1`` or ``l2``.
+        positions_lr: learning rate of the positions, as a multiple of that of the optimizer.
 
     Raises:
-        ValueError: a kind of task that does not fit, a negative weight, ``where`` beyond the layers.
+        ValueError: the kind of task is not supported, a weight is negative, or ``where`` is out of range.
     """
 
     abstract = True
@@ -58,7 +59,7 @@ class SpatialModel(Model):
         return self.network(x)
 
     def costs(self) -> SpatialCosts:
-        """Both costs of the network as it is, not weighted."""
+        """Both current costs of the network, without weights."""
         return mean_costs(self.network, self.norm, self.where)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
@@ -73,21 +74,21 @@ class SpatialModel(Model):
         return {name: self.positions_lr for name, _ in named if name.endswith(".positions")}
 
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
-        """``positions.npz``: where the neurons of each spatial layer are."""
+        """``positions.npz``: the positions of the neurons of each spatial layer."""
         return {"positions": {f"layer_{i}": layer.positions for i, layer in enumerate(spatial_layers(self.network))}}
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
-        """``proximity`` and ``transport``, the costs, not weighted."""
+        """``proximity`` and ``transport``, the costs without weights."""
         return self.costs()._asdict()
 
 
 class SpatialLinearModel(SpatialModel):
-    """All pixels at once -> fully connected spatial layers, the last of which gives the scores.
+    """All pixels -> fully connected spatial layers; the last layer gives the scores.
 
     Args:
-        hidden_sizes: neurons of each hidden layer.
-        activation: the name of a class in `torch.nn`, after each hidden layer.
-        dim: in how many dimensions the neurons lie.
+        hidden_sizes: number of neurons of each hidden layer.
+        activation: name of the class in `torch.nn` of the activation after each hidden layer.
+        dim: number of dimensions of the positions.
         others: see `SpatialModel`.
     """
 
@@ -109,15 +110,15 @@ class SpatialLinearModel(SpatialModel):
 
 
 class SpatialConvModel(SpatialModel):
-    """Spatial convolutions, each of which halves the sides of the image -> one spatial linear layer, the scores.
+    """Spatial convolutions, each of which halves height and width -> a spatial linear layer, which gives the scores.
 
     Args:
-        channels: of each convolution.
-        kernel_size: of all convolutions, an odd number.
-        dilation: of all convolutions.
-        groups: of all convolutions but the first.
-        activation: the name of a class in `torch.nn`, after each convolution.
-        dim: in how many dimensions the channels lie.
+        channels: number of channels of each convolution.
+        kernel_size: kernel size of all convolutions, an odd number.
+        dilation: dilation of all convolutions.
+        groups: groups of all convolutions except the first.
+        activation: name of the class in `torch.nn` of the activation after each convolution.
+        dim: number of dimensions of the positions.
         others: see `SpatialModel`.
     """
 
@@ -166,6 +167,6 @@ def make_activation(name: str) -> nn.Module:
     try:
         if isinstance(kind, type) and issubclass(kind, nn.Module):
             return kind()
-    except TypeError:  # it cannot do without arguments
+    except TypeError:  # it requires arguments
         pass
     raise ValueError(f"model.activation={name} is not an activation of torch.nn: choose ReLU, Tanh, GELU, ...")

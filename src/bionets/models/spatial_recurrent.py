@@ -11,21 +11,23 @@ from bionets.tasks.spec import TaskSpec
 
 
 class SpatialRecurrentModel(RecurrentModel):
-    """A `RecurrentModel` whose units have positions, and whose recurrent connections cost something by their length.
+    """A `RecurrentModel` whose units have positions, with costs for the lengths of recurrent connections.
 
-    The loss of training is task loss + wiring · wiring cost + proximity · proximity cost, see `SpatialRecurrent`.
-    ``val/loss`` is the task's alone; the costs, not weighted, are recorded as ``val/wiring`` and ``val/proximity``, and
-    the mean length of a connection, weighted by its strength, as ``val/connection_length``.
+    The training loss is task loss + wiring · wiring cost + proximity · proximity cost, see `SpatialRecurrent`.
+    ``val/loss`` is only the task loss. The costs, without weights, are recorded as ``val/wiring`` and
+    ``val/proximity``, and the mean length of the connections, weighted by their strengths, as
+    ``val/connection_length``.
 
     Args:
-        wiring: the weight of the wiring cost.
-        proximity: the weight of the proximity cost, which only learnt positions need.
-        learn_positions: False for units on a regular grid.
-        dim: in how many dimensions the units lie.
+        wiring: weight of the wiring cost.
+        proximity: weight of the proximity cost, which is needed only for learnt positions.
+        learn_positions: whether positions are learnt; False for units on a regular grid.
+        dim: number of dimensions of the positions.
         others: see `RecurrentModel`.
 
     Raises:
-        ValueError: those of `RecurrentModel`; a negative weight; learnt positions with wiring but without proximity.
+        ValueError: as in `RecurrentModel`, a weight is negative, or positions are learnt with wiring but without
+            proximity.
 
     Source: Achterberg, Akarca, Strouse, Duncan and Astle, Nature Machine Intelligence 2023 (seRNN).
     """
@@ -63,7 +65,7 @@ class SpatialRecurrentModel(RecurrentModel):
         return loss
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
-        """``wiring`` and ``proximity``, the costs, and ``connection_length``; and those of `RecurrentModel`."""
+        """The costs ``wiring`` and ``proximity``, ``connection_length``, and the metrics of `RecurrentModel`."""
         return {
             **super().validation_metrics(x, lengths),
             "wiring": self.recurrent.wiring_cost(),
@@ -72,7 +74,7 @@ class SpatialRecurrentModel(RecurrentModel):
         }
 
     def recorded_arrays(self) -> dict[str, dict[str, Tensor]]:
-        """``positions.npz``, where positions are learnt: those of the units of each layer."""
+        """``positions.npz`` if positions are learnt: the positions of the units of each layer."""
         if not self.learn_positions:
             return {}
         return {"positions": {f"layer_{i}": each for i, each in enumerate(self.recurrent.positions)}}

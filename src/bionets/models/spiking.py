@@ -18,31 +18,31 @@ from bionets.models.model import Model, OptimizerFactory
 from bionets.tasks.spec import TaskSpec
 
 OWN_LAYERS = "bionets.layers.spiking"
-# The config's values of layer_arguments, which not every layer takes.
+# Values of layer_arguments in the config, which not every layer has.
 DEFAULT_ARGUMENTS = {"spike_fn": "arctan", "beta": 0.5}
 
 
 class SpikingModel(Model):
-    """x -> encoder -> ``network``, written for one time step and run over all of them -> readout.
+    """x -> encoder -> ``network``, written for one time step and run over all steps -> readout.
 
-    Every call starts from initial states; no reset is needed. Each input (an image, or a step of a sequence)
-    is seen for ``time_steps`` steps of the network.
+    Every call starts from initial states; no reset is needed. Each input (an image, or a step of a sequence) is
+    presented for ``time_steps`` steps of the network.
 
     Args:
-        layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of one of your own with
-            the constructor ``layer(num_neurons, dim=...)``.
-        layer_arguments: whatever else its constructor takes. A name without sign is given to both signs where a layer
-            has two of it: ``beta`` of a dual layer, ``threshold`` of a ternary one.
-        time_steps: steps of the network for each input.
-        encoder, encoder_arguments: a name in `bionets.layers.spiking.encoders`, and what it takes besides x and steps.
-        readout: a name in `bionets.layers.spiking.readouts`. Those of spikes have the outputs spike too; those of
-            membranes read leaky integrators that do not.
-        output_arguments: of the last layer's constructor.
-        loss_every_step: whether the loss of training is the mean over the losses of the outputs at every step of the
-            network, before the readout; for tasks with one answer to a sequence or an image.
+        layer: a class of spiking layers: a name in `bionets.layers.spiking`, or the dotted path of a class with the
+            constructor ``layer(num_neurons, dim=...)``.
+        layer_arguments: other arguments of its constructor. The value of a name without a sign is used for both signs
+            if the layer has two such arguments: ``beta`` of a dual layer, ``threshold`` of a ternary layer.
+        time_steps: number of steps of the network for each input.
+        encoder, encoder_arguments: a name in `bionets.layers.spiking.encoders`, and its arguments except x and steps.
+        readout: a name in `bionets.layers.spiking.readouts`. With readouts of spikes, the output neurons spike;
+            readouts of membranes use leaky integrators without spikes.
+        output_arguments: arguments of the constructor of the last layer.
+        loss_every_step: whether the training loss is the mean over the losses of the outputs at every step of the
+            network, before the readout; for tasks with one prediction per sequence or image.
 
     Raises:
-        ValueError: a name or a number that does not fit.
+        ValueError: a name or a number is invalid.
     """
 
     abstract = True
@@ -82,7 +82,7 @@ class SpikingModel(Model):
         return build_layer(self.layer, num_neurons, dim=dim, arguments=self.layer_arguments, defaults=DEFAULT_ARGUMENTS)
 
     def outputs(self, size_in: int) -> list[nn.Module]:
-        """The last layer's weights and neurons."""
+        """The weights and neurons of the last layer."""
         own = self.layer_arguments if self.output_layer is self.layer else {}
         neurons = build_layer(
             self.output_layer,
@@ -123,7 +123,7 @@ class SpikingModel(Model):
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         if not self.spec.kind.startswith("sequence"):
-            return super().chunk(x, state)  # an image has no time
+            return super().chunk(x, state)  # an image has no time steps
         if self.encoder is delta or self.readout is not READOUTS["last_membrane"]:
             raise ValueError(
                 "chunks of time need model.readout=last_membrane and an encoder other than delta: each step must be "
@@ -137,7 +137,7 @@ class SpikingModel(Model):
         return outputs.unflatten(0, (len(x), self.time_steps))[:, -1], "kept"
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """Spikes, membranes and learnt parameters, on the first sample."""
+        """Draw spikes, membranes and learnt parameters, for the first sample."""
         from bionets.analysis.spiking_activity import trace_activity
         from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
 
@@ -149,14 +149,14 @@ class SpikingModel(Model):
         ]
 
     def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
-        """Spikes of a neuron and step, and the energy of a sample's synaptic operations."""
+        """The number of spikes per neuron and step, and the energy of the synaptic operations per sample."""
         from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations
 
         def run(model: nn.Module, x: Tensor) -> Tensor:
             return model(x) if lengths is None else model(x, lengths)
 
         rate, operations = SpikeRate(run), SynapticOperations(run, batch_dim=self.spec.batch_dims[0])
-        with torch.random.fork_rng():  # random spikes here leave the run's random numbers as they are
+        with torch.random.fork_rng():  # random spikes here do not change the random numbers of the run
             for metric in (rate, operations):
                 metric.to(x.device).update(self, x)
         return {

@@ -17,25 +17,25 @@ class SpikingConvModel(SpikingModel):
     """Image ``[B, C, H, W]``, or a sequence of images ``[T, B, C·H·W]`` -> blocks of convolution, pooling,
     normalisation and spiking neurons -> spiking neurons, fully connected -> outputs.
 
-    All of it runs with the channels last in memory, which makes pooling many times faster on a CPU.
+    The memory layout is channels-last, which makes pooling many times faster on a CPU.
 
     Args:
-        channels: of each block.
-        convolutions: of each block, each with its own neurons; the image is halved once.
-        kernel_size: odd; the convolutions keep the size of the image.
-        pool: ``max``, ``average`` or ``none``: halves the image in each block.
-        pool_spikes: whether spikes are pooled; otherwise what drives the neurons is, of which there are a quarter then.
-        batch_norm: whether what drives the neurons is normalised over batch and time.
-        hidden_size: spiking neurons between the blocks and the outputs; 0 for none.
+        channels: number of channels of each block.
+        convolutions: convolutions per block, each with its own neurons; the image is halved once per block.
+        kernel_size: kernel size, an odd number; the convolutions keep the size of the image.
+        pool: pooling, which halves the image in each block: ``max``, ``average`` or ``none``.
+        pool_spikes: whether spikes are pooled; False pools the input of the neurons, which then are a quarter as many.
+        batch_norm: whether the input of the neurons is normalised over batch and time.
+        hidden_size: number of spiking neurons between the blocks and the outputs; 0 for none.
         dropout: share of spikes set to zero in training, before each fully connected layer.
-        others: see `SpikingModel`, also for the errors.
+        others: see `SpikingModel`, also for errors.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
-        """Images, or sequences of images, as an event camera gives them."""
+        """Whether the task has images, or sequences of images, such as those of an event camera."""
         return super().fits(spec) and (spec.image_shape or spec.step_shape) is not None
 
     def __init__(

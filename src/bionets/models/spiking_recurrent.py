@@ -16,25 +16,24 @@ INITIALISATIONS = {"fluctuation_driven": fluctuation_driven_}
 
 class SpikingRecurrentModel(SpikingModel):
     """x ``[T, B, input_size]`` -> layers of spiking neurons, each after a linear layer -> outputs, after the last step
-    or at every step as the task asks.
+    or at every step, depending on the task.
 
     Args:
-        hidden_size, num_layers: neurons in a layer, and how many layers.
-        recurrent: whether all neurons of a layer also receive each other's last spikes, through weights of their own.
-            (A neuron of a layer with an R in its name receives its own alone.)
-        max_delay: the longest delay of those spikes, in steps; above 1, each neuron learns its delay.
-        velocity: with ``max_delay`` above 1, the neurons have positions in three dimensions, which are learned, and the
-            delay of each connection is its length over this velocity (`DistanceDelays`).
-        delay_sigma: the width, in steps, with which delays are interpolated at first; it goes to 0 linearly over the
-            epochs.
+        hidden_size, num_layers: number of neurons in a layer, and number of layers.
+        recurrent: whether the neurons of a layer also receive the last spikes of all its neurons, through a weight
+            matrix. (A neuron of a layer with an R in its name receives only its own spikes.)
+        max_delay: the longest delay of the recurrent spikes, in steps; above 1, each neuron learns its delay.
+        velocity: if given with ``max_delay`` above 1, the neurons have learned positions in three dimensions, and the
+            delay of each connection is its length divided by this velocity (`DistanceDelays`).
+        delay_sigma: initial width of the interpolation of delays, in steps; it decreases linearly to 0 over the epochs.
         dropout: share of spikes set to zero in training, between layers.
-        initialisation: ``fluctuation_driven``; None leaves PyTorch's.
-        initialisation_arguments: of `bionets.layers.spiking.fluctuation_driven_`, by name.
-        gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two go through time in
+        initialisation: ``fluctuation_driven``; None for that of PyTorch.
+        initialisation_arguments: arguments of `bionets.layers.spiking.fluctuation_driven_`, by name.
+        gradients: ``bptt``, ``online`` (exact; without ``recurrent``) or ``eprop``; the latter two process time in
             chunks of ``trainer.tbptt`` steps.
-        others: see `SpikingModel`, also for the errors.
+        others: see `SpikingModel`, also for errors.
 
-    A task that wants an answer at every step is answered from the ``time_steps`` of that step.
+    For a task with a prediction at every step, the prediction is computed from the ``time_steps`` of that step.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})

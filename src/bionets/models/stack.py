@@ -1,4 +1,4 @@
-"""Stacks of different layers, recurrent, spiking and feed-forward, each with a normalisation, dropout and residual."""
+"""Stacks of recurrent, spiking and feed-forward layers, each with optional normalisation, dropout and residual."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,31 +24,33 @@ WORKS = (
 
 
 class StackModel(SequenceModel):
-    """x ``[T, B, input_size]`` -> layers, each of its own kind -> readout.
+    """x ``[T, B, input_size]`` -> layers of any kinds -> readout.
 
     An entry of ``layers`` has the keys ``layer``, ``size`` (its outputs), and:
 
-    - ``norm``: ``layer``, ``batch`` or ``threshold_batch`` normalises the input of the layer; that of spiking neurons
-      after their weights. Batch normalisation takes its statistics over batch and time.
-    - ``dropout``: share of the outputs set to zero in training, with one mask for all steps of a sequence.
-    - ``residual``: whether the input is added to the output; both must have one size.
-    - ``recurrent``: whether spiking neurons also receive each other's last spikes, through weights of their own.
-    - whatever else the constructor of the layer takes.
+    - ``norm``: ``layer``, ``batch`` or ``threshold_batch``, the normalisation of the input of the layer; for spiking
+      neurons, after their weights. The statistics of batch normalisation are over batch and time.
+    - ``dropout``: share of the outputs set to zero in training, with the same mask for all steps of a sequence.
+    - ``residual``: whether the input is added to the output; both must have the same size.
+    - ``recurrent``: whether spiking neurons also receive the last spikes of all neurons of the layer, through a weight
+      matrix.
+    - other arguments of the constructor of the layer.
 
     ``layer`` is the name of a class in `bionets.layers` (BRC, NBRC, ...), `bionets.layers.spiking` (LIB, ...) or
-    `torch.nn` (GRU, Linear, ...), or the dotted path of one of your own: a `SpikingLayer`, a `RecurrentLayer`, or a
-    module ``layer(size_in, size)`` from ``[B, size_in]`` to ``[B, size]``. Spiking neurons stand behind a linear layer
-    and, unless ``spike_fn`` says otherwise, have a hard threshold with the surrogate gradient ``arctan``. A layer
-    without ``size``, such as ReLU, is built from its other arguments alone and keeps the size.
+    `torch.nn` (GRU, Linear, ...), or the dotted path of your own class: a `SpikingLayer`, a `RecurrentLayer`, or a
+    module ``layer(size_in, size)`` from ``[B, size_in]`` to ``[B, size]``. Spiking neurons follow a linear layer and,
+    unless ``spike_fn`` is given, have a hard threshold with the surrogate gradient ``arctan``. A layer without
+    ``size``, such as ReLU, is built only from its other arguments and keeps the size.
 
     Args:
-        layers: one entry for each layer, the first one first, as in [{layer: BRC, size: 100}, {layer: LIB, size: 100}].
-        decoder: hidden units of the layers between the last layer and the prediction.
-        readout: ``last`` or ``mean``: answer after the last step, or by the mean over the predictions of all steps.
-        loss_every_step: whether training minimises the mean over the losses of all steps' predictions.
+        layers: one entry for each layer, in order, for example [{layer: BRC, size: 100}, {layer: LIB, size: 100}].
+        decoder: numbers of hidden units of the layers between the last layer and the prediction.
+        readout: ``last`` or ``mean``: the prediction after the last step, or the mean over the predictions of all
+            steps.
+        loss_every_step: whether the training loss is the mean over the losses of the predictions at every step.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a layer that cannot be built.
+        ValueError: the kind of task is not supported, or a layer cannot be built.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Residual(nn.Module):
 
 
 def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Module, int]:
-    """The layer that an entry describes with its normalisation, dropout and residual, and the size of its output."""
+    """The layer of an entry, with its normalisation, dropout and residual, and the size of its output."""
     name, size = entry.get("layer"), entry.get("size", size_in)
     if not isinstance(name, str):
         raise ValueError(f"{key} has no layer: write it as {{layer: BRC, size: 100}}")
@@ -134,7 +136,7 @@ def find_layer(name: str, key: str) -> type[nn.Module]:
 
 
 def make_norm(entry: Mapping[str, Any], size: int, key: str) -> list[nn.Module]:
-    """The normalisation that an entry asks for, or none."""
+    """The normalisation of an entry, if any."""
     norm = entry.get("norm")
     if norm is None:
         return []
@@ -148,7 +150,7 @@ def make_norm(entry: Mapping[str, Any], size: int, key: str) -> list[nn.Module]:
 def make_layer(
     kind: type[nn.Module], sizes: tuple[int, ...], arguments: Mapping[str, Any], size_in: int, size: int, key: str
 ) -> nn.Module:
-    """A recurrent layer, made to take one step at a time, or a module that is written for one step."""
+    """A recurrent layer, wrapped to take one step at a time, or a module for one step."""
     for name in ("batch_first", "proj_size"):
         if name in arguments:
             raise ValueError(f"{key}.{name} would change the shapes that the model relies on")
@@ -158,7 +160,7 @@ def make_layer(
     x = torch.stack([torch.linspace(-1, 1, size_in), torch.ones(size_in)])
     try:
         y, other = first_answer(layer, x), first_answer(layer, x * torch.tensor([[1.0], [-2.0]]))
-    except Exception as error:  # of any module, on an input of this shape
+    except Exception as error:  # any module may raise any error for this input
         raise ValueError(
             f"{key}: {kind.__name__} takes no input [B, {size_in}], a single step ({str(error)[:80]}): {WORKS}"
         ) from error
@@ -170,7 +172,7 @@ def make_layer(
 
 
 def first_answer(layer: nn.Module, x: Tensor) -> Any:
-    """The first answer of a layer in evaluation, with the same random numbers each time."""
+    """The first output of a layer in evaluation mode, with the same random numbers each time."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         y = layer.eval()(x)

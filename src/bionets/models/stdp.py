@@ -1,4 +1,4 @@
-"""Digits without labels: neurons that compete, and learn by spike-timing-dependent plasticity."""
+"""Unsupervised learning of digits by competing neurons with spike-timing-dependent plasticity."""
 
 import math
 from itertools import islice
@@ -26,37 +26,39 @@ from bionets.models.votes import Votes
 from bionets.tasks.spec import Kind, TaskSpec
 
 STEPS_PER_SECOND = 1000
-RATE_FACTORS = (1.5, 2.0, 2.5, 3.0)  # how much more light a sample gets, each time that it excites too few neurons
-VOTE_WINDOW = 10_000  # samples, over which the votes are followed while the weights still change
+RATE_FACTORS = (1.5, 2.0, 2.5, 3.0)  # of the brightness, at each repetition of a sample that excites too few neurons
+VOTE_WINDOW = 10_000  # number of samples of the votes while the weights still change
 
 
 class STDPModel(PlasticModel):
-    """The network of Diehl and Cook (2015): every input excites all excitatory neurons, through synapses that learn;
-    each of those excites an inhibitory neuron of its own, which inhibits all the others.
+    """The network of Diehl and Cook (2015): every input is connected to all excitatory neurons by plastic synapses.
+    Each excitatory neuron excites its own inhibitory neuron, which inhibits all other excitatory neurons.
 
-    One sample is shown at a time, for ``steps`` steps of 1 ms, to a network at rest, its weights normalised. An image
-    is shown as Poisson spikes, up to ``max_rate`` a second for a white pixel; where fewer than ``min_spikes``
-    excitatory spikes answer, it is shown again, brighter. A sequence of spikes is shown as it is. No label is used in
-    learning.
+    Samples are presented one at a time, for ``steps`` steps of 1 ms, to a network at rest with normalised weights. An
+    image is encoded as Poisson spikes, with up to ``max_rate`` spikes per second for a white pixel. If there are fewer
+    than ``min_spikes`` excitatory spikes, the image is presented again with a higher brightness. A sequence of spikes
+    is presented unchanged. Labels are not used in learning.
 
-    The class is a vote (see `Votes`) of neurons that have seen ``label_size`` training samples with their labels,
-    after learning, before each validation. The training loss is that of a vote that follows the learning.
+    The prediction is a vote of the neurons (see `Votes`), based on their responses to ``label_size`` labelled training
+    samples, measured before each validation. The training loss is that of a vote that is updated during learning.
 
     Args:
-        spec: the task's spec: images, or sequences of spikes.
-        hidden_size: excitatory neurons.
-        steps, max_rate, min_spikes: for images, see above.
-        inhibition: mV that one neuron's spike takes off all the others.
-        mean_weight: to which the weights of each neuron are normalised.
-        potentiation, depression: by a spike of the neuron and of the input, times the other's trace (of 20 ms).
-        threshold_increase: mV by which a spike raises its neuron's threshold. It falls back with a time constant of 10⁷
-            ms: neurons that fire more than others become harder to excite.
+        spec: the spec of the task: images, or sequences of spikes.
+        hidden_size: number of excitatory neurons.
+        steps, max_rate, min_spikes: for images, the number of steps, the largest firing rate and the smallest number of
+            spikes, see above.
+        inhibition: decrease of the voltage of all other neurons by a spike, in mV.
+        mean_weight: mean of the weights of each neuron after normalisation.
+        potentiation, depression: weight changes by a postsynaptic and a presynaptic spike, times the trace (of 20 ms)
+            of the other neuron.
+        threshold_increase: increase of the threshold of a neuron by its spike, in mV. The threshold decays with a time
+            constant of 10⁷ ms, so that neurons that fire more often are harder to excite.
         vote: ``proportion`` or ``assigned``.
-        label_size: training samples by which neurons get their labels.
+        label_size: number of training samples with which the neurons get their labels.
         optimizer: not used.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a number out of its range.
+        ValueError: the kind of task is not supported, or a number is out of range.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "sequence_to_class"})
@@ -95,7 +97,7 @@ class STDPModel(PlasticModel):
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
-        """Images, or sequences of spikes, each of one class."""
+        """Whether the task has images, or sequences of spikes, each of one class."""
         return super().fits(spec) and spec.answers == 1 and (spec.kind == "image_to_class" or spec.spikes)
 
     @property
@@ -109,7 +111,7 @@ class STDPModel(PlasticModel):
         return self.votes(self.counts(x))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        """Learn from the samples one after the other; the labels only serve to measure the accuracy."""
+        """Learn from the samples one after the other; labels are used only to measure the accuracy."""
         x, target = batch
         batch_dim = self.spec.batch_dims[0]
         counts = torch.cat([self.counts(sample) for sample in x.split(1, dim=batch_dim)])
@@ -125,14 +127,14 @@ class STDPModel(PlasticModel):
             self.assign_labels()
 
     def assign_labels(self) -> None:
-        """Let the votes observe training samples anew, with the weights as they are now."""
+        """Update the votes from training samples, with the current weights."""
         self.votes.forget()
         batches = self.task.train_batches(self.current_epoch)
         for x, target in islice(batches, math.ceil(self.label_size / self.task.batch_size)):
             self.votes.observe(self.counts(x.to(self.device)), target.to(self.device))
 
     def counts(self, x: Tensor) -> Tensor:
-        """Show samples at the same time; the spikes of each excitatory neuron for each of them, ``[B, hidden_size]``.
+        """Present samples in parallel, and return the spike counts of the excitatory neurons, ``[B, hidden_size]``.
 
         In training mode the network learns from them.
         """
@@ -149,8 +151,8 @@ class STDPModel(PlasticModel):
         return counts
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """The network while it learns from the first sample; and the weights of each excitatory neuron as an image,
-        where the inputs are one.
+        """Draw the network while it learns from the first sample and, if the inputs are images, the weights of each
+        excitatory neuron as an image.
         """
         from bionets.analysis.filters import draw_filters
 
@@ -174,7 +176,7 @@ class STDPModel(PlasticModel):
 
 
 def poisson_spikes(chances: Tensor, steps: int, random: Generator | None) -> Tensor:
-    """Spikes ``[steps, B, N]``, bool, with the chances ``[B, N]`` at each step; drawn on the CPU on every device."""
+    """Spikes ``[steps, B, N]``, bool, with the probabilities ``[B, N]`` at each step; always drawn on the CPU."""
     (active,) = torch.where((chances > 0).any(0))
     spikes = torch.zeros((steps, *chances.shape), dtype=torch.bool, device=chances.device)
     draws = torch.rand((steps, len(chances), len(active)), generator=random)
@@ -191,9 +193,10 @@ def competing_network(
     depression: float,
     threshold_increase: float,
 ) -> Network:
-    """The two layers of Diehl and Cook, in steps of 1 ms, with their time constants and voltages (mV).
+    """The two layers of Diehl and Cook in steps of 1 ms, with the published time constants and voltages (mV).
 
-    Synapses carry currents here, where theirs change conductances; an inhibitory spike acts in the step after it.
+    Synapses are current-based, while the original synapses are conductance-based. An inhibitory spike acts in the next
+    step.
     """
 
     def fading(time_constant: float, scale: float = 1.0) -> LinearDynamics:

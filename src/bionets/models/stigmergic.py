@@ -1,4 +1,4 @@
-"""Networks with a stigmergic memory, read out by a small feed-forward network."""
+"""Networks with a stigmergic memory and a small feed-forward readout."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -16,23 +16,22 @@ from bionets.tasks.spec import Kind, TaskSpec
 class StigmergicModel(Model):
     """x ``[T, B, input_size]`` -> stigmergic memory -> Linear, PReLU, Linear, PReLU, at the last step or at every step.
 
-    With the defaults and rows of 28 pixels this is the network SM-RNN of Galatolo, Cimino and Vaglini (ICPRAM 2019),
-    3,144 parameters.
+    With the defaults and rows of 28 pixels, this is the network SM-RNN of Galatolo, Cimino and Vaglini (ICPRAM 2019),
+    with 3,144 parameters.
 
     Args:
         memory_size: cells.
-        recurrent: whether the networks that mark and evaporate also see what is in the memory.
-        hidden_layers, hidden_size: of each of those two networks.
-        clamp_min, clamp_max: where the cells are held; None leaves a side open.
-        readout_size, readout_layers: units of each layer between memory and prediction, and how many of these there
-            are.
-        tick_inputs: so many of the last inputs are seen by the network that evaporates alone, and the others by the one
-            that marks alone; None: both see all.
-        final_prelu: whether a PReLU follows the last layer, as it does in the published network. Without it the
-            prediction is linear, as numbers and logits of any size and sign ask for.
+        recurrent: whether the mark and tick networks also get the memory as input.
+        hidden_layers, hidden_size: number and size of the hidden layers of the mark and tick networks.
+        clamp_min, clamp_max: range of the cells; None for no limit on this side.
+        readout_size, readout_layers: size and number of the layers between memory and prediction.
+        tick_inputs: number of the last inputs that only the tick network gets, while the mark network gets the other
+            inputs; None: both get all inputs.
+        final_prelu: whether a PReLU follows the last layer, as in the published network. Without it the prediction is
+            linear, as required for numbers and logits of any size and sign.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a size that `StigmergicMemory` refuses.
+        ValueError: the kind of task is not supported, or `StigmergicMemory` does not accept a size.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
@@ -81,7 +80,7 @@ class StigmergicModel(Model):
         return unroll(self.readout, memories, lengths=lengths)
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """Figures of the memory on the first sequence."""
+        """Draw the memory for the first sequence."""
         from bionets.analysis.stigmergy import draw_memory, trace_memory
 
         sequence = x[:, 0]

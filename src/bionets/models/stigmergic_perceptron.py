@@ -1,4 +1,4 @@
-"""Networks of stigmergic perceptrons, read out over all of time."""
+"""Networks of stigmergic perceptrons with a readout of all time steps."""
 
 from typing import ClassVar
 
@@ -11,17 +11,17 @@ from bionets.tasks.spec import Kind, TaskSpec
 
 
 class StigmergicPerceptronModel(Model):
-    """x ``[T, B, input_size]`` -> units with stigmergic thresholds -> units whose weights are stigmergic too -> Linear
-    over the outputs of all steps.
+    """x ``[T, B, input_size]`` -> units with stigmergic thresholds -> units with stigmergic thresholds and weights ->
+    Linear over the outputs of all steps.
 
-    With the defaults and rows of 28 pixels these are the 3,470 parameters of the network S-NN of Galatolo, Cimino and
-    Vaglini (MIKE 2018); the scores are linear here, where that network ends in sigmoids.
+    With the defaults and rows of 28 pixels, it has 3,470 parameters, as the network S-NN of Galatolo, Cimino and
+    Vaglini (MIKE 2018). Its scores are linear, while S-NN ends with sigmoids.
 
     Args:
-        hidden_size: units in each of the two layers.
+        hidden_size: number of units in each of the two layers.
 
     Raises:
-        ValueError: a kind of task that does not fit, or a size below one.
+        ValueError: the kind of task is not supported, or a size is below 1.
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_class"})

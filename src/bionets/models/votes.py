@@ -1,4 +1,4 @@
-"""Classification by neurons that learnt without labels, from their responses to labelled training samples."""
+"""Classification by neurons that have learnt without labels, from their responses to labelled training samples."""
 
 import torch
 from torch import Tensor, nn
@@ -6,17 +6,17 @@ from torch import Tensor, nn
 from bionets.models.checks import require_one_of
 
 VOTES = ("proportion", "assigned")
-SMALLEST_PROPORTION = 1e-3  # the proportion of a class to which a neuron never answered
+SMALLEST_PROPORTION = 1e-3  # the proportion of a class for which a neuron never fired
 
 
 class Votes(nn.Module):
     """The response of each neuron to each class, and the class scores of a sample.
 
-    ``assigned``: every neuron belongs to the class for which it fires most; a class scores the mean count of its
-    neurons (Diehl and Cook, 2015). ``proportion``: every neuron votes for each class c in the proportion p_c of its
-    mean counts for the classes, and Σ counts·log p_c is the score.
+    ``assigned``: every neuron belongs to the class for which it fires most; the score of a class is the mean count of
+    its neurons (Diehl and Cook, 2015). ``proportion``: every neuron votes for each class c in the proportion p_c of its
+    mean counts for the classes, and the score of c is Σ counts·log p_c.
 
-    What was observed is saved with the model.
+    The observed counts are saved with the model.
     """
 
     spikes: Tensor
@@ -35,7 +35,7 @@ class Votes(nn.Module):
         self.samples *= keep
 
     def observe(self, counts: Tensor, labels: Tensor) -> None:
-        """Spike counts ``[B, neurons]`` of samples with these labels ``[B]``."""
+        """Add the spike counts ``[B, neurons]`` of samples with these labels ``[B]``."""
         self.spikes.index_add_(0, labels, counts.to(self.spikes))
         self.samples += torch.bincount(labels, minlength=len(self.samples))
 
@@ -46,7 +46,7 @@ class Votes(nn.Module):
 
     @property
     def assigned(self) -> Tensor:
-        """The class for which each neuron fires most, ``[neurons]``; −1 for one that was never seen to fire."""
+        """The class for which each neuron fires most, ``[neurons]``; −1 for a neuron without observed spikes."""
         highest, label = self.means.max(0)
         return torch.where(highest > 0, label, -1)
 

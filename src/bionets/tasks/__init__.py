@@ -1,4 +1,4 @@
-"""Tasks: data with their loss and metrics. They know no model."""
+"""Tasks: data with their loss and metrics. A task does not depend on any model."""
 
 from .bases import Classification, FixedSets
 from .batches import Batches

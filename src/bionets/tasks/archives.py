@@ -1,4 +1,4 @@
-"""Published archives: downloaded and unpacked where they are missing."""
+"""Published archives: downloaded and unpacked if they are missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +8,15 @@ from filelock import FileLock
 from .download import download
 from .unpack import unpack
 
-MOST_BYTES = 16 * 1024**3  # of an archive
+MOST_BYTES = 16 * 1024**3  # maximum size of an archive
 
 
 @dataclass(frozen=True)
 class Archive:
     """A zip or tar file that can be downloaded.
 
-    md5: its published checksum; None where there is none.
-    inner: the zip file within it that has the recordings.
+    md5: the published checksum; None if there is none.
+    inner: the zip file inside the archive that contains the recordings.
     """
 
     name: str
@@ -26,22 +26,22 @@ class Archive:
 
 
 def download_and_unpack(archive: Archive, place: Path, name: str, source: str) -> None:
-    """Have a folder or a file of a data set at its place. One process downloads, and unpacks beside the archive; an
-    archive that is there already is used.
+    """Download and unpack a folder or file of a data set, unless it exists. Only one process downloads, and unpacks
+    next to the archive; an archive that already exists is used.
 
     Args:
-        archive: has the folder or file under the name of ``place``.
+        archive: contains the folder or file under the name of ``place``.
         place: the folder, or the file with its suffix.
-        name, source: the data set and its page, for the message.
+        name, source: the data set and its web page, for the error message.
 
     Raises:
-        ConnectionError: the archive is nowhere to be had; the message says where to put the folder or file.
+        ConnectionError: the archive cannot be downloaded; the message says where to put the folder or file.
         ValueError: see `unpack`.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     file = place.parent / archive.name
     with FileLock(place.parent / ".lock"):
-        if place.exists():  # another process was faster
+        if place.exists():  # another process has finished it
             return
         try:
             if not file.is_file():

@@ -1,4 +1,4 @@
-"""Random changes of images, a whole batch at once."""
+"""Random augmentation of a batch of images."""
 
 import math
 
@@ -16,13 +16,13 @@ def augment(
     scale: float = 0.0,
     flip: bool = False,
 ) -> Tensor:
-    """Each image ``[B, C, H, W]`` moved, turned and scaled by its own random amounts, uniform up to the given ones.
+    """Shift, rotate and scale each image ``[B, C, H, W]`` by its own random amounts, uniform up to the given maxima.
 
     Args:
-        shift: pixels in each direction.
-        rotation: degrees, either way.
-        scale: share by which it grows or shrinks, 0.1 for 10 %.
-        flip: left and right are exchanged in half of the images.
+        shift: maximum shift in each direction, in pixels.
+        rotation: maximum rotation in either direction, in degrees.
+        scale: maximum relative change of size in either direction, 0.1 for 10 %.
+        flip: whether each image is mirrored left to right with probability ½.
     """
     size, height, width = images.shape[0], images.shape[2], images.shape[3]
     uniform = 2 * torch.rand(5, size, generator=random) - 1

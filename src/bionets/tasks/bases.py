@@ -1,4 +1,4 @@
-"""Bases of tasks: classification, and data that are the same in every epoch."""
+"""Base classes of tasks: classification, and data sets that are the same in every epoch."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -11,15 +11,15 @@ from .task import Data, Task
 class Classification(Task):
     """A task whose prediction ``[B, output_size]`` holds a score for each class, and whose target ``[B]`` is the class.
 
-    The loss is the cross-entropy, a mean over the batch; the epoch with the highest accuracy is the best.
+    The loss is the mean cross-entropy over the batch. The best epoch is the one with the highest accuracy.
     """
 
-    abstract = True  # no choice of a config
+    abstract = True  # cannot be chosen in a config
     monitor = "val/accuracy"
     mode = "max"
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch."""
+        """The mean cross-entropy over the batch."""
         return functional.cross_entropy(prediction, target)
 
     def metrics(self) -> MetricCollection:

@@ -1,4 +1,4 @@
-"""Batches cut out of tensors that hold a whole data set."""
+"""Batches, sliced from tensors that hold a whole data set."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def batch_bounds(rows: int, batch_size: int, drop_last: bool = False) -> list[tuple[int, int]]:
-    """The (first, past the last) row of every batch. The last batch holds what remains, unless ``drop_last``."""
+    """The (start, stop) rows of every batch. With ``drop_last``, a smaller last batch is left out."""
     bounds = [(start, min(start + batch_size, rows)) for start in range(0, rows, batch_size)]
     return bounds[:-1] if drop_last and bounds[-1][1] - bounds[-1][0] < batch_size else bounds
 
@@ -14,34 +14,35 @@ def batch_bounds(rows: int, batch_size: int, drop_last: bool = False) -> list[tu
 class Batches:
     """An iterable of tuples of tensors, sliced from whole data sets along their batch dimensions.
 
-    Iterating again gives the same batches again; another epoch's order is another ``Batches``.
+    Each iteration gives the same batches; each epoch has its own ``Batches`` with its own order.
 
-    Under distributed training every process builds the same ``Batches`` but for its ``rank``, and gets its own
-    contiguous share of every batch; the shares of all ranks, one after the other, are the whole batch. Their sizes
-    differ by one row at most. Where a last batch has fewer rows than there are processes, a process whose share is
-    empty gets the batch's first row, so that all processes take equally many steps; ``own_rows`` and ``shares`` say
-    that it counts for nothing.
+    In distributed training, every process builds the same ``Batches`` except for ``rank``, and gets its own contiguous
+    share of every batch. The shares of all ranks, concatenated, are the whole batch; their sizes differ by at most one
+    row. If the last batch has fewer rows than there are processes, a process with an empty share gets the first row of
+    the batch, so that all processes take the same number of steps. ``own_rows`` and ``shares`` are 0 for this row.
 
     Args:
-        tensors: the data, equally many rows in each.
+        tensors: the data; all tensors have the same number of rows.
         dims: the batch dimension of each tensor; ``(1, 0)`` for x ``[T, N, I]`` and a target ``[N, O]``.
-        batch_size: rows of a batch over all processes together.
+        batch_size: rows of a batch, summed over all processes.
         order: a permutation of the rows, or None for the order in which they are stored.
-        drop_last: leave out a last batch that is smaller than the others.
-        rank, world_size: this process, and how many there are.
-        prepare: makes the number of a batch and its slices into what is handed out. Every process prepares the whole
-            batch and takes its share of the result, so that random numbers do not depend on the number of processes.
-        prepared_dims: the batch dimensions of what ``prepare`` returns; None for ``dims``.
-        weigh: gives the weight of a batch of the stored tensors but the first; None for its number of rows.
+        drop_last: whether a last batch that is smaller than the others is left out.
+        rank, world_size: the number of this process, and the number of processes.
+        prepare: called with the number of a batch and its slices, returns the batch to use. Every process prepares the
+            whole batch and takes its share of the result, so that random numbers do not depend on the number of
+            processes.
+        prepared_dims: the batch dimensions of the tensors that ``prepare`` returns; None for ``dims``.
+        weigh: called with the slices of all stored tensors except the first, returns the weight of the batch; None for
+            its number of rows.
 
     Attributes:
-        sizes: the weight of each batch, over all processes.
-        shares: the part of it that is this process's.
-        own_rows: the rows of each batch that are this process's.
+        sizes: the weight of each batch, summed over all processes.
+        shares: the part of this weight that belongs to this process.
+        own_rows: the number of rows of each batch that belong to this process.
 
     Raises:
-        ValueError: if the tensors differ in rows, ``batch_size`` does not divide by ``world_size``, or there are too
-            few rows for a single batch.
+        ValueError: the tensors differ in their number of rows, ``batch_size`` is not divisible by ``world_size``, or
+            there are too few rows for a single batch.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Batches:
             raise ValueError(
                 f"a data set of {rows[0]} rows is too small for a batch: make it larger or task.batch_size smaller"
             )
-        # Row indexing is only fast with the rows in front: index_select along dimension 1 can be 1000 times slower.
+        # Indexing rows is only fast along dimension 0: index_select along dimension 1 can be 1000 times slower.
         self._rows_first = [tensor.movedim(dim, 0) for tensor, dim in zip(tensors, dims, strict=True)]
         self._dims = dims
         self._order = order
@@ -112,7 +113,8 @@ class Batches:
         return stop - start if weigh is None or start == stop else weigh(*self._rows(start, stop, without=1))
 
     def _rows(self, start: int, stop: int, without: int = 0) -> tuple[Tensor, ...]:
-        """The rows from one place in the order to another, each tensor in its own layout, without the first tensors."""
+        """The rows from ``start`` to ``stop`` in the order, in each tensor's layout, except the first ``without``
+        tensors."""
         rows = slice(start, stop) if self._order is None else self._order[start:stop]
         return tuple(
             tensor[rows].movedim(0, dim).contiguous()

@@ -15,26 +15,26 @@ from .task import Data, Task
 
 
 class BinaryAddition(Task):
-    """Add two binary numbers whose lengths sum to L, lowest bit first.
+    """Add two binary numbers whose lengths sum to L; the lowest bit comes first.
 
-    x is ``[L + 1, B, 2]``, a bit of each number at each step; the target ``[L + 1, B, 1]`` holds the bits of their sum.
-    Each number ends in a leading 1 and is followed by zeros; the first one's length is uniform in 1 … L − 1. The loss
-    is the binary cross-entropy of the predicted logits.
+    x is ``[L + 1, B, 2]``, one bit of each number at each step; the target ``[L + 1, B, 1]`` holds the bits of their
+    sum. The highest bit of each number is 1, and zeros follow it. The length of the first number is uniform in
+    1 … L − 1. The loss is the binary cross-entropy of the predicted logits.
 
-    Training is a curriculum: ``epochs_per_length`` epochs on each L from ``min_length`` to ``length`` (any further ones
-    on ``length``), with ``train_size`` fresh samples every epoch; without ``curriculum``, as many epochs, all on
-    ``length``. Validation is on ``length``, the test on ``test_size`` samples of every L from ``min_test_length`` to
-    ``test_length``. From L = `binary_numbers.SMALLEST_DISJOINT_LENGTH` on, no pair of numbers is in two of the three
-    splits; shorter ones are so few that all splits share them.
+    Training is a curriculum: ``epochs_per_length`` epochs on each L from ``min_length`` to ``length`` (further epochs
+    use ``length``), with ``train_size`` new samples in every epoch. Without ``curriculum``, the number of epochs is the
+    same and all use ``length``. Validation uses ``length``; the test uses ``test_size`` samples of every L from
+    ``min_test_length`` to ``test_length``. For L ≥ `binary_numbers.SMALLEST_DISJOINT_LENGTH`, no pair of numbers is in
+    two of the three splits; there are so few shorter pairs that all splits share them.
 
     Args:
-        length: digits of both numbers together, to which the curriculum climbs.
-        min_length: digits with which the curriculum begins.
-        test_length, min_test_length: digits of the longest and the shortest numbers tested.
-        epochs_per_length: epochs on each length, each on fresh samples.
-        curriculum: whether lengths grow; False trains on ``length`` alone.
-        train_size, val_size: samples in an epoch, and in the validation set.
-        test_size: samples of each length tested.
+        length: number of digits of both numbers together, at the end of the curriculum.
+        min_length: number of digits at the beginning of the curriculum.
+        test_length, min_test_length: number of digits of the longest and the shortest pairs that are tested.
+        epochs_per_length: epochs on each length, each with new samples.
+        curriculum: whether lengths grow; False trains only on ``length``.
+        train_size, val_size: number of samples in an epoch, and in the validation set.
+        test_size: number of samples of each tested length.
         others: see `Task`.
 
     Source: the binary addition experiment of brc_pytorch (Janakarajan and Born), a port of Vecoven, Ernst and Drion,
@@ -76,21 +76,21 @@ class BinaryAddition(Task):
         self.test_names = [f"length_{tested}" for tested in range(min_test_length, test_length + 1)]
 
     def length_of_epoch(self, epoch: int) -> int:
-        """The L that an epoch trains on."""
+        """The training length L of an epoch."""
         if not self.curriculum:
             return self.length
         return min(self.min_length + epoch // self.epochs_per_length, self.length)
 
     def train_data(self, epoch: int) -> Data:
-        """Fresh samples of the epoch's length."""
+        """New samples of the length of the epoch."""
         return self._sums("train", self.length_of_epoch(epoch), self.train_size, epoch)
 
     def val_data(self) -> Data:
-        """Samples of the curriculum's last length."""
+        """Samples of the last length of the curriculum."""
         return self._sums("val", self.length, self.val_size)
 
     def test_data(self, name: str) -> Data:
-        """Samples of the length that ``name`` ends in."""
+        """Samples of the length at the end of ``name``."""
         return self._sums("test", int(name.removeprefix("length_")), self.test_size)
 
     def _sums(self, split: str, length: int, size: int, epoch: int = 0) -> Data:
@@ -98,15 +98,15 @@ class BinaryAddition(Task):
         return pairs.float(), add(pairs).unsqueeze(2).float()
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Binary cross-entropy of logits, a mean over all bits."""
+        """The mean binary cross-entropy of the logits over all bits."""
         return functional.binary_cross_entropy_with_logits(prediction, target)
 
     def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of sequences with every bit right, and ``bit_accuracy``, the share of bits."""
+        """``accuracy``, the share of sequences without a wrong bit, and ``bit_accuracy``, the share of right bits."""
         return MetricCollection({"accuracy": SequenceAccuracy(), "bit_accuracy": BitAccuracy()})
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """The accuracy at the longest tested length, and its mean over all tested lengths."""
+        """The accuracy at the longest tested length, and the mean accuracy over all tested lengths."""
         accuracies = [test_results[name]["accuracy"] for name in self.test_names]
         return {
             f"test/accuracy_{self.test_names[-1]}": accuracies[-1],

@@ -1,6 +1,6 @@
-"""Pairs of binary numbers of any length, in bulk: drawing, adding, and dealing them out to disjoint splits.
+"""Pairs of binary numbers of any length: drawing and adding many pairs at once, and assigning them to disjoint splits.
 
-A pair is a column of a uint8 tensor ``[steps, N, 2]``: the bits of its two numbers, lowest first, zeros above.
+A pair is a column of a uint8 tensor ``[steps, N, 2]``: the bits of its two numbers, lowest first, padded with zeros.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ SMALLEST_DISJOINT_LENGTH = 8
 
 
 def draw_pairs(length: int, size: int, generator: Generator) -> Tensor:
-    """``size`` pairs of numbers whose lengths sum to ``length``, ``[length + 1, size, 2]``.
+    """Draw ``size`` pairs of numbers whose lengths sum to ``length``, ``[length + 1, size, 2]``.
 
-    The length of the first is uniform in 1 … length − 1. Each number's highest bit is 1, the lower ones are uniform.
+    The length of the first number is uniform in 1 … length − 1. The highest bits are 1, lower bits are uniform.
     """
     first = torch.randint(1, length, (size,), generator=generator)
     highest = torch.stack([first, length - first], dim=1) - 1
@@ -29,7 +29,7 @@ def draw_pairs(length: int, size: int, generator: Generator) -> Tensor:
 def add(pairs: Tensor) -> Tensor:
     """The sum of the two numbers of each pair, ``[steps, N]``, by carrying from step to step.
 
-    With bits a, b and carry c: the sum's bit is a + b + c mod 2, and the next carry ⌊(a + b + c) / 2⌋.
+    With bits a, b and carry c, the bit of the sum is (a + b + c) mod 2 and the next carry is ⌊(a + b + c) / 2⌋.
     """
     total = pairs.sum(dim=2, dtype=torch.uint8)
     for step in range(1, len(total)):
@@ -38,10 +38,10 @@ def add(pairs: Tensor) -> Tensor:
 
 
 def split_of(pairs: Tensor) -> Tensor:
-    """The split that each pair belongs to, ``[N]``: the indices of `SHARES`.
+    """The split of each pair, ``[N]``, as an index of `SHARES`.
 
-    A fixed hash of the bits decides, the same for every seed. It is symmetric: a pair and the same two numbers the
-    other way round are in one split.
+    The split is a fixed hash of the bits, the same for every seed. The hash is symmetric: exchanging the two numbers of
+    a pair does not change its split.
     """
     hashes = torch.zeros(pairs.shape[1:], dtype=torch.int64)
     for step, bits in enumerate(pairs):
@@ -53,7 +53,7 @@ def split_of(pairs: Tensor) -> Tensor:
 
 
 def draw_pairs_of_split(split: str, length: int, size: int, generator: Generator) -> Tensor:
-    """``size`` pairs as `draw_pairs` draws them, but only such as belong to ``split``."""
+    """Draw ``size`` pairs that belong to ``split``, see `draw_pairs`."""
     if length < SMALLEST_DISJOINT_LENGTH:
         return draw_pairs(length, size, generator)
     index = list(SHARES).index(split)

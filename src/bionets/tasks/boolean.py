@@ -1,4 +1,4 @@
-"""Boolean functions of noisy bits, encoded by spikes."""
+"""Boolean functions of noisy bits, encoded as spikes."""
 
 import torch
 from torch import Generator, Tensor
@@ -13,21 +13,22 @@ BITS, CLASSES, STEPS_PER_SECOND = 2, 2, 1000
 
 
 class Boolean(Classification):
-    """The ``function`` (``and``, ``or``, ``xor``) of two bits, each encoded by a population of Poisson neurons.
+    """Compute ``function`` (``and``, ``or``, ``xor``) of two bits, each encoded by a population of Poisson neurons.
 
-    x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, as many for
-    its opposite, and the same for the second bit. A bit b is read as b + N(0, ``noise``²), clamped to 0 to 1, and the
-    rate of its neurons is linear in it, from ``low_rate`` to ``high_rate``. The target ``[B]`` is the class 0 or 1.
+    x is ``[steps, B, 4 * population]``, spikes in steps of 1 ms: ``population`` neurons for the first bit, the same
+    number for its complement, and likewise for the second bit. The encoded value of a bit b is b + N(0, ``noise``²),
+    clamped to [0, 1]. The firing rate of its neurons is a linear function of this value, from ``low_rate`` to
+    ``high_rate``. The target ``[B]`` is the class 0 or 1.
 
     All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
 
     Args:
         function: ``and``, ``or`` or ``xor``.
-        steps: of 1 ms.
-        population: neurons for each bit, and as many for its opposite.
-        low_rate: spikes per second for 0.
-        high_rate: spikes per second for 1.
-        noise: standard deviation of what is added to a bit.
+        steps: number of time steps of 1 ms.
+        population: number of neurons for each bit, and for its complement.
+        low_rate: firing rate for 0, in spikes per second.
+        high_rate: firing rate for 1, in spikes per second.
+        noise: standard deviation of the noise added to a bit.
         others: see `Task`.
     """
 
@@ -74,7 +75,7 @@ class Boolean(Classification):
         self.spec = TaskSpec("sequence_to_class", 2 * BITS * population, CLASSES, steps=steps, spikes=True)
 
     def draw(self, split: str, size: int, generator: Generator) -> Data:
-        """The noisy bits ``[size, 2]``, and the class of the true ones."""
+        """The noisy bits ``[size, 2]``, and the class of the noiseless bits."""
         pairs = torch.arange(size) % 2**BITS
         bits = torch.stack([pairs // 2, pairs % 2], dim=1)
         noisy = (bits + self.noise * torch.randn(size, BITS, generator=generator)).clamp(0, 1)

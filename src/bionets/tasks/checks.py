@@ -1,4 +1,4 @@
-"""One-line errors for the values of a task's keys, and for data that its spec does not describe."""
+"""One-line errors for invalid values of a task's keys, and for data that do not match its spec."""
 
 import warnings
 from collections.abc import Callable, Collection
@@ -11,7 +11,7 @@ from .spec import TaskSpec
 
 
 def require_at_least(minimum: int, **values: int) -> None:
-    """Raise ``ValueError`` naming the first of the task's keys that is no whole number of at least ``minimum``."""
+    """Raise ``ValueError`` with the first of the task's keys that is not a whole number of at least ``minimum``."""
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"task.{key} must be a whole number, got {value!r}")
@@ -20,19 +20,19 @@ def require_at_least(minimum: int, **values: int) -> None:
 
 
 def require_one_of(choices: Collection[str], **values: str) -> None:
-    """Raise ``ValueError`` naming the first of the task's keys whose value is none of the choices."""
+    """Raise ``ValueError`` with the first of the task's keys whose value is not one of the choices."""
     for key, value in values.items():
         if value not in choices:
             raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(choices)}")
 
 
 def beginning_of(error: Exception) -> str:
-    """The beginning of an error's message, on one line."""
+    """The beginning of the message of an error, on one line."""
     return " ".join(str(error).split())[:80]
 
 
 def split_sizes(count: int, val_share: float, test_share: float, data: str) -> tuple[int, int, int]:
-    """The numbers of samples for training, validation and test, of ``count``. ValueError for shares that leave none."""
+    """The numbers of samples for training, validation and test. Raises ValueError if one of them would be 0."""
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
             raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")
@@ -44,14 +44,14 @@ def split_sizes(count: int, val_share: float, test_share: float, data: str) -> t
 
 
 def check_data(data: Any) -> None:
-    """Raise ``ValueError`` unless a data set is a pair of tensors, or three of them with lengths."""
+    """Raise ``ValueError`` unless a data set is a tuple of two tensors, or of three tensors with lengths."""
     kinds = [type(each).__name__ for each in data] if isinstance(data, tuple | list) else [type(data).__name__]
     if len(kinds) not in (2, 3) or not all(isinstance(each, Tensor) for each in data):
         raise ValueError(f"a data set must be tensors, (x, target) or (x, target, lengths); got {', '.join(kinds)}")
 
 
 def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> None:
-    """Raise ``ValueError`` unless x and target hold so many samples along their batch dimensions."""
+    """Raise ``ValueError`` unless x and target hold ``size`` samples along their batch dimensions."""
     for name, tensor, dim in (("x", x, dims[0]), ("the target", target, dims[1])):
         if dim >= tensor.dim() or tensor.shape[dim] != size:
             first = "; sequences are [T, B, ...], time first" if dim == 1 and len(tensor) == size else ""
@@ -62,7 +62,7 @@ def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> N
 
 
 def check_batch(spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor) -> None:
-    """Raise ``ValueError`` unless a batch is shaped as the spec says."""
+    """Raise ``ValueError`` unless the shapes of a batch match the spec."""
     if len(lengths) != spec.lengths:
         said, given = ("lengths=True", "without them") if spec.lengths else ("no lengths", "with them")
         raise ValueError(f"the spec of the task says {said}, but a batch came {given}: it is (x, target, lengths)")
@@ -92,9 +92,10 @@ def check_batch(spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor) -> 
 def check_loss(
     loss: Callable[[Tensor, Tensor], Any], spec: TaskSpec, x: Tensor, target: Tensor, *lengths: Tensor
 ) -> None:
-    """Raise ``ValueError`` unless the loss of a batch is one number, without broadcasting prediction or target.
+    """Raise ``ValueError`` unless the loss of a batch is a scalar and does not broadcast prediction or target.
 
-    The prediction is zeros, shaped as the spec says. A loss that fails on them is left to the training.
+    The prediction consists of zeros in the shape that the spec requires. A loss that raises an error for zeros is not
+    checked.
     """
     if spec.kind == "control":
         return
@@ -104,7 +105,7 @@ def check_loss(
     steps = (len(x), batch) if every_step else (batch,)
     prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.filterwarnings("error", message="Using a target size")  # of torch's losses, which broadcast
+        warnings.filterwarnings("error", message="Using a target size")  # raised by torch's losses when they broadcast
         try:
             found = loss(prediction, target) if valid is None else loss(prediction[valid], target[valid])
         except UserWarning:

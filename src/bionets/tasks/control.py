@@ -1,4 +1,4 @@
-"""Control: act in an environment of Gymnasium, an episode at a time."""
+"""Control: act in a Gymnasium environment, one episode at a time."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class MeanReturn(MeanMetric):
-    """The mean of what the episodes returned."""
+    """The mean return of the episodes."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
         super().update(prediction)
 
 
 class Solved(MeanMetric):
-    """The share of episodes that returned at least ``threshold``."""
+    """The share of episodes whose return is at least ``threshold``."""
 
     def __init__(self, threshold: float) -> None:
         super().__init__()
@@ -35,19 +35,19 @@ class Solved(MeanMetric):
 
 
 class Control(Task):
-    """Play episodes of the Gymnasium environment ``environment_name``, whose observation is a vector of numbers and
-    whose actions are numbered, for at most ``steps`` steps each.
+    """Play episodes of at most ``steps`` steps in the Gymnasium environment ``environment_name``, whose observations
+    are vectors and whose actions are discrete.
 
-    x ``[B]`` holds the seeds with which episodes start, and the prediction ``[B]`` what each returned (the sum of its
-    rewards); the model plays them in `environment`. The target is not used. Sizes are numbers of episodes. The loss is
-    the share of ``best_return`` that was missed.
+    x ``[B]`` holds the seeds of episodes, and the prediction ``[B]`` the return (the sum of the rewards) of each
+    episode. The model plays the episodes in `environment`. The target is not used. Sizes are numbers of episodes. The
+    loss is the share of ``best_return`` that was not reached.
 
     Args:
-        environment_name: as Gymnasium knows it.
-        steps: at most, in an episode.
-        bounds: the lowest and highest usual value of each number of an observation.
+        environment_name: the name of the environment in Gymnasium.
+        steps: maximum number of steps in an episode.
+        bounds: the lowest and highest usual value of each component of an observation.
         best_return: the return of a perfect episode.
-        solved_from: an episode counts as solved from this return on.
+        solved_from: smallest return of a solved episode.
         others: see `Task`.
     """
 
@@ -92,7 +92,7 @@ class Control(Task):
         """A new environment.
 
         Raises:
-            ValueError: Gymnasium is not installed, or knows no environment of this name.
+            ValueError: Gymnasium is not installed, or has no environment of this name.
         """
         try:
             import gymnasium
@@ -113,7 +113,7 @@ class Control(Task):
         return shape[0], int(actions)
 
     def train_data(self, epoch: int) -> Data:
-        """Other episodes in every epoch."""
+        """New episodes in every epoch."""
         return self.draw("train", self.train_size, generator(self.seed, "train", epoch))
 
     def draw(self, split: str, size: int, random: Generator) -> Data:
@@ -121,9 +121,9 @@ class Control(Task):
         return torch.randint(2**31, (size,), generator=random), torch.zeros(size)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The share of the best return that the episodes missed on average."""
+        """The share of the best return that the episodes did not reach, on average."""
         return 1 - prediction.mean() / self.best_return
 
     def metrics(self) -> MetricCollection:
-        """``return``, the mean over episodes, and ``solved``, the share of them that were."""
+        """``return``, the mean return of the episodes, and ``solved``, the share of solved episodes."""
         return MetricCollection({"return": MeanReturn(), "solved": Solved(self.solved_from)}, compute_groups=False)

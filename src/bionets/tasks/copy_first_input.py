@@ -1,4 +1,4 @@
-"""Copy-first-input: remember the first number through a stream of noise."""
+"""Copy-first-input: remember the first number of a sequence of noise."""
 
 import torch
 from torch import Generator, Tensor
@@ -11,14 +11,14 @@ from .task import Data, Task
 
 
 class CopyFirstInput(Task):
-    """Predict, after ``length`` steps of independent N(0, 1) scalars, the first of them.
+    """After ``length`` independent N(0, 1) scalars, predict the first scalar.
 
-    x is ``[length, B, 1]``, the target x[0], ``[B, 1]``; the loss is the mean squared error, of which 1 is what a model
-    reaches that remembers nothing. The training set is fixed and shuffled anew every epoch.
+    x is ``[length, B, 1]`` and the target is x[0], ``[B, 1]``. The loss is the mean squared error; a model without
+    memory reaches 1. The training set is fixed, and is shuffled again in every epoch.
 
     Args:
-        length: time steps of a sequence.
-        stop_below: training ends once the validation error is below; None for never.
+        length: number of time steps of a sequence.
+        stop_below: training ends once the validation error is below this value; None for never.
         others: see `Task`.
 
     Source: Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for long-lasting memory",

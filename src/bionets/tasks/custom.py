@@ -1,4 +1,4 @@
-"""A task made of a user's own data: a file of arrays, a folder of images, or a data set by import path."""
+"""A task from a user's own data: a file of arrays, a folder of images, or a data set by import path."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,46 +42,49 @@ ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
 class CustomData(FixedSets):
     """Train on your own data.
 
-    The inputs have the samples in front: sequences `[N, T, I]`, images `[N, C, H, W]`, or single vectors `[N, I]`,
-    which are handed over as images of one row. The kind of the task follows from inputs and targets:
+    The first dimension of the inputs is the sample: sequences `[N, T, I]`, images `[N, C, H, W]`, or vectors `[N, I]`,
+    which are treated as images with one row. The kind of the task is inferred from inputs and targets:
 
     - whole-number targets `[N]`: the classes 0 to K − 1 (`sequence_to_class` or `image_to_class`);
     - other targets `[N]` or `[N, O]`: `sequence_to_value` or `image_to_value`;
     - targets `[N, T]` or `[N, T, O]` of sequences: `sequence_to_sequence`;
-    - several targets: each of its own kind, predicted side by side; the loss is the weighted sum of theirs and every
-      metric has the name of its target in front.
+    - several targets: each target has its own kind. The loss is the weighted sum of their losses, and the name of each
+      metric begins with the name of its target.
 
-    Sequences may be shorter than T: name their `lengths`. What lies past the end of a sequence does not count, neither
-    for the model nor in losses and metrics. Sequences of a CSV have as many steps as they have rows.
+    If sequences are shorter than T, give their `lengths`. Values after the end of a sequence are ignored by the model,
+    the loss and the metrics. In a CSV, the length of a sequence is its number of rows.
 
-    A random share of the samples is the validation set and another one the test set, the same for every `seed`.
+    A random share of the samples is the validation set, and another share is the test set; both are the same for every
+    `seed`.
 
     Args:
-        data: a file (`.pt`, `.safetensors`, `.npz`, `.csv`), a folder with a folder of images for each class, or the
-            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`). On the command line also a
-            folder of event recordings (`CustomEvents`), or the import path of a `Task`.
+        data: a file (`.pt`, `.safetensors`, `.npz`, `.csv`), a folder with a subfolder of images for each class, or the
+            import path of a `torch.utils.data.Dataset` of pairs (`my_data.MyDataset`). On the command line, it can also
+            be a folder of event recordings (`CustomEvents`) or the import path of a `Task`.
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
-        target_weights: of the loss of each of several targets; None: all 1.
-        sequences: the column of the CSV that names the sequence of a row; None: every row is a sample.
-        lengths: the key of the sequences' lengths in the file, `[N]` whole numbers of at least 1; for one target.
-        read_as: `image`, or the image as a sequence of `rows`, `columns`, `pixels` or `patches`.
-        size: height and width to which images are scaled; None leaves them as they are.
-        colour: `gray` or `colour`, one channel or three; None leaves them as they are.
-        patch: pixels along the side of a patch.
-        standardise: shift and scale each feature (each channel of an image) to mean 0 and deviation 1 of the training
-            set; a feature that is constant there becomes 0 there.
-        val_share, test_share: shares of the samples.
-        split_seed: another number makes another random split.
-        class_weights: weights of the classes in the loss, or `balanced`: inverse to their number in the training set.
-        arguments: of the constructor of a data set or task by import path, or of `CustomEvents`.
-        class_names: for each target, the names of its classes in the order of the outputs; how many there are where
-            they are whole numbers; 0 where it is no class. A run keeps them, so that other data are numbered as those
-            of training. None: the classes of the data, sorted.
+        target_weights: weight of the loss of each of several targets; None: all 1.
+        sequences: the column of the CSV that identifies the sequence of a row; None: every row is a sample.
+        lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one
+            target.
+        read_as: `image`, or a sequence of `rows`, `columns`, `pixels` or `patches`.
+        size: height and width to which images are scaled; None for no scaling.
+        colour: `gray` (one channel) or `colour` (three channels); None for the channels of the files.
+        patch: side length of a patch, in pixels.
+        standardise: whether each feature (each channel of an image) is shifted and scaled to mean 0 and standard
+            deviation 1 over the training set; a feature that is constant in the training set becomes 0 there.
+        val_share, test_share: shares of the samples for validation and test.
+        split_seed: seed of the random split.
+        class_weights: weights of the classes in the loss, or `balanced`: inversely proportional to their frequency in
+            the training set.
+        arguments: arguments of the constructor of a data set or task given by import path, or of `CustomEvents`.
+        class_names: for each target, the names of its classes in the order of the outputs, the number of classes if
+            they are integers, or 0 if the target is not a class. A run stores them, so that other data use the class
+            numbers of training. None: the sorted classes of the data.
         others: see `Task`.
 
     Raises:
-        ValueError: data that cannot be read, or inputs and targets that do not go together.
+        ValueError: the data cannot be read, or inputs and targets do not match.
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class CustomData(FixedSets):
         if not names or len(set(names)) < len(names):
             raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
         known = dict(class_names or {})
-        if len(names) == len(known) == 1:  # the column may have another name in other data
+        if len(names) == len(known) == 1:  # the target column may have another name in other data
             known = dict(zip(names, known.values(), strict=True))
         if known and list(known) != names:
             raise ValueError(f"task.targets={names} are not those of training: {list(known)}")
@@ -168,7 +171,7 @@ class CustomData(FixedSets):
         if standardise:
             vectors = found[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
-        if self.spec.kind.startswith("sequence"):  # time first, as models want it
+        if self.spec.kind.startswith("sequence"):  # models expect time as the first dimension
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
@@ -181,7 +184,7 @@ class CustomData(FixedSets):
     def _join(
         self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
     ) -> tuple[TaskSpec, Tensor]:
-        """The spec of several targets, and these side by side."""
+        """The spec of several targets, and the targets as one tensor."""
         specs = [infer_spec(x, checked(each, data)[1], data, each.count) for each in found]
         self.classes_by_target = {
             name: classes_of(arrays, spec) for name, arrays, spec in zip(names, found, specs, strict=True)
@@ -216,7 +219,7 @@ class CustomData(FixedSets):
         return data if self._lengths is None else (*data, self._lengths[rows])
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of classes, else the mean squared error; the weighted sum over several targets."""
+        """Cross-entropy for classes, otherwise the mean squared error; for several targets their weighted sum."""
         if self.heads:
             return sum((head.weight * head.loss(prediction, target) for head in self.heads), prediction.new_zeros(()))
         if self.is_class:
@@ -225,13 +228,13 @@ class CustomData(FixedSets):
         return functional.mse_loss(prediction, target)
 
     def scored_steps(self, target: Tensor) -> float:
-        """With weights of the classes, their sum."""
+        """The number of answers; with weights of the classes, the sum of these weights."""
         if self.class_weights is None:
             return super().scored_steps(target)
         return float(self.class_weights[target.cpu()].sum())
 
     def metrics(self) -> MetricCollection:
-        """`accuracy` of classes, else `mse` and `mae`; of several targets with the name of each in front."""
+        """`accuracy` for classes, otherwise `mse` and `mae`; several targets prefix these with their names."""
         if self.heads:
             return MetricCollection({name: metric for head in self.heads for name, metric in head.metrics().items()})
         if self.is_class:
@@ -240,26 +243,26 @@ class CustomData(FixedSets):
 
 
 def is_file(data: str) -> bool:
-    """Whether `task.data` names a file or folder rather than a data set to import."""
+    """Whether `task.data` is the path of a file or folder, and not an import path."""
     return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data
 
 
 def classes_by_target(task: Task) -> Mapping[str, int | Sequence[str]]:
-    """The ``class_names`` that other data need to be numbered as those of this task, see `CustomData`; empty for tasks
-    that are not made of a user's own files."""
+    """The ``class_names`` with which other data use the class numbers of this task, see `CustomData`; empty for tasks
+    that are not read from a user's own files."""
     return task.classes_by_target if isinstance(task, CustomData | CustomEvents) else {}
 
 
 def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The config node of the task that ``data`` of a node of `CustomData` names: a `Task` by import path, or
-    `CustomEvents` for a folder of recordings. None where it is data for `CustomData` itself.
+    """The config node of the task that ``data`` in a node of `CustomData` stands for: a `Task` given by import path, or
+    `CustomEvents` for a folder of recordings. None if ``data`` is for `CustomData` itself.
 
-    Such a task takes ``arguments``, and of the other keys those that its constructor names.
+    Such a task gets ``arguments``, and those of the other keys that are parameters of its constructor.
     """
     data = str(node["data"])
     kind: Any = None
     if not is_file(data):
-        with suppress(ValueError):  # reported later, as data that cannot be read
+        with suppress(ValueError):  # reported later as data that cannot be read
             kind = import_object(data)
     elif Path(data).is_dir() and own_recordings(Path(data)):
         kind = CustomEvents

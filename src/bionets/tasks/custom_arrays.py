@@ -1,4 +1,4 @@
-"""A user's own arrays: checked, read from a data set by import path, and the kind of task that follows from them."""
+"""A user's own arrays: reading them from an imported data set, checking them, and inferring the task's kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +20,8 @@ from .standardise import mean_and_deviation
 def arrays_of_dataset(
     path: str, target: str | None, arguments: Mapping[str, Any], known: int | Sequence[str] | None = None
 ) -> Arrays:
-    """All pairs of a `torch.utils.data.Dataset`, stacked, sequences of different lengths with padding; of targets that
-    are mappings, the one of this name; ``known`` as in `with_classes`.
+    """Stack all pairs of a `torch.utils.data.Dataset`; sequences of different lengths are padded. If targets are
+    mappings, use the entry with this name. For ``known`` see `with_classes`.
     """
     try:
         kind = import_object(path)
@@ -56,9 +56,9 @@ def as_tensor(value: Any, name: str) -> Tensor:
 
 
 def names_of_classes(dataset: Any, y: Tensor, known: int | Sequence[str] | None) -> tuple[str, ...]:
-    """The attribute ``classes`` of a data set, as those of torchvision have it. In training it must name as many
-    classes as the targets have, since the highest target says how many outputs a network gets; with the names of
-    training known it may name more.
+    """The attribute ``classes`` of a data set, as in torchvision. In training it must name as many classes as the
+    targets have, because the highest target determines the number of outputs of the network. If the class names of
+    training are known, it may name more.
     """
     names, numbers = getattr(dataset, "classes", None), y.dim() != 1 or y.is_floating_point() or isinstance(known, int)
     if numbers or not isinstance(names, list | tuple):
@@ -70,8 +70,8 @@ def names_of_classes(dataset: Any, y: Tensor, known: int | Sequence[str] | None)
 
 
 def stacked_pairs(inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Inputs and targets, stacked. Sequences ``[T, I]`` that differ in T are padded with zeros at the end, and so are
-    targets ``[T]`` or ``[T, O]`` that have as many steps as their inputs.
+    """Stack inputs and targets. Sequences ``[T, I]`` of different lengths T are padded with zeros at the end; so are
+    targets ``[T]`` or ``[T, O]`` with the same number of steps as their inputs.
     """
     if all(x.dim() == 2 for x in inputs) and len({len(x) for x in inputs}) > 1:
         x = stack_samples(inputs, "inputs", padded=True)
@@ -81,7 +81,7 @@ def stacked_pairs(inputs: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[
 
 
 def stack_samples(samples: Sequence[Tensor], name: str, padded: bool = False) -> Tensor:
-    """Samples of one shape; with ``padded`` their first dimensions may differ."""
+    """Stack samples of the same shape; with ``padded`` their first dimensions may differ."""
     shape = samples[0].shape
     for number, each in enumerate(samples):
         same = each.dim() == len(shape) and each.shape[1:] == shape[1:] if padded else each.shape == shape
@@ -91,7 +91,7 @@ def stack_samples(samples: Sequence[Tensor], name: str, padded: bool = False) ->
 
 
 def checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
-    """Inputs and targets that go together; single vectors are images of one row."""
+    """Check that inputs and targets match; vectors become images with one row."""
     x, y = arrays.x, arrays.y
     if len(x) != len(y):
         raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets")
@@ -115,16 +115,16 @@ def as_shape(images: Tensor) -> tuple[int, int, int]:
 
 
 def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -> Arrays:
-    """Targets whose classes are numbered as those of a trained network.
+    """Number the classes of the targets as in a trained network.
 
     Args:
-        arrays: as they were read.
-        known: the names of the classes in the order of the outputs; how many there are, where they are whole numbers; 0
-            where the targets are numbers to be predicted. None: as the data have them.
-        data: where they come from, for messages.
+        arrays: the arrays as read.
+        known: the names of the classes in the order of the outputs, the number of classes if they are integers, or 0 if
+            the targets are numbers to be predicted. None: the classes of the data.
+        data: the source of the arrays, for error messages.
 
     Raises:
-        ValueError: targets of another kind, or a class that is not known.
+        ValueError: the targets are of another kind, or a class is not known.
     """
     words = ", ".join(arrays.classes[:5])
     if arrays.classes and arrays.y.dim() != 1:
@@ -149,13 +149,13 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
 
 
 def classes_of(arrays: Arrays, spec: TaskSpec) -> int | tuple[str, ...]:
-    """The names of the classes in the order of the outputs, or how many there are; 0 where the targets are numbers."""
+    """The names of the classes in the order of the outputs, or the number of classes; 0 if the targets are numbers."""
     return arrays.classes or (spec.output_size if spec.kind.endswith("class") else 0)
 
 
 def infer_spec(x: Tensor, y: Tensor, data: str, classes: int = 0) -> TaskSpec:
-    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target, of so many classes where they are
-    known."""
+    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target; ``classes`` 0: inferred from
+    y."""
     if not classes and y.dim() == 1 and not y.is_floating_point():
         classes = int(y.max()) + 1
     if classes and (classes < 2 or int(y.min()) < 0):
@@ -174,20 +174,20 @@ def infer_spec(x: Tensor, y: Tensor, data: str, classes: int = 0) -> TaskSpec:
 
 
 def image_spec(x: Tensor, outputs: int, classes: bool) -> TaskSpec:
-    """The spec of images ``[N, C, H, W]`` with so many classes or numbers."""
+    """The spec of images ``[N, C, H, W]`` with ``outputs`` classes or numbers."""
     return TaskSpec("image_to_class" if classes else "image_to_value", x[0].numel(), outputs, image_shape=as_shape(x))
 
 
 def columns(y: Tensor, spec: TaskSpec) -> Tensor:
-    """Targets as the prediction is laid out: classes ``[N]``, or numbers with a last axis of the outputs."""
+    """Targets in the layout of the prediction: classes ``[N]``, or numbers with the outputs as the last dimension."""
     if spec.kind.endswith("class"):
         return y
     return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
 
 
 def standardised(x: Tensor, train: Tensor, lengths: Tensor | None, vectors: bool = False) -> Tensor:
-    """x with mean 0 and deviation 1 in the samples ``train``, for each feature of sequences (over the valid steps
-    alone), each channel of images, or with ``vectors`` each number of an image of one row.
+    """Standardise x to mean 0 and standard deviation 1 over the samples ``train``, for each feature of sequences (over
+    valid steps only), each channel of images, or with ``vectors`` each number of an image with one row.
     """
     if lengths is not None:
         valid = torch.arange(x.shape[1]) < lengths.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""A user's own recordings of an event camera: a folder with a folder of files for each class."""
+"""A user's own recordings of an event camera: a folder with a subfolder of files for each class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,24 +16,25 @@ from .events import EventTask
 class CustomEvents(EventTask):
     """Recordings in ``data/<class>/``; for x and the target see `EventTask`.
 
-    A file is one recording, of events with the column x, the row y, the time t in microseconds and the polarity p
-    (positive or not): ``.npy`` with a structured array of these fields, ``.npz`` with an array of each, ``.csv`` with
-    these names in its header, ``.bin`` as N-MNIST has it, or ``.dat`` of Prophesee.
+    Each file is one recording. An event has the column x, the row y, the time t in microseconds and the polarity p
+    (positive or not). The formats are ``.npy`` with a structured array of these fields, ``.npz`` with one array for
+    each field, ``.csv`` with these names in its header, ``.bin`` in the format of N-MNIST, and ``.dat`` of Prophesee.
 
-    A random share of the recordings is the validation set and another one the test set, the same for every `seed`.
+    A random share of the recordings is the validation set, and another share is the test set; both are the same for
+    every `seed`.
 
     Args:
         data: the folder.
-        sensor: columns and rows of the camera; None: as many as the recordings need, for which all are read.
+        sensor: columns and rows of the camera; None: the smallest that fit all recordings, which are all read for this.
         steps, bin_ms, channels, height, width, binary, denoise: see `EventRecordings`.
-        val_share, test_share: shares of the recordings.
-        split_seed: another number makes another random split.
-        class_names: under one name, those of the classes in the order of the outputs, as a run keeps them; None: the
-            classes of the data, sorted.
+        val_share, test_share: shares of the recordings for validation and test.
+        split_seed: seed of the random split.
+        class_names: a mapping with one entry, which holds the names of the classes in the order of the outputs, as
+            stored in a run; None: the sorted classes of the data.
         others: see `Task`.
 
     Raises:
-        ValueError: a folder without recordings of at least two classes, or a file that cannot be read.
+        ValueError: the folder does not have recordings of at least two classes, or a file cannot be read.
     """
 
     def __init__(
@@ -98,14 +99,14 @@ class CustomEvents(EventTask):
 
 
 def own_recordings(folder: Path) -> list[tuple[Path, int]]:
-    """Every file of recorded events in ``folder/<class>/`` with its class, in the order of their names; none where
-    there are images."""
+    """Every file of recorded events in ``folder/<class>/`` with its class, sorted by name; empty if there are
+    images."""
     _, images = files_by_class(folder, IMAGE_SUFFIXES)
     return [] if images else files_by_class(folder, READERS)[1]
 
 
 def sensor_of(files: list[Path]) -> tuple[int, int]:
-    """The columns and rows that recordings need."""
+    """The smallest numbers of columns and rows that fit all recordings."""
     columns = rows = 1
     for file in files:
         events = read_recording(file)
@@ -115,10 +116,10 @@ def sensor_of(files: list[Path]) -> tuple[int, int]:
 
 
 def read_recording(file: Path) -> Events:
-    """The events of a file. ValueError, naming it, where it cannot be read."""
+    """The events of a file. Raises ValueError with the file's name if it cannot be read."""
     try:
         return READERS[file.suffix.lower()](file)
-    except Exception as error:  # of readers of several packages, on any file
+    except Exception as error:  # readers of several packages, on any file
         raise ValueError(f"{file} cannot be read as events ({beginning_of(error)})") from error
 
 

@@ -17,15 +17,15 @@ from torch import Tensor
 from .checks import beginning_of
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
-MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # for a number, in small letters
+MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # texts for a missing number, in lower case
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Samples in front: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`; `classes` names the classes where `y` was text;
-    `lengths` `[N]` are the steps of each sequence, where they differ; `count` is how many classes there are, 0: as many
-    as the targets show."""
+    """Samples along the first dimension: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`. `classes` names the classes if `y`
+    was text. `lengths` `[N]` are the numbers of steps of the sequences if they differ. `count` is the number of
+    classes; 0: inferred from the targets."""
 
     x: Tensor
     y: Tensor
@@ -46,17 +46,17 @@ def read_arrays(
     """Read a file or a folder.
 
     Args:
-        path: `.pt` (a dict of tensors, or a tuple of two), `.safetensors`, `.npz`, `.csv`, or a folder with a folder of
-            images for each class.
+        path: `.pt` (a dict of tensors, or a tuple of two), `.safetensors`, `.npz`, `.csv`, or a folder with a subfolder
+            of images for each class.
         inputs: names of the inputs: one key of the file, or columns of the CSV (empty: `x`, or all other columns).
         targets: key or column of the targets.
-        sequences: column of the CSV that is equal for all rows of a sequence; None: every row is a sample.
-        others: further columns of the CSV that are no inputs.
-        lengths: key of the lengths of the sequences; None: all are as long as `x`.
-        fit: what gives images of a folder, each ``[1, C, H, W]``, one size and colour.
+        sequences: column of the CSV that identifies the sequence of a row; None: every row is a sample.
+        others: further columns of the CSV that are not inputs.
+        lengths: key of the lengths of the sequences; None: all have the length of `x`.
+        fit: called with each image ``[1, C, H, W]`` of a folder, returns it in the common size and colour.
 
     Raises:
-        ValueError: no such file, an unknown format, a missing name.
+        ValueError: the file does not exist, its format is unknown, or a name is missing.
     """
     if path.is_dir():
         return _image_folder(path, fit)
@@ -135,8 +135,8 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
     lengths = torch.tensor([len(each) for each in places.values()])
     longest = int(lengths.max())
     index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
-    y = labels[index]  # shorter sequences go on with their last row, which does not count
-    same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each of its steps
+    y = labels[index]  # shorter sequences are padded with their last row, which is not scored
+    same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each step
     return Arrays(x[index], y[:, 0] if same else y, classes, lengths if bool((lengths < longest).any()) else None)
 
 
@@ -151,10 +151,10 @@ def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
 
 
 def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Classes and their numbers where the column holds text or whole numbers, else the numbers alone.
+    """Classes and their numbers if the column holds text or integers, otherwise only the numbers.
 
     Raises:
-        ValueError: text among numbers that are no classes, or that says that a number is missing.
+        ValueError: the column mixes text and numbers that are not classes, or a number is missing.
     """
     numbers = [number for text in texts if (number := _as_number(text)) is not None]
     if len(numbers) < len(texts):
@@ -172,7 +172,7 @@ def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], 
 
 
 def _as_number(text: str) -> float | None:
-    """A finite number; None for any other text, such as "nan"."""
+    """The text as a finite number; None for other text, such as "nan"."""
     try:
         number = float(text)
     except ValueError:
@@ -181,7 +181,7 @@ def _as_number(text: str) -> float | None:
 
 
 def _targets(y: Tensor) -> Tensor:
-    """int64 where the targets are whole numbers of an integer type or a column of a CSV, else float32."""
+    """The targets as int64 if they have an integer type or are integers in a column of a CSV, otherwise as float32."""
     if not y.is_floating_point():
         return y.long()
     whole = y.dtype == torch.float64 and y.dim() == 1 and bool((y == y.round()).all()) and bool((y >= 0).all())
@@ -189,7 +189,7 @@ def _targets(y: Tensor) -> Tensor:
 
 
 def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
-    from PIL import Image  # comes with matplotlib
+    from PIL import Image  # installed with matplotlib
 
     classes, files = files_by_class(path, IMAGE_SUFFIXES)
     if len(classes) < 2:
@@ -214,7 +214,7 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
 
 
 def _pixels(image: Any) -> "np.ndarray[Any, Any]":
-    """From 0 to 1, ``[H, W]`` or ``[H, W, 3]``. Pillow would clip 16 bits, and 32, to 8."""
+    """Pixels from 0 to 1, ``[H, W]`` or ``[H, W, 3]``. Pillow would clip 16 and 32 bits to 8."""
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.float32) / 65535
     if image.mode in ("I", "F"):
@@ -223,12 +223,12 @@ def _pixels(image: Any) -> "np.ndarray[Any, Any]":
 
 
 def files_by_class(folder: Path, suffixes: Collection[str]) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """The classes, which are the names of the folders in a folder that hold files with these endings, and each such
-    file with the number of its class. Hidden folders and files, which programs keep for themselves, do not count.
+    """The classes, which are the names of the subfolders that contain files with these suffixes, and each such file
+    with the number of its class. Hidden folders and files are ignored.
     """
     found = {
         each.name: [file for file in sorted(each.iterdir()) if file.suffix.lower() in suffixes and file.name[0] != "."]
-        for each in sorted(folder.iterdir(), key=lambda each: each.name)  # not as paths, which Windows sorts otherwise
+        for each in sorted(folder.iterdir(), key=lambda each: each.name)  # Windows sorts paths otherwise
         if each.is_dir() and each.name[0] != "."
     }
     classes = tuple(name for name, files in found.items() if files)

@@ -11,21 +11,22 @@ STEPS_PER_UNIT = 20
 def integrate(
     rate: Callable[[float, float], float], initial: float, delay: int, times: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The solution x of dx/dt = rate(x(t), x(t − delay)) with x = ``initial`` for t ≤ 0, at the ``times``.
+    """Solve dx/dt = rate(x(t), x(t − delay)) with x = ``initial`` for t ≤ 0, and return x at the ``times``.
 
-    The classical Runge-Kutta method of order 4 in `STEPS_PER_UNIT` steps per unit of time, of which the delay is a
-    multiple; between steps cubic Hermite interpolation, also of order 4. All numbers are Python floats and computed in
-    one order, so they are the same on every machine if ``rate`` is made of sums, products and quotients.
+    The method is the classical Runge-Kutta method of order 4 with `STEPS_PER_UNIT` steps per unit of time; the delay is
+    a multiple of the step. Values between steps are cubic Hermite interpolants, also of order 4. All numbers are Python
+    floats, computed in a fixed order. They are therefore the same on every machine if ``rate`` consists of sums,
+    products and quotients.
 
     Args:
-        rate: dx/dt from x(t) and x(t − delay).
+        rate: returns dx/dt for x(t) and x(t − delay).
         initial: x for t ≤ 0.
         delay: at least 1.
         times: at least 0.
     """
     step, lag = 1 / STEPS_PER_UNIT, delay * STEPS_PER_UNIT
     count = int(times.max() * STEPS_PER_UNIT) + 1
-    values, middles = [initial] * (lag + 1), [initial] * lag  # from t = −delay on, at the steps and halfway
+    values, middles = [initial] * (lag + 1), [initial] * lag  # from t = −delay, at the steps and halfway between them
     slopes = [rate(initial, initial)]
     for k in range(count):
         x, before, between, after = values[-1], values[k], middles[k], values[k + 1]

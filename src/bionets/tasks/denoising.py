@@ -1,4 +1,4 @@
-"""Denoising: remember the few marked numbers of a noisy stream, and repeat them in order."""
+"""Denoising: remember the marked numbers of a noisy stream, and repeat them in order."""
 
 import torch
 from torch import Generator, Tensor
@@ -13,29 +13,29 @@ ORDINARY, MARKED, RECALL = -1.0, 0.0, 1.0
 
 
 class RecallError(MeanSquaredError):
-    """Mean squared error over the last steps of the prediction, as many as the target has."""
+    """Mean squared error over the last steps of the prediction, as many steps as the target has."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds[-len(target) :].contiguous(), target)
 
 
 class Denoising(Task):
-    """Repeat the ``marked`` numbers of a stream of ``length`` numbers, of which only those have been marked.
+    """Repeat the marked numbers of a stream of ``length`` numbers, of which ``marked`` are marked.
 
-    x is ``[length + marked, B, 2]``, at each step a value and a marker:
+    x is ``[length + marked, B, 2]``; each step has a value and a marker:
 
-    - steps 0 to length − 1, the stream: the values are independent N(0, 1), the marker −1, but 0 at ``marked``
-      different steps drawn uniformly among the first length − ``forgetting_period``;
-    - the last ``marked`` steps, the recall: value 0, marker +1.
+    - steps 0 to length − 1, the stream: the values are independent N(0, 1); the marker is −1, except at ``marked``
+      different steps, drawn uniformly from the first length − ``forgetting_period`` steps, where it is 0;
+    - the last ``marked`` steps, the recall: the value is 0 and the marker +1.
 
-    The target ``[marked, B, 1]`` holds the marked values in the order in which they came, one for each recall step. The
-    prediction has all length + marked steps; loss and metrics take its last ``marked`` ones alone. A model that
-    remembers nothing reaches a mean squared error of 1.
+    The target ``[marked, B, 1]`` holds the marked values in the order of the stream, one for each recall step. The
+    prediction has length + marked steps; loss and metrics use only its last ``marked`` steps. A model without memory
+    reaches a mean squared error of 1.
 
     Args:
-        length: numbers in the stream.
-        forgetting_period: last steps of the stream in which no number is marked.
-        marked: numbers to be remembered.
+        length: number of values in the stream.
+        forgetting_period: number of last steps of the stream without marked values.
+        marked: number of values to be remembered.
         others: see `Task`.
 
     Source: Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for long-lasting memory",

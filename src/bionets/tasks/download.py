@@ -1,4 +1,4 @@
-"""Files over HTTP: whole or not at all, within limits of time and size."""
+"""Atomic download of files over HTTP, with limits of time and size."""
 
 import hashlib
 import os
@@ -10,28 +10,28 @@ from pathlib import Path
 import requests
 from rich.progress import Progress
 
-CONNECT_SECONDS, SILENT_SECONDS = 10, 30  # until a server answers, and between two of its packets
-SLOWEST, WINDOW_SECONDS = 1_000, 30.0  # bytes a second, on average over each window
-MOST_SECONDS = 6 * 3600.0  # for a file
-BACKOFF_SECONDS = (2.0, 8.0)  # before the second and the third round over all servers
+CONNECT_SECONDS, SILENT_SECONDS = 10, 30  # until a server answers, and between two packets
+SLOWEST, WINDOW_SECONDS = 1_000, 30.0  # bytes per second, on average over each window
+MOST_SECONDS = 6 * 3600.0  # maximum duration of the download of a file
+BACKOFF_SECONDS = (2.0, 8.0)  # pause before the second and the third round over all servers
 CHUNK = 8 * 1024
 
 
 class WrongFile(ValueError):
-    """A server gave another file; it is not asked again."""
+    """A server sent another file. This server is not asked again."""
 
 
 def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, progress: bool = True) -> None:
-    """Get a file from the first of several servers that gives it with the right checksum.
+    """Download a file from the first of several servers that provides it with the right checksum.
 
-    A server that cannot be reached, falls silent or is too slow is left for the next one; where none gives the file,
-    all are asked again, twice, after a pause. The file gets its name once it is whole: it has as many bytes as its
-    server announced and, unless ``md5`` is None, the right checksum.
+    If a server cannot be reached, stops sending or is too slow, the next server is used. If all servers fail, all are
+    asked again after a pause, at most twice. The file gets its final name once it is complete: it has as many bytes as
+    the server announced and, unless ``md5`` is None, the right checksum.
 
     Raises:
-        ConnectionError: no server gave the file; the message says what was wrong with each.
+        ConnectionError: no server provided the file; the message gives the error of each server.
     """
-    for left in file.parent.glob(f".{file.name}.*.partial"):  # by a process that was killed
+    for left in file.parent.glob(f".{file.name}.*.partial"):  # left by a process that was killed
         left.unlink(missing_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     failures: dict[str, str] = {}
@@ -48,7 +48,7 @@ def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, 
                     return
                 except PermissionError:
                     raise
-                except (WrongFile, OSError) as error:  # requests' own errors are OSErrors
+                except (WrongFile, OSError) as error:  # the errors of requests are OSErrors
                     failures[url] = _first_words(error)
                     if isinstance(error, WrongFile):
                         given_up.add(url)
@@ -60,7 +60,7 @@ def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, 
 
 
 def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bool) -> None:
-    """Fill ``partial``, or raise the reason why that failed."""
+    """Download into ``partial``, or raise the error that occurred."""
     transfer = _Transfer(url, partial, most_bytes)
     transfer.start()
     started = window = time.monotonic()
@@ -78,7 +78,7 @@ def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bo
                 if now - started > MOST_SECONDS:
                     raise TimeoutError(f"not there after {MOST_SECONDS:.0f} seconds")
     finally:
-        transfer.stopped = True  # also on Ctrl-C: the thread ends by itself, at the latest when its server times out
+        transfer.stopped = True  # also on Ctrl-C: the thread then ends, at the latest when its server times out
     if transfer.error is not None:
         raise transfer.error
     if md5 is not None and transfer.md5 != md5:
@@ -88,8 +88,8 @@ def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bo
 
 
 class _Transfer(threading.Thread):
-    """Reads from a server in a thread of its own, so that whoever waits for it can stop at any time: while a name is
-    looked up, too, or while headers trickle in.
+    """Reads from a server in a separate thread, so that the waiting thread can stop at any time, also while a host name
+    is resolved or while headers arrive slowly.
     """
 
     def __init__(self, url: str, partial: Path, most_bytes: int) -> None:
@@ -104,14 +104,14 @@ class _Transfer(threading.Thread):
     def run(self) -> None:
         try:
             self._run()
-        except Exception as error:  # handed to the thread that waits
+        except Exception as error:  # passed to the waiting thread
             self.error = error
         finally:
             self.ended.set()
 
     def _run(self) -> None:
-        digest = hashlib.md5(usedforsecurity=False)  # what the publishers give
-        headers = {"Accept-Encoding": "identity"}  # the files are compressed already
+        digest = hashlib.md5(usedforsecurity=False)  # the publishers provide MD5 checksums
+        headers = {"Accept-Encoding": "identity"}  # the files are already compressed
         timeouts = (CONNECT_SECONDS, SILENT_SECONDS)
         with requests.get(self.url, stream=True, timeout=timeouts, headers=headers) as response:
             if 400 <= response.status_code < 500:

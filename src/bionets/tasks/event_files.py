@@ -1,4 +1,4 @@
-"""The recordings of the event sets: where they lie, and how they are found there."""
+"""The published event-camera data sets: their folders and archives, and finding their recordings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from .event_formats import Events, read_dat, read_dvs128, read_gesture, read_sac
 
 @dataclass(frozen=True)
 class EventFiles:
-    """A data set as it is published.
+    """A published data set.
 
-    folders: those of the training and the test recordings, each with a folder for every class; the same twice where
-        the publishers made no such split.
+    folders: the folders of the training and the test recordings, each with a subfolder for every class; the same folder
+        twice if no such split was published.
     sensor: columns and rows of the largest recording.
-    classes: how many there are.
-    recordings: how many there are for training and for testing; the same number twice where there is no such split.
-    archives: of the training and the test recordings; None where the set must be asked for.
-    named_by_class: the files have the numbers of their classes as names, in a folder for each person and lighting.
+    classes: number of classes.
+    recordings: number of recordings for training and for testing; the same number twice if no such split was published.
+    archives: archives of the training and the test recordings; None if the data set is available only on request.
+    named_by_class: whether the file names are the class numbers, in a folder for each person and lighting.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EventFiles:
 
     @property
     def again(self) -> str:
-        """Advice on a folder that is not whole."""
+        """Advice on an incomplete folder."""
         return "delete it, to have it unpacked again" if self.archives else f"download it again from {self.source}"
 
 
@@ -126,18 +126,18 @@ EVENT_FILES = {
         ),
     )
 }
-SUBSET = "SUBSET"  # a file of this name says that recordings are missing on purpose
+SUBSET = "SUBSET"  # a file of this name marks a folder in which recordings are missing on purpose
 
 
 def recordings(files: EventFiles, data_dir: Path, split: str) -> list[tuple[Path, int]]:
     """Every recording of ``split`` ("train" or "test") with its class, in the order of their names.
 
-    The classes are numbered in the order of their folders' names. What is missing is downloaded where it can be. A
-    folder with fewer recordings than were published is refused, unless there is a file ``SUBSET`` in it.
+    The classes are numbered in the order of the names of their folders. Missing files are downloaded if possible. A
+    folder with fewer recordings than published is refused, unless it contains a file ``SUBSET``.
 
     Raises:
         FileNotFoundError: there are no recordings, and they cannot be downloaded.
-        ValueError: more or fewer classes or recordings than the data set has.
+        ValueError: the number of classes or recordings differs from that of the data set.
     """
     folder = data_dir / files.folders[split == "test"]
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""The formats in which recordings of event cameras are published. A damaged file is a ValueError of the readers."""
+"""The formats in which recordings of event cameras are published. The readers raise ValueError for a damaged file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ AXES = ("x", "y", "t", "p")
 
 
 def structured(columns: Mapping[str, Any]) -> Events:
-    """Events from an array of each of x, y, t and p."""
+    """Events from one array for each of x, y, t and p."""
     events = np.empty(len(columns["x"]), [(name, np.int64) for name in AXES])
     for name in AXES:
         events[name] = columns[name]
@@ -22,7 +22,7 @@ def structured(columns: Mapping[str, Any]) -> Events:
 
 
 def read_saccades(file: Path) -> Events:
-    """A recording of N-MNIST or N-Caltech101: 40 bits for an event."""
+    """Read a recording of N-MNIST or N-Caltech101: 40 bits for each event."""
     from tonic.io import read_mnist_file
 
     if file.stat().st_size % 5:
@@ -32,18 +32,18 @@ def read_saccades(file: Path) -> Events:
 
 
 def read_dat(file: Path) -> Events:
-    """A recording in Prophesee's DAT format, as N-Cars has it, through the reader that tonic uses."""
+    """Read a recording in Prophesee's DAT format, which N-Cars uses, with the same reader as tonic."""
     from expelliarmus import Wizard
 
     content = file.read_bytes()
     start = _past_comments(content, b"%")
-    if (len(content) - start - 2) % 8 or len(content) < start + 2:  # two bytes, then 64 bits for an event
+    if (len(content) - start - 2) % 8 or len(content) < start + 2:  # two bytes, then 64 bits for each event
         raise ValueError("it is truncated")
     return Wizard(encoding="dat").read(file)
 
 
 def read_gesture(file: Path) -> Events:
-    """A recording of DVS Gesture as tonic distributes it: a row of x, y, polarity and milliseconds for each event."""
+    """Read a recording of DVS Gesture as distributed by tonic: rows of x, y, polarity and milliseconds."""
     content = np.load(file, allow_pickle=False)
     if content.ndim != 2 or content.shape[1] != 4:
         raise ValueError(f"it must be an array [events, 4], and is {list(content.shape)}")
@@ -52,9 +52,10 @@ def read_gesture(file: Path) -> Events:
 
 
 def read_dvs128(file: Path) -> Events:
-    """A recording of the camera DVS128 in the format AEDAT 2.0, as CIFAR10-DVS has it: 32 bits for the address of an
-    event and 32 for its microseconds, the highest byte first. Of an address, bit 0 says that it grew darker, bits 1 to
-    7 are the column from the right and bits 8 to 14 the row from the bottom; further bits mark what is no event.
+    """Read a recording of the camera DVS128 in the format AEDAT 2.0, which CIFAR10-DVS uses. An event is a 32-bit
+    address and a 32-bit time in microseconds, both big-endian. In the address, bit 0 is set if the brightness
+    decreased, bits 1 to 7 are the column from the right, and bits 8 to 14 the row from the bottom. Entries with any
+    further bit set are not events.
     """
     content = file.read_bytes()
     if content.startswith(b"#!AER-DAT") and not content.startswith(b"#!AER-DAT2"):
@@ -70,7 +71,7 @@ def read_dvs128(file: Path) -> Events:
 
 
 def _past_comments(content: bytes, sign: bytes) -> int:
-    """The place behind the lines at the beginning that start with a sign."""
+    """The position after the initial lines that start with ``sign``."""
     start = 0
     while content[start : start + 1] == sign:
         start = content.find(b"\n", start) + 1 or len(content)

@@ -1,4 +1,4 @@
-"""Recordings of an event camera as sequences of frames, kept by the few places where something happened."""
+"""Recordings of an event camera as sequences of frames, stored sparsely by the places with events."""
 
 import hashlib
 import json
@@ -28,8 +28,8 @@ class EventFrames:
     """Many sequences of frames; sequence n has the events ``starts[n]`` to ``starts[n + 1] - 1``.
 
     starts: ``[N + 1]``, int64.
-    places: ``[E]``, int32: step, polarity, row and column of each place with events, as one index.
-    counts: ``[E]``, uint8, or int32 where there are more than 255: how many events there.
+    places: ``[E]``, int32: step, polarity, row and column of each place with events, combined into one index.
+    counts: ``[E]``, the number of events at each place: uint8, or int32 if a count exceeds 255.
     """
 
     starts: Tensor
@@ -37,7 +37,7 @@ class EventFrames:
     counts: Tensor
 
     def dense(self, numbers: Tensor, size: int) -> Tensor:
-        """The sequences of these numbers ``[B]`` as ``[B, size]``, float32."""
+        """The sequences with these numbers ``[B]`` as a dense tensor ``[B, size]``, float32."""
         first, last = self.starts[numbers], self.starts[numbers + 1]
         lengths = last - first
         sequence = torch.repeat_interleave(torch.arange(len(numbers)), lengths)
@@ -57,21 +57,22 @@ def count_events(
     window: int | None = None,
     channels: int = POLARITIES,
 ) -> "np.ndarray[Any, Any]":
-    """The numbers of events ``[steps, channels, height, width]`` of one recording.
+    """Count the events of one recording, ``[steps, channels, height, width]``.
 
-    Its duration, from the first event to the last one included, is cut into ``steps`` equal parts:
-    step = ⌊steps·(t − first) / (last − first + 1)⌋ with times in whole microseconds. With a ``window`` every step has
-    its duration, step = ⌊(t − first) / window⌋, and events after the last step are left out. Columns and rows are
-    scaled from those of ``sensor`` to those of ``size``, both (columns, rows).
+    The duration, from the first event to the last one inclusive, is divided into ``steps`` equal parts: step =
+    ⌊steps·(t − first) / (last − first + 1)⌋ with times in whole microseconds. With ``window``, every step lasts
+    ``window`` microseconds, step = ⌊(t − first) / window⌋, and events after the last step are left out. Columns and
+    rows are scaled from ``sensor`` to ``size``, both (columns, rows).
 
     Args:
-        window: microseconds of a step; None for equal parts of the recording.
-        channels: 2 for events of either polarity apart, 1 for all together.
-        denoise: events that no other preceded by less than so many microseconds at a neighbouring place are left out.
+        window: duration of a step, in microseconds; None for equal parts of the recording.
+        channels: 2 to count the two polarities separately, 1 to count all events together.
+        denoise: an event is left out unless a neighbouring place had an event less than this time before it, in
+            microseconds.
 
     Raises:
-        ValueError: there are no events.
-        IndexError: an event lies outside of the sensor.
+        ValueError: the recording has no events.
+        IndexError: an event is outside the sensor.
     """
     if not len(events):
         raise ValueError("it has no events")
@@ -101,8 +102,8 @@ def _has_neighbour(
     sensor: tuple[int, int],
     within: int,
 ) -> "np.ndarray[Any, Any]":
-    """For each event, in the order of their times: whether one of the four places beside it had one shortly before."""
-    latest = np.full((sensor[0] + 2, sensor[1] + 2), times.min() - within)  # with a margin, where nothing happens
+    """For each event, in order of time: whether one of the four neighbouring places had an event shortly before."""
+    latest = np.full((sensor[0] + 2, sensor[1] + 2), times.min() - within)  # with a margin that has no events
     kept = np.zeros(len(times), bool)
     for n, (x, y, t) in enumerate(zip(columns + 1, rows + 1, times, strict=True)):
         beside = max(latest[x - 1, y], latest[x + 1, y], latest[x, y - 1], latest[x, y + 1])
@@ -112,7 +113,7 @@ def _has_neighbour(
 
 
 def stack_frames(recordings: Iterable["np.ndarray[Any, Any]"]) -> EventFrames:
-    """The places and numbers of events of each recording, given as its counts at all places."""
+    """The sparse form of recordings that are given as their counts at all places."""
     starts, places, counts = [0], [], []
     for frames in recordings:
         (where,) = np.nonzero(np.ravel(frames))
@@ -125,10 +126,10 @@ def stack_frames(recordings: Iterable["np.ndarray[Any, Any]"]) -> EventFrames:
 
 
 def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames: ToFrames, label: str) -> EventFrames:
-    """Read every file, and make its events into frames.
+    """Read every file, and convert its events to frames.
 
     Raises:
-        ValueError: a file that cannot be read; the message names it.
+        ValueError: a file cannot be read; the message names it.
     """
 
     def frames_of(file: Path) -> "np.ndarray[Any, Any]":
@@ -144,7 +145,7 @@ def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames
 def cached_frames(
     folder: Path, settings: dict[str, Any], files: Sequence[Path], make: Callable[[], EventFrames]
 ) -> EventFrames:
-    """The frames that ``make`` gives, made once for the same files and settings, and kept in ``folder``."""
+    """The frames that ``make`` returns, computed once for the same files and settings, and stored in ``folder``."""
     key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
     kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     if kept.is_file() and (found := _read_frames(kept)) is not None:
@@ -161,10 +162,10 @@ def cached_frames(
 
 
 def _read_frames(file: Path) -> EventFrames | None:
-    """The frames in a file; None where they are not as they were written, and are to be made anew."""
+    """The frames in a file; None if the file is damaged and the frames must be computed again."""
     try:
         with safe_open(file, "pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
             known = (opened.metadata() or {}).get("sha256")
     except (SafetensorError, OSError, ValueError):
         return None

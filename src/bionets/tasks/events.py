@@ -19,19 +19,20 @@ from .task import Data
 
 
 class EventTask(Classification, FixedSets):
-    """Tell the classes of recordings of an event camera apart.
+    """Classify recordings of an event camera.
 
-    A recording is cut into ``steps`` of equal duration or, with ``bin_ms``, into steps of so many milliseconds: what
-    comes after the last one is left out, and steps after the end are empty. x is ``[steps, B, channels · height ·
-    width]``: how many events there were in a step at each place, with two channels of either polarity (first those that
-    grew darker), with one of both; with ``binary``, 1 where there was any. ``height`` and ``width`` None leave the
-    camera's own resolution. ``denoise`` leaves out events that no other preceded beside them by less than so many
-    microseconds. The target ``[B]`` is the class, in the order of the folders' names. The loss is the cross-entropy of
-    the scores.
+    A recording is divided into ``steps`` of equal duration or, with ``bin_ms``, into steps of ``bin_ms`` milliseconds:
+    events after the last step are left out, and steps after the end are empty. x is
+    ``[steps, B, channels · height · width]``, the number of events in each step at each place. With two channels, the
+    first counts events of decreasing and the second of increasing brightness; one channel counts both. With ``binary``,
+    x is 1 where there is any event. If ``height`` and ``width`` are None, the frames have the resolution of the camera.
+    With ``denoise``, an event is left out unless a neighbouring place had an event less than ``denoise`` microseconds
+    before it. The target ``[B]`` is the class, in the order of the names of the folders. The loss is the cross-entropy
+    of the scores.
 
     Args:
-        files: what the recordings are.
-        cache: a folder for the frames, which are made once; None makes them anew.
+        files: the recordings.
+        cache: a folder in which the frames are stored; None computes them each time.
         others: see `EventRecordings`.
     """
 
@@ -79,19 +80,19 @@ class EventTask(Classification, FixedSets):
         raise NotImplementedError(f"{type(self).__name__} must implement recordings")
 
     def prepare_data(self) -> None:
-        """Download what is missing, and see that the files can be read and are as many as asked for."""
+        """Download missing files, and check that all files can be read and that there are enough of them."""
         self.train_data(0)
         self.test_data(self.test_names[0])
 
     def part(self, split: str) -> Data:
-        """The numbers of the recordings ``[N]``, those of the test after all others, and their classes."""
+        """The numbers of the recordings ``[N]`` and their classes; test recordings have the highest numbers."""
         labels = self._frames("test" if split == "test" else "train")[1]
         rows = {"train": slice(self.val_size, None), "val": slice(0, self.val_size), "test": slice(None)}[split]
         first = self.train_size + self.val_size if split == "test" else 0
         return first + torch.arange(len(labels))[rows], labels[rows]
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
-        """The frames of recordings by their numbers ``[B]``."""
+        """The frames of the recordings with the numbers ``[B]``."""
         in_training = self.train_size + self.val_size
         split, numbers = ("test", x - in_training) if x[0] >= in_training else ("train", x)
         frames = self._frames(split)[0].dense(numbers, self.steps * self.spec.input_size)
@@ -99,7 +100,7 @@ class EventTask(Classification, FixedSets):
         return (frames > 0).float() if self.binary else frames.contiguous(), target
 
     def _frames(self, split: str) -> tuple[EventFrames, Tensor]:
-        """The frames and labels of the recordings asked for: validation and then training, or test."""
+        """The frames and labels of the recordings of a split: validation and then training, or test."""
         if split not in self._made:
             chosen = self._chosen(split)
             settings = {"steps": self.steps, "size": self.size, "denoise": self.denoise, "version": 2}
@@ -123,36 +124,37 @@ class EventTask(Classification, FixedSets):
             keys, got = " + task.".join(asked), " + ".join(map(str, asked.values()))
             raise ValueError(f"task.{keys} must be at most {len(found)}, got {got}")
         order = torch.randperm(len(found), generator=split_generator("recordings", self.split_seed))
-        if split == "test":  # from the other end, where one folder holds all
+        if split == "test":  # the last ones, because one folder may hold all recordings
             order = order.flip(0)
         return [found[n] for n in order[: sum(sizes[split].values())].tolist()]
 
     def to_frames(self, events: Events) -> Any:
-        """``[steps, channels, height, width]`` counts of a recording's events."""
+        """The counts ``[steps, channels, height, width]`` of the events of a recording."""
         return count_events(events, self.steps, self.files.sensor, self.size, self.denoise, self.window, self.channels)
 
 
 class EventRecordings(EventTask):
     """Recordings of ``n_mnist``, ``n_caltech101``, ``n_cars``, ``dvs_gesture`` or ``cifar10_dvs``; for x and the target
-    see `EventTask`. The classes of DVS Gesture are numbered as tonic does.
+    see `EventTask`. The classes of DVS Gesture are numbered as in tonic.
 
-    Of the training recordings in a fixed random order, the first ``val_size`` are for validation and the next
-    ``train_size`` for training; the test is on ``test_size`` of the test recordings, where the publishers made no such
-    split (N-Caltech101, CIFAR10-DVS) on the last ones of all.
+    In a fixed random order of the training recordings, the first ``val_size`` are for validation and the next
+    ``train_size`` for training. The test uses ``test_size`` of the test recordings; if no such split was published
+    (N-Caltech101, CIFAR10-DVS), it uses the last recordings of all.
 
-    The files are looked for where tonic keeps them: ``data_dir/NMNIST``, ``NCALTECH101``, ``NCARS`` and ``DVSGesture``;
-    those of CIFAR10-DVS, as their authors published them, in ``data_dir/CIFAR10DVS/aedat``. The frames are made once
-    and kept beside them, in ``frames/``.
+    The files are read from the folders that tonic uses: ``data_dir/NMNIST``, ``NCALTECH101``, ``NCARS`` and
+    ``DVSGesture``; the files of CIFAR10-DVS, as published by their authors, from ``data_dir/CIFAR10DVS/aedat``. The
+    frames are computed once and stored next to the files, in ``frames/``.
 
     Args:
         dataset: ``n_mnist``, ``n_caltech101``, ``n_cars``, ``dvs_gesture`` or ``cifar10_dvs``.
-        data_dir: the folder with a folder for each data set.
-        steps: into which a recording is cut.
-        bin_ms: milliseconds of a step; None for equal parts of each recording.
-        channels: 2 for events of either polarity apart, 1 for all together.
-        height, width: of a frame; None for the camera's own.
-        binary: 1 wherever there was any event, instead of how many.
-        denoise: microseconds within which an event needs another beside it; None keeps all.
+        data_dir: the folder with a subfolder for each data set.
+        steps: number of time steps of a recording.
+        bin_ms: duration of a step, in milliseconds; None for equal parts of each recording.
+        channels: 2 to count the two polarities separately, 1 to count all events together.
+        height, width: size of a frame; None for the resolution of the camera.
+        binary: whether x is 1 where there is any event, instead of the number of events.
+        denoise: an event is kept if a neighbouring place had an event less than this time before it, in microseconds;
+            None keeps all events.
         others: see `Task`.
 
     Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018;

@@ -1,4 +1,4 @@
-"""Several named targets answered by one network: each has its part of the prediction, its loss and its metrics."""
+"""Several named targets for one network: each has its part of the prediction, its loss and its metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from torchmetrics.wrappers.abstract import WrapperMetric
 class Head:
     """One target.
 
-    name: of the target.
-    classes: how many there are; 0 for numbers, which are predicted as they are.
-    outputs: its part of the last dimension of the prediction.
-    columns: its part of the last dimension of the target.
-    weight: of its loss.
+    name: name of the target.
+    classes: number of classes; 0 for numeric targets.
+    outputs: slice of the last dimension of the prediction.
+    columns: slice of the last dimension of the target.
+    weight: weight of the loss.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Head:
     weight: float
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of classes, else the mean squared error."""
+        """Cross-entropy for classes, otherwise the mean squared error."""
         prediction, target = self.part(prediction, target)
         if self.classes:
             return functional.cross_entropy(prediction, target)
         return functional.mse_loss(prediction, target)
 
     def metrics(self) -> dict[str, Metric]:
-        """``<name>_accuracy`` of classes, else ``<name>_mse`` and ``<name>_mae``."""
+        """``<name>_accuracy`` for classes, otherwise ``<name>_mse`` and ``<name>_mae``."""
         if self.classes:
             kinds: dict[str, Metric] = {"accuracy": MulticlassAccuracy(self.classes, average="micro")}
         else:
@@ -61,7 +61,7 @@ class OfHead(WrapperMetric):
         self.metric.update(*self.head.part(prediction, target))
 
     def forward(self, prediction: Tensor, target: Tensor) -> Any:
-        """The value for this batch, which is added to those before it."""
+        """The value for this batch, which is also accumulated."""
         return self.metric(*self.head.part(prediction, target))
 
     def compute(self) -> Any:
@@ -75,16 +75,16 @@ class OfHead(WrapperMetric):
 def join_heads(
     names: Sequence[str], targets: Sequence[Tensor], classes: Sequence[int], weights: Sequence[float] | None
 ) -> tuple[list[Head], Tensor]:
-    """The heads, and their targets side by side in one float tensor ``[N, ..., columns]``.
+    """The heads, and their targets concatenated to one float tensor ``[N, ..., columns]``.
 
     Args:
-        names: of the targets.
-        targets: of each, ``[N]`` class numbers, or numbers ``[N, ..., O]``.
-        classes: of each, 0 for numbers.
-        weights: of the losses; None: all 1.
+        names: names of the targets.
+        targets: class numbers ``[N]``, or numbers ``[N, ..., O]``, for each target.
+        classes: number of classes of each target; 0 for numeric targets.
+        weights: weights of the losses; None: all 1.
 
     Raises:
-        ValueError: weights that do not fit, or targets at every step beside targets at the end.
+        ValueError: the number of weights is wrong, or only some of the targets have a value at every step.
     """
     weights = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
     if len(weights) != len(names) or min(weights) < 0:

@@ -1,4 +1,4 @@
-"""The files of the Heidelberg spiking data sets: where they are published, and how they are read."""
+"""The files of the Heidelberg spiking data sets: their archives, and reading them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,19 +15,19 @@ from torch import Tensor
 from .archives import Archive, download_and_unpack
 from .checks import beginning_of
 
-UNITS = 700  # of the model of the cochlea
+UNITS = 700  # channels of the model of the cochlea
 SOURCE = "https://zenkelab.org/datasets"
-AT_ONCE = 512  # recordings read together
+AT_ONCE = 512  # number of recordings read at a time
 Counts = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class HeidelbergFiles:
-    """A data set as it is published.
+    """A published data set.
 
-    folder: within the folder of all data, where tonic keeps it too.
-    archives: by the part that they hold: train, valid (not of SHD) and test.
-    classes: how many there are.
+    folder: folder inside the folder of all data, the same as in tonic.
+    archives: the archive of each part: train, valid (not for SHD) and test.
+    classes: number of classes.
     """
 
     name: str
@@ -36,7 +36,7 @@ class HeidelbergFiles:
     classes: int
 
     def file(self, data_dir: Path, part: str) -> Path:
-        """The file of a part, downloaded where it is missing. ConnectionError where it cannot be had."""
+        """The file of a part, downloaded if it is missing. Raises ConnectionError if the download fails."""
         place = data_dir / self.folder / f"{self.name}_{part}.h5"
         if not place.is_file():
             download_and_unpack(self.archives[part], place, self.name, SOURCE)
@@ -69,7 +69,7 @@ def read_labels(file: Path, classes: int) -> tuple[Tensor, Tensor]:
     """The class and the speaker of each recording, both `[N]`.
 
     Raises:
-        ValueError: a file that cannot be read.
+        ValueError: the file cannot be read.
     """
     with opened(file) as content:
         labels, speakers = (torch.from_numpy(content[key][:].astype(np.int64)) for key in ("labels", "extra/speaker"))
@@ -102,7 +102,7 @@ def read_counts(file: Path, counts_of: Counts) -> Iterator[NDArray[Any]]:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Any]:
-    """An HDF5 file. ValueError, naming it, where it cannot be read."""
+    """Open an HDF5 file. Raises ValueError with the file's name if it cannot be read."""
     try:
         import h5py
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Spoken words as spikes of a cochlea model: the Spiking Heidelberg Digits and the Spiking Speech Commands."""
+"""Spoken words as spikes of a model of the cochlea: the Spiking Heidelberg Digits and the Spiking Speech Commands."""
 
 import math
 from collections.abc import Sequence
@@ -25,32 +25,32 @@ class HeidelbergSpikes(Classification, FixedSets):
     Digits (8,156 recordings for training and 2,264 for the test, 20 classes: the digits in German and English), or
     ``ssc``, the Spiking Speech Commands (75,466, 9,981 for validation and 20,382 for the test, 35 classes).
 
-    x is ``[steps, B, channels]``, the number of spikes in each time window of ``bin_ms``, in so many windows as
-    ``max_ms`` has; later spikes are left out. Channel c holds the units u with ⌊u · channels / 700⌋ = c. The target
-    ``[B]`` is the class.
+    x is ``[steps, B, channels]``, the number of spikes in each time window of ``bin_ms``, up to ``max_ms``; later
+    spikes are left out. Channel c holds the units u with ⌊u · channels / 700⌋ = c. The target ``[B]`` is the class.
 
-    SSC has a validation set of its own. Of SHD it is a share of the training set, of each class alike, the same for
-    every ``seed``; or all training recordings of some speakers.
+    SSC has a validation set. For SHD, the validation set is a stratified share of the training set, the same for every
+    ``seed``, or all training recordings of some speakers.
 
-    The files (`shd_train.h5`, ...) are looked for where tonic keeps them, in ``data_dir/SHD`` and ``data_dir/SSC``, and
-    downloaded where they are missing. The counts are made once and kept there, in ``frames/``. To read them, h5py is
-    needed: ``pip install 'bionets[events]'``.
+    The files (`shd_train.h5`, ...) are read from the folders that tonic uses, ``data_dir/SHD`` and ``data_dir/SSC``,
+    and downloaded if they are missing. The counts are computed once and stored there, in ``frames/``. Reading the files
+    requires h5py: ``pip install 'bionets[events]'``.
 
     Args:
         dataset: ``shd`` or ``ssc``.
-        data_dir: the folder with a folder for each data set.
-        bin_ms: milliseconds of a time window.
-        max_ms: milliseconds of a recording that are used.
-        channels: groups of neighbouring units whose spikes are counted together, at most 700.
-        val_share: share of the training set of SHD that is for validation.
-        val_speakers: numbers of the speakers whose training recordings are the validation set of SHD instead.
-        split_seed: another number makes another random split.
-        seed: of the order.
+        data_dir: the folder with a subfolder for each data set.
+        bin_ms: duration of a time window, in milliseconds.
+        max_ms: duration of the part of a recording that is used, in milliseconds.
+        channels: number of groups of neighbouring units whose spikes are counted together, at most 700.
+        val_share: share of the training set of SHD that is used for validation.
+        val_speakers: if given, the training recordings of the speakers with these numbers are the validation set of
+            SHD.
+        split_seed: seed of the random split.
+        seed: seed of the order of the samples.
         others: see `Task`.
 
     Raises:
-        ConnectionError: files that are missing and cannot be downloaded.
-        ValueError: a damaged file, or a validation set that cannot be.
+        ConnectionError: files are missing and cannot be downloaded.
+        ValueError: a file is damaged, or the validation set is impossible.
 
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 2020.
     """
@@ -107,7 +107,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         self._counts()
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
-        """The counts of recordings by their numbers ``[B]``."""
+        """The counts of the recordings with the numbers ``[B]``."""
         counts = self._counts().dense(x, self.steps * self.channels)
         return counts.view(len(x), self.steps, self.channels).transpose(0, 1).contiguous(), target
 
@@ -117,7 +117,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         return rows, self.labels[rows]
 
     def _counts(self) -> EventFrames:
-        """The counts of all recordings: those for training, for validation where they have a file, for the test."""
+        """The counts of all recordings: training, then validation if it has a file, then test."""
         if self._made is None:
             files = list(self._parts.values())
             settings = {"bin_ms": self.bin_ms, "steps": self.steps, "channels": self.channels}
@@ -137,7 +137,7 @@ class HeidelbergSpikes(Classification, FixedSets):
 def split_training_set(
     labels: Tensor, speakers: Tensor, val_share: float, val_speakers: Sequence[int], split_seed: int
 ) -> tuple[Tensor, Tensor]:
-    """The rows for training and those for validation."""
+    """The rows for training and the rows for validation."""
     if not val_speakers:
         return stratified_split(labels, val_share, split_generator("split", split_seed))
     known = sorted({*speakers.tolist()})

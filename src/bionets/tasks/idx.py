@@ -1,4 +1,4 @@
-"""The IDX format in which MNIST and its relatives are published."""
+"""The IDX format, in which MNIST and similar data sets are published."""
 
 import gzip
 import math
@@ -17,13 +17,13 @@ AGAIN = "delete it, to have it downloaded again"
 
 
 def read_idx(path: Path) -> Tensor:
-    """The array in an IDX file, gzipped if its name ends in .gz.
+    """Read the array in an IDX file, which is gzipped if its name ends in .gz.
 
-    The format: two zero bytes, a byte for the type, one for the number of dimensions, the dimensions as 32-bit
-    integers, and the elements, everything big-endian. No more is unpacked than the dimensions ask for.
+    The format: two zero bytes, a byte for the type, a byte for the number of dimensions, the dimensions as 32-bit
+    integers, and the elements; all numbers are big-endian. Only as many bytes as the dimensions require are unpacked.
 
     Raises:
-        ValueError: the file is truncated or damaged, is not an IDX file, or says that it has more than `MOST_BYTES`.
+        ValueError: the file is truncated or damaged, is not an IDX file, or its header gives more than `MOST_BYTES`.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -41,7 +41,7 @@ def _read(path: Path, file: BinaryIO) -> Tensor:
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or wanted > MOST_BYTES:
         raise ValueError(f"{path} claims to hold {list(shape)} numbers: {AGAIN}")
-    data = file.read(wanted + 1)  # one more, so that what is too long is found, and gzip checks its own sum
+    data = file.read(wanted + 1)  # one more byte, to detect a file that is too long and to make gzip check its checksum
     if len(data) != wanted:
         more = "more than" if len(data) > wanted else f"{len(data)} bytes instead of"
         raise ValueError(f"{path} holds {more} {wanted}: {AGAIN}")

@@ -1,4 +1,4 @@
-"""The files of image sets: where they are published, and how they come to this machine."""
+"""The published files of image data sets, and downloading them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ MOST_BYTES = 200 * 1024**2  # the largest of the files below has 170 million
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A data set as it is published.
+    """A published data set.
 
-    mirrors: each holds all files.
-    files: the MD5 of every file by its name.
+    mirrors: servers, each with all files.
+    files: the name and MD5 checksum of every file.
     shape: channels, height and width of an image.
-    classes: how many there are.
-    read_files: called with the paths of all files, in their order, and ``train`` or ``test``, gives images and classes.
+    classes: number of classes.
+    read_files: called with the paths of all files and ``train`` or ``test``, returns images and classes.
     """
 
     name: str
@@ -113,13 +113,14 @@ IMAGE_FILES = {files.name: files for files in (MNIST, FASHION_MNIST, KMNIST, QMN
 
 
 def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path]:
-    """The paths of all files, in ``data_dir/<name>``, downloaded where they are missing.
+    """The paths of all files, in ``data_dir/<name>``, downloaded if they are missing.
 
-    A file that is there, gzipped or not, is taken as it is, and where all are, the network is not used. A download is
-    checked against the pinned checksum before it gets its name; many processes may ask at once, one of them downloads.
+    An existing file, gzipped or not, is used unchanged; if all files exist, the network is not used. A downloaded file
+    gets its final name after its checksum has been verified. If several processes call this at once, one of them
+    downloads.
 
     Raises:
-        ConnectionError: no mirror gave a file with the right checksum; the message names all that was tried.
+        ConnectionError: no mirror provided a file with the right checksum; the message names all that were tried.
     """
     folder = data_dir / files.name
     if any(_present(folder, name) is None for name in files.files):

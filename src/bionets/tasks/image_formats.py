@@ -1,5 +1,5 @@
-"""The formats in which image sets are published: from their files to images ``[N, H, W]`` or ``[N, C, H, W]``, uint8,
-and classes ``[N]``, int64."""
+"""The formats in which image data sets are published. The readers return images ``[N, H, W]`` or ``[N, C, H, W]``,
+uint8, and classes ``[N]``, int64."""
 
 import bz2
 import tarfile
@@ -14,28 +14,28 @@ from torch import Tensor
 from .checks import beginning_of
 from .idx import AGAIN, read_idx
 
-MOST_BYTES = 256 * 1024**2  # unpacked; CIFAR has 154 million in its training set
+MOST_BYTES = 256 * 1024**2  # maximum unpacked size; the training set of CIFAR has 154 million bytes
 Pictures = tuple[Tensor, Tensor]
 
 
 def read_idx_pair(paths: Sequence[Path], split: str) -> Pictures:
-    """Four IDX files: training images, training labels, test images, test labels."""
+    """Read four IDX files: training images, training labels, test images, test labels."""
     pair = paths[:2] if split == "train" else paths[2:]
     images, labels = (read_idx(path) for path in pair)
-    labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST: the class, and six columns on where it comes from
+    labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST: the class, then six columns on its origin
     if images.dim() != 3 or len(images) != len(labels):
         raise ValueError(f"{pair[0]} holds {list(images.shape)} and {pair[1]} {list(labels.shape)}: they do not match")
     return images, labels.long()
 
 
 def read_cifar10(paths: Sequence[Path], split: str) -> Pictures:
-    """The archive of CIFAR-10 in its binary form: records of the class and 3 × 32 × 32 bytes, in five files and one."""
+    """Read the binary archive of CIFAR-10: records of the class and 3 × 32 × 32 bytes, in five files and one."""
     names = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
     return _read_cifar(paths[0], names, labels=1)
 
 
 def read_cifar100(paths: Sequence[Path], split: str) -> Pictures:
-    """As `read_cifar10`, with a superclass before the class."""
+    """Read the binary archive of CIFAR-100: as `read_cifar10`, with a superclass before the class."""
     return _read_cifar(paths[0], [f"{split}.bin"], labels=2)
 
 
@@ -59,7 +59,7 @@ def _read_cifar(path: Path, names: Sequence[str], labels: int) -> Pictures:
 
 
 def read_usps(paths: Sequence[Path], split: str) -> Pictures:
-    """A line for each image: the class from 1 to 10, and 256 numbers from -1 to 1, as in ``7 1:-1 2:0.31 ...``."""
+    """Read a line for each image: the class from 1 to 10, and 256 numbers from -1 to 1, as in ``7 1:-1 2:0.31 ...``."""
     path = paths[0] if split == "train" else paths[1]
     try:
         with bz2.open(path) as file:

@@ -1,4 +1,4 @@
-"""Images of another size or colour, and images as sequences."""
+"""Conversion of images to another size or colour, and to sequences."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 SEQUENCES = ("rows", "columns", "pixels", "patches")
 COLOURS = {"gray": 1, "colour": 3}
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue, as in ITU-R BT.601
 
 Shape = tuple[int, int, int]
 """Channels, height and width."""
 
 
 def check_layout(shape: Shape, read_as: str, patch: int, size: Sequence[int] | None, colour: str | None) -> Shape:
-    """The shape of images once they have ``size`` and ``colour``. ValueError where they cannot be read so."""
+    """The shape of images after conversion to ``size`` and ``colour``. Raises ValueError if impossible."""
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ValueError(f"task.size must be height and width, as in task.size=[32,32], got {list(size)}")
     if colour is not None and colour not in COLOURS:
@@ -29,14 +29,14 @@ def check_layout(shape: Shape, read_as: str, patch: int, size: Sequence[int] | N
 
 
 def resized(images: Tensor, size: Sequence[int] | None) -> Tensor:
-    """Images ``[N, C, H, W]`` scaled to height and width by bilinear interpolation, averaged where they shrink."""
+    """Scale images ``[N, C, H, W]`` to a height and width by bilinear interpolation, with antialiasing."""
     if size is None or tuple(images.shape[2:]) == tuple(size):
         return images
     return functional.interpolate(images, tuple(size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def in_colour(images: Tensor, colour: str | None) -> Tensor:
-    """Images ``[N, C, H, W]`` with one channel (``gray``) or three (``colour``)."""
+    """Convert images ``[N, C, H, W]`` to one channel (``gray``) or three (``colour``)."""
     if colour is None or images.shape[1] == COLOURS[colour]:
         return images
     if colour == "colour":
@@ -45,7 +45,7 @@ def in_colour(images: Tensor, colour: str | None) -> Tensor:
 
 
 def sequence_shape(shape: Shape, read_as: str, patch: int) -> tuple[int, int]:
-    """The number of steps and the size of a step of images read as rows, columns, pixels or patches."""
+    """The number and the size of the steps of images read as rows, columns, pixels or patches."""
     channels, height, width = shape
     if read_as == "patches":
         return (height // patch) * (width // patch), channels * patch * patch
@@ -57,8 +57,8 @@ def sequence_shape(shape: Shape, read_as: str, patch: int) -> tuple[int, int]:
 
 
 def as_sequence(images: Tensor, read_as: str, patch: int) -> Tensor:
-    """Images ``[N, C, H, W]`` as ``[T, N, size]``: rows from the top, columns from the left, pixels row by row, or
-    square patches of ``patch`` pixels row by row. A step has its channels one after the other.
+    """Convert images ``[N, C, H, W]`` to sequences ``[T, N, size]``: rows from the top, columns from the left, pixels
+    row by row, or square patches with sides of ``patch`` pixels, row by row. A step concatenates the channels.
     """
     if read_as == "rows":
         return images.permute(2, 0, 1, 3).flatten(2)

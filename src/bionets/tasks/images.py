@@ -1,4 +1,4 @@
-"""Image classification: MNIST and its relatives, CIFAR and USPS, as images or read as sequences."""
+"""Image classification: MNIST and similar data sets, CIFAR and USPS, as images or as sequences."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,41 +25,41 @@ STEPS_PER_SECOND = 1000
 
 
 class Images(Classification, FixedSets):
-    """Tell the classes of ``dataset`` apart: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist`` (1 × 28 × 28, ten
+    """Classify the images of ``dataset``: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist`` (1 × 28 × 28, ten
     classes), ``cifar10``, ``cifar100`` (3 × 32 × 32) or ``usps`` (1 × 16 × 16, ten classes).
 
-    x holds pixels from 0 to 1 and the target ``[B]`` the class; ``read_as`` says how images of C × H × W are laid out:
+    x holds pixels from 0 to 1, and the target ``[B]`` the class. ``read_as`` gives the layout of images of C × H × W:
 
     - ``image``: ``[B, C, H, W]``;
     - ``rows``, ``columns``: ``[H + blank_steps, B, C·W]``, ``[W + blank_steps, B, C·H]``, from the top or from the
       left;
     - ``pixels``: ``[H·W + blank_steps, B, C]``, row by row;
     - ``patches``: ``[H·W/patch² + blank_steps, B, C·patch²]``, squares of ``patch`` pixels, row by row;
-    - ``poisson``: ``[steps + blank_steps, B, C·H·W]``, spikes: at each step of 1 ms a pixel fires with the probability
-      that is its brightness times ``max_rate`` / 1000, ``max_rate`` being the spikes per second of a white one.
+    - ``poisson``: ``[steps + blank_steps, B, C·H·W]``, spikes: at each step of 1 ms, a pixel fires with the probability
+      brightness · ``max_rate`` / 1000, where ``max_rate`` is the firing rate of a white pixel.
 
-    Images are scaled to ``size`` and given their ``colour``; training images are augmented; then the ``threshold`` and
-    the permutation apply.
+    The order of processing is: images are converted to ``size`` and ``colour``, training images are augmented, and the
+    ``threshold`` and the permutation are applied.
 
-    Training and validation images are the first ``train_size`` and the last ``val_size`` of the training images in a
-    fixed random order, the same for every seed; the test is on the first ``test_size`` of the test images. The files
-    are looked for in ``data_dir/<dataset>`` and downloaded where they are missing.
+    In a fixed random order of the training images, the same for every seed, the first ``train_size`` are for training
+    and the last ``val_size`` for validation. The test uses the first ``test_size`` test images. The files are read from
+    ``data_dir/<dataset>``, and downloaded if they are missing.
 
-    The loss is the ``cross_entropy`` of the scores or their ``squared_error`` from 1 for the class and 0 elsewhere.
+    The loss is the ``cross_entropy`` of the scores, or their ``squared_error`` to the one-hot class.
 
     Args:
         dataset: ``mnist``, ``fashion_mnist``, ``kmnist``, ``qmnist``, ``cifar10``, ``cifar100`` or ``usps``.
-        data_dir: the folder with a folder for each data set.
+        data_dir: the folder with a subfolder for each data set.
         read_as: ``image``, a sequence of ``rows``, ``columns``, ``pixels`` or ``patches``, or spikes: ``poisson``.
-        size: height and width to which images are scaled; None leaves them as they are.
-        colour: ``gray`` or ``colour``, one channel or three; None leaves them as they are.
-        patch: pixels along the side of a patch.
-        permuted: whether the pixels of all images are shuffled by one fixed permutation.
-        blank_steps: zeros after a sequence.
-        steps: of 1 ms, read as poisson.
-        max_rate: spikes per second of a white pixel, read as poisson.
-        threshold: pixels above it are 1, the others 0; None leaves them as they are.
-        augmentation: random changes of training images, batch by batch, up to so much: see `augmentation.augment`.
+        size: height and width to which images are scaled; None for no scaling.
+        colour: ``gray`` (one channel) or ``colour`` (three channels); None for the channels of the data set.
+        patch: side length of a patch, in pixels.
+        permuted: whether a fixed permutation is applied to the pixels of all images.
+        blank_steps: number of steps of zeros after a sequence.
+        steps: number of steps of 1 ms with ``read_as=poisson``.
+        max_rate: firing rate of a white pixel with ``read_as=poisson``, in spikes per second.
+        threshold: pixels above this value become 1, others 0; None for no threshold.
+        augmentation: maximum amounts of random changes of training images, see `augmentation.augment`.
         loss: ``cross_entropy`` or ``squared_error``.
         others: see `Task`.
     """
@@ -132,12 +132,12 @@ class Images(Classification, FixedSets):
         return TaskSpec("sequence_to_class", size, classes, steps=steps + self.blank_steps)
 
     def prepare_data(self) -> None:
-        """Download what is missing, and see that the files are whole and hold as many images as asked for."""
+        """Download missing files, and check that the files are complete and hold enough images."""
         self.train_data(0)
         self.test_data(self.test_names[0])
 
     def part(self, split: str) -> Data:
-        """uint8 images ``[N, H, W]`` or ``[N, C, H, W]`` and their classes."""
+        """Images ``[N, H, W]`` or ``[N, C, H, W]``, uint8, and their classes."""
         if split == "test":
             images, labels = image_files.read(self.files, self.data_dir, "test")
             if self.test_size > len(labels):
@@ -156,7 +156,7 @@ class Images(Classification, FixedSets):
         return self._read_once[split]
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
-        """uint8 images ``[B, H, W]`` or ``[B, C, H, W]`` to x as the model sees it."""
+        """Convert images ``[B, H, W]`` or ``[B, C, H, W]``, uint8, to the input of the model."""
         x = x.float().div_(255)
         x = resized(in_colour(x.unsqueeze(1) if x.dim() == 3 else x, self.colour), self.size)
         if random is not None and self.augmentation:
@@ -171,7 +171,7 @@ class Images(Classification, FixedSets):
         return functional.pad(sequence, (0, 0, 0, 0, 0, self.blank_steps)).contiguous(), target
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
-        """The spike trains of images ``[B, C, H, W]``, where they are to be read so."""
+        """The spike trains of images ``[B, C, H, W]`` with ``read_as=poisson``."""
         if self.read_as != "poisson":
             return x
         chance = x.flatten(1) * (self.max_rate / STEPS_PER_SECOND)
@@ -179,7 +179,7 @@ class Images(Classification, FixedSets):
         return functional.pad(spikes, (0, 0, 0, 0, 0, self.blank_steps))
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy or squared error, a mean over the batch (and classes)."""
+        """Cross-entropy or squared error; the mean over the batch (and classes)."""
         if self.loss_name == "cross_entropy":
             return super().loss(prediction, target)
         return functional.mse_loss(prediction, functional.one_hot(target, self.files.classes).to(prediction))

@@ -1,4 +1,4 @@
-"""Mackey-Glass: continue a chaotic time series from the model's own predictions."""
+"""Mackey-Glass: continue a chaotic time series from the predictions of the model."""
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ INITIAL_VALUES = dict(
         strict=True,
     )
 )
-SERIES = 30  # of each tau, each beginning half a Lyapunov time after the one before
+SERIES = 30  # number of series of each tau; each begins half a Lyapunov time after the previous one
 
 
 def mackey_glass_rate(x: float, delayed: float) -> float:
@@ -35,8 +35,8 @@ def mackey_glass_rate(x: float, delayed: float) -> float:
 
 
 class SymmetricError(MeanMetric):
-    """sMAPE = 200 · mean |ŷ − y| / (|ŷ| + |y|), in percent from 0 to 200, of values that were standardised by
-    (y − mean) / deviation.
+    """sMAPE = 200 · mean |ŷ − y| / (|ŷ| + |y|), in percent from 0 to 200, computed on the original values, before the
+    standardisation (y − mean) / deviation.
     """
 
     def __init__(self, mean: float, deviation: float) -> None:
@@ -50,39 +50,38 @@ class SymmetricError(MeanMetric):
 
 
 class MackeyGlass(Task):
-    """Predict the next value of the Mackey-Glass series, and in validation and test continue it for Lyapunov times:
+    """Predict the next value of the Mackey-Glass series; in validation and test, continue the series in a closed loop:
 
         dx/dt = 0.2 x(t − τ) / (1 + x(t − τ)¹⁰) − 0.1 x(t)
 
-    sampled at ``points`` values per Lyapunov time and standardised by the mean and deviation of the training part. The
-    series of ``train_times`` + ``test_times`` Lyapunov times has three parts: for training, for validation (the last
-    ``val_times`` before the test), and for the test.
+    The series is sampled at ``points`` values per Lyapunov time, and standardised by the mean and standard deviation of
+    the training part. It lasts ``train_times`` + ``test_times`` Lyapunov times and has three parts: for training, for
+    validation (the last ``val_times`` before the test), and for the test.
 
-    - Training: x ``[window, B, 1]`` is a random window of the training part, the prediction ``[window, B, 1]`` the next
-      value at each step, given the true ones before. The loss, the mean squared error, leaves out the first
+    - Training: x ``[window, B, 1]`` is a random window of the training part, and the prediction ``[window, B, 1]`` is
+      the next value at each step, given the true previous values. The loss is the mean squared error after the first
       ``warm_up`` of a window.
-    - Validation and test, in a closed loop: x ``[T, 1, 1]`` is everything before the part, and the prediction its
-      whole length, each value fed back as the next input. ``smape`` is the symmetric mean absolute percentage error
-      of the values as they were before they were standardised; its smallest value on the validation part chooses the
-      epoch.
+    - Validation and test: x ``[T, 1, 1]`` is the series before the part, and the prediction is the whole part; each
+      predicted value is the next input. ``smape`` is the symmetric mean absolute percentage error of the values before
+      standardisation. The best epoch is the one with the smallest ``smape`` on the validation part.
 
-    There are 30 series for each τ, each beginning half a Lyapunov time after the one before; ``seed`` modulo 30 chooses
-    one. All times are in Lyapunov times.
+    There are 30 series for each τ; each begins half a Lyapunov time after the previous one. ``seed`` modulo 30 is the
+    number of the series. All times are in Lyapunov times.
 
     Args:
         tau: the delay τ, 17 to 30.
-        points: values per Lyapunov time.
-        train_times: of the training and the validation part together.
-        val_times: of the validation part.
-        test_times: of the test part.
-        window: of a training sequence.
-        warm_up: of the first part of a window, which does not count in the loss.
-        train_size: windows in an epoch.
-        seed: of the series and the windows.
+        points: number of values per Lyapunov time.
+        train_times: duration of the training and validation parts together.
+        val_times: duration of the validation part.
+        test_times: duration of the test part.
+        window: duration of a training sequence.
+        warm_up: duration of the first part of a window, which is left out of the loss.
+        train_size: number of windows in an epoch.
+        seed: seed of the series and the windows.
         others: see `Task`.
 
-    Source: chaotic function prediction of NeuroBench (Yik et al., Nature Communications 2025); its code has these
-    delays, Lyapunov times and initial values.
+    Source: chaotic function prediction of NeuroBench (Yik et al., Nature Communications 2025). The delays, Lyapunov
+    times and initial values are from its code.
     """
 
     spec = TaskSpec("sequence_to_sequence", input_size=1, output_size=1, closed_loop=True)
@@ -129,10 +128,10 @@ class MackeyGlass(Task):
 
     @property
     def series(self) -> Tensor:
-        """All values ``[steps, 1, 1]``, as they are."""
+        """All values ``[steps, 1, 1]``, not standardised."""
         if self._series is None:
             unit = LYAPUNOV_TIMES[self.tau]
-            start = self.tau + self.seed % SERIES / 2 * unit  # from τ on the solution has no kink
+            start = self.tau + self.seed % SERIES / 2 * unit  # for t ≥ τ the solution is smooth
             times = start + torch.arange(sum(self.steps.values()), dtype=torch.float64) * unit / self.points
             values = integrate(mackey_glass_rate, INITIAL_VALUES[self.tau], self.tau, times.numpy())
             self._series = torch.from_numpy(values).view(-1, 1, 1)
@@ -140,12 +139,12 @@ class MackeyGlass(Task):
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Mean and deviation of the training part."""
+        """Mean and standard deviation of the training part."""
         part = self.series[: self.steps["train"]]
         return float(part.mean()), float(part.std())
 
     def train_data(self, epoch: int) -> Data:
-        """Other windows in every epoch."""
+        """New windows in every epoch."""
         last = self.steps["train"] - self.window - 1
         starts = torch.randint(last + 1, (self.train_size,), generator=generator(self.seed, "train", epoch))
         rows = torch.arange(self.window + 1).unsqueeze(1) + starts
@@ -169,7 +168,7 @@ class MackeyGlass(Task):
         return ((self.series - mean) / deviation).float()
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Mean squared error over the steps of the target, the last ones of the prediction."""
+        """Mean squared error over the steps of the target, which are the last steps of the prediction."""
         return functional.mse_loss(prediction[-len(target) :], target)
 
     def metrics(self) -> MetricCollection:

@@ -1,4 +1,4 @@
-"""Several image classifications at once, for one network: each in its turn, side by side, or one over the other."""
+"""Several image classification tasks for one network: shown one at a time, as channels, or as a sum of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,38 +26,40 @@ LossOver = Literal["all", "shown"]
 
 
 class MultiImage(FixedSets):
-    """Tell the classes of each of ``datasets`` apart; every one of them is a task of its own.
+    """Classify the images of several ``datasets``; each data set is a separate task.
 
-    ``presentation`` says what a network sees:
+    ``presentation`` gives the input of the network:
 
-    - ``sequential``: one image of one task, ``[B, 1, 28, 28]``;
+    - ``sequential``: an image of one task, ``[B, 1, 28, 28]``;
     - ``concatenate``: an image of each task, as channels, ``[B, tasks, 28, 28]``;
     - ``mix``: the sum of an image of each task, ``[B, 1, 28, 28]``.
 
-    The prediction ``[B, labels · tasks]`` is read as ``[B, labels, tasks]``, so unit u belongs to task u mod tasks. The
-    target ``[B, tasks]`` holds a label for each task, -1 for one that is not shown; labels are taken modulo ``labels``.
+    The prediction ``[B, labels · tasks]`` is reshaped to ``[B, labels, tasks]``, so unit u belongs to task u mod tasks.
+    The target ``[B, tasks]`` holds a label for each task, -1 if the task is not shown. Labels are taken modulo
+    ``labels``.
 
-    ``train_size``, ``val_size`` and ``test_size`` are images of each task. A data set with fewer than the longest has
-    is repeated, the rest drawn at random, up to ``train_size`` and ``test_size``; validation images never repeat. The
-    images that meet in one input are paired anew in every epoch.
+    ``train_size``, ``val_size`` and ``test_size`` are numbers of images of each task. For training and test, a data set
+    with fewer images is repeated as a whole, and the remaining images are drawn at random. Validation images are not
+    repeated. The images of different tasks in one input are paired at random in every epoch.
 
-    With ``sampling=task`` an epoch shows one task alone, and after the last task comes the first again.
+    With ``sampling=task``, an epoch shows one task; the first task follows the last one.
 
-    The loss of ``sequential`` is the cross-entropy over all units, so the task must be recognised too; with
-    ``loss_over=shown`` it is that over the units of the shown task, as in the original. The loss of the others is the
-    mean over tasks of the cross-entropy over each task's units.
+    The loss of ``sequential`` is the cross-entropy over all units, so the network must also recognise the task; with
+    ``loss_over=shown`` it is the cross-entropy over the units of the shown task, as in the original. For the other
+    presentations, the loss is the mean over tasks of the cross-entropy over the units of each task.
 
     Args:
-        datasets: the data sets, each a task.
-        data_dir: the folder with a folder for each data set.
+        datasets: the data sets; each is one task.
+        data_dir: the folder with a subfolder for each data set.
         presentation: ``sequential``, ``concatenate`` or ``mix``.
         sampling: ``random``, or ``task``: one task after the other, as in continual learning.
-        epochs_per_task: epochs of each task in its turn, with sampling=task; None for one round in all epochs.
-        labels: of each task; others are taken modulo.
-        train_size, val_size, test_size: images of each task in each set.
-        batch_size: images of each task in a batch.
-        loss_over: with presentation=sequential, the units over which the cross-entropy is taken: ``all``, or those of
-            the ``shown`` task. ``accuracy`` is over the same.
+        epochs_per_task: number of successive epochs of each task, with sampling=task; None: each task is shown in one
+            block.
+        labels: number of labels of each task; labels are taken modulo this number.
+        train_size, val_size, test_size: number of images of each task in each set.
+        batch_size: number of images of each task in a batch.
+        loss_over: with presentation=sequential, the units in the cross-entropy: ``all``, or only the units of the
+            ``shown`` task. ``accuracy`` uses the same units.
         others: see `Task`.
 
     Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
@@ -124,18 +126,16 @@ class MultiImage(FixedSets):
         self._read_once: dict[str, list[Pair]] = {}
 
     def prepare_data(self) -> None:
-        """Download what is missing, and see that the files are whole, of one shape, and hold as many images as asked
-        for.
-        """
+        """Download missing files, and check that they are complete, have one image shape and hold enough images."""
         self._sets("train")
         self._sets("test")
 
     def task_of_epoch(self, epoch: int) -> int | None:
-        """The task that an epoch shows alone, None where it shows all."""
+        """The only task that an epoch shows; None if it shows all."""
         return (epoch // self.epochs_per_task) % len(self.datasets) if self.sampling == "task" else None
 
     def train_data(self, epoch: int) -> Pair:
-        """uint8 images ``[N, images in an input, 28, 28]`` and labels ``[N, tasks]``, paired as the epoch has them."""
+        """Images ``[N, images in an input, 28, 28]``, uint8, and labels ``[N, tasks]``, in the pairs of the epoch."""
         sets = self._sets("train")
         alone = self.task_of_epoch(epoch)
         if alone is not None:
@@ -155,9 +155,7 @@ class MultiImage(FixedSets):
         return self._shown([(task, *data) for task, data in enumerate(self._sets(split))])
 
     def alone(self, task: int, split: str = "test") -> Batches:
-        """Batches in which the images of one task are shown, and of no other: a blank image stands for each of
-        those.
-        """
+        """Batches that show only the images of one task; the images of all other tasks are blank."""
         x, target = self._shown([(task, *self._sets(split)[task])])
         if not self.shown_one_by_one:
             blank = x.new_zeros(len(x), len(self.datasets), *x.shape[2:])
@@ -166,28 +164,28 @@ class MultiImage(FixedSets):
         return self._batches((x, target))
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Pair:
-        """uint8 images ``[B, images in an input, 28, 28]`` to x as the model sees it."""
+        """Convert images ``[B, images in an input, 28, 28]``, uint8, to the input of the model."""
         x = x.float().div_(255)
         return (x.sum(1, keepdim=True) if self.presentation == "mix" else x), target
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, a mean over the batch, and over tasks where all are shown at once."""
+        """The mean cross-entropy over the batch, and over tasks if all are shown at once."""
         if self.units_compete:
             return functional.cross_entropy(prediction, unit_of(target))
         return functional.cross_entropy(by_task(prediction, len(self.datasets)), target, ignore_index=NOT_SHOWN)
 
     def metrics(self) -> MetricCollection:
-        """``accuracy_<data set>``, each task's share of images whose label has the highest score among the task's own
-        units; ``accuracy``, of ``sequential`` with loss_over=all the share of images whose unit has the highest score
-        of all, else the mean over tasks.
+        """``accuracy_<data set>`` is the share of images of a task whose label has the highest score among the units of
+        the task. ``accuracy`` is the mean over tasks; for ``sequential`` with loss_over=all, it is the share of images
+        whose unit has the highest score of all units.
         """
         own = {f"accuracy_{name}": TaskAccuracy(task) for task, name in enumerate(self.datasets)}
         overall = UnitAccuracy() if self.units_compete else TaskAccuracy()
-        # Groups would take two tasks for one whose first batches happen to have equally many right.
+        # Compute groups would merge the metrics of two tasks whose first batches happen to have the same accuracy.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
 
     def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Pair:
-        """(task, images, labels) as inputs and targets: rows of one task each, or of all tasks at once."""
+        """Convert (task, images, labels) to inputs and targets: each row shows one task, or all tasks at once."""
         targets = []
         for task, _, labels in sets:
             target = labels.new_full((len(labels), len(self.datasets)), NOT_SHOWN)
@@ -198,7 +196,7 @@ class MultiImage(FixedSets):
         return torch.stack([images for _, images, _ in sets], 1), torch.stack(targets).amax(0)
 
     def _sets(self, split: str) -> list[Pair]:
-        """Images ``[N, 28, 28]`` and labels ``[N]`` of every task, equally many of each."""
+        """Images ``[N, 28, 28]`` and labels ``[N]`` of every task; N is the same for all tasks."""
         if split not in self._read_once:
             read = [image_files.read(IMAGE_FILES[name], self.data_dir, _file_of(split)) for name in self.datasets]
             self._require_one_shape([images for images, _ in read])
@@ -233,7 +231,7 @@ class MultiImage(FixedSets):
 
 
 def resampled(available: int, size: int, random: Generator) -> Tensor:
-    """``size`` rows of so many as there are: the first ones, or all of them as often as they fit and some more."""
+    """``size`` row numbers below ``available``: the first ones, or repetitions of all and a random rest."""
     if size <= available:
         return torch.arange(size)
     whole = torch.arange(available).repeat(size // available)

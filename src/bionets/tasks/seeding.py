@@ -1,4 +1,4 @@
-"""Random numbers that depend on what is drawn, never on what was drawn before."""
+"""Random generators that depend only on a key, not on the numbers drawn before."""
 
 import hashlib
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def split_generator(name: str, seed: int) -> torch.Generator:
-    """The generator of a random split: the same in every run, unless another ``seed`` of the split is given."""
+    """The generator of a random split; it is the same in every run with the same ``seed`` of the split."""
     return generator(name, seed) if seed else generator(name)
 
 
 def stratified_split(labels: Tensor, val_share: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The rows for training and those for validation, each in ascending order: a share of each class, rounded, is for
-    validation, but never the last sample of a class.
+    """The rows for training and the rows for validation, each in ascending order. The rounded share of each class is
+    for validation; at least one sample of each class remains for training.
 
     Raises:
-        ValueError: a share that leaves no sample for one of the two.
+        ValueError: the share leaves no sample for training or validation.
     """
     if not 0 < val_share < 1:
         raise ValueError(f"task.val_share must lie between 0 and 1, got {val_share}")
@@ -33,9 +33,8 @@ def stratified_split(labels: Tensor, val_share: float, random: torch.Generator) 
 def generator(*key: int | str) -> torch.Generator:
     """A CPU generator whose stream is a pure function of ``key``, for instance ``generator(seed, "train", epoch)``.
 
-    A run that is resumed at an epoch therefore draws the numbers that it would have drawn without the interruption.
-    The key is hashed because ``manual_seed`` keeps only the low 32 bits of its seed: neighbouring keys give
-    unrelated streams.
+    A run that is resumed at an epoch therefore draws the same numbers as an uninterrupted run. The key is hashed
+    because ``manual_seed`` keeps only the low 32 bits of its seed: neighbouring keys give unrelated streams.
     """
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))

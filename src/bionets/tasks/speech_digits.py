@@ -26,23 +26,23 @@ TEST_INDICES = range(5)  # the official test set
 class SpeechDigits(Classification, FixedSets):
     """Classify spoken digits (Free Spoken Digit Dataset: 3,000 recordings, 6 speakers, 10 digits).
 
-    x is `[steps, B, bands]`: one log-mel spectrum for each 10 ms (Hann window of 25 ms, `bands` triangular filters
-    between 50 and 4,000 Hz on the mel scale), standardised by the training set. Longer recordings are cut after `steps`
-    frames, shorter ones end in zeros. The target `[B]` is the digit. With `lengths` a batch also holds the number of
-    frames of each recording: a model answers after the last of them, and never sees the zeros.
+    x is `[steps, B, bands]`: one log-mel spectrum every 10 ms (Hann window of 25 ms, `bands` triangular filters between
+    50 and 4,000 Hz on the mel scale), standardised by the training set. Longer recordings are truncated to `steps`
+    frames, shorter ones are padded with zeros. The target `[B]` is the digit. With `lengths`, a batch also holds the
+    number of frames of each recording: the model answers after the last frame, and does not see the padding.
 
     The test set is the official one (recordings 0 to 4 of each digit and speaker: 300), or all recordings of the
-    speakers in `held_out`. A tenth of the others, the same for every `seed`, is the validation set.
+    speakers in `held_out`. A tenth of the other recordings, the same for every `seed`, is the validation set.
 
     The files are read from `data_dir/free-spoken-digit-dataset/recordings`; they are not downloaded.
 
     Args:
-        data_dir: the folder with a folder for each data set.
-        steps: of 10 ms; longer recordings are cut, shorter ones end in zeros.
-        bands: filters on the mel scale.
-        lengths: whether models get the length of each recording.
-        held_out: speakers whose recordings are the test set instead of the official one.
-        seed: of the split and the order.
+        data_dir: the folder with a subfolder for each data set.
+        steps: number of steps of 10 ms; longer recordings are truncated, shorter ones are padded with zeros.
+        bands: number of filters on the mel scale.
+        lengths: whether the model gets the length of each recording.
+        held_out: speakers whose recordings are the test set, instead of the official test set.
+        seed: seed of the split and of the order of the samples.
         others: see `Task`.
 
     Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
@@ -118,7 +118,7 @@ def read_wave(file: Path) -> Tensor:
     """The samples of a mono 16-bit recording at 8 kHz, from −1 to 1.
 
     Raises:
-        ValueError: a damaged file, or another format.
+        ValueError: the file is damaged, or has another format.
     """
     try:
         with wave.open(str(file), "rb") as recording:

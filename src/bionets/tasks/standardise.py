@@ -7,8 +7,8 @@ from torch import Tensor
 def mean_and_deviation(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation over some dimensions, which are kept with size 1.
 
-    Of what is constant these are the value itself and 1, so that it becomes 0: a mean that is rounded, over a deviation
-    of almost 0, would make it a large number.
+    For constant values, the mean is this value and the deviation is 1, so that standardised values are exactly 0. With
+    a rounded mean and a deviation of almost 0, they could be large numbers.
     """
     lowest, highest = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
     constant = lowest == highest

@@ -18,7 +18,7 @@ says so the length of each sequence, ``[N]``."""
 
 
 class Task(LightningDataModule):
-    """Data with their loss and metrics: all that a model must not know, behind one interface.
+    """Data with their loss and metrics, behind an interface that is independent of models.
 
     A task of your own sets ``spec`` and implements `draw`, `loss` and `metrics`::
 
@@ -37,27 +37,27 @@ class Task(LightningDataModule):
 
         task = SumOfInputs(train_size=10_000, val_size=1_000, test_size=1_000, batch_size=100, epochs=20)
 
-    Its training and validation sets are then drawn once, its test set when it is asked for. A task whose data change
-    with the epoch, are read from disk, or are tested under several conditions overrides `train_data`, `val_data`,
-    `test_data` and ``test_names`` instead of `draw`.
+    The training and validation sets are then drawn once, and the test set when it is needed. Override `train_data`,
+    `val_data`, `test_data` and ``test_names`` instead of `draw` if the data change with the epoch, are read from disk,
+    or are tested under several conditions.
 
-    The data of an epoch are a function of the seed and the epoch alone, and the order of the rows too, so that a run
-    that was interrupted goes on with the same numbers. A Trainer must therefore ask for them anew every epoch:
+    The data of an epoch and the order of the rows depend only on the seed and the epoch, so that an interrupted run
+    continues with the same numbers. A Trainer must therefore reload them in every epoch:
     ``Trainer(reload_dataloaders_every_n_epochs=1)``.
 
     Args:
-        train_size, val_size, test_size: samples in each set.
-        batch_size: samples in a batch.
-        epochs: passes over the training set, unless trainer.max_epochs says otherwise.
-        stop_below: training ends once the monitored value is below; None for never.
-        seed: of the data.
+        train_size, val_size, test_size: number of samples in each set.
+        batch_size: number of samples in a batch.
+        epochs: number of passes over the training set, unless trainer.max_epochs is set.
+        stop_below: training ends once the monitored value is below this value; None for never.
+        seed: seed of the data.
 
     Attributes:
-        spec: what goes in and what comes out of a model.
-        monitor, mode: the logged value that chooses the best epoch, and whether the smallest ("min") or largest
-            ("max") is best.
+        spec: the shapes and meaning of the input and the prediction of a model.
+        monitor, mode: the logged value by which the best epoch is chosen, and whether its smallest ("min") or largest
+            ("max") value is best.
         test_names: a name for each test set, in the order of `test_dataloader`.
-        extra_metrics: what makes further metrics beside `metrics`, by their names.
+        extra_metrics: factories of metrics in addition to `metrics`, by their names.
     """
 
     spec: TaskSpec
@@ -91,33 +91,33 @@ class Task(LightningDataModule):
         self.extra_metrics: dict[str, Callable[[], Metric]] = {}
         self._drawn_once: dict[str, Data] = {}
 
-    # What a task of your own implements
+    # Implemented by a task
 
     def draw(self, split: str, size: int, generator: Generator) -> Data:
-        """``size`` samples of ``split`` ("train", "val" or "test"), all random numbers taken from ``generator``."""
+        """Draw ``size`` samples of ``split`` ("train", "val" or "test"), with all random numbers from ``generator``."""
         raise NotImplementedError(f"{type(self).__name__} must implement draw, or train_data, val_data and test_data")
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The scalar to be minimised, of a batch's prediction (shaped as ``spec`` says) and target.
+        """The scalar to be minimised, for the prediction (with the shape given by ``spec``) and the target of a batch.
 
-        Of sequences with lengths that are answered at every step, both hold the valid steps alone,
-        ``[M, output_size]``; metrics get the same.
+        For sequences with lengths and a prediction at every step, both hold only the valid steps, ``[M, output_size]``;
+        metrics get the same tensors.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement loss")
 
     def scored_steps(self, target: Tensor) -> float:
-        """The number of answers over which `loss` is the mean, of a target as `loss` gets it; here all. By it the
-        losses of batches and of chunks of time are weighted, so that their sizes do not change the mean. A task that
-        counts its targets in its own way leaves them to `prepare` as they are.
+        """The number of answers over which `loss` is the mean, for a target as in `loss`; by default all answers. The
+        losses of batches and of chunks of time are weighted by this number, so that their sizes do not change the mean.
+        If a task overrides this method, its `prepare` must not change the targets.
         """
         return self.spec.answers_in(target)
 
     def metrics(self) -> MetricCollection:
-        """Fresh metrics, by the names under which they are logged, without prefix."""
+        """New metrics, by the names under which they are logged, without prefix."""
         raise NotImplementedError(f"{type(self).__name__} must implement metrics")
 
     def train_data(self, epoch: int) -> Data:
-        """The training set of an epoch, as stored; `train_dataloader` shuffles it."""
+        """The training set of an epoch, in the stored order; `train_dataloader` shuffles it."""
         return self._draw_once("train", self.train_size)
 
     def val_data(self) -> Data:
@@ -125,29 +125,29 @@ class Task(LightningDataModule):
         return self._draw_once("val", self.val_size)
 
     def test_data(self, name: str) -> Data:
-        """The test set called ``name`` in ``test_names``."""
+        """The test set with this name in ``test_names``."""
         return self._draw("test", self.test_size, generator(self.seed, "test", name))
 
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
-        """The batch dimensions of x and target as `train_data` and its like give them."""
+        """The batch dimensions of x and target in `train_data`, `val_data` and `test_data`."""
         return self.spec.batch_dims
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
-        """A batch of the stored data, made into what the model sees; here, as it is.
+        """Convert a batch of the stored data to the input of the model and the target; by default it is unchanged.
 
-        ``random`` is there in training alone: what augments a batch takes its random numbers from it.
+        ``random`` is given only in training; data augmentation draws its random numbers from it.
         """
         return x, target
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
-        """A prepared batch, made random as the task itself is, also in validation and test; here, as it is."""
+        """Apply the randomness that is part of the task to a prepared batch, in all splits; by default none."""
         return x
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """The few headline numbers of a test, from the metrics of each test set by name.
+        """The headline numbers of a test, from the metrics of each test set by name.
 
-        Here: all metrics of the only test set, as ``test/<metric>``.
+        By default, all metrics of the only test set, as ``test/<metric>``.
         """
         return {f"test/{metric}": value for metric, value in test_results[self.test_names[0]].items()}
 
@@ -163,7 +163,7 @@ class Task(LightningDataModule):
         name = self.test_names[-1] if data == "test" else data
         return self._batches(self.test_data(name))
 
-    # What a Trainer asks for
+    # Called by the Trainer
 
     @property
     def train_batches_per_epoch(self) -> int:
@@ -183,7 +183,7 @@ class Task(LightningDataModule):
         return self.train_batches(0 if overfitting else self.trainer.current_epoch)
 
     def train_batches(self, epoch: int) -> Batches:
-        """The training batches of any epoch, a pure function of the task's arguments and the epoch."""
+        """The training batches of an epoch, a pure function of the arguments of the task and the epoch."""
         order = torch.randperm(self.train_size, generator=generator(self.seed, "order", epoch))
         return self._batches(self.train_data(epoch), order, epoch)
 

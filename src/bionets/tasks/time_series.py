@@ -22,29 +22,29 @@ PARTS = ("TRAIN", "TEST")
 class TimeSeries(Classification, FixedSets):
     """Classify the time series of a data set of the UEA and UCR archives (timeseriesclassification.com).
 
-    x is `[steps, B, channels]`, `steps` being the length of the longest series; shorter ones end in zeros. The target
-    `[B]` is the class, in the order of the classes' names. Where series differ in length, a batch also holds the number
-    of steps of each: a model answers after the last of them, and never sees the zeros.
+    x is `[steps, B, channels]`, where `steps` is the length of the longest series; shorter series are padded with
+    zeros. The target `[B]` is the class, in the order of the class names. If series differ in length, a batch also
+    holds the number of steps of each series: the model answers after the last step, and does not see the padding.
 
-    The test set is the published one. A share of the published training set, of each class alike, is the validation
-    set, the same for every `seed`.
+    The test set is the published one. A stratified share of the published training set is the validation set, the same
+    for every `seed`.
 
     The files `<dataset>_TRAIN.ts` and `<dataset>_TEST.ts` are read from `data_dir/time_series/<dataset>`, and
-    downloaded where they are missing.
+    downloaded if they are missing.
 
     Args:
-        dataset: its name in the archive, as in JapaneseVowels.
-        data_dir: the folder with a folder for each collection of data sets.
-        lengths: whether models get the length of each series, where these differ.
-        standardise: shift and scale each channel to mean 0 and deviation 1 of the training set.
-        val_share: share of the published training set that is for validation.
-        split_seed: another number makes another random split.
-        seed: of the order.
+        dataset: name of the data set in the archive, for example JapaneseVowels.
+        data_dir: the folder with a subfolder for each collection of data sets.
+        lengths: whether the model gets the length of each series if lengths differ.
+        standardise: whether each channel is scaled to mean 0 and standard deviation 1 over the training set.
+        val_share: share of the published training set that is used for validation.
+        split_seed: seed of the random split.
+        seed: seed of the order of the samples.
         others: see `Task`.
 
     Raises:
-        ConnectionError: files that are missing and cannot be downloaded.
-        ValueError: a damaged file, missing values, or a data set that is no classification.
+        ConnectionError: files are missing and cannot be downloaded.
+        ValueError: a file is damaged, values are missing, or the data set is not for classification.
 
     Source: Dau et al., The UCR time series archive, 2019; Bagnall et al., The UEA multivariate time series
     classification archive, 2018.
@@ -96,7 +96,7 @@ class TimeSeries(Classification, FixedSets):
 
 
 def pad_series(series: Sequence[Tensor], steps: int) -> Tensor:
-    """Series `[T, channels]` side by side, `[steps, N, channels]`, each followed by zeros."""
+    """Stack series `[T, channels]` to `[steps, N, channels]`, padded with zeros at the end."""
     x = torch.zeros(steps, len(series), series[0].shape[1])
     for n, each in enumerate(series):
         x[: len(each), n] = each
@@ -104,7 +104,7 @@ def pad_series(series: Sequence[Tensor], steps: int) -> Tensor:
 
 
 def read_data_set(dataset: str, folder: Path) -> tuple[dict[str, list[Tensor]], dict[str, list[str]]]:
-    """The series `[T, channels]` and the classes' names of the training and the test part.
+    """The series `[T, channels]` and the class names of the training and the test part.
 
     Raises:
         ConnectionError, ValueError: see `TimeSeries`.
@@ -122,13 +122,13 @@ def read_data_set(dataset: str, folder: Path) -> tuple[dict[str, list[Tensor]], 
 
 
 def read_ts(file: Path) -> tuple[list[Tensor], list[str]]:
-    """The series `[T, channels]` of a file in the format of the archive, and the name of the class of each.
+    """The series `[T, channels]` of a file in the format of the archive, and the class name of each series.
 
-    A header of lines `@key value` ends with `@data`. A line for each series follows: its channels, numbers with commas
-    between, and the name of its class, with colons between.
+    The header consists of lines `@key value` and ends with `@data`. Then each line is one series: its channels and its
+    class name, separated by colons. The numbers of a channel are separated by commas.
 
     Raises:
-        ValueError: a damaged file, missing values, or targets that are no classes.
+        ValueError: the file is damaged, values are missing, or the targets are not classes.
     """
     try:
         lines = iter(file.read_text(encoding="utf-8", errors="replace").splitlines())
@@ -160,7 +160,7 @@ def read_header(lines: Iterator[str]) -> dict[str, str]:
 
 
 def read_row(row: str) -> tuple[Tensor, str]:
-    """One series `[T, channels]`, and the name of its class."""
+    """One series `[T, channels]`, and its class name."""
     *channels, name = row.split(":")
     values = [np.array(channel.replace("?", "nan").split(","), np.float32) for channel in channels]
     if len({len(each) for each in values}) != 1:

@@ -1,4 +1,4 @@
-"""Archives from the network: unpacked within limits, aside, and whole or not at all."""
+"""Atomic unpacking of downloaded archives, with limits of size."""
 
 import gzip
 import shutil
@@ -14,7 +14,7 @@ from .checks import beginning_of
 
 MOST_MEMBERS = 200_000
 MOST_BYTES = 32 * 1024**3
-MOST_RATIO = 50  # unpacked to packed; recordings come to about 3
+MOST_RATIO = 50  # maximum ratio of unpacked to packed size; recordings have about 3
 BLOCK = 1024 * 1024
 DAMAGED = (
     zipfile.BadZipFile,
@@ -28,18 +28,18 @@ DAMAGED = (
 
 
 def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
-    """Unpack what a zip or tar file has under the name of ``place``, a folder or a file with a suffix, to that place,
-    where nothing is yet.
+    """Unpack the entry of a zip or tar file with the name of ``place`` to ``place``, a folder or a file with a suffix
+    that does not exist yet.
 
-    Everything is written to a temporary folder beside, and gets its place by one rename when it is whole. ``inner`` is
-    the name of a zip file within the archive that has the folder.
+    All files are written to a temporary folder next to ``place``; the complete entry is then moved by one rename.
+    ``inner`` is the name of a zip file inside the archive that contains the folder.
 
     Raises:
-        ValueError: a damaged archive; one with links or with names that lead out of its folder; one that has more
-            members, more bytes, or more bytes for its size than any of ours; or one without the folder or file.
+        ValueError: the archive is damaged, has links or names outside its folder, has too many members or bytes or too
+            high a compression ratio, or does not contain the folder or file.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    for left in place.parent.glob(f".{place.name}.*.unpacking"):  # by a process that was killed
+    for left in place.parent.glob(f".{place.name}.*.unpacking"):  # left by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unpacking", dir=place.parent))
     try:
@@ -77,13 +77,13 @@ def _extract_zip(archive: Path, into: Path) -> None:
             if member.is_dir():
                 (into / member.filename).mkdir(parents=True, exist_ok=True)
                 continue
-            # A member gives no more bytes than its header says, and those were counted.
+            # A member has at most the number of bytes in its header, which was checked above.
             with opened.open(member) as source:
                 _write(source, into / member.filename)
 
 
 def _extract_tar(archive: Path, into: Path) -> None:
-    """Read from the beginning to the end once: a compressed tar has no list of its members."""
+    """Read the archive once from beginning to end, because a compressed tar has no list of its members."""
     unpacked = 0
     with tarfile.open(archive) as opened:
         for count, member in enumerate(opened, 1):

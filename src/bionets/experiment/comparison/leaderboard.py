@@ -1,4 +1,4 @@
-"""A leaderboard in Markdown: every task with all that was trained on it, beside the best published number."""
+"""A leaderboard in Markdown: all runs of every task, with the best published value."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +19,16 @@ MOST_SETTINGS = 4
 ENERGY, LOSS = "test/nanojoules", "test/loss"
 INTRODUCTION = """# Leaderboard
 
-Mean ± standard error over seeds on test data; the epoch is chosen on validation data. *settings*: what differs
-between runs of one model, and what of the task differs between any runs. *energy*: of the synaptic operations of one
-sample in 45 nm, where a model reports them. *published*: the original's number under the same protocol.
+Mean ± standard error over seeds on test data; the best epoch is selected on validation data. *settings*: options that
+differ between runs of one model, and options of the task that differ between any runs. *published*: the value of the
+original publication under the same protocol. *energy*: energy of the synaptic operations per sample in 45 nm
+technology, if the model reports it.
 """
 
 
 @dataclass(frozen=True)
 class PublishedBest:
-    """The best number on a task that was published, whatever its model and protocol."""
+    """The best published value for a task, for any model and protocol."""
 
     metric: str
     value: float
@@ -37,13 +38,13 @@ class PublishedBest:
 
 @cache
 def published_bests() -> Mapping[str, PublishedBest]:
-    """By the name of the task."""
+    """The best published values by the name of the task."""
     return {task: PublishedBest(**entry) for task, entry in yaml.safe_load(PUBLISHED.read_text()).items()}
 
 
 def leaderboard(runs: Sequence[Run]) -> str:
-    """A section for each task: a line for each model and setting, the best mean first, of the task's first headline
-    number.
+    """A section for each task, with a line for each model and setting, the best mean of the first headline number of
+    the task first.
     """
     by_task: dict[str, list[Run]] = {}
     for run in runs:
@@ -66,13 +67,13 @@ def section(task: str, runs: Sequence[Run]) -> str:
 
 
 def headline_of(runs: Iterable[Run]) -> str:
-    """The first number of the test, the loss only where there is no other."""
+    """The first test metric; the loss only if there is no other metric."""
     names = list(dict.fromkeys(name for run in runs for name in run.metrics if name.startswith("test/")))
     return next((name for name in names if name != LOSS), LOSS)
 
 
 def same_settings(runs: Iterable[Run]) -> list[Group]:
-    """The runs that differ in their seed alone, by model and experiment."""
+    """Group runs that differ only in their seed, by model and experiment."""
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         settings = json.dumps(settings_of(run), sort_keys=True, default=str)
@@ -95,8 +96,8 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
 
 
 def settings_text(group: Group, entries: Sequence[Group]) -> str:
-    """The values in which runs of a model differ, and options of the task that are not the same in all entries, without
-    the paths of keys and of classes.
+    """The settings in which runs of a model differ, and the options of the task that differ between entries, without
+    the paths of keys and classes.
     """
     own = settings_of(group.runs[0])
     of_task = [key for key in differing([settings_of(each.runs[0]) for each in entries]) if key.startswith("task.")]

@@ -1,4 +1,4 @@
-"""Spiking networks that learn by correlation: neurons, connections, learning rules, and the network that holds them."""
+"""Spiking networks with local learning rules: neurons, connections, learning rules, and networks."""
 
 from bionets.import_path import deprecated_names
 from bionets.layers.plastic.connection import Connection

@@ -1,4 +1,4 @@
-"""Common to the compiled backends of plastic networks: the networks that they take, the values that kernels read."""
+"""Common code of the compiled backends of plastic networks: supported networks, and the values that kernels read."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.neuron import Neuron
 
-DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # of what is not of the network's
+DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # others: the dtype of the network
 
 
 def unsupported_part(
@@ -19,16 +19,14 @@ def unsupported_part(
     connections: Collection[type[Connection]],
     rules: Collection[type[LearningRule]],
 ) -> str | None:
-    """The part of a network that kernels for these neurons, connections and rules cannot compute; None if there is
-    none.
-    """
+    """The part of a network that kernels for these neurons, connections and rules cannot compute, or None."""
     for name, group in network.neurons.items():
         if type(group) not in neurons:
             return f"{name!r} are neurons of the kind {type(group).__name__}"
     for name, connection in network.connections.items():
         if type(connection) not in connections:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
-        # PyTorch has no public function that says whether a module has hooks; these names may change.
+        # PyTorch has no public function to query the hooks of a module; these names may change.
         if connection._forward_hooks or connection._forward_pre_hooks:
             return f"{name!r} has a forward hook"
     dtypes = dtypes_of(network)
@@ -52,16 +50,16 @@ def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> 
 
 
 def dtypes_of(network: Graph) -> set[torch.dtype]:
-    """Of all parameters and buffers. Network.buffers() would cost more than a short presentation."""
+    """The dtypes of all parameters and buffers. (`Network.buffers()` would take longer than a short presentation.)"""
     tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
     return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
 
 
 def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The buffers of a group by their names, in the shapes and dtypes in which kernels read them, also where a user has
-    set others: states ``[B, *shape]``, the others ``[*shape]``, contiguous.
+    """The buffers of a group by their names, in the shapes and dtypes that kernels read: states ``[B, *shape]``, others
+    ``[*shape]``, contiguous. Other shapes and dtypes, set by a user, are converted.
 
-    States are copied, since kernels write to them and a user may hold the present ones.
+    States are copied, because kernels write to them and a user may hold references to the current ones.
     """
     values = {}
     for name, value in neurons._buffers.items():
@@ -83,7 +81,7 @@ def weight_of(network: Graph, name: str) -> Tensor:
     """The weights of a connection, contiguous.
 
     Raises:
-        ValueError: they no longer fit the groups that they connect.
+        ValueError: the weights no longer fit the groups that they connect.
     """
     connection = network.connections[name]
     source, target = network.paths[name]

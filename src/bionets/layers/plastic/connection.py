@@ -1,4 +1,4 @@
-"""The base class of connections: they carry spikes and traces with delays, and give a current."""
+"""The base class of connections, which transmit spikes and traces with delays and compute a current."""
 
 import torch
 from torch import Tensor
@@ -11,13 +11,15 @@ Size = tuple[int, ...]
 
 
 class Connection(StatefulModule):
-    """Synapses from one group of neurons to another, or back to the same.
+    """Synapses from one group of neurons to another group, or to the same group.
 
-    delay: the steps that a spike is on its way. A synapse holds one spike in flight; a later one overwrites it, so that
-    the refractory period of the source should be as long as the delay. Delayed synapses keep a presynaptic trace of
-    their own, of the spikes that arrive, with the dynamics of their source's. Where nothing is delayed nothing is kept.
+    delay: the transmission delay of a spike, in steps. A synapse holds one spike in flight, which a later spike
+        overwrites; the refractory period of the source should therefore not be shorter than the delay. Delayed synapses
+        have their own presynaptic trace of the arriving spikes, with the dynamics of the trace of the source. Synapses
+        without delay have no state.
 
-    An int, or a tensor with a delay for each presynaptic neuron; `Linear` and `Conv2d` take one for each synapse.
+    ``delay`` is an int, or a tensor with one delay for each presynaptic neuron; `Linear` and `Conv2d` also take one
+    delay for each synapse.
     """
 
     delay: Tensor | None
@@ -45,10 +47,10 @@ class Connection(StatefulModule):
         """The sum of `pre_trace` over the synapses of each target neuron, ``[B, ...]`` like the current."""
         raise NotImplementedError(f"{self._get_name()} must implement summed_trace")
 
-    def forward(self, source: Neuron) -> Tensor:  # type: ignore[override]  # it joins groups, not layers in a row
-        """Carry the source's spikes and trace for one step; returns the current that arrives.
+    def forward(self, source: Neuron) -> Tensor:  # type: ignore[override]  # it connects groups, not consecutive layers
+        """Transmit the spikes and the trace of the source for one step, and return the current of the target.
 
-        What has arrived at the synapses is kept for the learning rules as ``pre_spikes`` and ``pre_trace``.
+        The spikes and traces that arrive are stored as ``pre_spikes`` and ``pre_trace`` for the learning rules.
         """
         refuse_within_unroll(f"{self._get_name()} is called", "call the model step by step, or use a PlasticNetwork")
         assert source.spikes is not None
@@ -59,7 +61,7 @@ class Connection(StatefulModule):
         return self.current()
 
     def prepare(self, batch: int) -> None:
-        """Raise ValueError if the spikes in flight are of a batch of another size."""
+        """Raise ValueError if the spikes in flight belong to a batch of another size."""
         in_flight = self._buffers.get("countdown")
         if in_flight is not None and len(in_flight) != batch:
             raise ValueError(
@@ -68,11 +70,11 @@ class Connection(StatefulModule):
             )
 
     def lay_out(self, values: Tensor) -> Tensor:
-        """Values of the source's neurons ``[B, *source]`` in the layout of what is delayed, to be broadcast."""
+        """Values of the source neurons ``[B, *source]`` in the layout of the delayed values, for broadcasting."""
         return values
 
     def lay_out_delay(self, delay: Tensor) -> Tensor:
-        """The delays in that layout, without the batch."""
+        """The delays in the layout of the delayed values, without the batch dimension."""
         return delay
 
     def _advance(self, source: Neuron, delay: Tensor) -> None:

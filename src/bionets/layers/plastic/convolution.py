@@ -14,9 +14,9 @@ Pair = int | tuple[int, int]
 class Conv2d(WeightedConnection):
     """The convolution of `torch.nn.Conv2d`, without bias: ``[C, H, W]`` to ``[O, H', W']``, weight ``[O, C, *kernel]``.
 
-    A rule's change of a weight is summed over all places that share it, and averaged over the batch. For the options
-    see `WeightedConnection`; ``delay`` is an int or a tensor of the shape of the weights, and every synapse of every
-    place has its own spike in flight.
+    The change of a weight is summed over all positions that share it, and averaged over the batch. For the options see
+    `WeightedConnection`. ``delay`` is an int or a tensor with the shape of the weights. Every synapse at every position
+    has its own spike in flight.
     """
 
     def __init__(

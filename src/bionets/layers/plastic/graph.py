@@ -1,4 +1,4 @@
-"""Groups of neurons, the connections between them and their learning rules, as a graph that says nothing of time."""
+"""Groups of neurons, the connections between them and their learning rules, as a graph."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ SomeConnection = TypeVar("SomeConnection", bound=Connection)
 
 
 class Graph(nn.Module):
-    """Groups of neurons, the connections between them, and the rules by which these learn; `Network` runs it."""
+    """Groups of neurons, the connections between them, and their learning rules; `Network` runs the graph over time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Graph(nn.Module):
         self.rules: list[LearningRule] = []
 
     def add(self, name: str, neurons: SomeNeuron) -> SomeNeuron:
-        """Add a group of neurons; returns it."""
+        """Add a group of neurons, and return it."""
         if name in self.neurons:
             raise ValueError(f"the network already has neurons called {name!r}")
         if any(neurons is own for own in self.neurons.values()):
@@ -40,7 +40,7 @@ class Graph(nn.Module):
     def connect(
         self, source: str, target: str, connection: SomeConnection, *, name: str | None = None
     ) -> SomeConnection:
-        """Connect two groups, or a group with itself; returns the connection, called source_target unless named."""
+        """Connect two groups, or a group with itself, and return the connection. Its default name is source_target."""
         name = name or f"{source}_{target}"
         if name in self.connections:
             raise ValueError(f"the network already has a connection called {name!r}: give this one a name")
@@ -59,7 +59,7 @@ class Graph(nn.Module):
         return connection
 
     def add_rule(self, rule: LearningRule) -> None:
-        """Let connections of this network learn by a rule, in training mode.
+        """Add a rule by which connections of this network learn in training mode.
 
         Raises:
             ValueError: a connection of the rule is not in this network.
@@ -75,7 +75,7 @@ class Graph(nn.Module):
         self.add_rule(rule)
 
     def reinforce(self, reward: float | Tensor) -> None:
-        """Reward, a number or ``[B]``, what the synapses did up to now, by all rules that are modulated by a reward."""
+        """Apply a reward, a number or ``[B]``, to the eligibility traces of all reward-modulated rules."""
         with torch.no_grad():
             for rule in self.rules:
                 if isinstance(rule, MSTDPET):
@@ -89,13 +89,13 @@ class Graph(nn.Module):
                     connection.normalise()
 
     def reset(self) -> None:
-        """Reset neurons to rest, and the states of connections and rules. Weights and learnt thresholds stay."""
+        """Reset neurons to rest, and the states of connections and rules; keep weights and learnt thresholds."""
         reset_states(self)
         for rule in self.rules:
             rule.reset()
 
     def inputs_of(self, name: str) -> list[tuple[Neuron, Connection]]:
-        """All connections to a group, each with its source."""
+        """All connections to a group, with their sources."""
         return [
             (self.neurons[source], self.connections[connection])
             for connection, (source, target) in self.paths.items()

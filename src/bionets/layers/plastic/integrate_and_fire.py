@@ -1,4 +1,4 @@
-"""Neurons that integrate their input and fire."""
+"""Integrate-and-fire neurons."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,16 +14,16 @@ from bionets.layers.plastic.neuron import Neuron, Shape, whole_steps
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons:
 
-        v ← rest + decay·(v − rest) + gain·I        for neurons that are not refractory; the others keep their v
+        v ← rest + decay·(v − rest) + gain·I        for neurons that are not refractory; others keep their v
         spike where v ≥ threshold; there v ← reset, and the next ``refractory`` steps are refractory
 
     Linear dynamics: v ← rest + λ (v − rest) + α I. Exponential dynamics: v ← v + dt/τ (−(v − rest) + α I).
 
-    Every number may be a tensor of ``shape``, with a value for each neuron. ``reset`` is ``rest`` unless given. For
-    ``trace``, ``nearest_spike`` and ``record`` see `Neuron`; recordable are spikes, trace, voltage and threshold.
+    Every number may be a tensor of ``shape``, with a value for each neuron. The default of ``reset`` is ``rest``. For
+    ``trace``, ``nearest_spike`` and ``record`` see `Neuron`; spikes, trace, voltage and threshold can be recorded.
 
-    Called with the input current ``[B, *shape]``, the layer makes one step and returns its spikes, as bool; with
-    ``whole_sequence=True`` all steps of ``[T, B, *shape]``.
+    Called with the input current ``[B, *shape]``, the layer computes one step and returns its spikes, as bool. With
+    ``whole_sequence=True``, it computes all steps of ``[T, B, *shape]``.
     """
 
     recordable = ("spikes", "trace", "voltage", "threshold")
@@ -81,7 +81,7 @@ class LIF(Neuron):
             return torch.stack([self.integrate(current) for current in x])
 
     def integrate(self, current: Tensor) -> Tensor:
-        """The spikes of one step, from the kept states, which `prepare` made."""
+        """The spikes of one step, from the stored states, which `prepare` creates."""
         assert self.voltage is not None and self.waiting is not None
         ready = self.waiting == 0
         moved = self.rest + self.voltage_decay * (self.voltage - self.rest) + self.voltage_gain * current
@@ -93,7 +93,7 @@ class LIF(Neuron):
         return spikes
 
     def present_threshold(self) -> Tensor:
-        """The threshold, to be broadcast to ``[B, *shape]``."""
+        """The current threshold, which can be broadcast to ``[B, *shape]``."""
         return self.threshold
 
     def recorded(self, name: str) -> Tensor:
@@ -109,15 +109,15 @@ class LIF(Neuron):
 
 
 class IF(LIF):
-    """Integrate-and-fire neurons, which do not leak: v ← v + α I with α = ``scale``. All else is as for `LIF`."""
+    """Integrate-and-fire neurons without leak: v ← v + α I with α = ``scale``. Otherwise as `LIF`."""
 
     def __init__(self, shape: Shape, *, scale: Value = 1.0, **options: Any) -> None:
         super().__init__(shape, LinearDynamics(1.0, scale), **options)
 
 
 class TraceLIF(LIF):
-    """`LIF` with I = Σ over synapses of (weight·spike − presynaptic trace): what has driven a neuron of late drives it
-    less. In a `Network` the connections take their traces off.
+    """`LIF` with I = Σ over synapses of (weight·spike − presynaptic trace): recently active synapses contribute less.
+    In a `Network`, the connections subtract their traces.
 
     Source: Paredes-Vallés, Scheper and de Croon, "Unsupervised learning of a hierarchical spiking neural network for
     optical flow estimation", TPAMI 2020, eq. 5; PySNN calls it Fede.
@@ -127,11 +127,11 @@ class TraceLIF(LIF):
 
 
 class AdaptiveLIF(LIF):
-    """`LIF` whose threshold follows its own spikes, as a trace does: θ = threshold + a, a ← decay·a + gain·spike.
+    """`LIF` with an adaptive threshold θ = threshold + a; a is a trace of the spikes, a ← decay·a + gain·spike.
 
-    homeostasis: a belongs to the neuron and not to the sample. It moves in training mode only, by the mean spike of the
-    batch; `reset` does not touch it; it is saved. Neurons that fire more than the others thus become harder to drive
-    (Diehl and Cook, 2015). Otherwise a is a state like the voltage, one for each sample.
+    homeostasis: if True, all samples share a. It changes only in training mode, by the mean spike of the batch; `reset`
+        does not change it, and it is saved with the model. Neurons that fire more often are thus harder to excite
+        (Diehl and Cook, 2015). If False, a is a state of each sample, like the voltage.
     """
 
     adaptation: Tensor | None

@@ -1,4 +1,4 @@
-"""Connections between groups of equal size that need no matrix. Their weights are fixed."""
+"""Connections without a weight matrix between groups of equal size. Their weights are fixed."""
 
 import math
 
@@ -9,7 +9,7 @@ from bionets.layers.plastic.connection import Connection, Size
 
 
 class LateralConnection(Connection):
-    """weight: one for all neurons, or a tensor ``[size]`` with one for each target neuron."""
+    """weight: one number for all neurons, or a tensor ``[size]`` with one weight for each target neuron."""
 
     def __init__(self, size: int, weight: float | Tensor, *, delay: int | Tensor = 0) -> None:
         super().__init__(delay)
@@ -38,7 +38,7 @@ class LateralConnection(Connection):
         return self.gather(self.pre_trace.flatten(1))
 
     def gather(self, values: Tensor) -> Tensor:
-        """For each target neuron the sum of its sources' values ``[B, size]``."""
+        """For each target neuron, the sum of the values ``[B, size]`` of its sources."""
         raise NotImplementedError
 
 

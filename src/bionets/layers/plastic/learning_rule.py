@@ -1,4 +1,4 @@
-"""The base class of learning rules: from pre- and postsynaptic activity to a change of the weights."""
+"""The base class of learning rules, which compute weight changes from pre- and postsynaptic activity."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Synapses:
     """The synapses of one connection at the end of one step.
 
     Their layout is that of `WeightedConnection`: weights ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]``
-    where every synapse has its own delay), postsynaptic values ``[B, O, L]``; ``L`` is 1 for `Linear`.
+    if every synapse has its own delay), postsynaptic values ``[B, O, L]``; ``L`` is 1 for `Linear`.
 
-    state: what the rule wants to remember of this connection until the next `Network.reset`.
-    reward: of this step, ``[B]``; None where none was given.
+    state: the state of the rule for this connection, until the next `Network.reset`.
+    reward: the reward of this step, ``[B]``; None if no reward was given.
     """
 
     connection: WeightedConnection
@@ -35,7 +35,7 @@ class Synapses:
 
     @property
     def exist(self) -> Tensor:
-        """1 for every synapse ``[1, R, L]``, 0 where a convolution's padding stands in the place of a neuron."""
+        """1 for every synapse ``[1, R, L]``, 0 for the padding of a convolution."""
         return self.connection.rows(self.weight.new_ones(1, *self.source.shape))
 
     @property
@@ -63,11 +63,11 @@ class Synapses:
         return self._outputs(self.target.trace)
 
     def correlate(self, pre: Tensor, post: Tensor) -> Tensor:
-        """pre · post for each weight ``[R, O]``: summed over the places that share it, averaged over the batch."""
+        """pre · post for each weight ``[R, O]``: summed over the positions that share it, averaged over the batch."""
         return torch.einsum("brol,bol->ro" if pre.dim() == 4 else "brl,bol->ro", pre, post) / len(post)
 
     def correlate_each(self, pre: Tensor, post: Tensor) -> Tensor:
-        """`correlate` for each sample on its own, ``[B, R, O]``."""
+        """`correlate` for each sample, ``[B, R, O]``."""
         return torch.einsum("brol,bol->bro" if pre.dim() == 4 else "brl,bol->bro", pre, post)
 
     def _outputs(self, values: Tensor) -> Tensor:
@@ -78,12 +78,12 @@ Connections = Iterable[WeightedConnection] | Iterable[Mapping[str, Any]]
 
 
 class LearningRule:
-    """A rule for groups of connections, each with its own options, as optimisers have groups of parameters:
+    """A rule for groups of connections, each with its own options, like parameter groups of an optimizer:
 
         Rule(connections, rate=0.01)
         Rule([{"connections": first, "rate": 0.1}, {"connections": second}], rate=0.01)
 
-    A rule of your own names its options in ``__init__`` and writes `change`.
+    To write a rule, derive from this class, declare its options in ``__init__`` and implement `change`.
     """
 
     groups: list[dict[str, Any]]
@@ -100,7 +100,7 @@ class LearningRule:
             raise ValueError(f"{type(self).__name__}: a connection stands in more than one group")
 
     def change(self, synapses: Synapses, options: SimpleNamespace) -> Tensor | None:
-        """The change of the weights ``[R, O]`` at the end of a step, by the options of their group; None for none."""
+        """The change of the weights ``[R, O]`` at the end of a step, with the options of the group, or None."""
         raise NotImplementedError(f"{type(self).__name__} must implement change")
 
     def __iter__(self) -> Iterator[tuple[WeightedConnection, SimpleNamespace]]:

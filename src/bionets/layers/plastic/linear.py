@@ -1,4 +1,4 @@
-"""Connections from every neuron to every neuron."""
+"""Fully connected synapses."""
 
 import math
 
@@ -10,10 +10,10 @@ from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
 
 class Linear(WeightedConnection):
-    """All to all: I_j = Σ_i w_ij s_i, with ``weight`` ``[in_features, out_features]``, presynaptic neuron first.
+    """Fully connected synapses: I_j = Σ_i w_ij s_i, with ``weight`` ``[in_features, out_features]``.
 
-    Groups of more than one dimension are flattened. For the options see `WeightedConnection`, for ``delay``, an int or
-    a tensor of the shape of the weights, `Connection`.
+    Groups of more than one dimension are flattened. For the options see `WeightedConnection`. ``delay`` is an int or a
+    tensor with the shape of the weights, see `Connection`.
     """
 
     def __init__(

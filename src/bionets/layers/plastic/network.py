@@ -10,11 +10,12 @@ from bionets.layers.plastic.simulate import simulate
 
 
 class Network(Graph):
-    """Groups of neurons, connected in any way, with the rules by which the connections learn. Without gradients.
+    """Groups of neurons with arbitrary connections and learning rules, without gradients.
 
-    A group is computed after those that were added before it. A connection from an earlier group carries the spikes of
-    the same step, one from the same or a later group (recurrence, feedback) those of the step before. The currents of
-    all connections to a group add up. Learning rules act at the end of each step, in training mode only.
+    Groups are computed in the order in which they were added. A connection from an earlier group transmits the spikes
+    of the same step; a connection from the same or a later group (recurrence, feedback) transmits the spikes of the
+    previous step. The currents of all connections to a group are summed. Learning rules act at the end of each step,
+    only in training mode.
 
     The network of Diehl and Cook (2015), which learns digits without labels::
 
@@ -38,8 +39,8 @@ class Network(Graph):
             spikes = network(torch.rand(350, 1, 784) < 0.128 * image)  # one presentation of 350 steps
             counts = spikes["excitatory"].sum(0)  # [1, 400]
 
-    ``backend`` says how the last presentation was computed: "reference" (step by step in PyTorch: any network, any
-    device), "numba" (one kernel for all of it, which follows single spikes, on the CPU) or "triton" (kernels on a GPU).
+    The attribute ``backend`` is the backend of the last presentation: "reference" (step by step in PyTorch: any
+    network, any device), "numba" (one event-driven kernel on the CPU) or "triton" (kernels on a GPU).
     """
 
     backend: str | None = None
@@ -52,24 +53,23 @@ class Network(Graph):
         currents: Mapping[str, Tensor] | None = None,
         backend: str = "auto",
     ) -> dict[str, Tensor]:
-        """All steps of x, from the kept states, with learning in training mode.
+        """Run all steps of x from the stored states, with learning in training mode.
 
         Args:
-            x: spikes ``[T, B, *shape]`` of the one `Input`, or of each by name: bool (fastest), or 0 and 1. None for a
-                network without an `Input`.
-            reward: for rules that are modulated by one: a number, or a tensor to be broadcast to ``[T, B]``.
-            currents: for groups by name, an analogue current from outside ``[T, B, *shape]``, which is added to those
-                of their connections.
-            backend: "reference", "numba", "triton", or "auto", which takes "numba" on the CPU and "triton" on a GPU for
-                the networks that they can compute (see `bionets.layers.plastic.events.tables` and `.gpu.supported`),
-                and warns once where "numba" cannot.
+            x: spikes ``[T, B, *shape]`` of the only `Input`, or a mapping from the names of the inputs to their spikes;
+                bool (fastest), or 0 and 1. None for a network without an `Input`.
+            reward: reward for reward-modulated rules: a number, or a tensor that can be broadcast to ``[T, B]``.
+            currents: external currents ``[T, B, *shape]`` by the names of groups, added to those of their connections.
+            backend: "reference", "numba", "triton", or "auto", which is "numba" on the CPU and "triton" on a GPU for
+                the networks that they support (see `bionets.layers.plastic.events.tables` and `.gpu.supported`), and
+                otherwise "reference"; it warns once if "numba" is not possible.
 
         Returns:
-            The spikes of every group that is no input, bool ``[T, B, *shape]``.
+            The spikes of every group that is not an input, bool ``[T, B, *shape]``.
 
         Raises:
-            ValueError: x does not fit, the kept states are of a batch of another size, or the backend was asked for by
-                name and cannot compute this network.
+            ValueError: x does not fit, the stored states belong to a batch of another size, or the chosen backend
+                cannot compute this network.
         """
         refuse_sequence_layer(self)
         self.backend, spikes = simulate(self, x, reward, backend, currents)

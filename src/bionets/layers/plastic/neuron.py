@@ -13,13 +13,14 @@ Shape = int | tuple[int, ...]
 
 
 class Neuron(StatefulModule):
-    """A group of neurons ``[*shape]``; its states are ``[B, *shape]`` for whatever batch comes in.
+    """A group of neurons ``[*shape]``. Its states are ``[B, *shape]`` for any batch size B.
 
-    Neurons of your own write `integrate`; with states beside spikes and trace, they name these and extend `at_rest`.
+    To write neurons, derive from this class and implement `integrate`; with states other than spikes and trace, also
+    name these and extend `at_rest`.
 
-    trace: the dynamics of the spike trace, tr ← decay·tr + gain·spike; None keeps no trace.
-    nearest_spike: a spike sets the trace to ``gain`` instead of adding it, so that a rule sees the nearest spike only.
-    record: which of `recordable` to keep of every step, in `history`.
+    trace: the dynamics of the spike trace, tr ← decay·tr + gain·spike; None for no trace.
+    nearest_spike: whether a spike sets the trace to ``gain`` instead of adding it; rules then use only nearest spikes.
+    record: the names in `recordable` whose values are stored at every step, in `history`.
     """
 
     recordable: tuple[str, ...] = ("spikes", "trace")
@@ -75,24 +76,24 @@ class Neuron(StatefulModule):
         return tuple((input_shape[0], *self.shape) for _ in self.state_names)
 
     def prepare(self, batch: int, device: torch.device) -> None:
-        """Have states for a batch of this size: those that were kept, or those of neurons at rest.
+        """Provide states for a batch of this size: the stored states, or the states of neurons at rest.
 
         Raises:
-            ValueError: the kept states are of a batch of another size.
+            ValueError: the stored states belong to a batch of another size.
         """
         if self._kept_states(torch.Size((batch, *self.shape))) is None:
             if self.spikes is None:
                 self._history = {}
-            for name in self.state_names:  # setattr would cost more than a short presentation
+            for name in self.state_names:  # setattr would take longer than a short presentation
                 if self._buffers[name] is None:
                     self._buffers[name] = self.at_rest(name).to(device).expand(batch, *self.shape).clone()
 
     def integrate(self, current: Tensor) -> Tensor:
-        """The spikes, bool ``[B, *shape]``, that a current causes in one step from the kept states; ends in `fire`."""
+        """The spikes, bool ``[B, *shape]``, that a current causes in one step from the stored states; calls `fire`."""
         raise NotImplementedError(f"{self._get_name()} must implement integrate")
 
     def fire(self, spikes: Tensor) -> None:
-        """Take these spikes (bool, ``[B, *shape]``) as those of this step: keep them and move the trace."""
+        """Store the spikes of this step (bool, ``[B, *shape]``), and update the trace."""
         self.spikes = spikes
         if self.has_trace:
             assert self.trace is not None
@@ -102,12 +103,12 @@ class Neuron(StatefulModule):
         self._end_of_step()
 
     def recorded(self, name: str) -> Tensor:
-        """The present value of something recordable."""
+        """The current value of a recordable quantity."""
         value: Tensor = getattr(self, name)
         return value
 
     def append_history(self, name: str, steps: Tensor) -> None:
-        """Add steps ``[T, B, *shape]`` to the history."""
+        """Append steps ``[T, B, *shape]`` to the history."""
         self._history.setdefault(name, []).append(steps)
 
     def _end_of_step(self) -> None:
@@ -124,7 +125,7 @@ class Neuron(StatefulModule):
         self._add_values(f"{name}_gain", gain)
 
     def _add_values(self, name: str, value: Value, dtype: torch.dtype | None = None) -> None:
-        """A buffer with one value for each neuron."""
+        """Register a buffer with one value for each neuron."""
         values = torch.as_tensor(value, dtype=dtype or torch.get_default_dtype())
         try:
             self.register_buffer(name, values.expand(self.shape).clone())
@@ -135,16 +136,16 @@ class Neuron(StatefulModule):
 
 
 def dtype_of(neurons: Neuron) -> torch.dtype:
-    """That of the numbers of its neurons."""
+    """The dtype of the parameters of the neurons."""
     floats = (values.dtype for values in neurons.buffers() if values.is_floating_point())
     return next(floats, torch.get_default_dtype())
 
 
 def whole_steps(name: str, value: int | Tensor) -> Tensor:
-    """Numbers of steps, as int32.
+    """Convert numbers of steps to int32.
 
     Raises:
-        ValueError: one is negative or no whole number.
+        ValueError: a number is negative or not an integer.
     """
     given = torch.as_tensor(value)
     steps = given.to(torch.int32)
@@ -156,4 +157,4 @@ def whole_steps(name: str, value: int | Tensor) -> Tensor:
 
 
 class Input(Neuron):
-    """Neurons whose spikes come from outside."""
+    """Input neurons, whose spikes are given."""

@@ -1,4 +1,4 @@
-"""Spike-timing-dependent plasticity of pairs of spikes."""
+"""Pair-based spike-timing-dependent plasticity."""
 
 import math
 from types import SimpleNamespace
@@ -10,16 +10,16 @@ from bionets.layers.plastic.weighted import WeightedConnection
 
 
 class PairSTDP(LearningRule):
-    """A spike after the other neuron's is rewarded or punished by that one's trace, online:
+    """Pair-based STDP. A spike potentiates or depresses a synapse by the trace of the other neuron, online:
 
         Δw = A₊ f₊(w) (x − x̄) · post spike − A₋ f₋(w) · pre spike · y          mean over the batch
 
-    with the traces x and y of the source and the target, this step's spikes included, and the dependence on the weight
-    f₊ = (w_max − w)^μ, f₋ = (w − w_min)^μ. Traces of neurons with ``nearest_spike=True`` pair nearest spikes only, the
-    others all of them.
+    where x and y are the traces of the source and the target, including the spikes of this step, and f₊ =
+    (w_max − w)^μ, f₋ = (w − w_min)^μ is the dependence on the weight. Traces of neurons with ``nearest_spike=True``
+    pair only nearest spikes, other traces all spikes.
 
-    potentiation, depression: A₊ and A₋. trace_target: x̄, the trace at which a spike changes nothing.
-    weight_dependence: μ; 0 adds (f = 1), 1 multiplies and needs finite bounds.
+    potentiation, depression: A₊ and A₋. trace_target: x̄, the trace at which a postsynaptic spike has no effect.
+    weight_dependence: μ; 0 is additive STDP (f = 1), 1 is multiplicative STDP, which requires finite bounds.
 
     Source: Morrison, Diesmann and Gerstner, "Phenomenological models of synaptic plasticity based on spike timing",
     2008, eqs. 4 to 6; with ``trace_target`` Diehl and Cook, 2015, eq. 3.
@@ -51,7 +51,7 @@ class PairSTDP(LearningRule):
 
 
 def dependence(synapses: Synapses, exponent: float) -> tuple[Tensor | float, Tensor | float]:
-    """(w_max − w)^μ and (w − w_min)^μ; 0 for weights that were set beyond the bound."""
+    """(w_max − w)^μ and (w − w_min)^μ; 0^μ for weights beyond the bound."""
     if exponent == 0:
         return 1.0, 1.0
     check_dependence(synapses.connection, exponent)
@@ -61,7 +61,7 @@ def dependence(synapses: Synapses, exponent: float) -> tuple[Tensor | float, Ten
 
 
 def check_dependence(connection: WeightedConnection, exponent: float) -> None:
-    """Raise ValueError if a weight has no bound that it could depend on, or would change most at a bound."""
+    """Raise ValueError for a negative exponent, or for a missing bound on which a change of weight depends."""
     if exponent < 0:
         raise ValueError(f"weight_dependence must not be negative, got {exponent}")
     low, high = connection.bounds

@@ -1,4 +1,4 @@
-"""Max-pooling connections: one spike of each window passes."""
+"""Max-pooling connections, which transmit one spike of each window."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ Pair = int | tuple[int, int]
 
 
 class Pooling(Connection):
-    """weight: the current of a window in which at least one neuron spikes. The trace of a window is its largest.
+    """weight: the current of a window in which at least one neuron spikes. The trace of a window is its largest trace.
 
     For ``delay``, an int or a tensor ``[C, H, W]``, see `Connection`.
     """

@@ -1,4 +1,4 @@
-"""A network step by step, as its equations are written, in PyTorch: any network, any device."""
+"""The reference backend, which computes the equations of a network step by step in PyTorch: any network, any device."""
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from bionets.layers.plastic.replay import WARM_UP_STEPS, can_replay, capture
 def run(
     network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The spikes ``[T, B, *shape]`` of every group that is no input.
+    """The spikes ``[T, B, *shape]`` of every group that is not an input.
 
-    On a GPU most steps are replays of one that was captured.
+    On a GPU, most steps replay one captured step.
     """
     given = next(iter({**spikes, **currents}.values()))
     steps, batch = given.shape[:2]
@@ -52,12 +52,12 @@ def _step(
     reward: Tensor | None,
     outside: dict[str, Tensor],
 ) -> None:
-    """One step from the input's spikes ``[B, *shape]`` and the currents from outside by name; writes the spikes of the
-    other groups into ``y``.
+    """Compute one step from the spikes ``[B, *shape]`` of the inputs and the external currents, by name, and write the
+    spikes of the other groups to ``y``.
     """
     for name, neurons in network.neurons.items():
         if name in x:
-            neurons.fire(x[name].clone())  # it is kept, and x may be overwritten
+            neurons.fire(x[name].clone())  # it is stored, and x may be overwritten
         else:
             y[name].copy_(neurons.integrate(_current(network, name, y[name], outside.get(name))))
     if network.training:
@@ -65,7 +65,7 @@ def _step(
 
 
 def _current(network: Graph, name: str, like: Tensor, outside: Tensor | None) -> Tensor:
-    """I, summed over what comes from outside and all connections to a group, in the shape of ``like``."""
+    """The current I of a group, summed over its external current and its connections, in the shape of ``like``."""
     currents = [] if outside is None else [outside]
     for source, connection in network.inputs_of(name):
         currents.append(connection(source).reshape(like.shape))

@@ -1,4 +1,4 @@
-"""Steps of a network replayed as a CUDA graph: the numbers of the reference without Python between its kernels."""
+"""Replay of network steps as a CUDA graph: the results of the reference without Python between its kernels."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ import torch
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.stateful import stateful_modules
 
-WARM_UP_STEPS = 2  # steps before one is captured, which make the states and initialise CUDA's libraries
-FEWEST_STEPS = 16  # steps below which capturing takes longer than it saves
+WARM_UP_STEPS = 2  # steps before the capture, which create the states and initialise CUDA's libraries
+FEWEST_STEPS = 16  # with fewer steps, the capture costs more time than it saves
 
 Step = Callable[[], None]
 Slot = tuple[dict[Any, Any], Any]
 
 
 def can_replay(network: Graph, steps: int, device: torch.device) -> bool:
-    """Whether a presentation is worth a graph and fits into one: what is recorded of each step does not."""
+    """Whether a CUDA graph can be used for a presentation, and is faster. A network that records history cannot."""
     recorded = any(neurons.record for neurons in network.neurons.values())
     return (
         device.type == "cuda"
@@ -28,12 +28,12 @@ def can_replay(network: Graph, steps: int, device: torch.device) -> bool:
 
 
 def capture(network: Graph, step: Step) -> Step:
-    """A function that does what `step` does, from the network's kept states to the next ones.
+    """Capture `step`, and return a function that updates the stored states of the network in the same way.
 
-    A graph reads and writes fixed addresses, so at its end the new states are copied to where the old ones were.
+    A graph reads and writes fixed addresses; at its end, the new states are therefore copied to the old addresses.
     """
     slots = list(_state_slots(network))
-    for states, name in slots:  # none shares its memory with another one
+    for states, name in slots:  # each state has its own memory
         states[name] = states[name].clone()
     old = [states[name] for states, name in slots]
     addresses = {tensor.untyped_storage().data_ptr() for tensor in old}
@@ -53,7 +53,7 @@ def capture(network: Graph, step: Step) -> Step:
 
     try:
         return cuda_graph(step_in_place)
-    except RuntimeError as error:  # a rule of the user's own may do what a graph cannot hold, such as wait for the GPU
+    except RuntimeError as error:  # a user's rule may do what a graph does not support, e.g. wait for the GPU
         for (states, name), kept in zip(slots, old, strict=True):
             states[name] = kept
         warnings.warn(f"the network's steps run one by one, slowly: {str(error).splitlines()[0]}", stacklevel=2)
@@ -69,7 +69,7 @@ def cuda_graph(step: Step) -> Step:
 
 
 def _state_slots(network: Graph) -> Iterator[Slot]:
-    """The owner and name of every tensor that a step replaces by another one; weights change in place."""
+    """The owner and name of every tensor that a step replaces; weights change in place."""
     for _, module in stateful_modules(network):
         for name in module.state_names:
             if module._buffers[name] is not None:

@@ -1,4 +1,4 @@
-"""Reward-modulated STDP: pairs of spikes leave an eligibility trace, and a reward changes the weights by it."""
+"""Reward-modulated STDP: pairs of spikes change an eligibility trace, which a reward turns into a weight change."""
 
 from types import SimpleNamespace
 
@@ -13,8 +13,8 @@ class MSTDPET(LearningRule):
         e ← λ e + a₊ x · post spike − a₋ pre spike · y
         Δw = rate · reward · e          mean over the batch
 
-    with the traces x and y of source and target. A reward given with a step (`Network.forward`) acts at its end; one
-    that is known only later is given to `Network.reinforce`. Without reward nothing changes but e.
+    with the traces x and y of source and target. A reward given to `Network.forward` acts at the end of its step; a
+    later reward is given to `Network.reinforce`. Without a reward, only e changes.
 
     Source: Florian, "Reinforcement learning through modulation of spike-timing-dependent synaptic plasticity", 2007,
     eqs. 17 to 20.
@@ -39,7 +39,7 @@ class MSTDPET(LearningRule):
         return None if synapses.reward is None else self.reinforced(eligibility, synapses.reward, options.rate)
 
     def reinforce(self, reward: Tensor) -> None:
-        """Change all weights by a reward, scalar or ``[B]``, for what the synapses saw up to now."""
+        """Change all weights by a reward, a scalar or ``[B]``, and the current eligibility traces."""
         for connection, options in self:
             eligibility = self.state[connection].get("eligibility")
             if eligibility is not None:
@@ -52,7 +52,7 @@ class MSTDPET(LearningRule):
 
 
 class MSTDP(MSTDPET):
-    """`MSTDPET` without memory: a reward acts on the pairs of its own step only (λ = 0).
+    """`MSTDPET` without memory (λ = 0): a reward acts only on the pairs of its own step.
 
     Source: Florian, 2007, eqs. 13 to 16.
     """

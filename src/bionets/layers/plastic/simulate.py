@@ -1,4 +1,4 @@
-"""Run a graph of neurons over time: step by step in PyTorch, or by kernels that follow spikes."""
+"""Run a graph of neurons over time: step by step in PyTorch, or by compiled kernels."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from bionets.scan.warn_once import warn_once
 BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
 MODULES = {"numba": "bionets.layers.plastic.events", "triton": "bionets.layers.plastic.gpu"}
 
-Run = Callable[..., dict[str, Tensor]]  # of graph, spikes, rewards and currents
+Run = Callable[..., dict[str, Tensor]]  # arguments: graph, spikes, rewards, currents
 
 
 def simulate(
@@ -24,10 +24,10 @@ def simulate(
     backend: str = "auto",
     currents: Mapping[str, Tensor] | None = None,
 ) -> tuple[str, dict[str, Tensor]]:
-    """All steps of x, from the kept states, with learning in training mode; see `Network.forward`.
+    """Run all steps of x from the stored states, with learning in training mode; see `Network.forward`.
 
     Returns:
-        The name of the backend, and the spikes of every group that is no input, bool ``[T, B, *shape]``.
+        The name of the backend, and the spikes of every group that is not an input, bool ``[T, B, *shape]``.
     """
     spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
     steps, batch, device = extent_of([*spikes.values(), *driven.values()])
@@ -41,7 +41,7 @@ def simulate(
             connection.prepare(batch)
         rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
         name, run = choose_backend(graph, backend, device, bool(driven))
-        if not steps or not batch:  # nothing to learn from: means over no samples would be NaN
+        if not steps or not batch:  # means over no samples would be NaN
             sizes = {each: (steps, batch, *group.shape) for each, group in graph.neurons.items() if each not in spikes}
             return name, {each: torch.empty(size, dtype=torch.bool, device=device) for each, size in sizes.items()}
         return name, run(graph, spikes, rewards, driven)
@@ -51,7 +51,7 @@ def choose_backend(graph: Graph, backend: str, device: torch.device, driven: boo
     """The name of the backend and its function.
 
     Raises:
-        ValueError: no backend has this name, or one was asked for by name and cannot compute this network.
+        ValueError: there is no backend of this name, or the chosen backend cannot compute this network.
     """
     if backend == "reference":
         return backend, reference.run
@@ -60,7 +60,7 @@ def choose_backend(graph: Graph, backend: str, device: torch.device, driven: boo
     chosen = backend if backend != "auto" else BACKENDS.get(device.type, "reference")
     if chosen == "reference":
         return chosen, reference.run
-    module = importlib.import_module(MODULES[chosen])  # only here: they bring Numba or Triton
+    module = importlib.import_module(MODULES[chosen])  # imported only here, because the backends import Numba or Triton
     reason = module.unsupported_reason(graph, device)
     if reason is None and driven and chosen == "triton":
         reason = "it takes currents from outside"
@@ -74,7 +74,7 @@ def choose_backend(graph: Graph, backend: str, device: torch.device, driven: boo
 
 
 def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    """The spikes of each input by its name, bool."""
+    """The spikes of each input by name, as bool."""
     inputs = {name: neurons for name, neurons in graph.neurons.items() if isinstance(neurons, Input)}
     if x is None:
         x = {}
@@ -88,7 +88,7 @@ def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[
 
 
 def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The currents of each group by its name, in the numbers of its neurons."""
+    """The currents of each group by name, in the dtype of its neurons."""
     groups = [name for name, neurons in graph.neurons.items() if not isinstance(neurons, Input)]
     for name, values in currents.items():
         if name not in groups:
@@ -98,7 +98,7 @@ def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, 
 
 
 def extent_of(given: Sequence[Tensor]) -> tuple[int, int, torch.device]:
-    """Steps, batch and device of all that is given."""
+    """The number of steps, the batch size and the device of the given tensors."""
     if not given:
         raise ValueError("the network has no Input: give currents")
     sizes = {tuple(values.shape[:2]) for values in given}

@@ -1,4 +1,4 @@
-"""STDP whose weights come to rest between potentiation and depression by themselves."""
+"""STDP with a stable equilibrium of the weights between potentiation and depression."""
 
 from types import SimpleNamespace
 
@@ -13,11 +13,11 @@ class StableSTDP(LearningRule):
 
         Δw = rate · [e^{−(w − w₀)} (e^t − a) − e^{w − w₀} (e^{1 − t} − a)]          mean over the batch
 
-    with t the presynaptic trace over the largest one of its sample (0 where there is none). Synapses with a large trace
-    grow, the others shrink, the less the further they are from w₀.
+    where t is the presynaptic trace divided by the largest trace of its sample (0 if all traces are 0). Synapses with a
+    large trace grow and others shrink. Changes away from w₀ are smaller at a larger distance from w₀.
 
-    at_spikes: change the weights of those neurons only that spike in this step, as published; PySNN changes all. Where
-    places share weights (`Conv2d`), the mean over the places which count.
+    at_spikes: whether only the weights of neurons that spike in this step change, as published; PySNN changes all
+        weights. For shared weights (`Conv2d`), the change is the mean over the positions that contribute.
 
     Source: Paredes-Vallés, Scheper and de Croon, 2020, eqs. 9 to 11.
     """

@@ -1,4 +1,4 @@
-"""Spike-timing-dependent plasticity of triplets of spikes."""
+"""Triplet-based spike-timing-dependent plasticity."""
 
 from types import SimpleNamespace
 
@@ -10,14 +10,14 @@ from bionets.layers.plastic.pair_stdp import dependence
 
 
 class TripletSTDP(LearningRule):
-    """Pairs, and triplets with an earlier spike of the same neuron:
+    """Triplet STDP, with pairs of spikes and triplets with an earlier spike of the same neuron:
 
         Δw = f₊(w) (A₂₊ + A₃₊ o₂) r₁ · post spike − f₋(w) (A₂₋ + A₃₋ r₂) o₁ · pre spike          mean over the batch
 
-    r₁ and o₁ are the traces of source and target, this step's spikes included; r₂ and o₂ slower traces, kept by the
-    rule, as they were just before this step's spikes: r₂ ← λ_x r₂ + spike. For f see `PairSTDP`.
+    r₁ and o₁ are the traces of source and target, including the spikes of this step. r₂ and o₂ are slower traces of the
+    rule, just before the spikes of this step: r₂ ← λ_x r₂ + spike. For f see `PairSTDP`.
 
-    pre_decay, post_decay: λ_x and λ_y. nearest_spike: the slow traces too see the nearest spike only.
+    pre_decay, post_decay: λ_x and λ_y. nearest_spike: whether the slow traces also use only the nearest spike.
 
     Source: Pfister and Gerstner, "Triplets of spikes in a model of spike timing-dependent plasticity", 2006,
     eqs. 1 to 4.

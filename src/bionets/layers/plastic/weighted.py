@@ -1,4 +1,4 @@
-"""Connections whose synapses have weights that learning rules change."""
+"""Connections with weights that learning rules change."""
 
 import math
 from abc import abstractmethod
@@ -14,14 +14,14 @@ Bounds = tuple[float, float]
 class WeightedConnection(Connection):
     """A connection that a learning rule can change.
 
-    Rules see every such connection as synapses laid out by ``R`` rows (the inputs of one neuron), ``O`` outputs
-    (neurons, or channels, each with its own weights) and ``L`` places that share them (1 for `Linear`): weights
-    ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]`` where every synapse has its own delay), postsynaptic
-    values ``[B, O, L]``.
+    For rules, the synapses of every such connection have the same layout: ``R`` rows (the inputs of one neuron), ``O``
+    outputs (neurons or channels, each with its own weights) and ``L`` positions that share weights (1 for `Linear`):
+    weights ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]`` if every synapse has its own delay),
+    postsynaptic values ``[B, O, L]``.
 
-    weight: the initial weights; None draws them uniformly between the bounds (0 and 1 where there is none).
-    bounds: the least and the largest weight; rules and `normalise` keep to it.
-    norm: what `normalise` scales the absolute weights of each neuron to sum up to.
+    weight: the initial weights; None: uniform between the bounds (0 and 1 without bounds).
+    bounds: the smallest and the largest weight, for rules and for `normalise`.
+    norm: the sum of the absolute weights of each neuron after `normalise`.
     """
 
     weight: nn.Parameter
@@ -49,7 +49,7 @@ class WeightedConnection(Connection):
     @property
     def matrix(self) -> Tensor:
         """The weights as ``[R, O]``; a view."""
-        self.weight.data = self.weight.data.contiguous()  # of weights laid out otherwise it would be a copy
+        self.weight.data = self.weight.data.contiguous()  # for weights in another memory layout, it would be a copy
         return self.as_matrix(self.weight.data)
 
     @property
@@ -58,11 +58,11 @@ class WeightedConnection(Connection):
 
     @abstractmethod
     def as_matrix(self, values: Tensor) -> Tensor:
-        """Values of the shape of the weights, as ``[R, O]``."""
+        """Reshape values with the shape of the weights to ``[R, O]``."""
 
     @abstractmethod
     def rows(self, values: Tensor) -> Tensor:
-        """Values of the source's neurons ``[B, *source]`` as ``[B, R, L]``, in the dtype of the weights."""
+        """Convert values of the source neurons ``[B, *source]`` to ``[B, R, L]``, in the dtype of the weights."""
 
     def arrived(self, values: Tensor) -> Tensor:
         """`pre_spikes` or `pre_trace` as ``[B, R, L]``, or ``[B, R, O, L]``, in the dtype of the weights."""
@@ -79,7 +79,7 @@ class WeightedConnection(Connection):
         self.matrix.add_(difference).clamp_(*self.bounds)
 
     def normalise(self) -> None:
-        """Scale the weights of each neuron so that their absolute values sum up to ``norm``, within the bounds."""
+        """Scale the weights of each neuron so that their absolute values sum to ``norm``, within the bounds."""
         if self.norm is not None:
             matrix = self.matrix
             matrix.mul_(self.norm / matrix.abs().sum(0).clamp_(min=torch.finfo(matrix.dtype).tiny))

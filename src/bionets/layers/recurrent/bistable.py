@@ -1,4 +1,4 @@
-"""The common part of both bistable cells: state update, parameter layout, initialisations."""
+"""Common code of both bistable cells: state update, parameter layout, initialisations."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ from bionets.layers.recurrent.recurrence import Initialisation, Parameters, requ
 def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tensor:
     """h' = c∘h + (1 − c)∘tanh(candidate + a∘h) with a = 1 + tanh(a's drive), c = σ(c's drive) (Vecoven et al. 2021).
 
-    Undriven, h = 0 is the only fixed point while a < 1; at a = 1 it splits, and for a > 1 two stable ones lie at ±h*,
-    h* = tanh(a·h*).
+    Without input, h = 0 is the only fixed point for a < 1. At a = 1 there is a pitchfork bifurcation; for a > 1 there
+    are two stable fixed points ±h* with h* = tanh(a·h*).
     """
     a = 1 + torch.tanh(a)
     c = torch.sigmoid(c)
@@ -23,16 +23,18 @@ def bistable_update(candidate: Tensor, a: Tensor, c: Tensor, h: Tensor) -> Tenso
 def bistable_initialisations(
     paper2020: Callable[[Tensor], object], paper2021: Callable[[Tensor], object]
 ) -> dict[str, Initialisation]:
-    """The initialisations of a bistable cell by name, given how each release of the paper fills `weight_hh`.
+    """The initialisations of a bistable cell by name, for the initialisation of `weight_hh` in each release of the
+    paper.
 
-    U is Xavier uniform, gate by gate, in all of them.
+    In all initialisations, U is Xavier uniform for each gate.
 
-    - `paper2020`, `paper2021`: biases 0. Every unit starts exactly on the pitchfork: a = 1 at h = 0.
-    - `bistable`: as `paper2020`, with b_a = 2 and b_c = −1. At h = 0, a = 1 + tanh(2) ≈ 1.96, so every unit remembers
-      a sign from the first training step on; b_a exceeds what w_a∘h = ±1 can take from it, so both states are deep.
-      From rest a state grows by c + (1 − c)∘a ≈ 1.7 per step: an input outweighs each of those after it by so much.
-    - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1): c, the share of the state that is kept,
-      spreads the units' time constants over the task's length (Tallec & Ollivier 2018).
+    - `paper2020`, `paper2021`: biases 0. Every unit starts at the bifurcation: a = 1 at h = 0.
+    - `bistable`: as `paper2020`, with b_a = 2 and b_c = −1. At h = 0, a = 1 + tanh(2) ≈ 1.96, so every unit stores a
+      sign from the first training step. |w_a∘h| ≤ 1 is smaller than b_a, so that a > 1 in both stable states. Near h =
+      0 the state grows by the factor c + (1 − c)∘a ≈ 1.7 per step, which is the weight of an input relative to the next
+      one.
+    - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1). With this c, the share of the state that
+      is kept, the time constants of the units cover the length of the task (Tallec & Ollivier 2018).
     """
 
     def paper(parameters: Parameters, fill: Callable[[Tensor], object]) -> None:

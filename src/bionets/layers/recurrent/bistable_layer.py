@@ -13,7 +13,7 @@ from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 
 
 class Gates(NamedTuple):
-    """The gates of one layer and direction, each `[T, B, H]`: a unit is bistable while `a` > 1; `c` is the share of the
+    """The gates of one layer and direction, each `[T, B, H]`. A unit is bistable if `a` > 1; `c` is the share of the
     state that is kept."""
 
     a: Tensor
@@ -35,11 +35,11 @@ class BistableLayer(RecurrentLayer):
     ) -> Any:
         """Run over the whole sequence from the states `h0`; see `RecurrentLayer`.
 
-        return_gates: also return a list of `Gates`, one for each layer and direction in the order of the states; past
-        the end of a sequence they are zero.
+        return_gates: whether to also return a list of `Gates`, one for each layer and direction in the order of the
+            states. Gates past the end of a sequence are zero.
 
         Raises the errors of `RecurrentLayer`, and ValueError for `return_gates` with a packed or unbatched sequence, or
-        with dropout between layers in training, whose masks the gates would not share.
+        with dropout between layers in training, because the gates would use other masks.
         """
         if not return_gates:
             return super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
@@ -59,7 +59,7 @@ class BistableLayer(RecurrentLayer):
     def _gates(
         self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, reset: Tensor | None, backend: str
     ) -> list[Gates]:
-        """Layer by layer, from the state before each step."""
+        """Compute the gates layer by layer, from the state before each step."""
         (initial,) = self._states_of(h0, self._state_shape(x.size(1)))
         found: list[Gates] = []
         for layer in range(self.num_layers):

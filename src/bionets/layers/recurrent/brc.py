@@ -1,4 +1,4 @@
-"""Bistable recurrent cell (BRC): a unit's recurrent connections come from itself alone."""
+"""Bistable recurrent cell (BRC), in which each unit has a recurrent connection only to itself."""
 
 from typing import Any
 

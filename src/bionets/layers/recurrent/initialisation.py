@@ -1,7 +1,8 @@
-"""Initial values of recurrent weights, gate block by gate block.
+"""Initial values of recurrent weights, for each block of a gate.
 
-A stacked matrix `[G·H, I]` holds one block per gate. Schemes that read a matrix's shape (Xavier, orthogonal) are
-applied to each block on its own: the stack's fan-out would be G times too large, and its blocks not orthogonal.
+A stacked matrix `[G·H, I]` holds one block per gate. Schemes that depend on the shape of a matrix (Xavier, orthogonal)
+are applied to each block separately: for the whole matrix, the fan-out would be G times too large, and the blocks would
+not be orthogonal.
 """
 
 from collections.abc import Mapping
@@ -20,13 +21,13 @@ def xavier_blocks_(weight: Tensor, gates: int) -> None:
 def orthogonal_blocks_(weight: Tensor, gates: int) -> None:
     """Make each of the `gates` square blocks of rows a random orthogonal matrix (Saxe et al. 2014)."""
     for block in weight.detach().chunk(gates):
-        # The QR decomposition behind it has no half-precision form.
+        # The QR decomposition in orthogonal_ does not support half precision.
         block.copy_(nn.init.orthogonal_(torch.empty_like(block, dtype=torch.promote_types(block.dtype, torch.float32))))
 
 
 def chrono_bias_(bias: Tensor, steps: int | None) -> None:
-    """Fill `bias` with log u, u ~ U(1, steps − 1): a gate σ(bias) then forgets over 1 to `steps` time steps (Tallec &
-    Ollivier 2018).
+    """Fill `bias` with log u, u ~ U(1, steps − 1): the time constants of a gate σ(bias) are then 1 to `steps` time
+    steps (Tallec & Ollivier 2018).
 
     Raises ValueError unless `steps`, the longest dependency in time steps, is at least 2.
     """
@@ -39,8 +40,8 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
 
 
 def linear_uniform(parameters: Mapping[str, Tensor], _: int | None) -> None:
-    """Fill each matrix from U(−1/√n, 1/√n), n being its number of columns, and the bias from U(−1/√I, 1/√I), as
-    `torch.nn.Linear` does."""
+    """Fill each matrix with n columns from U(−1/√n, 1/√n), and the bias from U(−1/√I, 1/√I), as in
+    `torch.nn.Linear`."""
     for name, parameter in parameters.items():
         if parameter.dim() == 2 or name == "bias":
             fan_in = parameter.size(1) if parameter.dim() == 2 else parameters["weight_ih"].size(1)

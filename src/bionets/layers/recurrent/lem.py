@@ -19,7 +19,7 @@ Three = tuple[Tensor, Tensor, Tensor]
 def lem_memory_step(
     x: Four, recurrent: Three, state: tuple[Tensor, Tensor], params: tuple[Tensor]
 ) -> tuple[None, Three]:
-    """d_z = dt·σ(x_1 + W_1 y), d_y = dt·σ(x_2 + W_2 y), z' = (1 − d_z)∘z + d_z∘tanh(x_z + W_z y). Hands on d_y.
+    """d_z = dt·σ(x_1 + W_1 y), d_y = dt·σ(x_2 + W_2 y), z' = (1 − d_z)∘z + d_z∘tanh(x_z + W_z y). Passes on d_y.
 
     recurrent: W_1 y, W_2 y, W_z y. state: y, z. params: dt.
     """

@@ -19,7 +19,8 @@ Two = tuple[Tensor, Tensor]
 
 
 def lmu_memory_stage(x: Two, recurrent: Tensor, state: Tensor, params: tuple[Tensor]) -> tuple[None, Tensor]:
-    """Write the memory m' = A m + B u, keep h. State: h and m side by side; params: 1 in the columns of h, 0 in m's."""
+    """Write the memory m' = A m + B u, keep h. State: h and m, concatenated; params: 1 in the columns of h, 0 in those
+    of m."""
     (is_hidden,) = params
     return None, is_hidden * state + recurrent + x[0]
 
@@ -40,7 +41,7 @@ def legendre_matrices(order: int, theta: float) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=16)
 def _discretised(order: int, theta: float) -> tuple[list[list[float]], list[float]]:
-    """As plain numbers: a tensor that is first made within torch.export would be a fake one, also afterwards."""
+    """The matrices as Python numbers: a tensor first created within torch.export would remain a fake tensor."""
     n = np.arange(order, dtype=np.float64)
     sign = np.where(n[:, None] < n[None, :], -1.0, (-1.0) ** (n[:, None] - n[None, :] + 1))
     a = (2 * n[:, None] + 1) / theta * sign
@@ -104,7 +105,7 @@ _LMU = Recurrence(
 
 class LMU(RecurrentLayer):
     """Legendre memory unit over a sequence, with the interface of `torch.nn.LSTM` (Voelker, Kajić and Eliasmith 2019,
-    equations 1 to 7), with a memory of `hidden_size` Legendre coefficients.
+    equations 1 to 7), and a memory of `hidden_size` Legendre coefficients.
 
     u = e_x·x + e_h·h + e_m·m, m' = A m + B u, h' = tanh(W_x x + W_h h + W_m m' + b); A and B are fixed by θ.
 

@@ -41,9 +41,9 @@ def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any
 
 def _ring(parameters: Parameters, r_min: float, r_max: float, max_phase: float) -> None:
     log_nu, log_theta, log_gamma = (parameters[name].detach() for name in ("log_nu", "log_theta", "log_gamma"))
-    # Drawn at least in float32 and above 0, so that no logarithm is infinite.
+    # Drawn in at least float32 and above 0, so that all logarithms are finite.
     area, phase = (torch.rand_like(at_least_float32(log_nu)).clamp(min=1e-8) for _ in range(2))
-    squared = area * (r_max**2 - r_min**2) + r_min**2  # of the radius, uniform over the ring's area
+    squared = area * (r_max**2 - r_min**2) + r_min**2  # square of the radius; uniform over the area of the ring
     log_nu.copy_(torch.log(-0.5 * torch.log(squared)))
     log_theta.copy_(torch.log(max_phase * phase))
     log_gamma.copy_(0.5 * torch.log(-torch.expm1(-2 * at_least_float32(log_nu).exp())))

@@ -1,4 +1,4 @@
-"""minGRU and minLSTM: gated cells whose gates depend on the input alone, so that they are linear in their state."""
+"""minGRU and minLSTM: gated cells whose gates depend only on the input, so that they are linear in their state."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def min_gru_step(x: tuple[Tensor, Tensor], h: Tensor, params: tuple[()]) -> tupl
 def min_lstm_step(x: tuple[Tensor, Tensor, Tensor], h: Tensor, params: tuple[()]) -> tuple[Tensor, Tensor]:
     """h' = f'∘h + i'∘v with f' = f/(f + i), i' = i/(f + i), f = σ(x_f), i = σ(x_i); x: x_f, x_i, v.
 
-    f' = σ(softplus(−x_i) − softplus(−x_f)) is the same number without 0/0 where both gates are closed.
+    f' = σ(softplus(−x_i) − softplus(−x_f)) is the same number, without 0/0 if both gates are closed.
     """
     f, i, candidate = x
     f = torch.sigmoid(F.softplus(-i) - F.softplus(-f))

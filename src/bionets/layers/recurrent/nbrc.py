@@ -1,4 +1,4 @@
-"""Recurrently neuromodulated bistable cell (nBRC): all units together set each unit's bistability."""
+"""Recurrently neuromodulated bistable cell (nBRC), in which all units influence the bistability of each unit."""
 
 from functools import partial
 from typing import Any

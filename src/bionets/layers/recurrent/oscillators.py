@@ -17,7 +17,7 @@ Three = tuple[Tensor, Tensor, Tensor]
 
 
 def cornn_position_stage(x: Tensor, recurrent: Tensor, state: Two, params: Three) -> tuple[None, Three]:
-    """Hand on W y, so that the next stage multiplies z. recurrent: W y. state: y, z."""
+    """Pass on W y, so that the next stage multiplies z. recurrent: W y. state: y, z."""
     y, z = state
     return None, (z, y, recurrent)
 
@@ -118,7 +118,7 @@ class UnICORNN(RecurrentLayer):
     Parameters per layer k and direction: `weight_ih_l{k}` `[H, I]` (V), `weight_hh_l{k}` `[H]` (w), `time_scale_l{k}`
     `[H]` (c), `bias_l{k}` `[H]`. The states are a tuple (y, z).
 
-    Constants: `dt` (default 0.1, largest time step), `alpha` (10, squared frequency of an undriven unit).
+    Constants: `dt` (default 0.1, largest time step), `alpha` (10, squared frequency of a unit without input).
     initialisation: `uniform` (V as `torch.nn.Linear`, w from U(0, 1), c from U(−0.1, 0.1)).
     """
 

@@ -1,4 +1,4 @@
-"""LSTM whose gates also see the memory cell, through full matrices."""
+"""LSTM whose gates also depend on the memory cell, through full matrices."""
 
 from typing import Any
 
@@ -37,8 +37,8 @@ def peephole_output_step(
 ) -> tuple[Tensor, Four]:
     """Second half: o = σ(U_o x + W_o h + P_o c' + b_o), h' = o∘tanh(c').
 
-    recurrent: P_f c', P_i c', P_o c'; the first two wait in the state for the next step. state: c' and U_o x + W_o h +
-    b_o.
+    recurrent: P_f c', P_i c', P_o c'; the first two are kept in the state for the next step. state: c' and U_o x + W_o
+    h + b_o.
     """
     p_f, p_i, p_o = recurrent
     c, o = state
@@ -104,9 +104,9 @@ class PeepholeLSTM(RecurrentLayer):
     Parameters per layer k and direction: `weight_ih_l{k}` `[4H, I]`, `weight_hh_l{k}` `[4H, H]` and `bias_l{k}` `[4H]`,
     rows f, i, g, o; `weight_ch_l{k}` `[3H, H]`, rows f, i, o. The states are a tuple (h, c).
 
-    initialisation: `uniform` (default; all of it from U(−1/√H, 1/√H), as `nn.LSTM`), `glorot` (Xavier uniform U and P,
-    orthogonal W, b_f = 1) or `chrono` (as `glorot`, with b_f = log u, b_i = −b_f, u ~ U(1, chrono_steps − 1); Tallec &
-    Ollivier 2018). backend: of `bionets.scan.dense_scan`.
+    initialisation: `uniform` (default; all parameters from U(−1/√H, 1/√H), as in `nn.LSTM`), `glorot` (Xavier uniform U
+    and P, orthogonal W, b_f = 1) or `chrono` (as `glorot`, with b_f = log u, b_i = −b_f, u ~ U(1, chrono_steps − 1);
+    Tallec & Ollivier 2018). backend: of `bionets.scan.dense_scan`.
     """
 
     recurrence = _PEEPHOLE_LSTM

@@ -1,4 +1,4 @@
-"""The common part of a recurrent layer and its cell: named parameters, initialisation, and a scan over time."""
+"""Common code of a recurrent layer and its cell: named parameters, initialisation, and a scan over time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ OverTime = Callable[..., tuple[Tensor, States]]
 
 @dataclass(frozen=True)
 class Recurrence:
-    """All in which one kind of recurrent layer differs from another.
+    """The specification of a kind of recurrent layer.
 
     states: names of the initial states, `("h0",)` or `("h0", "c0")`.
-    parameter_shapes: of (input_size, hidden_size): the shape of every parameter, by name.
+    parameter_shapes: a function of (input_size, hidden_size), which returns the shape of every parameter by name.
     over_time: the scan of the cell's step.
-    initialisations: by name; the first is the default.
+    initialisations: initialisations by name; the first is the default.
     constants: numbers that a user may set and that are not trained, with their defaults.
     """
 
@@ -44,14 +44,15 @@ class Recurrence:
 
 
 def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
-    """The bias of each gate, `[H]`; scalar zeros without biases."""
+    """The bias of each gate, `[H]`; scalar zeros if there are no biases."""
     if "bias" not in parameters:
         return (parameters["weight_ih"].new_zeros(()),) * gates
     return parameters["bias"].unflatten(0, (gates, -1)).unbind()
 
 
 def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
-    """The bias, detached and set to zero, for an initialisation that lives in it; ValueError without one."""
+    """The bias, detached and set to zero, for an initialisation that requires it. Raises ValueError if there is no
+    bias."""
     if "bias" not in parameters:
         raise ValueError(f"initialisation={initialisation!r} sets the biases and needs bias=True")
     return nn.init.zeros_(parameters["bias"]).detach()
@@ -93,7 +94,7 @@ class RecurrentModule(nn.Module):
         self.chrono_steps = chrono_steps
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew by the initialisation chosen at construction."""
+        """Draw all parameters again, with the initialisation chosen at construction."""
         for suffix in self._suffixes:
             self.recurrence.initialisations[self.initialisation](self._named_parameters(suffix), self.chrono_steps)
 
@@ -121,7 +122,7 @@ class RecurrentModule(nn.Module):
             raise ValueError(f"{name}: input is {x.dtype} but the weights are {weight.dtype}; convert one with .to()")
 
     def _states_of(self, given: Tensor | States | None, shape: tuple[int, ...]) -> States:
-        """The initial states, each checked to be of `shape`; zeros where none are given."""
+        """The initial states, each checked for `shape`; zeros if none are given."""
         names, weight = self.recurrence.states, getattr(self, "weight_ih" + self._suffixes[0])
         if given is None:
             return tuple(weight.new_zeros(shape) for _ in names)
@@ -136,7 +137,7 @@ class RecurrentModule(nn.Module):
         return states
 
     def _as_given(self, states: States) -> Tensor | States:
-        """States as the user sees them: a tensor where there is one, else a tuple."""
+        """States in the form for the user: a tensor if there is one state, otherwise a tuple."""
         return states[0] if len(self.recurrence.states) == 1 else states
 
     def _extra_initialisation(self) -> str:

@@ -7,7 +7,7 @@ from bionets.layers.recurrent.recurrence import RecurrentModule, States
 
 
 class RecurrentCell(RecurrentModule):
-    """One step of a recurrence, with the very step of its layer; subclasses name the `recurrence`.
+    """One step of a recurrence, with the same step function as its layer; subclasses set `recurrence`.
 
     Input `[B, input_size]` or `[input_size]`; each state `[B, hidden_size]` or `[hidden_size]`, zeros if not given.
     Returns the new state(s).

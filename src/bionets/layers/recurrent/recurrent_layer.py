@@ -15,12 +15,12 @@ from bionets.layers.recurrent.recurrence import RecurrentModule, States
 
 
 class RecurrentLayer(RecurrentModule):
-    """`num_layers` recurrences on top of each other, in one direction or both; subclasses name the `recurrence`.
+    """A stack of `num_layers` recurrences, in one direction or both; subclasses set `recurrence`.
 
     Input `[T, B, input_size]`, `[B, T, input_size]` with `batch_first`, `[T, input_size]` unbatched, or a
     `PackedSequence`, sorted or not. States `[num_layers · D, B, hidden_size]` (unbatched without B), D = 2 if
-    bidirectional else 1; zeros if not given. Output `[T, B, D · hidden_size]` in the input's form, and the states after
-    the last step, to pass on to the next call.
+    bidirectional else 1; zeros if not given. Output `[T, B, D · hidden_size]` in the form of the input, and the states
+    after the last step, which can be passed to the next call.
     """
 
     def __init__(
@@ -66,15 +66,16 @@ class RecurrentLayer(RecurrentModule):
     ) -> tuple[Tensor | PackedSequence, Tensor | States]:
         """Run over the whole sequence from the states `h0`; see the class for shapes.
 
-        lengths: `[B]` integers, for a batch of padded sequences: outputs past the end of a sequence are zero, its last
-        states are those at its own end (in reverse it starts there), and what x holds past the end does not matter.
-        reset: `[T, B]` bools (`[B, T]` with `batch_first`), true at the first step of each episode or document in a
-            sequence: the states before it are zero, and in reverse those after the last step of the piece.
-        backend: in place of the layer's own.
+        lengths: `[B]` integers, for a batch of padded sequences. Outputs past the end of a sequence are zero; its last
+            states are the states at its end (the reverse direction starts there); values of x past the end are ignored.
+        reset: `[T, B]` bools (`[B, T]` with `batch_first`), True at the first step of each episode or document in a
+            sequence. The states before this step are zero; in reverse, the states after the last step of the episode
+            are zero.
+        backend: overrides the backend of the layer.
 
         Raises ValueError for an input or a state of the wrong shape, for an input whose dtype is not the weights', for
-        lengths that are not B integers from 0 to T, for resets that are not `[T, B]` bools, and for either of them with
-        a packed or an unbatched sequence.
+        lengths that are not B integers from 0 to T, for resets that are not `[T, B]` bools, and for lengths or resets
+        with a packed or an unbatched sequence.
         """
         output: Tensor | PackedSequence
         given = "lengths are" if lengths is not None else "reset is" if reset is not None else ""
@@ -99,12 +100,12 @@ class RecurrentLayer(RecurrentModule):
         states = self._states_of(h0, self._state_shape(x.size(1)))
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
-            x = zero_past_end(x, lengths)  # else 0·NaN would reach the gradient of the weights
+            x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradient of the weights
         if reset is not None:
             reset = check_reset(reset.transpose(0, 1) if self.batch_first else reset, x.shape, x.device)
         output, states = self._over_layers(x, states, lengths, reset, backend)
         if lengths is not None:
-            output = zero_past_end(output, lengths)  # where a cell's output is computed after its scan
+            output = zero_past_end(output, lengths)  # for cells whose output is computed after the scan
         return (output.transpose(0, 1) if self.batch_first else output), states
 
     def _forward_unbatched(self, x: Tensor, h0: Tensor | States | None, backend: str) -> tuple[Tensor, States]:
@@ -115,9 +116,9 @@ class RecurrentLayer(RecurrentModule):
     def _forward_packed(
         self, packed: PackedSequence, h0: Tensor | States | None, backend: str
     ) -> tuple[PackedSequence, States]:
-        """Pad in the packed order (longest first), scan each sequence to its own length, and pack again.
+        """Pad in the packed order (longest first), scan each sequence to its length, and pack the output.
 
-        The states come and go in the user's order.
+        States are given and returned in the order of the user.
         """
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         states = self._states_of(h0, self._state_shape(x.size(1)))
@@ -153,7 +154,8 @@ class RecurrentLayer(RecurrentModule):
 
     @staticmethod
     def _reset_options(reset: Tensor | None, direction: str) -> dict[str, Any]:
-        """The options of a scan: in reverse, the step before the first one of a piece is the first of another."""
+        """The options of a scan. In reverse, the step before the first step of an episode is the first step of another
+        episode."""
         if reset is None:
             return {}
         if direction == "_reverse":
@@ -162,7 +164,7 @@ class RecurrentLayer(RecurrentModule):
 
     @property
     def _directions(self) -> tuple[str, ...]:
-        """The suffix of each direction's parameters."""
+        """The suffix of the parameters of each direction."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _state_shape(self, *batch: int) -> tuple[int, ...]:

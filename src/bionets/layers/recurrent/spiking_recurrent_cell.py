@@ -1,4 +1,4 @@
-"""Spike recurrent cell (SRC): a gated recurrent cell whose output is a train of spikes, without a threshold."""
+"""Spike recurrent cell (SRC): a gated recurrent cell whose output is a spike train, without a threshold."""
 
 from typing import Any
 
@@ -57,8 +57,8 @@ class SRC(RecurrentLayer):
     """Spike recurrent cell over a sequence, with the interface of `torch.nn.LSTM` (De Geeter, Ernst and Drion 2023,
     arXiv 2306.03623).
 
-    i' = α i + W x, h' = tanh(ρ tanh(i'/ρ) + r h + r_s s + b), z = z_hyp + (z_dep − z_hyp)·σ(10 (h − 1/2)),
-    s' = z∘s + (1 − z)∘h; the output is relu(h'), a spike while h' is above 0.
+    i' = α i + W x, h' = tanh(ρ tanh(i'/ρ) + r h + r_s s + b), z = z_hyp + (z_dep − z_hyp)·σ(10 (h − 1/2)), s' = z∘s +
+    (1 − z)∘h; the output is relu(h'), which is a spike while h' > 0.
 
     Parameters per layer k and direction: `weight_ih_l{k}` `[H, I]` (W), `excitability_l{k}` `[H]` (b). The states are a
     tuple (i, h, s). `bias` has no effect.

@@ -1,4 +1,4 @@
-"""Recurrent sequence layers as layers that take one step and keep their state."""
+"""Wrapper of recurrent sequence layers as stateful layers that take one step."""
 
 from typing import Any
 
@@ -12,26 +12,26 @@ from bionets.layers.stateful import StatefulModule, States
 
 
 class StatefulRecurrent(StatefulModule):
-    """A recurrent layer that takes one step's input and keeps its state: StatefulRecurrent(BRC(3, 8)).
+    """A recurrent layer that takes the input of one step and keeps its state: StatefulRecurrent(BRC(3, 8)).
 
     ``[B, ..., input_size] -> [B, ..., hidden_size]`` at each step, with the sizes along ``dim`` (-1: features, -3: the
-    channels of images, whose places share the layer's weights). It stands beside spiking layers in an `nn.Sequential`,
-    and runs through the layer's own scan in `unroll`; see `StatefulModule`.
+    channels of images, whose pixels share the weights of the layer). It can be combined with spiking layers in an
+    `nn.Sequential`; `unroll` uses the scan of the layer. See `StatefulModule`.
 
-    The states have the names that the layer gives them, without the 0: ``h`` of `BRC`, ``h`` and ``c`` of `nn.LSTM`,
-    ``real`` and ``imaginary`` of `LRU`. Each has the shape of the output. A stack of layers has one of each for every
-    layer: ``h_l0``, ``h_l1``, ... They start at 0.
+    The states have the names of the layer's states, without the 0: ``h`` of `BRC`, ``h`` and ``c`` of `nn.LSTM`,
+    ``real`` and ``imaginary`` of `LRU`. Each has the shape of the output. A stack has these states for every layer:
+    ``h_l0``, ``h_l1``, ... All states start at 0.
 
     Args:
         layer: any bionets layer with the interface of `nn.GRU`, or `nn.GRU`, `nn.LSTM`, `nn.RNN`.
-        dim: the axis of the features in one step's input.
+        dim: the axis of the features in the input of one step.
 
     Raises:
         TypeError: another kind of layer.
-        ValueError: a bidirectional layer, which has no time step.
+        ValueError: a bidirectional layer, which cannot run step by step.
     """
 
-    step_backend = "auto"  # that of whole sequences: the last bit may decide about a spike in the next layer
+    step_backend = "auto"  # as for whole sequences: the last bit may decide about a spike in the next layer
 
     def __init__(self, layer: RecurrentLayer | nn.RNNBase, dim: int = -1) -> None:
         if not isinstance(layer, RecurrentLayer | nn.RNNBase):
@@ -46,7 +46,7 @@ class StatefulRecurrent(StatefulModule):
         self.dim = dim
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """The shape of the input, with the layer's size along ``dim``, for each state."""
+        """The shape of each state: the shape of the input, with the size of the layer along ``dim``."""
         axis = self._axis(input_shape)
         sizes = (self._size(kind) for kind in self.kinds for _ in range(self.layer.num_layers))
         return tuple((*input_shape[:axis], size, *input_shape[axis + 1 :]) for size in sizes)
@@ -62,12 +62,12 @@ class StatefulRecurrent(StatefulModule):
     ) -> tuple[Tensor, States]:
         """x and the outputs ``[T, B, ...]``, with the features along ``dim``. Pure; see `StatefulModule`.
 
-        ``backend`` "auto" is the layer's own; torch's layers have no other.
+        ``backend`` "auto" is the backend of the layer; layers of torch have no other.
         """
         axis = self._axis(x.shape[1:])
         states = self.initial_states(x) if states is None else states
         x = x.movedim(1 + axis, -1)
-        batch = x.shape[1:-1]  # every axis but that of the features
+        batch = x.shape[1:-1]  # every axis except the features
         of_batch = batch if axis else ()
         lengths, reset = flat_lengths(x, lengths, of_batch), flat_reset(x, reset, of_batch)
         x = x.reshape(len(x), batch.numel(), x.shape[-1])
@@ -84,7 +84,7 @@ class StatefulRecurrent(StatefulModule):
     def _run(
         self, x: Tensor, states: States, lengths: Tensor | None, reset: Tensor | None, backend: str
     ) -> tuple[Tensor, States]:
-        """The layer on x ``[T, B, input_size]`` and states ``[num_layers, B, size]``; it is called, for its hooks."""
+        """Call the layer, with its hooks, on x ``[T, B, input_size]`` and states ``[num_layers, B, size]``."""
         if isinstance(self.layer, nn.RNNBase):
             if reset is not None:
                 raise ValueError(f"{type(self.layer).__name__} of torch has no reset: run the pieces one by one")
@@ -109,11 +109,11 @@ class StatefulRecurrent(StatefulModule):
         return y, tuple(torch.where(ran, after, before) for after, before in zip(new, states, strict=True))
 
     def _as_laid(self, x: Tensor) -> Tensor:
-        """``[T, B, size]`` as the layer takes it, and back."""
+        """Convert ``[T, B, size]`` to the layout of the layer, and back."""
         return x.transpose(0, 1) if self.layer.batch_first else x
 
     def _axis(self, input_shape: torch.Size) -> int:
-        """The axis ``dim`` of one step's input, counted from the front."""
+        """The axis ``dim`` of the input of one step, as a non-negative number."""
         rank, size = len(input_shape), self.layer.input_size
         axis = self.dim % rank if -rank <= self.dim < rank else None
         if axis is None or input_shape[axis] != size:
@@ -136,14 +136,14 @@ def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Any:
     and its last state."""
     if lengths is None:
         return layer(x)
-    if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of one
+    if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of such a layer
         return layer(x, lengths=lengths)
     return run_packed(layer, x, lengths)
 
 
 def run_packed(layer: nn.Module, x: Tensor, lengths: Tensor, states: Any = None) -> tuple[Tensor, Any]:
-    """As `run_layer`, of a layer of torch, which takes lengths as a packed sequence. Torch refuses a length of 0: such
-    a sequence has one step of zeros."""
+    """As `run_layer`, for a layer of torch, which takes lengths as a packed sequence. Torch refuses a length of 0; such
+    a sequence is replaced by one step of zeros."""
     packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
     y, last = layer(packed, states)
     y, _ = pad_packed_sequence(y, total_length=len(x))

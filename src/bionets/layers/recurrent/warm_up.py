@@ -1,4 +1,4 @@
-"""Warm-up of recurrent layers: training, before the task, for as many reachable stable states as possible."""
+"""Warm-up of recurrent layers: training before the task, to maximise the number of reachable stable states."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 
 def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, differentiable: bool = False) -> Tensor:
-    """The variability amongst attractors (VAA): 1/n Σ_i 1 / Σ_j C_ij, C_ij = 1 where ‖s_i − s_j‖ < tolerance, else 0.
+    """The variability amongst attractors (VAA): 1/n Σ_i 1 / Σ_j C_ij, with C_ij = 1 if ‖s_i − s_j‖ < tolerance, else 0.
 
-    For states that have settled it is the number of different stable states among them, over n: from 1/n where all
-    are one to 1 where none are.
+    For converged states, it is the number of different stable states divided by n: from 1/n if all states are equal to
+    1 if all are different.
 
     Args:
         states: `[n, N]`.
-        tolerance: below which two states count as one.
-        differentiable: VAA*, of which the gradient does not vanish: C_ij = min(1, tolerance / d_ij) with the distance
-            d_ij of tanh(s_i) and tanh(s_j).
+        tolerance: distance below which two states count as equal.
+        differentiable: whether to compute VAA*, whose gradient does not vanish: C_ij = min(1, tolerance / d_ij) with
+            the distance d_ij of tanh(s_i) and tanh(s_j).
 
     Source: Lambrechts, De Geeter, Vecoven, Ernst and Drion, "Warming up recurrent neural networks to maximise reachable
     multistability greatly improves learning", Neural Networks 2023.
@@ -30,7 +30,7 @@ def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, d
         ).mean()
     bounded = torch.tanh(states)
     squares = (bounded.unsqueeze(1) - bounded).square().sum(2)
-    # The floor keeps the gradient of the root finite where two states are one.
+    # The minimum keeps the gradient of the root finite if two states are equal.
     same = tolerance / squares.clamp(min=tolerance**2).sqrt()
     return (1 / same.sum(1)).mean()
 
@@ -47,27 +47,27 @@ def warm_up(
     sequences: int = 32,
     generator: Generator | None = None,
 ) -> list[float]:
-    """Train the weights of a recurrent layer for a VAA* of `target`, in place.
+    """Train the weights of a recurrent layer in place, until its VAA* is about `target`.
 
-    At each step every sequence of a batch is run to a random time. From the states there, the layer goes on under one
-    constant input u ~ N(0, 1) for a random time, at most `longest` steps, so that the states settle; then Adam takes a
-    step on Σ_k (VAA*_k − target)² over the layers k of the stack. For VAA*_k, the other layers start from the same
-    states in all sequences, so that layer k sees one input, and only its own stable states can tell sequences apart.
-    (In the original each layer has a random input of its own.)
+    In each training step, every sequence of a batch is run to a random time. From the states at this time, the layer
+    continues with a constant input u ~ N(0, 1) for a random time of at most `longest` steps, so that the states
+    converge. Then Adam takes a step on Σ_k (VAA*_k − target)² over the layers k of the stack. For VAA*_k, the other
+    layers start from the same states in all sequences. Layer k then has the same input in all sequences, so that only
+    its own stable states can differ. (In the original, each layer has its own random input.)
 
     Args:
-        layer: with the interface of `torch.nn.GRU`, in one direction: `nn.GRU`, `nn.LSTM`, `NBRC`, ...
-        batches: of inputs `[T, B, I]`, with `batch_first` `[B, T, I]`; repeated as often as needed.
-        steps: of the optimizer.
+        layer: a layer with the interface of `torch.nn.GRU`, in one direction: `nn.GRU`, `nn.LSTM`, `NBRC`, ...
+        batches: batches of inputs `[T, B, I]` (`[B, T, I]` with `batch_first`), repeated if necessary.
+        steps: number of optimizer steps.
         lr: learning rate of Adam.
         target: the VAA* to be reached.
         tolerance: see `variability_amongst_attractors`.
-        longest, increment: step number s goes on for a time drawn from 1 to min(longest, 1 + increment·s).
-        sequences: of a batch that are used, at most.
-        generator: of the random times and inputs.
+        longest, increment: the time in step number s is drawn from 1 to min(longest, 1 + increment·s).
+        sequences: maximum number of sequences used of each batch.
+        generator: generator of the random times and inputs.
 
     Returns:
-        the mean over layers of VAA* at each step.
+        The mean VAA* over layers at each step.
 
     Raises:
         ValueError: a bidirectional layer, or no batch.
@@ -118,7 +118,7 @@ def _score(layer: nn.Module, x: Tensor, settling: int, tolerance: float, generat
 
 @contextmanager
 def _as_one_function(layer: nn.Module) -> Iterator[None]:
-    """Without dropout; in training mode, without which cuDNN has no gradient."""
+    """Disable dropout, and set training mode, which cuDNN requires for gradients."""
     training, dropout = layer.training, getattr(layer, "dropout", 0.0)
     layer.train()
     if dropout:

@@ -1,1 +1,1 @@
-"""Layers of neurons with a learnable position in the plane, and the costs of their positions."""
+"""Layers of neurons with learnable positions, and the costs of these positions."""

@@ -1,4 +1,4 @@
-"""Delays that follow from the positions of neurons: distance over velocity."""
+"""Delays computed from the positions of neurons: distance divided by velocity."""
 
 import torch
 from torch import Tensor, nn
@@ -10,28 +10,27 @@ from bionets.layers.spatial.spatial_recurrent import grid_positions
 
 
 class DistanceDelays(Delays):
-    """Delays of the connections between neurons that have positions, d_ij = 1 + ‖p_i − p_j‖ / velocity steps.
+    """Delays of the connections between neurons with positions, d_ij = 1 + ‖p_i − p_j‖ / velocity steps.
 
-    They are given to a layer in place of learned numbers, which trains the positions by the gradient of the delays::
+    They are passed to a layer instead of learned delays; the gradient of the delays then trains the positions::
 
         FullyRecurrent(LIB(64), max_delay=20, delays=DistanceDelays(64, 20, velocity=0.5))
 
-    A neuron receives its own spike after one step. Distances that would take longer than ``longest`` steps
-    count as ``longest``.
+    A neuron receives its own spike after one step. Delays are at most ``longest`` steps.
 
     Args:
-        num_neurons: N.
+        num_neurons: number of neurons N.
         longest: the longest delay, in steps.
-        velocity: the distance that a spike travels in a step.
-        dim: in how many dimensions the neurons lie.
-        learn_positions: False leaves them on `grid_positions`; True draws them from N(0, 1) and learns them.
+        velocity: the distance that a spike travels in one step.
+        dim: number of dimensions of the positions.
+        learn_positions: whether the positions are drawn from N(0, 1) and learned; False fixes them to `grid_positions`.
         sigma, interpolation: as in `Delays`.
 
     Attributes:
         positions: ``[N, dim]``.
 
     Raises:
-        ValueError: a velocity that is not above 0.
+        ValueError: the velocity is not positive.
     """
 
     positions: Tensor
@@ -61,7 +60,7 @@ class DistanceDelays(Delays):
         self.register_buffer("rounded", torch.tensor(False))
 
     def values(self) -> Tensor:
-        """``[N, N]``, in steps, from column to row; those of `round_delays` once it was called."""
+        """The delays from column to row, ``[N, N]``, in steps; after `round_delays`, the rounded delays."""
         distance = distances(self.positions) - EPSILON**0.5
         return torch.where(self.rounded, self.delays, 1 + distance / self.velocity)
 

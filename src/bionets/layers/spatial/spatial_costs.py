@@ -13,12 +13,12 @@ from bionets.layers.spatial.spatial_layers import spatial_layers
 
 Norm = Literal["l1", "l2"]
 POWERS = {"l1": 1, "l2": 2}
-EPSILON = 1e-8  # under the square root, so that neurons in one place have a gradient; 0 in half precision
-PAIRS_AT_ONCE = 30_000  # in one block of rows: it fits a cache, and is too small for torch to wake more threads
+EPSILON = 1e-8  # under the square root, so that neurons at one position have a gradient; 0 in half precision
+PAIRS_AT_ONCE = 30_000  # in one block of rows: fits in a cache, and is too small for torch to use more threads
 
 
 class SpatialCosts(NamedTuple):
-    """Both costs of a model, not yet weighted."""
+    """Both costs of a model, without weights."""
 
     proximity: Tensor
     transport: Tensor
@@ -27,7 +27,7 @@ class SpatialCosts(NamedTuple):
 def proximity_cost(positions: Tensor) -> Tensor:
     """The proximity cost of one layer: the mean over all pairs i, j, self-pairs included, of exp(−‖p_i − p_j‖).
 
-    ‖·‖ is sqrt(sum of squares + 1e-8). Memory grows with the number of neurons, not of pairs.
+    ‖·‖ is sqrt(sum of squares + 1e-8). The memory is proportional to the number of neurons, not of pairs.
 
     Args:
         positions: ``[N, dim]``.
@@ -41,20 +41,20 @@ def transport_cost(
 ) -> Tensor:
     """The transport cost between two layers: the mean over all weights of ‖p_i − q_j‖·|w_ij|ⁿ.
 
-    ‖·‖ is sqrt(sum of squares + 1e-8). A channel has one place: all weights of a kernel, and all pixels of a channel
-    that were flattened between a convolution and a linear layer, share it. Beyond the weights, memory grows with the
-    number of neurons, not of pairs.
+    ‖·‖ is sqrt(sum of squares + 1e-8). A channel has one position, which all weights of a kernel share, and all pixels
+    of the channel that are flattened between a convolution and a linear layer. In addition to the weights, the memory
+    is proportional to the number of neurons, not of pairs.
 
     Args:
         positions: ``[out, dim]``.
-        previous_positions: ``[in, dim]``, of the layer before.
-        weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as `torch.flatten` leaves them), or that of a
+        previous_positions: positions of the previous layer, ``[in, dim]``.
+        weight: ``[out, in]``, ``[out, in · pixels]`` (channel by channel, as in `torch.flatten`), or the weight of a
             convolution, ``[out, in / groups, ...]``.
         norm: ``l1`` for n = 1, ``l2`` for n = 2.
-        groups: of a convolution; each group of neurons receives from its own group of the layer before.
+        groups: groups of a convolution; each group of neurons is connected to its own group of the previous layer.
 
     Raises:
-        ValueError: an unknown norm, or shapes that do not fit.
+        ValueError: the norm is unknown, or shapes do not match.
     """
     _check_positions(positions, previous_positions)
     if norm not in POWERS:
@@ -74,17 +74,17 @@ def transport_cost(
 
 
 def mean_costs(model: nn.Module, norm: Norm = "l2", where: Sequence[int] | None = None) -> SpatialCosts:
-    """Both costs of a model, not weighted: the mean over its spatial layers of `proximity_cost`, and the mean over
-    those that have a spatial layer before them of `transport_cost`.
+    """Both costs of a model, without weights: the mean `proximity_cost` over its spatial layers, and the mean
+    `transport_cost` over the spatial layers that follow another spatial layer.
 
     Args:
-        model: any module; its spatial layers must lie in the order of the data's way through it.
-        norm: of the weights, ``l1`` or ``l2``.
-        where: which spatial layers carry the costs, counted from 0; None for all of them. The layer before one of them
-            need not be one of them.
+        model: any module; its spatial layers must be registered in the order in which the data pass them.
+        norm: norm of the weights, ``l1`` or ``l2``.
+        where: indices of the spatial layers to which the costs apply, from 0; None for all. The layer before one of
+            these layers need not be one of them.
 
     Raises:
-        ValueError: a model without spatial layers, ``where`` beyond them, or layers that do not follow each other.
+        ValueError: the model has no spatial layers, ``where`` is out of range, or successive layers do not match.
     """
     layers = spatial_layers(model)
     if not layers:
@@ -112,7 +112,7 @@ def spatial_cost(
 
 
 def check_where(where: Sequence[int], layers: int) -> Sequence[int]:
-    """``where``, if it names some of this many layers, each once; else a ValueError."""
+    """Return ``where`` if it holds distinct indices of the ``layers`` layers; otherwise raise ValueError."""
     beyond = [index for index in where if not 0 <= index < layers]
     if beyond:
         raise ValueError(f"where={list(where)} names layer {beyond[0]}, but the spatial layers are 0 to {layers - 1}")
@@ -122,10 +122,10 @@ def check_where(where: Sequence[int], layers: int) -> Sequence[int]:
 
 
 def connections(weight: Tensor, previous: int) -> Tensor:
-    """A weight as ``[out, previous, k]``: the k connections between each neuron and each one of the layer before.
+    """Reshape a weight to ``[out, previous, k]``: k connections from each neuron of the previous layer.
 
     Raises:
-        ValueError: if the layer before cannot have this many neurons.
+        ValueError: the previous layer cannot have this number of neurons.
     """
     columns = weight.shape[1]
     if columns != previous and (weight.dim() > 2 or columns % previous):
@@ -134,10 +134,10 @@ def connections(weight: Tensor, previous: int) -> Tensor:
 
 
 def communicability(weight: Tensor) -> Tensor:
-    """The weighted communicability of every two units, `[H, H]`: exp(S^(−1/2) |W| S^(−1/2)) with a diagonal of zeros.
+    """The weighted communicability of pairs of units, `[H, H]`: exp(S^(−1/2) |W| S^(−1/2)) with a diagonal of zeros.
 
-    S is diagonal and holds the strength of each unit, the sum of its outgoing |weights|. The matrix exponential counts
-    the paths between two units, the longer the less.
+    S is the diagonal matrix of the strengths of the units, which are the sums of their outgoing |weights|. The matrix
+    exponential sums over all paths between two units; longer paths have less weight.
 
     Args:
         weight: `[H, H]`, from column to row.
@@ -152,14 +152,14 @@ def communicability(weight: Tensor) -> Tensor:
 def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
     """The wiring cost of a recurrent weight: Σ_ij |w_ij|·‖p_i − p_j‖·C_ij with the `communicability` C.
 
-    It shortens strong connections, and weakens most those between distant units that are well connected anyway.
+    It shortens strong connections. It weakens most the connections between distant units with a high communicability.
 
     Args:
-        weight: `[H, H]`, or `[G·H, H]` with a block of rows for each gate; of these, the mean |weight| counts.
+        weight: `[H, H]`, or `[G·H, H]` with a block of rows for each gate, of which the mean |weight| is used.
         positions: `[H, dim]`.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match.
 
     Source: Achterberg, Akarca, Strouse, Duncan and Astle, "Spatially embedded recurrent neural networks reveal
     widespread links between structural and functional neuroscience findings", Nature Machine Intelligence 2023.
@@ -178,13 +178,12 @@ def mean_strengths(weight: Tensor, positions: Tensor) -> Tensor:
 
 
 def distances(positions: Tensor) -> Tensor:
-    """Between every two positions `[H, dim]`, `[H, H]`; never 0, so that neurons in one place have a gradient."""
+    """The distances `[H, H]` between positions `[H, dim]`; never 0, so that neurons at one position have a gradient."""
     return (positions.unsqueeze(1) - positions).square().sum(2).add(EPSILON).sqrt()
 
 
 class _Proximity(Function):
-    """Backward needs nothing that forward does not meet: Σ_j exp(−d_ij), and twice its derivative, are made in one
-    pass."""
+    """Σ_j exp(−d_ij). The forward pass also computes twice its derivative, for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor) -> Tensor:
@@ -208,7 +207,7 @@ class _Proximity(Function):
 
 
 class _Transport(Function):
-    """Σ_ij d_ij Σ_k |w_ijk|ⁿ; backward measures the distances again, since there are as many as weights."""
+    """Σ_ij d_ij Σ_k |w_ijk|ⁿ. The backward pass recomputes the distances, which are as many as the weights."""
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor, previous: Tensor, weight: Tensor, power: int) -> Tensor:
@@ -239,7 +238,7 @@ class _Transport(Function):
 
 
 def _pairs(rows: Tensor, columns: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Between all rows and all columns: the differences of each coordinate, and sqrt(sum of squares + 1e-8)."""
+    """The differences between all rows and all columns in each coordinate, and sqrt(sum of squares + 1e-8)."""
     differences = [x.unsqueeze(1) - y for x, y in zip(rows.unbind(1), columns.unbind(1), strict=True)]
     squares = torch.full_like(differences[0], EPSILON)
     for difference in differences:
@@ -248,13 +247,13 @@ def _pairs(rows: Tensor, columns: Tensor) -> tuple[list[Tensor], Tensor]:
 
 
 def _strength(weight: Tensor, power: int) -> Tensor:
-    """``[out, in, k]`` to ``[out, in]``: Σ_k |w|ⁿ."""
+    """Σ_k |w|ⁿ, from ``[out, in, k]`` to ``[out, in]``."""
     strength = weight.abs() if power == 1 else weight.square()
     return strength.squeeze(2) if weight.shape[2] == 1 else strength.sum(2)
 
 
 def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of rows that make so few pairs with all columns that they fit a cache."""
+    """Slices of rows whose pairs with all columns fit in a cache."""
     size = max(1, PAIRS_AT_ONCE // columns)
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 

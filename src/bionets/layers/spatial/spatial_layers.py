@@ -9,9 +9,9 @@ from bionets.layers.checks import positive_int
 
 
 class SpatialLayer(nn.Module):
-    """A layer with ``positions`` ``[out, dim]``, one for each of its neurons, or channels if it is a convolution.
+    """A layer with ``positions`` ``[out, dim]`` of its neurons, or of its channels if it is a convolution.
 
-    Positions do not change what a layer computes: `spatial_cost` ties them to the weights. They start at N(0, 1).
+    Positions do not change the output of a layer; `spatial_cost` relates them to the weights. They start at N(0, 1).
 
     Source: Wołczyk, Tabor, Śmieja and Maszke, "Biologically-Inspired Spatial Neural Networks", arXiv 1910.02776.
     """
@@ -37,7 +37,7 @@ class SpatialLinear(SpatialLayer, nn.Linear):
 
 
 class _SpatialConv(SpatialLayer):
-    """The constructor of the spatial convolutions, each of which has a convolution of torch as its other base."""
+    """The constructor of the spatial convolutions; their other base class is a convolution of torch."""
 
     def __init__(
         self,
@@ -73,5 +73,5 @@ class SpatialConv3d(_SpatialConv, nn.Conv3d):
 
 
 def spatial_layers(model: nn.Module) -> list[SpatialLayer]:
-    """The spatial layers of a model, in the order in which they were put into it."""
+    """The spatial layers of a model, in the order in which they were registered."""
     return [module for module in model.modules() if isinstance(module, SpatialLayer)]

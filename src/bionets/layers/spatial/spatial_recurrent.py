@@ -13,7 +13,7 @@ from bionets.layers.spatial.spatial_costs import distances, mean_strengths, prox
 
 
 def grid_positions(units: int, dim: int = 3) -> Tensor:
-    """Places of a regular grid with unit spacing, `[units, dim]`: 100 units in three dimensions fill 5 × 5 × 4."""
+    """Positions on a regular grid with unit spacing, `[units, dim]`: 100 units in three dimensions fill 5 × 5 × 4."""
     sides = [math.ceil(positive_int("units", units) ** (1 / positive_int("dim", dim)))] * dim
     for axis in reversed(range(dim)):
         others = math.prod(sides) // sides[axis]
@@ -24,7 +24,7 @@ def grid_positions(units: int, dim: int = 3) -> Tensor:
 class SpatialRecurrent(nn.Module):
     """A recurrent layer whose units have positions, so that its connections have lengths.
 
-    It computes what the layer does. `wiring_cost` and `proximity_cost` are to be added to a loss, with weights::
+    The output is that of the layer. Add `wiring_cost` and `proximity_cost`, with weights, to the loss::
 
         rnn = SpatialRecurrent(nn.RNN(28, 100))
         output, h_n = rnn(x)
@@ -33,15 +33,15 @@ class SpatialRecurrent(nn.Module):
     Args:
         layer: a layer with the interface of `torch.nn.GRU` and matrices of recurrent weights: `nn.RNN`, `nn.GRU`,
             `NBRC`, ...
-        dim: in how many dimensions the units lie.
-        learn_positions: False leaves them on `grid_positions`; True draws them from N(0, 1) and learns them. The
-            wiring cost alone would then draw all units to one place: add the proximity cost.
+        dim: number of dimensions of the positions.
+        learn_positions: whether the positions are drawn from N(0, 1) and learned; False fixes them to `grid_positions`.
+            With learned positions, also use the proximity cost; otherwise the wiring cost moves all units to one place.
 
     Attributes:
         positions: `[num_layers · directions, H, dim]`, in the order of the layer's states.
 
     Raises:
-        ValueError: a layer without recurrent matrices, such as `BRC`, whose units are connected to themselves alone.
+        ValueError: the layer has no recurrent matrices, such as `BRC`, whose units are connected only to themselves.
     """
 
     positions: Tensor
@@ -64,7 +64,7 @@ class SpatialRecurrent(nn.Module):
         return self.layer(*args, **kwargs)
 
     def recurrent_weights(self) -> list[Tensor]:
-        """The recurrent weights of each layer and direction, `[G·H, H]` each; of several matrices, one on another."""
+        """The recurrent weights of each layer and direction, each `[G·H, H]`; several matrices are stacked."""
         found = []
         named = list(parameters_by_name(self.layer))
         for index in range(int(self.layer.num_layers)):  # type: ignore[arg-type]
@@ -79,16 +79,16 @@ class SpatialRecurrent(nn.Module):
         return found
 
     def wiring_cost(self) -> Tensor:
-        """The mean over layers of `wiring_cost`."""
+        """The mean `wiring_cost` over layers."""
         pairs = zip(self.recurrent_weights(), self.positions, strict=True)
         return torch.stack([wiring_cost(*pair) for pair in pairs]).mean()
 
     def proximity_cost(self) -> Tensor:
-        """The mean over layers of `proximity_cost`, that of units which lie close to each other."""
+        """The mean `proximity_cost` over layers."""
         return torch.stack([proximity_cost(positions) for positions in self.positions]).mean()
 
     def mean_connection_length(self) -> Tensor:
-        """The mean over layers of Σ|w_ij|·‖p_i − p_j‖ / Σ|w_ij|, i ≠ j: where a mean |weight| goes."""
+        """The mean over layers of Σ|w_ij|·‖p_i − p_j‖ / Σ|w_ij|, i ≠ j: the mean length weighted by strength."""
         lengths = []
         for weight, positions in zip(self.recurrent_weights(), self.positions, strict=True):
             strengths = mean_strengths(weight, positions).fill_diagonal_(0)

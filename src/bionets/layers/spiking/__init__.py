@@ -1,4 +1,4 @@
-"""Spiking layers: the 32 leaky integrators and their relatives, all one `scan` step each."""
+"""Spiking layers: the 32 leaky integrators and other neurons; each is one `scan` step."""
 
 from bionets.layers.spiking import leaky_integrators
 from bionets.layers.spiking.adlif import AdLIF, SEAdLIF

@@ -12,7 +12,7 @@ from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 def adlif_step(x: Tensor, state: Any, params: Any, *, firing: Firing, symplectic: bool) -> tuple[Tensor, Any]:
     """û = α u + (1 − α)(x − w), s = firing(û − θ), u' = û(1 − s), w' = β w + (1 − β)(a u + b s).
 
-    With the symplectic Euler method w' follows from u' and s, otherwise from u and the spike of the step before.
+    With the symplectic Euler method, w' depends on u' and s; otherwise on u and the spike of the previous step.
     """
     mem = params.alpha * state.mem + (1 - params.alpha) * (x - state.adaptation)
     spike = firing(mem - params.threshold, state.noise)
@@ -30,16 +30,16 @@ class AdLIF(NeuronLayer):
     û = α u + (1 − α)(x − w)
     s = quant_fn(spike_fn(û − θ))
     u' = û(1 − s)
-    w' = β w + (1 − β)(a u + b s⁻), s⁻ being the spike of the step before
+    w' = β w + (1 − β)(a u + b s⁻), where s⁻ is the spike of the previous step
     y = s
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         alpha: α, decay of the membrane, by default 0.9.
         beta: β, decay of the adaptation, by default 0.99.
         subthreshold: a, coupling of the adaptation to the membrane, by default 1. A positive a makes the membrane
             oscillate.
-        spike_weight: b, growth of the adaptation with a spike, by default 10.
+        spike_weight: b, increase of the adaptation by a spike, by default 10.
         threshold: θ, by default 1, not learned.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of a fast sigmoid.
@@ -58,10 +58,10 @@ class AdLIF(NeuronLayer):
 
 
 class SEAdLIF(AdLIF):
-    """Adaptive leaky integrate-and-fire neurons, discretised by the symplectic Euler method, which keeps their
+    """Adaptive leaky integrate-and-fire neurons, discretised by the symplectic Euler method, which makes the
     oscillation stable (SE-adLIF; Baronig et al. 2024, arXiv 2408.07517, equations 15 to 17).
 
-    As `AdLIF`, but the adaptation follows the new membrane and the new spike: w' = β w + (1 − β)(a u' + b s).
+    As `AdLIF`, but the adaptation depends on the new membrane and the new spike: w' = β w + (1 − β)(a u' + b s).
     """
 
     state_names = ("mem", "adaptation")

@@ -1,4 +1,4 @@
-"""Adaptive leaky integrate-and-fire neurons (ALIF): every spike raises the threshold, which then falls back."""
+"""Adaptive leaky integrate-and-fire neurons (ALIF): every spike raises the threshold, which then decays."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ class ALIF(NeuronLayer):
     y = o
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         beta: decay of the membrane, by default 0.9.
-        rho: decay of the adaptation, by default 0.99; its time constant is the neuron's long memory.
-        strength: s, by how much a spike raises the threshold, by default 0.1.
+        rho: decay of the adaptation, by default 0.99; its time constant is the long memory of the neuron.
+        strength: s, increase of the threshold by a spike, by default 0.1.
         threshold: θ, the threshold at rest, by default 1.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with a triangular derivative.

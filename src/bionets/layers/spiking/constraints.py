@@ -1,4 +1,4 @@
-"""Constrained parameters, decays and thresholds: stored raw, so that any real number is valid, and read constrained."""
+"""Constrained parameters (decays, thresholds): any real number is a valid raw value; reading applies the constraint."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +16,16 @@ Value = float | Tensor | Mapping[str, Sequence[float]]
 
 
 class Constraint(NamedTuple):
-    """A map from the reals onto the values that make sense, its inverse, and these values in words."""
+    """A map from the real numbers onto the valid values, its inverse, and a description of the valid values."""
 
     forward: Callable[[Tensor], Tensor]
     inverse: Callable[[Tensor], Tensor]
-    learnable: Callable[[Tensor], Tensor]  # the values that gradient descent can reach and leave
-    fixed: Callable[[Tensor], Tensor]  # the values that a parameter may have that is not learned
+    learnable: Callable[[Tensor], Tensor]  # whether values are valid for a learned parameter
+    fixed: Callable[[Tensor], Tensor]  # whether values are valid for a parameter that is not learned
     words: str
 
     def raw(self, value: Tensor) -> Tensor:
-        """The number whose constrained value is ``value``, or next to it where no number near the inverse has it."""
+        """The number whose constrained value is ``value``, or the nearest to it."""
         raw = self.inverse(value.double()).to(value.dtype)
         for direction in (-torch.inf, torch.inf):
             near = raw
@@ -64,9 +64,9 @@ class Frozen(NamedTuple):
 class ConstrainedParameters(nn.Module):
     """A module with parameters for ``num_neurons`` neurons, each either free or constrained.
 
-    A free parameter ``name`` is kept under its name. A constrained one is kept as ``raw_name`` and reads as
-    ``name``: a decay is σ(raw), a threshold softplus(raw). Learned ones are parameters, others buffers; both are in the
-    ``state_dict``.
+    A free parameter ``name`` is stored under its name. A constrained parameter is stored as ``raw_name``, and ``name``
+    returns its constrained value: a decay is σ(raw), a threshold softplus(raw). Learned values are parameters, others
+    are buffers; both are in the ``state_dict``.
     """
 
     num_neurons: int
@@ -86,15 +86,15 @@ class ConstrainedParameters(nn.Module):
         """Declare a parameter.
 
         Args:
-            name: what it reads as.
+            name: name of the attribute.
             value: a number, a tensor with one value for each neuron, or a distribution; see `Value`.
             constraint: "decay" (0 to 1), "threshold" (positive), or None.
-            rank: 1 for a value of each neuron, 0 for one of the whole layer.
+            rank: 1 for one value per neuron, 0 for one value per layer.
             learn: whether it is learned.
             bound: deprecated name of ``constraint``.
 
         Raises:
-            ValueError: a value outside the constraint, or a tensor of another shape.
+            ValueError: the value violates the constraint, or the tensor has another shape.
         """
         if bound is not None:
             warnings.warn("bound= is now called constraint=", DeprecationWarning, stacklevel=2)
@@ -116,7 +116,7 @@ class ConstrainedParameters(nn.Module):
             self.register_buffer(key, kept)
 
     def _to_keep(self, name: str, value: Value, constraint: str | None, shape: tuple[int, ...], learn: bool) -> Tensor:
-        """A value as it is stored: raw, and of this shape."""
+        """The value in its stored form: raw, and with this shape."""
         if isinstance(value, Mapping):
             value = self._drawn(name, value, shape)
         given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
@@ -134,7 +134,7 @@ class ConstrainedParameters(nn.Module):
         return rule.raw(values)
 
     def _drawn(self, name: str, distribution: Mapping[str, Sequence[float]], shape: tuple[int, ...]) -> Tensor:
-        """One value for each neuron from torch's generator."""
+        """Draw one value for each neuron from torch's generator."""
         draws: dict[str, Callable[..., Tensor]] = {"uniform": nn.init.uniform_, "normal": nn.init.normal_}
         kind, numbers = next(iter(distribution.items()), ("", ()))
         if len(distribution) != 1 or kind not in draws or len(numbers) != 2:
@@ -155,7 +155,7 @@ class ConstrainedParameters(nn.Module):
         return tuple(getattr(self, name) for name in self.constraints)
 
     def freeze(self) -> None:
-        """Keep constrained values as buffers in place of the raw ones; see `bionets.layers.spiking.freeze`."""
+        """Replace raw values by buffers with the constrained values; see `bionets.layers.spiking.freeze`."""
         if self.frozen is not None:
             return
         values = {
@@ -182,11 +182,11 @@ class ConstrainedParameters(nn.Module):
         raw = {} if self.frozen is None else self.frozen.raw
         values = {name: self._buffers[name] for name in (key.removeprefix("raw_") for key in raw)}
         super()._apply(fn, recurse)
-        for name, value in values.items():  # which half precision would round away, as in __getattr__
+        for name, value in values.items():  # half precision is too coarse for them, as in __getattr__
             moved = self._buffers[name]
             if value is not None and moved is not None and moved.dtype in (torch.bfloat16, torch.float16):
                 self._buffers[name] = value.to(moved.device, torch.float32)
-        for each in raw.values():  # what waits for unfreeze moves along
+        for each in raw.values():  # the raw values for unfreeze are moved too
             each.data = fn(each.data)
             if each.grad is not None:
                 each.grad.data = fn(each.grad.data)
@@ -208,9 +208,9 @@ class ConstrainedParameters(nn.Module):
         constraint = self.__dict__.get("constraints", {}).get(name)
         if constraint is None or name in self._buffers:
             return super().__getattr__(name)
-        # getattr: pruning and parametrisations keep the raw value elsewhere than among the parameters.
+        # getattr, because pruning and parametrisations do not store the raw value among the parameters.
         raw: Tensor = getattr(self, f"raw_{name}")
-        # Half precision would make 1 of a decay of 0.999, and a scan computes in float32 anyway.
+        # Half precision would round a decay of 0.999 to 1, and a scan computes in float32 anyway.
         return CONSTRAINTS[constraint].forward(at_least_float32(raw))
 
     def __setattr__(self, name: str, value: Any) -> None:

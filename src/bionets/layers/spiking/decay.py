@@ -1,4 +1,4 @@
-"""Decays in other words: half-lives and time constants in steps. For numbers and tensors."""
+"""Conversion of decays to half-lives and time constants in steps, for numbers and tensors."""
 
 import math
 from typing import TypeVar
@@ -16,7 +16,7 @@ def decay_from_half_life(half_life: Number) -> Number:
 
 
 def half_life_from_decay(decay: Number) -> Number:
-    """−1 / log₂ decay: the steps in which half of a trace is gone. Raises ValueError unless 0 < decay < 1."""
+    """−1 / log₂ decay: the steps after which half of a trace is left. Raises ValueError unless 0 < decay < 1."""
     _check("decay", decay, (decay > 0) & (decay < 1), "between 0 and 1")
     return -1 / (torch.log2(decay) if isinstance(decay, Tensor) else math.log2(decay))
 
@@ -31,7 +31,7 @@ def decay_from_time_steps(time_steps: Number) -> Number:
 
 
 def time_steps_from_decay(decay: Number) -> Number:
-    """1 / (1 − decay): over how many steps a trace averages. Raises ValueError unless 0 <= decay < 1."""
+    """1 / (1 − decay): the number of steps over which a trace averages. Raises ValueError unless 0 <= decay < 1."""
     _check("decay", decay, (decay >= 0) & (decay < 1), "at least 0 and below 1")
     return 1 / (1 - decay)
 

@@ -1,4 +1,4 @@
-"""The docstrings of the leaky integrators: equations, arguments and states, from their specification."""
+"""The docstrings of the leaky integrators, generated from their specification: equations, arguments and states."""
 
 from bionets.layers.spiking.kind import Kind
 

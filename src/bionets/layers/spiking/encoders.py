@@ -1,6 +1,6 @@
-"""From numbers to spikes over time: a batch ``[...]`` to ``[T, ...]``.
+"""Encoders from numbers to spikes over time: a batch ``[...]`` to ``[T, ...]``.
 
-The random ones take their numbers from ``generator``; None is torch's own.
+Random encoders draw from ``generator``; None for the default generator of torch.
 """
 
 import torch
@@ -11,8 +11,8 @@ from bionets.scan import scan
 
 
 def direct(x: Tensor, steps: int) -> Tensor:
-    """The numbers themselves, at every step: y[t] = x. A view: nothing is copied, and `unroll` computes what follows
-    only once as long as it has no state.
+    """The numbers themselves at every step: y[t] = x. The result is a view without copies; `unroll` computes the
+    following layers without state only once.
     """
     return x.expand(_checked(steps), *x.shape)
 
@@ -20,10 +20,10 @@ def direct(x: Tensor, steps: int) -> Tensor:
 def rate(x: Tensor, steps: int, generator: Generator | None = None) -> Tensor:
     """Bernoulli spikes, independent at each step: y[t] = 1 with probability x, a Poisson process in discrete time.
 
-    Numbers below 0 never spike, those above 1 always. The expectation of the mean over time is x, within [0, 1]; no
+    Numbers below 0 never spike, numbers above 1 always spike. For x in [0, 1], the expected mean over time is x. No
     gradient flows to x.
     """
-    dtype = torch.promote_types(x.dtype, torch.float32)  # numbers in half precision are too coarse a grid
+    dtype = torch.promote_types(x.dtype, torch.float32)  # half precision is too coarse for probabilities
     noise = torch.rand((_checked(steps), *x.shape), generator=generator, dtype=dtype, device=x.device)
     return (noise < x).to(x.dtype)
 
@@ -31,18 +31,18 @@ def rate(x: Tensor, steps: int, generator: Generator | None = None) -> Tensor:
 def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None = None) -> Tensor:
     """One spike for each number above ``threshold``, earlier for larger numbers; y[t] = [t = round(delay)].
 
-    Without ``decay``, the delay falls in a straight line from steps − 1 at the threshold to 0 at 1. With it, it is the
-    number of steps after which a leaky membrane with v' = decay·v + (1 − decay)·x first reaches the threshold,
-    ln(1 − threshold/x) / ln(decay), and what would come after the last step comes at the last.
+    Without ``decay``, the delay decreases linearly from steps − 1 for x = threshold to 0 for x = 1. With ``decay``, it
+    is ln(1 − threshold/x) / ln(decay), the number of steps after which a leaky membrane v' = decay·v + (1 − decay)·x
+    first reaches the threshold; later spikes are moved to the last step.
 
     Raises:
-        ValueError: steps below one, or a threshold or a decay that does not lie between 0 and 1.
+        ValueError: ``steps`` is below 1, or the threshold or the decay is not between 0 and 1.
     """
     for name, value in (("threshold", threshold), ("decay", decay)):
         if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     last = _checked(steps) - 1
-    dtype, x = x.dtype, at_least_float32(x)  # half precision cannot count the steps
+    dtype, x = x.dtype, at_least_float32(x)  # half precision cannot represent all step numbers
     reaches = x > threshold
     if decay is None:
         delay = last * (1 - x) / (1 - threshold)
@@ -54,15 +54,14 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
 
 
 def delta(x: Tensor, threshold: float = 0.1) -> Tensor:
-    """Changes of a signal over time x ``[T, B, ...]``, as +1, 0 and −1 of the same shape: delta modulation, or level
-    crossings.
+    """Delta modulation (level crossings): changes of a signal x ``[T, B, ...]`` over time, as +1, 0 and −1.
 
-    A level starts at 0 and follows the signal: where x lies ``threshold`` or more above it, y = 1, where as much below,
-    y = −1, and the level moves by threshold·y. So threshold·cumsum(y) is the signal again, to within the threshold
-    wherever it changes no faster than that. No gradient flows to x.
+    A level starts at 0 and follows the signal: y = 1 if x is at least ``threshold`` above the level, y = −1 if it is at
+    least ``threshold`` below, and the level then changes by threshold·y. threshold·cumsum(y) approximates the signal
+    with an error below the threshold, if the signal changes by at most the threshold per step. No gradient flows to x.
 
     Raises:
-        ValueError: a threshold that is not above 0.
+        ValueError: the threshold is not positive.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be above 0, got {threshold}")

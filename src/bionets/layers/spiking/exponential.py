@@ -10,7 +10,7 @@ from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing
 from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
-LARGEST_EXPONENT = 10.0  # keeps one step of the upstroke finite; a neuron past its peak is reset anyway
+LARGEST_EXPONENT = 10.0  # keeps one step of the upstroke finite; a neuron above its peak is reset anyway
 
 
 def exponential_step(x: Tensor, state: Any, params: Any, *, firing: Firing, adaptive: bool) -> tuple[Tensor, Any]:
@@ -30,7 +30,8 @@ def exponential_step(x: Tensor, state: Any, params: Any, *, firing: Firing, adap
 
 
 class EIF(NeuronLayer):
-    """Exponential integrate-and-fire neurons in units in which rest is 0 (Fourcaud-Trocmé et al. 2003, equation 1).
+    """Exponential integrate-and-fire neurons in units in which the resting potential is 0 (Fourcaud-Trocmé et al. 2003,
+    equation 1).
 
     u = v + (1 − β)(−v + Δ exp((v − θ)/Δ) + x)
     s = quant_fn(spike_fn(u − peak))
@@ -40,12 +41,13 @@ class EIF(NeuronLayer):
     With β = 1 − dt/τ. The exponent is at most 10.
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         beta: decay of the membrane, by default 0.9.
-        threshold: θ, where the upstroke sets in, by default 1.
+        threshold: θ, membrane at which the upstroke begins, by default 1.
         sharpness: Δ, by default 0.2.
         peak: the membrane at which a spike is counted, by default 2.
-        reset: the membrane after a spike, by default 0. The last three are one of the layer and not learned by default.
+        reset: the membrane after a spike, by default 0. Sharpness, peak and reset are one value per layer and not
+            learned by default.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of an arc tangent.
     """
@@ -75,7 +77,7 @@ class AdEx(EIF):
     Args:
         rho: ρ, decay of the adaptation, by default 0.99.
         subthreshold: a, coupling of the adaptation to the membrane, by default 0.
-        spike_weight: b, growth of the adaptation with a spike, by default 0.1.
+        spike_weight: b, increase of the adaptation by a spike, by default 0.1.
         others: as in `EIF`.
     """
 

@@ -1,7 +1,7 @@
-"""From the membrane to the spike: spike functions (how probable) and quantisers (whether), by name or as functions.
+"""Spike functions (the probability of a spike) and quantisers (from it to the output), by name or as functions.
 
-A spike function maps v, the distance to the threshold, to a probability p; ``sigmoid4x`` is smooth, and every spike of
-`bionets.scan.surrogate` is hard: p is 0 or 1 with a surrogate gradient. A quantiser makes p into the output.
+A spike function maps v, the distance to the threshold, to a probability p; ``sigmoid4x`` is smooth; the spike functions
+of `bionets.scan.surrogate` are hard: p is 0 or 1, with a surrogate gradient. A quantiser converts p to the output.
 """
 
 import functools
@@ -16,7 +16,7 @@ from bionets.scan import surrogate
 from bionets.scan.surrogate import straight_bernoulli, straight_round, with_derivative
 
 SpikeFn = Callable[[Tensor], Tensor]
-Quantiser = Callable[..., Tensor]  # of p, or of p and uniform noise
+Quantiser = Callable[..., Tensor]  # a function of p, or of p and uniform noise
 QuantFn = Quantiser | Mapping[str, float]
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
@@ -27,7 +27,7 @@ def sigmoid4x(v: Tensor) -> Tensor:
 
 
 def probabilistic(p: Tensor, noise: Tensor) -> Tensor:
-    """p·b with b = 1 where noise < p, so with probability p; p² on average, whose derivative 2p is the gradient."""
+    """p·b with b = 1 if noise < p, with probability p; its expectation is p², whose derivative 2p is the gradient."""
     return with_derivative(p * (noise < p).to(p.dtype), p, 2 * p)
 
 
@@ -60,20 +60,20 @@ STEPPED: dict[str, Quantiser] = {"bernoulli": straight_bernoulli, "round": strai
 
 
 class Firing(NamedTuple):
-    """A spike function and a quantiser, ready for a step."""
+    """A spike function and a quantiser."""
 
     spike_fn: SpikeFn
     quant_fn: Quantiser
-    stochastic: bool  # whether the quantiser takes uniform noise beside p
+    stochastic: bool  # whether the quantiser takes uniform noise in addition to p
 
     @classmethod
     def of(cls, spike_fn: str | SpikeFn, quant_fn: str | QuantFn) -> "Firing":
-        """From names or functions. After a hard spike function there is nothing left to quantise.
+        """Create a `Firing` from names or functions. After a hard spike function, the quantiser is not used.
 
         ``{"round": 0.25}`` and ``{"bernoulli": 0.25}`` quantise to multiples of 0.25.
 
         Raises:
-            ValueError: an unknown name, or a step size that is not above 0.
+            ValueError: the name is unknown, or the step size is not positive.
         """
         spike = _find(SPIKE_FUNCTIONS, "spike_fn", spike_fn)
         quant = _with_step(quant_fn) if isinstance(quant_fn, Mapping) else _find(QUANTISERS, "quant_fn", quant_fn)
@@ -86,12 +86,12 @@ class Firing(NamedTuple):
 
     @property
     def hard(self) -> bool:
-        """Whether it is a plain threshold: 1 where v is positive, else 0."""
+        """Whether the output is 1 where v is positive and 0 elsewhere."""
         rounded = self.quant_fn is straight_round and self.spike_fn is sigmoid4x
         return rounded or (self.quant_fn is identity and _plain(self.spike_fn) in HARD.values())
 
     def __call__(self, v: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
-        """The output for v, the distance to the threshold; ``noise`` holds one tensor if it is stochastic."""
+        """The output for v, the distance to the threshold; ``noise`` has one tensor if stochastic."""
         return self.quant_fn(self.spike_fn(v), *noise)
 
 

@@ -1,4 +1,4 @@
-"""All-to-all recurrence: any spiking layer, with dense weights from its output to its input."""
+"""All-to-all recurrence: a spiking layer with dense weights from its output to its input."""
 
 import math
 from collections.abc import Callable
@@ -23,20 +23,20 @@ class FullyRecurrent(StatefulModule):
     """A spiking layer whose neurons are connected all to all: y[t] = layer(x[t] + W·y[t − 1]).
 
     ``weight`` is ``[num_neurons, num_neurons]``, drawn from U(−1/√n, 1/√n) as in `torch.nn.RNN`. The states are
-    ``output``, the last y, and those of the layer, which the wrapper keeps in its stead.
+    ``output``, the last y, and the states of the layer; the wrapper stores both.
 
     With ``max_delay`` above 1, the output of each neuron i arrives d_i steps later, between 1 and ``max_delay``: y[t] =
-    layer(x[t] + Σ_i W_i·y_i[t − d_i]), and the state ``earlier`` ``[B, max_delay − 1, ...]`` holds the outputs before
-    the last one. ``delays`` is then a module of `bionets.layers.Delays`, whose values are learned. With
-    ``synaptic=True`` each connection has a delay of its own, which costs ``max_delay`` times as much.
+    layer(x[t] + Σ_i W_i·y_i[t − d_i]). The state ``earlier`` ``[B, max_delay − 1, ...]`` holds the outputs before the
+    last output, and ``delays`` is a module of `bionets.layers.Delays` with learned values. With ``synaptic=True``, each
+    connection has its own delay, which costs ``max_delay`` times as much.
 
     Args:
         layer: any `SpikingLayer`; FullyRecurrent(LIB(64)).
         max_delay: the longest delay, in steps.
-        synaptic: a delay for each connection instead of for each neuron.
+        synaptic: whether each connection has a delay, instead of each neuron.
         delays: a number, a tensor, or a module such as `bionets.layers.DistanceDelays`, whose delays are between 1 and
-            ``max_delay``; None: learned, and drawn at random at first.
-        options: the others of `bionets.layers.Delays`.
+            ``max_delay``; None: learned, with random initial values.
+        options: other arguments of `bionets.layers.Delays`.
     """
 
     step_backend = SpikingLayer.step_backend
@@ -70,7 +70,7 @@ class FullyRecurrent(StatefulModule):
             self.delays = Delays(shape, 1, max_delay, **options)
 
     def _fitting(self, delays: Delays, options: dict[str, Any]) -> Delays:
-        """The delays, if they are those of this layer's neurons or connections."""
+        """Check that the delays match the neurons or connections of this layer, and return them."""
         neurons, shape = self.layer.num_neurons, tuple(delays.values().shape)
         if shape not in ((neurons,), (neurons, neurons)) or (delays.shortest, delays.longest) != (1, self.max_delay):
             raise ValueError(
@@ -82,7 +82,7 @@ class FullyRecurrent(StatefulModule):
         return delays
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
-        """The shape of the input, with delays that of the earlier outputs, and the state shapes of the layer."""
+        """The shape of the input, with delays the shape of the earlier outputs, and the state shapes of the layer."""
         earlier = ((input_shape[0], self.max_delay - 1, *input_shape[1:]),) if self.delays is not None else ()
         return (tuple(input_shape), *earlier, *self.layer.state_shapes(input_shape))
 
@@ -111,7 +111,7 @@ class FullyRecurrent(StatefulModule):
             states = (output, *others)
         memory, noise, stream = self.layer.with_noise(x, states)
 
-        batch = x.movedim(1 + axis, -1).shape[1:-1]  # every axis but that of the neurons
+        batch = x.movedim(1 + axis, -1).shape[1:-1]  # every axis except the neurons
 
         def to_scan(tensor: Tensor, lead: int) -> Tensor:
             flat = (*tensor.shape[:lead], math.prod(batch), self.layer.num_neurons)
@@ -147,7 +147,7 @@ class FullyRecurrent(StatefulModule):
 def recurrent_step(
     x: Any, recurrent: Tensor, state: States, params: States, *, step: Callable[..., tuple[Tensor, States]]
 ) -> tuple[Tensor, States]:
-    """The layer's step, with the recurrent input of all neurons added to its input."""
+    """The step of the layer, with the recurrent input of all neurons added to its input."""
     x, *noise = x if isinstance(x, tuple) else (x,)
     y, state = step((x + recurrent, *noise), state[1:], params)
     return y, (y, *state)

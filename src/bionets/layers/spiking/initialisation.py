@@ -11,13 +11,13 @@ from bionets.layers.spiking.spiking_layer import SpikingLayer
 
 
 def membrane_gain(layer: SpikingLayer) -> Tensor:
-    """Σ_t ε[t]², ``[num_neurons]`` or a scalar: the variance of a membrane below its threshold over that of its input
-    at one step, ε[t] being the membrane t steps after an input of 1.
+    """Σ_t ε[t]², ``[num_neurons]`` or a scalar: the ratio of the variance of a membrane below its threshold to the
+    variance of its input at one step. ε[t] is the membrane t steps after an input of 1.
 
-    1/(1 − β²) of ε = βᵗ; with a synaptic trace, (1 − α)²(1 + αβ)/((1 − αβ)(1 − α²)(1 − β²)).
+    1/(1 − β²) for ε = βᵗ; with a synaptic trace, (1 − α)²(1 + αβ)/((1 − αβ)(1 − α²)(1 − β²)).
 
     Raises:
-        ValueError: a dual leaky integrator, or another neuron than a leaky integrator, `PLIF` and `ALIF`.
+        ValueError: the layer is a dual leaky integrator, or is not a leaky integrator, `PLIF` or `ALIF`.
     """
     if not isinstance(layer, LeakyIntegrator | PLIF | ALIF) or (isinstance(layer, LeakyIntegrator) and layer.kind.dual):
         raise ValueError(f"the response of {type(layer).__name__} to an input is not known in closed form")
@@ -36,25 +36,25 @@ def membrane_gain(layer: SpikingLayer) -> Tensor:
 def fluctuation_driven_(
     network: nn.Sequential, rate: float = 0.1, input_rate: float | None = None, xi: float = 2.0, share: float = 0.9
 ) -> None:
-    """Draw the weights of all `torch.nn.Linear` in front of spiking neurons so that their membranes fluctuate around 0
-    with a standard deviation of θ/ξ (Rossbroich, Gygax and Zenke 2022, Neuromorphic Computing and Engineering 2,
-    044016, section 2.1).
+    """Draw the weights of all `torch.nn.Linear` before spiking neurons so that the membranes fluctuate around 0 with a
+    standard deviation of θ/ξ (Rossbroich, Gygax and Zenke 2022, Neuromorphic Computing and Engineering 2, 044016,
+    section 2.1).
 
         weight ~ N(0, σ²), σ² = (θ/ξ)²/(n·rate·gain), bias = 0
 
-    for n inputs, each with ``rate`` spikes a step, and the gain of `membrane_gain`. In front of `FullyRecurrent`
-    neurons, ``share`` of this variance comes from the linear layer, the rest from the weights between the neurons.
-    Layers without a threshold count as if it were 1.
+    for n inputs, each with ``rate`` spikes per step, and the gain of `membrane_gain`. For `FullyRecurrent` neurons,
+    ``share`` of this variance is from the linear layer, and the rest from the weights between the neurons. For layers
+    without a threshold, θ = 1.
 
     Args:
-        network: linear layers and neurons in their order, with any others (dropout) between them.
-        rate: spikes of a neuron a step.
-        input_rate: the mean square of the network's input at a step; for spikes their rate. None: as ``rate``.
+        network: linear layers and neurons in their order; other layers (dropout) may be between them.
+        rate: spikes per neuron and step.
+        input_rate: the mean square of the input of the network at a step; for spikes, their rate. None: ``rate``.
         xi: ξ, the distance of the threshold from the mean of the membrane in standard deviations, 1 to 3 in the paper.
-        share: between 0 and 1.
+        share: share of the variance from the linear layers, between 0 and 1.
 
     Raises:
-        ValueError: a rate, ξ or share out of range, or a layer of which the gain is unknown or infinite (β = 1).
+        ValueError: a rate, ξ or share is out of range, or the gain of a layer is unknown or infinite (β = 1).
     """
     first = rate if input_rate is None else input_rate
     if not (rate > 0 and first > 0 and xi > 0 and 0 <= share <= 1):
@@ -84,6 +84,6 @@ def fluctuation_driven_(
 
 
 def _draw(weight: Tensor, variance: Tensor) -> None:
-    """Normal numbers whose squares in a row have this sum on average."""
+    """Draw normal weights such that the expected sum of squares of a row is ``variance``."""
     deviation = (variance / weight.shape[1]).sqrt()
     weight.copy_(torch.randn_like(weight) * deviation.to(weight).expand(len(weight)).unsqueeze(1))

@@ -1,4 +1,4 @@
-"""Izhikevich neurons: two equations whose four constants give the firing patterns of cortical cells."""
+"""Izhikevich neurons: two equations with four constants, for the firing patterns of cortical cells."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from torch import Tensor
 from bionets.layers.spiking.firing import Firing
 from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
-REST = -65.0  # mV; states are kept as differences from it, so that they start at 0
+REST = -65.0  # mV; states are differences from it, so that they start at 0
 PEAK = 30.0
 
 
 def izhikevich_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tuple[Tensor, Any]:
     """v' = v + 0.04 v² + 5 v + 140 − u + x in two half steps, u' = u + a(b v' − u); at v' ≥ 30 mV: v' = c, u' += d."""
     v, u = state.mem + REST, state.recovery + params.b * REST
-    for _ in range(2):  # of half a millisecond each, for stability, as in the paper's program
+    for _ in range(2):  # half a millisecond each, for stability, as in the program of the paper
         v = v + 0.5 * (0.04 * v * v + 5 * v + 140 - u + x)
     u = u + params.a * (params.b * v - u)
     spike = firing(v - PEAK, state.noise)
@@ -24,7 +24,7 @@ def izhikevich_step(x: Tensor, state: Any, params: Any, *, firing: Firing) -> tu
 
 
 class Izhikevich(NeuronLayer):
-    """Izhikevich neurons, one step for a millisecond (Izhikevich 2003, IEEE Transactions on Neural Networks 14(6),
+    """Izhikevich neurons with steps of one millisecond (Izhikevich 2003, IEEE Transactions on Neural Networks 14(6),
     equations 1 to 3).
 
     v' = v + 0.04 v² + 5 v + 140 − u + x (mV; two steps of half a millisecond)
@@ -35,7 +35,7 @@ class Izhikevich(NeuronLayer):
     The states `mem` and `recovery` are v + 65 and u + 65 b; both start at 0.
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         a, b, c, d: the constants; by default 0.02, 0.2, −65 and 8, regular spiking. Fast spiking: a = 0.1, d = 2.
             Intrinsically bursting: c = −55, d = 4. Chattering: c = −50, d = 2.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`; nothing is learned by default.

@@ -1,4 +1,4 @@
-"""The specification of a leaky integrator: which traces it has and how it fires. 32 of them have names."""
+"""The specification of a leaky integrator: its traces and its output. 32 kinds have names."""
 
 from itertools import product
 from typing import NamedTuple
@@ -33,12 +33,12 @@ class Kind(NamedTuple):
 
     @property
     def signs(self) -> tuple[str, ...]:
-        """The prefixes of the traces, and of what belongs to each."""
+        """The prefixes of the names of the traces and their parameters."""
         return ("pos_", "neg_") if self.dual else ("",)
 
     @property
     def polarities(self) -> tuple[str, ...]:
-        """The prefixes of the thresholds, and of what belongs to each."""
+        """The prefixes of the names of the thresholds and their parameters."""
         return ("pos_", "neg_") if self.ternary else ("",) if self.fires else ()
 
     @property

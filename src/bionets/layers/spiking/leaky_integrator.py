@@ -1,4 +1,4 @@
-"""The leaky integrators: one time step for all of them, and the classes made of it."""
+"""The leaky integrators: one step function for all of them, and their classes."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,7 +17,7 @@ from bionets.layers.stateful import States
 def leaky_integrator_step(
     x: Tensor, state: Any, params: Any, *, kind: Kind, firing: Firing | None, biased: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
-    """One step of a leaky integrator; the docstring of its class has the equations."""
+    """One step of a leaky integrator; for the equations see the docstring of its class."""
     syn, rec, mem = {}, {}, {}
     if kind.synaptic:
         for sign in kind.signs:
@@ -68,13 +68,13 @@ def total(traces: dict[str, Tensor]) -> Tensor:
 class LeakyIntegrator(NeuronLayer):
     """The base of the leaky integrators, as in ``class LIB(LeakyIntegrator, kind=Kind(output="B"))``.
 
-    Parameters, states and docstring of such a class follow from its ``kind``.
+    The parameters, states and docstring of such a class are derived from its ``kind``.
     """
 
     kind: ClassVar[Kind]
 
     def __init_subclass__(cls, kind: Kind | None = None) -> None:
-        if kind is not None:  # else derived from one of these classes
+        if kind is not None:  # otherwise derived from one of these classes
             cls.kind, cls.__doc__, cls.state_names = kind, docstring(kind), kind.states
             cls.specs = (*kind.parameters, ParameterSpec("bias", None)) if kind.fires else kind.parameters
             cls.default_spike_fn = "sigmoid4x" if kind.fires else None
@@ -87,5 +87,5 @@ class LeakyIntegrator(NeuronLayer):
 
 
 def leaky_integrator(kind: Kind, module: str = __name__) -> type[LeakyIntegrator]:
-    """The class of a kind, also of one that has no name among the 32, as if written in ``module``."""
+    """The class of a kind, also of a kind that is not among the 32 names, as if defined in ``module``."""
     return type(kind.name, (LeakyIntegrator,), {"__module__": module}, kind=kind)

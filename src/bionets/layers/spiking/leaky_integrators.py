@@ -1,4 +1,4 @@
-"""The 32 leaky integrators by their names, whose letters say the kind: see `Kind`."""
+"""The 32 leaky integrators. The letters of a name give the kind, see `Kind`."""
 
 from bionets.layers.spiking.kind import Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator

@@ -1,8 +1,8 @@
-"""Losses of spiking networks: of scores ``[B, O]`` that a readout gives, or of the last layer over time ``[T, B, O]``.
+"""Losses of spiking networks, for scores ``[B, O]`` of a readout or for outputs of the last layer ``[T, B, O]``.
 
-Any loss for scores will do behind a readout, ``functional.cross_entropy(spike_count(spikes), target)`` say; here is
-what torch does not have. All are means over the batch. With ``lengths`` (``[B]`` integers) each sequence counts as if
-it ended there.
+After a readout, any loss for scores can be used, for example ``functional.cross_entropy(spike_count(spikes), target)``;
+this module has the losses that torch lacks. All losses are means over the batch. With ``lengths`` (``[B]`` integers),
+each sequence ends at its length.
 """
 
 import torch
@@ -14,10 +14,10 @@ from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_
 
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-8) -> Tensor:
-    """−Σ_o target·ln(prediction), for probabilities ``[B, ...]`` on both sides: rates, or a softmax of anything.
+    """−Σ_o target·ln(prediction), where both are probabilities ``[B, ...]``: rates, or a softmax.
 
-    Predictions below ``smallest`` count as that, and still have their gradient, so that a silent neuron can learn.
-    (`torch.nn.functional.cross_entropy` does the same for scores that are no probabilities yet.)
+    Predictions below ``smallest`` are replaced by it but keep their gradient, so that a silent neuron can learn. (For
+    scores that are not probabilities, use `torch.nn.functional.cross_entropy`.)
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {list(prediction.shape)} and target {list(target.shape)} must have one shape")
@@ -28,8 +28,8 @@ def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-
 def cross_entropy_each_step(
     membrane: Tensor, target: Tensor, label_smoothing: float = 0.0, *, lengths: Tensor | None = None
 ) -> Tensor:
-    """The mean over time of the cross-entropy of each step's scores ``[T, B, O]`` with the classes ``[B]``: every step
-    is asked to be right, not just their mean (temporal efficient training, Deng et al., ICLR 2022, eq. 9).
+    """The mean over time of the cross-entropy of the scores ``[T, B, O]`` of each step with the classes ``[B]``. Every
+    step is trained to be correct, not only the mean (temporal efficient training, Deng et al., ICLR 2022, eq. 9).
     """
     if lengths is not None:
         membrane = zero_past_end(membrane, check_lengths(lengths, membrane.shape, membrane.device))
@@ -43,8 +43,8 @@ def cross_entropy_each_step(
 def spike_rate_error(
     spikes: Tensor, target: Tensor, right: float = 0.8, wrong: float = 0.1, *, lengths: Tensor | None = None
 ) -> Tensor:
-    """The squared error of the spike rates of ``[T, B, O]`` from ``right`` for the class in ``[B]`` and ``wrong`` for
-    the others, so that no neuron must be silent or spike at every step.
+    """The squared error of the spike rates of ``[T, B, O]``, with the target rate ``right`` for the class in ``[B]``
+    and ``wrong`` for the others. No neuron must therefore be silent or spike at every step.
     """
     rates = spike_rate(spikes, lengths)
     wanted = torch.full_like(rates, wrong).scatter_(1, target.unsqueeze(1), right)
@@ -52,7 +52,7 @@ def spike_rate_error(
 
 
 def first_spike_cross_entropy(spikes: Tensor, target: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-    """The cross-entropy of minus the times of the first spikes of ``[T, B, O]`` with the classes ``[B]``: the neuron of
-    the class is asked to be the first.
+    """The cross-entropy with the classes ``[B]``, where the scores are minus the times of the first spikes of
+    ``[T, B, O]``: the neuron of the class is trained to spike first.
     """
     return functional.cross_entropy(-first_spike_time(spikes, lengths), target)

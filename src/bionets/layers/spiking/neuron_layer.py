@@ -1,4 +1,4 @@
-"""Spiking layers of which the class states the parameters in a table, from which the constructor follows."""
+"""Spiking layers whose parameters are declared in a table, from which the constructor is derived."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,9 +15,9 @@ from bionets.layers.spiking.spiking_layer import Neuron, SpikingLayer
 class ParameterSpec(NamedTuple):
     """A parameter of a layer, and the defaults of the constructor's arguments for it.
 
-    default: its value; None if there is no such parameter unless a value is given, by name.
+    default: the default value; None if the parameter exists only when a value is given, by name.
     constraint: "decay", "threshold" or None, see `SpikingLayer.add_parameter`.
-    rank: 1 for a value of each neuron, 0 for one of the whole layer.
+    rank: 1 for one value per neuron, 0 for one value per layer.
     learn: whether it is learned.
     """
 
@@ -29,15 +29,16 @@ class ParameterSpec(NamedTuple):
 
 
 class NeuronLayer(SpikingLayer):
-    """The base of the neurons of this package. A subclass states
+    """The base of the neurons of this package. A subclass declares
 
     - ``specs``: its parameters,
     - ``neuron_step``: ``(x, state, params, *, firing, **settings) -> (output, new states)``, see `SpikingLayer`,
     - ``default_spike_fn``: None for neurons that do not spike,
     - ``settings``: further arguments of the step with their defaults.
 
-    The constructor takes ``num_neurons``, the value of each parameter and ``dim``; by name, ``<parameter>_rank`` and
-    ``learn_<parameter>`` of each, the settings, ``spike_fn``, ``quant_fn`` and ``backend``.
+    The constructor takes ``num_neurons``, the value of each parameter, and ``dim``. Keyword arguments are
+    ``<parameter>_rank`` and ``learn_<parameter>`` of each parameter, the settings, ``spike_fn``, ``quant_fn`` and
+    ``backend``.
     """
 
     specs: ClassVar[tuple[ParameterSpec, ...]] = ()
@@ -83,7 +84,7 @@ class NeuronLayer(SpikingLayer):
 
 
 def signature_of(kind: type[NeuronLayer]) -> Signature:
-    """That of the constructor of a class."""
+    """The signature of the constructor of a class."""
     free, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
     always = [spec for spec in kind.specs if spec.default is not None]
     optional = [spec for spec in kind.specs if spec.default is None]

@@ -1,5 +1,5 @@
-"""Random numbers for stochastic spikes: a function of a seed, the time step and the place, so that one pass, chunks and
-single steps meet the same ones."""
+"""Random numbers for stochastic spikes, a function of the seed, the time step and the position, so that one pass,
+chunks and single steps use the same numbers."""
 
 import torch
 from torch import Tensor

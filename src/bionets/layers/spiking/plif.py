@@ -27,12 +27,12 @@ class PLIF(NeuronLayer):
     With β = 1 − 1/τ; by default one learned β for the layer and a fixed θ. A spike resets the membrane to 0.
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         beta: decay of the membrane, by default 0.5 (τ = 2).
         threshold: threshold, by default 1.
         dim, beta_rank, threshold_rank, learn_beta, learn_threshold, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of an arc tangent.
-        detach_reset: let no gradient pass through the reset.
+        detach_reset: whether the reset is detached, so that no gradient passes through it.
     """
 
     state_names = ("mem",)

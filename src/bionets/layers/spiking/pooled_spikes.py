@@ -1,7 +1,7 @@
-"""Spikes pooled as they are made: neurons and the max-pooling behind them in one pass through time.
+"""Fused spiking and pooling: neurons and the following max-pooling in one pass over time.
 
-The spikes of a convolutional layer are the largest tensor of a network and, behind a max-pooling, needed by nothing
-else. Here the neurons of a window step side by side and only the largest of their outputs is written.
+The spikes of a convolutional layer are the largest tensor of a network, and if a max-pooling follows, only the pooling
+reads them. Here the neurons of a window are computed together, and only their largest output is written.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from bionets.scan import split_gates
 
 
 def can_pool(layer: nn.Module, pool: nn.Module, x: Any) -> bool:
-    """Whether `pooled_over_time` computes what these two modules compute of x ``[T·B, C, H, W]``, and no hook
-    reads the spikes in between.
+    """Whether `pooled_over_time` gives the result of these two modules for x ``[T·B, C, H, W]``, and no hook reads the
+    spikes between them.
     """
     if not isinstance(layer, SpikingLayer) or type(layer).over_time is not SpikingLayer.over_time:
         return False
@@ -34,7 +34,7 @@ def can_pool(layer: nn.Module, pool: nn.Module, x: Any) -> bool:
 
 
 def pooled(layer: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
-    """`pooled_over_time` of two modules that `can_pool`, within `unroll`, going on from the kept states."""
+    """Run `pooled_over_time` for two modules accepted by `can_pool`, within `unroll`, from the kept states."""
     assert isinstance(layer, SpikingLayer) and isinstance(pool, nn.MaxPool2d)
 
     def run(x: Tensor, lengths: Tensor | None, reset: Tensor | None) -> Tensor:
@@ -51,8 +51,8 @@ def pooled_over_time(
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
 ) -> tuple[Tensor, States]:
-    """The pooled outputs ``[T, B, C, H / k, W / k]`` of x ``[T, B, C, H, W]``, and the layer's last states: the numbers
-    and gradients of `SpikingLayer.over_time` and then the pooling. Pure.
+    """The pooled outputs ``[T, B, C, H / k, W / k]`` of x ``[T, B, C, H, W]``, and the last states of the layer: the
+    numbers and gradients of `SpikingLayer.over_time` followed by the pooling. Pure.
     """
     layer.neuron_axis(x.shape[1:])
     memory, noise, stream = layer.with_noise(x, layer.initial_states(x) if states is None else states)
@@ -86,7 +86,7 @@ def pooled_step(
     step: Callable[..., tuple[Tensor, States]],
     noisy: bool,
 ) -> tuple[Tensor, tuple[States, ...]]:
-    """One step of all neurons of a window, and the largest of their outputs; of equal ones the first."""
+    """One step of all neurons of a window, and the largest of their outputs; the first if several are equal."""
     inputs = zip(*x, strict=True) if noisy else x
     outputs, new = zip(*(step(each, state, params) for each, state in zip(inputs, states, strict=True)), strict=True)
     y = outputs[0]
@@ -96,8 +96,8 @@ def pooled_step(
 
 
 class Windows(NamedTuple):
-    """Images ``[..., C, H, W]`` cut into one image for each place in a window, ``[..., C, H / rows, W / columns]``, and
-    laid with the channels first or last, as the images lie in memory.
+    """Images ``[..., C, H, W]`` split into one image for each position in a window,
+    ``[..., C, H / rows, W / columns]``, with the channels first or last, as in the memory layout of the images.
     """
 
     rows: int
@@ -105,28 +105,28 @@ class Windows(NamedTuple):
     channels_last: bool
 
     def cut(self, images: Tensor, lead: int) -> tuple[Tensor, ...]:
-        """All places, from images ``[B, C, H, W]`` after ``lead`` axes; each is read as its own tensor."""
+        """Split images ``[B, C, H, W]`` after ``lead`` axes into one tensor for each position."""
         places = _Cut.apply(images, self)
         shape = (images.shape[-3], images.shape[-2] // self.rows, images.shape[-1] // self.columns)
         order = shape[1:] + shape[:1] if self.channels_last else shape
         return tuple(place.unflatten(-1, order) for place in split_gates(places, self.rows * self.columns))
 
     def join(self, places: tuple[Tensor, ...]) -> Tensor:
-        """``[B, C, H, W]``, back from `cut`."""
+        """The inverse of `cut`, ``[B, C, H, W]``."""
         cut = torch.stack([self.images(place) for place in places]).unflatten(0, (self.rows, self.columns))
         return cut.permute(2, 3, 4, 0, 5, 1).flatten(4, 5).flatten(2, 3)
 
     def images(self, place: Tensor) -> Tensor:
-        """``[..., C, H / rows, W / columns]``, with the channels where torch has them."""
+        """The image ``[..., C, H / rows, W / columns]``, with the channels in the order of torch."""
         return place.movedim(-1, -3) if self.channels_last else place
 
     def parameter(self, value: Tensor) -> Tensor:
-        """A value of each channel, so that it broadcasts over a place; a scalar as it is."""
+        """Reshape one value per channel to broadcast over the image of a position; a scalar is unchanged."""
         return value if self.channels_last or value.dim() == 0 else value.view(-1, 1, 1)
 
 
 class _Cut(torch.autograd.Function):
-    """Images ``[..., C, H, W]`` to all places in a window, side by side in one axis."""
+    """Split images ``[..., C, H, W]`` into the images of all positions in a window, along one axis."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, windows: Windows) -> Tensor:
@@ -143,7 +143,7 @@ class _Cut(torch.autograd.Function):
 
 
 def _places(images: Tensor, windows: Windows) -> Tensor:
-    """A view ``[..., rows, columns, *N]``: the image of each place."""
+    """A view ``[..., rows, columns, *N]`` with the image of each position."""
     lead = images.dim() - 3
     cut = images.unflatten(-1, (-1, windows.columns)).unflatten(-3, (-1, windows.rows))
     channels, height, row, width, column = range(lead, lead + 5)

@@ -1,6 +1,6 @@
-"""From what the last layer gives over time, ``[T, B, O]``, to one score for each output, ``[B, O]``.
+"""Readouts from the outputs of the last layer over time, ``[T, B, O]``, to one score for each output, ``[B, O]``.
 
-With ``lengths`` (``[B]`` integers) each sequence is read as if it were alone and ended there; one of length 0 scores 0.
+With ``lengths`` (``[B]`` integers), each sequence ends at its length; the scores of a sequence of length 0 are 0.
 """
 
 import torch
@@ -44,10 +44,10 @@ def max_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 
 def first_spike_time(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The step of the first spike, counted from 0, and T where there is none: Σ_t Π_{u ≤ t} (1 − s[u]).
+    """The step of the first spike, counted from 0, or T if there is no spike: Σ_t Π_{u ≤ t} (1 − s[u]).
 
-    The sum counts the steps that a neuron has been silent through. Between 0 and 1 it is the expected time of the first
-    spike when s[t] are probabilities, so that its gradient pulls every step up to the first spike.
+    The sum is the number of steps before the first spike. For s[t] between 0 and 1, it is the expected time of the
+    first spike if s[t] are probabilities; every step up to the first spike therefore has a gradient.
     """
     if lengths is not None:
         spikes = zero_past_end(spikes, check_lengths(lengths, spikes.shape, spikes.device))
@@ -65,7 +65,7 @@ def valid_sum(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def valid_mean(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """The mean of x ``[T, B, ...]`` over the steps of each sequence; 0 for none."""
+    """The mean of x ``[T, B, ...]`` over the steps of each sequence; 0 for a sequence without steps."""
     if lengths is None:
         return x.mean(0)
     total = valid_sum(x, lengths)
@@ -73,7 +73,7 @@ def valid_mean(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 
 def _like(values: Tensor, x: Tensor) -> Tensor:
-    """Values of the first axes of x, to broadcast over the others."""
+    """Reshape values for the first axes of x to broadcast over the other axes."""
     return values.view(*values.shape, *(1,) * (x.dim() - values.dim()))
 
 

@@ -1,4 +1,4 @@
-"""Balanced resonate-and-fire neurons (BRF): damped oscillators that spike at the crest of their oscillation."""
+"""Balanced resonate-and-fire neurons (BRF): damped oscillators that spike near the maximum of their oscillation."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
 
 def divergence_boundary(omega: Tensor, dt: float) -> Tensor:
-    """p(ω) = (−1 + sqrt(1 − (δω)²))/δ: the damping at which the discretised oscillator neither grows nor decays."""
+    """p(ω) = (−1 + sqrt(1 − (δω)²))/δ: the damping at which the amplitude of the discretised oscillator is constant."""
     return (torch.sqrt(1 - (dt * omega) ** 2) - 1) / dt
 
 
@@ -35,17 +35,17 @@ class BRF(NeuronLayer):
     y = s
 
     Args:
-        num_neurons: entries along ``dim``.
+        num_neurons: size of the axis ``dim``.
         omega: ω, angular frequency in radians per unit of time, by default 10. dt·|ω| must stay below 1.
         damping: b₀, by default 1.
-        gamma: γ, decay of the refractory trace, by default 0.9; one of the layer, not learned.
-        threshold: θ, by default 1; one of the layer, not learned.
+        gamma: γ, decay of the refractory trace, by default 0.9; one value per layer, not learned.
+        threshold: θ, by default 1; one value per layer, not learned.
         dt: δ, units of time per step, by default 0.01.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
         spike_fn: as in `LIB`; by default a hard spike with the derivative of two Gaussians.
 
     Raises:
-        ValueError: dt·|ω| of 1 or more.
+        ValueError: dt·|ω| is 1 or more.
     """
 
     state_names = ("real", "imaginary", "refractory")

@@ -1,4 +1,4 @@
-"""The base of every spiking layer: one neuron's time step in, a layer with parameters, states and a neuron axis out."""
+"""The base class of spiking layers: parameters, states and a neuron axis for the time step of a neuron."""
 
 import math
 from collections.abc import Callable
@@ -18,28 +18,29 @@ from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
 
 # neuron(x, state, params) -> (output, new states); state and params by name
-FUNCTIONS = ("spike_fn", "quant_fn")  # of `Firing`
+FUNCTIONS = ("spike_fn", "quant_fn")  # fields of `Firing`
 Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 
 
 class SpikingLayer(ConstrainedParameters, StatefulModule):
-    """A layer of neurons of one kind without connections among them, written as one time step.
+    """A layer of neurons of one kind without connections between them, written as one time step.
 
-    A subclass names its ``state_names``, declares its parameters (`add_parameter`), and writes ``neuron(x, state,
-    params) -> (output, new states)``: pure, elementwise torch operations, states and (constrained) parameters by name.
-    States start at 0. With ``noises`` = n, ``state.noise`` holds n tensors of noise, uniform in [0, 1).
+    A subclass sets its ``state_names``, declares its parameters (`add_parameter`), and implements
+    ``neuron(x, state, params) -> (output, new states)``: pure, elementwise torch operations, states and (constrained)
+    parameters by name. States start at 0. With ``noises`` = n, ``state.noise`` holds n tensors of uniform noise in [0,
+    1).
 
-    The layer takes one step's input of any shape whose axis ``dim`` has ``num_neurons`` entries (-1: features, -3: the
-    channels of images), and gives an output of the same shape. For states, whole sequences and the explicit form see
-    `StatefulModule` and `bionets.layers.unroll`. ``backend`` is that of `bionets.scan.scan`.
+    The input of one step has any shape with size ``num_neurons`` along the axis ``dim`` (-1: features, -3: the channels
+    of images); the output has the same shape. For states, whole sequences and the explicit form see `StatefulModule`
+    and `bionets.layers.unroll`. ``backend`` is that of `bionets.scan.scan`.
 
-    Noise: at the first call after a reset a layer draws one seed from torch's generator. The noise of a step depends on
-    that seed and the number of the step alone, so one pass, chunks and single steps meet the same; both are kept in the
-    state ``noise`` (int64, ``[2]``).
+    Noise: at the first call after a reset, a layer draws one seed from torch's generator. The noise of a step depends
+    only on this seed and the number of the step, so that one pass, chunks and single steps use the same noise. Both
+    numbers are stored in the state ``noise`` (int64, ``[2]``).
     """
 
     state_names: tuple[str, ...] = ()
-    step_backend = "auto"  # that of whole sequences: the last bit may decide about a spike
+    step_backend = "auto"  # as for whole sequences: the last bit may decide about a spike
     noises = 0
     neuron: Neuron
 
@@ -68,7 +69,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
     def initial_states(self, x: Tensor, generator: torch.Generator | None = None) -> States:
         """Zeros, and a new stream of noise, whose seed is drawn from ``generator`` (None: torch's own)."""
         like = next((value for value in self.values() if value.is_floating_point()), x)
-        dtype = torch.promote_types(like.dtype, torch.float32)  # states are carried in float32 by half precision, too
+        dtype = torch.promote_types(like.dtype, torch.float32)  # states are float32 also for half precision
         zeros = [torch.zeros(x.shape[1:], dtype=dtype, device=x.device) for name in self.state_names if name != "noise"]
         return (*zeros, new_stream(generator)) if self.noises else tuple(zeros)
 
@@ -106,7 +107,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         return self.in_dtype_of(x, layout.from_scan(y, 1)), (*(layout.from_scan(state) for state in memory), *stream)
 
     def fresh_states(self, x: Tensor) -> States:
-        """The initial states without the stream of noise, which resets within a sequence do not touch."""
+        """The initial states without the stream of noise, which resets within a sequence do not change."""
         initial = self.initial_states(x, torch.Generator())
         return initial[:-1] if self.noises else initial
 
@@ -116,10 +117,10 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         return (*super().values(), *(tensor for _, _, tensor in self.function_tensors()))
 
     def function_tensors(self) -> list[tuple[str, str, Tensor]]:
-        """The parameters and buffers of ``spike_fn`` and ``quant_fn``, where these are modules: function, name, tensor.
+        """The parameters and buffers of ``spike_fn`` and ``quant_fn`` if these are modules: function, name, tensor.
 
         Raises:
-            ValueError: a tensor has neither one entry nor num_neurons.
+            ValueError: the size of a tensor is neither 1 nor num_neurons.
         """
         found = []
         for function in (name for name in FUNCTIONS if name in self._modules):
@@ -144,16 +145,16 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         return partial(step_with_modules, step=step, neuron=self.neuron, functions=functions, names=names)
 
     def checkpoint_every(self, steps: int) -> int:
-        """The distance in steps between the states that are stored for the backward pass, which recomputes the others:
-        the square root of the number of steps takes least memory, and on a CPU no more time than to keep them all.
+        """The distance in steps between the states stored for the backward pass, which recomputes the others. The
+        square root of the number of steps needs the least memory and, on a CPU, not more time than storing all states.
         """
         return math.isqrt(max(1, steps))
 
     def neuron_axis(self, input_shape: torch.Size) -> int:
-        """The axis ``dim`` of one step's input, counted from the front.
+        """The axis ``dim`` of the input of one step, as a non-negative number.
 
         Raises:
-            ValueError: there is none, or it has not num_neurons entries.
+            ValueError: there is no such axis, or its size is not num_neurons.
         """
         axis = self.dim % len(input_shape) if -len(input_shape) <= self.dim < len(input_shape) else None
         if axis is None or input_shape[axis] != self.num_neurons:
@@ -164,7 +165,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         return axis
 
     def with_noise(self, x: Tensor, states: States) -> tuple[States, States, States]:
-        """The states without the stream of noise, the noise of the steps x, and the stream after them."""
+        """The states without the stream of noise, the noise for the steps of x, and the stream after these steps."""
         if not self.noises:
             return states, (), ()
         if torch.compiler.is_exporting():
@@ -176,7 +177,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         return states[:-1], numbers.unbind(1), (stream,)
 
     def in_dtype_of(self, x: Tensor, y: Tensor) -> Tensor:
-        """y as a scan of x alone would give it: the noise is float32 beside inputs in half precision."""
+        """y in the dtype that a scan of x without noise has; with inputs in half precision, the noise is float32."""
         return y.to(x.dtype) if self.noises and x.is_floating_point() and y.dtype == torch.float32 else y
 
     def extra_repr(self) -> str:
@@ -204,8 +205,8 @@ def step_with_modules(
     functions: dict[str, nn.Module],
     names: tuple[tuple[str, str], ...],
 ) -> tuple[Tensor, States]:
-    """One step of a neuron whose spike function or quantiser is a module: the last params are the module's tensors, so
-    that the step can be compiled with them."""
+    """One step of a neuron whose spike function or quantiser is a module. The last params are the tensors of the
+    module, so that the step can be compiled with them."""
     own = params[len(params) - len(names) :]
     tensors: dict[str, dict[str, Tensor]] = {function: {} for function in functions}
     for (function, name), tensor in zip(names, own, strict=True):

@@ -1,1 +1,1 @@
-"""Stigmergic memory: marks that are made and evaporate."""
+"""Stigmergic memory: cells with marks that are deposited and evaporate."""

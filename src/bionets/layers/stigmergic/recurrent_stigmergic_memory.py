@@ -1,4 +1,4 @@
-"""Stigmergic memory whose marks and ticks also depend on what is in the memory."""
+"""Stigmergic memory whose marks and ticks also depend on the memory."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -22,7 +22,7 @@ Params = tuple[Tensor, ...]
 
 
 class RecurrentStigmergicMemory(StigmergicMemory):
-    """A `StigmergicMemory` whose networks also see what is in the memory (Galatolo, Cimino and Vaglini, ICPRAM 2019).
+    """A `StigmergicMemory` whose networks also get the memory as input (Galatolo, Cimino and Vaglini, ICPRAM 2019).
 
     mark = relu(f([x, A s + a])), tick = relu(g([x, B s + b])), s' = clamp(s + mark − tick). A, a and B, b are the
     square linear maps ``mark_recurrence`` and ``tick_recurrence``. Everything else is as in `StigmergicMemory`.
@@ -46,7 +46,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         return super()._network(input_size + self.memory_size)
 
     def marks_and_ticks(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Mark and tick of one step, given x ``[*, input_size]`` and the memory before it."""
+        """Mark and tick of one step, for x ``[*, input_size]`` and the memory before the step."""
         memory = memory.to(x.dtype)
         mark = self.mark_net(torch.cat([x[..., : self.mark_input_size], self.mark_recurrence(memory)], -1))
         tick = self.tick_net(torch.cat([x[..., -self.tick_input_size :], self.tick_recurrence(memory)], -1))
@@ -57,11 +57,11 @@ class RecurrentStigmergicMemory(StigmergicMemory):
     ) -> tuple[Tensor, Tensor]:
         """One dense scan of 2n + 1 stages for n hidden layers, all padded to one width H = max(K, hidden_size).
 
-        Nothing lies between the recurrence and the first layers, so A and B merge into them: W[x, A s + a] + c =
-        W_x x + (W_s a + c) + (W_s A) s, of which all but the last term is made for all of time at once. Padding
-        is inert: no weight leads from a padded cell to a real one.
+        There is no nonlinearity between the recurrence and the first layers, so A and B are merged into them:
+        W[x, A s + a] + c = W_x x + (W_s a + c) + (W_s A) s. All terms except the last are computed for all steps at
+        once. Padding has no effect: no weight connects a padded cell to a real cell.
 
-        Where a hook must run, or a network has other layers than those that it was made of, step by step.
+        If a hook must run, or the layers of a network have been replaced, the memory is computed step by step.
         """
         if not self._as_made():
             return self._step_by_step(x, memory, lengths, reset)
@@ -72,7 +72,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         from_x, merged, biases = [], [], []
         for first, recurrence in ((first_mark, self.mark_recurrence), (first_tick, self.tick_recurrence)):
             of_x, of_memory = first.weight.split([first.in_features - size, size], dim=1)
-            if first is first_tick and of_x.size(1) < self.input_size:  # its inputs are the last ones
+            if first is first_tick and of_x.size(1) < self.input_size:  # its inputs are the last columns of x
                 of_x = F.pad(of_x, (self.input_size - of_x.size(1), 0))
             from_x.append(pad(of_x, width, self.input_size))
             merged.append(pad(of_memory @ recurrence.weight, width, size))
@@ -88,7 +88,7 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         return output[..., :size], memory[:, :size]
 
     def _as_made(self) -> bool:
-        """Whether calling the networks does no more than their weights, biases and slopes say."""
+        """Whether the networks are unchanged, so that their weights, biases and slopes determine their outputs."""
         made: tuple[type[nn.Module], ...] = (nn.Linear, nn.PReLU) * self.hidden_layers + (nn.Linear, nn.ReLU)
         recurrences = (self.mark_recurrence, self.tick_recurrence)
         return all(calls_only(each, nn.Linear.forward) for each in recurrences) and all(
@@ -115,11 +115,11 @@ class RecurrentStigmergicMemory(StigmergicMemory):
 def recurrent_stages(
     hidden_layers: int, clamp_min: float | None, clamp_max: float | None
 ) -> tuple[Callable[..., tuple[Tensor | None, object]], ...]:
-    """One time step of `RecurrentStigmergicMemory`, cut at every matrix product.
+    """One time step of `RecurrentStigmergicMemory`, split into stages at every matrix product.
 
-    The products: all that f and g take from the memory; then the later layers of f, one by one; then those of g.
-    The params: the biases of the first layers of f and g, the PReLU slopes of f and of g, then the biases of the later
-    layers in that order.
+    The products are: the first layers of f and g applied to the memory, then each later layer of f, then each later
+    layer of g. The params are: the biases of the first layers of f and g, the PReLU slopes of f and of g, and the
+    biases of the later layers in the same order.
     """
     n, clamp = hidden_layers, partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max)
     if n == 0:
@@ -136,7 +136,7 @@ def recurrent_stages(
 
 
 def mark_and_tick(x: Pair, recurrent: Pair, memory: Tensor, params: Params, *, clamp: Clamp) -> tuple[Tensor, Tensor]:
-    """Without hidden layers, mark and tick follow from one product with the memory."""
+    """Without hidden layers: mark and tick, from one product with the memory."""
     mark, tick = (torch.relu(x[i] + recurrent[i] + params[i]) for i in range(2))
     return memory_step((mark, tick), memory, (), clamp=clamp)
 
@@ -153,13 +153,13 @@ def first_hidden_layers(
 def hidden_layer(
     x: Pair, recurrent: Tensor, state: Triple, params: Params, *, slope: int, bias: int
 ) -> tuple[None, Triple]:
-    """A further hidden layer of the network whose units come first in the state."""
+    """A later hidden layer of the network whose units come first in the state."""
     _, other, memory = state
     return None, (prelu(recurrent + params[bias], params[slope]), other, memory)
 
 
 def last_mark_layer(x: Pair, recurrent: Tensor, state: Triple, params: Params, *, bias: int) -> tuple[None, Triple]:
-    """The last layer of f gives the mark; from here on the units of g come first."""
+    """The last layer of f, which gives the mark. After it, the units of g come first in the state."""
     _, tick, memory = state
     return None, (tick, torch.relu(recurrent + params[bias]), memory)
 
@@ -167,7 +167,7 @@ def last_mark_layer(x: Pair, recurrent: Tensor, state: Triple, params: Params, *
 def last_tick_layer(
     x: Pair, recurrent: Tensor, state: Triple, params: Params, *, bias: int, clamp: Clamp
 ) -> tuple[Tensor, Tensor]:
-    """The last layer of g gives the tick, and with it the new memory."""
+    """The last layer of g, which gives the tick, and the new memory."""
     _, mark, memory = state
     return memory_step((mark, torch.relu(recurrent + params[bias])), memory, (), clamp=clamp)
 

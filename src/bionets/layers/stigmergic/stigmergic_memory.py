@@ -1,4 +1,4 @@
-"""Stigmergic memory: a space of cells into which one small network deposits marks, and which another one evaporates."""
+"""Stigmergic memory: cells in which one small network deposits marks, which another small network evaporates."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,11 +19,12 @@ __all__ = ["StigmergicMemory", "smooth_clamp"]
 
 
 def smooth_clamp(s: Tensor, clamp_min: float | None, clamp_max: float | None) -> Tensor:
-    """Hold s between lo = ``clamp_min`` and hi = ``clamp_max``, smoothly; None leaves that side open.
+    """Clamp s smoothly between lo = ``clamp_min`` and hi = ``clamp_max``; None for no limit on this side.
 
-    - both: (hi − lo)·σ(4u − 2) + lo with u = (s − lo)/(hi − lo). It fixes the middle with slope 1, and undriven memory
-      forgets: at distance e from the middle, e' ≈ e − (4/3)·e³/(hi − lo)², which is 0.0133 e³ for 0 and 10.
-    - lo alone: lo + softplus(s − lo); hi alone: hi − softplus(hi − s); neither: s.
+    - both: (hi − lo)·σ(4u − 2) + lo with u = (s − lo)/(hi − lo). The middle is a fixed point with slope 1. Without
+      input, memory decays to it: the distance e from the middle becomes e' ≈ e − (4/3)·e³/(hi − lo)², a decrease of
+      0.0133 e³ for 0 and 10.
+    - only lo: lo + softplus(s − lo); only hi: hi − softplus(hi − s); neither: s.
 
     Source: Galatolo, Cimino and Vaglini, "Using stigmergy as a computational memory in the design of recurrent neural
     networks", ICPRAM 2019, and its implementation torchsm.
@@ -48,25 +49,25 @@ def memory_step(x: tuple[Tensor, Tensor], memory: Tensor, params: tuple[()], *, 
     return memory, memory
 
 
-@cache  # the scan need not trace a step again that is the same object
+@cache  # the scan does not trace the same step object again
 def memory_stage(clamp_min: float | None, clamp_max: float | None) -> Callable[..., tuple[Tensor, Tensor]]:
     """`memory_step` with this clamp."""
     return partial(memory_step, clamp=partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max))
 
 
 class StigmergicMemory(StatefulModule):
-    """K cells that are marked and evaporate as the input says (Galatolo, Cimino and Vaglini, ICPRAM 2019).
+    """K memory cells whose marks and evaporation depend on the input (Galatolo, Cimino and Vaglini, ICPRAM 2019).
 
     mark = relu(f(x)), tick = relu(g(x)), s' = clamp(s + mark − tick); the output is s', and s starts at 0. f and g
     (``mark_net`` and ``tick_net``, which include the last ReLU) are networks of ``hidden_layers`` layers of
     ``hidden_size`` units with PReLUs between. For the clamp see `smooth_clamp`. With ``tick_input_size``, f and g have
-    inputs of their own, side by side in x ``[*, input_size + tick_input_size]``: f sees the first, g the last ones.
+    separate inputs, concatenated in x ``[*, input_size + tick_input_size]``: f gets the first entries, g the last.
 
-    Call it with ``[*, input_size]`` for one step, giving ``[*, memory_size]``; the state ``memory`` is kept until
-    `reset_states`. `over_time` and `step` take an explicit state instead, and `unroll` runs whole sequences.
+    A call with ``[*, input_size]`` computes one step and returns ``[*, memory_size]``; the state ``memory`` is kept
+    until `reset_states`. `over_time` and `step` take an explicit state instead; `unroll` runs whole sequences.
 
     Raises:
-        ValueError: sizes below one, hidden_layers below zero, or clamp_min not below clamp_max.
+        ValueError: a size is below 1, hidden_layers is negative, or clamp_min is not below clamp_max.
     """
 
     state_names = ("memory",)
@@ -111,7 +112,7 @@ class StigmergicMemory(StatefulModule):
         return ((*input_shape[:-1], self.memory_size),)
 
     def initial_states(self, x: Tensor) -> States:
-        """Zeros, in float32 also for half precision, which would lose small marks from step to step."""
+        """Zeros, in float32 also for half precision, in which small marks would be lost by rounding."""
         return tuple(map(at_least_float32, super().initial_states(x)))
 
     def over_time(
@@ -123,8 +124,8 @@ class StigmergicMemory(StatefulModule):
         reset: Tensor | None = None,
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
-        """x ``[T, *, input_size]`` and states ``([*, memory_size],)`` to all memories ``[T, *, memory_size]`` and the
-        last. Pure; see `StatefulModule`."""
+        """All memories ``[T, *, memory_size]`` and the last one, for x ``[T, *, input_size]`` and states
+        ``([*, memory_size],)``. Pure; see `StatefulModule`."""
         (memory,) = self._checked(x, states)
         lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
         if x.dim() == 3:
@@ -142,7 +143,7 @@ class StigmergicMemory(StatefulModule):
     def _scan(
         self, x: Tensor, memory: Tensor, lengths: Tensor | None, reset: Tensor | None, backend: str
     ) -> tuple[Tensor, Tensor]:
-        # Marks and ticks depend on x alone: one product for all of time.
+        # Marks and ticks depend only on x: one product for all steps.
         step = memory_stage(self.clamp_min, self.clamp_max)
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "reset_to": 0.0, "backend": backend}
         return scan(step, self.marks_and_ticks(x, memory), memory, **options)

@@ -1,4 +1,4 @@
-"""Stigmergic perceptrons: units whose thresholds, and whose weights too, rise with use and fall with time."""
+"""Stigmergic perceptrons: units whose thresholds (and weights) increase with activity and decrease with time."""
 
 from functools import partial
 from typing import Any
@@ -26,21 +26,21 @@ def threshold_step(drive: Tensor, threshold: Tensor, params: Pair, *, clamp: Cla
 
 
 def weight_step(x: Tensor, weight: Tensor, params: Pair, *, clamp: Clamp) -> Pair:
-    """W' = clamp(W + mark∘x − tick); gives the weights before the step. x ``[B, 1, I]``, W ``[B, O, I]``."""
+    """W' = clamp(W + mark∘x − tick); returns the weights before the step. x ``[B, 1, I]``, W ``[B, O, I]``."""
     mark, tick = params
     return weight, clamp(weight + mark * x - tick)
 
 
 class StigmergicPerceptron(StatefulModule):
-    """A layer of units with stigmergic thresholds, and with ``stigmergic_weights`` stigmergic weights.
+    """A layer of units with stigmergic thresholds and, if ``stigmergic_weights`` is True, stigmergic weights.
 
-    y = σ(W x + b − θ), θ' = clamp(θ + m∘y − k), W' = clamp(W + M∘x − K) with the input along the rows; θ and W start at
-    the parameters ``threshold_start`` and ``weight``. For the clamp see `smooth_clamp`; its range is ours.
+    y = σ(W x + b − θ), θ' = clamp(θ + m∘y − k), W' = clamp(W + M∘x − K) with the input along the rows. θ and W start at
+    the parameters ``threshold_start`` and ``weight``. For the clamp see `smooth_clamp`; its range is our choice.
 
     ``[*, input_size] -> [*, output_size]`` at each step; the states are ``threshold`` and, if it changes, ``weights``.
 
     Source: Galatolo, Cimino and Vaglini, "Using stigmergy to incorporate the time into artificial neural networks",
-    MIKE 2018, there called simple and full layer.
+    MIKE 2018, where these are called simple and full layer.
     """
 
     threshold: Tensor | None
@@ -79,7 +79,7 @@ class StigmergicPerceptron(StatefulModule):
         return (threshold, (*threshold, self.input_size)) if self.stigmergic_weights else (threshold,)
 
     def initial_states(self, x: Tensor) -> States:
-        """The starting thresholds and weights, for every sequence the same; in float32 also for half precision."""
+        """The initial thresholds and weights, the same for every sequence; float32 also for half precision."""
         starts = map(at_least_float32, (self.threshold_start, self.weight))
         return tuple(start.expand(shape) for start, shape in zip(starts, self.state_shapes(x.shape[1:]), strict=False))
 
@@ -92,7 +92,8 @@ class StigmergicPerceptron(StatefulModule):
         reset: Tensor | None = None,
         backend: str = "auto",
     ) -> tuple[Tensor, States]:
-        """x ``[T, *, input_size]`` to ``[T, *, output_size]`` and the last states. Pure; see `StatefulModule`."""
+        """The outputs ``[T, *, output_size]`` for x ``[T, *, input_size]``, and the last states. See
+        `StatefulModule`."""
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
         threshold, *weights = self.initial_states(x) if states is None else states
         options: dict[str, Any] = {"lengths": flat_lengths(x, lengths, lead), "backend": backend}

@@ -1,1 +1,1 @@
-"""The splitting of a spatial network that has learnt several tasks."""
+"""Splits of spatial networks that have learnt several tasks."""

@@ -1,4 +1,4 @@
-"""A trained spatial network, and all that can be read out of it."""
+"""A trained spatial network and its analyses."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -29,10 +29,10 @@ DATA = ("test", "val", "train")
 
 
 class SpatialRun:
-    """A run of a spatial model on several tasks, read from its folder; everything is computed when it is asked for.
+    """A run of a spatial model on several tasks, read from its folder. All results are computed on demand.
 
-    ``write_*`` and ``draw`` leave files in the folder ``analysis/`` of the run, and give their paths; csv, npz, png,
-    gif and safetensors, for other tools to read::
+    ``write_*`` and ``draw`` write files (csv, npz, png, gif and safetensors) to the folder ``analysis/`` of the run,
+    and return their paths::
 
         run = SpatialRun("outputs/multi_image/spatial_linear/run-a1535f2f/seed-0")
         masks = run.split("greedy")         # for each layer [tasks, neurons]
@@ -41,17 +41,17 @@ class SpatialRun:
         run.draw(["greedy"])
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         checkpoint: ``best`` or ``last``.
-        data_dir: where the images lie; None for where they lay when the run was made.
-        reduction: of the recorded activations: their ``variance``, or the ``mean`` of their size.
-        data: the images on which activations are recorded and splits scored: ``test``, ``train``, or ``val``, on which
-            to choose.
-        seed: of what is random in a split.
+        data_dir: the folder of the images; None for the folder used by the run.
+        reduction: statistic of the recorded activations: their ``variance``, or the ``mean`` of their absolute values.
+        data: the images on which activations are recorded and splits are scored: ``test``, ``train``, or ``val``, for
+            choosing settings.
+        seed: seed of the splits.
         trust, task_options: see `load_trained`.
 
     Raises:
-        UserError: a folder that is no run, a run of another model or of a single task, or files that are broken.
+        UserError: the folder is not a run, the run has another model or a single task, or files are damaged.
     """
 
     def __init__(
@@ -92,33 +92,33 @@ class SpatialRun:
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The images of ``data``, as training presents them."""
+        """The images of ``data``, presented as in training."""
         return [(x, target) for x, target in self.task.batches_of(self.data)]
 
     @cached_property
     def activations(self) -> list[Tensor]:
-        """The response of each neuron to the images of each task, shown alone; see `record`."""
+        """The activation of each neuron for the images of each task, shown alone; see `record`."""
         alone = [self.task.alone(task, self.data) for task in range(len(self.names))]
         return record(self.network, alone, self.reduction)
 
     @cached_property
     def accuracies(self) -> list[float]:
-        """Of the whole network, on each task."""
+        """The accuracies of the whole network on each task."""
         return accuracies(self.network, self.batches, len(self.names))
 
     def split(self, method: str) -> Split:
-        """The masks of every task's subnetwork; see `bionets.analysis.subnetworks.split`."""
+        """The masks of the subnetwork of every task; see `bionets.analysis.subnetworks.split`."""
         if method not in self._splits:
             activations = self.activations if method == "activations" else ()
             self._splits[method] = split(self.network, len(self.names), method, activations=activations, seed=self.seed)
         return self._splits[method]
 
     def subnetwork(self, method: str, name: str) -> nn.Module:
-        """The subnetwork of the task on this data set."""
+        """The subnetwork of the task with this data set."""
         return subnetwork(self.network, self.split(method), self.names.index(name))
 
     def scores(self, method: str) -> list[Score]:
-        """Every subnetwork on every task; see `bionets.analysis.split_score.score`."""
+        """The scores of every subnetwork on every task; see `bionets.analysis.split_score.score`."""
         return score(self.network, self.split(method), self.batches, self.names)
 
     def cluster_score(self, method: str = "greedy") -> float:
@@ -126,17 +126,18 @@ class SpatialRun:
         return cluster_score(self.network, self.split(method))
 
     def clusters(self, method: str = "greedy") -> TaskClusters:
-        """Silhouette and neighbourhood purity of the positions by task, against chance; see `task_clusters`."""
+        """Silhouette and neighbourhood purity of the positions by task, compared with chance; see `task_clusters`."""
         return task_clusters(self.network, self.split(method), seed=self.seed)
 
     def write_activations(self) -> list[Path]:
-        """``activations-<reduction>.npz``: ``layer_<i>`` ``[tasks, neurons]``, and the names of the ``tasks``."""
+        """Write ``activations-<reduction>.npz``: ``layer_<i>`` ``[tasks, neurons]``, and the names of the ``tasks``."""
         arrays: dict[str, Any] = {f"layer_{i}": each.numpy() for i, each in enumerate(self.activations)}
         return [self._npz(f"activations-{self.reduction}.npz", {"tasks": list(self.names), **arrays})]
 
     def write_splits(self, methods: list[str]) -> list[Path]:
-        """``neurons.csv``, the place and the owners of every neuron; and for each method in ``split-<method>/`` the
-        masks (``masks.npz``), and each subnetwork's weights (``<task>.safetensors``, for ``network.load_state_dict``).
+        """Write ``neurons.csv``, the position and the tasks of every neuron, and for each method, in
+        ``split-<method>/``, the masks (``masks.npz``) and the weights of each subnetwork (``<task>.safetensors``, for
+        ``network.load_state_dict``).
         """
         files = [self._write("neurons.csv", self._neurons(methods))]
         for method in methods:
@@ -148,13 +149,13 @@ class SpatialRun:
         return files
 
     def write_scores(self, scores: dict[str, list[Score]]) -> list[Path]:
-        """``scores.csv``: a row for each method, subnetwork and task."""
+        """Write ``scores.csv``, with a row for each method, subnetwork and task."""
         columns = ("subnetwork", "task", "accuracy", "retention", "through_outputs")
         rows = [[method, *(getattr(each, name) for name in columns)] for method in scores for each in scores[method]]
         return [self._write("scores.csv", csv_text(["method", *columns], rows))]
 
     def draw(self, methods: list[str], animation: bool = True) -> list[Path]:
-        """Positions and connections for each method, the strength of activations, and an animation of the training."""
+        """Draw positions and connections for each method, the activations, and an animation of the training."""
         title = figure_title(self.config)
         files = [
             draw_positions(

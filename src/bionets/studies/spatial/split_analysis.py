@@ -22,7 +22,8 @@ STEPS = ("record", "split", "score", "plot")
 
 
 def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> list[Path]:
-    """Record, split, score and draw one run; or score the splits of many runs, as a table and a figure. The files."""
+    """Record, split, score and draw one run, or score the splits of many runs in a table and a figure. Return the
+    files."""
     steps, methods = list(config.steps), list(config.methods)
     refuse_unknown("steps", steps, STEPS)
     refuse_unknown("methods", methods, METHODS)
@@ -39,7 +40,7 @@ def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> li
 def analyse_run(
     console: Console, run: SpatialRun, steps: Sequence[str], methods: list[str], animation: bool
 ) -> list[Path]:
-    """The files that the steps leave."""
+    """Run the steps, and return the files that they write."""
     files: list[Path] = []
     if "record" in steps:
         files += run.write_activations()
@@ -72,7 +73,7 @@ def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score
 
 
 def cell_of(score: Score) -> str:
-    """The accuracy and, on the own task, the retention; on another task, the accuracy through that task's outputs."""
+    """The accuracy and, for the subnetwork's task, the retention; for others, the accuracy through their outputs."""
     if score.subnetwork == score.task:
         return f"{score.accuracy:.4f} ({score.retention:.1%})"
     return f"{score.accuracy:.4f} (read {score.through_outputs:.4f})"

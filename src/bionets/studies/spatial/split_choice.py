@@ -1,4 +1,4 @@
-"""The choice of a setting: the highest accuracy among those for which the split separates the tasks."""
+"""The choice of a setting: the highest accuracy among the settings for which the split separates the tasks."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -9,10 +9,10 @@ from bionets.studies.spatial.split_numbers import READ, RETENTION, Group, Row
 
 
 class Choice(NamedTuple):
-    """A setting for one presentation, or for ``all`` of them.
+    """A setting for one presentation, or for ``all`` presentations.
 
-    ``accuracy`` is that of the whole network, the mean over runs and tasks; ``kept`` the lowest retention of any task,
-    and ``read`` the most that is read of other tasks, in any run.
+    ``accuracy`` is the accuracy of the whole network, averaged over runs and tasks. ``kept`` is the lowest retention of
+    a task in any run, and ``read`` the highest mean accuracy on other tasks, through their outputs, in any run.
     """
 
     presentation: str
@@ -23,13 +23,13 @@ class Choice(NamedTuple):
 
     @property
     def parts(self) -> bool:
-        """Whether the split reaches the `GOALS` in every run: retention of each task, accuracy left on the others."""
+        """Whether the split reaches the `GOALS` in every run: retention of each task, accuracy on the other tasks."""
         return self.kept >= GOALS[RETENTION] and self.read <= GOALS[READ]
 
 
 def choose_settings(rows: Sequence[Row], method: str) -> list[Choice]:
-    """For each presentation, and for all together, the most accurate of the settings that part the tasks; where none
-    does, the one that keeps most.
+    """For each presentation, and for all together, the most accurate setting that separates the tasks; if there is
+    none, the setting with the highest retention.
     """
     groups: dict[Group, list[Row]] = {}
     for row in rows:

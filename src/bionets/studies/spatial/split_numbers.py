@@ -18,8 +18,8 @@ class Group(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One number of one group, after one method of splitting, over ``n`` runs: the mean with its standard error, the
-    lowest and the highest.
+    """One quantity of one group for one method of splitting, over ``n`` runs: the mean with its standard error, the
+    minimum and the maximum.
     """
 
     group: Group
@@ -37,7 +37,7 @@ Numbers = dict[tuple[str, str], float]
 
 
 def measure_run(run: SpatialRun, methods: Sequence[str]) -> Numbers:
-    """All numbers of one run."""
+    """All quantities of one run."""
     numbers: Numbers = {}
     for name, accuracy in zip(run.names, run.accuracies, strict=True):
         numbers["", f"{ACCURACY} {name}"] = accuracy

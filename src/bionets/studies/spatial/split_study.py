@@ -1,4 +1,4 @@
-"""The splits of many runs, as one table and one figure: the accuracy kept on the own task, and left on the others."""
+"""The splits of many runs, as a table and a figure: the accuracy of subnetworks on their task and on other tasks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,10 +32,10 @@ def study(
     directory: Path,
     options: Mapping[str, Any],
 ) -> list[Path]:
-    """Split all complete runs that a glob names, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
+    """Split all complete runs that match a glob, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
 
-    Runs are grouped by presentation and by the config keys in ``by``. On validation images, ``choice.csv`` also says
-    which of these settings to train with, judged by the first of the methods; see `choose_settings`.
+    Runs are grouped by presentation and by the config keys in ``by``. With validation images, ``choice.csv`` also gives
+    the best of these settings for the first method; see `choose_settings`.
     """
     runs, left_out = read_folders(pattern)
     if not runs:
@@ -102,8 +102,8 @@ def text_of(row: Row) -> str:
 
 
 def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], settings: Sequence[str]) -> None:
-    """A section for each group: its accuracy, and by method the retention and what the others know; all numbers are in
-    the files.
+    """Print a section for each group: its accuracy and, for each method, the retention and the accuracy on other tasks.
+    The files have all numbers.
     """
     cells = {(row.group, row.method, row.quantity): text_of(row) for row in rows}
     quantities = (RETENTION, READ, *PLACES)
@@ -131,7 +131,7 @@ def print_choices(console: Console, choices: Sequence[Choice], settings: Sequenc
 
 
 def setting_label(setting: Sequence[str], names: Sequence[str]) -> str:
-    """``proximity 10, transport 30``; what weighs nothing is left out."""
+    """The label of a setting, such as ``proximity 10, transport 30``; weights of 0 are left out."""
     weighing = [f"{name} {short(value)}" for name, value in zip(names, setting, strict=True) if value != "0.0"]
     return ", ".join(weighing) or "without costs"
 

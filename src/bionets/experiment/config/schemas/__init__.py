@@ -1,7 +1,7 @@
-"""The shape of every config, so that a misspelt key or a wrong type fails at once with its full path.
+"""The schemas of all configs, so that a misspelt key or a wrong type raises an error with its full path at once.
 
 The schemas of models, tasks, optimizers and schedules are derived from their constructors; a file in ``configs/``
-inherits one (``/schema/<group>/<name>@_here_``) and states what differs from the defaults.
+inherits a schema (``/schema/<group>/<name>@_here_``) and contains only the values that differ from the defaults.
 """
 
 from bionets.experiment.config.schemas.register import register

@@ -1,4 +1,4 @@
-"""A schema derived from a constructor: its arguments with their types and defaults."""
+"""Schemas derived from constructors: arguments with their types and defaults."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,21 +25,21 @@ def schema_of(
 
     Args:
         target: a class or a function.
-        leave_out: arguments that do not come from the config.
-        partial: whether more arguments follow when it is called, as those of an optimizer do.
-        fields: fields in place of the arguments of the same name, or beside them, each a type and a default.
+        leave_out: arguments that are not in the config.
+        partial: whether further arguments are passed in the call, as for an optimizer.
+        fields: additional fields, or replacements of the arguments with the same name, each a type and a default.
     """
     derived: Any = Builds.builds(
         target, populate_full_signature=True, zen_exclude=[*leave_out], zen_partial=partial or None
     )
     known = {each.name: each.type for each in fields_of(derived)}
     own = signature(target).parameters
-    # hydra-zen leaves out what is called with more later, and what a class hands on to its base by ``**``.
+    # hydra-zen leaves out partial targets, and arguments that a class passes to its base by ``**``.
     left = {name: each for name, each in parameters_of(target).items() if name not in known}
     further = {
         name: (Builds._sanitized_type(type_of(each)), MISSING if each.default is each.empty else each.default)
         for name, each in left.items()
-        if name in own or each.default is not each.empty  # a base's argument without default comes from the class
+        if name in own or each.default is not each.empty  # an argument of a base without a default is set by the class
     }
     kinds = {**known, **{name: kind for name, (kind, _) in further.items()}}
     mappings = {name: (MAPPING, free_mapping) for name, kind in kinds.items() if kind == MAPPING | None}
@@ -49,12 +49,12 @@ def schema_of(
 
 
 def type_of(argument: Parameter) -> Any:
-    """Its annotation; Any where there is none, or one that names what is imported for type checkers alone."""
+    """The annotation of an argument; Any if it has none, or uses a name that is imported only for type checkers."""
     return Any if argument.annotation is argument.empty or isinstance(argument.annotation, str) else argument.annotation
 
 
 def schema_of_arguments(target: Callable[..., Any], leave_out: Sequence[str]) -> type:
-    """As `schema_of`, without a ``_target_``, for a mapping of keyword arguments."""
+    """As `schema_of`, without ``_target_``, for a mapping of keyword arguments."""
     derived = fields_of(schema_of(target, leave_out))
     chosen = [(each.name, each.type, _field(each.default)) for each in derived if each.name != "_target_"]
     made = make_dataclass(f"{target.__name__}_arguments", chosen)
@@ -63,8 +63,8 @@ def schema_of_arguments(target: Callable[..., Any], leave_out: Sequence[str]) ->
 
 
 class Builds(BuildsFn[SupportedPrimitive]):
-    """hydra-zen's `builds`, by the two methods that it documents as to be overridden: with the path under which a
-    package exports a class, and with more of its type.
+    """hydra-zen's `builds`, with the path under which a package exports a class, and with more of the types. It
+    overrides the two methods that are documented for this purpose.
     """
 
     @classmethod
@@ -81,8 +81,8 @@ class Builds(BuildsFn[SupportedPrimitive]):
 
 
 def plain_type(annotation: Any) -> Any:
-    """The type that a value in a YAML file has: a sequence is a list, a path or a Literal its text, and a number that
-    may also be a tensor is a number.
+    """The type of the value in a YAML file: list for a sequence, text for a path or a Literal, and a number for a
+    number or tensor.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -94,7 +94,7 @@ def plain_type(annotation: Any) -> Any:
         if len(known) != 1:
             return Any
         (kind,) = known
-        return Optional[kind] if NoneType in kinds else kind  # noqa: UP045 - hydra-zen does not know kind | None
+        return Optional[kind] if NoneType in kinds else kind  # noqa: UP045 - hydra-zen does not support kind | None
     if origin is tuple:
         return tuple.__class_getitem__(tuple(map(plain_type, arguments))) if Ellipsis not in arguments else list
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -108,7 +108,7 @@ def plain_type(annotation: Any) -> Any:
 
 
 def _field(default: Any) -> Field[Any]:
-    if isinstance(default, type) or default is free_mapping:  # of which every config has its own
+    if isinstance(default, type) or default is free_mapping:  # every config has its own instance
         factory: Any = default
         return field(default_factory=factory)
     return field(default=default) if default is not NO_DEFAULT else field()

@@ -1,4 +1,4 @@
-"""Registration of all schemas in Hydra's ConfigStore, and the choices that the config files offer."""
+"""Registration of all schemas in Hydra's ConfigStore, and the choices of each config group."""
 
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,9 @@ from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 @cache
 def register(configs: Path, families: bool = True) -> None:
-    """Put every schema into Hydra's ConfigStore, under ``schema/``, for the config files in this folder; a second call
-    does nothing. Without ``families``, those of models, tasks, optimizers and schedules are left out, which import
-    PyTorch.
+    """Store every schema in Hydra's ConfigStore, under ``schema/``, for the config files in this folder; a second call
+    has no effect. Without ``families``, the schemas of models, tasks, optimizers and schedules are left out, because
+    these import PyTorch.
     """
     store = ConfigStore.instance()
     if families:
@@ -26,7 +26,7 @@ def register(configs: Path, families: bool = True) -> None:
                 store.store(name=name, node=schema, group=f"schema/{group}")
                 if group in ("optimizer", "schedule") and name != "cosine":  # these need no file: optimizer=Adagrad
                     store.store(name=name, node=schema, group=group)
-        for optimizer in ("Adam", "AdamW", "SGD", "RMSprop", "Muon"):  # those that have a file
+        for optimizer in ("Adam", "AdamW", "SGD", "RMSprop", "Muon"):  # these have a file
             store.store(name=optimizer.lower(), node=OPTIMIZERS[optimizer], group="schema/optimizer")
     single = (
         ("train", Train),

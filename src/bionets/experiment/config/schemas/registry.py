@@ -1,5 +1,5 @@
 """The schemas of models, tasks, optimizers and schedules, each derived from its constructor. The classes in the modules
-of `bionets.models` and `bionets.tasks`, and those of `torch.optim` and `torch.optim.lr_scheduler`, need no entry here.
+of `bionets.models` and `bionets.tasks`, and those of `torch.optim` and `torch.optim.lr_scheduler` need no entry here.
 """
 
 import inspect
@@ -19,8 +19,8 @@ from bionets.experiment.config.schemas.derive import schema_of, schema_of_argume
 from bionets.tasks.augmentation import augment
 from bionets.tasks.image_files import IMAGE_FILES
 
-FILLED_IN = ("spec", "optimizer")  # arguments of a model that its run gives it
-EVERY_STEP = ("OneCycleLR", "CyclicLR")  # schedules whose numbers are training steps; those of the others are epochs
+FILLED_IN = ("spec", "optimizer")  # arguments of a model that are set by the run
+EVERY_STEP = ("OneCycleLR", "CyclicLR")  # schedules that count training steps; others count epochs
 NOT_FOR_DENSE = ("Optimizer", "SparseAdam")
 TAKE_OBJECTS = ("_LRScheduler", "LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
 
@@ -30,8 +30,8 @@ def snake_case(name: str) -> str:
 
 
 def concrete_classes(package: ModuleType, base: type) -> dict[str, type]:
-    """The public subclasses of ``base`` in the modules of a package by their names, without those that call themselves
-    ``abstract``: bases of others, which cannot be chosen themselves.
+    """The public subclasses of ``base`` in the modules of a package, by name, without ``abstract`` base classes, which
+    cannot be chosen.
     """
     modules = [import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)]
     members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
@@ -67,8 +67,8 @@ def task_schemas() -> dict[str, type]:
 
 
 def task_schema(task: type) -> type:
-    """The seed, the folder of the data and the names of what augments images come from elsewhere in the config, the
-    names of classes from the data.
+    """The schema of a task. The seed, the data folder and the names of augmentations are set elsewhere in the config,
+    and the class names by the data.
     """
     arguments = inspect.signature(task).parameters
     filled: dict[str, tuple[Any, Any]] = {
@@ -82,7 +82,7 @@ def task_schema(task: type) -> type:
 
 
 def optimizer_schemas() -> dict[str, type]:
-    """Every optimizer of PyTorch by the name of its class, with Muon for the matrices alone."""
+    """Every optimizer of PyTorch by the name of its class; Muon is used only for matrices."""
     found = inspect.getmembers(torch.optim, inspect.isclass)
     chosen = {name: each for name, each in found if issubclass(each, Optimizer) and name not in NOT_FOR_DENSE}
     chosen["Muon"] = models.MuonWithAdamW
@@ -90,7 +90,7 @@ def optimizer_schemas() -> dict[str, type]:
 
 
 def schedule_schemas() -> dict[str, type]:
-    """The cosine with warm-up, and every schedule of PyTorch that takes numbers by the name of its class."""
+    """The cosine schedule with warm-up, and every schedule of PyTorch with numeric arguments, by its class name."""
     found = inspect.getmembers(lr_scheduler, inspect.isclass)
     known = [each for name, each in found if issubclass(each, LRScheduler) and name not in TAKE_OBJECTS]
     schemas = {each.__name__: torch_schedule(each) for each in known}
@@ -98,12 +98,12 @@ def schedule_schemas() -> dict[str, type]:
 
 
 def torch_schedule(schedule: type) -> type:
-    """The schema of a schedule of PyTorch, with what is ours.
+    """The schema of a schedule of PyTorch, with additional options.
 
     Args:
         interval: step or epoch, after which the learning rate changes.
-        monitor: the value that ReduceLROnPlateau looks at after each validation; None for the task's.
-        mode: min or max, whichever is better; None for the task's.
+        monitor: the value that ReduceLROnPlateau monitors after each validation; None for that of the task.
+        mode: min or max, whichever is better; None for that of the task.
     """
     fields: dict[str, tuple[Any, Any]] = {"interval": (str, "step" if schedule.__name__ in EVERY_STEP else "epoch")}
     if schedule is lr_scheduler.ReduceLROnPlateau:

@@ -1,4 +1,4 @@
-"""Schemas of everything but model and task: trainer, loggers, folders, commands."""
+"""Schemas except those of models and tasks: trainer, loggers, folders, commands."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,8 @@ def free_mapping() -> Any:
 
 @dataclass
 class Trainer:
-    """Lightning's own Trainer arguments, by their own names and with their own defaults, except where a comment says
-    otherwise. Where an int means a number of batches and a float a share of them, the type is kept as it was given.
+    """The arguments of Lightning's Trainer with their names and defaults, except where a comment gives another default.
+    If an int means a number of batches and a float a share of batches, the given type is kept.
     """
 
     accelerator: str = "auto"
@@ -24,21 +24,21 @@ class Trainer:
     strategy: str = "auto"
     num_nodes: int = 1
     precision: str = "32-true"
-    max_epochs: int | None = None  # None: as many as the task's protocol says
+    max_epochs: int | None = None  # None: the number in the protocol of the task
     min_epochs: int | None = None
     max_steps: int = -1
     min_steps: int | None = None
     max_time: str | None = None
-    fast_dev_run: bool | int | None = None  # so many batches (true: 1) of training, validation and test; no run folder
+    fast_dev_run: bool | int | None = None  # number of batches (true: 1) of each set; no run folder
     limit_train_batches: int | float | None = None
     limit_val_batches: int | float | None = None
     limit_test_batches: int | float | None = None
     overfit_batches: int | float = 0.0  # the batches of epoch 0 in every epoch
     val_check_interval: int | float | None = None  # None: at the end of an epoch
     check_val_every_n_epoch: int = 1
-    log_every_n_steps: int = 1  # how many steps apart the rows of train/loss in metrics.csv are
+    log_every_n_steps: int = 1  # number of steps between the rows of train/loss in metrics.csv
     accumulate_grad_batches: int = 1
-    tbptt: int | None = None  # ours: train in chunks of so many time steps, between which no graph is kept
+    tbptt: int | None = None  # ours: length of chunks in time, between which no graph is kept
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
     deterministic: bool | str | None = None
@@ -55,8 +55,8 @@ class Callbacks:
     Args:
         progress: whether a progress bar is shown.
         figures: whether figures are drawn at the end.
-        patience: training ends after so many validations without a better monitored value; None for never.
-        extra: further callbacks of Lightning by a name of your choice, each by its _target_.
+        patience: number of validations without a better monitored value after which training ends; None for never.
+        extra: further callbacks of Lightning, a mapping from any names to nodes with a _target_.
     """
 
     progress: bool = True
@@ -67,7 +67,7 @@ class Callbacks:
 
 @dataclass
 class Logger:
-    """Logging to W&B. ``mode``: auto (online where logged in, else offline), online, offline, disabled."""
+    """Logging to W&B. ``mode``: auto (online if logged in, otherwise offline), online, offline, disabled."""
 
     wandb: bool = True
     project: str = "bionets"
@@ -94,24 +94,27 @@ class Train:
     """The options of ``train``.
 
     Args:
-        name: the first half of the run folder's name; the second is a hash of what can change the result.
-        seed: of everything random.
-        seeds: so many seeds at once, counted up from ``seed``, as one batched model where the model allows it.
-        parameters: of models with a hidden_size, the largest with at most so many parameters.
-        average_weights: 0.999 validates, tests and keeps an average over about the last 1,000 training steps.
-        matmul_precision: of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
-        flush_denormals: whether a CPU takes numbers below 1.2e-38 for 0; vanishing gradients are far slower without.
-        style: of the figures: paper (one column wide), slides or dark.
-        find: lr or batch_size: search one for this run, and train nothing.
+        name: the first part of the name of the run folder; the second is a hash of the settings that can change the
+            result.
+        seed: seed of all random numbers.
+        seeds: number of seeds, counted from ``seed``, to train at once, as one batched model if the model supports it.
+        parameters: choose the largest hidden_size with at most this number of parameters.
+        average_weights: decay of a moving average of the weights, which is validated, tested and saved; 0.999 averages
+            over about the last 1,000 training steps.
+        matmul_precision: precision of float32 matrix products on a GPU: highest, high (TF32) or medium (bfloat16).
+        flush_denormals: whether a CPU replaces numbers below 1.2e-38 by 0; vanishing gradients are far slower without
+            it.
+        style: style of the figures: paper (one column wide), slides or dark.
+        find: lr or batch_size: only search this value for the run, without training.
         model: the network.
         task: the data, their loss and metrics.
         metrics: further metrics by import path: functions of prediction and target, or classes of torchmetrics.
-        optimizer: any of torch.optim by name, as in optimizer.name=Adagrad.
-        schedule: of the learning rate: cosine, or any of torch.optim.lr_scheduler by name.
-        trainer: Lightning's own Trainer arguments.
-        callbacks: what happens around training.
-        logger: where a run is mirrored: wandb, tensorboard, csv, mlflow, several as a list, or none.
-        paths: where things lie.
+        optimizer: an optimizer of torch.optim by name, for example optimizer.name=Adagrad.
+        schedule: schedule of the learning rate: cosine, or a class of torch.optim.lr_scheduler by name.
+        trainer: arguments of Lightning's Trainer.
+        callbacks: callbacks of the training loop.
+        logger: further loggers of the run: wandb, tensorboard, csv, mlflow, several as a list, or none.
+        paths: folders of runs and data.
     """
 
     name: str = MISSING
@@ -143,9 +146,9 @@ class Evaluate:
         checkpoint: ``best`` or ``last``.
         accelerator: auto, cpu or gpu.
         data_dir: the folder of all data sets.
-        task: options of the run's task to change, as in task={dataset:kmnist}: other data than those of training.
+        task: changed options of the task of the run, to use other data: for example task={dataset:kmnist}.
         metrics: further metrics by import path, as in train.
-        trust: modules whose code the run's config.yaml may name, as in trust=my_cells.
+        trust: modules whose code the config.yaml of the run may use, for example trust=my_cells.
     """
 
     run: str = MISSING
@@ -154,7 +157,7 @@ class Evaluate:
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
     task: dict[str, Any] = field(default_factory=free_mapping)
     metrics: list[str] = field(default_factory=list)
-    trust: Any = None  # modules whose code the run's config.yaml may name
+    trust: Any = None  # modules whose code the config.yaml of the run may use
 
 
 @dataclass
@@ -163,17 +166,18 @@ class Compare:
 
     Args:
         runs: a folder with runs in or below it, or a glob; with source=wandb a project, entity/project.
-        by: the config key that tells groups apart; of several, as a list, the others make panels.
+        by: the config key that defines groups of runs; with several keys, as a list, the others define panels.
         where: only runs whose config says so, as in where={task.length:300}.
-        metrics: some, as in metrics=[test/accuracy,parameters]; null for all headline numbers.
-        columns: one key of by, whose values are then the columns of table.md, a table for each metric.
-        curves: names in metrics.csv; null for train/loss, val/loss and val/accuracy.
-        output_dir: for the tables and figures.
+        metrics: the metrics, for example metrics=[test/accuracy,parameters]; null for all headline numbers.
+        columns: one key of by, whose values become the columns of table.md, with a table for each metric.
+        curves: names of curves in metrics.csv; null for train/loss, val/loss and val/accuracy.
+        output_dir: the folder of the tables and figures.
         source: folders or wandb.
-        style: of the figures: paper (one column wide), slides or dark.
+        style: style of the figures: paper (one column wide), slides or dark.
         report: wandb also writes a W&B report.
-        leaderboard: a file, leaderboard.md, with a table of all runs for each task; nothing else is written.
-        wandb: sync sends the offline runs to W&B, and compares nothing.
+        leaderboard: path of a file to write, such as leaderboard.md, with a table for each task; nothing else is
+            written.
+        wandb: sync only uploads the offline runs to W&B, without a comparison.
     """
 
     runs: str = "outputs"
@@ -195,24 +199,25 @@ class Analyse:
     """The options of ``analyse``.
 
     Args:
-        run: the folder of one run, into whose folder analysis/ everything goes.
-        runs: or a folder with runs in or below it, or a glob: the splits of all, as one table and one figure.
-        method: spatial, what each neuron of a spatial network is for; or dynamics, of a recurrent network.
+        run: the folder of one run; results are written to its folder analysis/.
+        runs: instead of run, a folder with runs in or below it, or a glob: one table and one figure of the splits of
+            all runs.
+        method: spatial, for the tasks of the neurons of a spatial network; or dynamics, for a recurrent network.
         unit: with method=dynamics, the element of the state in its diagrams; null for the most bistable one.
-        steps: some of record, split, score and plot.
-        methods: of splitting: greedy, probability, rescale, activations, clusters.
-        by: with runs, the config keys that tell groups apart, beside task.presentation.
+        steps: the steps to run, from record, split, score and plot.
+        methods: methods of splitting: greedy, probability, rescale, activations, clusters.
+        by: with runs, the config keys that define groups, in addition to task.presentation.
         data: train, val or test, or with method=dynamics a test set by its name: the data that the network is shown.
-        task: options of the run's task to change, as in task={dataset:kmnist}: other data than those of training.
-        reduction: what is recorded of an activation: its variance, or the mean of its size.
-        style: of the figures: paper (one column wide), slides or dark.
+        task: changed options of the task of the run, to use other data: for example task={dataset:kmnist}.
+        reduction: the recorded statistic of an activation: its variance, or the mean of its absolute value.
+        style: style of the figures: paper (one column wide), slides or dark.
         animation: with plot, also an animation of the positions during training.
         film: deprecated name of animation.
         checkpoint: best or last.
-        seed: of what is random: the split by probability, and the clusters.
-        output_dir: for the table and the figure of many runs.
+        seed: seed of the split by probability and of the clusters.
+        output_dir: the folder of the table and the figure of many runs.
         data_dir: the folder of all data sets.
-        trust: modules whose code a run's config.yaml may name, as in trust=my_cells.
+        trust: modules whose code the config.yaml of a run may use, for example trust=my_cells.
     """
 
     run: str | None = None
@@ -241,13 +246,14 @@ class Runs:
 
     Args:
         runs: a folder with runs in or below it, or a glob.
-        status: only these: complete, running, failed, interrupted, pruned, stopped (killed) or unreadable.
+        status: only runs with this status: complete, running, failed, interrupted, pruned, stopped (killed) or
+            unreadable.
         where: only runs whose config says so, as in where={task.length:300}.
-        metric: the number that is shown; null for the first accuracy, else the first headline number.
-        sort: changed, status, task, model, metric or duration; with a minus in descending order.
-        figures: whether the figures of each run are named.
-        delete: delete the folders with this status: failed, interrupted, pruned or stopped; asks first.
-        yes: do not ask.
+        metric: the metric to show; null for the first accuracy, otherwise the first headline number.
+        sort: changed, status, task, model, metric or duration; a minus sign means descending order.
+        figures: whether the figures of each run are listed.
+        delete: delete the folders of runs with this status, after confirmation: failed, interrupted, pruned or stopped.
+        yes: delete without confirmation.
     """
 
     runs: str = "outputs"

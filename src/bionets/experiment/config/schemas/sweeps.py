@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 @dataclass
 class GridSweep:
-    """All combinations of what ``params`` and the command line list."""
+    """All combinations of the values in ``params`` and on the command line."""
 
     _target_: str = "hydra_plugins.bionets_sweepers.GridSweeper"
     params: dict[str, str] = field(default_factory=dict)
@@ -16,7 +16,7 @@ class GridSweep:
 
 @dataclass
 class SearchSweep:
-    """Optuna's samplers and pruners, over what ``params`` and the command line span."""
+    """Optuna's samplers and pruners, over the ranges in ``params`` and on the command line."""
 
     _target_: str = "hydra_plugins.bionets_sweepers.SearchSweeper"
     _recursive_: bool = False

@@ -1,4 +1,4 @@
-"""The backend that follows single spikes: a network becomes tables, which one compiled function runs over all time."""
+"""The event-driven backend: a network is converted to tables, and one compiled function runs all time steps."""
 
 from bionets.layers.plastic.events.tables import run, unsupported_reason
 

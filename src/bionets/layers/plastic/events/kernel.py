@@ -1,7 +1,7 @@
-"""A whole presentation as one compiled function that follows single spikes.
+"""A whole presentation as one compiled, event-driven function.
 
-Neurons are updated one and all, with loops that vectorise; synapses only where a spike is: one coming in touches the
-row of its source, one going out the column of its target.
+All neurons are updated at every step, in loops that vectorise. Synapses are updated only for spikes: a presynaptic
+spike updates the row of its source, a postsynaptic spike the column of its target.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from bionets.layers.plastic.events.memory import LATERAL_INHIBITION, LINEAR, ONE
 
 @numba.njit
 def _list_spikes(group: Any, batch: int, counts: Any, work: Any) -> None:
-    """List the neurons that spike, sample by sample."""
+    """List the neurons that spike, for each sample."""
     size = group.size
     for b in range(batch):
         spikes = array(group.spikes + b * size, size, work.bits)
@@ -40,7 +40,7 @@ def _list_spikes(group: Any, batch: int, counts: Any, work: Any) -> None:
 
 @numba.njit
 def _carry(groups: Any, number: int, batch: int, work: Any) -> None:
-    """The activity of another group that arrives in this step: delayed, or from before that group's update."""
+    """The activity of another group that arrives in this step: delayed, or before the update of that group."""
     group, origin = groups[number], groups[groups[number].origin]
     size = group.size
     if group.delay == 0:
@@ -64,7 +64,7 @@ def _carry(groups: Any, number: int, batch: int, work: Any) -> None:
 
 @numba.njit
 def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int, work: Any) -> None:
-    """I of all neurons of a group, for one sample, whose current from outside is the ``place``-th."""
+    """The current I of all neurons of a group for one sample; ``place`` is the index of its external current."""
     size, current, spiking = group.size, work.current, work.spiking
     if group.drive:
         drive = array(group.drive + place * size * current.itemsize, size, current)
@@ -90,7 +90,7 @@ def _sum_currents(groups: Any, connections: Any, group: Any, b: int, place: int,
                     current[j] += weight[j] * spikes[j]
             else:
                 for j in range(size):
-                    current[j] += weight[j] * current.dtype.type(n - spikes[j])  # by an integer: in float64
+                    current[j] += weight[j] * current.dtype.type(n - spikes[j])  # times an integer: float64
         if group.subtracts_trace:
             _subtract_traces(connection.kind, source, b, size, current)
 
@@ -114,7 +114,7 @@ def _subtract_traces(kind: int, source: Any, b: int, size: int, current: Any) ->
 
 @numba.njit
 def _integrate(group: Any, b: int, work: Any) -> None:
-    """Voltages and spikes of one sample. Each loop writes one array, so that it vectorises."""
+    """Update voltages and spikes of one sample. Each loop writes only one array, so that it vectorises."""
     current = work.current
     size, width = group.size, current.itemsize
     voltage = array(group.voltage + b * size * width, size, current)
@@ -159,7 +159,7 @@ def _move_trace(group: Any, batch: int, counts: Any, work: Any) -> None:
 
 @numba.njit
 def _reset(group: Any, batch: int, counts: Any, work: Any) -> None:
-    """Neurons that have just spiked."""
+    """Reset the neurons that have just spiked."""
     size, like, spiking = group.size, work.current, work.spiking
     reset, refractory = array(group.reset, size, like), array(group.refractory, size, spiking)
     for b in range(batch):
@@ -210,7 +210,7 @@ def _record_step(group: Any, t: int, batch: int, work: Any) -> None:
 
 
 def _compiled(digest: str) -> Any:
-    """Numba's cache identifies a function by its file and its closure: hence the digest of the other files."""
+    """Numba's cache identifies a function by its file and its closure; hence the digest of the other files."""
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
     def run_steps(
@@ -223,9 +223,9 @@ def _compiled(digest: str) -> Any:
         rewards: Any,
         work: Any,
     ) -> None:
-        """Run all steps, in place on what the addresses point to.
+        """Run all steps, in place on the memory at the given addresses.
 
-        neurons: how many of the groups are neurons. rewards: floats ``[T, B]``, or ``[0, B]`` for none.
+        neurons: number of groups that are neurons. rewards: floats ``[T, B]``, or ``[0, B]`` for none.
         """
         _ = digest
         for g in range(neurons):

@@ -1,4 +1,4 @@
-"""Learning in the kernel: what spikes and rewards change, connection by connection, at the end of a step."""
+"""Learning in the kernel: weight changes of each connection by spikes and rewards, at the end of a step."""
 
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ def learn(rule: Any, connection: Any, groups: Any, batch: int, t: int, steps: in
         array(rule.slow_post, batch * columns, like),
     )
     if rule.eligibility:
-        if rule.decay or len(rewards) or t == steps - 1:  # without memory only what is rewarded counts
+        if rule.decay or len(rewards) or t == steps - 1:  # without memory, only rewarded steps matter
             _remember(rule, synapses, pre, post, sources, targets, t == steps - 1, work)
         if len(rewards):
             _reinforce(rule, synapses, rewards[t], like)
@@ -71,11 +71,11 @@ def _clamp(weight: Any, rule: Any, like: Any) -> None:
 
 @numba.njit
 def _index(group: Any, batch: int, counts: Any, work: Any, index: Any) -> Any:
-    """List the neurons that spike in any sample; returns their number.
+    """List the neurons that spike in any sample, and return their number.
 
     With L the size of the largest group, ``index[j]`` is 1 + j + size·b for the first sample b in which neuron j
-    spikes, or 0; ``index[2 L + e]`` likewise leads from e = j + size·b to the next sample. From ``index[L]`` on stand
-    the neurons that spike.
+    spikes, or 0 if there is none. For the next sample, ``index[2 L + e]`` with e = j + size·b is defined likewise. The
+    neurons that spike are listed from ``index[L]``.
     """
     found, largest = 0, len(work.current)
     for b in range(batch - 1, -1, -1):
@@ -92,7 +92,7 @@ def _index(group: Any, batch: int, counts: Any, work: Any, index: Any) -> Any:
 
 @numba.njit
 def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -> None:
-    """Add to the weights, a block of rows after the other; where no target spikes, to the rows of the sources alone."""
+    """Add the change to the weights, in blocks of rows; if no target spikes, only in the rows of the sources."""
     down, up, heads = work.current, work.block, work.heads
     number, rows, columns, weight = down.dtype.type, synapses.rows, synapses.columns, synapses.weight
     low, high = number(rule.low), number(rule.high)
@@ -127,7 +127,7 @@ def _change(rule: Any, synapses: Any, incoming: int, outgoing: int, work: Any) -
 
 @numba.njit
 def _potentiate(rule: Any, synapses: Any, outgoing: int, begin: int, block: int, work: Any) -> None:
-    """The potentiation of a block of rows by the spike of each target, without the dependence on the weight."""
+    """The potentiation of a block of rows by the spikes of the targets, without the dependence on the weight."""
     index, number, largest = work.heads[1], work.current.dtype.type, len(work.current)
     offset, share = number(rule.trace_target), number(1 / synapses.batch)
     for n in range(outgoing):
@@ -196,7 +196,7 @@ def _add_spikes(trace: Any, group: Any, batch: int, spiking: Any, counts: Any, n
 
 @numba.njit
 def _remember(rule: Any, synapses: Any, pre: Any, post: Any, sources: Any, targets: Any, last: bool, work: Any) -> None:
-    """e ← decay·e + this step's pairs. The decay is one of ``scale`` and not of all synapses."""
+    """e ← decay·e + the pairs of this step. The decay is applied to ``scale``, not to every synapse."""
     rows, columns, number = synapses.rows, synapses.columns, work.current.dtype.type
     eligibility = array(rule.eligibility, synapses.batch * rows * columns, work.current)
     rule.scale *= rule.decay

@@ -7,7 +7,7 @@ import numpy as np
 from numba.extending import intrinsic as _intrinsic
 from numba.np.numpy_support import carray as _carray
 
-intrinsic: Any = _intrinsic  # their type hints do not say what they do
+intrinsic: Any = _intrinsic  # Numba's type hints do not describe these functions
 carray: Any = _carray
 
 LINEAR, ONE_TO_ONE, LATERAL_INHIBITION = range(3)
@@ -46,15 +46,15 @@ class Work(NamedTuple):
 
     current: Any  # floats [largest group]: I; later a row of weight changes
     block: Any  # floats [BLOCK · largest group]: weight changes of a block of rows
-    spiking: Any  # int32 [sum of sizes · B]: who spikes, for each group and sample
-    counts: Any  # int32 [groups, B]: how many do
+    spiking: Any  # int32 [sum of sizes · B]: the neurons that spike, for each group and sample
+    counts: Any  # int32 [groups, B]: the number of neurons that spike
     heads: Any  # int32 zeros [2, (2 + B) · largest group]: see _index
-    bits: Any  # uint8 [1], which says what bytes are
+    bits: Any  # uint8 [1], gives the type of bytes
 
 
 @intrinsic
 def _pointer(typing: Any, address: Any, like: Any) -> Any:
-    """The address as a pointer to elements like those of an array."""
+    """The address as a pointer to elements with the dtype of the array ``like``."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], context.get_value_type(signature.return_type))

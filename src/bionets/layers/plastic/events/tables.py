@@ -1,7 +1,7 @@
-"""A network as tables of addresses for the kernel that computes a whole presentation at once.
+"""A network as tables of addresses for the kernel that computes a whole presentation.
 
-It takes all kinds of neurons in this package; `Linear`, `OneToOne` and `LateralInhibition` connections in any graph,
-with a delay for each source neuron at most; `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
+The kernel supports all neurons of this package; `Linear`, `OneToOne` and `LateralInhibition` connections in any graph,
+with at most one delay for each source neuron; and the rules `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
 """
 
 import math
@@ -48,11 +48,11 @@ def unsupported_reason(network: Graph, device: torch.device) -> str | None:
 
 
 def _weights_not_finite(network: Graph) -> str | None:
-    """0 · inf is NaN in the reference, and nothing in a kernel that follows spikes."""
+    """The weights that are not finite, if any: 0 · inf is NaN in the reference, but an event-driven kernel skips it."""
     for name, connection in network.connections.items():
         weight = connection._parameters["weight"]
         assert weight is not None
-        if not math.isfinite(weight.sum()) and not weight.isfinite().all():  # a sum takes a fraction of the time
+        if not math.isfinite(weight.sum()) and not weight.isfinite().all():  # the sum is faster
             return f"weights of {name!r} are not finite"
     return None
 
@@ -60,7 +60,7 @@ def _weights_not_finite(network: Graph) -> str | None:
 def run(
     network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The spikes ``[T, B, *shape]`` of every group that is no input."""
+    """The spikes ``[T, B, *shape]`` of every group that is not an input."""
     from bionets.layers.plastic.events.kernel import run_steps
 
     tables = Tables(network, spikes, currents)
@@ -85,7 +85,8 @@ def run(
 
 
 class Tables:
-    """The arguments of the kernel. Lives as long as the kernel runs, since it holds what the addresses point to."""
+    """The arguments of the kernel. It must outlive the call of the kernel, because it owns the memory at the
+    addresses."""
 
     def __init__(self, network: Graph, spikes: dict[str, Tensor], currents: dict[str, Tensor]) -> None:
         self.steps, self.batch = next(iter({**spikes, **currents}.values())).shape[:2]
@@ -126,7 +127,7 @@ class Tables:
             self._plasticity(plasticity, rule, connection, options, network.ends_of(connection))
 
     def _is_carried(self, network: Graph, name: str, learns: bool) -> bool:
-        """Whether the spikes that arrive differ from the source's spikes of this step."""
+        """Whether the arriving spikes differ from the spikes of the source in this step."""
         source, target = (self._numbers[network.neurons[end]] for end in network.paths[name])
         return network.connections[name].delay is not None or (learns and source >= target)
 
@@ -151,7 +152,7 @@ class Tables:
         self.connections[place] = (CONNECTIONS[type(connection)], source, target, address, False)
 
     def _carried(self, row: Any, connection: Connection, source: Neuron) -> None:
-        """The presynaptic spikes and trace of a connection, as a group of their own."""
+        """Add the presynaptic spikes and trace of a connection as a separate group."""
         shape = (self.batch, *source.shape)
         row["size"], row["origin"] = math.prod(source.shape), self._numbers[source]
         row["spikes"] = self._address(torch.empty(shape, dtype=torch.bool))

@@ -3,13 +3,14 @@
     for each time step
         for each group, in order
             input: take the spikes of this step
-            else: currents of the connections, from the lists of spikes; voltages; who spikes
-            list the spikes; move the trace; reset the neurons that have spiked
+            else: currents of the connections, from the lists of spikes; voltages; new spikes
+            list the spikes; update the trace; reset the neurons that have spiked
 
-All states lie in global memory, and neurons are taken in tiles of BLOCK; what one thread writes and another reads is
-separated by a barrier. A connection from an earlier group finds the spikes of this step, any other those of the step
-before, since a group's own are replaced when all of its neurons are done. What samples share, weights and a homeostatic
-threshold, does not change here: where it changes at each step, one launch computes one step.
+All states are in global memory, and neurons are processed in tiles of BLOCK. A barrier separates writes of one thread
+from reads by another. A connection from an earlier group reads the spikes of this step; any other connection reads the
+spikes of the previous step, because the spikes of a group are replaced after all its neurons have been updated. Values
+shared by samples (weights, homeostatic thresholds) do not change here; if they change at each step, one launch computes
+one step.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
 from bionets.layers.plastic.neuron import Input, Neuron
 from bionets.scan.gpu.printer import Source
 
-EVENTS = 16  # rows of weights that are added at once
+EVENTS = 16  # rows of weights that are added together
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class GroupKind:
     is_input: bool
     has_trace: bool
     nearest: bool
-    adaptation: str  # "", "shared" by all samples, or "own" of each
+    adaptation: str  # "", "shared" by all samples, or "own" for each sample
     inputs: tuple[tuple[int, str, int], ...]
 
 
@@ -61,7 +62,7 @@ def _adaptation(neurons: Neuron) -> str:
 
 
 def print_dynamics(kinds: tuple[GroupKind, ...], dtype: str) -> Source:
-    """dtype: of all floats, "tl.float32" or "tl.float64"."""
+    """Print the kernel. dtype: type of all floats, "tl.float32" or "tl.float64"."""
     return _Printer(kinds, dtype).source()
 
 
@@ -122,7 +123,7 @@ class _Printer:
         self.emit("tl.debug_barrier()")
 
     def integrate(self, g: int, kind: GroupKind) -> None:
-        """The voltages, and in `fresh` the neurons that spike."""
+        """Compute the voltages, and in `fresh` the neurons that spike."""
         self.tiles(g)
         self.emit("current = tl.full((BLOCK,), 0.0, DTYPE)", 1)
         for connection, name, source in kind.inputs:
@@ -159,7 +160,7 @@ class _Printer:
         self.emit("current += tl.sum(rows, 0)", 2)
 
     def fire(self, g: int, kind: GroupKind) -> None:
-        """Replace the spikes of a group by those that are fresh, and all that follows from them."""
+        """Replace the spikes of a group by `fresh`, and update the states that depend on them."""
         self.emit("found = 0")
         self.tiles(g)
         self.emit(f"spikes = {self.load(f'fresh{g}', 'own', 'tl.int32')}", 1)

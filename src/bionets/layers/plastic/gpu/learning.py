@@ -1,7 +1,7 @@
-"""Triton kernels of what samples share and a step changes: weights, and thresholds that a group learns.
+"""Triton kernels that change values shared by samples at each step: weights and learnt thresholds.
 
-Each instance owns a tile of weights or neurons and adds over the batch in order, so that the same input gives the same
-bits; none waits for another.
+Each instance owns a tile of weights or neurons and sums over the batch in order, so that the same input gives the same
+bits. Instances do not wait for each other.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -12,10 +12,10 @@ import triton.language as tl
 
 @triton.jit
 def _dependence(distance, EXPONENT: tl.constexpr):
-    """distance^EXPONENT, of a weight beyond the bound 0^EXPONENT."""
+    """distance^EXPONENT; 0^EXPONENT for a weight beyond the bound."""
     if EXPONENT == 0.0:
-        return tl.full(distance.shape, 1.0, distance.dtype)  # the distance to no bound is infinite
-    elif EXPONENT == 1.0:  # noqa: RET505  (Triton compiles what follows a return)
+        return tl.full(distance.shape, 1.0, distance.dtype)  # without a bound, the distance is infinite
+    elif EXPONENT == 1.0:  # noqa: RET505  (Triton also compiles code after a return)
         return tl.maximum(distance, 0.0, propagate_nan=tl.PropagateNan.ALL)
     else:
         safe = tl.where(distance > 0, distance, 1.0)
@@ -37,7 +37,7 @@ def learn(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Pair STDP at the end of a step. settings: potentiation, depression, trace_target, least and largest weight."""
+    """Pair STDP at the end of a step. settings: potentiation, depression, trace_target, smallest and largest weight."""
     i = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     j = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     is_row, is_column = i < rows, j < columns
@@ -58,7 +58,7 @@ def learn(
     potentiated = tl.load(settings) * _dependence(high - old, EXPONENT) * up
     depressed = tl.load(settings + 1) * _dependence(old - low, EXPONENT) * down
     new = old + (potentiated - depressed) / batch
-    new = tl.maximum(new, low, propagate_nan=tl.PropagateNan.ALL)  # as torch.clamp does
+    new = tl.maximum(new, low, propagate_nan=tl.PropagateNan.ALL)  # as in torch.clamp
     tl.store(place, tl.minimum(new, high, propagate_nan=tl.PropagateNan.ALL), mask=there)
 
 

@@ -1,7 +1,7 @@
 """Runs a presentation with the Triton kernels.
 
-Where samples share nothing that changes, one launch computes all time steps. Otherwise a step is one launch for the
-dynamics and one for each connection and threshold that learns; on a GPU the launches of a step are captured once as a
+If samples share no values that change, one launch computes all time steps. Otherwise, a step has one launch for the
+dynamics and one for each connection and threshold that learns; on a GPU, the launches of a step are captured once as a
 CUDA graph and replayed.
 """
 
@@ -23,7 +23,7 @@ from bionets.layers.plastic.replay import FEWEST_STEPS, cuda_graph
 from bionets.layers.plastic.weighted import WeightedConnection
 from bionets.scan.gpu.kernels import Kernel, load_kernel
 
-LARGEST = 1024  # neurons of a tile
+LARGEST = 1024  # maximum number of neurons of a tile
 WARPS = 8
 TILE = 32  # rows and columns of the weights that one instance changes
 
@@ -34,8 +34,8 @@ KINDS = {torch.float32: "tl.float32", torch.float64: "tl.float64"}
 def run(
     network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The spikes ``[T, B, *shape]`` of every group that is no input. There are no currents from outside: `simulate`
-    gives networks with these to the reference.
+    """The spikes ``[T, B, *shape]`` of every group that is not an input. External currents are not supported:
+    `simulate` runs networks with external currents by the reference.
     """
     presentation = Presentation(network, spikes)
     learning = presentation.learning()
@@ -54,7 +54,7 @@ def run(
 
 
 def _repeat(step: Launch, times: int, device: torch.device) -> None:
-    """Run a step so many times, on a GPU as a CUDA graph if that is worth it. The first time its kernels compile."""
+    """Run a step ``times`` times, on a GPU as a CUDA graph if that is faster. The first run compiles the kernels."""
     graph = device.type == "cuda" and times >= FEWEST_STEPS and not torch.cuda.is_current_stream_capturing()
     for number in range(times):
         step()
@@ -68,7 +68,7 @@ def _kernel(kinds: tuple[GroupKind, ...], dtype: str) -> Kernel:
 
 
 class Presentation:
-    """The tensors of one presentation by the names of the kernel's arguments, and its launches."""
+    """The tensors of one presentation by the names of the kernel arguments, and the launches."""
 
     def __init__(self, network: Graph, spikes: dict[str, Tensor]) -> None:
         given = next(iter(spikes.values()))
@@ -105,7 +105,7 @@ class Presentation:
             self.values[f"out{number}"] = _bytes(self.out[name])
 
     def dynamics(self, steps: int) -> None:
-        """All groups over these time steps, beginning with that of the clock."""
+        """Compute all groups over this number of time steps, starting at the step of the clock."""
         kernel = _kernel(kinds_of(self.network), KINDS[self.dtype])
         largest = max(math.prod(neurons.shape) for neurons in self.network.neurons.values())
         block = min(LARGEST, max(32, 1 << (largest - 1).bit_length()))
@@ -113,7 +113,7 @@ class Presentation:
         _launch(kernel.function, (self.batch,), *arguments, block, EVENTS, num_warps=WARPS)
 
     def learning(self) -> list[Launch]:
-        """Change what all samples share, at the end of each step."""
+        """The launches that change values shared by all samples, at the end of each step."""
         launches: list[Launch] = []
         for neurons, number in self.numbers.items():
             if isinstance(neurons, AdaptiveLIF) and neurons.homeostasis and neurons.adapts:
@@ -150,12 +150,12 @@ class Presentation:
 
 
 def _bytes(values: Tensor) -> Tensor:
-    """Bools as the bytes that they are."""
+    """View bools as bytes."""
     return values.view(torch.uint8) if values.dtype == torch.bool else values
 
 
 def _launch(function: Any, grid: tuple[int, ...], *arguments: Any, num_warps: int = 4) -> None:
-    """Without contraction into fused multiply-adds, so that thresholds fall on the same side as in eager PyTorch."""
+    """Launch without fused multiply-adds, so that the same values cross a threshold as in eager PyTorch."""
     device = next(each.device for each in arguments if isinstance(each, Tensor))
     with torch.cuda.device(device) if device.type == "cuda" else torch.no_grad():
         function[grid](*arguments, num_warps=num_warps, enable_fp_fusion=False)

@@ -1,4 +1,4 @@
-"""Spiking nets to and from NIR, the exchange format of spiking networks (Pedersen et al. 2024; package ``nir``)."""
+"""Export to and import from NIR, an exchange format of spiking networks (Pedersen et al. 2024; package ``nir``)."""
 
 from importlib.util import find_spec
 

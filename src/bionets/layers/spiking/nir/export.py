@@ -1,4 +1,4 @@
-"""A model of spiking and ordinary layers as a NIR graph."""
+"""Export of a model with spiking and other layers to a NIR graph."""
 
 import operator
 from collections.abc import Callable
@@ -22,29 +22,29 @@ Shape = tuple[int, ...]
 
 
 def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
-    """The NIR graph of a model: its layers are the nodes, sums (skip connections) are edges that meet.
+    """The NIR graph of a model: layers are nodes, and sums (skip connections) are several edges to one node.
 
-    Time constants are those of Euler's method with step dt: β = 1 − dt/τ. NIR's own reset goes to ``v_reset``, as that
-    of `PLIF`; that of the leaky integrators takes the threshold off, which the node's metadata says as ``reset:
-    subtract``. NIR spikes at v > θ, bionets at v >= θ.
+    Time constants are those of Euler's method with step dt: β = 1 − dt/τ. In NIR and in `PLIF`, a reset sets the
+    membrane to ``v_reset``. The leaky integrators subtract the threshold, which the metadata of the node stores as
+    ``reset: subtract``. NIR spikes at v > θ, bionets at v >= θ.
 
     Args:
-        model: a model of `LI`, `SLI`, `LIB`, `SLIB`, `PLIF` (hard spikes only), `FullyRecurrent` ones of these, linear,
-            convolution, flatten and average pooling layers, in any forward that torch.fx can trace. Dropout is left
-            out. Batch normalisation (by its running statistics) becomes part of the linear or convolution layer that
-            it follows, directly or behind an average pooling.
-        sample: one step's input ``[B, ...]``, for the shapes.
+        model: a model of `LI`, `SLI`, `LIB`, `SLIB`, `PLIF` (only hard spikes), `FullyRecurrent` with these, and
+            linear, convolution, flatten and average pooling layers, with any forward that torch.fx can trace. Dropout
+            is left out. Batch normalisation (with its running statistics) is merged into the linear or convolution
+            layer before it, also if an average pooling is between them.
+        sample: the input of one step ``[B, ...]``, for the shapes.
         dt: a time step in NIR's unit of time.
 
     Raises:
-        ValueError: the model holds what NIR cannot express; the message names it.
+        ValueError: NIR cannot express a part of the model; the message names it.
     """
     model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
     graph = _Tracer().trace(model)
     shapes = _shapes(model, sample)
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(sample.shape[1:]))}
     edges: list[tuple[str, str]] = []
-    sources: dict[fx.Node, tuple[str, ...]] = {}  # the nodes whose outputs add up to a value
+    sources: dict[fx.Node, tuple[str, ...]] = {}  # the nodes whose outputs are summed to a value
     modules = dict(model.named_modules())
     for step in graph.nodes:
         if step.op == "placeholder":
@@ -90,7 +90,7 @@ class _Tracer(fx.Tracer):
 
 
 def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
-    """The shapes of one sample into and out of every module, by name."""
+    """The input and output shapes of every module for one sample, by name."""
     shapes: dict[str, tuple[Shape, Shape]] = {}
 
     def note(name: str) -> Callable[..., None]:
@@ -123,7 +123,7 @@ def _convert(
 
 
 def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRNode:
-    """The primitive of a neuron, with its parameters spread over the shape of one sample."""
+    """The primitive of a neuron, with its parameters broadcast to the shape of one sample."""
     firing = getattr(layer.neuron, "keywords", {}).get("firing")
     if isinstance(layer, LeakyIntegrator):
         words = {
@@ -204,7 +204,7 @@ def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
 
 
 def _dense_weight(convolution: nn.Conv1d | nn.Conv2d) -> np.ndarray:
-    """The weight with zeros between the groups: NIR's own reader takes the channels of a group for all channels."""
+    """The weight with zeros between groups, because NIR's reader takes the channels of a group for all channels."""
     weight = convolution.weight.detach()
     outputs, inputs = len(weight) // convolution.groups, weight.shape[1]
     dense = weight.new_zeros(convolution.out_channels, convolution.in_channels, *weight.shape[2:])
@@ -215,7 +215,7 @@ def _dense_weight(convolution: nn.Conv1d | nn.Conv2d) -> np.ndarray:
 
 
 def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
-    """The name of the linear or convolution layer of which a batch normalisation becomes part."""
+    """The name of the linear or convolution layer into which a batch normalisation is merged."""
     source = norm.args[0]
     while isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1:
         module = modules[str(source.target)]
@@ -233,7 +233,7 @@ def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
 
 
 def _affine(norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and offset of each channel: batch normalisation by its running statistics."""
+    """The factor and the offset of each channel of a batch normalisation with its running statistics."""
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError(f"NIR cannot express {norm}, which keeps no running statistics")
@@ -245,7 +245,7 @@ def _affine(norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _with_affine(node: Any, factor: np.ndarray, offset: np.ndarray) -> nir.NIRNode:
-    """The node of a linear or convolution layer, whose outputs are multiplied by the factor, then moved."""
+    """The node of a linear or convolution layer, with its outputs scaled by the factor and shifted by the offset."""
     weight = (node.weight * factor.reshape(-1, *(1,) * (node.weight.ndim - 1))).astype(node.weight.dtype)
     bias = (getattr(node, "bias", 0) * factor + offset).astype(node.weight.dtype)
     new = nir.Affine(weight, bias) if isinstance(node, nir.Linear) else replace(node, weight=weight, bias=bias)

@@ -1,4 +1,4 @@
-"""A NIR graph as a model."""
+"""Import of a NIR graph as a model."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,16 +21,16 @@ NEURONS = (nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF, nir.I, nir.IF)
 def from_nir(
     graph: nir.NIRGraph, dt: float | None = None, *, reset: str | None = None, spike_fn: str | SpikeFn = "arctan"
 ) -> "NIRNet":
-    """The model of a NIR graph, to be called for one time step or with `bionets.layers.unroll`.
+    """The model of a NIR graph, which is called for one time step or with `bionets.layers.unroll`.
 
     Args:
-        graph: what ``nir.read(path)`` gives. Cycles must be a neuron's own: neuron, linear, the same neuron.
-        dt: a time step in NIR's unit of time; None takes the graph's metadata, or 1.
-        reset: "zero" or "subtract"; None takes each node's metadata, or "zero", which is what NIR means.
-        spike_fn: a hard spike function, with its surrogate gradient, for training on.
+        graph: the result of ``nir.read(path)``. The only allowed cycles are: neuron, linear, the same neuron.
+        dt: a time step in NIR's unit of time; None: from the metadata of the graph, or 1.
+        reset: "zero" or "subtract"; None: from the metadata of each node, or "zero", the reset of NIR.
+        spike_fn: a hard spike function, whose surrogate gradient is used in further training.
 
     Raises:
-        ValueError: the graph holds what bionets cannot express; the message names the node.
+        ValueError: bionets cannot express a node of the graph; the message names the node.
     """
     if reset not in (None, "zero", "subtract"):
         raise ValueError(f"reset must be zero or subtract, got {reset!r}")
@@ -53,8 +53,8 @@ def from_nir(
 
 
 class NIRNet(nn.Module):
-    """Layers joined by edges; where several meet, their outputs add up. ``layers`` holds them by the names of the nodes
-    (with ``.`` as ``_``)."""
+    """Layers connected by edges; outputs of several edges to one layer are summed. ``layers`` holds the layers by the
+    names of the nodes (``.`` is replaced by ``_``)."""
 
     def __init__(
         self, layers: dict[str, nn.Module], edges: list[tuple[str, str]], inputs: list[str], outputs: list[str]
@@ -87,7 +87,7 @@ class NIRNet(nn.Module):
 
 
 def _keys(names: Iterable[str]) -> dict[str, str]:
-    """A key of `torch.nn.ModuleDict` for each name, all different."""
+    """A unique key of `torch.nn.ModuleDict` for each name."""
     keys: dict[str, str] = {}
     empty = nn.ModuleDict()
     for name in names:
@@ -133,7 +133,7 @@ def _layer(name: str, node: nir.NIRNode, dt: float, reset: str | None, spike_fn:
 
 
 def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | SpikeFn) -> nn.Module:
-    """The layer, after a `Scale` where the node's input has another gain than the layer's."""
+    """The layer, after a `Scale` if the input gain of the node differs from that of the layer."""
     for rest in ("v_leak", "v_reset"):
         if np.any(getattr(node, rest, 0)):
             raise ValueError(f"NIR: {name} has {rest} other than 0, which bionets cannot express")
@@ -176,7 +176,8 @@ def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | 
 def _placed(
     kind: Callable[..., SpikingLayer], values: dict[str, np.ndarray], shape: tuple[int, ...], firing: dict[str, Any]
 ) -> nn.Module:
-    """The neurons along the only axis along which their values differ; with several, every element is a neuron."""
+    """Place the neurons along the axis along which their values differ; if there are several, each element is a
+    neuron."""
     several = [axis for axis in range(len(shape)) if any(np.ptp(value, axis=axis).any() for value in values.values())]
     if len(several) > 1:
         flat = {key: value.reshape(-1) for key, value in values.items()}
@@ -200,7 +201,7 @@ def _filled(layer: nn.Module, weight: np.ndarray, bias: np.ndarray | None) -> nn
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, strings and tuples of what may be arrays or bytes."""
+    """Convert arrays and bytes to numbers, strings and tuples."""
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, str):

@@ -1,11 +1,11 @@
-"""A product with fixed or learned factors, one for each element."""
+"""Multiplication by fixed or learned factors, one for each element."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Scale(nn.Module):
-    """y = scale∘x, the factors ``scale`` of the shape of a sample (or broadcasting to it)."""
+    """y = scale∘x, where ``scale`` has the shape of a sample (or broadcasts to it)."""
 
     def __init__(self, scale: Tensor) -> None:
         super().__init__()
