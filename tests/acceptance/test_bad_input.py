@@ -74,6 +74,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("sweep=seeds", ["sweep=seeds is for a sweep", "-m"]),
         ("launcher=joblib", ["launcher=joblib is for a sweep", "-m"]),
         ("task.length=1000000000000000", ["task.train_size", "memory"]),
+        ("task.length=1000000000000000000", ["task.train_size", "memory"]),
+        ("task.train_size=1000000000000000", ["task.train_size", "memory"]),
         ("name=", ["name"]),
         ("paths.output_dir='~/out'", ["paths.output_dir", "~"]),
         ("paths.data_dir='~/data'", ["paths.data_dir", "~"]),

@@ -94,7 +94,8 @@ def prepare_data(task: Task) -> None:
     except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        too_large = ("allocate memory", "Storage size calculation overflowed")
+        if isinstance(error, RuntimeError) and not any(text in str(error) for text in too_large):
             raise
         raise UserError(
             "the data of the task do not fit into memory: choose less of them, as in task.train_size=1000"

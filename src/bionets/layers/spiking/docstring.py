@@ -24,22 +24,22 @@ def docstring(kind: Kind) -> str:
         "",
         "Args:",
         "    num_neurons: entries along ``dim``.",
-        *(f"    {spec.name}: {_meaning(spec.name)}, by default {spec.default:g}." for spec in kind.parameters),
+        *(f"    {spec.name}: {_meaning(spec.name)}, the default is {spec.default:g}." for spec in kind.parameters),
         "    dim: the axis of the neurons in one step's input.",
-        "    *_rank: 1 (default) for a value of each neuron, 0 for one of the whole layer.",
-        "    learn_*: whether it is learned, by default True.",
+        "    *_rank: 1 (default) for one value per neuron, 0 for one value of the whole layer.",
+        "    learn_*: whether the parameter is learned; the default is True.",
     ]
     if kind.fires:
         lines += [
-            "    bias: added to the membrane where it is compared with a threshold; by default there is none.",
-            "    spike_fn: the probability of a spike, a name in `SPIKE_FUNCTIONS` or a function; by default σ(4v).",
-            "    quant_fn: makes it a spike, a name in `QUANTISERS` or a function; by default ``bernoulli``.",
+            "    bias: added to the membrane in the comparison with a threshold; the default is None, no bias.",
+            "    spike_fn: probability of a spike, a name in `SPIKE_FUNCTIONS` or a function; the default is σ(4v).",
+            "    quant_fn: makes a spike of it, a name in `QUANTISERS` or a function; the default is ``bernoulli``.",
         ]
     lines += [
-        "    backend: that of `bionets.scan.scan`.",
+        "    backend: see `bionets.scan.scan`.",
         "",
-        "Values are numbers, or tensors with one entry for each neuron. Decays and thresholds are kept as ``raw_*``",
-        "and constrained by sigmoid and softplus. Everything else is as in `SpikingLayer`.",
+        "Values are numbers, or tensors with one entry for each neuron. Decays and thresholds are stored as ``raw_*``",
+        "and constrained by sigmoid and softplus. For calls and states, see `SpikingLayer`.",
         f"States, from 0: {', '.join(kind.states)}.",
     ]
     return "\n".join(line if number == 0 or not line else f"    {line}" for number, line in enumerate(lines)) + "\n    "
@@ -83,7 +83,7 @@ def _summary(kind: Kind) -> str:
 def _explanations(kind: Kind) -> list[str]:
     lines = []
     if kind.dual:
-        lines.append("Every trace is split by the sign of what it takes in; at exactly 0 the gradient passes to both.")
+        lines.append("Each trace has a part for positive and one for negative input; at 0 the gradient passes to both.")
     if kind.fires:
         lines.append("The gradient passes through the reset.")
     return lines or ["The output is the membrane."]
