@@ -158,6 +158,40 @@ class TwiceAsWide(Running):
         return torch.cat((y, y), -1), h
 
 
+class WithGates(Running):
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return *super().forward(x), {"gates": x}
+
+
+class EverySecondStep(Running):
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        y, h = super().forward(x)
+        return y[::2], h
+
+
+class Tokens(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(10, hidden_size)
+
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return torch.cumsum(self.embedding(x[..., 0]), 0), None
+
+
+class Wrapper(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.layer = nn.GRU(input_size, hidden_size)
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x)
+
+
+class GRUWithoutState(nn.GRU):
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
+        return super().forward(x)
+
+
 def model_of(layer: type[nn.Module], lengths: bool = False) -> RecurrentModel:
     spec = TaskSpec("sequence_to_value", 3, 1, lengths=lengths)
     return RecurrentModel(spec, f"{__name__}.{layer.__name__}", hidden_size=4)
@@ -185,9 +219,41 @@ def test_what_a_layer_returns_is_checked(layer: type[nn.Module], message: str) -
         model_of(layer).chunk(x, None)
 
 
+@pytest.mark.parametrize(
+    ("layer", "x", "last"),
+    [
+        (WithGates, torch.randn(5, 2, 3), 4),
+        (EverySecondStep, torch.randn(5, 2, 3), 4),
+        (EverySecondStep, torch.randn(4, 2, 3), 2),
+        (Tokens, torch.randint(10, (5, 2, 3)), 4),
+    ],
+)
+def test_a_layer_may_return_more_values_or_fewer_steps_or_take_integers(
+    layer: type[nn.Module], x: Tensor, last: int
+) -> None:
+    model = model_of(layer)
+    every = Running.forward(model.recurrent, x)[0] if isinstance(model.recurrent, Running) else model.recurrent(x)[0]
+    torch.testing.assert_close(model(x), model.readout(every[last]))
+
+
+def test_an_answer_at_every_step_needs_outputs_of_every_step() -> None:
+    spec = TaskSpec("sequence_to_sequence", 3, 1)
+    model = RecurrentModel(spec, f"{__name__}.EverySecondStep", hidden_size=4)
+    with pytest.raises(InterfaceError, match=r"here \[5, 2, 4\]; got \[3, 2, 4\]"):
+        model(torch.randn(5, 2, 3))
+
+
+@pytest.mark.parametrize("layer", [Wrapper, GRUWithoutState])
+def test_a_layer_that_holds_one_of_torch_gets_packed_sequences(layer: type[nn.Module]) -> None:
+    model, x, lengths = model_of(layer, lengths=True), torch.randn(5, 2, 3), torch.tensor([5, 2])
+    own = getattr(model.recurrent, "layer", model.recurrent)
+    expected = [nn.GRU.forward(own, x[:length, row])[0][-1] for row, length in enumerate(lengths)]
+    torch.testing.assert_close(model(x, lengths), model.readout(torch.stack(expected)))
+
+
 def test_what_a_layer_takes_is_checked() -> None:
-    with pytest.raises(ValueError, match="differ in length: write Running"):
+    with pytest.raises(InterfaceError, match="differ in length: write Running"):
         model_of(Running, lengths=True)
-    with pytest.raises(ValueError, match=r"hand on the state: write WithoutState.forward\(self, x, h=None\)"):
+    with pytest.raises(InterfaceError, match=r"hand on the state: write WithoutState.forward\(self, x, h=None\)"):
         model_of(WithoutState).chunk(torch.randn(5, 2, 3), None)
     assert model_of(WithoutState)(torch.randn(5, 2, 3)).shape == (2, 1)

@@ -87,34 +87,32 @@ def named_arguments(layer: Callable[..., Any]) -> tuple[list[str], bool]:
 
 
 def require_forward(layer: nn.Module, reason: str, *positional: str, **named: str) -> None:
-    """Raise ValueError with the reason if the forward of a layer does not accept these arguments after x.
-
-    Layers of torch and bionets are not checked: they accept the arguments, or are called in another way.
-    """
-    if isinstance(layer, nn.RNNBase | RecurrentLayer):
-        return
+    """Raise InterfaceError with the reason if the forward of a layer does not accept these arguments after x."""
     try:
         signature(layer.forward).bind("x", *positional, **named)
     except TypeError:
         wanted = ", ".join(["self", "x", "h=None", *(f"{name}=None" for name in named)])
-        raise ValueError(f"{reason}: write {type(layer).__name__}.forward({wanted})") from None
+        raise InterfaceError(f"{reason}: write {type(layer).__name__}.forward({wanted})") from None
 
 
-def outputs_and_state(layer: nn.Module, found: Any, x: Tensor, size: int) -> tuple[Tensor, Any]:
+def outputs_and_state(
+    layer: nn.Module, found: Any, x: Tensor, size: int, *, every_step: bool = True
+) -> tuple[Tensor, Any]:
     """Check the result of a layer for x ``[T, B, I]``, and return the outputs ``[T, B, size]`` and the last state.
+    Further values are ignored. Without ``every_step`` there may be outputs of fewer steps.
 
     Raises:
         InterfaceError: the result has another form.
     """
     name = type(layer).__name__
-    if not isinstance(found, tuple | list) or len(found) != 2 or not isinstance(found[0], Tensor):
+    if not isinstance(found, tuple | list) or len(found) < 2 or not isinstance(found[0], Tensor):
         kind = type(found).__name__
         raise InterfaceError(
             f"{name}.forward must return a pair, its outputs [T, B, H] and its last state; got a {kind}"
         )
-    output, state = found
+    output, state = found[:2]
     wanted = (*x.shape[:2], size)
-    if output.shape != wanted:
+    if output.shape[1:] != wanted[1:] or (every_step and len(output) != len(x)):
         raise InterfaceError(
             f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}"
         )

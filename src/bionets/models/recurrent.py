@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.recurrent.bistable_layer import BistableLayer
-from bionets.layers.recurrent.stateful_recurrent import run_layer
+from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
+from bionets.layers.recurrent.stateful_recurrent import run_layer, runs_packed
 from bionets.layers.recurrent.warm_up import warm_up
 from bionets.layers.single_step import RecurrentStep
 from bionets.models.checks import InterfaceError, require_positive
@@ -85,7 +86,7 @@ class RecurrentModel(SequenceModel):
             defaults={"num_layers": 1, "dropout": 0.0, "bidirectional": False},
             prefix="model.",
         )
-        if spec.lengths:
+        if spec.lengths and not runs_packed(self.recurrent):
             require_forward(self.recurrent, "the sequences of this task differ in length", lengths="[B]")
         if gradients != "bptt" and isinstance(self.recurrent, nn.RNNBase):
             raise ValueError(f"model.gradients={gradients} is for layers of bionets: {layer} has only bptt")
@@ -100,9 +101,11 @@ class RecurrentModel(SequenceModel):
         return RecurrentStep(self.recurrent_layer(), self.readout)
 
     def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        if not x.is_floating_point():
+        if not x.is_floating_point() and isinstance(self.recurrent_layer(), nn.RNNBase | RecurrentLayer):
             raise InterfaceError(f"x of the task is {x.dtype}, and a recurrent model takes floats: x.float()")
-        output, _ = outputs_and_state(self.recurrent, run_layer(self.recurrent, x, lengths), x, self.output_size)
+        found = run_layer(self.recurrent, x, lengths)
+        every_step = lengths is not None or self.spec.kind == "sequence_to_sequence"
+        output, _ = outputs_and_state(self.recurrent, found, x, self.output_size, every_step=every_step)
         return output
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:

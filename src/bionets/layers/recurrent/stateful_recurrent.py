@@ -136,16 +136,19 @@ def run_layer(layer: nn.Module, x: Tensor, lengths: Tensor | None) -> Any:
     and its last state."""
     if lengths is None:
         return layer(x)
-    if not isinstance(getattr(layer, "layer", layer), nn.RNNBase):  # or a wrapper of such a layer
-        return layer(x, lengths=lengths)
-    return run_packed(layer, x, lengths)
+    return run_packed(layer, x, lengths) if runs_packed(layer) else layer(x, lengths=lengths)
 
 
-def run_packed(layer: nn.Module, x: Tensor, lengths: Tensor, states: Any = None) -> tuple[Tensor, Any]:
+def runs_packed(layer: nn.Module) -> bool:
+    """Whether a layer takes sequences of different lengths as a packed sequence: a layer of torch, or a wrapper."""
+    return isinstance(getattr(layer, "layer", layer), nn.RNNBase)
+
+
+def run_packed(layer: nn.Module, x: Tensor, lengths: Tensor, *states: Any) -> tuple[Tensor, Any]:
     """As `run_layer`, for a layer of torch, which takes lengths as a packed sequence. Torch refuses a length of 0; such
     a sequence is replaced by one step of zeros."""
     packed = pack_padded_sequence(zero_past_end(x, lengths), lengths.clamp_min(1).cpu(), enforce_sorted=False)
-    y, last = layer(packed, states)
+    y, last = layer(packed, *states)
     y, _ = pad_packed_sequence(y, total_length=len(x))
     return zero_past_end(y, lengths), last
 
