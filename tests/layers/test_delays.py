@@ -286,3 +286,9 @@ def test_lengths_beside_resets_are_checked(x: Tensor) -> None:
     layer, reset = Delay(x.shape[-1], 3), torch.zeros(x.shape[:2], dtype=torch.bool)
     with pytest.raises(ValueError, match="lengths must lie between 0 and T"):
         layer.over_time(x, lengths=torch.full((x.shape[1],), len(x) + 1), reset=reset)
+
+
+def test_a_delay_that_an_earlier_version_pickled_runs(x: Tensor) -> None:
+    layer = layer_of("Delay")
+    vars(layer).pop("in_features", None)  # earlier versions did not keep it
+    assert torch.equal(unroll(layer, x), unroll(layer_of("Delay"), x))

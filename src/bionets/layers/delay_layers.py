@@ -28,7 +28,7 @@ class _Delayed(StatefulModule):
     state_names = ("past",)
     past: Tensor | None
     max_delay: int
-    in_features: int
+    delays: Delays
 
     def state_shapes(self, input_shape: torch.Size) -> tuple[tuple[int, ...], ...]:
         """``[B, max_delay, ...]``."""
@@ -54,9 +54,9 @@ class _Delayed(StatefulModule):
             reset = check_reset(reset, x.shape, x.device)
             if len(x):
                 return self._in_pieces(x, states, lengths, reset)
-        if x.dim() < 3 or x.shape[-1] != self.in_features:
-            got = tuple(x.shape[1:])
-            raise ValueError(f"{self._get_name()}: expected [B, ..., {self.in_features}], got an input of shape {got}")
+        features, got = self.delays.delays.shape[-1], tuple(x.shape[1:])
+        if x.dim() < 3 or got[-1] != features:
+            raise ValueError(f"{self._get_name()}: expected [B, ..., {features}], got an input of shape {got}")
         (past,) = self.initial_states(x) if states is None else states
         x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, but weights are floating-point
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
@@ -93,7 +93,7 @@ class Delay(_Delayed):
 
     def __init__(self, num_features: int, max_delay: int, **options: Any) -> None:
         super().__init__()
-        self.num_features = self.in_features = positive_int("num_features", num_features)
+        self.num_features = positive_int("num_features", num_features)
         self.delays = Delays((num_features,), 0, max_delay, **options)
         self.max_delay = max_delay
 

@@ -282,3 +282,9 @@ def test_an_lmu_is_exported_before_it_was_ever_called() -> None:
     exported = torch.export.export(layer, (x,))
     torch.testing.assert_close(exported.module()(x)[0], LMU.forward(layer, x)[0])
     assert LMU(2, 5, theta=37.0)(x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("cell", ["SRCCell", "LRUCell", "CoRNNCell"])
+def test_a_cell_is_printed_as_its_layer(cell: str) -> None:
+    layer = getattr(layers, cell.removesuffix("Cell"))(3, 4)
+    assert repr(getattr(layers, cell)(3, 4)) == repr(layer).replace("(", "Cell(", 1)
