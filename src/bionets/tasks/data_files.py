@@ -113,12 +113,12 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
     if not rows:
         raise ValueError(f"task.data={path} has no rows below its header")
     columns = list(reader.fieldnames or ())
-    if twice := [name for name in columns if columns.count(name) > 1]:
-        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
     named = [*inputs, targets, *([sequences] if sequences else [])]
     if missing := [name for name in named if name not in columns]:
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
     chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
+    if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
+        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
     values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
     for name in named[len(inputs) :]:
         if empty := [line for line, row in enumerate(rows, 2) if not (row[name] or "").strip()]:
