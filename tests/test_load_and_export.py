@@ -15,6 +15,7 @@ from torch import Tensor
 import bionets
 from bionets.experiment.errors import UserError
 from bionets.experiment.run import export as module
+from bionets.experiment.run.build import prepare_data
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.layers import get_states, set_states
 from bionets.layers.single_step import StatefulStep
@@ -82,6 +83,15 @@ def test_a_model_is_loaded_without_its_data(run: Path, monkeypatch: pytest.Monke
     model, task = bionets.load(run, data=False)
     x = torch.rand(7, 3, task.spec.input_size)
     assert torch.equal(model(x), expected(x))
+
+
+def test_a_loss_that_training_refuses_now_does_not_close_an_earlier_run(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BinaryAddition, "loss", lambda self, prediction, target: prediction.new_zeros(2))
+    _, task = bionets.load(run)
+    with pytest.raises(UserError, match="must be a tensor of one number"):
+        prepare_data(task)
 
 
 def run_onnx() -> Callable[[Path, np.ndarray], np.ndarray]:

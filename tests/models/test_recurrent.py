@@ -135,3 +135,20 @@ def test_a_task_that_cannot_train_the_model_is_named(dtype: torch.dtype, detache
     trainer = Trainer(max_epochs=1, reload_dataloaders_every_n_epochs=1, accelerator="cpu", **options)
     with pytest.raises(InterfaceError, match=message):
         trainer.fit(model, datamodule=task)
+
+
+class Converting(BRC):
+    """A layer that takes any dtype."""
+
+    def forward(self, x: Any, *args: Any, **options: Any) -> Any:
+        return super().forward(x.float(), *args, **options)
+
+
+def test_a_layer_may_convert_x_itself() -> None:
+    task = Sum(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1)
+    task.dtype = torch.float64
+    model = RecurrentModel(task.spec, f"{__name__}.Converting", hidden_size=4, optimizer=torch.optim.SGD)
+    options: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    trainer = Trainer(max_epochs=1, reload_dataloaders_every_n_epochs=1, accelerator="cpu", **options)
+    trainer.fit(model, datamodule=task)
+    assert trainer.global_step == 2

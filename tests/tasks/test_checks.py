@@ -1,5 +1,6 @@
 """Data that a spec does not describe are refused in one line."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -106,6 +107,15 @@ def test_other_losses_are_left_alone(
     before = torch.get_rng_state()
     check_loss(loss, TaskSpec(kind, 2, 3), torch.zeros(x), target)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_another_warning_of_a_loss_is_no_broadcasting() -> None:
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        warnings.warn("of another kind", UserWarning, stacklevel=1)
+        return functional.mse_loss(prediction, target)
+
+    with warnings.catch_warnings(action="error"):
+        check_loss(loss, TaskSpec("sequence_to_value", 2, 1), torch.zeros(5, 4, 2), torch.zeros(4, 1))
 
 
 def test_of_sequences_with_lengths_the_loss_sees_the_valid_steps() -> None:

@@ -1,7 +1,11 @@
-"""One-line errors for invalid values of a model's keys."""
+"""One-line errors for invalid values of a model's keys, and for a layer or a task that does not fit a model."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import torch
+from torch import Tensor
 
 
 class InterfaceError(ValueError):
@@ -34,3 +38,18 @@ def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
     """The choice with this name. If there is none, raises ``ValueError`` with the key and all choices."""
     require_one_of(choices, **{name: chosen})
     return choices[chosen]
+
+
+@contextmanager
+def explain_dtype(x: Tensor, precision: torch.dtype) -> Iterator[None]:
+    """Turn an error within this context into an InterfaceError if x does not have the precision of the model."""
+    try:
+        yield
+    except (InterfaceError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError) as error:
+        if x.is_floating_point() and x.dtype != precision:
+            raise InterfaceError(
+                f"x of the task is {x.dtype} and the model is {precision}: convert x, x.to({precision}) ({error})"
+            ) from error
+        raise

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
-from bionets.models.checks import InterfaceError, require_one_of
+from bionets.models.checks import InterfaceError, explain_dtype, require_one_of
 from bionets.models.chunks import GRADIENTS, loss_in_chunks, saved_mebibytes
 from bionets.models.forecast import forecast
 from bionets.models.meters import make_meters, measure, values_of
@@ -154,7 +154,10 @@ class Model(LightningModule):
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        self._require_precision(batch[0])
+        with explain_dtype(batch[0], self.precision):
+            return self._training_loss(batch)
+
+    def _training_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         if self.in_chunks:
             x, target = batch
             return loss_in_chunks(self, self.task, x, target)
@@ -176,12 +179,6 @@ class Model(LightningModule):
     def converted(self, x: Tensor) -> Tensor:
         """x on the device and in the precision of the model, as passed by a trainer."""
         return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
-
-    def _require_precision(self, x: Tensor) -> None:
-        if x.is_floating_point() and x.dtype != self.precision:
-            raise InterfaceError(
-                f"x of the task is {x.dtype} and the model is {self.precision}: convert x, x.to({self.precision})"
-            )
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The prediction for a batch, and its target. With lengths and a prediction at every step, both hold only the

@@ -81,16 +81,17 @@ def build_task(config: dict[str, Any]) -> Task:
     return task
 
 
-def prepare_data(task: Task) -> None:
-    """Have the task's files on this machine, and check its data against its spec and its loss, before anything is
-    written; what is wrong is a UserError.
+def prepare_data(task: Task, trains: bool = True) -> None:
+    """Have the task's files on this machine, and check its data against its spec, and before a training against its
+    loss, before anything is written; what is wrong is a UserError.
     """
     try:
         task.prepare_data()
         for batches in (task.val_dataloader(), task.train_batches(0)):
             batch = next(iter(batches))
             check_batch(task.spec, *batch)
-        check_loss(task.loss, task.spec, *batch)
+        if trains:
+            check_loss(task.loss, task.spec, *batch)
     except (ValueError, NotImplementedError) as error:
         raise UserError(str(error)) from error
     except (MemoryError, RuntimeError) as error:

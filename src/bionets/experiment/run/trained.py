@@ -63,7 +63,7 @@ def load_trained(
         task = build_task(config)
         model = build_model(config, task.spec)
     if data:
-        prepare_data(task)
+        prepare_data(task, trains=False)
     try:
         model.load_state_dict(saved["state_dict"])
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
