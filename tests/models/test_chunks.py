@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bionets.models import Model, RecurrentModel, SpikingConvModel, SpikingRecurrentModel
+from bionets.models.checks import InterfaceError
 from bionets.models.chunks import loss_in_chunks
 from bionets.tasks import TaskSpec
 
@@ -122,3 +123,16 @@ def test_what_cannot_be_is_refused() -> None:
         image.chunk(torch.zeros(2, 1, 8, 8), None)
     with pytest.raises(ValueError, match="at every step, got 3 for 7"):
         chunked(recurrent(EVERY), TARGET[:3], 2)
+
+
+def test_a_loss_without_a_gradient_has_none_in_chunks_either() -> None:
+    class Detached(Task):
+        @staticmethod
+        def loss(prediction: Tensor, target: Tensor) -> Tensor:
+            return functional.mse_loss(prediction.detach(), target)
+
+    model = recurrent(EVERY)
+    model.tbptt = 3
+    loss = loss_in_chunks(model, Detached, X, TARGET)
+    with pytest.raises(InterfaceError, match="the loss of the task has no gradient"):
+        model.backward(loss)

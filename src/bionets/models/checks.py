@@ -53,3 +53,9 @@ def explain_dtype(x: Tensor, precision: torch.dtype) -> Iterator[None]:
                 f"x of the task is {x.dtype} and the model is {precision}: convert x, x.to({precision}) ({error})"
             ) from error
         raise
+
+
+def require_gradient(loss: Tensor) -> None:
+    """Raise InterfaceError for a loss from which no parameter can learn."""
+    if not loss.requires_grad:
+        raise InterfaceError("the loss of the task has no gradient: leave out detach(), item() and argmax() in it")

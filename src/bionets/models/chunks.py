@@ -57,6 +57,8 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
             sums = [
                 old if new is None else new if old is None else old + new for old, new in zip(sums, found, strict=True)
             ]
+    if all(each is None for each in sums):
+        return total  # without a gradient
     result: Tensor = _WithGradients.apply(total, sums, *parameters)
     return result
 

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
-from bionets.models.checks import InterfaceError, explain_dtype, require_one_of
+from bionets.models.checks import explain_dtype, require_gradient, require_one_of
 from bionets.models.chunks import GRADIENTS, loss_in_chunks, saved_mebibytes
 from bionets.models.forecast import forecast
 from bionets.models.meters import make_meters, measure, values_of
@@ -194,8 +194,7 @@ class Model(LightningModule):
         return prediction, target
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        if not loss.requires_grad:
-            raise InterfaceError("the loss of the task has no gradient: leave out detach(), item() and argmax() in it")
+        require_gradient(loss)
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
 
     def on_validation_epoch_start(self) -> None:

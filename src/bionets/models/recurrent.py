@@ -128,9 +128,10 @@ class RecurrentModel(SequenceModel):
             raise ValueError("a bidirectional layer sees the whole sequence at once: leave out trainer.tbptt")
         if self.reads_mean:
             raise ValueError("model.readout=mean needs all steps at once: leave out trainer.tbptt")
-        if state is not None:
+        if state is None:
+            require_forward(self.recurrent, "chunks of time hand on the state", "h")
+        else:
             state = state.detach() if isinstance(state, Tensor) else tuple(each.detach() for each in state)
-        require_forward(self.recurrent, "chunks of time hand on the state", "h")
         output, state = outputs_and_state(self.recurrent, self.recurrent(x, state), x, self.output_size)
         return self.readout(output), state
 

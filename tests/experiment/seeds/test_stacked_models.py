@@ -12,7 +12,9 @@ from torchmetrics import MetricCollection
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.seeds.stacked_models import StackedModels, StackedTasks
+from bionets.layers import BRC
 from bionets.models import RecurrentModel
+from bionets.models.checks import InterfaceError
 from bionets.tasks import Task, TaskSpec
 
 SPEC = TaskSpec("sequence_to_value", input_size=2, output_size=3)
@@ -48,6 +50,20 @@ def test_learning_rates_of_its_own_are_refused() -> None:
     Own.factor = 0.1
     with pytest.raises(UserError, match="Own has parameters with learning rates of their own"):
         stack(Own)
+
+
+class OutputsAlone(BRC):
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        return super().forward(*arguments, **options)[0]
+
+
+def test_what_one_seed_alone_cannot_do_either_is_named() -> None:
+    models = [RecurrentModel(SPEC, f"{__name__}.OutputsAlone", hidden_size=4) for _ in range(2)]
+    stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
+    with pytest.raises(InterfaceError, match=r"OutputsAlone\.forward must return a pair"):
+        stacked.try_out([(torch.randn(4, 5, 2), torch.randn(5, 3))] * 2)
+    with pytest.raises(InterfaceError, match="the loss of the task has no gradient"):
+        stacked.backward(torch.zeros(()))
 
 
 class Sparse(Task):

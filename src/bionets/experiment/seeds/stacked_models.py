@@ -11,6 +11,7 @@ from torch.func import functional_call, stack_module_state
 
 from bionets.experiment.errors import UserError
 from bionets.models import Model
+from bionets.models.checks import InterfaceError, require_gradient
 from bionets.models.meters import make_meters, measure, values_of
 from bionets.models.model import training_inputs, weighted_loss
 from bionets.models.optimization import (
@@ -95,6 +96,8 @@ class StackedModels(LightningModule):
         """
         try:
             self(_inputs(batches))
+        except InterfaceError:  # one seed alone fails too
+            raise
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             why = str(error).strip().splitlines()[0].partition(". ")[0]
             raise UserError(f"{self.name} cannot train several seeds at once ({why}); {ONE_BY_ONE}") from error
@@ -110,6 +113,7 @@ class StackedModels(LightningModule):
         return {"loss": losses.sum(), "losses": losses.detach()}
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        require_gradient(loss)
         super().backward(weighted_loss(self.trainer, loss), *args, **kwargs)
 
     def on_train_start(self) -> None:
