@@ -567,6 +567,12 @@ def test_columns_that_are_not_read_may_have_one_name(tmp_path: Path) -> None:
     assert CustomData(path, inputs=["a"], targets="y").spec.input_size == 1
 
 
+def test_a_csv_whose_fields_are_too_long_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data.csv", ["a", "y"], [["1" * 200_000, 0]])
+    with pytest.raises(ValueError, match=r"cannot be read as a CSV \(field larger than field limit"):
+        CustomData(path, targets="y")
+
+
 def test_a_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,y\n1,caf\u00e9\n2,th\u00e9\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"data.csv is not written in UTF-8"):

@@ -110,6 +110,8 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
             rows = list(reader)
         except UnicodeDecodeError as error:
             raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
+        except csv.Error as error:
+            raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
     if not rows:
         raise ValueError(f"task.data={path} has no rows below its header")
     columns = list(reader.fieldnames or ())
