@@ -41,13 +41,14 @@ def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def explain_dtype(x: Tensor, precision: torch.dtype) -> Iterator[None]:
+def explain_dtype(x: Tensor, model: Any) -> Iterator[None]:
     """Turn an error within this context into an InterfaceError if x does not have the precision of the model."""
     try:
         yield
     except (InterfaceError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, ValueError) as error:
+        precision = model.precision
         if x.is_floating_point() and x.dtype != precision:
             raise InterfaceError(
                 f"x of the task is {x.dtype} and the model is {precision}: convert x, x.to({precision}) ({error})"

@@ -154,7 +154,7 @@ class Model(LightningModule):
                     parameter.data.copy_(self.trainer.strategy.broadcast(parameter.data))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
-        with explain_dtype(batch[0], self.precision):
+        with explain_dtype(batch[0], self):
             return self._training_loss(batch)
 
     def _training_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
