@@ -81,6 +81,8 @@ def test_lengths_are_as_the_spec_says(spec: TaskSpec, lengths: list[int] | None,
     [
         (functional.mse_loss, torch.zeros(4), r"broadcasts a prediction \[4, 1\] and a target \[4\]"),
         (functional.l1_loss, torch.zeros(4, 3), r"broadcasts a prediction \[4, 1\] and a target \[4, 3\]"),
+        (lambda p, t: ((p - t) ** 2).mean(), torch.zeros(4), r"broadcasts a prediction \[4, 1\] and a target \[4\]"),
+        (lambda p, t: (t - p).abs().mean(), torch.zeros(4), r"broadcasts a prediction \[4, 1\] and a target \[4\]"),
         (lambda p, t: (p - t).square(), torch.zeros(4, 1), r"one number, got a tensor \[4, 1\]: take the mean"),
         (lambda p, t: float((p - t).sum()), torch.zeros(4, 1), "one number, got a float"),
     ],
@@ -99,6 +101,9 @@ def test_a_loss_is_one_number_of_tensors_of_one_shape(
         ("sequence_to_sequence", (5, 4, 2), torch.zeros(5, 4, 3), functional.mse_loss),
         ("sequence_to_class", (5, 4, 2), torch.zeros(4, dtype=torch.int64), functional.cross_entropy),
         ("sequence_to_value", (5, 4, 2), torch.zeros(4, 3), lambda p, t: 1 / 0),
+        ("sequence_to_sequence", (5, 4, 2), torch.zeros(1, 4, 3), functional.mse_loss),  # one target for all steps
+        ("sequence_to_value", (5, 4, 2), torch.ones(4, dtype=torch.bool), lambda p, t: p[t].mean()),
+        ("sequence_to_value", (5, 4, 2), torch.ones(4), lambda p, t: (p.mean(1, keepdim=True) - t.view(-1, 1)).mean()),
     ],
 )
 def test_other_losses_are_left_alone(

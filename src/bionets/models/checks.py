@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class InterfaceError(ValueError):
@@ -41,14 +41,14 @@ def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def explain_dtype(x: Tensor, model: Any) -> Iterator[None]:
+def explain_dtype(x: Tensor, model: nn.Module) -> Iterator[None]:
     """Turn an error within this context into an InterfaceError if x does not have the precision of the model."""
     try:
         yield
     except (InterfaceError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, ValueError) as error:
-        precision = model.precision
+        precision = dtype_of_weights(model) or x.dtype
         if x.is_floating_point() and x.dtype != precision:
             raise InterfaceError(
                 f"x of the task is {x.dtype} and the model is {precision}: convert x, x.to({precision}) ({error})"
@@ -60,3 +60,8 @@ def require_gradient(loss: Tensor) -> None:
     """Raise InterfaceError for a loss from which no parameter can learn."""
     if not loss.requires_grad:
         raise InterfaceError("the loss of the task has no gradient: leave out detach(), item() and argmax() in it")
+
+
+def dtype_of_weights(model: nn.Module) -> torch.dtype | None:
+    """The dtype of the first floating-point parameter of a model; None without one."""
+    return next((each.dtype for each in model.parameters() if each.is_floating_point()), None)

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
-from bionets.models.checks import explain_dtype, require_gradient, require_one_of
+from bionets.models.checks import dtype_of_weights, explain_dtype, require_gradient, require_one_of
 from bionets.models.chunks import GRADIENTS, loss_in_chunks, saved_mebibytes
 from bionets.models.forecast import forecast
 from bionets.models.meters import make_meters, measure, values_of
@@ -171,14 +170,9 @@ class Model(LightningModule):
         valid = valid_steps(lengths[0] * (len(predictions) // len(x)), len(predictions))
         return self.task.loss(predictions[valid], targets[valid])
 
-    @property
-    def precision(self) -> torch.dtype:
-        """The dtype of the weights."""
-        return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.get_default_dtype())
-
     def converted(self, x: Tensor) -> Tensor:
-        """x on the device and in the precision of the model, as passed by a trainer."""
-        return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
+        """x on the device and, if x is floating point, in the dtype of the weights, as passed by a trainer."""
+        return x.to(self.device, dtype_of_weights(self) if x.is_floating_point() else None)
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """The prediction for a batch, and its target. With lengths and a prediction at every step, both hold only the

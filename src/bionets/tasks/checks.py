@@ -1,15 +1,18 @@
 """One-line errors for invalid values of a task's keys, and for data that do not match its spec."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from .spec import TaskSpec
 
-BROADCASTS = "Using a target size"  # the beginning of the warning of torch's losses when they broadcast
+LOSSES = (functional.mse_loss, functional.l1_loss, functional.smooth_l1_loss, functional.huber_loss)
 
 
 def require_at_least(minimum: int, **values: int) -> None:
@@ -106,19 +109,36 @@ def check_loss(
     batch = x.shape[spec.batch_dims[0]]
     steps = (len(x), batch) if every_step else (batch,)
     prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.filterwarnings("error", message=BROADCASTS)
+    if valid is not None:
+        prediction, target = prediction[valid], target[valid]
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Broadcasts() as broadcasts:
+        warnings.simplefilter("ignore")
         try:
-            found = loss(prediction, target) if valid is None else loss(prediction[valid], target[valid])
-        except UserWarning as warning:
-            if not str(warning).startswith(BROADCASTS):
-                return
-            raise ValueError(
-                f"the loss of the task broadcasts a prediction {list(prediction.shape)} and a target "
-                f"{list(target.shape)}: give both one shape"
-            ) from None
+            found = loss(prediction, target)
         except Exception:
             return
+    if broadcasts.found:
+        shapes = f"a prediction {list(prediction.shape)} and a target {list(target.shape)}"
+        raise ValueError(f"the loss of the task broadcasts {shapes}: give both one shape")
     if not isinstance(found, Tensor) or found.numel() != 1:
         kind = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ValueError(f"the loss of a task must be a tensor of one number, got {kind}: take the mean")
+
+
+class _Broadcasts(TorchFunctionMode):
+    """Notes whether a column and a row of as many numbers are broadcast to a matrix, ``[*, B, 1]`` and ``[*, B]`` to
+    ``[*, B, B]``, or one of torch's losses broadcasts its prediction. Both are computed without an error, and wrong."""
+
+    found = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if len(args) < 2 or not all(isinstance(each, Tensor) for each in (*args[:2], result)):
+            return result
+        one, other = args[0].shape, args[1].shape
+        with contextlib.suppress(RuntimeError):  # of shapes that do not broadcast
+            together = torch.broadcast_shapes(one, other)
+            column = (*other, 1) == one or (*one, 1) == other
+            self.found |= column and result.shape == together and together not in (one, other)
+            self.found |= func in LOSSES and together != one
+        return result
