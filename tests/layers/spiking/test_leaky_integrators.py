@@ -45,8 +45,9 @@ def layer_of(name: str, quant: str = "", dtype: torch.dtype = torch.float64, **a
 
 
 def inputs(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (T, B, N)) -> Tensor:
-    x = 2 * torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=dtype)
-    x[:, :, ::2] *= torch.rand_like(x[:, :, ::2]) < 0.5  # exact zeros, where the sign splits
+    generator = torch.Generator().manual_seed(7)
+    x = 2 * torch.randn(shape, generator=generator, dtype=dtype)
+    x[:, :, ::2] *= torch.rand(x[:, :, ::2].shape, generator=generator) < 0.5  # exact zeros, where the sign splits
     return x.requires_grad_()
 
 
