@@ -109,11 +109,11 @@ def check_loss(
     batch = x.shape[spec.batch_dims[0]]
     steps = (len(x), batch) if every_step else (batch,)
     prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
-    if valid is not None:
-        prediction, target = prediction[valid], target[valid]
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Broadcasts() as broadcasts:
         warnings.simplefilter("ignore")
         try:
+            if valid is not None:
+                prediction, target = prediction[valid], target[valid]
             found = loss(prediction, target)
         except Exception:
             return
@@ -126,8 +126,9 @@ def check_loss(
 
 
 class _Broadcasts(TorchFunctionMode):
-    """Notes whether a column and a row of as many numbers are broadcast to a matrix, ``[*, B, 1]`` and ``[*, B]`` to
-    ``[*, B, B]``, or one of torch's losses broadcasts its prediction. Both are computed without an error, and wrong."""
+    """Record whether an operation broadcasts a column and a row of equal length to a matrix, ``[*, B, 1]`` and
+    ``[*, B]`` to ``[*, B, B]``, or one of torch's losses broadcasts its prediction. PyTorch raises no error, but the
+    loss then compares predictions with the targets of other samples."""
 
     found = False
 
@@ -136,7 +137,7 @@ class _Broadcasts(TorchFunctionMode):
         if len(args) < 2 or not all(isinstance(each, Tensor) for each in (*args[:2], result)):
             return result
         one, other = args[0].shape, args[1].shape
-        with contextlib.suppress(RuntimeError):  # of shapes that do not broadcast
+        with contextlib.suppress(RuntimeError):  # shapes that do not broadcast, as in a matrix product
             together = torch.broadcast_shapes(one, other)
             column = (*other, 1) == one or (*one, 1) == other
             self.found |= column and result.shape == together and together not in (one, other)
