@@ -128,11 +128,14 @@ class RecurrentModel(SequenceModel):
             raise ValueError("a bidirectional layer sees the whole sequence at once: leave out trainer.tbptt")
         if self.reads_mean:
             raise ValueError("model.readout=mean needs all steps at once: leave out trainer.tbptt")
-        if state is None:
-            require_forward(self.recurrent, "chunks of time hand on the state", "h")
-        else:
+        if state is not None:
             state = state.detach() if isinstance(state, Tensor) else tuple(each.detach() for each in state)
-        output, state = outputs_and_state(self.recurrent, self.recurrent(x, state), x, self.output_size)
+        try:
+            found = self.recurrent(x, state)
+        except TypeError:
+            require_forward(self.recurrent, "chunks of time hand on the state", "h")
+            raise
+        output, state = outputs_and_state(self.recurrent, found, x, self.output_size)
         return self.readout(output), state
 
     def recurrent_layer(self) -> nn.Module:

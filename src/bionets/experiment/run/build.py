@@ -87,9 +87,9 @@ def prepare_data(task: Task, trains: bool = True) -> None:
     """
     try:
         task.prepare_data()
-        for batches in (task.val_dataloader(), task.train_batches(0)):
-            batch = next(iter(batches))
-            check_batch(task.spec, *batch)
+        batch = next(iter(task.train_batches(0)))
+        check_batch(task.spec, *batch)
+        check_batch(task.spec, *next(iter(task.val_dataloader())))
         if trains:
             check_loss(task.loss, task.spec, *batch)
     except (ValueError, NotImplementedError) as error:
