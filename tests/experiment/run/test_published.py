@@ -64,3 +64,12 @@ def test_the_stigmergic_protocol_has_its_figures() -> None:
     assert published({**lstm, "model": {"name": "lstm", "hidden_size": 100, "num_layers": 1}}) == {}
     assert published({**STIGMERGIC, "task": {**ROWS, "threshold": None}}) == {}
     assert published({**STIGMERGIC, "trainer": {"max_epochs": 20}}) == {}
+
+
+def test_lem_on_pixels_has_its_figures() -> None:
+    pixels = {"name": "psmnist", "read_as": "pixels", "permuted": True, "blank_steps": 0, "test_size": 10_000}
+    config = {"model": {"name": "lem", "hidden_size": 128, "num_layers": 1}, "task": pixels}
+    assert published(config)["test/accuracy"].value == 0.966
+    assert published({**config, "task": {**pixels, "permuted": False}})["test/accuracy"].value == 0.995
+    assert published({**config, "task": {**pixels, "blank_steps": 72}}) == {}
+    assert published({**config, "task": {**pixels, "read_as": "rows"}}) == {}
