@@ -17,7 +17,7 @@ from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
-UNREADABLE = (  # errors of `torch.load` for other files
+UNREADABLE = (  # errors of `torch.load` for files that it cannot read
     *(pickle.UnpicklingError, zipfile.BadZipFile, OSError, EOFError, RuntimeError),
     *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
 )

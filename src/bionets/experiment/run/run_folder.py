@@ -49,7 +49,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, config: dict[str, Any], digest: str) -> "RunFolder":
-        """The folder of a resolved config with this digest. Raises UserError for a name that leads elsewhere."""
+        """The folder of a resolved config with this digest. Raises UserError if a name is not one path component."""
         for key, name in (("task.name", config["task"]["name"]), ("model.name", config["model"]["name"])):
             require_component(key, name)
         require_component("name", config["name"])

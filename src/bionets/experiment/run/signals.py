@@ -32,8 +32,7 @@ class KeepSigtermHandler(Callback):
 
 
 class EndProcesses(Callback):
-    """Ends the other processes of ddp when an interrupt or an error ends this one, and removes them from Lightning's
-    list.
+    """Ends the other ddp processes when an interrupt or an error ends this one, and removes them from Lightning's list.
 
     A thread of Lightning checks that list every five seconds, and kills this process if one of them has ended with an
     exit code other than 0, perhaps while this process is still writing its result. ``procs`` of the launcher is not
