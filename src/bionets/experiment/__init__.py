@@ -1,6 +1,6 @@
-"""A run from config to result: schemas, build, run folder, train, evaluate, compare.
+"""The commands of bionets and what they share: configs, run folders, loggers, sweeps, comparisons.
 
-Light to import: what needs PyTorch is imported by the command that needs it, once its config has been composed.
+Importing this package does not import PyTorch; the commands do so when they run.
 """
 
 from bionets.experiment.commands.cli import command

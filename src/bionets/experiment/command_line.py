@@ -16,7 +16,7 @@ OF_SWEEPS = {"sweep": "grid", "launcher": "basic"}
 
 
 def refuse_repeated(words: Sequence[str]) -> None:
-    """A UserError for two values of one key, of which Hydra would silently take the last."""
+    """Raise UserError if two words set the same key; Hydra would silently use the last one."""
     first: dict[str, str] = {}
     for word, override in zip(words, OverridesParser.create().parse_overrides(list(words)), strict=True):
         key = override.get_key_element().lstrip("+~")
@@ -26,7 +26,7 @@ def refuse_repeated(words: Sequence[str]) -> None:
 
 
 def refuse_ignored(hydra: HydraConf) -> None:
-    """A UserError for a sweep or a launcher on a command line without ``-m``, where Hydra would ignore it."""
+    """Raise UserError for a sweep or a launcher without ``-m``, which Hydra would ignore."""
     for group, default in OF_SWEEPS.items():
         choice = hydra.runtime.choices.get(group, default)
         if choice != default:
@@ -34,11 +34,11 @@ def refuse_ignored(hydra: HydraConf) -> None:
 
 
 COMMAND = "BIONETS_COMMAND"
-"""The environment variable that names the command which ``bionets`` runs, also to the processes that ddp starts."""
+"""The environment variable with the command that ``bionets`` runs; the processes that ddp starts inherit it."""
 
 
 def program(name: str) -> str:
-    """The command line prefix of a command: the script with its path, or ``bionets``."""
+    """The beginning of a command line for a command: ``python`` and a script, or ``bionets <name>``."""
     if COMMAND in os.environ:
         return f"bionets {name}"
     script = Path(sys.argv[0])

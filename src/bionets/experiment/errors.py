@@ -1,4 +1,4 @@
-"""Errors that a user can correct: one line each, no traceback."""
+"""User errors, which are shown as one line without a traceback."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -12,25 +12,23 @@ from bionets.experiment.own_code import own_line
 
 
 class UserError(Exception):
-    """Something that the user typed, or a file that the user named, is wrong; the message is one line that says what
-    to do.
-    """
+    """An error that the user can correct. Its message is one line that says what is wrong and what to do."""
 
 
 class JobError(UserError):
-    """One job of a sweep failed; the others continue."""
+    """One or more jobs of a sweep failed; the others continue."""
 
 
 class Busy(UserError):
-    """Another process is using the same run."""
+    """Another process is training the same run, or has just completed it."""
 
 
 class Pruned(Exception):
-    """A trial was stopped early because it is worse than others were at the same epoch."""
+    """A trial was stopped early because it was worse than others at the same epoch."""
 
 
 USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
-# By name, since importing them costs seconds.
+# By name, because importing these classes takes seconds.
 USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "lightning.fabric.utilities.spike.TrainingSpikeException",
@@ -40,9 +38,9 @@ USER_ERRORS_BY_NAME = (
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
-MAX_MESSAGE = 800  # characters of a message; the rest is cut out of its middle
+MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
 
-# What Hydra and OmegaConf add for those who debug them.
+# Beginnings of lines that Hydra and OmegaConf add for debugging.
 DEBUGGING_HINTS = (
     "object_type=",
     "reference_type=",
@@ -54,21 +52,19 @@ DEBUGGING_HINTS = (
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether the user can correct what raised an error: it is shown as one line, without a traceback. That goes for
-    every error that a line of the user's own code raised.
-    """
+    """Whether an error is shown as one line without a traceback: user errors and errors of the user's own code."""
     return meant_for_users(error) or own_line(error) is not None
 
 
 def meant_for_users(error: BaseException) -> bool:
-    """Whether the message of an error is written for those who read no code."""
+    """Whether the message of an error is written for users."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     return isinstance(error, USER_ERRORS) or not names.isdisjoint(USER_ERRORS_BY_NAME)
 
 
 def raised_by_parser(error: BaseException) -> bool:
-    """Whether Hydra or OmegaConf raised an error while a config was composed: what was typed is then wrong, of
-    whatever type the error is (a ValueError for ``--resolve`` alone, an AssertionError for ``optimizer=[1,2]``).
+    """Whether an error was raised inside Hydra or OmegaConf. While a config is composed, this means that the command
+    line is wrong, whatever its type (ValueError for ``--resolve`` alone, AssertionError for ``optimizer=[1,2]``).
     """
     trace: TracebackType | None = error.__traceback__
     module = ""
@@ -78,13 +74,13 @@ def raised_by_parser(error: BaseException) -> bool:
 
 
 def is_no_choice(error: BaseException) -> bool:
-    """Whether the choice of a config group is not a word, as in ``schedule=null`` or ``model=3``."""
+    """Whether Hydra raised an error because a choice is not a word, as in ``schedule=null`` or ``model=3``."""
     return isinstance(error, ValueError) and str(error).startswith("Config group override must be")
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, cut where it is very long and safe to print; a misspelt key or choice gets
-    the nearest right ones, and an error of the user's own code its line there.
+    """The message of an error on one line, shortened if it is very long, with control characters escaped. A misspelt
+    key or choice is followed by similar known ones, and an error in the user's own code by its line there.
     """
     message, place = _message(error), own_line(error)
     if place and place not in message:
@@ -94,12 +90,12 @@ def one_line(error: BaseException) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Text with control characters escaped as in a Python string, so that they do not act on a terminal."""
+    """Escape control characters as in a Python string, so that they have no effect on a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def cut(text: str) -> str:
-    """A text that is not too long: its beginning and its end."""
+    """Shorten a text of more than `MAX_MESSAGE` characters to its beginning and its end."""
     if len(text) <= MAX_MESSAGE:
         return text
     return f"{text[: MAX_MESSAGE * 3 // 4]} ... {text[-MAX_MESSAGE // 4 :]}"

@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does: recorded in the run folder, reported, and resumable."""
+"""Interrupts: SIGTERM ends a command like Ctrl-C, with a record in the run folder, so that the run can be resumed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ TERMINATED = 143  # and for SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received; handled wherever Ctrl-C is."""
+    """SIGTERM was received; handled like Ctrl-C."""
 
 
 @contextmanager
@@ -28,8 +28,8 @@ def exit_when_interrupted() -> Iterator[None]:
 
 
 def raise_interrupt_behind(error: BaseException) -> None:
-    """Raise the interrupt while which an error was raised, if there is one: a library's clean-up that fails in the
-    middle of an interrupt would hide it.
+    """Raise the interrupt during whose handling an error was raised, if there is one. Otherwise an error in the
+    clean-up of a library would hide the interrupt.
     """
     behind = error.__cause__ or error.__context__
     while behind is not None:
@@ -40,14 +40,14 @@ def raise_interrupt_behind(error: BaseException) -> None:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Raise `Terminated` in the main thread on SIGTERM; a second one is ignored while the first is handled."""
+    """Raise `Terminated` in the main thread on SIGTERM, and ignore further SIGTERMs while it is handled."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before, hook = signal.signal(signal.SIGTERM, raise_terminated), sys.unraisablehook
 
     def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
-        """An interrupt within a ``__del__`` is swallowed by Python, and the command would go on."""
+        """Send an interrupt again that was raised in a ``__del__``, where Python discards exceptions."""
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             hook(unraisable)
             return
@@ -74,7 +74,7 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Turn the exit that Lightning makes of an interrupt back into the interrupt."""
+    """Raise an interrupt again that Lightning has replaced by SystemExit."""
     try:
         yield
     except SystemExit as stopped:

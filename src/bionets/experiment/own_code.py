@@ -1,4 +1,4 @@
-"""The line of a user's own code that raised an error: of a task, a layer, a metric, a callback, a figure."""
+"""The line of the user's own code (a task, layer, metric, callback or figure) that raised an error."""
 
 import sysconfig
 import traceback
@@ -10,10 +10,10 @@ PACKAGES = ("site-packages", "dist-packages")
 
 
 def own_line(error: BaseException) -> str | None:
-    """The innermost line that bionets called and that belongs to neither bionets nor an installed package, as
-    ``my_tasks.py, line 12, in loss``; where there is none, that of the error's cause.
+    """The innermost line of the user's own code that bionets called, as ``my_tasks.py, line 12, in loss``. If the
+    traceback of the error has none, that of its cause is searched; None if neither has one.
     """
-    called = False  # what stands before the first line of bionets has started it
+    called = False  # frames before the first one of bionets are those that started it
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
@@ -24,7 +24,7 @@ def own_line(error: BaseException) -> str | None:
 
 
 def is_own(file: str) -> bool:
-    """Whether a file of code is neither bionets' nor that of an installed package."""
+    """Whether a source file belongs neither to bionets, nor to an installed package, nor to Python itself."""
     path = Path(file)
     installed = any(map(path.is_relative_to, INSTALLED)) or any(folder in path.parts for folder in PACKAGES)
     return not (file.startswith("<") or path.is_relative_to(BIONETS) or installed)

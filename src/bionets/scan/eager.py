@@ -20,10 +20,10 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
 
 def needs_reference() -> str | None:
     """The function transform around a call that only the reference backend supports, if there is one."""
-    if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions answer only inside of a level
+    if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions work only within a level
         return "forward-mode differentiation (torch.func.jvp, dual numbers)"
     if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
-        stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public way to ask
+        stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public name for it
         if any(each.key() == torch._C._functorch.TransformType.Grad for each in stack):
             return "a gradient of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
     return None

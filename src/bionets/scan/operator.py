@@ -43,7 +43,7 @@ def run_online(
 
 def _register_vmap() -> None:
     if torch._C._are_functorch_transforms_active():  # private: no public name for it
-        importlib.import_module("bionets.scan.vmap")  # its rules, only where they are needed: registration is slow
+        importlib.import_module("bionets.scan.vmap")  # its rules, only if they are needed: registration is slow
 
 
 def _save(ctx: Any, call: Call, backend: str, forward: Sequence[Tensor]) -> None:

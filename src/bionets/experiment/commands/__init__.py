@@ -1,1 +1,1 @@
-"""The commands: train, evaluate, compare, analyse."""
+"""The commands: train, evaluate, compare, analyse, runs, new."""

@@ -1,4 +1,4 @@
-"""Analysis of trained networks: the splits of spatial ones, the dynamics of recurrent ones."""
+"""Analysis of trained networks: splits of spatial networks, dynamics of recurrent networks."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,11 +20,11 @@ METHODS = {
     "spatial": "bionets.studies.spatial.split_analysis",
     "dynamics": "bionets.experiment.run.dynamics_run",
 }
-"""Method -> the module with its function ``analyse``; by name, since studies import `bionets.experiment`."""
+"""The module of each method, with its function ``analyse``; by name, because studies import `bionets.experiment`."""
 
 
 def analyse(hydra_config: DictConfig) -> None:
-    """Analyse one run into its folder ``analysis/``, or with ``runs`` many of them into ``output_dir``."""
+    """Analyse one run, and write to its folder ``analysis/``; or the ``runs``, and write to ``output_dir``."""
     refuse_unknown("method", [hydra_config.method], METHODS)
     if (hydra_config.run is None) == (hydra_config.runs is None):
         raise UserError("name the folder of one run with run=, or a folder or glob of many with runs=")
@@ -44,7 +44,7 @@ def analyse(hydra_config: DictConfig) -> None:
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:
-    """A UserError for the first word that is not known."""
+    """Raise UserError for the first word that is not known."""
     unknown = [word for word in words if word not in known]
     if unknown:
         raise UserError(f"{key}={unknown[0]} is unknown: choose {', '.join(known)}")

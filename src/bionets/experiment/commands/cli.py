@@ -1,6 +1,4 @@
-"""The common part of the entry points: compose the config, run, and end with one line where the user can correct what
-went wrong.
-"""
+"""The common part of all commands: compose the config, run the command, and print user errors as one line."""
 
 import os
 import sys
@@ -25,21 +23,21 @@ from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt
 from bionets.experiment.run.process import Process, end_with
 
 DEBUG = "HYDRA_FULL_ERROR"
-"""The environment variable that asks for tracebacks."""
+"""The environment variable that shows tracebacks."""
 
 
 @exit_when_interrupted()
 def command(name: str, configs: Path) -> NoReturn:
-    """Run ``bionets.experiment.commands.<name>`` on the config that the command line composes, and exit.
+    """Compose a config from the command line, run ``bionets.experiment.commands.<name>`` with it, and exit.
 
     ``configs/`` in the working directory is searched before ``configs``, and modules there can be imported.
 
-    Errors that a user can correct are one line and exit code 1; a wrong flag is exit code 2, Ctrl-C 130, SIGTERM 143.
-    ``HYDRA_FULL_ERROR=1`` shows the whole traceback instead.
+    User errors are printed as one line, with exit code 1; a wrong flag has exit code 2, Ctrl-C 130, SIGTERM 143. With
+    ``HYDRA_FULL_ERROR=1``, the whole traceback is printed instead.
     """
-    # The processes that ddp starts inherit what is set here, and are not meant.
+    # The processes that ddp starts inherit the value that is set below; they ignore it.
     debug = os.environ.get(DEBUG) == "1" and "LOCAL_RANK" not in os.environ
-    os.environ[DEBUG] = "1"  # Hydra then hands its errors to us instead of printing them itself
+    os.environ[DEBUG] = "1"  # Hydra then raises its errors instead of printing them
     if "LOCAL_RANK" in os.environ:
         end_with(Process.launcher())
     register(configs, families=name == "train")
@@ -58,15 +56,15 @@ def command(name: str, configs: Path) -> NoReturn:
                 refuse_repeated(HydraConfig.get().overrides.task)
                 refuse_ignored(HydraConfig.get())
             refuse_values(name, config)
-            # Imported only now, so that --help and a misspelt word do not wait for PyTorch.
+            # Imported only now, so that --help and errors of the config need no slow imports of the command.
             return getattr(import_module(f"bionets.experiment.commands.{name}"), name)(config)
         except Exception as error:
             raise_interrupt_behind(error)
-            if alone:  # ends here, since Hydra would add lines of its own
+            if alone:  # exits here, since Hydra would print more lines
                 give_up(error)
-            if isinstance(error, Busy):  # the sweep knows what to do
+            if isinstance(error, Busy):  # the sweep handles it
                 raise
-            # One job of many: the others go on, perhaps in other processes, and the sweep names it at its end.
+            # One job of many: the others continue, perhaps in other processes, and the sweep names it at its end.
             print(f"failed: {one_line(error)}", file=sys.stderr)
             if debug or not is_user_error(error):
                 traceback.print_exception(error)

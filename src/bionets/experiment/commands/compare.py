@@ -1,4 +1,4 @@
-"""Many runs side by side: a table of means with standard errors, and the figures behind it."""
+"""Comparison of runs: a table of means with standard errors, and figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,9 +35,9 @@ from bionets.experiment.run.run_folder import write_atomically
 def compare(hydra_config: DictConfig) -> list[Row]:
     """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
 
-    Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Runs that failed or have not
-    ended are named and left out; what makes the groups less than comparable is said. With ``leaderboard``, that file is
-    all that is written.
+    Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Notes name the runs that are
+    left out because they failed or have not ended, and differences that limit the comparison. With ``leaderboard``,
+    only that file is written.
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     console = Console(markup=False)
@@ -83,7 +83,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 
 
 def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_out: Sequence[LeftOut]) -> None:
-    """A file with a section for each task of the runs."""
+    """Write the leaderboard, and print notes on changed files and runs that are left out."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
     for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
@@ -105,7 +105,7 @@ def refuse_unknown_choices(config: dict[str, Any]) -> None:
 
 
 def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, Any]) -> list[Run]:
-    """The complete runs that match ``where``; a UserError if there is none."""
+    """The complete runs that match ``where``. Raises UserError if there is none."""
     if not runs:
         first = f", the first {left_out[0].reason}: {left_out[0].place}" if left_out else ""
         raise UserError(
@@ -119,9 +119,7 @@ def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, A
 
 
 def metrics_of(runs: Sequence[Run], wanted: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The metrics that were asked for, else every headline number of the runs; and a note for each that no run has.
-    Where none is left, that is a UserError.
-    """
+    """The wanted metrics that a run has, or all headline numbers; and notes on the others. Raises UserError."""
     headline = list(dict.fromkeys(metric for run in runs for metric in run.metrics))
     if wanted is None:
         return headline, []

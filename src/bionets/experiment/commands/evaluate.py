@@ -1,4 +1,4 @@
-"""Test a trained run again, from its folder alone."""
+"""Test of a trained run, from its folder."""
 
 import hashlib
 import json
@@ -24,16 +24,17 @@ from bionets.experiment.run.trust import as_modules
 from bionets.tasks.custom import classes_by_target
 
 SPLIT = ("split_seed", "test_share", "held_out")
-"""Options that say which samples of the same data are the test set."""
+"""Options that select the samples of the test set."""
 DATA = {"data", "dataset"}
 
 
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
-    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with further ones or on other data
-    where asked for, and keep them in ``evaluation-<checkpoint>.json``, with other data in
+    """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with additional metrics or on other
+    data if given, and write them to ``evaluation-<checkpoint>.json``, or for other data to
     ``evaluation-<checkpoint>-<hash of the task's options>.json``.
 
-    Files of a complete run that are not as it wrote them are named; where the test needs one of them, that is an error.
+    Files of a complete run that were changed after the run had written them are listed. If the test needs one of them,
+    UserError is raised.
     """
     silence_libraries()
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
@@ -84,7 +85,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
 
 def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
-    """What the numbers on other data may not mean: of changed options of the run's task."""
+    """Notes on the limited meaning of results with changed options of the run's task."""
     changed = {key for key, value in other.items() if value != task.get(key)}
     moved = [key for key in SPLIT if key in changed]
     if moved and not changed & DATA:
@@ -96,7 +97,7 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
 
 
 def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> Iterator[str]:
-    """The first metric that differs by more than rounding from what the run measured when it ended."""
+    """A note on the first metric that differs from that at the end of the run by more than rounding."""
     for name, value in now.items():
         if name in before and not math.isclose(before[name], value, rel_tol=1e-3, abs_tol=1e-6):
             yield (
@@ -107,5 +108,5 @@ def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> I
 
 
 def short_hash(options: dict[str, Any]) -> str:
-    """A dash and eight hex digits of a hash of the changed options, for the names of the files."""
+    """A dash and eight hexadecimal digits of a hash of the changed options, for the names of files."""
     return "-" + hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""``bionets new``: a small project of one's own, which trains at once."""
+"""``bionets new``: write a small project that can be trained at once."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ NAME, SUFFIX = "my_project", ".template"
 
 
 def new(words: Sequence[str]) -> int:
-    """Write the project that the words name and print the next steps; the exit code."""
+    """Write the project that is named on the command line, print the next step, and return the exit code."""
     try:
         if len(words) != 1 or words[0].startswith("-"):
             raise UserError("give the name of the project: bionets new my_project")
@@ -26,8 +26,8 @@ def new(words: Sequence[str]) -> int:
 
 
 def write_project(folder: Path) -> Path:
-    """Write a project into a folder that does not exist yet, or is empty. Its package has the folder's name, with
-    underscores for what a name in Python cannot have.
+    """Write a project into a folder that does not exist or is empty. Its package has the name of the folder, with
+    underscores instead of dashes and spaces. Raises UserError.
     """
     package = folder.name.replace("-", "_").replace(" ", "_")
     if not package.isidentifier():

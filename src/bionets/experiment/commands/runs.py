@@ -25,7 +25,7 @@ COLOURS = {"complete": "green", "running": "blue"}
 
 
 def runs(hydra_config: DictConfig) -> list[ListedRun]:
-    """Print a line for each run below ``runs``, and delete the folders of those whose status ``delete`` names."""
+    """Print a line for each run below ``runs``, and delete the folders of those whose status is in ``delete``."""
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     statuses, deleted = (
         words_of("status", config["status"], STATUSES),
@@ -46,7 +46,7 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
 
 
 def words_of(key: str, value: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:
-    """A word or a list of words, each a known one."""
+    """A word or a list of words, as a list. Raises UserError for an unknown word."""
     words = [value] if isinstance(value, str) else list(value or [])
     for word in words:
         if word not in known:
@@ -60,14 +60,14 @@ def refuse_sort(key: str) -> None:
 
 
 def in_order(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
-    """Sorted by ``key``, descending with a minus; runs that lack it come last."""
+    """Sort runs by ``key``, in descending order with a minus; runs without a value come last."""
     value = SORT[key.removeprefix("-")]
     known = sorted((run for run in found if value(run) is not None), key=value, reverse=key.startswith("-"))
     return [*known, *(run for run in found if value(run) is None)]
 
 
 def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> None:
-    """A line for each run, in columns, its folder last; then how many there are of each status."""
+    """Print a line with columns for each run, the folder last, and the number of runs of each status."""
     lines = [("status", "task", "model", "epochs", "metric", "duration", "changed", "folder"), *map(cells_of, found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
@@ -101,7 +101,7 @@ def duration_of(seconds: float | None) -> str:
 
 
 def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None:
-    """Delete the folders of these runs, when the user agrees."""
+    """Delete the folders of these runs after confirmation by the user, or at once with ``yes``."""
     question = f"delete {'this folder' if len(found) == 1 else f'these {len(found)} folders'} and all files in them?"
     if not yes:
         if not sys.stdin.isatty():

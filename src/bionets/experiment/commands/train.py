@@ -1,4 +1,4 @@
-"""Training: from a config to a run folder."""
+"""Training of a run, from a config to a run folder."""
 
 import logging
 import sys
@@ -46,12 +46,12 @@ from bionets.tasks.custom import classes_by_target
 
 @isolated()
 def train(hydra_config: DictConfig) -> dict[str, float]:
-    """Train, test and draw the run that a config describes, and return its headline metrics.
+    """Train and test the run that a config describes, draw its figures, and return its headline metrics.
 
-    A run that is complete is not run again; one that stopped half-way goes on from its last checkpoint.
+    A complete run is not repeated; an interrupted run resumes from its last checkpoint.
     """
     runs, multirun = resolve_seeds(hydra_config), in_multirun()
-    # Else Lightning's ddp would look for the files of a Hydra run, which ours does not write.
+    # Otherwise Lightning's ddp would look for files of a Hydra run, which bionets does not write.
     HydraConfig.instance().cfg = None
     silence_libraries()
     environment.keep_large_buffers()
@@ -63,7 +63,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
 
 
 def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
-    """Train several seeds of one config together, then test and draw each; the means of their headline metrics."""
+    """Train several seeds of one config together, test and draw each; return the means of their headline metrics."""
     from bionets.experiment.seeds.train_seeds import train_batched
 
     errors = train_batched(runs)
@@ -85,7 +85,7 @@ def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
 
 
 def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
-    """Train, test and draw one run; where it is one of many, its results are a line."""
+    """Train, test and draw one run; with ``multirun``, its results are printed as one line."""
     console = Console(markup=False)
     check_mirrors(run.values["logger"])
     task, model, run = build_run(run)
@@ -95,7 +95,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
     if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and prints
-        with suppress(NonFiniteLoss):  # which it raises too
+        with suppress(NonFiniteLoss):  # every process raises it
             fit_and_test(trainer, model, task, folder)
         return {}
     if folder.complete():
@@ -147,7 +147,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
 
 
 def next_stage(folder: RunFolder, max_epochs: int | None) -> str:
-    """The next stage of a run: training, testing, or training from an epoch on."""
+    """The next stage of a run: training, testing, or training from a later epoch."""
     if not folder.last.exists():
         return "training"
     epoch = read_checkpoint(folder.last)["epoch"]
@@ -155,8 +155,8 @@ def next_stage(folder: RunFolder, max_epochs: int | None) -> str:
 
 
 def fit_and_test(trainer: Trainer, model: Model, task: Task, folder: RunFolder) -> None:
-    """Fit, from the last checkpoint where there is one, then test the best epoch."""
-    trainer.precision_plugin.convert_module(model)  # else float64 weights of a checkpoint would be read as float32
+    """Train, from the last checkpoint if there is one, then test the best epoch."""
+    trainer.precision_plugin.convert_module(model)  # otherwise float64 weights would be loaded as float32
     last = folder.last if folder.last.exists() else None
     with keyboard_interrupts():
         with restoring(last):
@@ -171,7 +171,7 @@ def fit_and_test(trainer: Trainer, model: Model, task: Task, folder: RunFolder) 
 
 
 def silence_libraries() -> None:
-    """Silence Lightning's messages and warnings; those that a user needs come from bionets."""
+    """Silence messages and warnings of Lightning, and print those of its profilers and of long compilations."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("lightning.pytorch.profilers", "bionets.scan"):  # the report of trainer.profiler; long compiling
@@ -182,7 +182,7 @@ def silence_libraries() -> None:
 
 
 class PrintHandler(logging.Handler):
-    """Prints what is logged, as it is."""
+    """Prints log messages unchanged."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(record.getMessage())

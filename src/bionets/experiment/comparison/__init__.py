@@ -1,1 +1,1 @@
-"""Runs side by side: where they come from, how they are grouped, what their numbers say."""
+"""Comparison of runs: reading, grouping, statistics, tables and figures."""

@@ -1,4 +1,4 @@
-"""From groups of runs to the figures of a comparison."""
+"""The figures of a comparison."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -14,15 +14,15 @@ from .groups import Group, panel_title
 from .runs import Run
 from .statistics import Row
 
-MOST_PANELS = 12  # more can only be read as a table
-CURVES = ("train/loss", "val/loss", "val/accuracy")  # drawn where they are, when no others are asked for
+MOST_PANELS = 12  # of bars; more would be too small to read
+CURVES = ("train/loss", "val/loss", "val/accuracy")  # the default, as far as runs have them
 
 
 def draw(
     directory: Path, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str], curves: Sequence[str] | None
 ) -> list[Path]:
-    """Bars of every metric in the table, in up to 12 panels; learning curves, and accuracy by length where there are
-    several lengths.
+    """Draw bars of every metric in the table, for up to 12 panels, learning curves, and accuracy by length if there are
+    several lengths. Return the files.
     """
     files = [_bars(directory, rows, by)] if len({row.group.panel for row in rows}) <= MOST_PANELS else []
     series = {run.place: run.curves() for group in groups for run in group.runs}
@@ -69,7 +69,7 @@ def _chosen(series: Iterable[Series], wanted: Sequence[str] | None) -> list[str]
 def _collect(
     groups: Sequence[Group], by: Sequence[str], curve: Callable[[Run], Curve | None]
 ) -> dict[str, dict[str, list[Curve]]]:
-    """The curves of all runs that have one, by panel and label."""
+    """The curves of the runs that have one, by panel and label."""
     found: dict[str, dict[str, list[Curve]]] = {}
     for group in groups:
         curves = [each for run in group.runs if (each := curve(run)) is not None]
@@ -88,7 +88,7 @@ def _accuracy_by_length(run: Run) -> Curve | None:
 
 
 def _marks(groups: Sequence[Group], by: Sequence[str], prefix: str) -> Marks:
-    """Published figures whose name ends in the x at which they were read off."""
+    """Published values of metrics with this prefix; the rest of the name is x."""
     marks: dict[str, dict[str, tuple[float, float]]] = {}
     for group in groups:
         for name, value in group.published.items():

@@ -1,4 +1,4 @@
-"""Grouping of runs, and notes on what makes the groups less than comparable."""
+"""Grouping of runs, and notes on differences that limit their comparison."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from .runs import Run, require_key, value_of
 
 @dataclass(frozen=True)
 class Group:
-    """Runs with the same values of the ``by`` keys. The first value tells a group from its rivals; the others name the
-    panel in which they are compared.
+    """Runs with the same values of the ``by`` keys. The first value is the label of the group; the others name its
+    panel. The groups of a panel are compared with each other.
     """
 
     values: tuple[str, ...]
@@ -34,7 +34,7 @@ class Group:
 
     @property
     def published(self) -> dict[str, float]:
-        """Metric -> the original's number, where all runs follow the published protocol."""
+        """The published value of each metric, if all runs follow the published protocol."""
         first, *others = [published(run.config) for run in self.runs]
         return {name: known.value for name, known in first.items() if all(each.get(name) == known for each in others)}
 
@@ -43,7 +43,7 @@ class Group:
 
 
 def grouped(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
-    """The runs by the values of one or more config keys, panel by panel; numbers are sorted as numbers."""
+    """Group runs by the values of one or more config keys, sorted by panel and label; numbers are sorted as numbers."""
     for key in by:
         require_key(runs, key, "by")
     groups: dict[tuple[str, ...], list[Run]] = {}
@@ -54,7 +54,7 @@ def grouped(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
 
 
 def by_panel(groups: Sequence[Group]) -> dict[tuple[str, ...], list[Group]]:
-    """The groups that are compared with each other."""
+    """The groups of each panel, which are compared with each other."""
     panels: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         panels.setdefault(group.panel, []).append(group)
@@ -67,8 +67,8 @@ def panel_title(panel: Sequence[str], by: Sequence[str]) -> str:
 
 
 def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Notes on what makes the groups less than comparable: seeds that are missing or counted twice, settings that
-    differ within a group or, beyond what ``by`` names, between groups.
+    """Notes on differences that limit the comparison: seeds that are missing or counted twice, and settings that differ
+    within a group or, apart from the keys of ``by``, between groups.
     """
     said = [*_unequal_seeds(groups)]
     for group in groups:
@@ -93,7 +93,7 @@ def _unequal_seeds(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
-    """Settings that are one within every group of a panel, but not the same in all, and that no key of ``by`` holds."""
+    """Notes on settings that differ between the groups of a panel, by the first run of each, and are not in ``by``."""
     found: dict[str, str] = {}
     for members in by_panel(groups).values():
         settings = [settings_of(group.runs[0]) for group in members]
@@ -105,7 +105,7 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The dotted keys that can change a result, without the seeds."""
+    """The settings that can change a result, by dotted key, without the seeds."""
     science = scientific_part(run.config)
     flat = dict(_flat(science))
     return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in (*MACHINE, "seed")}
@@ -120,7 +120,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose values are not the same in all."""
+    """The keys whose values are not the same in all mappings."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return [key for key in keys if any(each.get(key) != settings[0].get(key) for each in settings)]
 

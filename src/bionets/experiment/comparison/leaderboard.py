@@ -43,9 +43,7 @@ def published_bests() -> Mapping[str, PublishedBest]:
 
 
 def leaderboard(runs: Sequence[Run]) -> str:
-    """A section for each task, with a line for each model and setting, the best mean of the first headline number of
-    the task first.
-    """
+    """A section for each task, with a line for each model and setting, best mean of the first test metric first."""
     by_task: dict[str, list[Run]] = {}
     for run in runs:
         by_task.setdefault(run.config["task"]["name"], []).append(run)

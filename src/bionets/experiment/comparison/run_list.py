@@ -1,4 +1,4 @@
-"""Every run below a folder, whatever became of it."""
+"""Listing and deletion of run folders of any status."""
 
 import os
 import shutil
@@ -24,8 +24,9 @@ STATUSES = ("complete", "running", *ENDED_EARLY, "unreadable")
 class ListedRun:
     """A run of any status.
 
-    ``stopped`` is a run that says nothing of its end and that no process is training: it was killed. ``epochs``
-    are those that have ended, of all; ``metric`` is the name of the number ``value``; ``note`` says why it ended early.
+    ``status``: that in ``result.json``; without this file, ``running`` if a process is training the run, otherwise
+    ``stopped`` (it was killed); ``unreadable`` if a file is damaged. ``epochs``: completed and total number of epochs,
+    as ``12/20``. ``metric``: name of ``value``. ``note``: the reason why the run ended early.
     """
 
     path: Path
@@ -52,8 +53,8 @@ class ListedRun:
 
 
 def listed_runs(pattern: str, metric: str | None = None) -> list[ListedRun]:
-    """All runs in or below the folders that a glob names. ``metric`` is one of their headline numbers; by default the
-    first accuracy, else the first number.
+    """All runs in or below the folders that match a glob. ``metric`` is one of their headline numbers; None for the
+    first accuracy, otherwise the first number.
     """
     folders = run_folders(pattern)
     if not folders:
@@ -86,8 +87,8 @@ def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:
 
 
 def delete(run: ListedRun) -> bool:
-    """Delete the folder of a run that ended early, and the folders above it that are empty then. False where the run
-    has started again meanwhile.
+    """Delete the folder of a run that ended early, and the two folders above it if they are then empty. Return False if
+    the run has started again in the meantime.
     """
     if run.status not in ENDED_EARLY:
         raise UserError(f"{run.path} is {run.status}: only runs that ended early are deleted")
@@ -104,9 +105,9 @@ def delete(run: ListedRun) -> bool:
 
 @contextmanager
 def unused(folder: RunFolder) -> Iterator[bool]:
-    """Whether no process is training a run; while this is open, none can begin to."""
+    """Whether no process is training a run. The lock of the run, if there is one, is held within this context."""
     lock = folder.path / ".lock"
-    if lock.is_symlink() or not lock.is_file() or not os.access(lock, os.W_OK):  # a run makes a file
+    if lock.is_symlink() or not lock.is_file() or not os.access(lock, os.W_OK):  # runs create a regular file
         yield True
         return
     try:
@@ -125,7 +126,7 @@ def _last_change(folder: RunFolder) -> datetime | None:
 
 
 def _epochs(folder: RunFolder) -> int:
-    """The epochs that have ended, by the last row of ``metrics.csv``."""
+    """The number of completed epochs, from the last row of ``metrics.csv``."""
     if not folder.metrics_file.is_file():  # reading a pipe would not end
         return 0
     try:

@@ -1,4 +1,4 @@
-"""The runs to compare, read from their folders."""
+"""Reading of the runs to compare from their folders."""
 
 import glob
 import math
@@ -16,7 +16,7 @@ from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks
-LARGEST = 1e100  # of a number that can be compared: sums of squares of larger ones overflow
+LARGEST = 1e100  # largest number that can be compared: sums of squares of larger ones overflow
 MORE = ("parameters", "wall_time")
 
 
@@ -32,7 +32,7 @@ AnyRun = TypeVar("AnyRun", bound=HasConfig)
 
 @dataclass(frozen=True)
 class WandbPlace:
-    """The place of a run at W&B. An ``entity`` of None is the user's own."""
+    """The location of a run at W&B. An ``entity`` of None is the user's default."""
 
     entity: str | None
     project: str
@@ -41,10 +41,11 @@ class WandbPlace:
 
 @dataclass(frozen=True)
 class Run:
-    """A complete run, wherever it was read from.
+    """A complete run, read from its folder or from W&B.
 
-    ``place`` is its folder or its address at W&B; ``metrics`` its headline numbers; ``more`` those that are shown only
-    when asked for; ``tests`` every metric of every test set; ``curves`` reads what was measured during training.
+    ``place``: its folder, or its address at W&B. ``metrics``: its headline numbers. ``tests``: every metric of every
+    test set. ``curves``: a function that reads the values measured during training. ``more``: numbers that are shown
+    only on request.
     """
 
     place: str
@@ -55,14 +56,14 @@ class Run:
     more: dict[str, float] = field(default_factory=dict)
     mirror: WandbPlace | None = None
     changed: dict[str, str] = field(default_factory=dict)
-    """files that are not as the run wrote them, and what is wrong with each"""
+    """Files that were changed after the run had written them, and the fault of each."""
 
     @property
     def seed(self) -> int:
         return self.config["seed"]
 
     def value(self, metric: str) -> float | None:
-        """A headline number, ``parameters``, ``wall_time``, or ``<test set>/<metric>``; None where there is none."""
+        """A headline number, ``parameters``, ``wall_time`` or ``<test set>/<metric>``; None if it does not exist."""
         shown = {**self.more, **self.metrics}
         if metric in shown:
             return shown[metric]
@@ -72,15 +73,15 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that is not compared, and why."""
+    """A run that is not compared, and the reason."""
 
     place: str
     reason: str
 
 
 def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
-    """All runs in or below the folders that a glob names: the complete ones, and the others; a damaged one is among
-    the others.
+    """Read all runs in or below the folders that match a glob: the complete ones, and the others, which include damaged
+    ones. Raises UserError if there is no run folder.
     """
     folders = run_folders(pattern)
     if not folders:
@@ -143,7 +144,7 @@ def readable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
 
 
 def changes(runs: Sequence[Run]) -> list[str]:
-    """A line for each file that is not as the runs wrote it."""
+    """A line for each file that was changed after the runs had written it."""
     places: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for change in run.changed.items():
@@ -170,11 +171,11 @@ def _mirror_of(folder: RunFolder, logger: dict[str, Any]) -> WandbPlace:
 
 
 def run_folders(pattern: str) -> list[Path]:
-    """Every run's folder in or below the places that a glob names.
+    """All run folders in or below the folders that match a glob.
 
-    What lies within a run's folder is not looked at: W&B keeps a ``config.yaml`` of its own there.
+    The contents of run folders are not searched, because W&B stores a ``config.yaml`` of its own there.
     """
-    # A folder's own name may hold what a glob takes for a wildcard. pathlib globs only below a given folder.
+    # The name of a folder may contain characters that are wildcards in a glob. pathlib globs only below a given folder.
     places = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     return sorted({folder for place in places for folder in _run_folders_below(Path(place))})
 
@@ -188,7 +189,7 @@ def _run_folders_below(place: Path) -> Iterator[Path]:
 
 
 def matching(runs: Sequence[AnyRun], where: dict[str, Any]) -> list[AnyRun]:
-    """The runs whose config has these values."""
+    """The runs with these values in their config."""
     for key in where:
         require_key(runs, key, "where")
     return [run for run in runs if all(value_of(run.config, key) == str(value) for key, value in where.items())]

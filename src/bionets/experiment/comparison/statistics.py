@@ -13,22 +13,23 @@ from numpy.typing import NDArray
 from .groups import Group, by_panel
 
 SIGNIFICANT = 0.05
-RESAMPLES = 20_000  # up to so many arrangements are all tried (two groups of 8); beyond, as many are drawn at random
+RESAMPLES = 20_000  # number of arrangements that are all tried (two groups of 8); of more, this many are drawn
 LOWER_IS_BETTER = {
     *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity", "distance", "divergence"),
     *("proximity", "transport", "wiring"),  # costs
     *("time", "parameters", "mebibytes", "nanojoules"),
 }
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\d]+")  # of mean_error and of MeanError
-HIGHER_IS_BETTER = {"accuracy", "solved", "return"}  # whatever the name of the target or the data before it
+HIGHER_IS_BETTER = {"accuracy", "solved", "return"}  # also after a word of LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
 class Row:
     """One metric of one group of runs.
 
-    ``error`` is the standard error of the mean, None for a single run; ``best`` marks the best mean of a panel; ``p``
-    compares with that one, None where there is no test; ``published`` is the original's number.
+    ``error``: the standard error of the mean, None for a single run. ``best``: whether the mean is the best of its
+    panel. ``p``: the p-value of the difference to the best group, None without a test. ``published``: the published
+    value.
     """
 
     group: Group
@@ -60,12 +61,12 @@ class Row:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean: s/√n with s² = Σ(x − mean)²/(n − 1). None for a single value."""
+    """The standard error of the mean: s/√n with s² = Σ(x − mean)²/(n − 1). None for a single value."""
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
-    """A row for every group and metric that the group has, in that order."""
+    """A row for every group and each of its metrics, in the order of groups, then metrics."""
     found: dict[tuple[tuple[str, ...], str], Row] = {}
     for members in by_panel(groups).values():
         for metric in metrics:
@@ -85,8 +86,8 @@ def metric_values(group: Group, metric: str) -> list[float]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """By the words of the metric's name, the last one that says it: losses, errors, costs, times and sizes are better
-    when lower, everything else when higher.
+    """Whether higher values of a metric are better, by the last known word of its name: losses, errors, costs, times
+    and sizes are better when lower, everything else when higher.
     """
     words = [word.lower() for word in WORD.findall(metric.rpartition("/")[2])]
     known = [word in HIGHER_IS_BETTER for word in words if word in LOWER_IS_BETTER | HIGHER_IS_BETTER]
@@ -97,19 +98,19 @@ Key = tuple[str, ...]
 
 
 def compare_with_best(values: Mapping[Key, Sequence[float]], higher: bool) -> tuple[Key | None, dict[Key, float]]:
-    """The group with the best mean, and for every other one the probability of a difference as large by chance.
+    """The group with the best mean, and the p-value of the difference between it and every other group.
 
-    Every pair of groups has an exact two-sided permutation test of the difference of their means: of all ways to
-    deal the same numbers out to two groups of these sizes, the share with a difference as large in the same direction,
-    and twice that. The numbers of a few
-    seeds are far from normal (accuracies pile up at 1, a cell that learns on some seeds only has two peaks), so that
-    Welch's t, which supposes them normal, says too much; this test supposes only that runs of equal cells could be
-    exchanged. It asks whether the group makes any difference to a run, not whether the means alone differ.
+    The means of each pair of groups are compared by an exact two-sided permutation test: p is twice the share of all
+    assignments of the numbers to two groups of these sizes whose difference is at least as large in the same direction.
+    Results of a few seeds are often far from normal (accuracies close to 1; two modes if a cell learns on some seeds
+    only), so Welch's t-test, which assumes normality, is not used. A permutation test assumes only that the runs of
+    equal groups are exchangeable; its null hypothesis is that both groups have the same distribution, not only the same
+    mean.
 
-    The best group is known only from the same numbers, so all k(k − 1)/2 pairs are corrected for (Holm 1979), not
-    only the k − 1 that are reported. A pair of groups so small that even their largest difference would not reach
-    `SIGNIFICANT` has no probability: from 4 runs against 4, or 3 against 5, there is one. After the correction, 5 runs
-    each can tell up to 4 groups apart, 4 each 2, 8 each more than 30.
+    The best group is chosen from the same numbers, so the p-values are corrected for all k(k − 1)/2 pairs (Holm 1979),
+    not only for the k − 1 that are reported. A pair has no p-value if its groups are so small that even the largest
+    difference would not reach `SIGNIFICANT`: 4 runs against 4, or 3 against 5, are enough. After the correction, 5 runs
+    each can distinguish up to 4 groups, 4 runs 2 groups, and 8 runs 25 groups.
     """
     if not values:
         return None, {}
@@ -125,7 +126,7 @@ def compare_with_best(values: Mapping[Key, Sequence[float]], higher: bool) -> tu
 
 
 def too_few_runs(groups: Sequence[Group]) -> list[str]:
-    """A line for every panel in which no difference could be significant, however large."""
+    """A line for every panel in which even the largest difference would not be significant."""
     said = []
     for panel, members in by_panel(groups).items():
         pairs = list(combinations([len(group.runs) for group in members], 2))
@@ -142,11 +143,11 @@ def smallest_p(n: int, m: int) -> float:
 
 
 def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:
-    """The two-sided permutation test of the difference of two means; exact up to `RESAMPLES` arrangements."""
-    from scipy.stats import permutation_test  # seconds to import, and training does not need it
+    """The p-value of a two-sided permutation test of two means; exact for up to `RESAMPLES` arrangements."""
+    from scipy.stats import permutation_test  # takes seconds to import, and training does not need it
 
     if smallest_p(len(one), len(other)) >= SIGNIFICANT:
-        return 1.0  # also scipy's own requirement of two numbers each
+        return 1.0  # scipy needs at least two numbers in each group
 
     def difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return a.mean(axis) - b.mean(axis)
@@ -162,8 +163,8 @@ def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the i-th smallest of m is multiplied by m − i + 1, and none falls below a smaller
-    one's (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """Holm's step-down correction: the i-th smallest of m p-values is multiplied by m − i + 1, and raised to the
+    largest corrected value before it if that is larger (Holm, Scandinavian Journal of Statistics 6, 1979).
     """
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):

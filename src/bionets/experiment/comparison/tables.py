@@ -1,4 +1,4 @@
-"""The table of a comparison: in the terminal, with every number as CSV, and as a paper prints it (Markdown, LaTeX)."""
+"""The tables of a comparison: for the terminal, as CSV with every number, and for papers as Markdown and LaTeX."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,7 @@ Cell = Callable[[Row], str]
 
 
 def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
-    """A table for each metric, the best mean of a panel in bold."""
+    """Print a table for each metric, with the best mean of each panel in bold."""
     for metric, of_metric in _by_metric(rows).items():
         table = Table(title=Text(metric), title_justify="left", title_style="bold")
         for key in by:
@@ -45,7 +45,7 @@ def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> Non
 
 
 def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
-    """One line for every group and metric, all numbers in full."""
+    """One line for every group and metric, with all digits."""
     header = [*by, "metric", "n", "mean", "standard error", "lowest", "highest", "best", "p", "published"]
     lines = []
     for row in rows:
@@ -55,8 +55,8 @@ def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
 
 
 def as_markdown(rows: Sequence[Row], by: Sequence[str], columns: str | None = None) -> str:
-    """One line for every group, one column for every metric; or a table for every metric with the values of one key of
-    ``by`` as its columns.
+    """One line for every group and one column for every metric; or, with ``columns``, a key of ``by``, a table for
+    every metric with the values of this key as its columns.
     """
     if columns is None:
         tables = markdown_table(*paper_table(rows, by, _markdown_cell))
@@ -91,7 +91,7 @@ def _markdown_cell(row: Row) -> str:
 
 
 def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
-    r"""The same table for a paper; it needs \usepackage{booktabs}."""
+    r"""The table as LaTeX; it needs \usepackage{booktabs}."""
 
     def cell(row: Row) -> str:
         text = with_error(row.mean, row.error).replace(" ± ", r" \pm ")
@@ -111,7 +111,7 @@ def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
 
 
 def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: the group, n, and each metric with the published number beside it where there is any."""
+    """Header and lines: the group, n, and each metric, followed by its published values if there are any."""
     metrics = _by_metric(rows)
     known = {metric for metric, of_metric in metrics.items() if any(row.published is not None for row in of_metric)}
     header = [*(key.rpartition(".")[2] for key in by), "n"]
@@ -131,8 +131,8 @@ def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[lis
 
 
 def with_error(mean: float, error: float | None) -> str:
-    """``0.9286 ± 0.0098``: two digits of the standard error, and the mean to the same place; four digits of a mean
-    without one.
+    """A mean with its standard error, as ``0.9286 ± 0.0098``: two digits of the error, and the mean to the same place.
+    A mean without an error has four digits.
     """
     if error is None or not math.isfinite(error) or not math.isfinite(mean):
         return short(mean)
@@ -145,7 +145,7 @@ def with_error(mean: float, error: float | None) -> str:
 
 
 def short(value: float) -> str:
-    """Four digits, and large numbers in full."""
+    """A number with four digits; from 10,000 to 1e12, rounded to an integer."""
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
 
 

@@ -1,4 +1,4 @@
-"""The digest that names a run's folder: of everything in its config that can change the result."""
+"""The hash in the name of a run folder, of all settings that can change the result."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ SCIENTIFIC = (
     "trainer",
     "matmul_precision",
 )
-# Where and how a run is computed, not what: these do not name the run.
+# Settings of the machine and the data folder, which are not part of the digest.
 MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
 ENDING = ("patience", "extra")  # callbacks that change the result
-# Options that did not exist when the first runs were named, with their defaults (a tuple: of several classes). At its
-# default such an option leaves the digest as it was, so that a run is still found by its command.
+# Options that were added after the first runs, with their defaults (a tuple: those of several classes). At its default
+# such an option is not part of the digest, so that an earlier run is still found by its command.
 LATER: dict[str, dict[str, Any]] = {
     "optimizer": {
         "amsgrad": False,
@@ -64,13 +64,13 @@ LATER: dict[str, dict[str, Any]] = {
 
 
 def scientific_digest(config: dict[str, Any]) -> str:
-    """Eight hex digits that name everything in a resolved config that can change the result, the seed apart."""
+    """The first eight hexadecimal digits of a hash of `scientific_part`. `resolve` sets the seed to 0 before."""
     canonical = json.dumps(scientific_part(config), sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
 def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved config that can change the result; options of `LATER` only where they are set."""
+    """The settings of a resolved config that can change the result, without options of `LATER` at their defaults."""
     science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
     for part in ("trainer", "task"):
         science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}

@@ -1,4 +1,4 @@
-"""``--help``: every key of a config, with its value and its line in the docstring."""
+"""``--help``: every key of a config, with its value and its description from a docstring."""
 
 import inspect
 import re
@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?\s*:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
 WIDTH = 44
-"""Columns of keys and values, before the comments begin."""
+"""Characters for keys and values, before the descriptions."""
 LIGHTNING = {"Trainer": "lightning.Trainer"}
-"""Schemas that repeat the arguments of another package, and where these are documented."""
+"""Schemas with the arguments of a class of another package, and the class that documents them."""
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -54,7 +54,7 @@ def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> lis
 
 
 def docstrings(config: DictConfig) -> dict[str, str]:
-    """The first sentence on each argument of what a config builds, or on each field of its schema."""
+    """The first sentence on each argument of the target of a config, or on each field of its schema."""
     schema: Any = OmegaConf.get_type(config)
     ours = {} if schema in (dict, None) else argument_descriptions(schema)
     target = config._get_node("_target_") if "_target_" in config else LIGHTNING.get(getattr(schema, "__name__", ""))
@@ -67,7 +67,7 @@ def docstrings(config: DictConfig) -> dict[str, str]:
 
 
 def argument_descriptions(target: Callable[..., Any]) -> dict[str, str]:
-    """The description of each argument in the section ``Args`` of a class or its bases."""
+    """The first sentence on each argument in the section ``Args`` of a class or its bases, or of a function."""
     found: dict[str, str] = {}
     for kind in target.__mro__ if isinstance(target, type) else (target,):
         initialiser = vars(kind).get("__init__")
@@ -82,7 +82,7 @@ def argument_descriptions(target: Callable[..., Any]) -> dict[str, str]:
 
 
 def as_text(node: Any) -> str:
-    """A value as in YAML, on one line; interpolations and missing values as they are written."""
+    """A value as YAML on one line; interpolations and missing values are not resolved."""
     value = OmegaConf.to_container(OmegaConf.create({"value": node}), resolve=False)
     assert isinstance(value, dict)
     if isinstance(value["value"], str) and value["value"].startswith(("${", "???")):

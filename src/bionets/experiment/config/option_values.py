@@ -14,7 +14,7 @@ MOST_SEEDS = 128  # of one batched model; each seed has its own data, activation
 
 @dataclass(frozen=True)
 class Check:
-    """A constraint: the words that follow "must be", and the test."""
+    """A constraint: the words after "must be" in the error message, and the test."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -44,7 +44,7 @@ ABOVE_0 = Check("above 0", lambda value: is_number(value) and value > 0)
 BATCHES = Check("a whole number of batches above 0, or a share of them up to 1.0", is_batches)
 FINITE = Check("a finite number", is_number)
 WORDS = Check("a list of at least one word", is_list_of_words)
-PROFILERS = ("simple", "advanced", "pytorch")  # Lightning's, but that for a TPU
+PROFILERS = ("simple", "advanced", "pytorch")  # those of Lightning, except the one for TPUs
 PATH = Check("a path that does not begin with ~, which only a shell replaces", lambda value: not value.startswith("~"))
 WORD_OR_WORDS = Check(
     "a config key, or a list of at least one",
@@ -80,11 +80,11 @@ CHECKS: dict[str, dict[str, Check]] = {
     "compare": {"by": WORD_OR_WORDS, "output_dir": PATH, "leaderboard": Check("the name of a file", bool)},
     "analyse": {"seed": between(0, 2**32 - 1), "steps": WORDS, "methods": WORDS, "by": WORDS},
 }
-"""By command and key. A value of null, and a key that a config does not have, are not checked."""
+"""Constraints by command and key. Null values, and keys that a config does not have, are not checked."""
 
 
 def refuse_values(command: str, config: DictConfig) -> None:
-    """A UserError for the first value that its option cannot have."""
+    """Raise UserError for the first invalid value, or for a key of the schema that was deleted."""
     refuse_absent(config)
     for key, check in CHECKS.get(command, {}).items():
         value = OmegaConf.select(config, key, throw_on_missing=False)
@@ -100,7 +100,7 @@ def refuse_values(command: str, config: DictConfig) -> None:
 
 
 def refuse_absent(config: DictConfig, path: str = "") -> None:
-    """A UserError for a key of the schema that was deleted with ``~``."""
+    """Raise UserError for a key of the schema that was deleted with ``~``."""
     schema = OmegaConf.get_type(config)
     for field in fields(schema) if is_dataclass(schema) else ():
         if field.name not in config:
@@ -111,7 +111,7 @@ def refuse_absent(config: DictConfig, path: str = "") -> None:
 
 
 def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:
-    """A UserError for a minimum above its maximum."""
+    """Raise UserError if the minimum of epochs or steps is above the maximum."""
     for unit in ("epochs", "steps"):
         least, most = trainer[f"min_{unit}"], trainer[f"max_{unit}"]
         if least is not None and most not in (None, -1) and least > most:
@@ -119,7 +119,7 @@ def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:
 
 
 def numbers(config: DictConfig) -> Iterator[tuple[str, float]]:
-    """Every floating-point number of a config, with its key."""
+    """All floating-point numbers of a config with their keys."""
 
     def walk(node: Any, key: str) -> Iterator[tuple[str, float]]:
         if isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Resolution of Hydra's config to the plain, complete config that a run folder keeps."""
+"""Resolution of Hydra's config into the plain, complete config that is stored in the run folder."""
 
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A resolved config, the words that the user typed for it, and the digest of its scientific part."""
+    """A resolved config, the overrides on the command line, and the digest of the scientific part."""
 
     values: dict[str, Any]
     overrides: list[str]
@@ -24,7 +24,7 @@ class RunConfig:
 
 
 def resolve(config: DictConfig) -> RunConfig:
-    """All interpolations filled in; the digest is the same for every seed."""
+    """Resolve all interpolations, and compute the digest, which is the same for every seed. Raises UserError."""
     typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     config = emptied(config, typed)
     refuse_unused(config)
@@ -32,12 +32,13 @@ def resolve(config: DictConfig) -> RunConfig:
         raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
     without_seed = config.copy()
     without_seed.seed = 0
-    values = {key: value for key, value in _plain(config).items() if key not in ("seeds", "find")}  # how, not what
+    # These two are options of the command.
+    values = {key: value for key, value in _plain(config).items() if key not in ("seeds", "find")}
     return RunConfig(values, for_one_run(typed), scientific_digest(_plain(without_seed)))
 
 
 def resolve_seeds(config: DictConfig) -> list[RunConfig]:
-    """The config once for each of its ``seeds``, which count up from ``seed``."""
+    """Resolve the config once for each of its ``seeds``, counted from ``seed``."""
     if config.seeds == 1:
         return [resolve(config)]
     runs = []
@@ -51,13 +52,13 @@ def resolve_seeds(config: DictConfig) -> list[RunConfig]:
 
 
 def for_one_run(words: list[str]) -> list[str]:
-    """Without what only many runs need."""
+    """The overrides without those for sweeps, several seeds and searches of a value."""
     return [word for word in words if not word.startswith(("sweep=", "launcher=", "seeds=", "find="))]
 
 
 def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
-    """The config without the entries of those dicts of free keys that the user emptied, as in
-    ``model.layer_arguments={}``, which Hydra would merge with what is there.
+    """A copy of the config without the entries of mappings with free keys that the user emptied, as in
+    ``model.layer_arguments={}``. Hydra would merge the empty mapping with the existing entries.
     """
     config = config.copy()
     words = [word.lstrip("+") for word in typed]
@@ -73,7 +74,7 @@ def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
 
 
 def refuse_unused(config: DictConfig, path: str = "") -> None:
-    """A UserError for a key that was added with ``+`` and that no schema knows."""
+    """Raise UserError for a key that was added with ``+`` and is not in a schema."""
     schema = OmegaConf.get_type(config)
     known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(config)
     for key in config:
@@ -84,7 +85,7 @@ def refuse_unused(config: DictConfig, path: str = "") -> None:
 
 
 def with_protocol(config: RunConfig, task: "Task") -> RunConfig:
-    """The config with the number of epochs that the task's protocol asks for, where the user gave none."""
+    """The config with the number of epochs of the task's protocol, if the user has not set one."""
     trainer = config.values["trainer"]
     if trainer["max_epochs"] is not None:
         return config

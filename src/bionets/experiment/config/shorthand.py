@@ -10,8 +10,8 @@ NAMED = re.compile(r"(?P<group>optimizer|schedule)\.name=(?P<names>.+)")
 
 
 def expand(words: Sequence[str]) -> list[str]:
-    """``optimizer.name=Adagrad`` is ``optimizer=Adagrad``, with the arguments that this class of PyTorch has; the same
-    for ``schedule.name``. Flags come first: argparse, which reads them, takes no overrides on both sides of one.
+    """Replace ``optimizer.name=Adagrad`` by ``optimizer=Adagrad``, which has the arguments of this class of PyTorch,
+    and ``schedule.name`` likewise. Move flags to the front: argparse accepts overrides only on one side of a flag.
     """
     flags: list[str] = []
     overrides: list[str] = []

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 CONFIGS_HERE = "BIONETS_CONFIGS_HERE"
-"""The environment variable by which the search path plugin, and processes started from here, know of the configs."""
+"""The environment variable with the folder of configs, read by the search path plugin and in child processes."""
 
 
 def search_working_directory() -> None:
-    """Search ``configs/`` of the working directory before the configs of bionets, and find modules that lie beside it,
-    as in ``model.layer=my_cells.MyCell``; here, and in the processes that are started from here.
+    """Search ``configs/`` of the working directory before the configs of bionets, and make modules in the working
+    directory importable, as in ``model.layer=my_cells.MyCell``, in this process and in those that it starts.
     """
     here = Path.cwd()
     os.environ[CONFIGS_HERE] = str(here / "configs") if (here / "configs").is_dir() else ""

@@ -1,4 +1,4 @@
-"""Lightning's own CSV file, ``csv/metrics.csv``: a row an epoch, a column a metric."""
+"""Lightning's CSV file ``csv/metrics.csv``, with a row for each epoch and a column for each metric."""
 
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_epochs
 from bionets.experiment.run.checkpoints import read_checkpoint
@@ -6,11 +6,11 @@ from bionets.experiment.run.metrics_file import keep_epochs_before
 
 
 class CsvMirror(Mirror):
-    """A run's metrics of every epoch as a table; each value by itself is in the run's own ``metrics.csv``.
+    """Writes the metrics of every epoch as a table; the run's ``metrics.csv`` holds each value by itself.
 
     Args:
         run: the run.
-        flush_logs_every_n_steps: epochs after which the file is written.
+        flush_logs_every_n_steps: number of epochs after which the file is written.
     """
 
     def __init__(self, run: MirroredRun, flush_logs_every_n_steps: int = 1) -> None:
@@ -18,6 +18,6 @@ class CsvMirror(Mirror):
 
         folder = run.folder
         self.logger = CSVLogger(folder.path, name="", version="csv", flush_logs_every_n_steps=flush_logs_every_n_steps)
-        if folder.last.exists():  # Lightning begins the file anew where a run goes on
+        if folder.last.exists():  # Lightning starts a new file when a run is resumed
             keep_epochs_before(folder.metrics_file, read_checkpoint(folder.last)["epoch"] + 1)
             log_epochs(self.logger, folder.metrics_file)

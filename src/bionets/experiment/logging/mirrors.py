@@ -1,4 +1,4 @@
-"""Loggers that mirror a run's folder: any number of them, behind one interface."""
+"""Loggers, which copy a run to other tools, behind one interface."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,12 +17,12 @@ from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.metrics_file import read_rows
 from bionets.experiment.run.run_folder import RunFolder
 
-WANDB = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings stand in ``logger`` itself
+WANDB = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings are keys of ``logger`` itself
 
 
 @dataclass(frozen=True)
 class MirroredRun:
-    """The run as a logger sees it: resolved config, digest, folder, tags."""
+    """The run as passed to a logger: resolved config, folder, digest and type of job."""
 
     config: dict[str, Any]
     folder: RunFolder
@@ -35,12 +35,12 @@ class MirroredRun:
 
     @property
     def group(self) -> str:
-        """The name that runs which differ in seed alone have in common."""
+        """The common name of runs that differ only in their seed."""
         return f"{self.config['task']['name']}/{self.config['model']['name']}/{self.config['name']}-{self.digest}"
 
 
 class Mirror:
-    """A logger of Lightning, and what else it is given at a run's end.
+    """A logger of Lightning that also receives the results and figures at the end of a run.
 
     A logger of your own is a subclass, and a file in ``configs/logger`` that names it::
 
@@ -48,8 +48,8 @@ class Mirror:
         _target_: my_package.MyMirror
         project: demo
 
-    Its constructor takes the run, then what else stands in that file, and sets ``logger``. It imports what it needs
-    there, so that nothing is imported for loggers that are not used.
+    Its constructor takes the run and the other keys of that file, and sets ``logger``. It imports the packages that it
+    needs, so that nothing is imported for loggers that are not used.
 
     Attributes:
         needs: the module that must be installed, and the extra of bionets that installs it.
@@ -61,11 +61,11 @@ class Mirror:
 
     @classmethod
     def check(cls, **settings: Any) -> None:
-        """A UserError for invalid settings, or where the machine lacks something; called before anything is written."""
+        """Raise UserError for invalid settings or missing requirements; called before anything is written."""
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
-        """Take what ``result.json`` will hold, and the figures in the folder; here the headline metrics alone, without
-        that of the best epoch, which was logged in its turn.
+        """Log the content of ``result.json`` and the figures of the run folder. The default implementation logs the
+        headline metrics, except those of validation, which are logged after each epoch.
         """
         metrics = {name: value for name, value in result["metrics"].items() if not name.startswith("val/")}
         self.logger.log_metrics(metrics, step=result["steps"])
@@ -76,7 +76,7 @@ class Mirror:
 
 
 def check_mirrors(settings: dict[str, Any]) -> None:
-    """A UserError where a logger of a config cannot be used; what is said of W&B must be right even where it is off."""
+    """Raise UserError if a logger of a config cannot be used; settings of W&B are checked even if it is disabled."""
     chosen = chosen_mirrors(settings)
     if not settings.get("wandb"):
         chosen.append((_class(WANDB), wandb_settings(settings)))
@@ -86,7 +86,7 @@ def check_mirrors(settings: dict[str, Any]) -> None:
 
 
 def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
-    """A UserError for settings that a logger does not take, or whose type is not the one that it annotates."""
+    """Raise UserError for settings that a logger does not have, or whose type does not match its annotation."""
     arguments = signature(mirror)
     try:
         arguments.bind(None, **settings)
@@ -100,7 +100,7 @@ def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
 
 @contextmanager
 def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train") -> Iterator[list[Mirror]]:
-    """The mirrors that a config asks for, closed whatever happens."""
+    """Build the loggers of a config, and close them at the end of the context, also after an error."""
     run = MirroredRun(config, folder, digest, job_type)
     mirrors: list[Mirror] = []
     failed = True
@@ -122,7 +122,7 @@ def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: s
 
 
 def chosen_mirrors(settings: dict[str, Any]) -> list[tuple[type[Mirror], dict[str, Any]]]:
-    """The class of each logger of a config, and its settings; W&B, the default, only where it is installed."""
+    """The class and the settings of each logger of a config; W&B, the default, only if it is installed."""
     chosen = []
     if settings.get("wandb") and find_spec("wandb") is not None:
         chosen.append((_class(WANDB), wandb_settings(settings)))
@@ -154,7 +154,7 @@ def _class(path: str) -> type[Mirror]:
 
 
 def log_epochs(logger: Logger, metrics_file: Path, first: int = 0) -> None:
-    """The epochs from ``first`` on, as they would have been logged while they were trained."""
+    """Log the epochs of a metrics file from ``first`` on, as during their training."""
     epochs: dict[int, dict[str, list[float]]] = {}
     steps: dict[int, int] = {}
     for step, epoch, name, value in read_rows(metrics_file):

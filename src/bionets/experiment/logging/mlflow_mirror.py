@@ -1,4 +1,4 @@
-"""MLflow: runs in ``mlruns`` of the working directory, or on the server that ``tracking_uri`` names."""
+"""MLflow: runs in ``mlruns`` of the working directory, or on the server ``tracking_uri``."""
 
 import json
 from typing import Any
@@ -8,13 +8,13 @@ from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 
 class MlflowMirror(Mirror):
-    """A run's config, metrics and figures as one run of MLflow, which goes on when the run does.
+    """Logs config, metrics and figures to a run of MLflow, which is continued when the run is resumed.
 
     Args:
         run: the run.
-        experiment_name: under which MLflow lists it.
-        tracking_uri: of the server or folder; None for what ``$MLFLOW_TRACKING_URI`` says, else ``mlruns``.
-        tags: further tags, by their names.
+        experiment_name: the name of the experiment in MLflow.
+        tracking_uri: address of the server or folder; None for ``$MLFLOW_TRACKING_URI``, otherwise ``mlruns``.
+        tags: additional tags, a mapping from names to values.
     """
 
     needs = ("mlflow", "mlflow")

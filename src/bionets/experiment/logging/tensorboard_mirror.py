@@ -7,7 +7,7 @@ from bionets.experiment.run.run_folder import RunFolder
 
 
 class TensorBoardMirror(Mirror):
-    """A run's metrics, and at its end its figures and headline numbers.
+    """Logs the metrics of a run, and at its end the figures and headline numbers.
 
     Args:
         run: the run.

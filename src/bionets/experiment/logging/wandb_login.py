@@ -11,7 +11,7 @@ MODES = ("online", "offline", "disabled")
 
 
 def wandb_mode(wanted: str) -> str:
-    """``auto``: what $WANDB_MODE says, else online where logged in, else offline. What cannot be is a UserError."""
+    """The mode to use; ``auto``: $WANDB_MODE, otherwise online if logged in, otherwise offline. Raises UserError."""
     if wanted not in ("auto", *MODES):
         raise UserError(f"logger.mode={wanted} is unknown: choose auto, {', '.join(MODES)}, or logger=none")
     if wanted == "online":
@@ -27,7 +27,7 @@ def require_login(what: str, way_out: str) -> None:
 
 
 def logged_in() -> bool:
-    """Whether a W&B key is at hand, in the environment or in the netrc file that `wandb login` writes."""
+    """Whether there is a W&B key in the environment or in the netrc file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -1,4 +1,4 @@
-"""W&B: a run under an id from the run folder, offline unless logged in."""
+"""W&B: runs under an id that is stored in the run folder, offline unless logged in."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +13,13 @@ PATIENCE = 300.0  # seconds
 
 
 class WandbMirror(Mirror):
-    """A run at W&B. Runs are grouped by task, model and config: a group's runs differ in seed.
+    """Logs a run to W&B, in a group with the runs that differ only in their seed.
 
     Args:
         run: the run.
-        project, entity: where at W&B; an entity of None is one's own.
-        mode: ``auto`` (online where logged in, else offline), ``online``, ``offline`` or ``disabled``.
-        tags: beside the names of the task, the model and the experiment.
+        project, entity: project and owner at W&B; an entity of None is the user's default.
+        mode: ``auto`` (online if logged in, otherwise offline), ``online``, ``offline`` or ``disabled``.
+        tags: in addition to the names of the task, the model and the experiment.
     """
 
     needs = ("wandb", "wandb")
@@ -36,8 +36,8 @@ class WandbMirror(Mirror):
         from lightning.pytorch.loggers import WandbLogger
 
         config = run.config
-        experiment = [config["name"]] if config["name"] != "run" else []  # "run" is what a run without a name is called
-        # On a loaded machine W&B's own process may take longer to start than the 30 seconds it is given by default.
+        experiment = [config["name"]] if config["name"] != "run" else []  # "run" is the default name
+        # On a loaded machine, W&B's own process may take longer to start than the default limit of 30 seconds.
         wandb.setup(wandb.Settings(silent=True, init_timeout=PATIENCE, x_service_wait=PATIENCE))
         self.logger = WandbLogger(
             name=run.title,
@@ -47,9 +47,9 @@ class WandbMirror(Mirror):
             group=run.group,
             job_type=run.job_type,
             tags=[config["task"]["name"], config["model"]["name"], *experiment, *tags],
-            # W&B's own offline files keep neither group nor job type outside the config.
+            # Offline files of W&B hold group and job type only within the config.
             config={**config, "group": run.group, "job_type": run.job_type, "folder": str(run.folder.path)},
-            save_dir=run.folder.path.resolve(),  # its service has a working directory of its own
+            save_dir=run.folder.path.resolve(),  # W&B's process has another working directory
             mode=wandb_mode(mode),
             resume="allow",
         )
@@ -61,10 +61,10 @@ class WandbMirror(Mirror):
             raise UserError(f"logger.tags must be a list, as in logger.tags=[demo], got {tags}")
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
-        """Headline numbers, test metrics and figures; whoever reads the run there finds what ``result.json`` says.
+        """Log the headline numbers, the test metrics and the figures.
 
-        Tests under numbered conditions (``length_3``, ``length_4``, ...) are also a curve, ``tests/<metric>`` by
-        ``tests/length``.
+        Tests under numbered conditions (``length_3``, ``length_4``, ...) are also logged as a curve, ``tests/<metric>``
+        over ``tests/length``.
         """
         import wandb
 

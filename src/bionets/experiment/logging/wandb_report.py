@@ -1,4 +1,4 @@
-"""A comparison as a W&B report: the table, and panels that group the runs as the comparison did."""
+"""A comparison as a W&B report: the table, and panels with the runs in the groups of the comparison."""
 
 import importlib
 import importlib.util
@@ -18,15 +18,15 @@ from bionets.experiment.logging.wandb_panels import STEP, curve_of_tests
 
 
 def require_report() -> None:
-    """Check the requirements of a report: its package, and an account."""
+    """Raise UserError if the package for reports is not installed, or the user is not logged in."""
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError("report=wandb needs wandb-workspaces: pip install 'bionets[report]'")
     require_login("report=wandb", "then the same command")
 
 
 def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]) -> None:
-    """Save the report in the runs' project, and say where it is."""
-    import wandb  # slow, and seldom wanted
+    """Save the report in the project of the runs, and print its address."""
+    import wandb  # slow to import, and rarely needed
 
     entity, project = project_of(groups)
     report = build_report(entity or wandb.Api().default_entity, project, groups, rows, by)
@@ -35,7 +35,7 @@ def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row],
 
 
 def project_of(groups: Sequence[Group]) -> tuple[str | None, str]:
-    """The one entity and project in which the runs are, or will be once they are sent."""
+    """The entity and project of all runs, uploaded or not. Raises UserError if there is none or more than one."""
     places = {(mirror.entity, mirror.project) for mirror in _mirrors(groups)}
     if not places:
         raise UserError("none of these runs has a W&B mirror (logger=none), so a W&B report would be empty")
@@ -48,10 +48,10 @@ def project_of(groups: Sequence[Group]) -> tuple[str | None, str]:
 def build_report(
     entity: str | None, project: str, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]
 ) -> Any:
-    """The report, not saved yet: the table as text; the losses by step, the tests by their condition and bars of the
-    headline numbers, each the mean of a group with its standard error.
+    """The report before it is saved: the table as text; losses and accuracies over steps, tests over their condition,
+    and bars of the headline numbers, each as the mean of a group with its standard error.
     """
-    wr: Any = importlib.import_module("wandb_workspaces.reports.v2")  # an extra, and not typed
+    wr: Any = importlib.import_module("wandb_workspaces.reports.v2")  # an optional package without types
     runs = [run for group in groups for run in group.runs]
     curves = sorted({name for run in runs for name in run.curves() if "loss" in name or "accuracy" in name})
     tests = [row for run in runs for row in curve_of_tests(run.tests)[:1]]
@@ -87,7 +87,7 @@ def build_report(
 
 
 def config_key(key: str) -> str:
-    """``model`` and ``task`` stand for their names."""
+    """The key in a run's config: ``model`` and ``task`` mean their names."""
     return f"{key}.name" if key in ("model", "task") else key
 
 

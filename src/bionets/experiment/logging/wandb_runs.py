@@ -1,4 +1,4 @@
-"""The runs to compare, read from a W&B project instead of their folders."""
+"""Reading of the runs to compare from a W&B project instead of their folders."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ CURVES = ("train/", "val/")
 
 
 def read_project(path: str) -> tuple[list[Run], list[LeftOut]]:
-    """All runs of the project ``[entity/]project``: those that ended well, and the others.
+    """All runs of the project ``[entity/]project``: the complete ones, and those that are left out.
 
-    A run's curves have one point an epoch there; its folder has every step.
+    Their curves have one point for each epoch; those of run folders have every step.
     """
     require_login("source=wandb", "or leave source=folders")
-    import wandb  # slow, and seldom wanted
+    import wandb  # slow to import, and rarely needed
     from wandb.errors import Error as WandbError
 
     try:
@@ -31,7 +31,7 @@ def read_project(path: str) -> tuple[list[Run], list[LeftOut]]:
 
 
 def read_wandb_run(run: Any) -> Run | LeftOut:
-    """A run of W&B's public API, as its folder would tell it."""
+    """A run of W&B's public API in the form in which it is read from its folder."""
     config, summary = dict(run.config), dict(run.summary_metrics)
     if not {"name", "seed", "model", "task", "trainer"} <= config.keys():
         return LeftOut(run.url, "not a run of bionets")
@@ -53,6 +53,6 @@ def _curves(run: Any) -> Series:
     for row in run.scan_history():
         for name, value in row.items():
             if name.startswith(CURVES) and value is not None and row.get(STEP) is not None:
-                # A value may be there twice, and W&B gives "NaN" and "Infinity" as words.
+                # A value may occur twice, and W&B returns "NaN" and "Infinity" as strings.
                 found.setdefault(name, {})[int(row[STEP])] = float(value)
     return {name: (list(values), list(values.values())) for name, values in found.items()}

@@ -16,8 +16,8 @@ AT_ONCE = 200  # run folders on one command line
 
 
 def sync(pattern: str, console: Console) -> None:
-    """Send the offline runs in or below the folders that a glob names, by W&B's own command. Those that were sent
-    before are skipped; it marks them by a file ``*.wandb.synced``.
+    """Upload the offline runs in or below the folders that match a glob with ``wandb sync``. Runs that were uploaded
+    before are skipped; W&B marks them by a file ``*.wandb.synced``.
     """
     files = offline_files(pattern)
     waiting = [file for file in files if not synced(file)]
@@ -36,7 +36,7 @@ def sync(pattern: str, console: Console) -> None:
 
 
 def offline_files(pattern: str) -> list[Path]:
-    """W&B's transaction logs of all offline runs; one that was resumed has several."""
+    """W&B's transaction logs of all offline runs; a resumed run has several."""
     return [file for folder in run_folders(pattern) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
 
 
@@ -45,7 +45,7 @@ def synced(file: Path) -> bool:
 
 
 def wandb_sync(folders: Sequence[Path]) -> None:
-    """``wandb sync``, which shows its own progress."""
+    """Run ``wandb sync``, which prints its own progress."""
     subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, folders)], check=False)
 
 

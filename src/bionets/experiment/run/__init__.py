@@ -1,1 +1,1 @@
-"""A run: its folder, what is built for it, its callbacks, checkpoints, metrics and result."""
+"""A run: its folder, construction, callbacks, checkpoints, metrics and result."""

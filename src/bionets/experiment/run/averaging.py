@@ -1,4 +1,4 @@
-"""An average of a model's weights over the last training steps, which is validated, tested and kept in their place."""
+"""A moving average of the weights of a model over training steps, which is validated, tested and saved."""
 
 from typing import Any
 
@@ -7,34 +7,34 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-# Where a checkpoint has what training goes on from, and the average where the model's own dtype would round it.
+# Keys of a checkpoint: the weights from which training continues, and the average if the model's dtype would round it.
 TRAINING_WEIGHTS, AVERAGE = "training_weights", "average_weights"
 
 Weights = dict[str, Tensor]
 
 
 class AverageWeights(Callback):
-    """After training step n, average_n = Σₖ decayⁿ⁻ᵏ wₖ / Σₖ decayⁿ⁻ᵏ over the weights w₁ … wₙ after each step.
+    """Averages the weights w₁ … wₙ after each training step: average_n = Σₖ decayⁿ⁻ᵏ wₖ / Σₖ decayⁿ⁻ᵏ.
 
-    Training goes on as if there were no average. A constant learning rate keeps the weights moving around a good place;
-    the average is nearer to it (Polyak and Juditsky, SIAM Journal on Control and Optimization 1992). Averaged is all
-    that is floating-point in the model's ``state_dict``; it is what checkpoints have under that name.
+    The average has no effect on training. With a constant learning rate, the weights keep moving around a minimum; the
+    average is closer to it (Polyak and Juditsky, SIAM Journal on Control and Optimization 1992). All floating-point
+    values in the model's ``state_dict`` are averaged; checkpoints hold the average under this name.
 
     Args:
-        decay: about the last 1 / (1 − decay) steps count.
+        decay: decay constant of the average; about the last 1 / (1 − decay) steps count.
 
     Raises:
-        ValueError: a decay that does not lie between 0 and 1.
+        ValueError: ``decay`` is not between 0 and 1.
     """
 
     def __init__(self, decay: float) -> None:
         if not 0 < decay < 1:
             raise ValueError(f"average_weights must lie between 0 and 1, got {decay}")
         self.decay = decay
-        self.steps = 0  # averaged over
+        self.steps = 0  # number of steps averaged over
         self.weights: Weights = {}  # the model's own tensors
         self.average: Weights = {}  # in float32 or float64: small changes would be lost in bfloat16
-        self.training: Weights = {}  # a copy of the weights while the average is in their place
+        self.training: Weights = {}  # a copy of the weights while the model has the average
         self.restored: Weights = {}
         self.restored_average: Weights = {}
 
@@ -80,13 +80,13 @@ class AverageWeights(Callback):
             checkpoint[AVERAGE] = rounded
 
     def on_load_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
-        # The model has the average by now. That is what a test wants; if training starts, it goes on from these.
+        # The model has the average by now, which a test uses. Training continues from these weights.
         self.restored = checkpoint[TRAINING_WEIGHTS]
         self.restored_average = checkpoint.get(AVERAGE, {})
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """float32 for a dtype of less precision, else itself."""
+    """float32 for a dtype of lower precision, otherwise the dtype itself."""
     return torch.promote_types(dtype, torch.float32)
 
 

@@ -43,11 +43,13 @@ NOT_FOR_RUNS: dict[type[Callback], str] = {
     lightning_callbacks.WeightAveraging: AVERAGED,
     lightning_callbacks.ProgressBar: "a run has a bar of its own: callbacks.progress=true",
 }
-"""Callbacks of Lightning that do not serve here, and why."""
+"""Callbacks of Lightning that runs do not support, and the reasons."""
 
 
 def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
-    """The task and the model of a run, after its seed; and its config with the task's protocol filled in."""
+    """Seed the random generators, and build the task and the model of a run. The returned config has the size of the
+    model and the epochs of the task's protocol filled in.
+    """
     set_precision(run.values["matmul_precision"], run.values["flush_denormals"])
     seed_everything(run.values["seed"], workers=True, verbose=False)
     task = build_task(run.values)
@@ -61,7 +63,7 @@ def build_run(run: RunConfig) -> tuple[Task, Model, RunConfig]:
 
 
 def build_task(config: dict[str, Any]) -> Task:
-    """The task that the config names; one that lacks what every task must have is a UserError."""
+    """Build the task of a config. Raises UserError if it lacks a key or method that every task must have."""
     for key, example in (("name", "my_task"), ("_target_", "my_data.MyTask")):
         if not config["task"].get(key):
             raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
@@ -82,8 +84,8 @@ def build_task(config: dict[str, Any]) -> Task:
 
 
 def prepare_data(task: Task, trains: bool = True) -> None:
-    """Have the task's files on this machine, and check its data against its spec, and before a training against its
-    loss, before anything is written; what is wrong is a UserError.
+    """Download the files of a task if necessary, and check its data against its spec and, with ``trains``, its loss,
+    before anything is written. Raises UserError.
     """
     try:
         task.prepare_data()
@@ -104,7 +106,7 @@ def prepare_data(task: Task, trains: bool = True) -> None:
 
 
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
-    """The model that the config names, for this task."""
+    """Build the model of a config for a task with this spec. Raises UserError if they do not fit."""
     require_fit(config, spec)
     optimizer = build_optimizer(config)
     model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
@@ -116,7 +118,7 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
 
 
 def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
-    """A UserError that names the models which fit the task, where this one does not."""
+    """Raise UserError if the model does not fit the task; the message names the models that do."""
     if not model_class(config["model"]["_target_"]).fits(spec):
         fitting = [
             name for name, schema in MODELS.items() if model_class(OmegaConf.structured(schema)._target_).fits(spec)
@@ -129,7 +131,7 @@ def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
 
 
 def try_chunks(model: Model) -> None:
-    """A UserError where a model cannot be trained in the chunks of time that the config asks for."""
+    """Raise UserError if a model does not support the training in chunks of time that its config asks for."""
     if not model.in_chunks:
         return
     if model.spec.lengths:
@@ -152,8 +154,8 @@ def model_class(target: str) -> type[Model]:
 
 
 def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:
-    """Lightning's Trainer with the run's callbacks; ``last.ckpt`` after every epoch, ``best.ckpt`` by the task's
-    monitored value.
+    """Build Lightning's Trainer with the callbacks of a run, which write ``last.ckpt`` after every epoch, and
+    ``best.ckpt`` by the task's monitored value.
     """
     extra = build_callbacks(config)
     callbacks = [*records, RecordArrays(folder.path), *extra, *checkpoint_callbacks(config, task, folder)]
@@ -161,7 +163,7 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
 
 
 def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, **more: Any) -> Trainer:
-    """Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
+    """Build Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
     refuse_empty_ranges(config["trainer"])
     refuse_no_training(config["trainer"], task)
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
@@ -178,7 +180,7 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
 
 
 def build_averaging(config: dict[str, Any]) -> list[Callback]:
-    """The callback that averages the weights, where the config asks for it. Raises UserError."""
+    """The callback that averages the weights, if the config asks for it. Raises UserError for an invalid decay."""
     if config["average_weights"] is None:
         return []
     try:
@@ -188,7 +190,7 @@ def build_averaging(config: dict[str, Any]) -> list[Callback]:
 
 
 def build_callbacks(config: dict[str, Any]) -> list[Callback]:
-    """The Lightning callbacks that the config names, and what remembers that they ended training."""
+    """The additional callbacks in the config, and `RememberStop` if there are any. Raises UserError."""
     nodes = config["callbacks"]["extra"]
     for name, node in nodes.items():
         if not isinstance(node, dict) or "_target_" not in node:
@@ -206,7 +208,7 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
 
 
 def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
-    """Early stopping, then the checkpoints, which store its state."""
+    """The callbacks for early stopping, then those for checkpoints, which store the state of the former."""
     stop: list[Callback] = []
     if task.stop_below is not None:
         stop.append(StopBelow(task.monitor, task.mode, task.stop_below))
@@ -220,7 +222,7 @@ def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) 
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
-    """A UserError for settings under which no epoch would be validated, so that there were no best epoch to test."""
+    """Raise UserError for settings under which no epoch would be validated, so that there is no best epoch."""
     interval = arguments["val_check_interval"]
     batches = task.train_batches_per_epoch
     if isinstance(arguments["limit_train_batches"], int):
@@ -238,7 +240,7 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
 
 
 def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
-    """Several processes must share every batch evenly, and cannot be started from a multirun.
+    """Raise UserError if processes cannot share every batch evenly, or would be started from a multirun.
 
     Lightning starts the others by running the command line again, which in a multirun would start the whole sweep.
     """
@@ -252,7 +254,7 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
 
 
 def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:
-    """A Trainer that prints nothing of its own and reads only checkpoints of ours."""
+    """A Trainer without output of its own, which reads only checkpoints of bionets. Raises UserError."""
     try:
         trainer = Trainer(
             **{key: value for key, value in arguments.items() if key != "tbptt"},
@@ -278,10 +280,10 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
 
 
 def set_precision(matmul_precision: str, flush_denormals: bool) -> None:
-    """Of float32 matrix products on a GPU; and whether a CPU takes denormal numbers (below 1.2e-38) for 0, which
-    vanishing gradients are full of and with which Intel's CPUs compute many times slower.
+    """Set the precision of float32 matrix products on a GPU, and whether a CPU flushes denormal numbers (below 1.2e-38)
+    to 0. Vanishing gradients contain many of them, and Intel CPUs compute with them many times slower.
 
-    Threads inherit it from the thread that starts them.
+    Threads inherit the setting from the thread that starts them.
     """
     if matmul_precision not in ("highest", "high", "medium"):
         raise UserError(f"matmul_precision={matmul_precision} is unknown: choose highest, high or medium")

@@ -1,6 +1,4 @@
-"""Callbacks of the training loop: reproducible randomness, the metrics file, the guard against NaN, early
-success.
-"""
+"""Callbacks of the training loop: seeding, the metrics file, the check for finite losses, early stopping, figures."""
 
 import math
 import time
@@ -23,11 +21,11 @@ class NonFiniteLoss(UserError):
 
 
 class BeginNextEpoch(Callback):
-    """Makes a resumed run with ``trainer.max_steps`` begin with the epoch after that of its checkpoint.
+    """Makes a resumed run with ``trainer.max_steps`` start with the epoch after that of its checkpoint.
 
-    Without ``max_steps`` Lightning does so itself. With it, Lightning takes every checkpoint for one of the middle of
-    an epoch: it would end the last epoch once more and count the epochs wrongly. The loops are not documented; were
-    they other ones, a resumed run would end with an AttributeError.
+    Without ``max_steps`` Lightning does so itself. With it, Lightning takes every checkpoint for one from the middle of
+    an epoch, and would end the last epoch once more and count the epochs wrongly. These attributes of the loops are not
+    documented; if they are renamed, a resumed run ends with an AttributeError.
     """
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
@@ -39,9 +37,8 @@ class BeginNextEpoch(Callback):
 
 
 class SeedEachEpoch(Callback):
-    """Make everything random in an epoch (dropout, say) a function of the seed and the epoch alone, so that a resumed
-    run draws the same; and everything random in a test (a spike, say) a function of the seed, so that each test of a
-    model finds the same.
+    """Seeds all random numbers of an epoch (as of dropout) by the seed and the epoch, so that a resumed run draws the
+    same ones; and those of a test (as of spikes) by the seed, so that every test of a model has the same result.
     """
 
     def __init__(self, seed: int) -> None:
@@ -54,20 +51,19 @@ class SeedEachEpoch(Callback):
         self._seed(trainer, self.seed)
 
     def _seed(self, trainer: Trainer, seed: int) -> None:
-        # Processes draw differently: the same dropout for the samples of each would not be independent.
+        # Each process has another seed: with the same one, dropout would not be independent between their samples.
         seed_everything((seed + trainer.global_rank * 998_244_353) % 2**32, workers=True, verbose=False)
 
 
 class Record(Callback):
-    """Writes ``metrics.csv`` (one row a value: step, epoch, name, value) and guards it: a loss that is not finite
-    stops the run.
+    """Writes ``metrics.csv`` (one row per value: step, epoch, name, value), and stops the run if a loss is not finite.
 
     Steps are optimizer steps, counted from 0. ``train/loss`` of a step is the mean over all of its samples: those of
-    all processes, and of all batches whose gradients are accumulated. What a validation measures stands at the step
-    before it.
+    all processes, and of all batches whose gradients are accumulated. The metrics of a validation are recorded at the
+    step before it.
 
-    The rows of an epoch are written before its checkpoint; after a crash, the rows of epochs that the checkpoint does
-    not know are cut off, so a resumed run leaves the very file that a run without a stop would have left.
+    The rows of an epoch are written before its checkpoint. A resumed run removes the rows of epochs after its
+    checkpoint, so that it writes the same file as an uninterrupted run.
     """
 
     def __init__(self, file: Path, last_checkpoint: Path) -> None:
@@ -88,8 +84,8 @@ class Record(Callback):
 
     @property
     def total_seconds(self) -> float:
-        """Training time, over all the times that the run was started."""
-        if not self.started:  # resumed when training was over already
+        """Training time, summed over all starts of the run."""
+        if not self.started:  # resumed after the end of training
             return self.restored
         return self.seconds_before + (self.ended or time.monotonic()) - self.started
 
@@ -105,11 +101,11 @@ class Record(Callback):
         self._begin_epoch(trainer.global_step)
 
     def _begin_epoch(self, step: int) -> None:
-        self.step = step  # of the batch to come
+        self.step = step  # of the next batch
         self.steps: list[int] = []  # of each batch of the epoch
         self.losses: list[float] = []  # of each batch that has been checked, the mean over this process's samples
         self.shares: list[float] = []  # of this process's samples in those of the step
-        self.unchecked = 0  # batches since, whose losses begin `latest`
+        self.unchecked = 0  # number of batches since, whose losses are at the beginning of `latest`
         self.measured: list[tuple[int, dict[str, float]]] = []  # step and values of each validation
 
     def on_train_batch_end(
@@ -118,7 +114,7 @@ class Record(Callback):
         self.steps.append(self.step)
         # Lightning has divided the loss by the number of batches that it accumulates.
         loss = outputs["loss"].detach() * trainer.accumulate_grad_batches
-        # Not a list of tensors: small ones that stay would split the large free blocks that keep_large_buffers keeps.
+        # Not a list of tensors: small tensors in use would split the large free blocks that keep_large_buffers keeps.
         if self.latest is None or (self.unchecked == 0 and self.latest.device != loss.device):
             self.latest = loss.new_empty(CHECK_EVERY)
         self.latest[self.unchecked] = loss
@@ -152,7 +148,7 @@ class Record(Callback):
             logger.log_metrics({**summary, "epoch": epoch}, step=last_step)
 
     def _losses_of_steps(self, trainer: Trainer) -> dict[int, float]:
-        """The mean over the samples of each of the epoch's optimizer steps."""
+        """The mean loss over the samples of each optimizer step of the epoch."""
         if not self.losses:
             return {}
         parts = torch.tensor(self.losses, dtype=torch.float64) * torch.tensor(self.shares, dtype=torch.float64)
@@ -171,7 +167,7 @@ class Record(Callback):
         finite = all(map(math.isfinite, new))
         if trainer.strategy.reduce_boolean_decision(finite, all=True):
             return
-        # Of this process; where it was another's, its step lies among these too.
+        # The loss of this process; if that of another process is not finite, its step is among these too.
         found = ((step, loss) for step, loss in zip(steps, new, strict=True) if not math.isfinite(loss))
         step, loss = next(found, (steps[0], math.nan))
         raise self._not_finite(trainer, "loss", loss, step)
@@ -186,9 +182,7 @@ class Record(Callback):
 
 
 class StopBelow(Callback):
-    """Ends training once the monitored value is better than a threshold; remembers it, so that a resumed run does not
-    train on.
-    """
+    """Ends training, and that of a resumed run, once the monitored value was better than a threshold."""
 
     def __init__(self, monitor: str, mode: str, threshold: float) -> None:
         self.monitor, self.mode, self.threshold = monitor, mode, threshold
@@ -207,12 +201,12 @@ class StopBelow(Callback):
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None:
             better = bool(value < self.threshold if self.mode == "min" else value > self.threshold)
-            self.reached = self.reached or better  # once is enough, also where min_epochs asks for more epochs
+            self.reached = self.reached or better  # once is enough, even if min_epochs requires more epochs
         trainer.should_stop = trainer.should_stop or self.reached
 
 
 class StopAfter(Callback):
-    """Ends training after ``patience`` validations in a row without a better monitored value than before."""
+    """Ends training after ``patience`` consecutive validations without a better monitored value than before."""
 
     def __init__(self, monitor: str, mode: str, patience: int) -> None:
         self.monitor, self.sign, self.patience = monitor, 1 if mode == "min" else -1, patience
@@ -229,7 +223,7 @@ class StopAfter(Callback):
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         value = self.sign * float(trainer.callback_metrics[self.monitor])
-        if self.waited < self.patience:  # once is enough, also where min_epochs asks for more epochs
+        if self.waited < self.patience:  # once is enough, even if min_epochs requires more epochs
             self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -240,7 +234,7 @@ class StopAfter(Callback):
 
 
 class RememberStop(Callback):
-    """Remembers that another callback wished training to end, so that a resumed run does not train on."""
+    """Stores whether another callback has ended training, so that a resumed run is not trained further."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -262,12 +256,12 @@ class Figures(Callback):
     """Figures of your own at the end of a run: a subclass, named in ``callbacks.extra``, implements `draw`."""
 
     def draw(self, directory: Path, title: str, model: Model, x: Tensor) -> None:
-        """Write png files of the trained model, or of how it works on x, the first test batch.
+        """Write png files with figures of the trained model, or of its response to x, the first test batch.
 
         Args:
             directory: the run's folder for figures.
-            title: of the run.
+            title: the title of the run.
             model: the trained model in evaluation mode.
-            x: where the model is, shaped as the task's spec says.
+            x: on the device of the model, with the shape of the task's spec.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement draw")

@@ -1,4 +1,4 @@
-"""Validation of a checkpoint, before anything is built from it."""
+"""Validation of a checkpoint before anything is built from it."""
 
 import zipfile
 import zlib
@@ -11,7 +11,7 @@ from torch import Tensor
 
 BLOCK = 1024 * 1024
 
-# What Lightning's Trainer needs to go on from a checkpoint, and what each must be.
+# The entries of a checkpoint that Lightning's Trainer needs to resume, and their types.
 PARTS: dict[str, type] = {
     "state_dict": dict,
     "epoch": int,
@@ -24,8 +24,8 @@ PARTS: dict[str, type] = {
 
 
 def damage_of_file(path: Path) -> str | None:
-    """The fault of a checkpoint file, None where every record has the check sum (CRC-32) that was written with
-    it; `torch.load` does not look at them.
+    """The damage of a checkpoint file; None if every record has the checksum (CRC-32) that was written with it, which
+    `torch.load` does not check.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -45,7 +45,7 @@ def damage_of_file(path: Path) -> str | None:
 
 
 def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
-    """The fault of a checkpoint's content, None where it has all its parts and no weight is NaN."""
+    """The fault of the content of a checkpoint; None if it has all its parts and no weight is NaN."""
     for key, kind in PARTS.items():
         if key not in checkpoint:
             return f"it has no {key}"
@@ -54,7 +54,7 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
             return f"its {key} is a {type(value).__name__}"
         if isinstance(value, int) and value < 0:
             return f"its {key} is {value}"
-    if "fit_loop" not in checkpoint["loops"]:  # Lightning would begin again at step 0 with these weights
+    if "fit_loop" not in checkpoint["loops"]:  # Lightning would start again at step 0 with these weights
         return "its loops have no fit_loop"
     for name, value in _weights(checkpoint["state_dict"]):
         if not isinstance(name, str) or not isinstance(value, Tensor):
@@ -65,5 +65,5 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
 
 
 def _weights(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    # What a module keeps beside its tensors (`get_extra_state`) lies in the same mapping.
+    # The extra state of a module (`get_extra_state`) is in the same mapping, and need not be tensors.
     return ((name, value) for name, value in state.items() if not str(name).endswith("_extra_state"))

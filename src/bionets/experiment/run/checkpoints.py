@@ -1,4 +1,4 @@
-"""Checkpoints that survive a crash while they are written, and that are never unpickled when they are read."""
+"""Checkpoints that are written atomically, and read without running code from them."""
 
 import io
 import pickle
@@ -17,18 +17,18 @@ from bionets.experiment.run.run_folder import RunFolder, write_atomically
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
-UNREADABLE = (  # what `torch.load` raises where a file is none of its own
+UNREADABLE = (  # errors of `torch.load` for files that it cannot read
     *(pickle.UnpicklingError, zipfile.BadZipFile, OSError, EOFError, RuntimeError),
     *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
 )
-REQUEUE = "hpc_ckpt_"  # what Lightning calls its checkpoint of a job in SLURM; it also loads any in default_root_dir
+REQUEUE = "hpc_ckpt_"  # Lightning's checkpoints of SLURM jobs, which it also loads from default_root_dir
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, signed as ours; reads it with ``weights_only=True``.
+    """Writes checkpoints atomically, with the signature of bionets; reads them with ``weights_only=True``.
 
-    Lightning's checkpoint in the middle of an epoch, before SLURM requeues a job, is not written: a run goes on from
-    its last whole epoch, which ends with the same bits.
+    Lightning's checkpoint in the middle of an epoch, before SLURM requeues a job, is not written: a run resumes from
+    its last complete epoch, which gives bitwise the same results.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -44,10 +44,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") -> dict[str, Any]:
-    """A checkpoint's content.
+    """Read a checkpoint. Nothing in it is executed.
 
     Raises:
-        UserError: the file is missing, damaged, or not one that bionets wrote. Nothing in it is ever executed.
+        UserError: the file is missing, damaged, or was not written by bionets.
     """
     if not path.is_file():
         raise UserError(f"checkpoint {path} is missing: train the run first, or name another with checkpoint=last")
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that finds its files again after the run's folder was moved, and keeps the best score."""
+    """A `ModelCheckpoint` that finds its files after the run folder was moved, and restores its current score."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         def here(path: str) -> str:
@@ -77,12 +77,12 @@ class MovableCheckpoint(ModelCheckpoint):
         moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
         scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
-        self.current_score = state_dict["current_score"]  # which Lightning saves and does not load
+        self.current_score = state_dict["current_score"]  # which Lightning saves but does not load
 
 
 def checkpointing(folder: RunFolder, monitor: str, mode: str, within_epochs: bool = False) -> list[Callback]:
-    """``best.ckpt`` by the task's monitored value, and then ``last.ckpt``, after every epoch; with ``within_epochs``
-    the best is chosen among all validations of an epoch.
+    """Callbacks that write ``best.ckpt``, by the task's monitored value, and then ``last.ckpt`` after every epoch. With
+    ``within_epochs``, the best is chosen among all validations of an epoch.
     """
     common: dict[str, Any] = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_top_k": 1}
     best = MovableCheckpoint(

@@ -1,4 +1,4 @@
-"""Metrics of the user's own, by import path: ``metrics=[my_module.my_metric]``."""
+"""User-defined metrics by import path: ``metrics=[my_module.my_metric]``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from bionets.tasks import Task, TaskSpec
 
 
 class SampleMean(MeanMetric):
-    """The mean over samples, or valid steps, of what a function gives for the prediction and target of a batch."""
+    """The mean over samples, or valid steps, of a function of the prediction and target of a batch."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Any], spec: TaskSpec) -> None:
         super().__init__()
@@ -24,11 +24,11 @@ class SampleMean(MeanMetric):
 
 
 def add_metrics(task: Task, paths: Sequence[str]) -> None:
-    """Have a task measured by further metrics: classes of torchmetrics' interface that need no arguments, or functions
-    of prediction and target, of which the mean over samples is taken. Each has the name of its class or function.
+    """Add metrics to a task: classes derived from `torchmetrics.Metric` that need no arguments, or functions of
+    prediction and target, which are averaged over samples. Each has the name of its class or function.
 
     Raises:
-        UserError: a path that cannot be imported, no metric, or a name that the task has already.
+        UserError: a path cannot be imported or is not a metric, or the task already has a metric of this name.
     """
     for path in paths:
         try:
@@ -49,13 +49,13 @@ def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
         raise UserError(f"metrics={path} is neither a function nor a torchmetrics.Metric")
     try:
         found()
-    except Exception as error:  # of a constructor that we do not know
+    except Exception as error:  # depends on the constructor
         raise UserError(f"metrics={path} cannot be built without arguments ({' '.join(str(error).split())})") from error
     return found
 
 
 def headlines(task: Task, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The headline numbers of a test: those of the task, and each further metric's mean over the test sets."""
+    """The headline numbers of a test: those of the task, and the mean of each additional metric over the test sets."""
     metrics = task.summarise(test_results)
     for name in task.extra_metrics:
         values = [results[name] for results in test_results.values()]

@@ -1,4 +1,4 @@
-"""The dynamics of a trained recurrent network, from its run folder: numbers, figures, a table."""
+"""Analysis of a trained recurrent network as a dynamical system, from its run folder: numbers, figures, a table."""
 
 import inspect
 import io
@@ -40,30 +40,30 @@ from bionets.experiment.run.report import figure_title
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
 
-SEQUENCES = 32  # of the data, whose states are visited
+SEQUENCES = 32  # number of sequences on which states are visited
 NEWTON_STEPS = 50
 STARTS = 32  # visited states from which fixed points are searched
 LYAPUNOV_SEQUENCES = 4
-HORIZON = 1000  # time steps over which memory is followed
-FACTORS, LOOP_STEPS = 21, 400  # inputs of the bifurcation diagram, and of each way of the hysteresis loop
-WIDEST = 3.0  # standard deviations of the input
+HORIZON = 1000  # time steps within which the half-life of memory is measured
+FACTORS, LOOP_STEPS = 21, 400  # inputs of the bifurcation diagram, and of each direction of the hysteresis loop
+WIDEST = 3.0  # largest input, in standard deviations
 
 
 class DynamicsRun:
     """A run of a recurrent model, whose layer is analysed as a dynamical system; see `bionets.analysis.dynamics`.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         checkpoint: ``best`` or ``last``.
-        data_dir: where the data lie; None for where they lay when the run was made.
+        data_dir: the folder of the data; None for that in the config of the run.
         data: the sequences on which states are visited: ``train``, ``val``, ``test`` (the last test set), or a test set
             by its name.
-        unit: an element of the state, for the bifurcation diagram and the hysteresis loop; None for that with the
-            largest gate a on average, or, in a layer without bistable gates, that which varies most.
+        unit: the element of the state in the bifurcation diagram and the hysteresis loop; None for the one with the
+            largest mean gate a, or, in a layer without bistable gates, the one with the largest variance.
         trust, task_options: see `load_trained`.
 
     Raises:
-        UserError: a run of a model without a recurrent layer, a bidirectional one, or a unit that is not there.
+        UserError: the model has no recurrent layer, or a bidirectional one, or the unit does not exist.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class DynamicsRun:
         self.direction = deviation if bool(deviation.any()) else torch.ones_like(deviation)
 
     def measure(self) -> dict[str, Any]:
-        """All numbers, as `write` stores them."""
+        """Compute all numbers that `write` stores."""
         silence = torch.zeros_like(self.direction)
         visited = self.visited.flatten(0, 1)
         chosen = visited[torch.linspace(0, len(visited) - 1, min(STARTS, len(visited))).long()]
@@ -144,7 +144,7 @@ class DynamicsRun:
         return {name: np.asarray(value) for name, value in numbers.items()}
 
     def write(self, numbers: dict[str, Any]) -> Path:
-        """``dynamics.npz`` in the folder ``analysis/`` of the run."""
+        """Write ``dynamics.npz`` to the folder ``analysis/`` of the run, and return its path."""
         content = io.BytesIO()
         np.savez_compressed(content, **numbers)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ class DynamicsRun:
 
     @styled
     def draw(self) -> list[Path]:
-        """The figures of what was measured, as png and svg; the png files."""
+        """Draw the figures of the results of `measure` as png and svg, and return the png files."""
         label = f"state of {self.unit_name()}"
         rising, falling = self.loop[1][:, self.unit], self.loop[2][:, self.unit]
         visited = self.visited.flatten(0, 1)
@@ -200,7 +200,7 @@ class DynamicsRun:
         return rows
 
     def unit_name(self) -> str:
-        """``unit 3 of layer 1``; of a second state, as the c of an LSTM, the element of the state."""
+        """``unit 3 of layer 1``; for a second state, such as c of an LSTM, the index in the whole state."""
         layers, hidden = int(self.step.layer.num_layers), int(self.step.layer.hidden_size)  # type: ignore[arg-type]
         if self.unit >= layers * hidden:
             return f"state element {self.unit}"
@@ -229,7 +229,7 @@ def eigenvalues_of(points: Sequence[FixedPoint], states: int) -> Tensor:
 
 
 def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> list[Path]:
-    """Measure, write, draw and print; the files."""
+    """Analyse one run: write the numbers, draw the figures, print the table, and return the files."""
     if config.runs is not None:
         raise UserError("method=dynamics analyses one run: name its folder with run=")
     with using(RunFolder(config.run)):

@@ -29,11 +29,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 def describe(
     own_files: Mapping[str, str] | None = None, class_names: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Git commit and dirty flag, versions and devices: what one must know to run the same again.
+    """Git commit and dirty flag, versions, device and threads, as needed to reproduce a run.
 
     Args:
         own_files: see `bionets.experiment.run.own_files.own_files`.
-        class_names: of data of the user's own, see `CustomData`.
+        class_names: the names of the classes of the user's own data, see `CustomData`.
     """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
@@ -51,10 +51,10 @@ def describe(
 
 
 def keep_large_buffers() -> None:
-    """Let glibc's allocator keep the memory of large freed tensors instead of handing it back to the system.
+    """Let glibc's allocator keep the memory of large freed tensors instead of returning it to the system.
 
-    Every training step asks for the same large buffers again; the page faults of fresh memory cost more than the
-    arithmetic on it. Does nothing where the allocator is another.
+    Every training step allocates the same large buffers again; the page faults of fresh memory cost more time than the
+    arithmetic on it. Does nothing with other allocators.
     """
     if sys.platform != "linux":
         return

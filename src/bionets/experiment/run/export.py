@@ -20,14 +20,14 @@ from bionets.layers.single_step import SingleStep
 from bionets.models import Model
 from bionets.models.nir_export import nir_content
 
-PACKAGES = {  # that a format needs, and the extra that installs them
+PACKAGES = {  # required by each format, and the extra that installs them
     ".pt2": ((), ""),
     ".onnx": (("onnx", "onnxscript", "onnxruntime"), "export"),
     ".nir": (("nir",), "spiking"),
 }
-EXAMPLE_BATCH, CHECKED_BATCH = 2, 3  # two sizes: a program that is right for one alone would be found out
+EXAMPLE_BATCH, CHECKED_BATCH = 2, 3  # two sizes, to detect a program that is right for one size only
 CHECKED_STEPS = 4
-SPIKES = 0.3  # share of the inputs, where a task's inputs are spikes
+SPIKES = 0.3  # share of spikes in the inputs, if the inputs of the task are spikes
 LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -41,25 +41,25 @@ def export(
     data_dir: str | None = None,
     trust: Sequence[str] = (),
 ) -> Path:
-    """Write the trained model of a run to a file, and check that the file computes what the model computes::
+    """Write the trained model of a run to a file, and check that the file computes the same numbers as the model::
 
         bionets.export("outputs/smnist/brc/run-110475b5/seed-0", "model.onnx")
 
-    - ``.pt2``: a program of `torch.export`, which runs where bionets is not installed.
+    - ``.pt2``: a program of `torch.export`, which runs without bionets.
     - ``.onnx``: a graph for any ONNX runtime. Needs ``pip install 'bionets[export]'``.
     - ``.nir``: a spiking network as a graph of NIR. Needs ``pip install 'bionets[spiking]'``.
 
-    The whole sequence maps x ``[T, B, input_size]`` (images: ``[B, C, H, W]``) to the prediction, for one T. A single
-    step maps ``(x, *states)`` to ``(y, *new_states)`` with x ``[B, input_size]``; before the first step the states are
-    zeros. B is free. The single step of a spiking model is one of its network: x is what the encoder gives, y what the
-    readout takes.
+    With the whole sequence, the file maps x ``[T, B, input_size]`` (images: ``[B, C, H, W]``) to the prediction, for
+    one T. With a single step, it maps ``(x, *states)`` to ``(y, *new_states)`` with x ``[B, input_size]``; the initial
+    states are zeros. B can be any size. The single step of a spiking model is one of its network: x is the output of
+    the encoder, and y the input of the readout.
 
     Args:
-        run: the run's folder. Its data set is not needed.
-        file: where to write. Its suffix is the format; a file that is there already is replaced.
-        single_step: a single step instead of the whole sequence. None: for ``.onnx`` if the model can, for ``.pt2``
-            not. NIR always holds a single step.
-        steps: T, where the task has no fixed number of steps.
+        run: the run folder. Its data set is not needed.
+        file: the file to write, whose suffix is the format. An existing file is replaced.
+        single_step: whether to export a single step instead of the whole sequence. None: for ``.onnx`` if the model has
+            one; not for ``.pt2``. NIR always holds a single step.
+        steps: T; None for the number of steps of the task, if that is fixed.
         checkpoint, data_dir, trust: as in `bionets.load`.
 
     Returns:
@@ -77,7 +77,7 @@ def export(
         torch.manual_seed(0)
         try:
             content = exported(model, file.suffix, single_step, steps)
-        except Exception as error:  # whatever an exporter makes of a layer that it does not know
+        except Exception as error:  # exporters raise various errors for unknown layers
             raise UserError(f"{run} ({type(model).__name__}) as {file.name}: {one_line(error)}") from error
     write_atomically(file, content)
     return file
@@ -94,7 +94,7 @@ def _require_format(file: Path, single_step: bool | None) -> None:
 
 
 def exported(model: Model, suffix: str, single_step: bool | None, steps: int | None) -> bytes:
-    """The content of the file; see `export`. Raises whatever an exporter raises."""
+    """The content of the file; see `export`. Raises the errors of exporters."""
     if not model.exportable:
         raise ValueError("its learning rules are not a graph of tensor operations")
     if suffix == ".nir":
@@ -117,10 +117,10 @@ class _Traced:
         x, *states = ({dim: batch} for dim in self.batch_dims)
         shapes: Any = (x, tuple(states)) if states else (x,)
         inputs = self.inputs(EXAMPLE_BATCH)
-        # Run before it is traced, so that what layers compute once and keep is no traced tensor.
+        # Run before tracing, so that values that layers compute once and store are not traced tensors.
         first, second = (_as_tuple(self.module(*inputs)) for _ in range(2))
         _require_equal(first, second, "it answers at random, as with a random encoder")
-        # Deferred: the solver of guards does not see that batch·min(3, 3·batch) = 3·batch.
+        # Deferred: the solver of guards cannot prove that batch·min(3, 3·batch) = 3·batch.
         return torch.export.export(
             self.module, inputs, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
         )
@@ -136,7 +136,7 @@ class _Traced:
 
 
 class _Prediction(nn.Module):
-    """The whole model; apart from what Lightning adds to it, which cannot be traced."""
+    """The forward pass of a model, without the parts of a LightningModule that cannot be traced."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class _Prediction(nn.Module):
 
 
 def _traced(model: Model, single_step: bool, steps: int | None, or_whole: bool) -> _Traced:
-    """A single step, or the whole sequence; with ``or_whole`` that too where the model has no single step."""
+    """A single step, or the whole sequence; with ``or_whole`` the latter also if the model has no single step."""
     spec = model.spec
     if single_step:
         try:
@@ -237,7 +237,7 @@ def _as_tuple(result: Any) -> tuple[Tensor, ...]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what exporters say of their own workings."""
+    """Silence the messages and warnings of exporters, and disable gradients."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), torch.no_grad():

@@ -1,4 +1,4 @@
-"""``trainer.fast_dev_run``: a few batches of a whole run, in a folder that does not outlast it."""
+"""``trainer.fast_dev_run``: a run with a few batches, in a temporary folder."""
 
 import os
 import shutil
@@ -11,13 +11,13 @@ from typing import Any
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.errors import UserError
 
-FOLDER = "BIONETS_FAST_DEV_RUN"  # the environment variable that tells the processes of ddp the folder
+FOLDER = "BIONETS_FAST_DEV_RUN"  # the environment variable with the folder, for the processes of ddp
 
 
 @contextmanager
 def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
-    """The runs as they are; or, with ``trainer.fast_dev_run``, cut to one epoch of so many batches of training,
-    validation and test, without W&B, in a temporary folder.
+    """The runs unchanged; or, with ``trainer.fast_dev_run``, limited to one epoch and this number of batches for
+    training, validation and test, without W&B, in a temporary folder.
     """
     batches = runs[0].values["trainer"]["fast_dev_run"]
     if not batches:
@@ -39,7 +39,7 @@ def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
 
 
 def keeps_nothing() -> bool:
-    """Whether the run folder lasts no longer than the command."""
+    """Whether the run folder is deleted at the end of the command."""
     return FOLDER in os.environ
 
 

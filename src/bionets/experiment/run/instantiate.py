@@ -1,4 +1,4 @@
-"""Instantiation of the object that the ``_target_`` of a config node names; the only place where it happens."""
+"""Instantiation of the ``_target_`` of a config node."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,12 @@ UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 
 
 def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
-    """Build what a config node's ``_target_`` names, with objects from elsewhere as arguments; with ``_partial_``, a
-    function that still takes some. The values of the node are passed as they are: a ``_target_`` within them is
-    refused, never built.
+    """Call the ``_target_`` of a config node with the values of the node and with ``arguments``; with ``_partial_``,
+    return a `functools.partial` of the target and the values. Values are passed unchanged: a ``_target_`` within them
+    is an error, and is never built.
 
     Raises:
-        UserError: the name cannot be imported, or its constructor refuses the values or annotates another type.
+        UserError: the target cannot be imported, or does not accept the values or their types.
     """
     target = node["_target_"]
     for key in nested_targets(node):
@@ -32,7 +32,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
     values = {key: value for key, value in node.items() if key not in (*OWN_KEYS, "name")}
     try:
         function = partial(get_object(target), **values)
-    except Exception as error:  # whatever a module raises while it is imported
+    except Exception as error:  # depends on the imported module
         raise UserError(f"{target} cannot be imported: {one_line(error)}") from error
     require_values(target, function.func, values)
     if node.get("_partial_"):
@@ -49,7 +49,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
 
 
 def require_values(target: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """A UserError for a value of another type than a class of the user's own says; those of bionets have schemas."""
+    """Raise UserError for a value that does not match the annotation of the user's own class; others have schemas."""
     if not target.startswith("bionets."):
         try:
             require_types(f"{target}: ", function, values)
@@ -58,7 +58,7 @@ def require_values(target: str, function: Callable[..., Any], values: Mapping[st
 
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:
-    """The dotted keys of everything within a node's values that Hydra would instantiate."""
+    """The dotted key of every ``_target_`` within the values of a node, which Hydra would instantiate."""
     for key, value in node.items():
         yield from _targets(value, str(key))
 

@@ -17,8 +17,8 @@ from bionets.layers.denormals import flushes_denormals
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Gives back the environment, the random generators, the loggers, the warnings, what was set in PyTorch, and the
-    memory of all that ended here.
+    """At the end of the context, restore the environment, the random generators, the root logger, the warnings and the
+    settings of PyTorch, and collect garbage.
     """
     environment = dict(os.environ)
     root = logging.getLogger()
@@ -36,7 +36,7 @@ def isolated() -> Iterator[None]:
         root.setLevel(level)
         root.handlers[:] = handlers
         _restore_torch(torch_before)
-        gc.collect()  # a Trainer and its model hold each other
+        gc.collect()  # a Trainer and its model refer to each other
 
 
 def _torch_settings() -> dict[str, Any]:

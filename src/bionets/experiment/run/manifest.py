@@ -1,6 +1,6 @@
 """``manifest.json``: the size and the SHA-256 digest of each file of a complete run, as the run wrote it.
 
-It detects damage, not tampering: who changes a file on purpose can change the manifest too.
+It detects damage, not tampering: whoever changes a file on purpose can change the manifest too.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ ACCEPT = f"restore it, or delete {NAME} to take the files as they are"
 
 
 def manifest_of(folder: Path, files: Iterable[Path], contents: Mapping[str, bytes]) -> str:
-    """The manifest of these files of a folder, and of others by their content, before they are written."""
+    """The manifest of existing files in a folder, and of others that are not written yet, by name and content."""
     entries = {str(file.relative_to(folder)): _entry_of(file) for file in files if file.is_file()}
     entries |= {
         name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -28,7 +28,7 @@ def manifest_of(folder: Path, files: Iterable[Path], contents: Mapping[str, byte
 
 
 class Manifest:
-    """The manifest in a folder; one that is not there has no objections."""
+    """The manifest of a folder. Without one, no file has a fault."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder, folder / NAME
@@ -37,12 +37,12 @@ class Manifest:
             self.files = validated(self.file, read_plain(self.file, ACCEPT), ManifestFile, ACCEPT)["files"]
 
     def require(self, file: Path) -> None:
-        """A UserError where a file is not as the run wrote it."""
+        """Raise UserError if a file was changed after the run had written it."""
         if fault := self.fault(str(file.relative_to(self.folder))):
             raise UserError(f"{file} {fault}: {ACCEPT}")
 
     def fault(self, name: str, contents: bool = True) -> str | None:
-        """The fault of a file; ``contents=False`` compares its size alone."""
+        """The fault of a file, None without one; ``contents=False`` compares only its size."""
         if name not in self.files:
             return None
         file, known = self.folder / name, self.files[name]
@@ -53,7 +53,7 @@ class Manifest:
         return None
 
     def faults(self, contents: bool = True) -> dict[str, str]:
-        """Every file that is not as the run wrote it, and what is wrong with it."""
+        """The files that were changed after the run had written them, and the fault of each."""
         found = {name: self.fault(name, contents) for name in self.files}
         return {name: fault for name, fault in found.items() if fault is not None}
 

@@ -1,4 +1,4 @@
-"""``metrics.csv``: everything measured during training, one row a value."""
+"""``metrics.csv``: all values measured during training, one per row."""
 
 import csv
 import hashlib
@@ -18,10 +18,10 @@ COLUMNS = ("step", "epoch", "name", "value")
 HEADER = f"{','.join(COLUMNS)}\n"
 MOST_BYTES = 2 * 1024**3
 COUNT = re.compile(r"\d{1,15}", re.ASCII)
-FINITE = ("train/loss", "val/loss")  # training stops where one of these is not
+FINITE = ("train/loss", "val/loss")  # training stops if one of these is not finite
 
 Series = dict[str, tuple[list[int], list[float]]]
-"""name -> (steps, values)"""
+"""Steps and values of each metric."""
 
 
 class Row(NamedTuple):
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class Extent:
-    """The length and digest of a metrics file at some time."""
+    """The size and digest of a metrics file at some time."""
 
     def __init__(self, content: bytes = b"") -> None:
         self.size = 0
@@ -48,15 +48,15 @@ class Extent:
         return self._hash.hexdigest()
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: a resumed run goes on only from a file that begins so, see `require_beginning`."""
+        """Size and digest for a checkpoint, with which the file of a resumed run is checked by `require_beginning`."""
         return {"size": self.size, "sha256": self.sha256}
 
 
 def append(file: Path, rows: list[tuple[int, int, str, float]], before: Extent | None = None) -> Extent:
-    """Add rows to a metrics file, with its header where the file is new; its extent then.
+    """Append rows to a metrics file, with a header if the file is new, and return its extent.
 
     Raises:
-        UserError: the file has not the length that it had ``before``.
+        UserError: the file does not have the size of the extent ``before``.
     """
     if before is not None and (not file.is_file() or file.stat().st_size != before.size):
         raise UserError(f"{file} was changed or deleted while the run trained: {RESTORE}")
@@ -73,18 +73,18 @@ def append(file: Path, rows: list[tuple[int, int, str, float]], before: Extent |
 
 
 def require_beginning(file: Path, known: Mapping[str, Any]) -> None:
-    """A UserError where a file does not begin with what it held when its `Extent` was kept."""
+    """Raise UserError if the beginning of a file does not have a stored size and digest of `Extent.state`."""
     content = read_bytes(file, MOST_BYTES)[: known["size"]] if file.exists() else b""
     if Extent(content).state() != known:
         raise UserError(f"{file} is not as the run wrote it: {RESTORE}")
 
 
 def keep_epochs_before(file: Path, epoch: int) -> Extent | None:
-    """Cut a metrics file back to the epochs before this one; a half-written last line goes too. None where no file is
-    left.
+    """Remove ``epoch`` and later epochs from a metrics file, and an incomplete last line. Return its extent; None if no
+    row is left, and the file is deleted.
 
     Raises:
-        UserError: a row that no run writes.
+        UserError: a row is invalid.
     """
     if not file.exists():
         return None
@@ -104,10 +104,10 @@ def keep_epochs_before(file: Path, epoch: int) -> Extent | None:
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """Step, epoch, name and value of each row; none where there is no file.
+    """Step, epoch, name and value of each row; nothing if the file does not exist.
 
     Raises:
-        UserError: a row that no run writes; the message has the file and the line.
+        UserError: a row is invalid; the message names the file and the line.
     """
     if file.exists():
         header, *lines = _text(file).splitlines(keepends=True) or [""]
@@ -117,7 +117,7 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 def read_metrics(file: Path) -> Series:
-    """A metrics file, read whole."""
+    """The steps and values of each metric in a metrics file."""
     series: Series = {}
     for step, _, name, value in read_rows(file):
         steps, values = series.setdefault(name, ([], []))

@@ -1,4 +1,4 @@
-"""The size of a model by its number of parameters."""
+"""Choice of the size of a model by its number of parameters."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,8 +14,8 @@ KEY = "hidden_size"
 
 
 def with_size(run: RunConfig, spec: TaskSpec) -> RunConfig:
-    """The config with the largest ``model.hidden_size`` that has at most as many parameters as its ``parameters`` says;
-    as it is where it says nothing.
+    """The config with the largest ``model.hidden_size`` for which the model has at most ``parameters`` parameters;
+    unchanged if ``parameters`` is None.
 
     Raises:
         UserError: the model has no ``hidden_size``, both are given, or a single unit has more parameters.
@@ -34,13 +34,13 @@ def with_size(run: RunConfig, spec: TaskSpec) -> RunConfig:
 
 
 def largest(most: int, model: dict[str, Any], spec: TaskSpec) -> int:
-    """The largest size with at most so many parameters, which grow with it; 0 where even a size of 1 has more."""
+    """The largest size with at most ``most`` parameters, which must grow with the size; 0 if a size of 1 has more."""
 
     def fits(size: int) -> bool:
         built = instantiate_node({**model, KEY: size}, spec=spec, optimizer=None)
         return sum(parameter.numel() for parameter in built.parameters()) <= most
 
-    with torch.random.fork_rng(devices=[]):  # the weights are drawn later, as without the search
+    with torch.random.fork_rng(devices=[]):  # the search does not change the random numbers of the run
         too_large = 1
         while fits(too_large):
             too_large *= 2

@@ -16,13 +16,13 @@ MOST_ROWS, WIDEST = 12, 60
 
 
 def print_task(console: Console, task: Task) -> None:
-    """Inputs, outputs and the sizes of the sets."""
+    """Print the inputs, the outputs and the sizes of the sets of a task."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
     print_line(console, f"    task   {spec_in_words(task.spec)}; {sizes}")
 
 
 def spec_in_words(spec: TaskSpec) -> str:
-    """A spec in words."""
+    """The inputs and outputs of a spec in words."""
     numbers = f"{spec.output_size} number{'s' * (spec.output_size != 1)}"
     steps = f"{spec.steps} steps of " if spec.steps else ""
     x = f"sequences of {steps}{spec.input_size} number{'s' * (spec.input_size != 1)}"
@@ -39,8 +39,8 @@ def spec_in_words(spec: TaskSpec) -> str:
 
 
 def print_model(console: Console, model: Model, device: torch.device) -> None:
-    """The number of parameters, the shapes of input and prediction, the device and the backend of its scans, and a line
-    for each layer with its sizes and parameters.
+    """Print the number of parameters, the shapes of input and prediction, the device and the backend of scans, and a
+    line for each layer with its sizes and parameters.
     """
     x, y = shapes_of(model.spec)
     scans = default_backend(device.type)
@@ -56,7 +56,7 @@ def print_model(console: Console, model: Model, device: torch.device) -> None:
 
 
 def rows_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Name, layer and parameters of each child; those of a container in its place."""
+    """Name, layer and number of parameters of each child; a container is replaced by its children."""
     for name, child in module.named_children():
         if isinstance(child, CONTAINERS):
             yield from rows_of(child, f"{prefix}{name}.")

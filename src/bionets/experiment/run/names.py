@@ -1,4 +1,4 @@
-"""Names that become folders, and texts of files that are shown."""
+"""Checks of names of folders, and text from files in printable form."""
 
 from bionets.experiment.errors import UserError
 
@@ -6,9 +6,7 @@ MAX_BYTES = 200  # bytes; file systems allow 255, and a hash follows
 
 
 def require_component(key: str, name: object) -> str:
-    """A name that is one component of a path, so that what is called so stays in its folder; anything else is a
-    UserError.
-    """
+    """Return a name that is a single component of a path, and so cannot lead elsewhere; otherwise raise UserError."""
     if fault := fault_of_component(name):
         shown = ascii(name) if not str(name).isprintable() or str(name) == "" else name
         raise UserError(f"{key}={str(shown)[:60]} {fault}: choose one word, as in {key}=first_try")
@@ -16,7 +14,7 @@ def require_component(key: str, name: object) -> str:
 
 
 def fault_of_component(name: object) -> str | None:
-    """The reason why a name cannot be one component of a path; None where it can."""
+    """The reason why a name cannot be a single component of a path; None if it can."""
     if not isinstance(name, str) or not name.strip():
         return "must not be empty"
     if not name.isprintable():
@@ -31,6 +29,6 @@ def fault_of_component(name: object) -> str | None:
 
 
 def printable_line(text: object, most: int = 300) -> str:
-    """A text from a file, on one line and without what would steer the terminal."""
+    """A text on one line of at most ``most`` characters, without control characters."""
     line = "".join(each if each.isprintable() else " " for each in str(text)).strip()
     return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,4 +1,4 @@
-"""The optimizer and the schedule that a config names, checked before training starts."""
+"""The optimizer and the schedule of a config, checked before training starts."""
 
 import inspect
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ INTERVALS = ("step", "epoch")
 
 
 def build_optimizer(config: dict[str, Any]) -> "partial[Optimizer]":
-    """The optimizer, still to be given its parameters; settings that it refuses are a UserError."""
+    """The optimizer of a config as a function of its parameters. Raises UserError for invalid settings."""
     factory: partial[Optimizer] = instantiate_node(config["optimizer"])
     try_out(factory)
     return factory
 
 
 def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
-    """The schedule, still to be given the optimizer and the number of training steps; settings that it refuses are a
-    UserError. ``interval``, and the ``monitor`` and ``mode`` of ``ReduceLROnPlateau``, are ours: without them, that one
-    looks at the task's monitored value.
+    """The schedule of a config as a function of the optimizer and the number of training steps. Raises UserError for
+    invalid settings. ``interval``, and ``monitor`` and ``mode`` of ``ReduceLROnPlateau``, are options of bionets; the
+    defaults of the latter two are those of the task.
     """
     node = config.get("schedule")
     if node is None:
@@ -45,7 +45,7 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
 
     try:
         make(try_out(instantiate_node(config["optimizer"])), 100)
-    except Exception as error:  # as above
+    except Exception as error:  # depends on the constructor
         raise UserError(f"schedule refuses its settings: {error}") from error
     return Schedule(make, interval, monitor)
 
@@ -54,7 +54,7 @@ OWN_KEYS = ("interval", "monitor", "mode")
 
 
 def number_of_steps(schedule: "partial[LRScheduler]", steps: int) -> dict[str, int]:
-    """The number of training steps, under the name by which a schedule asks for it, if it does."""
+    """The number of training steps as a keyword argument of a schedule; empty if the schedule needs none."""
     arguments = inspect.signature(schedule.func).parameters
     if "steps" in arguments:
         return {"steps": steps}
@@ -64,8 +64,8 @@ def number_of_steps(schedule: "partial[LRScheduler]", steps: int) -> dict[str, i
 
 
 def try_out(factory: "partial[Optimizer]", parameters: Iterable[torch.nn.Parameter] | None = None) -> Optimizer:
-    """The optimizer of these parameters, or of a small matrix; settings that it refuses are a UserError."""
+    """Build the optimizer of these parameters, by default of a small matrix. Raises UserError for invalid settings."""
     try:
         return factory([torch.nn.Parameter(torch.zeros(2, 2))] if parameters is None else parameters)
-    except Exception as error:  # whatever a constructor does with settings that it does not expect
+    except Exception as error:  # depends on the constructor
         raise UserError(f"the optimizer refuses its settings: {error}") from error

@@ -1,4 +1,4 @@
-"""The user's own code and data of a run: digests that tell whether they have changed since."""
+"""Digests of the user's own code and data, which show whether they have changed since a run."""
 
 import ast
 import hashlib
@@ -19,11 +19,12 @@ from bionets.experiment.run.run_folder import RunFolder
 
 
 def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) -> dict[str, str]:
-    """The SHA-256 digest of each of the user's modules that a config names or that these import, by its name, and of
-    the file or folder ``task.data``, by its path; of a folder that of the names and sizes of its files.
+    """The SHA-256 digests of the user's own modules, by name, and of the file or folder ``task.data``, by path. The
+    modules are those that the config names and those that they import. The digest of a folder is that of the names and
+    sizes of its files.
 
-    The modules must have been imported, as they are once task and model are built. Of several runs on the same data,
-    ``digests`` keeps those of the data by their path, so that each is read once.
+    The modules must have been imported, as by building the task and the model. ``digests`` stores digests of data by
+    path, so that the same data of several runs are read once.
     """
     digests = {} if digests is None else digests
     found: dict[str, str] = {}
@@ -38,16 +39,16 @@ def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) 
 
 
 def changed_since(folder: RunFolder, now: Mapping[str, str]) -> list[str]:
-    """The names of those of `own_files`, as they are now, that differ from when the run was last started."""
+    """The names in ``now``, from `own_files`, whose digests differ from those when the run was last started."""
     try:
         known = folder.environment().get("own_files", {})
-    except UserError:  # damaged: other readers refuse it
+    except UserError:  # damaged: other functions raise the error
         return []
     return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
 
 
 def note_changes(console: Console, folder: RunFolder, name: str, now: Mapping[str, str]) -> None:
-    """Say which own code and data have changed since a run of this name began; the hash of its config does not."""
+    """Print which own code and data have changed since the run began; the hash of its config does not show this."""
     for changed in changed_since(folder, now):
         print_line(
             console,
@@ -57,7 +58,7 @@ def note_changes(console: Console, folder: RunFolder, name: str, now: Mapping[st
 
 
 def _add_modules(path: str, found: dict[str, str]) -> None:
-    """The user's modules along a dotted path, and all of the user's that these import."""
+    """Add the user's modules along a dotted path, and all of the user's modules that they import."""
     for name in accumulate(path.split("."), "{}.{}".format):
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
@@ -69,8 +70,8 @@ def _add_modules(path: str, found: dict[str, str]) -> None:
 
 
 def _imports(file: Path, package: str | None) -> Iterator[str]:
-    """The dotted path of each name that a Python file imports. A constant has no trace of its module, so the source is
-    read, not the content of the module.
+    """The dotted path of each name that a Python file imports. The source is read, because an imported constant does
+    not show from which module it is.
     """
     try:
         nodes = list(ast.walk(ast.parse(file.read_bytes())))
@@ -85,7 +86,7 @@ def _imports(file: Path, package: str | None) -> Iterator[str]:
 
 
 def _is_own(name: str, file: Path) -> bool:
-    """Whether a module is neither of bionets, nor installed, nor of Python itself."""
+    """Whether a module belongs neither to bionets, nor to an installed package, nor to Python itself."""
     installed = (Path(sys.prefix), Path(json.__file__).parents[1])
     return (
         name.partition(".")[0] not in ("bionets", "__main__")

@@ -1,4 +1,4 @@
-"""The process of a job: it ends once the process that launched it is gone, and may share its terminal with others."""
+"""The processes of jobs, which end together with the process that launched them."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-LAUNCHER_VARIABLE = "BIONETS_LAUNCHER"  # the process that starts those of ddp, in their environment
-JOB_VARIABLE = "BIONETS_JOB"  # what a job that shares its terminal with others is called, in the environment
-SECONDS_BETWEEN_CHECKS = 1.0  # where the system cannot wait for a process that is not a child
+LAUNCHER_VARIABLE = "BIONETS_LAUNCHER"  # environment variable with the process that starts those of ddp
+JOB_VARIABLE = "BIONETS_JOB"  # environment variable with the name of a job that shares its terminal
+SECONDS_BETWEEN_CHECKS = 1.0  # if the system cannot wait for a process that is not a child
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a machine. A process id is used again, so the time of its start belongs to its identity."""
+    """A process on a machine. Process ids are reused, so the identity includes the time of the start."""
 
     host: str
     pid: int
@@ -34,12 +34,12 @@ class Process:
 
     @classmethod
     def launcher(cls) -> "Process":
-        """The process of ddp that started this one, which may be gone by now: it has another parent then."""
+        """The process that started this one for ddp. If it has ended, this process has another parent."""
         named = os.environ.get(LAUNCHER_VARIABLE)
         return cls(**json.loads(named)) if named else cls.parent()
 
     def name_as_launcher(self) -> None:
-        """Say in the environment, for `launcher` in the processes of ddp, that this one starts them."""
+        """Store this process in the environment, for `launcher` in the processes of ddp that it starts."""
         os.environ[LAUNCHER_VARIABLE] = json.dumps(asdict(self))
 
     def alive(self) -> bool:
@@ -47,7 +47,7 @@ class Process:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except PermissionError:  # of another user, so another process has the number by now
+        except PermissionError:  # of another user, so the id has been reused
             return False
         return _start_time(self.pid) == self.started
 
@@ -58,9 +58,8 @@ _ends_with: set[Process] = set()
 def end_with(process: Process) -> None:
     """Kill the current process as soon as ``process`` has ended.
 
-    A thread waits for that, so it also ends a process that waits for work, or is blocked on a pipe that nobody reads.
-    A killed run loses nothing but the epoch under way. Does nothing for the current process itself and for a process on
-    another machine.
+    A thread waits for the end, so that a process that waits for work, or is blocked on a pipe, is killed too. A killed
+    run loses only the current epoch. Does nothing for the current process itself and for a process on another machine.
     """
     if process in _ends_with or process.host != _host() or process.pid == os.getpid():
         return
@@ -81,13 +80,13 @@ def _kill_after(process: Process) -> None:
 
 
 def _host() -> str:
-    """The machine, told apart from another of the same name, and from itself before it was started anew."""
+    """The host name and the id of the boot, which differs between machines of the same name and after a restart."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on; empty where there is none."""
+    """The fields of /proc/<pid>/stat from the third on; empty if it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,6 +1,4 @@
-"""Progress over the whole of training: a bar in a terminal; a line now and then in a log file, in a notebook, or where
-several jobs share a terminal.
-"""
+"""Progress of training: a bar in a terminal; lines in a log file, in a notebook, or in a terminal of several jobs."""
 
 import os
 import time
@@ -17,7 +15,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressBar(Callback):
-    """Progress bar: the epoch, the monitored value, steps, steps per second, the remaining time."""
+    """Progress bar with the epoch, the monitored value, steps, steps per second and the remaining time."""
 
     def __init__(self, monitor: str, console: Console | None = None) -> None:
         self.monitor = monitor
@@ -31,8 +29,8 @@ class ProgressBar(Callback):
         self.total = int(trainer.estimated_stepping_batches)
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
         self.value = ""
-        # Bars of several jobs would overwrite each other. A notebook keeps every frame of a bar in its file; its "!"
-        # runs commands in a terminal, which the variable of its kernel tells from the user's.
+        # Bars of several jobs would overwrite each other. A notebook stores every frame of a bar; it runs commands
+        # after "!" in a terminal, which only the variable of its kernel distinguishes from the user's.
         if self.console.is_terminal and self.job_name is None and "JPY_PARENT_PID" not in os.environ:
             self.bar = Progress(
                 TextColumn("{task.description}", markup=False),

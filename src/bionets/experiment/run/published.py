@@ -1,4 +1,4 @@
-"""Published numbers, shown beside those of our runs; ``published.yaml`` has them."""
+"""Published numbers from ``published.yaml``, which are shown beside the results of runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Figure:
-    """A published number, and the settings of the runs that it may stand beside, by dotted keys of the config."""
+    """A published number, and the settings of the runs to which it applies, by dotted keys of the config."""
 
     metric: str
     published: Published
@@ -42,7 +42,7 @@ def figures() -> list[Figure]:
 
 
 def published(config: dict[str, Any]) -> dict[str, Published]:
-    """Metric -> published figure, for a run under the published protocol; empty where there is none."""
+    """The published numbers that apply to a run with this config, by metric."""
     return {figure.metric: figure.published for figure in figures() if figure.suits(config)}
 
 

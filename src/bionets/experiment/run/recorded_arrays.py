@@ -1,7 +1,7 @@
-"""Arrays that a model records while it is trained, as ``positions.npz`` of a spatial network.
+"""Arrays that are recorded during training, such as ``positions.npz`` of a spatial network.
 
-``epoch`` ``[E]`` holds 0 for before training, 1 for after the first epoch, and so on; every other array ``[E, ...]``
-what `Model.recorded_arrays` gave then under its name.
+``epoch`` ``[E]`` is 0 before training, 1 after the first epoch, and so on; every other array ``[E, ...]`` holds the
+values that `Model.recorded_arrays` returned at these times.
 """
 
 import io
@@ -27,11 +27,11 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class RecordArrays(Callback):
-    """Writes the arrays that the model gives to be recorded, if there are any, at the start and after every epoch, each
-    group into a file of its name in the run's folder.
+    """Writes the arrays that `Model.recorded_arrays` returns, at the start and after every epoch, each group to a file
+    of its name in the run folder.
 
-    An epoch's arrays are written before its checkpoint; a resumed run drops those of epochs that the checkpoint does
-    not know, so it leaves the file that a run without a stop would have left.
+    The arrays of an epoch are written before its checkpoint. A resumed run removes those of epochs after its
+    checkpoint, so that it writes the same file as an uninterrupted run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,14 +70,14 @@ class RecordArrays(Callback):
 
 
 def write_npz(file: Path, arrays: Arrays) -> None:
-    """Write arrays by their names, the whole file or nothing."""
+    """Write arrays by name, atomically."""
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
     write_atomically(file, content.getvalue())
 
 
 def read_recorded_arrays(file: Path) -> Arrays:
-    """All of such a file; one that is missing or broken is a UserError."""
+    """Read all arrays of a file. Raises UserError if it is missing or damaged."""
     if not file.is_file():
         raise UserError(f"{file} is missing: train the model again, which writes it")
     try:
@@ -95,7 +95,7 @@ def read_recorded_arrays(file: Path) -> Arrays:
 
 
 def _load(file: Path) -> Arrays:
-    """The arrays of a file, once each was seen to be whole: numpy takes the memory for an array before it reads it."""
+    """Load the arrays of a file after checking that each is complete: numpy allocates an array before it reads it."""
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with zipfile.ZipFile(file) as archive:
         for record in archive.infolist():

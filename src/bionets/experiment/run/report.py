@@ -1,6 +1,4 @@
-"""The report at the end of a run: results, published figures, paths of figures, the command to run it
-again.
-"""
+"""The report at the end of a run: results, published numbers, paths of figures, the command to run it again."""
 
 import argparse
 import shlex
@@ -28,7 +26,7 @@ def print_results(
     overrides: list[str],
     brief: bool = False,
 ) -> None:
-    """A table of the headline numbers, and where to look next; where it is one run of many, ``brief``, a line."""
+    """Print a table of the headline numbers, and paths and commands; with ``brief``, one line with the numbers."""
     if brief:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
         print_line(console, f"{title_of(config)}: {numbers}")
@@ -72,12 +70,12 @@ def print_stopped(console: Console) -> None:
 
 
 def command_of(overrides: list[str]) -> str:
-    """The command that makes this run, from the same folder."""
+    """The command that repeats this run in the same working directory."""
     return " ".join([program("train"), *map(shlex.quote, [*config_dir(), *overrides])])
 
 
 def config_dir() -> list[str]:
-    """The folder of configs that the command line names."""
+    """The option ``--config-dir`` of the command line, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd")
     folder = parser.parse_known_args(sys.argv[1:])[0].config_dir
@@ -89,7 +87,7 @@ def title_of(config: dict[str, Any]) -> str:
 
 
 def figure_title(config: dict[str, Any]) -> str:
-    """The same, with the names that papers use."""
+    """The same as `title_of`, with the names that papers use."""
     return escape_controls(
         f"{name_of(config['model']['name'])} on {name_of(config['task']['name'])}, seed {config['seed']}"
     )

@@ -42,16 +42,15 @@ def complete_result(
 
 
 def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
-    """The first x of a task's first test set, and the lengths of its sequences if they have some, on the device and in
-    the precision of the model."""
+    """The first x of the first test set of a task, and the lengths of its sequences if it has any, on the device and in
+    the precision of the model.
+    """
     x, _, *lengths = next(iter(task.test_dataloader()[0]))
     return model.converted(x), *(each.to(model.device) for each in lengths)
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:
-    """Training losses at the step where a published curve was read off, averaged over the steps before it as that
-    curve was.
-    """
+    """Training losses at the step where a published curve was read off, averaged over earlier steps like that curve."""
     measured = {}
     for name in published(config):
         curve, marked, step = name.partition("_step_")
@@ -65,7 +64,7 @@ def measured_like_published(config: dict[str, Any], series: Series) -> dict[str,
 
 
 def note_failure(folder: RunFolder, error: BaseException) -> None:
-    """Say in ``result.json`` why the run ended, where the disk still lets us; of a failure with the traceback."""
+    """Write to ``result.json`` why the run ended, with the traceback of a failure. Errors of the disk are ignored."""
     ends = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
     status = next((status for kind, status in ends.items() if isinstance(error, kind)), "failed")
     result: dict[str, Any] = {"status": status, "error": one_line(error) or type(error).__name__}

@@ -1,7 +1,7 @@
-"""The format of the small files in a run's folder: what each must hold before anything else looks at it.
+"""Schemas of the small files in a run folder, which are checked before anything else reads them.
 
-``format`` counts versions: a file without it is of the first one, and a higher number than ours was written by a later
-version of bionets. Keys that are not named here are allowed.
+``format`` is the version: a file without it has version 1, and a higher number is that of a later version of bionets.
+Keys that are not named here are allowed.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ Count = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class Part(BaseModel):
-    """Part of a file. Types are taken as they are: no text is made a number, no number a text."""
+    """Part of a file. Types are strict: a string is not converted to a number, nor a number to a string."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -84,7 +84,7 @@ class ConfigFile(RunFile):
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     average_weights: float | None = None
     metrics: list[Text] = []
-    flush_denormals: bool = False  # runs made before there was this key did not
+    flush_denormals: bool = False  # runs before this key was added did not
 
     @model_validator(mode="before")
     @classmethod
@@ -101,7 +101,7 @@ class ConfigFile(RunFile):
 
 
 def _too_large(value: Any, key: str = "") -> str | None:
-    """The dotted key of the first whole number that fits into no int64."""
+    """The dotted key of the first whole number that does not fit into 64 bits, or None."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return key
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -152,7 +152,7 @@ class FileDigest(BaseModel):
 
 
 class ManifestFile(RunFile):
-    """``manifest.json``: every file of a complete run, by its path within the folder."""
+    """``manifest.json``: size and digest of the files of a complete run, by path within the folder."""
 
     files: dict[str, FileDigest]
 
@@ -165,10 +165,10 @@ class ManifestFile(RunFile):
 
 
 def validated(path: Path, content: Any, kind: type[BaseModel], advice: str = RESTORE) -> Any:
-    """The content of a file, when it is as ``kind`` says.
+    """Return the content of a file, unchanged, if it matches the schema ``kind``.
 
     Raises:
-        UserError: it is not; the message has the file, the first key that is wrong, and what to do.
+        UserError: it does not; the message names the file, the first invalid key, and what to do.
     """
     try:
         kind.model_validate(content)

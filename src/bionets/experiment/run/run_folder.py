@@ -1,4 +1,4 @@
-"""A run is a folder: everything that is later read (evaluate, compare, resume, figures) is read from here."""
+"""The folder of a run, from which evaluate, compare, resume and figures read everything."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from bionets.experiment.run.safe_read import PlainDumper, read_plain
 
 
 class RunFolder:
-    """``<output_dir>/<task>/<model>/<name>-<hash>/seed-<n>/`` and its files. Nothing is written before ``open``."""
+    """``<output_dir>/<task>/<model>/<name>-<hash>/seed-<n>/`` and its files. Nothing is written before `open`."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -49,9 +49,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, config: dict[str, Any], digest: str) -> "RunFolder":
-        """The folder of a resolved config, whose scientific part has this digest. A name that would lead out of the
-        output folder is a UserError.
-        """
+        """The folder of a resolved config with this digest. Raises UserError if a name is not one path component."""
         for key, name in (("task.name", config["task"]["name"]), ("model.name", config["model"]["name"])):
             require_component(key, name)
         require_component("name", config["name"])
@@ -66,7 +64,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path | str) -> "RunFolder":
-        """The folder that a user named; anything but a run's folder is a UserError."""
+        """The folder at a path that the user gave. Raises UserError if it is not a run folder."""
         folder = cls(path)
         if not folder.config_file.is_file():
             raise UserError(
@@ -81,16 +79,16 @@ class RunFolder:
         return self._read(self.overrides_file, OverridesFile) or []
 
     def environment(self) -> dict[str, Any]:
-        """The content of ``environment.json``; empty where there is none."""
+        """The content of ``environment.json``; empty if it does not exist."""
         return self._read(self.environment_file, EnvironmentFile) if self.environment_file.exists() else {}
 
     def class_names(self) -> dict[str, Any]:
-        """Of the targets of the user's own data, as `CustomData` takes them; empty where the run did not keep them."""
+        """The class names of the user's own data, as passed to `CustomData`; empty if the run did not store them."""
         found: dict[str, Any] = self.environment().get("class_names", {})
         return found
 
     def require_class_names(self, now: Mapping[str, Any] | None) -> None:
-        """A UserError where a run that is to go on began with other classes than those of the data now."""
+        """Raise UserError if a run to be resumed was started with other classes than those of the data now."""
         before = self.class_names()
         if before and json.dumps(before) != json.dumps(now):
             raise UserError(
@@ -98,7 +96,7 @@ class RunFolder:
             )
 
     def result(self) -> dict[str, Any] | None:
-        """The content of ``result.json``, None where there is none yet."""
+        """The content of ``result.json``; None if it does not exist yet."""
         if not self.result_file.exists():
             return None
         result = self._read(self.result_file, ResultFile)
@@ -109,32 +107,30 @@ class RunFolder:
         return result is not None and result["status"] == "complete"
 
     def analysis(self) -> Path:
-        """The folder for what ``analyse.py`` writes. In a folder from somebody else, a link could lead anywhere."""
+        """The folder for the output of ``analyse.py``. Raises UserError for a link, which could lead anywhere."""
         folder = self.path / "analysis"
         if folder.is_symlink():
             raise UserError(f"{folder} is a link, which no run makes: replace it by a folder")
         return folder
 
     def checkpoint(self, which: str) -> Path:
-        """The file of the ``best`` or the ``last`` epoch."""
+        """The file of the ``best`` or the ``last`` epoch. Raises UserError for another word."""
         if which not in ("best", "last"):
             raise UserError(f"checkpoint={which} is unknown: choose best or last")
         return self.best if which == "best" else self.last
 
     def require_unchanged(self, file: Path) -> None:
-        """A UserError where a file of a complete run is not as the run wrote it."""
+        """Raise UserError if a file of a complete run was changed after the run had written it."""
         Manifest(self.path).require(file)
 
     def changed_files(self, contents: bool = True) -> dict[str, str]:
-        """The files of a complete run that are not as it wrote them, by their path within the folder, each with what is
-        wrong with it; ``contents=False`` compares sizes alone.
+        """The files of a complete run that were changed after the run had written them, by path within the folder, with
+        the fault of each; ``contents=False`` compares only sizes.
         """
         return Manifest(self.path).faults(contents)
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write ``result.json``; of a complete run, the manifest of all its files first, so that the one is never there
-        without the other.
-        """
+        """Write ``result.json``; for a complete run, write the manifest of its files before."""
         content = json.dumps({"format": 1, **result}, indent=2) + "\n"
         if result["status"] == "complete":
             self._restore_settings()
@@ -144,7 +140,7 @@ class RunFolder:
         write_atomically(self.result_file, content)
 
     def _restore_settings(self) -> None:
-        """Write again what describes the run and was deleted or changed while it trained."""
+        """Write files that describe the run again if they were deleted or changed during training."""
         for file, content in self._settings.items():
             if not file.is_file() or file.read_bytes() != content.encode():
                 write_atomically(file, content)
@@ -159,9 +155,10 @@ class RunFolder:
 
     @contextmanager
     def open(self, config: dict[str, Any], overrides: list[str], environment: dict[str, Any]) -> Iterator[None]:
-        """Make the folder and hold it: a second process that wants the same run gets a UserError.
+        """Create the folder and lock it. The operating system releases the lock when the process ends.
 
-        The lock is the system's, so it ends with the process, however that ends.
+        Raises:
+            Busy: another process is training the run, or has just completed it.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
@@ -188,7 +185,7 @@ class RunFolder:
             yield
 
     def wandb_id(self) -> str:
-        """The run's id at W&B: minted on the first call, the same ever after."""
+        """The id of the run at W&B, created on the first call and stored in the folder."""
         if not self.wandb_file.exists():
             alphabet = string.ascii_lowercase + string.digits
             identity = "".join(secrets.choice(alphabet) for _ in range(8))
@@ -196,16 +193,16 @@ class RunFolder:
         return self.mirror_id(self.wandb_file)
 
     def mirror_id(self, file: Path) -> str:
-        """The run's id at a logger's service, as the logger kept it in this file."""
+        """The id of the run at the service of a logger, which stored it in this file."""
         return self._read(file, MirrorFile)["id"]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a reader, or a crash at any moment, finds the old content or the new."""
+    """Write a file atomically: readers find the old content or the new, also after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("xb") as file:  # never through a link that somebody put there
+        with temporary.open("xb") as file:  # never through an existing link
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

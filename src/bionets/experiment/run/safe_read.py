@@ -1,4 +1,4 @@
-"""Small YAML and JSON files from anywhere: read as plain data, within limits of size and depth."""
+"""Reading of small YAML and JSON files from any source as plain data, with limits of size and depth."""
 
 import json
 from collections.abc import Callable, Hashable
@@ -9,16 +9,16 @@ import yaml
 
 from bionets.experiment.errors import UserError
 
-MOST_BYTES = {".yaml": 256 * 1024, ".json": 16 * 1024**2}  # a run's own are a few kilobytes
-DEEPEST = 32  # levels of lists and mappings within each other
+MOST_BYTES = {".yaml": 256 * 1024, ".json": 16 * 1024**2}  # files of runs have a few kilobytes
+DEEPEST = 32  # levels of nested lists and mappings
 RESTORE = "restore it, or delete the folder and train again"
 
 
 def read_plain(path: Path, advice: str = RESTORE) -> Any:
     """The content of a YAML or JSON file as lists, mappings, strings, numbers and booleans.
 
-    YAML aliases are refused, since a few of them can stand for more than fits into memory, and so are keys that are
-    there twice, of which all but one would be ignored.
+    YAML aliases are errors, since a few of them can stand for more than fits into memory. Repeated keys are errors too,
+    since all but one would be ignored.
 
     Raises:
         UserError: the file is missing, too large, or cannot be read; the message names it.
@@ -32,7 +32,7 @@ def read_plain(path: Path, advice: str = RESTORE) -> Any:
 
 
 def read_bytes(path: Path, most: int, advice: str = RESTORE) -> bytes:
-    """A regular file's content; more than ``most`` bytes are refused."""
+    """The content of a regular file of at most ``most`` bytes. Raises UserError."""
     if not path.exists():
         raise UserError(f"{path} is missing: the folder is not a whole run")
     if not path.is_file():  # reading a pipe or a device would not end
@@ -45,14 +45,14 @@ def read_bytes(path: Path, most: int, advice: str = RESTORE) -> bytes:
 
 
 class PlainDumper(yaml.SafeDumper):
-    """YAML without aliases, which `read_plain` would refuse."""
+    """A dumper of YAML without aliases, which `read_plain` does not accept."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, repeated keys, or more than `DEEPEST` levels."""
+    """A loader of YAML without aliases, repeated keys, or more than `DEEPEST` levels."""
 
     depth = 0
 

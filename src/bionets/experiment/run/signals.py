@@ -1,4 +1,4 @@
-"""Interrupts while Lightning trains: the command's own handler of SIGTERM, and the end of the processes of ddp."""
+"""Callbacks for interrupts during training: the handler of SIGTERM, and the end of the processes of ddp."""
 
 import signal
 import subprocess
@@ -10,10 +10,10 @@ from bionets.experiment.interrupts import raise_terminated
 
 
 class KeepSigtermHandler(Callback):
-    """Puts the handler that was there when the trainer was built back in place of Lightning's.
+    """Restores the handler of SIGTERM that Lightning has replaced.
 
-    Lightning's broadcasts to the other processes from within the handler, which blocks where one of them is in another
-    collective operation. It also has the previous handler called, so one process would be interrupted twice.
+    Lightning's handler broadcasts to the other processes, which blocks if one of them is in another collective
+    operation. It also calls the previous handler, so that one process would be interrupted twice.
     """
 
     def __init__(self) -> None:
@@ -32,17 +32,17 @@ class KeepSigtermHandler(Callback):
 
 
 class EndProcesses(Callback):
-    """Ends the other processes of ddp when an interrupt or an error ends this one, and takes them off Lightning's list.
+    """Ends the other ddp processes when an interrupt or an error ends this one, and removes them from Lightning's list.
 
-    A thread of Lightning looks at that list every five seconds and kills this process where one of them has not ended
-    with exit code 0, perhaps while it still writes what has become of the run. ``procs`` of the launcher is not
-    documented, so a later version of Lightning may name it differently; the processes then end after this one.
+    A thread of Lightning checks that list every five seconds, and kills this process if one of them has ended with an
+    exit code other than 0, perhaps while this process is still writing its result. ``procs`` of the launcher is not
+    documented; if a later version of Lightning renames it, the processes end after this one.
     """
 
     def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
         processes: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
         ended = list(processes)
-        processes.clear()  # first, since the thread may look at any moment
+        processes.clear()  # first, since the thread may check it at any time
         for process in ended:
             process.kill()
         for process in ended:

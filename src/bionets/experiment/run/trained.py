@@ -26,26 +26,26 @@ def load_trained(
     data: bool = True,
     task_options: Mapping[str, Any] | None = None,
 ) -> tuple[Model, Task]:
-    """The model of a run with the weights of its ``best`` or ``last`` epoch, ready to be asked, and its task::
+    """Load the model of a run with the weights of its ``best`` or ``last`` epoch, in evaluation mode, and its task::
 
         model, task = bionets.load("outputs/binary_addition/nbrc/run-110475b5/seed-0")
         x, target = task.test_data("length_40")
         prediction = model(x)
 
-    As the run did, it sets the precision of float32 matrix products and whether denormal numbers are flushed, for the
+    Like the run, it sets the precision of float32 matrix products and whether denormal numbers are flushed, for the
     whole process.
 
     Args:
-        path: the run's folder.
+        path: the run folder.
         checkpoint: ``best`` or ``last``.
-        data_dir: where the task's files are on this machine, where the run was made on another.
-        trust: modules whose code the run's ``config.yaml`` may name, beside what bionets registers.
-        data: whether the task's data are read (or downloaded) and checked now. Without them, the model can be used and
-            the task has its ``spec``, ``loss`` and ``metrics``; it reads its data once they are asked for.
-        task_options: of the task, in place of those in the run's ``config.yaml``: other data than those of training.
+        data_dir: the folder of all data sets; None for that in the run's ``config.yaml``.
+        trust: modules whose code the run's ``config.yaml`` may name, in addition to that of bionets.
+        data: whether the task's data are read (or downloaded) and checked now. If False, the model can be used and the
+            task has its ``spec``, ``loss`` and ``metrics``; its data are read on first use.
+        task_options: options of the task that replace those in the run's ``config.yaml``, to use other data.
 
     Raises:
-        UserError: a folder that is no run, files that are damaged or do not fit together, or code that is not trusted.
+        UserError: the folder is not a run folder, files are damaged or do not fit together, or code is not trusted.
     """
     folder = RunFolder.existing(path)
     file = folder.checkpoint(checkpoint)
@@ -75,7 +75,7 @@ def load_trained(
 
 
 def known_options(options: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a task as given. UserError for one that the task does not have."""
+    """The given options of a task. Raises UserError for one that the task does not have."""
     for key in options:
         if key not in task or key in ("_target_", "name"):
             known = ", ".join(sorted(set(task) - {"_target_", "name"}))
@@ -85,7 +85,7 @@ def known_options(options: Mapping[str, Any], task: Mapping[str, Any]) -> dict[s
 
 @contextmanager
 def building(config_file: Path) -> Iterator[None]:
-    """Turn errors of constructors with invalid values into a UserError."""
+    """Turn errors of constructors with invalid values into UserError."""
     try:
         yield
     except UserError as error:
@@ -96,8 +96,8 @@ def building(config_file: Path) -> Iterator[None]:
 
 @contextmanager
 def using(folder: RunFolder) -> Iterator[None]:
-    """Turn errors of a model that was built from a foreign config into a UserError. Where a manifest says that the
-    config is as a run wrote it, an error is a fault of ours and stays.
+    """Turn errors of a model that was built from an unverified config into UserError. If there is a manifest, the
+    config is as the run wrote it, and errors are those of bionets and remain.
     """
     try:
         yield
@@ -114,11 +114,11 @@ def cannot_run(config_file: Path, error: Exception) -> UserError:
 
 @contextmanager
 def restoring(file: Path | None) -> Iterator[None]:
-    """In here a Trainer may go on from a checkpoint; one that does not fit the run is a UserError."""
+    """Turn errors of a Trainer that resumes from a checkpoint that does not fit the run into UserError."""
     try:
         yield
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        # The names are Lightning's own, of what restores checkpoints: were they others, a traceback would stay.
+        # Lightning's functions that restore checkpoints; if they are renamed, the traceback is shown instead.
         frames = traceback.extract_tb(error.__traceback__)
         restores = any(
             "checkpoint_connector" in each.filename or each.name == "load_model_state_dict" for each in frames

@@ -1,7 +1,7 @@
 """The classes and functions that the config of a run folder may name.
 
-A folder may come from somebody else: its ``config.yaml`` is data. Built are only classes of bionets, optimizers and
-schedulers of PyTorch, and layers of `torch.nn`; any other name is refused before it is imported, unless it lies in a
+A folder may come from somebody else, so its ``config.yaml`` is data. Only classes of bionets, optimizers and schedules
+of PyTorch, and layers of `torch.nn` are built; any other name is refused before it is imported, unless it is in a
 module that the user trusts with ``trust=`` on the command line.
 """
 
@@ -33,15 +33,15 @@ MODULE = re.compile(r"[^\W\d]\w*[.:]")  # as in package.module.Class, or Gymnasi
 
 
 def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[str] = ()) -> None:
-    """Refuse a config that names code which is neither registered here nor in one of the modules ``trust``.
+    """Raise UserError if a config names code that is neither registered here nor in one of the modules ``trust``.
 
     Args:
-        config: as read from a run's folder.
+        config: the config from a run folder.
         place: the file, for the message.
-        trust: names of modules or packages; what lies within them may be imported and called.
+        trust: names of modules or packages; their content may be imported and called.
 
     Raises:
-        UserError: a name that is not trusted; the message says with which flag it would be.
+        UserError: a name is not trusted; the message contains the option that would trust it.
     """
     for section in SECTIONS:
         node = config.get(section)
@@ -67,7 +67,7 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
 
 
 def registered(section: str, path: str) -> bool:
-    """Whether a dotted path names a class of bionets or PyTorch that is made for this section of a config."""
+    """Whether a dotted path names a class of bionets or PyTorch that belongs to this section of a config."""
     module, _, name = path.rpartition(".")
     if section in ("optimizer", "schedule") and module in ("torch.optim", "torch.optim.lr_scheduler"):
         kind = torch.optim.Optimizer if module == "torch.optim" else torch.optim.lr_scheduler.LRScheduler
@@ -89,18 +89,18 @@ def _is_subclass(module: str, name: str, base: type) -> bool:
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError):
-        return base is nn.Module  # nothing is there to be called: the model says so
+        return base is nn.Module  # there is nothing to call: the model raises the error
     return isinstance(found, type) and issubclass(found, base)
 
 
 def is_trusted(path: str, trust: Sequence[str]) -> bool:
-    """Whether a path lies in one of the modules that the user trusts."""
+    """Whether a path is in one of the modules that the user trusts."""
     path = path.replace(":", ".")
     return any(path == module or path.startswith(f"{module}.") for module in trust)
 
 
 def as_modules(trust: Any) -> tuple[str, ...]:
-    """The value of ``trust=``: nothing, a module's name, or a list of them."""
+    """The names in ``trust=``, which is None, the name of a module, or a list of names. Raises UserError."""
     names = [] if trust is None else [trust] if isinstance(trust, str) else list(trust)
     for name in names:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):

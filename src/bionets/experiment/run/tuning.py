@@ -1,4 +1,4 @@
-"""``find=lr`` and ``find=batch_size``: searches that suggest a value and train nothing."""
+"""``find=lr`` and ``find=batch_size``: searches for a value, which train no run."""
 
 import shutil
 from pathlib import Path
@@ -22,13 +22,13 @@ from bionets.tasks import Task
 
 KEYS = {"lr": "optimizer.lr", "batch_size": "task.batch_size"}
 STEPS, LOWEST, HIGHEST = 200, 1e-6, 1.0  # of the learning rate
-WINDOW, TOO_HIGH = 15, 4.0  # batches of a moving average; the loss, in losses of the first ones, that ends the search
+WINDOW, TOO_HIGH = 15, 4.0  # batches of a moving average; loss that ends the search, relative to the first ones
 LARGEST = 8192  # batch size
 
 
 def find(run: RunConfig, wanted: str) -> dict[str, float]:
-    """Search a learning rate (``lr``) or a ``batch_size`` for a run, and print the command that trains with it. Nothing
-    is written but the figure of the learning rate.
+    """Search a learning rate (``lr``) or a ``batch_size`` for a run, and print the command that trains with it. Only
+    the figure of the learning rate is written.
 
     Raises:
         UserError: ``wanted`` is neither, or the model learns without an optimizer.
@@ -70,8 +70,8 @@ def find(run: RunConfig, wanted: str) -> dict[str, float]:
 
 
 class RangeTest(Callback):
-    """Raises the learning rate exponentially from step to step and keeps the loss of each batch; ends once the loss is
-    several times that of the beginning.
+    """Increases the learning rate exponentially from step to step and stores the loss of each batch; ends once the loss
+    is `TOO_HIGH` times the mean of the first losses.
     """
 
     def __init__(self) -> None:
@@ -93,15 +93,15 @@ class RangeTest(Callback):
             trainer.should_stop = True
 
     def curve(self) -> tuple[Floats, Floats]:
-        """Moving averages of the rates and the losses; empty where there are too few."""
+        """Moving averages of the rates and the losses; empty if there are too few."""
         if len(self.losses) < WINDOW:
             return np.empty(0), np.empty(0)
         return moving_average(self.rates[: len(self.losses)], WINDOW), moving_average(self.losses, WINDOW)
 
 
 def find_learning_rate(trainer: Trainer, test: RangeTest, model: Model, task: Task) -> float:
-    """A tenth of the learning rate at which the training loss is lowest while the rate grows from step to step (Smith,
-    WACV 2017).
+    """A tenth of the learning rate at which the training loss is lowest while the rate increases from step to step
+    (Smith, WACV 2017). Raises UserError if the loss never falls.
     """
     model.schedule = None
     trainer.fit(model, datamodule=task)
@@ -113,14 +113,12 @@ def find_learning_rate(trainer: Trainer, test: RangeTest, model: Model, task: Ta
 
 
 def find_batch_size(trainer: Trainer, model: Model, task: Task) -> int:
-    """The largest power of two that fits into the memory of the device, and at most the training set (Lightning's
-    search).
-    """
+    """The largest power of two that fits into the memory of the device, at most the training set (Lightning)."""
     size = Tuner(trainer).scale_batch_size(model, datamodule=task, init_val=2, max_val=LARGEST)
     return min(size or task.batch_size, task.train_size)
 
 
 def draw_search(config: dict[str, Any], test: RangeTest, found: float) -> Path:
-    """The figure of a search for the learning rate, beside the runs of the same task and model."""
+    """Draw the search for the learning rate, in the folder of the runs of the same task and model."""
     folder = Path(config["paths"]["output_dir"]) / config["task"]["name"] / config["model"]["name"]
     return draw_learning_rates(folder / "learning_rate.png", figure_title(config), *test.curve(), found)

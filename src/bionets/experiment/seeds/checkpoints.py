@@ -1,4 +1,4 @@
-"""Checkpoints of stacked models: one for each seed, as a run of that seed alone writes it, and all stacked again."""
+"""Checkpoints of stacked models: one for each seed, in the format of a run of that seed alone."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ WEIGHTS = ("state_dict", TRAINING_WEIGHTS, AVERAGE)
 
 
 class PerSeedCheckpoint(AtomicCheckpointIO):
-    """Of what S stacked models would write, keeps what is the seed's in whose folder it shall lie; reads the
-    checkpoints of one name in all folders, stacked.
+    """Writes only the part of the seed in whose folder the checkpoint is stored; reads the checkpoints of one name in
+    all folders, and stacks them.
     """
 
     def __init__(self, folders: Sequence[RunFolder]) -> None:
@@ -39,12 +39,12 @@ class PerSeedCheckpoint(AtomicCheckpointIO):
         files = [folder.checkpoints / name for folder in self.folders]
         found = [read_checkpoint(file, place) if file.exists() else None for file in files]
         latest = max((each for each in found if each is not None), key=lambda each: each["epoch"])
-        # A seed that failed in its first epoch has none: it is not trained any more, so its numbers do not matter.
+        # A seed that failed in its first epoch has none. It is no longer trained, so its values do not matter.
         return stack_seeds([each if each is not None else {**latest, "callbacks": {}} for each in found])
 
 
 def select_seed(checkpoint: State, number: int) -> State:
-    """The checkpoint of one of S stacked models, out of theirs."""
+    """The checkpoint of one of S stacked models, from their common checkpoint."""
     return {
         **checkpoint,
         **{
@@ -60,8 +60,8 @@ def select_seed(checkpoint: State, number: int) -> State:
 
 
 def stack_seeds(checkpoints: list[State]) -> State:
-    """The checkpoint of S stacked models, out of one for each. Those that are not of the latest epoch are of seeds that
-    ended early.
+    """The common checkpoint of S stacked models, from one for each. Checkpoints before the latest epoch are those of
+    seeds that ended early.
     """
     first = max(checkpoints, key=lambda each: each["epoch"])
     latest = [each is first for each in checkpoints].index(True)
@@ -79,7 +79,7 @@ def stack_seeds(checkpoints: list[State]) -> State:
 
 
 def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State], latest: int = 0) -> State:
-    """One optimizer's state out of several: all tensors joined but ``step``, which is the same for all parameters."""
+    """Join the states of optimizers: all tensors except ``step``, which is the same for all parameters."""
 
     def joined(parameter: int, name: str, value: Any) -> Any:
         if name == "step" or not isinstance(value, Tensor):

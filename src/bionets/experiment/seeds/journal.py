@@ -1,4 +1,4 @@
-"""A journal that keeps the last checkpoints of several seeds at the same epoch, whenever the process is stopped."""
+"""A rollback journal that keeps the last checkpoints of several seeds at the same epoch if the process is stopped."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ NAME = ".epoch-before-"  # followed by the name of the first seed's folder
 
 @contextmanager
 def all_or_none(folders: Sequence[RunFolder]) -> Iterator[None]:
-    """In here, every ``last.ckpt`` is replaced by that of the next epoch.
+    """Within this context, every ``last.ckpt`` is replaced by that of the next epoch, or none is.
 
-    A rollback journal beside the folders holds the checkpoints of the epoch before for as long as that takes. Where the
-    process ends meanwhile, `roll_back` brings them back. Seeds that went on from different epochs would have to be
-    trained one by one, with other last digits than in a batch.
+    Until the end of the context, a journal beside the folders holds the checkpoints of the previous epoch. If the
+    process ends before, `roll_back` restores them. Seeds at different epochs would have to be trained one by one, which
+    changes the last digits of their results.
     """
     journal = folders[0].path.parent / f"{NAME}{folders[0].path.name}"
     partial = journal.with_name(f"{journal.name}.partial")
@@ -35,14 +35,14 @@ def all_or_none(folders: Sequence[RunFolder]) -> Iterator[None]:
 
 
 def last_whole(folder: RunFolder) -> Path | None:
-    """A seed's checkpoint of the last epoch that all seeds have; None where there is none yet."""
+    """The checkpoint of a seed at the last epoch that all seeds have completed; None if there is none."""
     kept = next(iter(_kept(folder)), folder.last)
     return kept if kept.exists() and kept.stat().st_size else None
 
 
 def roll_back(folders: Sequence[RunFolder]) -> None:
-    """Bring back the checkpoints that a stopped process left in a journal. The folders must be held."""
-    for folder in folders:  # journals that were not whole yet, or not needed any more
+    """Restore the checkpoints that a stopped process left in a journal. The folders must be locked."""
+    for folder in folders:  # incomplete journals, and those no longer needed
         for suffix in (".partial", ".done"):
             shutil.rmtree(folder.path.parent / f"{NAME}{folder.path.name}{suffix}", ignore_errors=True)
     journals = {kept.parent for folder in folders for kept in _kept(folder)}
@@ -65,7 +65,7 @@ def _kept(folder: RunFolder) -> list[Path]:
 
 def _link(file: Path, to: Path) -> None:
     try:
-        to.hardlink_to(file)  # the file is later replaced, never written to
+        to.hardlink_to(file)  # checkpoints are replaced, never written to
     except OSError:  # a file system without links
         shutil.copyfile(file, to)
 

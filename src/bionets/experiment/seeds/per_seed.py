@@ -1,4 +1,4 @@
-"""Lets the callbacks of single runs watch the training of several seeds, each as if its run were alone."""
+"""Callbacks of single runs in the training of several seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bionets.experiment.seeds.stacked_models import StackedModels
 
 @dataclass
 class Seed:
-    """One of the runs. over: nothing more of it is recorded; error: why it ended before the others."""
+    """One of the runs. over: whether its training has ended; error: the error that ended it before the others."""
 
     folder: RunFolder
     callbacks: list[Callback]
@@ -25,7 +25,7 @@ class Seed:
 
 
 class View:
-    """The trainer as a run's callbacks see it, with the metrics and the ``should_stop`` of this run."""
+    """The trainer for the callbacks of one run, with the metrics and the ``should_stop`` of this run."""
 
     should_stop = False
     loggers: tuple[()] = ()
@@ -39,7 +39,7 @@ class View:
 
 
 class PerSeedCallback(Callback):
-    """Calls the callbacks of each run. A run that stops early or fails stays as it is then; the others continue."""
+    """Calls the callbacks of each run. After a run has stopped early or failed, only the others continue."""
 
     def __init__(self, seeds: Sequence[Seed], models: StackedModels) -> None:
         self.seeds, self.models = list(seeds), models
@@ -66,7 +66,7 @@ class PerSeedCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        losses = outputs["losses"] / trainer.accumulate_grad_batches  # as Lightning hands on the loss of one run
+        losses = outputs["losses"] / trainer.accumulate_grad_batches  # as Lightning does with the loss of one run
         for number, loss in enumerate(losses.unbind()):
             self._call_one(number, "on_train_batch_end", trainer, module, {"loss": loss}, batch, batch_index)
 
@@ -95,7 +95,7 @@ class PerSeedCallback(Callback):
                 getattr(callback, hook)(view, module, *arguments)
         except NonFiniteLoss as error:
             seed.error, seed.over = error, True
-            note_failure(seed.folder, error)  # now, so that it is known even if the others are killed
-        # The number of epochs by which Lightning itself decides; at the start of training, none of them is under way.
+            note_failure(seed.folder, error)  # now, in case the process is killed
+        # The number of completed epochs, by which Lightning decides too.
         ended = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         seed.over = seed.over or (view.should_stop and ended >= (trainer.min_epochs or 0))

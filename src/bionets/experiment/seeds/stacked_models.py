@@ -1,4 +1,4 @@
-"""Several models of one family as one module: their parameters stacked, their forward passes joined by `torch.vmap`."""
+"""Several models of one family as one module, with stacked parameters and a forward pass by `torch.vmap`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import getattr_static, isroutine
@@ -24,23 +24,24 @@ from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
 OWN = (
-    *("forward", "before_training", "validation_metrics", "on_train_epoch_start"),  # of each model, called here
+    *("forward", "before_training", "validation_metrics", "on_train_epoch_start"),  # called here for each model
     *("fits", "lr_factors", "chunk", "step_inputs", "step_predictions", "single_step", "recurrent_layer", "draw"),
 )
-OF_A_TEST = ("test_", "on_test_", "predict_", "on_predict_")  # each seed is tested as a model of its own
+OF_A_TEST = ("test_", "on_test_", "predict_", "on_predict_")  # each seed is tested alone
 ONE_BY_ONE = "train the seeds one by one instead: -m sweep=seeds"
 
 
 class StackedModels(LightningModule):
-    """S models that differ in their parameters and data alone. What is learnt is what each would learn by itself, since
-    the loss is the sum of theirs and an elementwise optimizer treats every number by itself.
+    """S models that differ only in their parameters and data. Each learns what it would learn alone, since the loss is
+    the sum of their losses, and an elementwise optimizer updates every number independently.
 
     Attributes:
-        parameters: those of one model, in its order, each `[S, ...]`.
-        values: for each model what its last validation measured, as ``val/<metric>``.
+        stacked: the parameters of one model, in its order, each `[S, ...]`.
+        values: for each model, the metrics of its last validation, as ``val/<metric>``.
 
     Raises:
-        UserError: a family with a training step of its own, or an optimizer that looks at whole tensors.
+        UserError: a model that overrides methods such as ``training_step``, or that has parameters with their own
+            learning rates, chunks of time, or sequences of different lengths.
     """
 
     def __init__(self, models: Sequence[Model], tasks: Sequence[Task]) -> None:
@@ -57,7 +58,7 @@ class StackedModels(LightningModule):
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
         if models[0].spec.lengths:
             raise UserError(f"sequences of different lengths cannot be batched over seeds; {ONE_BY_ONE}")
-        self._template = [models[0]]  # in a list, so that it is no part of this module
+        self._template = [models[0]]  # in a list, so that it is not a submodule
         self.tasks = list(tasks)
         parameters, buffers = stack_module_state(list(models))
         self.names, self.buffer_names = list(parameters), list(buffers)
@@ -91,12 +92,12 @@ class StackedModels(LightningModule):
         return torch.vmap(one)(parameters, buffers, x)
 
     def try_out(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """A UserError where the family's forward pass cannot be batched: it draws random numbers, say, or calls what
-        `torch.vmap` does not know.
+        """Raise UserError if the forward pass cannot be batched, for example because it draws random numbers or calls a
+        function that `torch.vmap` does not support.
         """
         try:
             self(_inputs(batches))
-        except InterfaceError:  # one seed alone fails too
+        except InterfaceError:  # a single seed fails too
             raise
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             why = str(error).strip().splitlines()[0].partition(". ")[0]
@@ -212,14 +213,14 @@ class StackedModels(LightningModule):
 
 
 def overridden(family: type[Model]) -> list[str]:
-    """The methods and properties of `Model`, Lightning's among them, that a family has written anew."""
+    """The methods and properties of `Model`, including those of Lightning, that a family overrides."""
     known = {name: getattr_static(Model, name) for name in dir(Model) if not name.startswith("__")}
     methods = [name for name, each in known.items() if isroutine(each) or isinstance(each, property)]
     return [name for name in methods if getattr_static(family, name) is not known[name]]
 
 
 class StackedTasks(LightningDataModule):
-    """The data of several tasks that differ in their seed alone: a batch is the list of their batches."""
+    """The data of several tasks that differ only in their seed: a batch is the list of their batches."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()
@@ -235,7 +236,7 @@ class StackedTasks(LightningDataModule):
 
 
 class ZippedLoader:
-    """Several tasks' batches of equal sizes, a list of them at a time."""
+    """Lists of the batches of several tasks, which have equal sizes."""
 
     def __init__(self, loaders: Sequence[Batches]) -> None:
         self.loaders = loaders

@@ -1,4 +1,4 @@
-"""Trains several seeds of one config as one batched model, and leaves each in a folder as if it had been alone."""
+"""Training of several seeds of one config as one batched model, with the same run folders as single runs."""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.custom import classes_by_target
 
-NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error of one seed that leaves the others alone
+NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error that ends one seed without the others
 
 
 @dataclass(eq=False)
@@ -52,12 +52,12 @@ class Member:
 
     @cached_property
     def next_epoch(self) -> int:
-        """The epoch to begin with, or to go on at."""
+        """The first epoch to train."""
         return 0 if self._last is None else self._last["epoch"] + 1
 
     @cached_property
     def stopped(self) -> bool:
-        """Whether its training ended early, perhaps before that of the others."""
+        """Whether its training was stopped early, by `StopAfter` or `StopBelow`."""
         if self._last is None or self.next_epoch < (self.run.values["trainer"]["min_epochs"] or 0):
             return False
         states, patience = self._last["callbacks"], self.run.values["callbacks"]["patience"]
@@ -79,9 +79,9 @@ class Member:
 
 
 def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
-    """Train those runs that are to begin, or to go on, at the same epoch; which of them failed, by seed.
+    """Train the runs that start or resume at the same epoch, and return the errors of those that failed, by seed.
 
-    The others are left to be trained one by one, and all of them to be tested.
+    The other runs remain to be trained one by one, and all runs remain to be tested.
 
     Raises:
         UserError: seeds cannot be batched with this model, optimizer or machine.
@@ -117,7 +117,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         tasks[0],
         checkpoints=PerSeedCheckpoint(folders),
         default_root_dir=folders[0].checkpoints,
-        enable_checkpointing=False,  # Lightning's own, of all seeds in one file
+        enable_checkpointing=False,  # Lightning's would write all seeds to one file
     )
     refuse_what_is_shared(trainer, tasks)
     trainer.precision_plugin.convert_module(models)
@@ -133,7 +133,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             held.enter_context(member.folder.open(member.run.values, member.run.overrides, described))
         roll_back(folders)
         for seed in seeds:
-            if seed.error is not None:  # which opening the folder took away
+            if seed.error is not None:  # opening the folder has deleted it
                 note_failure(seed.folder, seed.error)
         announce(folders, begun)
         try:
@@ -164,8 +164,8 @@ def announce(folders: Sequence[RunFolder], begun: int) -> None:
 
 
 def at_one_epoch(members: Sequence[Member]) -> list[Member]:
-    """As many of them as go on at the same epoch, and those that ended before it: the batch is then as large as it was,
-    which keeps every last digit.
+    """The largest group of members that resume at the same epoch, and those that ended before. The size of the batch is
+    then unchanged, and so are all digits of the results.
     """
     by_epoch: dict[int, list[Member]] = {}
     for member in members:
@@ -180,7 +180,7 @@ def at_one_epoch(members: Sequence[Member]) -> list[Member]:
 
 
 def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
-    """A UserError for settings under which the seeds would depend on each other."""
+    """Raise UserError for settings under which the seeds would depend on each other."""
     if trainer.world_size > 1:
         raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {ONE_BY_ONE}")
     if trainer.min_steps is not None:

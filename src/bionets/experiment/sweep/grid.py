@@ -1,4 +1,4 @@
-"""Every combination of the values that the command line and ``sweep=`` list."""
+"""Grid sweeps: every combination of the values on the command line and in ``sweep=``."""
 
 import sys
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from bionets.experiment.sweep.space import Space
 
 
 class GridSweeper(Sweeper):
-    """All combinations, through the launcher. A job that fails, or that another process has, stops no other and is
-    named at the end.
+    """Runs all combinations with the launcher. If a job fails, or another process runs it, the other jobs continue and
+    the job is named at the end.
 
-    Runs that are complete are not run again, so the same command goes on with a sweep that was stopped.
+    Complete runs are not repeated, so the same command continues a sweep that was stopped.
     """
 
     def __init__(self, params: Mapping[str, str]) -> None:
@@ -29,7 +29,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         space = Space.of(self.params, arguments, self.jobs.hydra_context.config_loader)
         jobs = space.grid()
-        for overrides in jobs:  # a misspelt word is found before the first of them runs
+        for overrides in jobs:  # a misspelt word is an error before the first job starts
             self.jobs.compose(overrides)
         results = self.jobs.launch(jobs)
         errors = {

@@ -1,4 +1,4 @@
-"""Jobs into a launcher, and their share of the machine's cores."""
+"""Launching of jobs, and their share of the machine's cores."""
 
 import os
 import sys
@@ -27,8 +27,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class LaunchedJob:
     """A job in a process of a launcher.
 
-    It takes its share of the cores it finds; what ``OMP_NUM_THREADS`` says goes first. It ends with the process that
-    launched it, where that is given.
+    It uses its share of the available cores, unless ``OMP_NUM_THREADS`` and similar variables are set. If
+    ``launched_by`` is given, it ends with that process.
     """
 
     job: TaskFunction
@@ -38,12 +38,12 @@ class LaunchedJob:
     def __call__(self, config: DictConfig) -> Any:
         if self.launched_by is not None:
             end_with(self.launched_by)
-        if self.shares > 1:  # and so in a process that is there for this job alone
+        if self.shares > 1:  # then jobs run in processes of their own
             os.environ[JOB_VARIABLE] = f"job {HydraConfig.get().job.num}"
             threads = max(1, cores() // self.shares)
             for variable in THREAD_VARIABLES:
                 os.environ.setdefault(variable, str(threads))
-            if "torch" in sys.modules:  # too late for the variable
+            if "torch" in sys.modules:  # which has read the variable already
                 sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         return self.job(config)
 
@@ -57,21 +57,19 @@ class Jobs:
     config: DictConfig
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of a single job, Hydra's own part under ``hydra``."""
+        """Compose the config of a single job, including Hydra's own part under ``hydra``."""
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def launch(self, jobs: Sequence[Sequence[str]], job: TaskFunction | None = None) -> list[JobReturn]:
-        """Run the job, or another in its place, on each list of overrides, with the launcher that the config names; one
-        result each, in order.
-        """
+        """Run the job, or another one, for each list of overrides with the config's launcher; the results in order."""
         launcher_kind = kind(self.config.hydra.launcher)
         if launcher_kind == "SlurmLauncher" and not which("srun"):
             raise UserError("launcher=submitit_slurm needs SLURM, and there is no srun here: start it on a login node")
         at_once = min(jobs_at_once(self.config.hydra.launcher), len(jobs))
         if launcher_kind == "JoblibLauncher":
             with open_dict(self.config):
-                self.config.hydra.launcher.n_jobs = at_once  # Joblib would start as many processes as it is told
-        # A job in SLURM is meant to outlive the terminal that queued it.
+                self.config.hydra.launcher.n_jobs = at_once  # not more processes than jobs
+        # A job in SLURM continues after the process that queued it has ended.
         launched_by = None if launcher_kind == "SlurmLauncher" else Process.current()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context,
@@ -79,8 +77,8 @@ class Jobs:
             config=self.config,
         )
         if launcher_kind == "JoblibLauncher":
-            # Also a worker that has no job yet ends with this process. `joblib` is the plugin's own attribute: the
-            # arguments of joblib.Parallel. Were it renamed, this would be an AttributeError in the tests.
+            # Workers without a job must end with this process too. The plugin's attribute `joblib`, the arguments of
+            # joblib.Parallel, is not documented; if it is renamed, tests fail with an AttributeError.
             launcher.joblib |= {"initializer": end_with, "initargs": (launched_by,)}  # type: ignore[attr-defined]
         if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
             place = self.config.hydra.launcher.submitit_folder
@@ -98,15 +96,15 @@ class Jobs:
         try:
             if launcher_kind != "LocalLauncher":
                 return list(launcher.launch(list(jobs), initial_job_idx=0))
-            return in_threads(launch_one, len(jobs), at_once)  # Submitit would start all at once on this machine
+            return in_threads(launch_one, len(jobs), at_once)  # Submitit would start all jobs at once
         except BrokenExecutor as error:
             raise UserError("a process of the launcher died: the same command continues with the rest") from error
-        except (ValueError, TypeError) as error:  # a job's own is its result
+        except (ValueError, TypeError) as error:  # errors of a job are in its result
             raise UserError(f"the launcher refuses its settings: {error}") from error
 
 
 def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> list[JobReturn]:
-    """``[call(0), ..., call(count - 1)]``, so many at a time. An interrupt does not wait for those under way."""
+    """``[call(0), ..., call(count - 1)]``, with ``at_once`` calls at a time; an interrupt does not wait for them."""
     results: list[JobReturn | BaseException | None] = [None] * count
     waiting: SimpleQueue[int | None] = SimpleQueue()
     for number in range(count):
@@ -121,7 +119,7 @@ def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> li
             except BaseException as error:
                 results[number] = error
 
-    threads = [Thread(target=work, daemon=True) for _ in range(at_once)]  # a daemon does not hold the process up
+    threads = [Thread(target=work, daemon=True) for _ in range(at_once)]  # daemons do not delay the end of the process
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -136,10 +134,10 @@ def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> li
 
 
 def jobs_at_once(launcher: DictConfig) -> int:
-    """The number of jobs that a launcher runs at a time on one machine. SLURM jobs have resources of their own.
+    """The number of jobs that a launcher runs at a time on this machine; 1 for SLURM, whose jobs are independent of it.
 
     Raises:
-        UserError: a setting that the launcher cannot have.
+        UserError: a setting of the launcher is invalid.
     """
     match kind(launcher):
         case "JoblibLauncher":
@@ -167,5 +165,5 @@ def kind(launcher: DictConfig | None) -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""A search by Optuna: the study chooses the trials, the launcher runs them."""
+"""Searches with Optuna: a study chooses the trials, and the launcher runs them."""
 
 import hashlib
 import json
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class SearchSweeper(Sweeper):
-    """Trials until the study has ``n_trials``, taken by ``n_jobs`` workers that the launcher starts.
+    """Runs trials in ``n_jobs`` workers, which the launcher starts, until the study has ``n_trials``.
 
-    The study is named after all that is searched, so the same command goes on with it: in turn after a stop, or at the
-    same time, as one more worker.
+    The name of the study depends on all settings of the search, so the same command continues it after a stop, or adds
+    workers while it is running.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SearchSweeper(Sweeper):
         self.jobs = Jobs(task_function, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        from bionets.experiment.sweep.study import Settings, Study  # with Optuna, which grids do without
+        from bionets.experiment.sweep.study import Settings, Study  # imports Optuna, which grids do not need
         from bionets.experiment.sweep.worker import Worker
 
         space = Space.of(self.params, arguments, self.jobs.hydra_context.config_loader)
@@ -89,7 +89,7 @@ class SearchSweeper(Sweeper):
         worker = Worker(self.jobs, settings, space)
         for result in self.jobs.launch([some] * self.workers(), worker):
             if result.status != JobStatus.COMPLETED:
-                raise cast(Exception, result._return_value)  # what ended the worker
+                raise cast(Exception, result._return_value)  # the error that ended the worker
         study = Study.existing(settings)
         write_atomically(folder / "trials.csv", trials_as_csv(study.trials(), list(space.swept)))
         report(Console(markup=False), study, space)
@@ -111,7 +111,7 @@ def first_of(distribution: Any) -> Any:
 
 
 def study_name_of(config: DictConfig, space: Space, sampler: DictConfig) -> str:
-    """A study's name: readable words, and a hash of all that its trials share and of what they differ in."""
+    """The name of a study: task, model (unless swept), run name, and a hash of fixed settings, space and sampler."""
     run = resolve(config)
     what = json.dumps([run.digest, config.seed, space.words(), plain(sampler)], sort_keys=True)
     words = [config.task.name, *({} if "model" in space.swept else {config.model.name}), config.name]
@@ -123,7 +123,7 @@ def plain(node: DictConfig | None) -> Any:
 
 
 def trials_as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
-    """A line for each trial: its values, its result, and the folder of its run."""
+    """A line for each trial: its state, result and values, and the folder of its run."""
     lines = []
     for trial in trials:
         told = [trial.user_attrs.get("folder"), trial.user_attrs.get("error")]
@@ -133,7 +133,7 @@ def trials_as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
 
 
 def report(console: Console, study: "Study", space: Space) -> None:
-    """The best trial and how to run it again; a failed trial is an error, after all others are done."""
+    """Print the best trial and the command that runs it again. Raises JobError if a trial failed."""
     trials = study.trials()
     states = Counter(trial.state.name.lower() for trial in trials)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())

@@ -1,8 +1,7 @@
 """The search space of a sweep in Hydra's syntax, and the overrides that stay fixed.
 
 ``key=a,b`` and ``key=choice(a,b)`` are choices, ``key=range(1,9,2)`` and ``key=interval(0.1,1)`` are numbers,
-``key=int(interval(1,64))`` are whole ones, and ``key=tag(log,interval(1e-4,1e-1))`` are spread evenly over their
-logarithms.
+``key=int(interval(1,64))`` are integers, and ``key=tag(log,interval(1e-4,1e-1))`` are numbers on a logarithmic scale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,19 +20,19 @@ from bionets.experiment.errors import UserError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-MOST_JOBS = 10_000  # of a grid: each is composed before the first of them runs
+MOST_JOBS = 10_000  # of a grid: all are composed before the first one runs
 
 
 @dataclass(frozen=True)
 class Space:
-    """The overrides that all jobs of a sweep share, and those that differ."""
+    """The overrides that all jobs of a sweep share, and those in which they differ."""
 
     fixed: list[str]
     swept: dict[str, Override]
 
     @classmethod
     def of(cls, params: Mapping[str, str], arguments: Sequence[str], config_loader: ConfigLoader) -> "Space":
-        """From the config's ``hydra.sweeper.params`` and the command line, which overrides it."""
+        """Read the space from ``hydra.sweeper.params`` of the config and the command line, which takes precedence."""
         refuse_repeated(arguments)
         parser = OverridesParser.create(config_loader=config_loader)
         given = {one.get_key_element(): one for one in parser.parse_overrides([f"{k}={v}" for k, v in params.items()])}
@@ -53,7 +52,7 @@ class Space:
         return [f"{key}={override.get_value_string()}" for key, override in self.swept.items()]
 
     def grid(self) -> list[list[str]]:
-        """The overrides of each job of the grid, the last key varying fastest."""
+        """The overrides of each job of the grid; the last key varies fastest."""
         for key, override in self.swept.items():
             if not override.is_discrete_sweep():
                 raise UserError(
@@ -75,11 +74,11 @@ class Space:
         return job[len(self.fixed) :] or job
 
     def distributions(self) -> dict[str, "BaseDistribution"]:
-        """The same for Optuna. A choice is the word that follows ``key=``."""
+        """The swept keys as distributions of Optuna. A choice is the text after ``key=``."""
         return {key: _distribution(key, override) for key, override in self.swept.items()}
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
-        """The overrides of a job that has these values of what is swept."""
+        """The overrides of a job with these values of the swept keys."""
         return [*self.fixed, *(f"{key}={values[key]}" for key in self.swept)]
 
 

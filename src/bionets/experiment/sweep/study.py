@@ -1,8 +1,8 @@
-"""One Optuna study that any number of processes work on, and that outlives each of them.
+"""One Optuna study that is shared by any number of processes and can be continued later.
 
-Its folder holds the study's database (where no server is named) and a lock for every trial that is under way. A lock is
-the system's: it ends with the process, however that ends. So a trial that the database calls running, and that nobody
-holds, was left behind, and whoever asks next goes on with it.
+Its folder holds the database of the study (unless ``storage`` is given) and a lock for every running trial. The
+operating system releases a lock when its process ends. A trial that the database lists as running, but that is not
+locked, was therefore abandoned, and the next process that asks for a trial continues it.
 """
 
 import contextlib
@@ -44,11 +44,11 @@ class Settings:
 
 
 class Study:
-    """The study in a folder, made where there is none yet. ``mode`` says whether the smallest ("min") or the largest
-    ("max") value is best.
+    """The study in a folder, created if there is none yet. ``mode``: whether the smallest ("min") or the largest
+    ("max") value is best; None for an existing study.
 
     Raises:
-        UserError: the storage cannot be reached, or knows a study of this name that lives in another folder.
+        UserError: the storage cannot be used, or has a study of this name with another folder.
     """
 
     def __init__(self, settings: Settings, mode: str | None) -> None:
@@ -62,7 +62,7 @@ class Study:
 
     @classmethod
     def existing(cls, settings: Settings) -> "Study":
-        """The study that workers made."""
+        """Open a study that the workers have created."""
         return cls(settings, None)
 
     @property
@@ -79,7 +79,7 @@ class Study:
             if mode is not None and self.settings.storage is not None:
                 with contextlib.suppress(optuna.exceptions.DuplicatedStudyError):
                     optuna.create_study(storage=connect(url), study_name=name, direction=DIRECTIONS[mode])
-            elif mode is not None and not database.exists():  # made whole, or not at all
+            elif mode is not None and not database.exists():  # created atomically
                 new = database.with_name(".study.db.partial")
                 new.unlink(missing_ok=True)
                 storage = connect(f"sqlite:///{new}")
@@ -91,7 +91,7 @@ class Study:
                 study_name=name,
                 pruner=instantiate_node(pruner) if pruner else optuna.pruners.NopPruner(),
             )
-        except Exception as error:  # of the database's own library, whichever it is
+        except Exception as error:  # its type depends on the database
             raise UserError(f"the study's storage {url} cannot be used: {error}") from error
         home = study.user_attrs.get("home")
         if home is None:
@@ -104,7 +104,7 @@ class Study:
         return study
 
     def next(self, distributions: "dict[str, BaseDistribution]") -> "StudyTrial | None":
-        """A trial that was left behind, or else a new one; None when there are ``n_trials``."""
+        """An abandoned trial, otherwise a new one; None if there are ``n_trials``."""
         with self.alone():
             trials = self.trials()
             running = [trial.number for trial in trials if trial.state == TrialState.RUNNING]
@@ -124,9 +124,7 @@ class Study:
             return StudyTrial(self, trial, lock)
 
     def _seed(self, number: int) -> None:
-        """A sampler whose random numbers are the trial's own: workers do not draw the same, and a search that was
-        stopped draws what it would have drawn.
-        """
+        """Seed the sampler by the number of the trial: workers draw different values, and a resumed search the same."""
         digest = hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()
         self._study.sampler = instantiate_node(self.settings.sampler, seed=int.from_bytes(digest[:4], "little"))
 
@@ -134,7 +132,7 @@ class Study:
         return self._study.get_trials(deepcopy=False)
 
     def best(self) -> FrozenTrial | None:
-        """The best of the complete trials."""
+        """The best complete trial; None if there is none."""
         return self._study.best_trial if any(one.state == TrialState.COMPLETE for one in self.trials()) else None
 
     def _hold(self, number: int) -> BaseFileLock | None:
@@ -147,13 +145,13 @@ class Study:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock the study: no other process asks for a trial, or ends one, within this context."""
+        """Lock the study: no other process starts or ends a trial within this context."""
         with FileLock(self.settings.folder / ".lock"):
             yield
 
 
 class StudyTrial:
-    """One trial, held by this process; its values are those of the study's samplers."""
+    """A trial that this process has locked, with the values from the sampler."""
 
     def __init__(self, study: Study, trial: optuna.Trial, lock: BaseFileLock) -> None:
         self._study, self._trial, self._lock = study, trial, lock
@@ -162,17 +160,17 @@ class StudyTrial:
         self.pruned = False
 
     def begin(self, folder: Path, monitor: str) -> None:
-        """Keep where the trial's run lives, and by which value it is judged."""
+        """Store the run folder of the trial, and the name of its monitored value."""
         self._trial.set_user_attr("folder", str(folder))
         self.monitor = monitor
 
     def report(self, value: float, epoch: int) -> None:
-        """Tell the monitored value of an epoch.
+        """Report the monitored value of an epoch.
 
         Raises:
-            Pruned: the trial is not worth another epoch.
+            Pruned: the pruner stops the trial.
         """
-        with warnings.catch_warnings(action="ignore"):  # an epoch that is trained again after a stop says the same
+        with warnings.catch_warnings(action="ignore"):  # an epoch trained again after a stop reports the same
             self._trial.report(value, epoch)
         if self._trial.should_prune():
             self.pruned = True
@@ -189,7 +187,7 @@ class StudyTrial:
         self._tell(TrialState.FAIL)
 
     def _tell(self, state: TrialState, value: float | None = None) -> None:
-        with self._study.alone():  # or it would seem left behind between its end and that of its lock
+        with self._study.alone():  # otherwise another process could see it as running, but not locked
             self._trial.study.tell(self.number, value, state)
             Path(self._lock.lock_file).unlink()
             self._lock.release()
@@ -201,6 +199,6 @@ def connect(url: str) -> optuna.storages.RDBStorage:
 
 
 def silence_optuna() -> None:
-    """Silence Optuna's log messages."""
+    """Silence Optuna's log messages and experimental warnings."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""The link from a run to the search it is a trial of: reports and pruning."""
+"""The link from a run to the trial of a search: reports and pruning."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from bionets.experiment.errors import UserError
 from bionets.tasks import Task
 
 if TYPE_CHECKING:
-    from bionets.experiment.sweep.study import StudyTrial  # with Optuna, which runs do without
+    from bionets.experiment.sweep.study import StudyTrial  # imports Optuna, which runs do not need
 
 
 _current: "ContextVar[StudyTrial | None]" = ContextVar("trial", default=None)
@@ -20,7 +20,7 @@ _current: "ContextVar[StudyTrial | None]" = ContextVar("trial", default=None)
 
 @contextmanager
 def running(trial: "StudyTrial") -> Iterator[None]:
-    """Make all runs within this context runs of a trial."""
+    """Make the runs within this context runs of a trial."""
     token = _current.set(trial)
     try:
         yield
@@ -33,7 +33,7 @@ def in_trial() -> bool:
 
 
 def begin_trial(folder: Path, task: Task) -> list[Callback]:
-    """Make the run in this folder the current trial's, where there is one; the callback that reports for it."""
+    """Assign the run in this folder to the current trial; the callback that reports to it, none outside a search."""
     trial = _current.get()
     if trial is None:
         return []

@@ -1,4 +1,4 @@
-"""A process that takes one trial of a study after the other, until there are none left."""
+"""A process that runs trials of a study, one after another."""
 
 import math
 import os
@@ -19,13 +19,13 @@ SECONDS_BETWEEN_TRIES = 1.0
 
 
 class Worker:
-    """The job that the launcher starts: a worker that takes trials from the study until there are none left."""
+    """The job that the launcher starts: it runs trials of the study until there are ``n_trials``."""
 
     def __init__(self, jobs: Jobs, settings: Settings, space: Space) -> None:
         self.jobs, self.settings, self.space = jobs, settings, space
 
     def __call__(self, config: DictConfig) -> None:
-        from bionets.experiment.sweep.trial import running  # with PyTorch, which the launching process does without
+        from bionets.experiment.sweep.trial import running  # imports PyTorch, which the launching process does not need
 
         study = Study(self.settings, mode=cast(Any, get_class(config.task["_target_"])).mode)
         distributions = self.space.distributions()
@@ -51,7 +51,7 @@ class Worker:
             )
             if not isinstance(result._return_value, Busy):
                 return result
-            time.sleep(SECONDS_BETWEEN_TRIES)  # another trial has the same values and will leave us its result
+            time.sleep(SECONDS_BETWEEN_TRIES)  # another trial trains the same run; its result is then used
 
     def _finish(self, trial: StudyTrial, result: JobReturn) -> None:
         if trial.pruned:

@@ -16,7 +16,7 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     delayed values, recurrent products."""
     program = call.program
     y = [empty((call.time, call.batch, call.width), program.dtype) for _ in range(program.y)]
-    final = [leaf.clone() for leaf in call.state]  # what is carried lies where it ends
+    final = [leaf.clone() for leaf in call.state]  # also holds the carried state
     own = call.histories() if keep else []
     histories = [empty((call.stored_steps, call.batch, call.width), program.dtype) for _ in own]
     arguments = KernelArguments(call)
@@ -46,7 +46,7 @@ def backward(
     shared = shared_gradients(program.key, needs.x)
     recompute = call.checkpoint_every > 1
     grad_x = empty((time, batch, total, width), dtype) if total else None
-    grad_state = [  # what is carried lies where it ends
+    grad_state = [  # also holds the carried gradients
         torch.zeros_like(state) if leaf is None else leaf.to(dtype, copy=True, memory_format=torch.contiguous_format)
         for state, leaf in zip(call.state, grad_final, strict=True)
     ]

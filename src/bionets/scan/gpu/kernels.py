@@ -111,7 +111,7 @@ def launch_rows(kernel: Kernel, values: Mapping[str, Any], weight_blocks: int, w
 def _launch(
     kernel: Kernel, values: Mapping[str, Any], instances: int, warps: int, wide: bool, block: int, stages: int
 ) -> None:
-    import triton.language as tl  # only where the backend is used
+    import triton.language as tl  # only if the backend is used
 
     arguments = [values[name] for name in kernel.source.arguments]
     constants = (block, tl.int64 if wide else tl.int32, stages)

@@ -16,7 +16,7 @@ __all__ += ["square_root", "tanh", "times", "times_transposed", "trunc"]
 
 @triton.jit
 def divide(a, b):
-    """a / b, rounded as IEEE wants it, so that thresholds fall on the same side as in eager torch."""
+    """a / b with IEEE rounding, so that the same values cross a threshold as in eager torch."""
     if a.dtype == tl.float64:
         return a / b
     else:  # noqa: RET505  (Triton 3.6 compiles what follows a return)
@@ -144,7 +144,7 @@ def atan2(y, x):
 
 @triton.jit
 def negative(x):
-    """Also of -0."""
+    """Whether the sign of a number, which may be -0, is negative."""
     return (x < 0) | ((x == 0) & (1.0 / x < 0))
 
 
@@ -258,5 +258,5 @@ def times(row, weight):
 
 @triton.jit
 def times_transposed(row, weight):
-    """A row `[1, H]` times weight `[H, K]`: `[1, K]`. Only the row changes its layout: the weight stays where it is."""
+    """A row `[1, H]` times weight `[H, K]`: `[1, K]`. Only the layout of the row changes, not that of the weight."""
     return tl.sum(weight * tl.sum(row, 0)[:, None], 0)[None, :]

@@ -123,7 +123,7 @@ class _Compiled:
     """A step in the code of torch.compile."""
 
     bound: BoundProgram
-    find: Callable[[], BoundProgram | None]  # the current program; None if the object of the step is gone
+    find: Callable[[], BoundProgram | None]  # the current program; None if the object of the step was deleted
 
 
 def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str:

@@ -81,7 +81,7 @@ class Record:
             for names, size in self.sizes:
                 if len(names) != size:
                     return False
-        except (AttributeError, ValueError):  # a function is gone, a cell was emptied
+        except (AttributeError, ValueError):  # a function no longer exists, or a cell is empty
             return False
         return True
 

@@ -105,7 +105,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:
-        from torch._decomp import decomposition_table  # heavy, and rarely needed
+        from torch._decomp import decomposition_table  # slow to import, and rarely needed
 
         if func not in decomposition_table:
             return None

@@ -21,7 +21,7 @@ from bionets.experiment.config.schemas.run import MAPPING, free_mapping
 def schema_of(
     target: Callable[..., Any], leave_out: Sequence[str] = (), partial: bool = False, **fields: tuple[Any, Any]
 ) -> type:
-    """The dataclass whose fields are the arguments of ``target``, and its dotted path as ``_target_``.
+    """A dataclass with the arguments of ``target`` as fields, and its dotted path as ``_target_``.
 
     Args:
         target: a class or a function.
@@ -63,8 +63,8 @@ def schema_of_arguments(target: Callable[..., Any], leave_out: Sequence[str]) ->
 
 
 class Builds(BuildsFn[SupportedPrimitive]):
-    """hydra-zen's `builds`, with the path under which a package exports a class, and with more of the types. It
-    overrides the two methods that are documented for this purpose.
+    """hydra-zen's `builds`, with the path under which a package exports a class, and with the types of `plain_type`. It
+    overrides the two methods that hydra-zen documents for this purpose.
     """
 
     @classmethod
@@ -81,9 +81,7 @@ class Builds(BuildsFn[SupportedPrimitive]):
 
 
 def plain_type(annotation: Any) -> Any:
-    """The type of the value in a YAML file: list for a sequence, text for a path or a Literal, and a number for a
-    number or tensor.
-    """
+    """The type in YAML: list for a sequence, str for a path, that of the choices for a Literal, a number for Tensor."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return type(arguments[0])
@@ -108,7 +106,7 @@ def plain_type(annotation: Any) -> Any:
 
 
 def _field(default: Any) -> Field[Any]:
-    if isinstance(default, type) or default is free_mapping:  # every config has its own instance
+    if isinstance(default, type) or default is free_mapping:  # a new instance for every config
         factory: Any = default
         return field(default_factory=factory)
     return field(default=default) if default is not NO_DEFAULT else field()

@@ -12,9 +12,8 @@ from bionets.experiment.config.schemas.sweeps import SWEEPS
 
 @cache
 def register(configs: Path, families: bool = True) -> None:
-    """Store every schema in Hydra's ConfigStore, under ``schema/``, for the config files in this folder; a second call
-    has no effect. Without ``families``, the schemas of models, tasks, optimizers and schedules are left out, because
-    these import PyTorch.
+    """Store all schemas in Hydra's ConfigStore for the config files in a folder; repeated calls have no effect. Without
+    ``families``, the schemas of models, tasks, optimizers and schedules are left out, because these import PyTorch.
     """
     store = ConfigStore.instance()
     if families:

@@ -30,9 +30,7 @@ def snake_case(name: str) -> str:
 
 
 def concrete_classes(package: ModuleType, base: type) -> dict[str, type]:
-    """The public subclasses of ``base`` in the modules of a package, by name, without ``abstract`` base classes, which
-    cannot be chosen.
-    """
+    """The public subclasses of ``base`` in the modules of a package by name, without ``abstract`` base classes."""
     modules = [import_module(f"{package.__name__}.{each.name}") for each in iter_modules(package.__path__)]
     members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
     derived = [each for each in members if issubclass(each, base) and each is not base]
@@ -67,8 +65,8 @@ def task_schemas() -> dict[str, type]:
 
 
 def task_schema(task: type) -> type:
-    """The schema of a task. The seed, the data folder and the names of augmentations are set elsewhere in the config,
-    and the class names by the data.
+    """The schema of a task. The seed and the data folder refer to other keys of the config, ``augmentation`` has the
+    arguments of `augment`, and the class names are left out, because they depend on the data.
     """
     arguments = inspect.signature(task).parameters
     filled: dict[str, tuple[Any, Any]] = {
@@ -82,7 +80,7 @@ def task_schema(task: type) -> type:
 
 
 def optimizer_schemas() -> dict[str, type]:
-    """Every optimizer of PyTorch by the name of its class; Muon is used only for matrices."""
+    """Every optimizer of PyTorch by its class name. ``Muon``, which is for matrices only, is `MuonWithAdamW`."""
     found = inspect.getmembers(torch.optim, inspect.isclass)
     chosen = {name: each for name, each in found if issubclass(each, Optimizer) and name not in NOT_FOR_DENSE}
     chosen["Muon"] = models.MuonWithAdamW

@@ -38,7 +38,7 @@ class Trainer:
     check_val_every_n_epoch: int = 1
     log_every_n_steps: int = 1  # number of steps between the rows of train/loss in metrics.csv
     accumulate_grad_batches: int = 1
-    tbptt: int | None = None  # ours: length of chunks in time, between which no graph is kept
+    tbptt: int | None = None  # not Lightning's: length of chunks in time, between which no graph is kept
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
     deterministic: bool | str | None = None
@@ -167,7 +167,7 @@ class Compare:
     Args:
         runs: a folder with runs in or below it, or a glob; with source=wandb a project, entity/project.
         by: the config key that defines groups of runs; with several keys, as a list, the others define panels.
-        where: only runs whose config says so, as in where={task.length:300}.
+        where: only runs with these values in their config, as in where={task.length:300}.
         metrics: the metrics, for example metrics=[test/accuracy,parameters]; null for all headline numbers.
         columns: one key of by, whose values become the columns of table.md, with a table for each metric.
         curves: names of curves in metrics.csv; null for train/loss, val/loss and val/accuracy.
@@ -248,7 +248,7 @@ class Runs:
         runs: a folder with runs in or below it, or a glob.
         status: only runs with this status: complete, running, failed, interrupted, pruned, stopped (killed) or
             unreadable.
-        where: only runs whose config says so, as in where={task.length:300}.
+        where: only runs with these values in their config, as in where={task.length:300}.
         metric: the metric to show; null for the first accuracy, otherwise the first headline number.
         sort: changed, status, task, model, metric or duration; a minus sign means descending order.
         figures: whether the figures of each run are listed.
