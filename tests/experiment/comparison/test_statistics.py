@@ -80,6 +80,12 @@ def test_numbers_far_apart_give_the_smallest_possible_probability() -> None:
     assert permutation_p([1, 1], [0, 0]) == 1  # 2 / C(4, 2) is no evidence
 
 
+def test_a_single_run_is_compared_with_no_other_group_however_many_runs_this_has() -> None:
+    values = {("one",): [1.0], ("many",): [0.0] * 45, ("few",): [0.5] * 5}
+    best, p_values = compare_with_best(values, higher=True)
+    assert (best, p_values) == (("one",), {})
+
+
 def test_many_runs_are_compared_by_arrangements_drawn_at_random_from_a_fixed_seed() -> None:
     random = np.random.default_rng(0)
     one, other = list(random.normal(0, 1, 15)), list(random.normal(0, 1, 15))

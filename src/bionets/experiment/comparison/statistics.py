@@ -138,8 +138,9 @@ def too_few_runs(groups: Sequence[Group]) -> list[str]:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """The smallest p-value of a two-sided permutation test of n against m numbers: 2 / C(n + m, n)."""
-    return min(1.0, 2 / math.comb(n + m, n))
+    """The smallest p-value of a two-sided permutation test of n against m numbers: 2 / C(n + m, n). 1 if a group has a
+    single number, which says nothing about its spread."""
+    return min(1.0, 2 / math.comb(n + m, n)) if min(n, m) > 1 else 1.0
 
 
 def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:

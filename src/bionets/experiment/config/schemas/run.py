@@ -67,7 +67,15 @@ class Callbacks:
 
 @dataclass
 class Logger:
-    """Logging to W&B. ``mode``: auto (online if logged in, otherwise offline), online, offline, disabled."""
+    """Logging to W&B.
+
+    Args:
+        wandb: whether runs are logged to W&B.
+        project: the W&B project.
+        entity: the W&B user or team; null: your default entity.
+        mode: auto (online if logged in, otherwise offline), online, offline or disabled.
+        tags: labels of the runs.
+    """
 
     wandb: bool = True
     project: str = "bionets"
