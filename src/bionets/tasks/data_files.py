@@ -25,13 +25,14 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 class Arrays:
     """Samples along the first dimension: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`. `classes` names the classes if `y`
     was text. `lengths` `[N]` are the numbers of steps of the sequences if they differ. `count` is the number of
-    classes; 0: inferred from the targets."""
+    classes; 0: inferred from the targets. `every_step` says that `y` has a target for each step of a sequence."""
 
     x: Tensor
     y: Tensor
     classes: tuple[str, ...] = ()
     lengths: Tensor | None = None
     count: int = 0
+    every_step: bool = False
 
 
 def read_arrays(
@@ -42,6 +43,7 @@ def read_arrays(
     others: Sequence[str] = (),
     fit: Callable[[Tensor], Tensor] = lambda images: images,
     lengths: str | None = None,
+    every_step: bool | None = None,
 ) -> Arrays:
     """Read a file or a folder.
 
@@ -53,6 +55,7 @@ def read_arrays(
         sequences: column of the CSV that identifies the sequence of a row; None: every row is a sample.
         others: further columns of the CSV that are not inputs.
         lengths: key of the lengths of the sequences; None: all have the length of `x`.
+        every_step: whether a CSV has a target for each row of a sequence; None: if they differ within a sequence.
         fit: called with each image ``[1, C, H, W]`` of a folder, returns it in the common size and colour.
 
     Raises:
@@ -63,7 +66,7 @@ def read_arrays(
     if not path.is_file():
         raise ValueError(f"task.data={path} does not exist")
     if path.suffix == ".csv":
-        return _csv(path, inputs, targets, sequences, others)
+        return _csv(path, inputs, targets, sequences, others, every_step)
     readers = {".pt": _torch, ".pth": _torch, ".safetensors": _safetensors, ".npz": _numpy}
     if path.suffix not in readers:
         raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
@@ -103,7 +106,14 @@ def _numpy(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({beginning_of(error)})") from error
 
 
-def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
+def _csv(
+    path: Path,
+    inputs: Sequence[str],
+    targets: str,
+    sequences: str | None,
+    others: Sequence[str],
+    every_step: bool | None,
+) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         try:
@@ -138,8 +148,15 @@ def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None,
     longest = int(lengths.max())
     index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
     y = labels[index]  # shorter sequences are padded with their last row, which is not scored
-    same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each step
-    return Arrays(x[index], y[:, 0] if same else y, classes, lengths if bool((lengths < longest).any()) else None)
+    differ = (y != y[:, :1]).any(1)
+    if every_step is False and bool(differ.any()):
+        name = list(places)[int(differ.nonzero()[0])]
+        raise ValueError(
+            f"task.data={path}, column {targets} differs within the sequence {name}: correct it, or choose "
+            "task.target_kind=class_every_step or number_every_step"
+        )
+    stepwise = bool(differ.any()) if every_step is None else every_step
+    return Arrays(x[index], y if stepwise else y[:, 0], classes, lengths if bool((lengths < longest).any()) else None)
 
 
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
