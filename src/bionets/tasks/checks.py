@@ -43,7 +43,10 @@ def split_sizes(count: int, val_share: float, test_share: float, data: str) -> t
     val_size, test_size = round(val_share * count), round(test_share * count)
     sizes = count - val_size - test_size, val_size, test_size
     if min(sizes) < 1:
-        raise ValueError(f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}")
+        raise ValueError(
+            f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}: "
+            "take more, or cut long sequences into several"
+        )
     return sizes
 
 

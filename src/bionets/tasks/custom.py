@@ -62,7 +62,7 @@ class CustomData(FixedSets):
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
         target_kind: `class`, `number`, `class_every_step` or `number_every_step`, or a list with one for each target;
-            None: as above.
+            None: inferred from the targets.
         target_weights: weight of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that identifies the sequence of a row; None: every row is a sample.
         lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one

@@ -56,9 +56,12 @@ def arrays_of_dataset(
 
 def as_tensor(value: Any, name: str) -> Tensor:
     try:
-        return torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is a {type(value).__name__}, not numbers") from error
+    if tensor.is_complex():
+        raise ValueError(f"{name} is complex: give real numbers")
+    return tensor
 
 
 def names_of_classes(
@@ -106,7 +109,7 @@ def checked_inputs(arrays: Arrays, data: str) -> Tensor:
         ValueError: the shapes, the lengths or the numbers are invalid.
     """
     x, lengths = arrays.x, arrays.lengths
-    if x.dim() not in (2, 3, 4):
+    if x.dim() not in (2, 3, 4) or not x.numel():
         raise ValueError(f"task.data={data}: the inputs must be [N, I], [N, T, I] or [N, C, H, W], got {list(x.shape)}")
     if lengths is not None:
         if x.dim() != 3 or tuple(lengths.shape) != (len(x),) or lengths.is_floating_point():
@@ -125,8 +128,12 @@ def valid_steps(arrays: Arrays) -> Tensor:
 
 
 def require_finite(numbers: Tensor, data: str) -> None:
-    if not bool(numbers.isfinite().all()):
-        raise ValueError(f"task.data={data} holds NaN or infinity: clean it first")
+    invalid = ~numbers.isfinite().flatten(1).all(1) if numbers.dim() > 1 else ~numbers.isfinite()
+    if bool(invalid.any()):
+        raise ValueError(
+            f"task.data={data} holds NaN or infinity in sample {int(invalid.nonzero()[0])}: clean it first, "
+            "or give the lengths of sequences that are padded (task.lengths)"
+        )
 
 
 def as_shape(images: Tensor) -> tuple[int, int, int]:
@@ -150,7 +157,7 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
     """
     y, classes = arrays.y, arrays.classes
     if len(x) != len(y):
-        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets")
+        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets: the first dimension counts samples")
     inferred, stepwise = kind is None, x.dim() == 3 and y.dim() in (2, 3) and y.size(1) == x.shape[1]
     if kind is None:
         if classes and y.dim() > 1:
@@ -194,6 +201,9 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
         ValueError: the targets are of another kind, or a class is not known.
     """
     if known is None:
+        if not arrays.y.is_floating_point() and len(present := arrays.y.unique()) == 1:
+            only = arrays.classes[int(present)] if arrays.classes else int(present)
+            raise ValueError(f"task.data={data} has only the class {only}: there must be at least two")
         return arrays
     if known == 0:
         if arrays.classes:
