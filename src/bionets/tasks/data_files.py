@@ -136,11 +136,12 @@ def _csv(
         reader = csv.DictReader(file)
         try:
             columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            rows = list(reader)
+            numbered = [(reader.line_num, row) for row in reader]  # blank lines are no rows
         except UnicodeDecodeError as error:
             raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
         except csv.Error as error:
             raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
+    lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
     if not rows:
         raise ValueError(f"task.data={path} has no rows below its header")
     named = [*inputs, targets, *([sequences] if sequences else [])]
@@ -149,18 +150,18 @@ def _csv(
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
     if both := [name for name in inputs if name in (targets, *others)]:
         raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")
-    if longer := [line for line, row in enumerate(rows, 2) if None in row]:
+    if longer := [line for line, row in numbered if None in row]:
         raise ValueError(f"task.data={path}, line {longer[0]} has more entries than the header: correct it")
     chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
     if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
         raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
-    values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
+    values = [[_number(path, row, name, line) for name in chosen] for line, row in numbered]
     for name in named[len(inputs) :]:
-        if empty := [line for line, row in enumerate(rows, 2) if not (row[name] or "").strip()]:
+        if empty := [line for line, row in numbered if not (row[name] or "").strip()]:
             raise ValueError(
                 f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or leave the row out"
             )
-    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows])
+    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows], lines)
     x = torch.tensor(values, dtype=torch.float32)
     if sequences is None:
         return Arrays(x, labels, classes)
@@ -192,7 +193,7 @@ def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
     return number
 
 
-def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
+def _labels(data: str, column: str, texts: list[str], lines: list[int]) -> tuple[tuple[str, ...], Tensor]:
     """Classes and their numbers if the column holds text or integers, otherwise only the numbers.
 
     Raises:
@@ -202,9 +203,9 @@ def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], 
     if len(numbers) < len(texts):
         words = {text for text in texts if _as_number(text) is None}
         if numbers and (not all(number.is_integer() for number in numbers) or {*map(str.lower, words)} <= MISSING):
-            line = next(line for line, text in enumerate(texts, 2) if text in words)
+            line, text = next((line, text) for line, text in zip(lines, texts, strict=True) if text in words)
             raise ValueError(
-                f"{data}, line {line}, column {column}: {texts[line - 2]!r} is not a number, as others in the column "
+                f"{data}, line {line}, column {column}: {text!r} is not a number, as others in the column "
                 "are: correct it, or leave the row out"
             )
         classes = tuple(sorted(set(texts)))
