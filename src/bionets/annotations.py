@@ -36,6 +36,14 @@ def require_types(path: str, function: Callable[..., Any], values: Mapping[str, 
             raise ValueError(f"{path}{name} must be {formatannotation(expected.annotation)}, got {value!r}")
 
 
+def require_one_of(path: str, choices: Collection[str], **values: str) -> None:
+    """Raise ``ValueError`` with the first key whose value is not one of the choices; for ``path`` see
+    `require_types`."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{path}{name}={value} is unknown: choose {', '.join(choices)}")
+
+
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     """The arguments of a function that have a name; those of a class that hands others on by ``**`` with those of its
     bases. An annotation that cannot be evaluated stays a text.

@@ -1,5 +1,6 @@
 """``task=custom`` with what ``task.data`` may name, as a user types it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,42 @@ def test_a_config_file_of_a_task_of_ones_own_names_a_misspelt_key(cli: Command, 
         "error: own_louder.Louder has no key gian, did you mean gain?; "
         "it has gain, train_size, val_size, test_size, batch_size, epochs, stop_below, seed"
     )
+
+
+def test_classes_at_every_step(cli: Command, workplace: Path) -> None:
+    """A word in each row of sequences of different lengths; then another file without one of these words."""
+    random = np.random.default_rng(0)
+    numbers = {"up": 2.0, "still": 0.0, "down": -2.0}
+    for name, words in (("data", [*numbers]), ("other", ["up", "down"])):
+        rows = [
+            f"{n},{numbers[word] + 0.1 * random.normal():.3f},{word}"
+            for n in range(40)
+            for word in random.choice(words, 2 + n % 4)
+        ]
+        (workplace / f"{name}.csv").write_text("\n".join(["id,a,way", *rows]))
+    keys = ("task.data=data.csv", "task.sequences=id", "task.targets=way", "task.target_kind=class_every_step")
+    learning = ("optimizer.lr=0.05", "trainer.max_epochs=30", "task.batch_size=8")
+    outcome = cli("train", "model=gru", *SHORT, *keys, *learning)
+    assert outcome.code == 0, outcome.error
+    assert "sequences of 1 number -> 3 classes at every step; 32 for training" in outcome.out
+    run = the_run(workplace)
+    assert run.class_names() == {"way": ["down", "still", "up"]}
+    assert cli("evaluate", f"run={run.path}", "task={data: other.csv}").code == 0
+    (file,) = run.path.glob("evaluation-best-*.json")
+    assert json.loads(file.read_text())["metrics"]["test/accuracy"] == 1.0
+    refused = cli("train", "model=feed_forward", *SHORT, *keys)
+    assert refused.code == 1 and refused.error.count("\n") == 1 and "choose model=" in refused.error
+
+
+def test_a_loss_that_counts_its_calls_counts_those_of_the_training(cli: Command, workplace: Path) -> None:
+    counting = OWN.replace("    def loss(", "    calls = 0\n\n    def loss(").replace(
+        "        return torch.nn.functional.mse_loss",
+        "        self.calls += 1\n        print('call', self.calls, 'with', int(prediction.any()))\n"
+        "        return torch.nn.functional.mse_loss",
+    )
+    (workplace / "own_counting.py").write_text(counting)
+    sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"
+    outcome = cli("train", "model=brc", *SHORT, "task.data=own_counting.Sums", sizes, "task.batch_size=10")
+    assert outcome.code == 0, outcome.error
+    calls = [line for line in outcome.out.splitlines() if line.startswith("call ")]
+    assert calls[:2] == ["call 1 with 0", "call 1 with 1"]  # the check with zeros, and the first batch

@@ -113,8 +113,10 @@ def write_own_data(folder: Path) -> None:
     random = np.random.default_rng(0)
     targets = {"y": random.integers(0, 2, 40), "kind": random.integers(0, 3, 40), "speed": random.normal(size=(40, 2))}
     np.savez(folder / "my_data.npz", x=random.normal(size=(40, 6, 3)).astype("float32"), **targets)
-    rows = [f"{n},{random.normal():.3f},{random.normal():.3f},{n % 2}" for n in range(40) for _ in range(5)]
-    (folder / "table.csv").write_text("\n".join(["id,a,b,label", *rows]) + "\n")
+    numbers = random.normal(size=(40, 5, 2)).round(3)
+    phases = ["rise", "rise", "hold", "fall", "fall"]
+    rows = [f"{n},{a},{b},{n % 2},{phases[t]}" for n in range(40) for t, (a, b) in enumerate(numbers[n])]
+    (folder / "table.csv").write_text("\n".join(["id,a,b,label,phase", *rows]) + "\n")
     for n in range(40):
         file = folder / "my_images" / f"class_{n % 2}" / f"{n}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

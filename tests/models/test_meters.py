@@ -89,10 +89,11 @@ def test_batches_of_no_weight_count_in_metrics(tmp_path: Path) -> None:
         assert found["loss"] == pytest.approx(float(task.loss(prediction, target)), rel=1e-5)
 
 
-def losses(task: Task, **options: Any) -> tuple[float, list[Tensor]]:
+def losses(task: Task, loss_every_step: bool = False, **options: Any) -> tuple[float, list[Tensor]]:
     """The test loss of a model that has been trained for one epoch, and its parameters."""
     torch.manual_seed(0)
-    model = RecurrentModel(task.spec, "torch.nn.RNN", 3, optimizer=partial(torch.optim.SGD, lr=0.1))
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    model = RecurrentModel(task.spec, "torch.nn.RNN", 3, loss_every_step=loss_every_step, optimizer=optimizer)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     trainer = Trainer(
         max_epochs=1, reload_dataloaders_every_n_epochs=1, enable_model_summary=False, **silent, **options
@@ -109,4 +110,17 @@ def test_the_size_of_batches_changes_no_mean(make: Callable[[int, Path], Task], 
     for batch_size in (12, 6):
         found, learnt = losses(make(batch_size, tmp_path), accumulate_grad_batches=24 // batch_size)
         assert found == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(learnt, parameters)
+
+
+@pytest.mark.parametrize("weights", [None, [1, 9]])
+def test_a_loss_at_every_step_is_the_mean_over_the_steps_of_all_batches(weights: Any, tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    x, lengths = torch.randn(40, 6, 2, generator=random), torch.randint(1, 7, (40,), generator=random)
+    torch.save({"x": x, "y": torch.arange(40) % 2, "lengths": lengths}, tmp_path / "data.pt")
+    keys: dict[str, Any] = {"lengths": "lengths", "val_share": 0.2, "test_share": 0.2, "class_weights": weights}
+    _, parameters = losses(CustomData(str(tmp_path / "data.pt"), batch_size=24, **keys), loss_every_step=True)
+    for batch_size in (12, 6):
+        task = CustomData(str(tmp_path / "data.pt"), batch_size=batch_size, **keys)
+        _, learnt = losses(task, loss_every_step=True, accumulate_grad_batches=24 // batch_size)
         torch.testing.assert_close(learnt, parameters)

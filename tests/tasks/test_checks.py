@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.tasks import Task, TaskSpec
-from bionets.tasks.checks import check_batch, check_loss, check_rows
+from bionets.tasks import FixedSets, Task, TaskSpec
+from bionets.tasks.checks import check_batch, check_data, check_loss
 from bionets.tasks.spec import Kind
 
 VALUE = TaskSpec("sequence_to_value", input_size=3, output_size=1)
@@ -22,11 +22,11 @@ CONTROL = TaskSpec("control", 4, 2)
 
 
 def test_samples_are_counted_along_the_batch_dimension() -> None:
-    check_rows(torch.zeros(5, 8, 3), torch.zeros(8, 1), (1, 0), 8)
+    check_data((torch.zeros(5, 8, 3), torch.zeros(8, 1)), (1, 0), 8)
     with pytest.raises(ValueError, match=r"^x of a data set .* 8 samples along dimension 1, .*time first$"):
-        check_rows(torch.zeros(8, 5, 3), torch.zeros(8, 1), (1, 0), 8)
+        check_data((torch.zeros(8, 5, 3), torch.zeros(8, 1)), (1, 0), 8)
     with pytest.raises(ValueError, match=r"^the target of a data set must have its 8 samples along dimension 0"):
-        check_rows(torch.zeros(5, 8, 3), torch.zeros(7, 1), (1, 0), 8)
+        check_data((torch.zeros(5, 8, 3), torch.zeros(7, 1)), (1, 0), 8)
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,38 @@ def test_data_are_tensors(data: Any) -> None:
 
     with pytest.raises(ValueError, match="a data set must be tensors"):
         Drawn(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1).val_data()
+
+
+class Read(FixedSets):
+    """A task that reads its data by itself."""
+
+    spec = TaskSpec("sequence_to_value", 2, 1)
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1)
+        self.data = data
+
+    def part(self, split: str) -> Any:
+        return self.data
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        ((np.zeros((5, 4, 2)), np.zeros((4, 1))), "got ndarray, ndarray"),
+        ([[[0.0, 0.0]] * 4, [0.0] * 4], "got list, list"),
+        ((torch.zeros(5, 4, 2), None), "got Tensor, NoneType"),
+        (None, "got NoneType"),
+    ],
+)
+def test_data_that_a_task_reads_by_itself_are_tensors(data: Any, got: str) -> None:
+    task = Read(data)
+    for batches in (task.train_dataloader, task.val_dataloader, task.test_dataloader):
+        with pytest.raises(ValueError, match=f"a data set must be tensors, .* {got}$"):
+            batches()
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_training_set_of_another_size_than_it_says_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="x of a data set must have its 4 samples along dimension 1"):
+        Read((torch.zeros(5, size, 2), torch.zeros(size, 1))).train_dataloader()

@@ -536,13 +536,6 @@ def test_names_of_classes_that_no_target_shows_do_not_widen_a_network() -> None:
     assert fewer._y[:2].tolist() == [1, 2] and fewer.spec.output_size == 4
 
 
-def test_words_at_every_step_are_refused(tmp_path: Path) -> None:
-    rows = [[n, t, "left" if t % 2 else "right"] for n in range(20) for t in range(4)]
-    path = write_csv(tmp_path / "data.csv", ["id", "a", "y"], rows)
-    with pytest.raises(ValueError, match="targets at every step must be numbers, got the words left, right"):
-        CustomData(path, sequences="id")
-
-
 class WordsAsTargets(torch.utils.data.Dataset[tuple[torch.Tensor, object]]):
     def __len__(self) -> int:
         return 30

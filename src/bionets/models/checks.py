@@ -1,11 +1,14 @@
 """One-line errors for invalid values of a model's keys, and for a layer or a task that does not fit a model."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bionets import annotations
 
 
 class InterfaceError(ValueError):
@@ -27,11 +30,7 @@ def require_not_negative(**values: float) -> None:
             raise ValueError(f"model.{name} must not be negative, got {value}")
 
 
-def require_one_of(choices: Collection[str], **values: str) -> None:
-    """Raise ``ValueError`` with the first of the model's keys whose value is not one of the choices."""
-    for name, value in values.items():
-        if value not in choices:
-            raise ValueError(f"model.{name}={value} is unknown: choose {', '.join(choices)}")
+require_one_of = partial(annotations.require_one_of, "model.")
 
 
 def look_up(name: str, chosen: str, choices: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lightning import LightningModule, Trainer
+from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
@@ -22,6 +22,7 @@ from bionets.models.optimization import (
     require_optimizer_state,
     step_plateau_schedules,
 )
+from bionets.models.weighting import has_samples, weighted_loss
 from bionets.tasks.spec import Kind, TaskSpec
 
 __all__ = ["Model", "OptimizerFactory", "ScheduleFactory"]
@@ -145,6 +146,9 @@ class Model(LightningModule):
         weights do not change. All random numbers must be a function of the seed.
         """
 
+    def on_fit_start(self) -> None:
+        self.task.loss_every_step = self.loss_every_step  # its batches are weighted accordingly
+
     def on_train_start(self) -> None:
         if self.trainer.global_step == 0 and self.trainer.current_epoch == 0:
             self.before_training(map(self.converted, training_inputs(self.task)), self.task.seed)
@@ -265,34 +269,3 @@ class Model(LightningModule):
 def training_inputs(task: Any) -> Iterator[Tensor]:
     """The inputs of the batches of the first epoch, in the order of training."""
     return (x for x, *_ in task.train_batches(0))
-
-
-def share_of_step(trainer: Trainer, batch_index: int) -> float:
-    """The share of this batch, in this process, in the samples of its optimizer step, or in other units over which the
-    loss is a mean (`Task.scored_steps`).
-
-    An optimizer step uses ``accumulate_grad_batches`` successive batches (fewer at the end of an epoch) of all
-    processes. Its loss is the mean over all its samples: the sum over batches and processes of share · loss.
-    """
-    together = trainer.accumulate_grad_batches
-    loader: Any = trainer.train_dataloader
-    first = batch_index // together * together
-    last = min(first + together, int(trainer.num_training_batches))
-    batches = (last - first) * trainer.world_size
-    if batches == 1 or not hasattr(loader, "shares"):  # the whole step, or another loader: equal batches
-        return 1 / batches
-    return loader.shares[batch_index] / (sum(loader.sizes[first:last]) or 1)
-
-
-def weighted_loss(trainer: Trainer, loss: Tensor) -> Tensor:
-    """The weighted loss of a batch, such that the gradient of the optimizer step is that of the mean over its samples.
-    Lightning divides the loss by ``accumulate_grad_batches``, and averages gradients over processes.
-    """
-    share = share_of_step(trainer, trainer.fit_loop.batch_idx)
-    weight = share * trainer.accumulate_grad_batches * trainer.world_size
-    return loss if weight == 1 else loss * weight
-
-
-def has_samples(loader: Any, batch_index: int) -> bool:
-    """Whether a batch has samples of this process. With fewer samples than processes, some have only a copy."""
-    return not hasattr(loader, "own_rows") or loader.own_rows[batch_index] > 0

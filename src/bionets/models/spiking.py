@@ -34,7 +34,8 @@ class SpikingModel(Model):
         layer_arguments: other arguments of its constructor. The value of a name without a sign is used for both signs
             if the layer has two such arguments: ``beta`` of a dual layer, ``threshold`` of a ternary layer.
         time_steps: number of steps of the network for each input.
-        encoder, encoder_arguments: a name in `bionets.layers.spiking.encoders`, and its arguments except x and steps.
+        encoder: a name in `bionets.layers.spiking.encoders`.
+        encoder_arguments: arguments of the encoder, except x and steps.
         readout: a name in `bionets.layers.spiking.readouts`. With readouts of spikes, the output neurons spike;
             readouts of membranes use leaky integrators without spikes.
         output_arguments: arguments of the constructor of the last layer.

@@ -1,15 +1,15 @@
 """Base classes of tasks: classification, and data sets that are the same in every epoch."""
 
 from torch import Tensor
-from torch.nn import functional
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from .metrics import ClassAccuracy, cross_entropy
 from .task import Data, Task
 
 
 class Classification(Task):
-    """A task whose prediction ``[B, output_size]`` holds a score for each class, and whose target ``[B]`` is the class.
+    """A task whose prediction ``[B, output_size]`` holds a score for each class, and whose target ``[B]`` is the class;
+    for a class at every step, ``[T, B, output_size]`` and ``[T, B]``, with ``classes=True`` in the spec.
 
     The loss is the mean cross-entropy over the batch. The best epoch is the one with the highest accuracy.
     """
@@ -20,11 +20,11 @@ class Classification(Task):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The mean cross-entropy over the batch."""
-        return functional.cross_entropy(prediction, target)
+        return cross_entropy(prediction, target)
 
     def metrics(self) -> MetricCollection:
-        """``accuracy``, the share of samples whose class has the highest score."""
-        return MetricCollection({"accuracy": MulticlassAccuracy(self.spec.output_size, average="micro")})
+        """``accuracy``, the share of classes that have the highest score."""
+        return MetricCollection({"accuracy": ClassAccuracy(self.spec.output_size)})
 
 
 class FixedSets(Task):

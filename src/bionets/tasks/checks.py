@@ -2,13 +2,16 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from bionets import annotations
 
 from .spec import TaskSpec
 
@@ -24,11 +27,7 @@ def require_at_least(minimum: int, **values: int) -> None:
             raise ValueError(f"task.{key} must be at least {minimum}, got {value}")
 
 
-def require_one_of(choices: Collection[str], **values: str) -> None:
-    """Raise ``ValueError`` with the first of the task's keys whose value is not one of the choices."""
-    for key, value in values.items():
-        if value not in choices:
-            raise ValueError(f"task.{key}={value} is unknown: choose {', '.join(choices)}")
+require_one_of = partial(annotations.require_one_of, "task.")
 
 
 def beginning_of(error: Exception) -> str:
@@ -44,20 +43,22 @@ def split_sizes(count: int, val_share: float, test_share: float, data: str) -> t
     val_size, test_size = round(val_share * count), round(test_share * count)
     sizes = count - val_size - test_size, val_size, test_size
     if min(sizes) < 1:
-        raise ValueError(f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}")
+        raise ValueError(
+            f"task.data={data}: {count} samples are too few for shares of {val_share}, {test_share}: "
+            "take more, or cut long sequences into several"
+        )
     return sizes
 
 
-def check_data(data: Any) -> None:
-    """Raise ``ValueError`` unless a data set is a tuple of two tensors, or of three tensors with lengths."""
+def check_data(data: Any, dims: tuple[int, int], size: int | None = None) -> None:
+    """Raise ``ValueError`` unless a data set is a tuple of two tensors, or of three tensors with lengths, and x and the
+    target hold ``size`` samples along their batch dimensions."""
     kinds = [type(each).__name__ for each in data] if isinstance(data, tuple | list) else [type(data).__name__]
     if len(kinds) not in (2, 3) or not all(isinstance(each, Tensor) for each in data):
         raise ValueError(f"a data set must be tensors, (x, target) or (x, target, lengths); got {', '.join(kinds)}")
-
-
-def check_rows(x: Tensor, target: Tensor, dims: tuple[int, int], size: int) -> None:
-    """Raise ``ValueError`` unless x and target hold ``size`` samples along their batch dimensions."""
-    for name, tensor, dim in (("x", x, dims[0]), ("the target", target, dims[1])):
+    if size is None:
+        return
+    for name, tensor, dim in zip(("x", "the target"), data, dims, strict=False):
         if dim >= tensor.dim() or tensor.shape[dim] != size:
             first = "; sequences are [T, B, ...], time first" if dim == 1 and len(tensor) == size else ""
             raise ValueError(

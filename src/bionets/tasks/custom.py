@@ -1,9 +1,7 @@
 """A task from a user's own data: a file of arrays, a folder of images, or a data set by import path."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,30 +9,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
-
-from bionets.import_path import import_object
 
 from .bases import FixedSets
 from .checks import require_at_least, require_one_of, split_sizes
 from .custom_arrays import (
+    TargetKind,
     arrays_of_dataset,
     as_shape,
-    checked,
+    checked_inputs,
     classes_of,
     columns,
     image_spec,
     infer_spec,
+    of_kind,
     standardised,
     with_classes,
 )
-from .custom_events import CustomEvents, own_recordings
 from .data_files import SUFFIXES, Arrays, read_arrays
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
+from .metrics import ClassAccuracy, cross_entropy
 from .seeding import split_generator
 from .spec import Kind, TaskSpec
-from .task import Data, Task
+from .task import Data
 
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
 
@@ -43,11 +40,12 @@ class CustomData(FixedSets):
     """Train on your own data.
 
     The first dimension of the inputs is the sample: sequences `[N, T, I]`, images `[N, C, H, W]`, or vectors `[N, I]`,
-    which are treated as images with one row. The kind of the task is inferred from inputs and targets:
+    which are treated as images with one row. The kind of the task is inferred from inputs and targets, unless
+    `target_kind` is given:
 
     - whole-number targets `[N]`: the classes 0 to K − 1 (`sequence_to_class` or `image_to_class`);
     - other targets `[N]` or `[N, O]`: `sequence_to_value` or `image_to_value`;
-    - targets `[N, T]` or `[N, T, O]` of sequences: `sequence_to_sequence`;
+    - targets `[N, T]` or `[N, T, O]` of sequences: numbers at every step (`sequence_to_sequence`);
     - several targets: each target has its own kind. The loss is the weighted sum of their losses, and the name of each
       metric begins with the name of its target.
 
@@ -63,6 +61,8 @@ class CustomData(FixedSets):
             be a folder of event recordings (`CustomEvents`) or the import path of a `Task`.
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
+        target_kind: `class`, `number`, `class_every_step` or `number_every_step`, or a list with one for each target;
+            None: inferred from the targets.
         target_weights: weight of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that identifies the sequence of a row; None: every row is a sample.
         lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one
@@ -76,7 +76,8 @@ class CustomData(FixedSets):
         val_share, test_share: shares of the samples for validation and test.
         split_seed: seed of the random split.
         class_weights: weights of the classes in the loss, or `balanced`: inversely proportional to their frequency in
-            the training set.
+            the training set, where a class without samples counts as one sample. A class with the weight 0 does not
+            change the loss; the accuracy counts all samples.
         arguments: arguments of the constructor of a data set or task given by import path, or of `CustomEvents`.
         class_names: for each target, the names of its classes in the order of the outputs, the number of classes if
             they are integers, or 0 if the target is not a class. A run stores them, so that other data use the class
@@ -110,12 +111,20 @@ class CustomData(FixedSets):
         epochs: int = 20,
         stop_below: float | None = None,
         seed: int = 0,
+        *,
+        target_kind: TargetKind | Sequence[TargetKind] | None = None,
     ) -> None:
         require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
         names = [targets] if isinstance(targets, str) else list(targets)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
+        kinds = [target_kind] * len(names) if isinstance(target_kind, str | None) else list(target_kind)
+        if len(kinds) != len(names):
+            raise ValueError(f"task.target_kind must be one kind, or one for each of {', '.join(names)}, got {kinds}")
+        for kind in kinds:
+            if kind is not None:
+                require_one_of(get_args(TargetKind), target_kind=kind)
         known = dict(class_names or {})
         if len(names) == len(known) == 1:  # the target column may have another name in other data
             known = dict(zip(names, known.values(), strict=True))
@@ -126,33 +135,35 @@ class CustomData(FixedSets):
             check_layout(as_shape(images), read_as, patch, size, colour)
             return resized(in_colour(images, colour), size)
 
-        def read(target: str) -> Arrays:
+        def read(target: str, kind: str | None) -> Arrays:
             if len(names) > 1 and Path(data).is_dir():
                 raise ValueError(f"task.data={data}: a folder of images has one target, the class")
             if is_file(data):
-                return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths)
-            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {}, known.get(target))
+                every_step = None if kind is None else kind.endswith("every_step")
+                return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
+            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {}, known.get(target), kind)
 
-        found = [with_classes(read(name), known.get(name), data) for name in names]
-        x, _ = checked(found[0], data)
-        own_lengths = found[0].lengths
-        if own_lengths is not None:
-            if len(names) > 1:
-                raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
-            x = torch.where((torch.arange(x.shape[1]) < own_lengths.unsqueeze(1)).unsqueeze(2), x, 0)
+        found = [read(name, kind) for name, kind in zip(names, kinds, strict=True)]
+        x, own_lengths = checked_inputs(found[0], data), found[0].lengths
+        if own_lengths is not None and len(names) > 1:
+            raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
         if x.dim() == 4:
             x = fit(x)
             if read_as != "image":
                 x = as_sequence(x, read_as, patch).transpose(0, 1)
+        found = [
+            with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
+            for arrays, name, kind in zip(found, names, kinds, strict=True)
+        ]
         self.classes = found[0].classes
         self.heads: list[Head] = []
         if len(names) == 1:
             if target_weights is not None:
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            spec = infer_spec(x, found[0].y, data, found[0].count)
+            spec = infer_spec(x, found[0], data)
             self.spec = replace(spec, lengths=own_lengths is not None)
             self.classes_by_target = {names[0]: classes_of(found[0], spec)}
-            y = columns(found[0].y, self.spec)
+            y = columns(found[0].y, found[0].every_step)
         else:
             self.spec, y = self._join(x, names, found, target_weights, data)
         count = len(x)
@@ -176,7 +187,7 @@ class CustomData(FixedSets):
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
         self._x, self._y, self._lengths = x, y, own_lengths
-        self.is_class = self.spec.kind.endswith("class")
+        self.is_class = self.spec.predicts_classes
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
         self.class_weights = self._weights(class_weights)
@@ -185,12 +196,12 @@ class CustomData(FixedSets):
         self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
     ) -> tuple[TaskSpec, Tensor]:
         """The spec of several targets, and the targets as one tensor."""
-        specs = [infer_spec(x, checked(each, data)[1], data, each.count) for each in found]
+        specs = [infer_spec(x, each, data) for each in found]
         self.classes_by_target = {
             name: classes_of(arrays, spec) for name, arrays, spec in zip(names, found, specs, strict=True)
         }
-        parts = [columns(each.y, spec) for each, spec in zip(found, specs, strict=True)]
-        classes = [spec.output_size if spec.kind.endswith("class") else 0 for spec in specs]
+        parts = [columns(each.y, each.every_step) for each in found]
+        classes = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
         self.heads, y = join_heads(names, parts, classes, weights)
         outputs = self.heads[-1].outputs.stop
         if x.dim() == 4:
@@ -204,12 +215,17 @@ class CustomData(FixedSets):
         if not self.is_class:
             raise ValueError("task.class_weights need whole-number targets, the classes")
         if given == "balanced":
-            counts = torch.bincount(self._y[self._parts["train"]], minlength=self.spec.output_size)
+            _, target, *lengths = self.part("train")
+            if self.spec.classes and lengths:
+                target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
+            counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
         weights = torch.tensor([float(weight) for weight in given])
-        if len(weights) != self.spec.output_size or bool((weights < 0).any()):
+        valid = bool((weights >= 0).all() and weights.isfinite().all() and weights.any())
+        if len(weights) != self.spec.output_size or not valid:
             raise ValueError(
-                f"task.class_weights must be {self.spec.output_size} numbers of at least 0, got {list(given)}"
+                f"task.class_weights must be {self.spec.output_size} numbers of at least 0, not all 0, "
+                f"got {list(given)}"
             )
         return weights
 
@@ -224,7 +240,7 @@ class CustomData(FixedSets):
             return sum((head.weight * head.loss(prediction, target) for head in self.heads), prediction.new_zeros(()))
         if self.is_class:
             weights = None if self.class_weights is None else self.class_weights.to(prediction)
-            return functional.cross_entropy(prediction, target, weights)
+            return cross_entropy(prediction, target, weights)
         return functional.mse_loss(prediction, target)
 
     def scored_steps(self, target: Tensor) -> float:
@@ -238,50 +254,10 @@ class CustomData(FixedSets):
         if self.heads:
             return MetricCollection({name: metric for head in self.heads for name, metric in head.metrics().items()})
         if self.is_class:
-            return MetricCollection({"accuracy": MulticlassAccuracy(self.spec.output_size, average="micro")})
+            return MetricCollection({"accuracy": ClassAccuracy(self.spec.output_size)})
         return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
 
 
 def is_file(data: str) -> bool:
     """Whether `task.data` is the path of a file or folder, and not an import path."""
     return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data
-
-
-def classes_by_target(task: Task) -> Mapping[str, int | Sequence[str]]:
-    """The ``class_names`` with which other data use the class numbers of this task, see `CustomData`; empty for tasks
-    that are not read from a user's own files."""
-    return task.classes_by_target if isinstance(task, CustomData | CustomEvents) else {}
-
-
-def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The config node of the task that ``data`` in a node of `CustomData` stands for: a `Task` given by import path, or
-    `CustomEvents` for a folder of recordings. None if ``data`` is for `CustomData` itself.
-
-    Such a task gets ``arguments``, and those of the other keys that are parameters of its constructor.
-    """
-    data = str(node["data"])
-    kind: Any = None
-    if not is_file(data):
-        with suppress(ValueError):  # reported later as data that cannot be read
-            kind = import_object(data)
-    elif Path(data).is_dir() and own_recordings(Path(data)):
-        kind = CustomEvents
-    if not isinstance(kind, type) or not issubclass(kind, Task):
-        return None
-    given = dict(node.get("arguments") or {})
-    names = signature(kind).parameters
-    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
-    named = (
-        "data",
-        "val_share",
-        "test_share",
-        "split_seed",
-        "batch_size",
-        "epochs",
-        "stop_below",
-        "seed",
-        "class_names",
-    )
-    taken = {name for name in named if name in names} | ({"batch_size", "epochs", "seed"} if takes_any else set())
-    chosen = {name: node[name] for name in named if name in taken and name in node}
-    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "name": node.get("name"), **chosen, **given}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,12 +16,18 @@ from .data_files import Arrays
 from .spec import TaskSpec
 from .standardise import mean_and_deviation
 
+TargetKind = Literal["class", "number", "class_every_step", "number_every_step"]
+
 
 def arrays_of_dataset(
-    path: str, target: str | None, arguments: Mapping[str, Any], known: int | Sequence[str] | None = None
+    path: str,
+    target: str | None,
+    arguments: Mapping[str, Any],
+    known: int | Sequence[str] | None = None,
+    target_kind: str | None = None,
 ) -> Arrays:
     """Stack all pairs of a `torch.utils.data.Dataset`; sequences of different lengths are padded. If targets are
-    mappings, use the entry with this name. For ``known`` see `with_classes`.
+    mappings, use the entry with this name. For ``known`` see `with_classes`, for ``target_kind`` `of_kind`.
     """
     try:
         kind = import_object(path)
@@ -44,24 +50,30 @@ def arrays_of_dataset(
     steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
     lengths = steps if bool((steps < steps.max()).any()) else None
     y = y.float() if y.is_floating_point() else y.long()
-    classes = names_of_classes(dataset, y, known) if target is None else ()
+    classes = names_of_classes(dataset, y, known, target_kind) if target is None else ()
     return Arrays(x.float(), y, classes, lengths)
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
     try:
-        return torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is a {type(value).__name__}, not numbers") from error
+    if tensor.is_complex():
+        raise ValueError(f"{name} is complex: give real numbers")
+    return tensor
 
 
-def names_of_classes(dataset: Any, y: Tensor, known: int | Sequence[str] | None) -> tuple[str, ...]:
+def names_of_classes(
+    dataset: Any, y: Tensor, known: int | Sequence[str] | None, kind: str | None = None
+) -> tuple[str, ...]:
     """The attribute ``classes`` of a data set, as in torchvision. In training it must name as many classes as the
     targets have, because the highest target determines the number of outputs of the network. If the class names of
     training are known, it may name more.
     """
-    names, numbers = getattr(dataset, "classes", None), y.dim() != 1 or y.is_floating_point() or isinstance(known, int)
-    if numbers or not isinstance(names, list | tuple):
+    are_classes = y.dim() == 1 and not y.is_floating_point() if kind is None else kind.startswith("class")
+    names = getattr(dataset, "classes", None)
+    if not are_classes or isinstance(known, int) or not isinstance(names, list | tuple):
         return ()
     count = int(y.max()) + 1
     if len(names) < count or (known is None and len(names) > count):
@@ -90,28 +102,90 @@ def stack_samples(samples: Sequence[Tensor], name: str, padded: bool = False) ->
     return pad_sequence(list(samples), batch_first=True) if padded else torch.stack(list(samples))
 
 
-def checked(arrays: Arrays, data: str) -> tuple[Tensor, Tensor]:
-    """Check that inputs and targets match; vectors become images with one row."""
-    x, y = arrays.x, arrays.y
-    if len(x) != len(y):
-        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets")
-    if x.dim() not in (2, 3, 4):
+def checked_inputs(arrays: Arrays, data: str) -> Tensor:
+    """The inputs with zeros after the ends of the sequences; vectors as images with one row.
+
+    Raises:
+        ValueError: the shapes, the lengths or the numbers are invalid.
+    """
+    x, lengths = arrays.x, arrays.lengths
+    if x.dim() not in (2, 3, 4) or not x.numel():
         raise ValueError(f"task.data={data}: the inputs must be [N, I], [N, T, I] or [N, C, H, W], got {list(x.shape)}")
-    if not bool(x.isfinite().all()) or not bool(y.isfinite().all()):
-        raise ValueError(f"task.data={data} holds NaN or infinity: clean it first")
-    lengths = arrays.lengths
     if lengths is not None:
         if x.dim() != 3 or tuple(lengths.shape) != (len(x),) or lengths.is_floating_point():
             raise ValueError(f"task.data={data}: lengths must be whole numbers [N] of sequences [N, T, I]")
         if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
             raise ValueError(f"task.data={data}: lengths must lie between 1 and T = {x.shape[1]}")
-    return (x[:, None, None, :] if x.dim() == 2 else x), y
+        x = torch.where(valid_steps(arrays).unsqueeze(2), x, 0)
+    require_finite(x, data)
+    return x[:, None, None, :] if x.dim() == 2 else x
+
+
+def valid_steps(arrays: Arrays) -> Tensor:
+    """The mask ``[N, T]`` of the steps before the end of each sequence."""
+    assert arrays.lengths is not None
+    return torch.arange(arrays.x.shape[1]) < arrays.lengths.unsqueeze(1)
+
+
+def require_finite(numbers: Tensor, data: str) -> None:
+    invalid = ~numbers.isfinite().flatten(1).all(1) if numbers.dim() > 1 else ~numbers.isfinite()
+    if bool(invalid.any()):
+        raise ValueError(
+            f"task.data={data} holds NaN or infinity in sample {int(invalid.nonzero()[0])}: clean it first, "
+            "or give the lengths of sequences that are padded (task.lengths)"
+        )
 
 
 def as_shape(images: Tensor) -> tuple[int, int, int]:
     """Channels, height and width of images ``[N, C, H, W]``."""
     _, channels, height, width = images.shape
     return channels, height, width
+
+
+def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
+    """Convert targets to integers if they are classes, otherwise to floating-point numbers.
+
+    Args:
+        arrays: the arrays as read. Targets after the end of a sequence may have any value.
+        x: the inputs as the model gets them, except for the order of the dimensions.
+        kind: a `TargetKind`. None: whole numbers ``[N]`` and words are classes, and targets ``[N, T]`` or ``[N, T, O]``
+            of sequences are numbers at every step.
+        data: the source of the arrays, for error messages.
+
+    Raises:
+        ValueError: the targets are not of this kind, or their number is not that of the inputs.
+    """
+    y, classes = arrays.y, arrays.classes
+    if len(x) != len(y):
+        raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets: the first dimension counts samples")
+    inferred, stepwise = kind is None, x.dim() == 3 and y.dim() in (2, 3) and y.size(1) == x.shape[1]
+    if kind is None:
+        if classes and y.dim() > 1:
+            raise ValueError(
+                f"task.data={data}: the targets are words that differ within a sequence: correct them, or choose "
+                "task.target_kind=class_every_step"
+            )
+        kind = "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
+    every_step, said = kind.endswith("every_step"), f"task.data={data}: task.target_kind={kind}"
+    if every_step and not stepwise:
+        raise ValueError(
+            f"{said} needs targets [N, T] or [N, T, O] of sequences [N, T, I], "
+            f"got targets {list(y.shape)} of inputs {list(x.shape)}"
+        )
+    if every_step and arrays.lengths is not None:
+        valid = valid_steps(arrays).view(*y.shape[:2], *[1] * (y.dim() - 2))
+        y = torch.where(valid, y, y[:, :1])  # a class of the data
+    require_finite(y, data)
+    if kind.startswith("number"):
+        if classes:
+            raise ValueError(f"{said} needs numbers, got the words {', '.join(classes[:5])}")
+        return replace(arrays, y=y.float(), every_step=every_step)
+    y = y.squeeze(-1) if y.dim() == 2 + every_step and y.size(-1) == 1 else y
+    if y.dim() != 1 + every_step or not bool((y == y.round()).all()):
+        shape = "[N, T]" if every_step else "[N]"
+        raise ValueError(f"{said} needs whole numbers {shape} or words, got {y.dtype} {list(y.shape)}")
+    y = y.long()
+    return replace(arrays, y=y, count=0 if inferred else int(y.max()) + 1, every_step=every_step)
 
 
 def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -> Arrays:
@@ -126,16 +200,17 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
     Raises:
         ValueError: the targets are of another kind, or a class is not known.
     """
-    words = ", ".join(arrays.classes[:5])
-    if arrays.classes and arrays.y.dim() != 1:
-        raise ValueError(f"task.data={data}: targets at every step must be numbers, got the words {words}")
     if known is None:
+        if not arrays.y.is_floating_point() and len(present := arrays.y.unique()) == 1:
+            only = arrays.classes[int(present)] if arrays.classes else int(present)
+            raise ValueError(f"task.data={data} has only the class {only}: there must be at least two")
         return arrays
     if known == 0:
         if arrays.classes:
+            words = ", ".join(arrays.classes[:5])
             raise ValueError(f"task.data={data} has the classes {words}, but the targets of training are numbers")
         return replace(arrays, y=arrays.y.float())
-    if arrays.y.dim() != 1 or arrays.y.is_floating_point():
+    if arrays.y.is_floating_point():
         raise ValueError(f"task.data={data} has numbers as targets, but those of training are classes")
     numbers = isinstance(known, int)
     names = [str(number) for number in range(known)] if isinstance(known, int) else list(known)
@@ -150,24 +225,28 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
 
 def classes_of(arrays: Arrays, spec: TaskSpec) -> int | tuple[str, ...]:
     """The names of the classes in the order of the outputs, or the number of classes; 0 if the targets are numbers."""
-    return arrays.classes or (spec.output_size if spec.kind.endswith("class") else 0)
+    return arrays.classes or (spec.output_size if spec.predicts_classes else 0)
 
 
-def infer_spec(x: Tensor, y: Tensor, data: str, classes: int = 0) -> TaskSpec:
-    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target; ``classes`` 0: inferred from
-    y."""
-    if not classes and y.dim() == 1 and not y.is_floating_point():
-        classes = int(y.max()) + 1
-    if classes and (classes < 2 or int(y.min()) < 0):
-        raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
-    sequences = x.dim() == 3
-    if sequences and y.dim() in (2, 3) and y.size(1) == x.shape[1]:
-        return TaskSpec("sequence_to_sequence", x.shape[2], 1 if y.dim() == 2 else y.size(2))
-    if y.dim() > 2:
+def infer_spec(x: Tensor, arrays: Arrays, data: str) -> TaskSpec:
+    """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target, as `of_kind` returns it."""
+    y, classes = arrays.y, arrays.count
+    if not y.is_floating_point():
+        classes = classes or int(y.max()) + 1
+        if classes < 2 or int(y.min()) < 0:
+            raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
+        if not arrays.count and classes > len(y):
+            raise ValueError(
+                f"task.data={data}: whole numbers up to {classes - 1} would be {classes} classes of {len(y)} samples: "
+                "choose task.target_kind=number to predict them as numbers, or class"
+            )
+    elif y.dim() > 2 + arrays.every_step:
         raise ValueError(f"task.data={data}: inputs {list(x.shape)} and targets {list(y.shape)} do not go together")
-    outputs = classes or (1 if y.dim() == 1 else y.size(1))
-    if not sequences:
+    outputs = classes or columns(y, arrays.every_step).size(-1)
+    if x.dim() == 4:
         return image_spec(x, outputs, bool(classes))
+    if arrays.every_step:
+        return TaskSpec("sequence_to_sequence", x.shape[2], outputs, classes=bool(classes))
     if classes:
         return TaskSpec("sequence_to_class", x.shape[2], classes, steps=x.shape[1])
     return TaskSpec("sequence_to_value", x.shape[2], outputs)
@@ -178,11 +257,10 @@ def image_spec(x: Tensor, outputs: int, classes: bool) -> TaskSpec:
     return TaskSpec("image_to_class" if classes else "image_to_value", x[0].numel(), outputs, image_shape=as_shape(x))
 
 
-def columns(y: Tensor, spec: TaskSpec) -> Tensor:
-    """Targets in the layout of the prediction: classes ``[N]``, or numbers with the outputs as the last dimension."""
-    if spec.kind.endswith("class"):
-        return y
-    return y.float() if y.dim() == (3 if spec.kind == "sequence_to_sequence" else 2) else y.float().unsqueeze(-1)
+def columns(y: Tensor, every_step: bool) -> Tensor:
+    """Targets in the layout of the prediction: classes ``[N]`` or ``[N, T]``, or numbers with the outputs as the last
+    dimension."""
+    return y.unsqueeze(-1) if y.is_floating_point() and y.dim() == 1 + every_step else y
 
 
 def standardised(x: Tensor, train: Tensor, lengths: Tensor | None, vectors: bool = False) -> Tensor:

@@ -120,7 +120,10 @@ def read_recording(file: Path) -> Events:
     try:
         return READERS[file.suffix.lower()](file)
     except Exception as error:  # readers of several packages, on any file
-        raise ValueError(f"{file} cannot be read as events ({beginning_of(error)})") from error
+        raise ValueError(
+            f"{file} cannot be read as events with x, y, t and p ({beginning_of(error)}); put other sequences into one "
+            ".csv (task.sequences) or .npz"
+        ) from error
 
 
 def _structured(columns: dict[str, Any]) -> Events:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import zipfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,13 +23,14 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 class Arrays:
     """Samples along the first dimension: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`. `classes` names the classes if `y`
     was text. `lengths` `[N]` are the numbers of steps of the sequences if they differ. `count` is the number of
-    classes; 0: inferred from the targets."""
+    classes; 0: inferred from the targets. `every_step` says that `y` has a target for each step of a sequence."""
 
     x: Tensor
     y: Tensor
     classes: tuple[str, ...] = ()
     lengths: Tensor | None = None
     count: int = 0
+    every_step: bool = False
 
 
 def read_arrays(
@@ -42,6 +41,7 @@ def read_arrays(
     others: Sequence[str] = (),
     fit: Callable[[Tensor], Tensor] = lambda images: images,
     lengths: str | None = None,
+    every_step: bool | None = None,
 ) -> Arrays:
     """Read a file or a folder.
 
@@ -53,6 +53,7 @@ def read_arrays(
         sequences: column of the CSV that identifies the sequence of a row; None: every row is a sample.
         others: further columns of the CSV that are not inputs.
         lengths: key of the lengths of the sequences; None: all have the length of `x`.
+        every_step: whether a CSV has a target for each row of a sequence; None: if they differ within a sequence.
         fit: called with each image ``[1, C, H, W]`` of a folder, returns it in the common size and colour.
 
     Raises:
@@ -63,96 +64,136 @@ def read_arrays(
     if not path.is_file():
         raise ValueError(f"task.data={path} does not exist")
     if path.suffix == ".csv":
-        return _csv(path, inputs, targets, sequences, others)
+        if lengths:
+            raise ValueError("task.lengths is for files of arrays: a sequence of a CSV is as long as it has rows")
+        return _csv(path, inputs, targets, sequences, others, every_step)
     readers = {".pt": _torch, ".pth": _torch, ".safetensors": _safetensors, ".npz": _numpy}
     if path.suffix not in readers:
         raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
-    arrays = readers[path.suffix](path)
-    found = []
-    for name in (inputs[0] if inputs else "x", targets, *([lengths] if lengths else [])):
-        if name not in arrays:
-            raise ValueError(f"task.data={path} has no {name!r}: it has {', '.join(sorted(arrays)) or 'nothing'}")
-        found.append(arrays[name])
-    return Arrays(found[0].float(), _targets(found[1]), lengths=found[2] if lengths else None)
-
-
-def _torch(path: Path) -> dict[str, Tensor]:
+    if sequences or len(inputs) > 1:
+        raise ValueError(f"task.data={path}: task.sequences and several task.inputs are for a CSV, leave them out")
+    names = [inputs[0] if inputs else "x", targets, *([lengths] if lengths else [])]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"task.data={path} cannot be read as a file of tensors ({beginning_of(error)})") from error
-    if isinstance(content, (tuple, list)) and len(content) == 2:
+        keys, found = readers[path.suffix](path, names)
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of several packages, on any file
+        raise ValueError(f"task.data={path} cannot be read as arrays ({beginning_of(error)})") from error
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"task.data={path} has no {missing[0]!r}: it has {', '.join(sorted(keys)) or 'nothing'}")
+    classes: tuple[str, ...] = ()
+    if isinstance(found[targets], np.ndarray) and found[targets].dtype.kind == "U":
+        words, numbers = np.unique(found[targets], return_inverse=True)
+        classes, found[targets] = tuple(words.tolist()), numbers.reshape(found[targets].shape)
+    x, y, *own_lengths = (_as_real(found[name], f"task.data={path}: {name}") for name in names)
+    return Arrays(x.float(), _targets(y), classes, own_lengths[0] if lengths else None)
+
+
+def _as_real(value: Any, name: str) -> Tensor:
+    """The value as a tensor; integers as int64, in which all operations exist."""
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = getattr(value, "dtype", type(value).__name__)
+        raise ValueError(f"{name} must be an array of numbers, got {kind}") from None
+    if tensor.is_complex() or tensor.dim() == 0 or tensor.numel() == 0:
+        raise ValueError(f"{name} must be a non-empty array of real numbers, got {tensor.dtype} {list(tensor.shape)}")
+    return tensor.detach() if tensor.is_floating_point() else tensor.long()
+
+
+Found = tuple[Collection[str], dict[str, Any]]
+"""The keys of a file, and the values of those that were asked for."""
+
+
+def _torch(path: Path, names: Sequence[str]) -> Found:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(content, tuple | list) and len(content) == 2:
         content = dict(zip(("x", "y"), content, strict=True))
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"task.data={path} must hold a dict of tensors, or a tuple of inputs and targets")
-    return {str(key): value for key, value in content.items()}
+    if not isinstance(content, dict):
+        raise ValueError("it must hold a dict of tensors, or a tuple of inputs and targets")
+    return [str(key) for key in content], {name: content[name] for name in names if name in content}
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"task.data={path} cannot be read as safetensors ({beginning_of(error)})") from error
+def _safetensors(path: Path, names: Sequence[str]) -> Found:
+    content = load_file(path)
+    return content.keys(), {name: content[name] for name in names if name in content}
 
 
-def _numpy(path: Path) -> dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return {key: torch.from_numpy(content[key]) for key in content.files}
-    except (ValueError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"task.data={path} cannot be read as arrays of numbers ({beginning_of(error)})") from error
+def _numpy(path: Path, names: Sequence[str]) -> Found:
+    with np.load(path, allow_pickle=False) as content:
+        return content.files, {name: content[name] for name in names if name in content.files}
 
 
-def _csv(path: Path, inputs: Sequence[str], targets: str, sequences: str | None, others: Sequence[str]) -> Arrays:
+def _csv(
+    path: Path,
+    inputs: Sequence[str],
+    targets: str,
+    sequences: str | None,
+    others: Sequence[str],
+    every_step: bool | None,
+) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         try:
-            rows = list(reader)
+            columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            numbered = [(reader.line_num, row) for row in reader]  # blank lines are no rows
         except UnicodeDecodeError as error:
             raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
         except csv.Error as error:
             raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
+    lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
     if not rows:
         raise ValueError(f"task.data={path} has no rows below its header")
-    columns = list(reader.fieldnames or ())
     named = [*inputs, targets, *([sequences] if sequences else [])]
     if missing := [name for name in named if name not in columns]:
-        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}")
+        hint = "; columns are separated by commas" if len(columns) == 1 else ""
+        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
+    if both := [name for name in inputs if name in (targets, *others)]:
+        raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")
+    if longer := [line for line, row in numbered if None in row]:
+        raise ValueError(f"task.data={path}, line {longer[0]} has more entries than the header: correct it")
     chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
     if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
         raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
-    values = [[_number(path, row, name, line) for name in chosen] for line, row in enumerate(rows, 2)]
+    values = [[_number(path, row, name, line) for name in chosen] for line, row in numbered]
     for name in named[len(inputs) :]:
-        if empty := [line for line, row in enumerate(rows, 2) if not (row[name] or "").strip()]:
+        if empty := [line for line, row in numbered if not (row[name] or "").strip()]:
             raise ValueError(
                 f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or leave the row out"
             )
-    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows])
+    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows], lines)
     x = torch.tensor(values, dtype=torch.float32)
     if sequences is None:
         return Arrays(x, labels, classes)
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        places.setdefault(row[sequences], []).append(place)
+        places.setdefault(row[sequences].strip(), []).append(place)
     lengths = torch.tensor([len(each) for each in places.values()])
     longest = int(lengths.max())
     index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
     y = labels[index]  # shorter sequences are padded with their last row, which is not scored
-    same = bool((y == y[:, :1]).all())  # one target for each sequence, or one for each step
-    return Arrays(x[index], y[:, 0] if same else y, classes, lengths if bool((lengths < longest).any()) else None)
+    differ = (y != y[:, :1]).any(1)
+    if every_step is False and bool(differ.any()):
+        name = list(places)[int(differ.nonzero()[0])]
+        raise ValueError(
+            f"task.data={path}, column {targets} differs within the sequence {name}: correct it, or choose "
+            "task.target_kind=class_every_step or number_every_step"
+        )
+    stepwise = bool(differ.any()) if every_step is None else every_step
+    return Arrays(x[index], y if stepwise else y[:, 0], classes, lengths if bool((lengths < longest).any()) else None)
 
 
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
-    try:
-        return float(row[name])
-    except (TypeError, ValueError):
+    number = _as_number(row[name] or "")
+    if number is None:
         raise ValueError(
             f"task.data={path}, line {line}, column {name}: {row[name]!r} is not a number: correct it, "
             "or name the columns to read, as in task.inputs=[a,b]"
-        ) from None
+        )
+    return number
 
 
-def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], Tensor]:
+def _labels(data: str, column: str, texts: list[str], lines: list[int]) -> tuple[tuple[str, ...], Tensor]:
     """Classes and their numbers if the column holds text or integers, otherwise only the numbers.
 
     Raises:
@@ -162,9 +203,9 @@ def _labels(data: str, column: str, texts: list[str]) -> tuple[tuple[str, ...], 
     if len(numbers) < len(texts):
         words = {text for text in texts if _as_number(text) is None}
         if numbers and (not all(number.is_integer() for number in numbers) or {*map(str.lower, words)} <= MISSING):
-            line = next(line for line, text in enumerate(texts, 2) if text in words)
+            line, text = next((line, text) for line, text in zip(lines, texts, strict=True) if text in words)
             raise ValueError(
-                f"{data}, line {line}, column {column}: {texts[line - 2]!r} is not a number, as others in the column "
+                f"{data}, line {line}, column {column}: {text!r} is not a number, as others in the column "
                 "are: correct it, or leave the row out"
             )
         classes = tuple(sorted(set(texts)))

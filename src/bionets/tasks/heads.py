@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
-from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.wrappers.abstract import WrapperMetric
+
+from .metrics import ClassAccuracy, cross_entropy
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Head:
         """Cross-entropy for classes, otherwise the mean squared error."""
         prediction, target = self.part(prediction, target)
         if self.classes:
-            return functional.cross_entropy(prediction, target)
+            return cross_entropy(prediction, target)
         return functional.mse_loss(prediction, target)
 
     def metrics(self) -> dict[str, Metric]:
         """``<name>_accuracy`` for classes, otherwise ``<name>_mse`` and ``<name>_mae``."""
         if self.classes:
-            kinds: dict[str, Metric] = {"accuracy": MulticlassAccuracy(self.classes, average="micro")}
+            kinds: dict[str, Metric] = {"accuracy": ClassAccuracy(self.classes)}
         else:
             kinds = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
         return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
@@ -79,7 +80,7 @@ def join_heads(
 
     Args:
         names: names of the targets.
-        targets: class numbers ``[N]``, or numbers ``[N, ..., O]``, for each target.
+        targets: class numbers ``[N, ...]``, or numbers ``[N, ..., O]``, for each target.
         classes: number of classes of each target; 0 for numeric targets.
         weights: weights of the losses; None: all 1.
 

@@ -28,6 +28,8 @@ class TaskSpec:
     ``spikes`` is True if the numbers in x are counts of spikes or events. ``step_shape`` is (channels, height, width)
     of the ``input_size`` numbers of a step if these are an image. With ``answers`` > 1, the prediction concatenates the
     scores of this number of classifications, which have the same number of classes, and the target is ``[B, answers]``.
+    ``classes`` is for ``sequence_to_sequence``: the prediction at a step holds a score for each class, and the target
+    ``[T, B]`` the classes.
     With ``lengths``, sequences may end before T: a batch is then ``(x, target, lengths)``, where lengths ``[B]`` are
     integers from 1 to T. Values of x and of targets at every step after the end of a sequence are ignored.
 
@@ -44,6 +46,7 @@ class TaskSpec:
     step_shape: tuple[int, int, int] | None = None
     spikes: bool = False
     answers: int = 1
+    classes: bool = False
     bounds: tuple[tuple[float, float], ...] | None = None
     lengths: bool = False
     closed_loop: bool = False
@@ -54,6 +57,8 @@ class TaskSpec:
             raise ValueError(
                 "closed_loop needs a sequence_to_sequence without lengths whose output_size is its input_size"
             )
+        if self.classes and self.kind != "sequence_to_sequence":
+            raise ValueError(f"classes=True is for sequence_to_sequence: leave it out for {self.kind}")
 
     @property
     def batch_dims(self) -> tuple[int, int]:
@@ -66,6 +71,11 @@ class TaskSpec:
         """
         valid_alone = self.lengths and self.kind == "sequence_to_sequence"
         return len(target) if valid_alone else target.shape[: self.batch_dims[1] + 1].numel()
+
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether the prediction holds a score for each class."""
+        return self.classes or self.kind.endswith("class")
 
     @property
     def last_step_only(self) -> bool:

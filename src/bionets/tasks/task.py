@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torchmetrics import Metric, MetricCollection
 
 from .batches import Batches
-from .checks import check_data, check_rows, require_at_least
+from .checks import check_data, require_at_least
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -57,6 +57,8 @@ class Task(LightningDataModule):
         monitor, mode: the logged value by which the best epoch is chosen, and whether its smallest ("min") or largest
             ("max") value is best.
         test_names: a name for each test set, in the order of `test_dataloader`.
+        loss_every_step: whether the training loss is a mean over the steps of sequences with one target; set by the
+            model.
         extra_metrics: factories of metrics in addition to `metrics`, by their names.
     """
 
@@ -88,6 +90,7 @@ class Task(LightningDataModule):
         self.stop_below = stop_below
         self.seed = seed
         self.test_names = ["test"]
+        self.loss_every_step = False
         self.extra_metrics: dict[str, Callable[[], Metric]] = {}
         self._drawn_once: dict[str, Data] = {}
 
@@ -201,7 +204,8 @@ class Task(LightningDataModule):
             x, target = self.prepare(x, target, random)
             return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target, *lengths
 
-        at_every_step = self.spec.lengths and self.spec.kind == "sequence_to_sequence"
+        check_data(data, self.stored_batch_dims, None if order is None else len(order))
+        at_every_step = self.spec.lengths and (self.loss_every_step or self.spec.kind == "sequence_to_sequence")
         counts = at_every_step or type(self).scored_steps is not Task.scored_steps
         as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
@@ -219,6 +223,8 @@ class Task(LightningDataModule):
     def _weigh(self, target: Tensor, *lengths: Tensor) -> float:
         if lengths and self.spec.kind == "sequence_to_sequence":
             target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
+        elif lengths and self.loss_every_step:
+            target = target.repeat_interleave(lengths[0], 0)
         return self.scored_steps(target)
 
     def _draw_once(self, split: str, size: int) -> Data:
@@ -228,8 +234,7 @@ class Task(LightningDataModule):
 
     def _draw(self, split: str, size: int, random: Generator) -> Data:
         data = self.draw(split, size, random)
-        check_data(data)
-        check_rows(data[0], data[1], self.stored_batch_dims, size)
+        check_data(data, self.stored_batch_dims, size)
         return data
 
     @property

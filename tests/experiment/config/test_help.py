@@ -59,6 +59,12 @@ def test_every_option_of_a_command_is_documented(schema: type) -> None:
     assert {each.name for each in fields(schema)} <= argument_descriptions(schema).keys()
 
 
+def test_the_encoder_and_its_arguments_have_descriptions_of_their_own() -> None:
+    for schema in MODELS.values():
+        found = argument_descriptions(get_object(schema._target_))  # type: ignore[attr-defined]
+        assert "encoder" not in found or found["encoder"] != found["encoder_arguments"]
+
+
 def test_the_page_shows_the_choices_that_the_words_make() -> None:
     register(ROOT / "configs")
     page = help_page("train", str(ROOT / "configs"), ["--help", "model=stigmergic", "schedule=StepLR"])

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from bionets.layers import unroll
-from bionets.layers.spiking import ALIF, BRF, PLIF, AdEx, SEAdLIF
+from bionets.layers.spiking import ALIF, BRF, EIF, LIB, PLIF, AdEx, SEAdLIF
 from bionets.layers.spiking.firing import Firing
+from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 from bionets.scan import surrogate
 
@@ -61,6 +62,37 @@ def test_the_constructor_follows_from_the_table() -> None:
 def test_an_unknown_argument_is_named_with_those_that_there_are(kind: type[NeuronLayer]) -> None:
     with pytest.raises(TypeError, match=rf"{kind.__name__}: .*betta.*it takes num_neurons, .*quant_fn, backend"):
         kind(3, betta=0.5)
+
+
+class Passing(AdEx):
+    """A neuron of one's own that passes on the arguments of its base."""
+
+    def __init__(self, num_neurons: int, peak_current: float = 1.0, **others: Any) -> None:
+        super().__init__(num_neurons, **others)
+
+
+@pytest.mark.parametrize("kind", [EIF, AdEx, Passing])
+def test_the_named_arguments_are_those_that_the_class_takes(kind: type[NeuronLayer]) -> None:
+    with pytest.raises(TypeError, match="it takes ") as error:
+        kind(3, betta=0.5)
+    names = str(error.value).partition("it takes ")[2].split(", ")
+    taken: dict[str, Any] = {"beta": 0.5, "rho": 0.5, "subthreshold": 0.1, "spike_weight": 0.2, "peak_current": 2.0}
+    assert {"num_neurons", "beta", "threshold", "backend"} <= {*names} and len({*names}) == len(names)
+    for name, value in taken.items():
+        if name in names:
+            assert kind(3, **{name: value}).num_neurons == 3
+        else:
+            with pytest.raises(TypeError):
+                kind(3, **{name: value})
+
+
+def test_a_layer_without_kind_or_parameters_is_named_at_once() -> None:
+    with pytest.raises(TypeError, match=r"^Mine has no kind: write class Mine\(LeakyIntegrator, kind=Kind"):
+        type("Mine", (LeakyIntegrator,), {})
+    assert type("Mine", (LIB,), {})(3).num_neurons == 3
+    for kind in (LeakyIntegrator, type("Mine", (NeuronLayer,), {})):
+        with pytest.raises(TypeError, match=f"^{kind.__name__} has no parameters: declare them as specs"):
+            kind(3)
 
 
 def test_parameters_by_place_and_by_name_are_the_same() -> None:

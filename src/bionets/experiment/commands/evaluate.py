@@ -21,7 +21,7 @@ from bionets.experiment.run.report import print_metrics
 from bionets.experiment.run.run_folder import RunFolder, write_atomically
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
-from bionets.tasks.custom import classes_by_target
+from bionets.tasks.own_task import classes_by_target
 
 SPLIT = ("split_seed", "test_share", "held_out")
 """Options that select the samples of the test set."""

@@ -41,7 +41,7 @@ from bionets.experiment.run.tuning import find
 from bionets.experiment.sweep.trial import begin_trial
 from bionets.models import Model
 from bionets.tasks import Task
-from bionets.tasks.custom import classes_by_target
+from bionets.tasks.own_task import classes_by_target
 
 
 @isolated()
@@ -107,11 +107,11 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         return result["metrics"]
 
     prepare_data(task)
-    own = own_files(config)
+    own, class_names = own_files(config), classes_by_target(task)
     if folder.last.exists():
-        folder.require_class_names(classes_by_target(task))
+        folder.require_class_names(class_names)
         note_changes(console, folder, config["name"], own)
-    with folder.open(config, run.overrides, environment.describe(own, classes_by_target(task))):
+    with folder.open(config, run.overrides, environment.describe(own, class_names)):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not multirun:
             print_task(console, task)

@@ -57,6 +57,7 @@ LATER: dict[str, dict[str, Any]] = {
         "patch": 4,
         "size": None,
         "split_seed": 0,
+        "target_kind": None,
         "target_weights": None,
     },
     "trainer": {"val_check_interval": None, "tbptt": None},

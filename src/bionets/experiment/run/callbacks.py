@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.metrics_file import Extent, append, keep_epochs_before, require_beginning
-from bionets.models.model import Model, share_of_step
+from bionets.models.model import Model
+from bionets.models.weighting import share_of_step
 
 CHECK_EVERY = 50  # steps; a check on every step would make the CPU wait for the GPU
 

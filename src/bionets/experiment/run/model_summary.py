@@ -30,7 +30,7 @@ def spec_in_words(spec: TaskSpec) -> str:
         x = f"images of {' × '.join(map(str, spec.image_shape))}"
     return {
         "sequence_to_value": f"{x} -> {numbers} at the end",
-        "sequence_to_sequence": f"{x} -> {numbers} at every step",
+        "sequence_to_sequence": f"{x} -> {f'{spec.output_size} classes' if spec.classes else numbers} at every step",
         "sequence_to_class": f"{x} -> {spec.output_size} classes",
         "image_to_class": f"{x} -> {spec.output_size} classes",
         "image_to_value": f"{x} -> {numbers}",

@@ -13,13 +13,14 @@ from bionets.experiment.errors import UserError
 from bionets.models import Model
 from bionets.models.checks import InterfaceError, require_gradient
 from bionets.models.meters import make_meters, measure, values_of
-from bionets.models.model import training_inputs, weighted_loss
+from bionets.models.model import training_inputs
 from bionets.models.optimization import (
     configure_optimizers,
     has_one_group,
     names_without_decay,
     require_optimizer_state,
 )
+from bionets.models.weighting import weighted_loss
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)

@@ -30,7 +30,7 @@ from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, S
 from bionets.experiment.sweep.trial import in_trial
 from bionets.models import Model
 from bionets.tasks import Task
-from bionets.tasks.custom import classes_by_target
+from bionets.tasks.own_task import classes_by_target
 
 NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error that ends one seed without the others
 

@@ -78,6 +78,11 @@ class LeakyIntegrator(NeuronLayer):
             cls.kind, cls.__doc__, cls.state_names = kind, docstring(kind), kind.states
             cls.specs = (*kind.parameters, ParameterSpec("bias", None)) if kind.fires else kind.parameters
             cls.default_spike_fn = "sigmoid4x" if kind.fires else None
+        elif not hasattr(cls, "kind"):
+            raise TypeError(
+                f"{cls.__name__} has no kind: write class {cls.__name__}(LeakyIntegrator, kind=Kind(...)), "
+                "or derive it from one of the leaky integrators, such as LIB"
+            )
         super().__init_subclass__()
 
     def make_neuron(self, firing: Firing | None, given: Mapping[str, Any]) -> Neuron:

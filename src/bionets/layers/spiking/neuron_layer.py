@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -61,10 +61,12 @@ class NeuronLayer(SpikingLayer):
         cls.signature = cls.__init__.__signature__ = signature_of(cls)  # type: ignore[attr-defined]
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        if not hasattr(self, "signature"):
+            raise TypeError(f"{self._get_name()} has no parameters: declare them as specs = (ParameterSpec(...), ...)")
         try:
             bound = self.signature.bind(self, *args, **options)
         except TypeError as error:
-            names = ", ".join(list(self.signature.parameters)[1:])
+            names = ", ".join(argument_names(type(self)))
             raise TypeError(f"{self._get_name()}: {error}; it takes {names}") from None
         bound.apply_defaults()
         given = bound.arguments
@@ -81,6 +83,15 @@ class NeuronLayer(SpikingLayer):
         """The step of these neurons, for the arguments of the constructor."""
         settings = {name: given[name] for name in self.settings}
         return partial(self.neuron_step, firing=firing, **settings)
+
+
+def argument_names(kind: type) -> list[str]:
+    """The names of the arguments of a constructor, including those that it passes on to its base by ``**``."""
+    own = signature(kind).parameters.values()
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    passes_on = any(each.kind is Parameter.VAR_KEYWORD for each in own)
+    inherited = argument_names(kind.__mro__[1]) if passes_on else []
+    return list(dict.fromkeys([*(each.name for each in own if each.kind in named), *inherited]))
 
 
 def signature_of(kind: type[NeuronLayer]) -> Signature:

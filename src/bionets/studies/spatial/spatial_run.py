@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
-from bionets.analysis.split_score import Score, accuracies, cluster_score, score
+from bionets.analysis.split_score import Score, accuracies, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.experiment.csv_text import csv_text
@@ -120,10 +120,6 @@ class SpatialRun:
     def scores(self, method: str) -> list[Score]:
         """The scores of every subnetwork on every task; see `bionets.analysis.split_score.score`."""
         return score(self.network, self.split(method), self.batches, self.names)
-
-    def cluster_score(self, method: str = "greedy") -> float:
-        """The silhouette of the positions by task, from -1 to 1; see `bionets.analysis.split_score`."""
-        return cluster_score(self.network, self.split(method))
 
     def clusters(self, method: str = "greedy") -> TaskClusters:
         """Silhouette and neighbourhood purity of the positions by task, compared with chance; see `task_clusters`."""

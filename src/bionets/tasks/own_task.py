@@ -1,0 +1,53 @@
+"""What the config of `task=custom` stands for, and what a run keeps of its data."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+from bionets.import_path import import_object
+
+from .custom import CustomData, is_file
+from .custom_events import CustomEvents, own_recordings
+from .task import Task
+
+
+def classes_by_target(task: Task) -> Mapping[str, int | Sequence[str]]:
+    """The ``class_names`` with which other data use the class numbers of this task, see `CustomData`; empty for tasks
+    that are not read from a user's own files."""
+    return task.classes_by_target if isinstance(task, CustomData | CustomEvents) else {}
+
+
+def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The config node of the task that ``data`` in a node of `CustomData` stands for: a `Task` given by import path, or
+    `CustomEvents` for a folder of recordings. None if ``data`` is for `CustomData` itself.
+
+    Such a task gets ``arguments``, and those of the other keys that are parameters of its constructor.
+    """
+    data = str(node["data"])
+    kind: Any = None
+    if not is_file(data):
+        with suppress(ValueError):  # reported later as data that cannot be read
+            kind = import_object(data)
+    elif Path(data).is_dir() and own_recordings(Path(data)):
+        kind = CustomEvents
+    if not isinstance(kind, type) or not issubclass(kind, Task):
+        return None
+    given = dict(node.get("arguments") or {})
+    names = signature(kind).parameters
+    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())
+    named = (
+        "data",
+        "val_share",
+        "test_share",
+        "split_seed",
+        "batch_size",
+        "epochs",
+        "stop_below",
+        "seed",
+        "class_names",
+    )
+    taken = {name for name in named if name in names} | ({"batch_size", "epochs", "seed"} if takes_any else set())
+    chosen = {name: node[name] for name in named if name in taken and name in node}
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "name": node.get("name"), **chosen, **given}
