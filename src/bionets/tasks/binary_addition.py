@@ -61,14 +61,8 @@ class BinaryAddition(Task):
         require_at_least(1, epochs_per_length=epochs_per_length)
         require_at_least(min_length, length=length)
         require_at_least(min_test_length, test_length=test_length)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=(length - min_length + 1) * epochs_per_length,
-            seed=seed,
-        )
+        epochs = (length - min_length + 1) * epochs_per_length
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.length = length
         self.min_length = min_length
         self.epochs_per_length = epochs_per_length

@@ -69,14 +69,7 @@ class Control(Task):
         seed: int = 0,
     ) -> None:
         require_at_least(1, steps=steps)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.environment_name = environment_name
         self.steps = steps
         self.best_return = best_return

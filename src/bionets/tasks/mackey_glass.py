@@ -120,9 +120,7 @@ class MackeyGlass(Task):
                 "task.warm_up must be shorter than task.window, and that than task.train_times - task.val_times, "
                 f"got {warm_up}, {window} and {train_times - val_times:g}"
             )
-        super().__init__(
-            train_size=train_size, val_size=1, test_size=1, batch_size=batch_size, epochs=epochs, seed=seed
-        )
+        super().__init__(train_size, 1, 1, batch_size, epochs, seed=seed)
         self.tau, self.points = tau, points
         self._series: Tensor | None = None
 

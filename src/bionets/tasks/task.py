@@ -66,12 +66,12 @@ class Task(LightningDataModule):
 
     def __init__(
         self,
-        *,
         train_size: int,
         val_size: int,
         test_size: int,
         batch_size: int,
         epochs: int,
+        *,
         stop_below: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -209,8 +209,8 @@ class Task(LightningDataModule):
             (*self.stored_batch_dims, 0)[: len(data)],
             self.batch_size,
             order=order,
-            rank=self._rank,
-            world_size=self._world_size,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=1 if self.trainer is None else self.trainer.world_size,
             prepare=None if as_stored else prepare,
             weigh=self._weigh if counts else None,
             prepared_dims=(*self.spec.batch_dims, 0)[: len(data)],
@@ -231,11 +231,3 @@ class Task(LightningDataModule):
         check_data(data)
         check_rows(data[0], data[1], self.stored_batch_dims, size)
         return data
-
-    @property
-    def _rank(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_rank
-
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size
