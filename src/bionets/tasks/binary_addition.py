@@ -8,7 +8,8 @@ from torchmetrics import MetricCollection
 
 from .binary_numbers import add, draw_pairs_of_split
 from .checks import require_at_least
-from .metrics import BitAccuracy, SequenceAccuracy
+from .mean_of import MeanOf
+from .metrics import right_bits, right_sequences
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -97,7 +98,7 @@ class BinaryAddition(Task):
 
     def metrics(self) -> MetricCollection:
         """``accuracy``, the share of sequences without a wrong bit, and ``bit_accuracy``, the share of right bits."""
-        return MetricCollection({"accuracy": SequenceAccuracy(), "bit_accuracy": BitAccuracy()})
+        return MetricCollection({"accuracy": MeanOf(right_sequences), "bit_accuracy": MeanOf(right_bits)})
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """The accuracy at the longest tested length, and the mean accuracy over all tested lengths."""

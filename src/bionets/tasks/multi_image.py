@@ -14,9 +14,10 @@ from .bases import FixedSets
 from .batches import Batches
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
+from .mean_of import MeanOf
 from .seeding import generator
 from .spec import TaskSpec
-from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
+from .task_labels import NOT_SHOWN, TaskAccuracy, by_task, right_units, unit_of
 
 SIDE = 28
 Pair = tuple[Tensor, Tensor]
@@ -174,7 +175,7 @@ class MultiImage(FixedSets):
         whose unit has the highest score of all units.
         """
         own = {f"accuracy_{name}": TaskAccuracy(task) for task, name in enumerate(self.datasets)}
-        overall = UnitAccuracy() if self.units_compete else TaskAccuracy()
+        overall = MeanOf(right_units) if self.units_compete else TaskAccuracy()
         # Compute groups would merge the metrics of two tasks whose first batches happen to have the same accuracy.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
 
