@@ -50,12 +50,9 @@ def kinds_of(network: Graph) -> tuple[GroupKind, ...]:
     return tuple(kinds)
 
 
-def print_dynamics(kinds: tuple[GroupKind, ...], dtype: str) -> Source:
-    """Print the kernel. dtype: type of all floats, "tl.float32" or "tl.float64"."""
-    return _Printer(kinds, dtype).source()
+class DynamicsPrinter:
+    """Prints the kernel. dtype: type of all floats, "tl.float32" or "tl.float64"."""
 
-
-class _Printer:
     def __init__(self, kinds: tuple[GroupKind, ...], dtype: str) -> None:
         self.kinds, self.dtype = kinds, dtype
         self.arguments: dict[str, None] = dict.fromkeys(("clock", "steps", "batch"))  # an ordered set
