@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from bionets.layers.folding import refuse_sequence_layer
 from bionets.layers.plastic.graph import Graph
-from bionets.layers.plastic.simulate import choose_backend, extent_of, input_spikes, outside_currents
+from bionets.layers.plastic.simulate import simulate
 
 
 class Network(Graph):
@@ -73,19 +72,5 @@ class Network(Graph):
                 cannot compute this network.
         """
         refuse_sequence_layer(self)
-        spikes, driven = input_spikes(self, x), outside_currents(self, currents or {})
-        steps, batch, device = extent_of([*spikes.values(), *driven.values()])
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            if all(neurons._buffers["spikes"] is None for neurons in self.neurons.values()):  # after reset_states too
-                for rule in self.rules:
-                    rule.reset()
-            for neurons in self.neurons.values():
-                neurons.prepare(batch, device)
-            for connection in self.connections.values():
-                connection.prepare(batch)
-            rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
-            self.backend, run = choose_backend(self, backend, device, bool(driven))
-            if not steps or not batch:  # means over no samples would be NaN
-                sizes = {name: (steps, batch, *each.shape) for name, each in self.neurons.items() if name not in spikes}
-                return {name: torch.empty(size, dtype=torch.bool, device=device) for name, size in sizes.items()}
-            return run(self, spikes, rewards, driven)
+        self.backend, spikes = simulate(self, x, reward, backend, currents)
+        return spikes

@@ -1,4 +1,4 @@
-"""The backend that runs a graph of neurons over time, and the checks of its inputs."""
+"""Run a graph of neurons over time: step by step in PyTorch, or by compiled kernels."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,36 @@ BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
 MODULES = {"numba": "bionets.layers.plastic.events", "triton": "bionets.layers.plastic.gpu"}
 
 Run = Callable[..., dict[str, Tensor]]  # arguments: graph, spikes, rewards, currents
+
+
+def simulate(
+    graph: Graph,
+    x: Tensor | Mapping[str, Tensor] | None,
+    reward: float | Tensor | None = None,
+    backend: str = "auto",
+    currents: Mapping[str, Tensor] | None = None,
+) -> tuple[str, dict[str, Tensor]]:
+    """Run all steps of x from the stored states, with learning in training mode; see `Network.forward`.
+
+    Returns:
+        The name of the backend, and the spikes of every group that is not an input, bool ``[T, B, *shape]``.
+    """
+    spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
+    steps, batch, device = extent_of([*spikes.values(), *driven.values()])
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        if all(neurons._buffers["spikes"] is None for neurons in graph.neurons.values()):  # after reset_states too
+            for rule in graph.rules:
+                rule.reset()
+        for neurons in graph.neurons.values():
+            neurons.prepare(batch, device)
+        for connection in graph.connections.values():
+            connection.prepare(batch)
+        rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
+        name, run = choose_backend(graph, backend, device, bool(driven))
+        if not steps or not batch:  # means over no samples would be NaN
+            sizes = {each: (steps, batch, *group.shape) for each, group in graph.neurons.items() if each not in spikes}
+            return name, {each: torch.empty(size, dtype=torch.bool, device=device) for each, size in sizes.items()}
+        return name, run(graph, spikes, rewards, driven)
 
 
 def choose_backend(graph: Graph, backend: str, device: torch.device, driven: bool = False) -> tuple[str, Run]:
@@ -39,7 +69,7 @@ def choose_backend(graph: Graph, backend: str, device: torch.device, driven: boo
     if backend != "auto":
         raise ValueError(f"backend {backend!r} cannot compute this network: {reason}")
     if chosen == "numba":
-        warn_once(f"the network runs step by step on the slow reference backend: {reason}", 3)
+        warn_once(f"the network runs step by step on the slow reference backend: {reason}", 4)
     return "reference", reference.run
 
 

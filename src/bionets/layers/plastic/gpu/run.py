@@ -35,7 +35,7 @@ def run(
     network: Graph, spikes: dict[str, Tensor], rewards: Tensor | None, currents: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """The spikes ``[T, B, *shape]`` of every group that is not an input. External currents are not supported:
-    `choose_backend` takes the reference for them.
+    `simulate` runs networks with external currents by the reference.
     """
     presentation = Presentation(network, spikes)
     learning = presentation.learning()
