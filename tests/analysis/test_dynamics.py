@@ -220,10 +220,13 @@ def test_recorded_gates_give_the_output_of_the_layer(kind: type[nn.Module], bidi
     torch.testing.assert_close(torch.stack(own), single(x.transpose(0, 1), h0[:1])[0])
     with pytest.raises(ValueError, match="padded, batched"):
         layer(x[0], return_gates=True)
-    layer.dropout = 0.5
-    with pytest.raises(ValueError, match="needs a layer without dropout"):
-        layer(x, h0, return_gates=True)
-    torch.testing.assert_close(layer.eval()(x, h0, return_gates=True)[0], output)
+    layer.dropout = 1.0  # the input of the second layer is 0
+    _, _, gates = layer(x, h0, return_gates=True)
+    second = kind(5 * (1 + bidirectional), 5, dtype=torch.float64)
+    second.load_state_dict({name[:-1] + "0": value for name, value in layer.state_dict().items() if name[-3:] == "_l1"})
+    place = 1 + bidirectional
+    _, _, (alone,) = second(torch.zeros(7, 4, second.input_size).double(), h0[place : place + 1], return_gates=True)
+    torch.testing.assert_close(gates[place], alone)
 
 
 def test_the_bistable_initialisation_is_bistable() -> None:

@@ -1,5 +1,6 @@
 """Mackey-Glass: the series, its three parts, and the error of a closed loop."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 
 from bionets.tasks import MackeyGlass
 from bionets.tasks.delay_equation import integrate
-from bionets.tasks.mackey_glass import INITIAL_VALUES, LYAPUNOV_TIMES, SymmetricError, mackey_glass_rate
+from bionets.tasks.mackey_glass import INITIAL_VALUES, LYAPUNOV_TIMES, mackey_glass_rate, symmetric_errors
+from bionets.tasks.mean_of import MeanOf
 
 SMALL: dict[str, Any] = {"train_times": 4.0, "val_times": 1.0, "test_times": 2.0, "window": 1.0, "points": 20}
 
@@ -81,7 +83,7 @@ def test_the_loss_leaves_out_the_warm_up() -> None:
 
 
 def test_the_error_is_that_of_the_original_values() -> None:
-    metric = SymmetricError(mean=0.9, deviation=0.2)
+    metric = MeanOf(partial(symmetric_errors, mean=0.9, deviation=0.2))
     truth, guess = torch.tensor([[0.5], [1.2], [0.8]]), torch.tensor([[0.6], [1.2], [-0.8]])
     metric.update((guess - 0.9) / 0.2, (truth - 0.9) / 0.2)
     assert float(metric.compute()) == pytest.approx((200 * 0.1 / 1.1 + 0 + 200) / 3, rel=1e-5)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.recurrent.recurrence import as_tuple
 from bionets.layers.stateful import StatefulModule
 
 
@@ -44,8 +45,7 @@ class StateMap:
         if given is not None and len(given) == 1:
             given = given[0]
         output, last = self.layer(x, given)
-        last = (last,) if isinstance(last, Tensor) else last
-        return output, torch.cat([state.transpose(0, 1).flatten(1) for state in last], -1)
+        return output, torch.cat([state.transpose(0, 1).flatten(1) for state in as_tuple(last)], -1)
 
     def __call__(self, s: Tensor, x: Tensor) -> Tensor:
         """The state after one step from s `[K, N]` under the input x `[I]` or `[K, I]`."""

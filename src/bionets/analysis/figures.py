@@ -34,7 +34,9 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
         figure = new_figure()
         axes = figure.add_subplot()
         axes.plot(lengths, accuracies, marker="o", color=colour)
-        label_accuracy_by_length(axes)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel(LENGTHS)
+        axes.set_ylabel(EVERY_BIT_RIGHT)
         files.append(save(figure, directory / "accuracy_by_length.png", title))
     return files
 
@@ -90,12 +92,6 @@ def finite(xs: Sequence[int], ys: Sequence[float]) -> tuple[list[int], list[floa
     """The points of a curve with finite values."""
     kept = [(x, y) for x, y in zip(xs, ys, strict=True) if np.isfinite(y)]
     return [x for x, _ in kept], [y for _, y in kept]
-
-
-def label_accuracy_by_length(axes: Axes) -> None:
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel(LENGTHS)
-    axes.set_ylabel(EVERY_BIT_RIGHT)
 
 
 def by_length(tests: Tests, metric: str) -> tuple[list[int], list[float]]:

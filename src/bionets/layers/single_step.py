@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.plain_calls import temporary_hooks
+from bionets.layers.recurrent.recurrence import as_tuple
 from bionets.layers.stateful import StatefulModule, get_states, set_states, stateful_modules, temporary_states
 
 
@@ -63,11 +64,11 @@ class RecurrentStep(SingleStep):
         """Zeros."""
         with torch.no_grad():
             _, last = self.layer(x.unsqueeze(0))
-        return tuple(torch.zeros_like(state) for state in _as_tuple(last))
+        return tuple(torch.zeros_like(state) for state in as_tuple(last))
 
     def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         output, last = self.layer(x.unsqueeze(0), states[0] if len(states) == 1 else states)
-        return (self.readout(output.squeeze(0)), *_as_tuple(last))
+        return (self.readout(output.squeeze(0)), *as_tuple(last))
 
 
 class StatefulStep(SingleStep):
@@ -120,7 +121,3 @@ class StatefulStep(SingleStep):
         with temporary_states(self.network), temporary_hooks(hooks), torch.no_grad():
             self.network(x)
         return initial
-
-
-def _as_tuple(states: Any) -> tuple[Tensor, ...]:
-    return (states,) if isinstance(states, Tensor) else tuple(states)

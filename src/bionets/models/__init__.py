@@ -3,10 +3,9 @@
 from bionets.models.feed_forward import FeedForwardModel
 from bionets.models.model import Model
 from bionets.models.muon import MuonWithAdamW
-from bionets.models.optimization import Schedule
+from bionets.models.optimization import Schedule, cosine_schedule
 from bionets.models.recurrent import RecurrentModel
 from bionets.models.reward_modulated import RewardModulatedModel
-from bionets.models.schedule import cosine_schedule
 from bionets.models.sequence import SequenceModel
 from bionets.models.spatial import SpatialConvModel, SpatialLinearModel, SpatialModel
 from bionets.models.spatial_recurrent import SpatialRecurrentModel

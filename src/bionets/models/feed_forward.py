@@ -1,12 +1,12 @@
 """Feed-forward networks, whose input is a whole sequence as one vector."""
 
-from itertools import pairwise
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bionets.models.checks import require_positive
 from bionets.models.model import Model, OptimizerFactory
+from bionets.models.sequence import make_readout
 from bionets.tasks.spec import Kind, TaskSpec
 
 
@@ -34,11 +34,8 @@ class FeedForwardModel(Model):
     ) -> None:
         super().__init__(spec, optimizer)
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
-        sizes = [spec.input_size * (spec.steps or 1)] + [hidden_size] * num_layers
-        layers: list[nn.Module] = []
-        for size_in, size_out in pairwise(sizes):
-            layers += [nn.Linear(size_in, size_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
-        self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], spec.output_size))
+        inputs = spec.input_size * (spec.steps or 1)
+        self.network = make_readout(inputs, [hidden_size] * num_layers, spec.output_size, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x.movedim(self.spec.batch_dims[0], 0).flatten(1))

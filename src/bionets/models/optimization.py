@@ -1,17 +1,18 @@
 """The optimizer of a model, its groups of parameters, and the schedule of its learning rate."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-OptimizerFactory = Callable[[Iterable[Any]], torch.optim.Optimizer]
-ScheduleFactory = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
+ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,35 @@ class Schedule:
     interval: str = "step"
     monitor: str | None = None
 
-    def __call__(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         return self.make(optimizer, steps)
+
+
+def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final: float = 0.0) -> LambdaLR:
+    """Increase the learning rate linearly from 0 to that of the optimizer over the first share ``warmup`` of all
+    ``steps``, then decrease it along half a cosine to the share ``final`` of this rate.
+
+    Args:
+        optimizer: the optimizer whose learning rate changes.
+        steps: number of training steps.
+        warmup: share of the steps in which the learning rate increases.
+        final: learning rate at the end, as a share of that of the optimizer.
+
+    Raises:
+        ValueError: a share is not between 0 and 1.
+    """
+    for name, share in (("warmup", warmup), ("final", final)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"schedule.{name} must lie between 0 and 1, got {share}")
+    rising = warmup * steps
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        progress = min(1.0, (step - rising) / max(1.0, steps - rising))
+        return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+    return LambdaLR(optimizer, factor)
 
 
 def configure_optimizers(

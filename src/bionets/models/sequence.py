@@ -65,12 +65,12 @@ class SequenceModel(Model):
         return self.readout(self.core(x, lengths))
 
 
-def make_readout(size: int, hidden: Sequence[int], output_size: int) -> nn.Module:
-    """Linear layers with ``hidden`` units and ReLUs between them; one linear layer if ``hidden`` is empty."""
+def make_readout(size: int, hidden: Sequence[int], output_size: int, dropout: float = 0.0) -> nn.Module:
+    """Linear layers with ``hidden`` units, ReLUs and dropout between them; one linear layer if ``hidden`` is empty."""
     if not hidden:
         return nn.Linear(size, output_size)
     require_positive(decoder=hidden)
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise([size, *hidden]):
-        layers += [nn.Linear(size_in, size_out), nn.ReLU()]
+        layers += [nn.Linear(size_in, size_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
     return nn.Sequential(*layers, nn.Linear(hidden[-1], output_size))

@@ -8,7 +8,8 @@ from torchmetrics import MetricCollection
 
 from .binary_numbers import add, draw_pairs_of_split
 from .checks import require_at_least
-from .metrics import BitAccuracy, SequenceAccuracy
+from .mean_of import MeanOf
+from .metrics import right_bits, right_sequences
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -61,14 +62,8 @@ class BinaryAddition(Task):
         require_at_least(1, epochs_per_length=epochs_per_length)
         require_at_least(min_length, length=length)
         require_at_least(min_test_length, test_length=test_length)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=(length - min_length + 1) * epochs_per_length,
-            seed=seed,
-        )
+        epochs = (length - min_length + 1) * epochs_per_length
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.length = length
         self.min_length = min_length
         self.epochs_per_length = epochs_per_length
@@ -103,7 +98,7 @@ class BinaryAddition(Task):
 
     def metrics(self) -> MetricCollection:
         """``accuracy``, the share of sequences without a wrong bit, and ``bit_accuracy``, the share of right bits."""
-        return MetricCollection({"accuracy": SequenceAccuracy(), "bit_accuracy": BitAccuracy()})
+        return MetricCollection({"accuracy": MeanOf(right_sequences), "bit_accuracy": MeanOf(right_bits)})
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """The accuracy at the longest tested length, and the mean accuracy over all tested lengths."""

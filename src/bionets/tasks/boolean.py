@@ -58,14 +58,7 @@ class Boolean(Classification):
             )
         if noise < 0:
             raise ValueError(f"task.noise must be at least 0, got {noise}")
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.function = FUNCTIONS[function]
         self.steps = steps
         self.population = population

@@ -5,33 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from .checks import require_at_least
+from .mean_of import MeanOf
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
 
 if TYPE_CHECKING:
     import gymnasium
-
-
-class MeanReturn(MeanMetric):
-    """The mean return of the episodes."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update(prediction)
-
-
-class Solved(MeanMetric):
-    """The share of episodes whose return is at least ``threshold``."""
-
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update((prediction >= self.threshold).float())
 
 
 class Control(Task):
@@ -69,14 +52,7 @@ class Control(Task):
         seed: int = 0,
     ) -> None:
         require_at_least(1, steps=steps)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.environment_name = environment_name
         self.steps = steps
         self.best_return = best_return
@@ -126,4 +102,6 @@ class Control(Task):
 
     def metrics(self) -> MetricCollection:
         """``return``, the mean return of the episodes, and ``solved``, the share of solved episodes."""
-        return MetricCollection({"return": MeanReturn(), "solved": Solved(self.solved_from)}, compute_groups=False)
+        returns = MeanOf(lambda prediction, target: prediction)
+        solved = MeanOf(lambda prediction, target: prediction >= self.solved_from)
+        return MetricCollection({"return": returns, "solved": solved}, compute_groups=False)

@@ -42,15 +42,7 @@ class CopyFirstInput(Task):
         require_at_least(1, length=length)
         if stop_below is not None and not stop_below > 0:
             raise ValueError(f"task.stop_below must be above 0, or null to never stop early, got {stop_below}")
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            stop_below=stop_below,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, stop_below=stop_below, seed=seed)
         self.length = length
 
     def draw(self, split: str, size: int, generator: Generator) -> Data:

@@ -64,14 +64,7 @@ class Denoising(Task):
                 f"task.length must be at least task.forgetting_period + task.marked = {forgetting_period + marked}, "
                 f"got {length}"
             )
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.length = length
         self.forgetting_period = forgetting_period
         self.marked = marked

@@ -91,14 +91,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         else:
             train, val = split_training_set(*found["train"], val_share, val_speakers, split_seed)
         self._rows = {"train": train, "val": val, "test": rows["test"]}
-        super().__init__(
-            train_size=len(train),
-            val_size=len(val),
-            test_size=len(rows["test"]),
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(len(train), len(val), len(rows["test"]), batch_size, epochs, seed=seed)
         self.spec = TaskSpec("sequence_to_class", channels, self.files.classes, steps=self.steps, spikes=True)
         self._made: EventFrames | None = None
 

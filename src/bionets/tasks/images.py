@@ -98,14 +98,7 @@ class Images(Classification, FixedSets):
         if blank_steps and read_as == "image":
             raise ValueError("task.blank_steps follow a sequence, and task.read_as=image is none: choose another")
         self.image_shape = check_layout(IMAGE_FILES[dataset].shape, read_as, patch, size, colour)
-        super().__init__(
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.files = IMAGE_FILES[dataset]
         self.data_dir = Path(data_dir)
         self.read_as = read_as

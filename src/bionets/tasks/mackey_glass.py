@@ -1,12 +1,15 @@
 """Mackey-Glass: continue a chaotic time series from the predictions of the model."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from .checks import require_at_least
 from .delay_equation import integrate
+from .mean_of import MeanOf
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -34,19 +37,12 @@ def mackey_glass_rate(x: float, delayed: float) -> float:
     return 0.2 * delayed / (1 + fourth * fourth * square) - 0.1 * x
 
 
-class SymmetricError(MeanMetric):
-    """sMAPE = 200 · mean |ŷ − y| / (|ŷ| + |y|), in percent from 0 to 200, computed on the original values, before the
-    standardisation (y − mean) / deviation.
+def symmetric_errors(prediction: Tensor, target: Tensor, mean: float, deviation: float) -> Tensor:
+    """200 · |ŷ − y| / (|ŷ| + |y|), whose mean is the sMAPE, in percent from 0 to 200, of the original values, before
+    the standardisation (y − mean) / deviation.
     """
-
-    def __init__(self, mean: float, deviation: float) -> None:
-        super().__init__()
-        self.mean, self.deviation = mean, deviation
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        prediction, target = (each * self.deviation + self.mean for each in (prediction[-len(target) :], target))
-        error = 200 * (prediction - target).abs() / (prediction.abs() + target.abs())
-        super().update(error.nan_to_num(200.0))
+    prediction, target = (each * deviation + mean for each in (prediction[-len(target) :], target))
+    return (200 * (prediction - target).abs() / (prediction.abs() + target.abs())).nan_to_num(200.0)
 
 
 class MackeyGlass(Task):
@@ -120,9 +116,7 @@ class MackeyGlass(Task):
                 "task.warm_up must be shorter than task.window, and that than task.train_times - task.val_times, "
                 f"got {warm_up}, {window} and {train_times - val_times:g}"
             )
-        super().__init__(
-            train_size=train_size, val_size=1, test_size=1, batch_size=batch_size, epochs=epochs, seed=seed
-        )
+        super().__init__(train_size, 1, 1, batch_size, epochs, seed=seed)
         self.tau, self.points = tau, points
         self._series: Tensor | None = None
 
@@ -173,4 +167,5 @@ class MackeyGlass(Task):
 
     def metrics(self) -> MetricCollection:
         """``smape``, in percent."""
-        return MetricCollection({"smape": SymmetricError(*self.scale)})
+        mean, deviation = self.scale
+        return MetricCollection({"smape": MeanOf(partial(symmetric_errors, mean=mean, deviation=deviation))})

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 
@@ -39,15 +38,6 @@ def right_bits(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction > 0) == (target > 0.5)
 
 
-class BitAccuracy(MeanMetric):
-    """The share of correct bits."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update(right_bits(prediction, target).float())
-
-
-class SequenceAccuracy(MeanMetric):
-    """The share of sequences with all bits correct, for logits ``[T, B, O]``."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update(right_bits(prediction, target).all(dim=2).all(dim=0).float())
+def right_sequences(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mask of the sequences with all bits correct, for logits ``[T, B, O]``."""
+    return right_bits(prediction, target).all(dim=2).all(dim=0)

@@ -14,9 +14,10 @@ from .bases import FixedSets
 from .batches import Batches
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
+from .mean_of import MeanOf
 from .seeding import generator
 from .spec import TaskSpec
-from .task_labels import NOT_SHOWN, TaskAccuracy, UnitAccuracy, by_task, unit_of
+from .task_labels import NOT_SHOWN, TaskAccuracy, by_task, right_units, unit_of
 
 SIDE = 28
 Pair = tuple[Tensor, Tensor]
@@ -106,14 +107,8 @@ class MultiImage(FixedSets):
         require_at_least(1, epochs_per_task=self.epochs_per_task)
         self.shown_one_by_one = presentation == "sequential"
         self.units_compete = self.shown_one_by_one and loss_over == "all"
-        super().__init__(
-            train_size=train_size * tasks if self.shown_one_by_one and sampling == "random" else train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        samples = train_size * tasks if self.shown_one_by_one and sampling == "random" else train_size
+        super().__init__(samples, val_size, test_size, batch_size, epochs, seed=seed)
         self.images_per_task = train_size
         self.datasets = tuple(datasets)
         self.data_dir = Path(data_dir)
@@ -180,7 +175,7 @@ class MultiImage(FixedSets):
         whose unit has the highest score of all units.
         """
         own = {f"accuracy_{name}": TaskAccuracy(task) for task, name in enumerate(self.datasets)}
-        overall = UnitAccuracy() if self.units_compete else TaskAccuracy()
+        overall = MeanOf(right_units) if self.units_compete else TaskAccuracy()
         # Compute groups would merge the metrics of two tasks whose first batches happen to have the same accuracy.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
 
@@ -198,7 +193,8 @@ class MultiImage(FixedSets):
     def _sets(self, split: str) -> list[Pair]:
         """Images ``[N, 28, 28]`` and labels ``[N]`` of every task; N is the same for all tasks."""
         if split not in self._read_once:
-            read = [image_files.read(IMAGE_FILES[name], self.data_dir, _file_of(split)) for name in self.datasets]
+            file = "test" if split == "test" else "train"
+            read = [image_files.read(IMAGE_FILES[name], self.data_dir, file) for name in self.datasets]
             self._require_one_shape([images for images, _ in read])
             if split == "test":
                 pools = [torch.arange(len(labels)) for _, labels in read]
@@ -236,7 +232,3 @@ def resampled(available: int, size: int, random: Generator) -> Tensor:
         return torch.arange(size)
     whole = torch.arange(available).repeat(size // available)
     return torch.cat([whole, torch.randperm(available, generator=random)[: size % available]])
-
-
-def _file_of(split: str) -> str:
-    return "test" if split == "test" else "train"

@@ -81,14 +81,7 @@ class SpeechDigits(Classification, FixedSets):
         }
         if not all(self._files.values()):
             raise ValueError(f"{self.folder} is incomplete: a split of it is empty; download the data set again")
-        super().__init__(
-            train_size=len(self._files["train"]),
-            val_size=val_size,
-            test_size=len(self._files["test"]),
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(len(self._files["train"]), val_size, len(self._files["test"]), batch_size, epochs, seed=seed)
         self.spec = TaskSpec("sequence_to_class", bands, 10, steps=steps, lengths=lengths)
         self._read: dict[str, Data] = {}
 

@@ -68,12 +68,12 @@ class Task(LightningDataModule):
 
     def __init__(
         self,
-        *,
         train_size: int,
         val_size: int,
         test_size: int,
         batch_size: int,
         epochs: int,
+        *,
         stop_below: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -213,8 +213,8 @@ class Task(LightningDataModule):
             (*self.stored_batch_dims, 0)[: len(data)],
             self.batch_size,
             order=order,
-            rank=self._rank,
-            world_size=self._world_size,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            world_size=1 if self.trainer is None else self.trainer.world_size,
             prepare=None if as_stored else prepare,
             weigh=self._weigh if counts else None,
             prepared_dims=(*self.spec.batch_dims, 0)[: len(data)],
@@ -236,11 +236,3 @@ class Task(LightningDataModule):
         data = self.draw(split, size, random)
         check_data(data, self.stored_batch_dims, size)
         return data
-
-    @property
-    def _rank(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_rank
-
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size

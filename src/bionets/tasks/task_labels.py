@@ -32,11 +32,9 @@ class TaskAccuracy(MeanMetric):
         chosen = by_task(prediction, target.shape[1]).argmax(1)
         if self.task is not None:
             chosen, target = chosen[:, self.task], target[:, self.task]
-        super().update((chosen == target).float(), (target != NOT_SHOWN).float())
+        super().update(chosen == target, target != NOT_SHOWN)
 
 
-class UnitAccuracy(MeanMetric):
-    """The share of images whose unit has the highest score of all units: both task and label must be correct."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update((prediction.argmax(1) == unit_of(target)).float())
+def right_units(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mask of the images whose unit has the highest score of all units: both task and label must be correct."""
+    return prediction.argmax(1) == unit_of(target)

@@ -80,14 +80,7 @@ class TimeSeries(Classification, FixedSets):
             own = [(series[part][row] - mean) / deviation for row in chosen.tolist()]
             data = pad_series(own, steps), labels[part][chosen]
             self._data[split] = (*data, torch.tensor([len(each) for each in own])) if differ else data
-        super().__init__(
-            train_size=len(train),
-            val_size=len(val),
-            test_size=len(labels["TEST"]),
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        super().__init__(len(train), len(val), len(labels["TEST"]), batch_size, epochs, seed=seed)
         channels = series["TRAIN"][0].shape[1]
         self.spec = TaskSpec("sequence_to_class", channels, len(self.classes), steps=steps, lengths=differ)
 

@@ -8,7 +8,6 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from .checks import beginning_of
 
@@ -73,13 +72,7 @@ def _extract_zip(archive: Path, into: Path) -> None:
         _refuse_too_much(archive, len(members), sum(member.file_size for member in members))
         for member in members:
             _refuse_elsewhere(archive, member.filename, stat.S_ISLNK(member.external_attr >> 16))
-        for member in members:
-            if member.is_dir():
-                (into / member.filename).mkdir(parents=True, exist_ok=True)
-                continue
-            # A member has at most the number of bytes in its header, which was checked above.
-            with opened.open(member) as source:
-                _write(source, into / member.filename)
+        opened.extractall(into)  # a member has at most the number of bytes in its header, which was checked above
 
 
 def _extract_tar(archive: Path, into: Path) -> None:
@@ -91,16 +84,11 @@ def _extract_tar(archive: Path, into: Path) -> None:
             _refuse_too_much(archive, count, unpacked)
             _refuse_elsewhere(archive, member.name, not (member.isfile() or member.isdir()))
             source = opened.extractfile(member)
-            if source is None:
-                (into / member.name).mkdir(parents=True, exist_ok=True)
-            else:
-                _write(source, into / member.name)
-
-
-def _write(source: IO[bytes], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as file:
-        shutil.copyfileobj(source, file, BLOCK)
+            target = into / member.name
+            (target if source is None else target.parent).mkdir(parents=True, exist_ok=True)
+            if source is not None:
+                with target.open("xb") as file:
+                    shutil.copyfileobj(source, file, BLOCK)
 
 
 def _refuse_too_much(archive: Path, members: int, unpacked: int) -> None:

@@ -93,14 +93,15 @@ class Neuron(StatefulModule):
         raise NotImplementedError(f"{self._get_name()} must implement integrate")
 
     def fire(self, spikes: Tensor) -> None:
-        """Store the spikes of this step (bool, ``[B, *shape]``), and update the trace."""
+        """Store the spikes of this step (bool, ``[B, *shape]``), update the trace, and append to the history."""
         self.spikes = spikes
         if self.has_trace:
             assert self.trace is not None
             faded = self.trace_decay * self.trace
             bumped = self.trace_gain if self.nearest_spike else faded + self.trace_gain
             self.trace = torch.where(spikes, bumped, faded)
-        self._end_of_step()
+        for name in self.record:
+            self.append_history(name, self.recorded(name).unsqueeze(0).clone())
 
     def recorded(self, name: str) -> Tensor:
         """The current value of a recordable quantity."""
@@ -110,10 +111,6 @@ class Neuron(StatefulModule):
     def append_history(self, name: str, steps: Tensor) -> None:
         """Append steps ``[T, B, *shape]`` to the history."""
         self._history.setdefault(name, []).append(steps)
-
-    def _end_of_step(self) -> None:
-        for name in self.record:
-            self.append_history(name, self.recorded(name).unsqueeze(0).clone())
 
     def at_rest(self, name: str) -> Tensor:
         """The initial value of a state."""

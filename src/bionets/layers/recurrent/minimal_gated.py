@@ -1,5 +1,7 @@
 """minGRU and minLSTM: gated cells whose gates depend only on the input, so that they are linear in their state."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,30 +33,25 @@ def min_lstm_step(x: tuple[Tensor, Tensor, Tensor], h: Tensor, params: tuple[()]
     return h, h
 
 
-def _min_gru(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    gates = project(x, parameters["weight_ih"], parameters.get("bias"))
-    output, h = scan(min_gru_step, split_gates(gates, 2), states[0], (), **options)
+def _over_time(
+    x: Tensor, states: States, parameters: Parameters, *, step: Callable[..., Any], parts: int, **options: Any
+) -> tuple[Tensor, States]:
+    drive = project(x, parameters["weight_ih"], parameters.get("bias"))
+    output, h = scan(step, split_gates(drive, parts), states[0], (), **options)
     return output, (h,)
 
 
-def _min_lstm(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    gates = project(x, parameters["weight_ih"], parameters.get("bias"))
-    output, h = scan(min_lstm_step, split_gates(gates, 3), states[0], (), **options)
-    return output, (h,)
+def _recurrence(step: Callable[..., Any], parts: int) -> Recurrence:
+    """The recurrence of a step that reads this number of projections of the input."""
+    return Recurrence(
+        states=("h0",),
+        parameter_shapes=lambda I, H: {"weight_ih": (parts * H, I), "bias": (parts * H,)},
+        over_time=partial(_over_time, step=step, parts=parts),
+        initialisations={"uniform": linear_uniform},
+    )
 
 
-_MIN_GRU = Recurrence(
-    states=("h0",),
-    parameter_shapes=lambda I, H: {"weight_ih": (2 * H, I), "bias": (2 * H,)},
-    over_time=_min_gru,
-    initialisations={"uniform": linear_uniform},
-)
-_MIN_LSTM = Recurrence(
-    states=("h0",),
-    parameter_shapes=lambda I, H: {"weight_ih": (3 * H, I), "bias": (3 * H,)},
-    over_time=_min_lstm,
-    initialisations={"uniform": linear_uniform},
-)
+_MIN_GRU, _MIN_LSTM = _recurrence(min_gru_step, 2), _recurrence(min_lstm_step, 3)
 
 
 class MinGRU(RecurrentLayer):

@@ -43,6 +43,11 @@ class Recurrence:
     constants: Mapping[str, float] = field(default_factory=dict)
 
 
+def as_tuple(states: Tensor | States) -> States:
+    """The states of a layer, of which one alone is given as a tensor."""
+    return (states,) if isinstance(states, Tensor) else tuple(states)
+
+
 def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
     """The bias of each gate, `[H]`; scalar zeros if there are no biases."""
     if "bias" not in parameters:
@@ -126,7 +131,7 @@ class RecurrentModule(nn.Module):
         names, weight = self.recurrence.states, getattr(self, "weight_ih" + self._suffixes[0])
         if given is None:
             return tuple(weight.new_zeros(shape) for _ in names)
-        states = (given,) if isinstance(given, Tensor) else tuple(given)
+        states = as_tuple(given)
         if len(states) != len(names):
             raise ValueError(
                 f"{self._get_name()}: expected {len(names)} initial state(s) ({', '.join(names)}), got {len(states)}"

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from bionets.layers.checks import positive_int
 from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
-from bionets.layers.recurrent.recurrence import RecurrentModule, States
+from bionets.layers.recurrent.recurrence import Parameters, RecurrentModule, States
 
 
 class RecurrentLayer(RecurrentModule):
@@ -137,11 +137,10 @@ class RecurrentLayer(RecurrentModule):
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction in self._directions:
-                output, last = self.recurrence.over_time(
+                output, last = self._over_time(
                     x,
                     tuple(state[len(last_states)] for state in states),
                     self._named_parameters(f"_l{layer}{direction}"),
-                    **self.constants,
                     lengths=lengths,
                     **self._reset_options(reset, direction),
                     reverse=direction == "_reverse",
@@ -151,6 +150,10 @@ class RecurrentLayer(RecurrentModule):
                 last_states.append(last)
             x = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
         return x, tuple(torch.stack(state) for state in zip(*last_states, strict=True))
+
+    def _over_time(self, x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
+        """One direction of one layer."""
+        return self.recurrence.over_time(x, states, parameters, **self.constants, **options)
 
     @staticmethod
     def _reset_options(reset: Tensor | None, direction: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
+from bionets.layers.recurrent.recurrence import as_tuple
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.stateful import StatefulModule, States
 
@@ -94,7 +95,7 @@ class StatefulRecurrent(StatefulModule):
         options = {"lengths": lengths, "reset": reset, "backend": None if backend == "auto" else backend}
         given = {name: option for name, option in options.items() if option is not None}
         y, last = self.layer(self._as_laid(x), states if len(states) > 1 else states[0], **given)
-        return self._as_laid(y), (last,) if isinstance(last, Tensor) else last
+        return self._as_laid(y), as_tuple(last)
 
     def _run_torch(self, layer: nn.RNNBase, x: Tensor, states: States, lengths: Tensor | None) -> tuple[Tensor, States]:
         if x.numel() == 0 or (lengths is not None and not lengths.any()):
@@ -102,11 +103,10 @@ class StatefulRecurrent(StatefulModule):
         given = states if len(states) > 1 else states[0]
         if lengths is None:
             y, last = layer(self._as_laid(x), given)
-            return self._as_laid(y), (last,) if isinstance(last, Tensor) else last
+            return self._as_laid(y), as_tuple(last)
         y, last = run_packed(layer, x, lengths, given)
-        new = (last,) if isinstance(last, Tensor) else last
         ran = (lengths > 0).view(1, -1, 1)
-        return y, tuple(torch.where(ran, after, before) for after, before in zip(new, states, strict=True))
+        return y, tuple(torch.where(ran, new, old) for new, old in zip(as_tuple(last), states, strict=True))
 
     def _as_laid(self, x: Tensor) -> Tensor:
         """Convert ``[T, B, size]`` to the layout of the layer, and back."""

@@ -8,6 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from bionets.layers.recurrent.recurrence import as_tuple
+
 
 def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, differentiable: bool = False) -> Tensor:
     """The variability amongst attractors (VAA): 1/n Σ_i 1 / Σ_j C_ij, with C_ij = 1 if ‖s_i − s_j‖ < tolerance, else 0.
@@ -102,7 +104,7 @@ def _score(layer: nn.Module, x: Tensor, settling: int, tolerance: float, generat
     first = getattr(layer, "batch_first", False)
     packed = pack_padded_sequence(x, times, enforce_sorted=False)
     _, reached = layer(packed)
-    states = (reached,) if isinstance(reached, Tensor) else reached
+    states = as_tuple(reached)
     values = []
     for k in range(states[0].size(0)):
         starts = tuple(state[:, :1].expand_as(state).clone() for state in states)
@@ -110,8 +112,7 @@ def _score(layer: nn.Module, x: Tensor, settling: int, tolerance: float, generat
             start[k] = state[k]
         given = starts if isinstance(reached, tuple) else starts[0]
         _, settled = layer(u.transpose(0, 1) if first else u, given)
-        ends = settled if isinstance(settled, tuple) else (settled,)
-        own = torch.cat([end[k] for end in ends], -1)
+        own = torch.cat([end[k] for end in as_tuple(settled)], -1)
         values.append(variability_amongst_attractors(own, tolerance, differentiable=True))
     return torch.stack(values)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from bionets.layers.plain_calls import calls_only
 from bionets.layers.spiking.over_time import neurons_over_time
@@ -56,7 +57,8 @@ def pooled_over_time(
     """
     layer.neuron_axis(x.shape[1:])
     memory, noise, stream = layer.with_noise(x, layer.initial_states(x) if states is None else states)
-    windows = Windows(*_pair(pool.kernel_size), channels_last=x.stride(2) < x.stride(4))
+    rows, columns = _pair(pool.kernel_size)
+    windows = Windows(rows, columns, channels_last=x.stride(2) < x.stride(4))
 
     def cut(states: States) -> tuple[tuple[Tensor, ...], ...]:
         return tuple(zip(*(windows.cut(state, 0) for state in states), strict=True))
@@ -149,7 +151,3 @@ def _places(images: Tensor, windows: Windows) -> Tensor:
     channels, height, row, width, column = range(lead, lead + 5)
     order = (height, width, channels) if windows.channels_last else (channels, height, width)
     return cut.permute(*range(lead), row, column, *order)
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import AdaptiveLIF
 from bionets.layers.plastic.lateral import LateralInhibition, OneToOne
-from bionets.layers.plastic.neuron import Input, Neuron
+from bionets.layers.plastic.neuron import Input
 from bionets.scan.gpu.printer import Source
 
 EVENTS = 16  # rows of weights that are added together
@@ -37,36 +37,22 @@ class GroupKind:
 
 def kinds_of(network: Graph) -> tuple[GroupKind, ...]:
     numbers = {name: number for number, name in enumerate(network.neurons)}
-    connections = {name: number for number, name in enumerate(network.connections)}
     kinds = []
     for name, neurons in network.neurons.items():
-        inputs = [
-            (connections[each], type(connection).__name__, numbers[network.paths[each][0]])
-            for each, connection in network.connections.items()
+        inputs = tuple(
+            (number, type(connection).__name__, numbers[network.paths[each][0]])
+            for number, (each, connection) in enumerate(network.connections.items())
             if network.paths[each][1] == name
-        ]
-        kinds.append(
-            GroupKind(
-                isinstance(neurons, Input),
-                neurons.has_trace,
-                neurons.nearest_spike,
-                _adaptation(neurons),
-                tuple(inputs),
-            )
         )
+        adaptation = "" if not isinstance(neurons, AdaptiveLIF) else "shared" if neurons.homeostasis else "own"
+        is_input = isinstance(neurons, Input)
+        kinds.append(GroupKind(is_input, neurons.has_trace, neurons.nearest_spike, adaptation, inputs))
     return tuple(kinds)
 
 
-def _adaptation(neurons: Neuron) -> str:
-    return "" if not isinstance(neurons, AdaptiveLIF) else "shared" if neurons.homeostasis else "own"
+class DynamicsPrinter:
+    """Prints the kernel. dtype: type of all floats, "tl.float32" or "tl.float64"."""
 
-
-def print_dynamics(kinds: tuple[GroupKind, ...], dtype: str) -> Source:
-    """Print the kernel. dtype: type of all floats, "tl.float32" or "tl.float64"."""
-    return _Printer(kinds, dtype).source()
-
-
-class _Printer:
     def __init__(self, kinds: tuple[GroupKind, ...], dtype: str) -> None:
         self.kinds, self.dtype = kinds, dtype
         self.arguments: dict[str, None] = dict.fromkeys(("clock", "steps", "batch"))  # an ordered set

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.plastic.compiled import dtypes_of, values_of, weight_of
-from bionets.layers.plastic.gpu.dynamics import EVENTS, GroupKind, kinds_of, print_dynamics
+from bionets.layers.plastic.gpu.dynamics import EVENTS, DynamicsPrinter, GroupKind, kinds_of
 from bionets.layers.plastic.graph import Graph
 from bionets.layers.plastic.integrate_and_fire import AdaptiveLIF
 from bionets.layers.plastic.pair_stdp import check_dependence
@@ -64,7 +64,7 @@ def _repeat(step: Launch, times: int, device: torch.device) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _kernel(kinds: tuple[GroupKind, ...], dtype: str) -> Kernel:
-    return load_kernel(print_dynamics(kinds, dtype))
+    return load_kernel(DynamicsPrinter(kinds, dtype).source())
 
 
 class Presentation:

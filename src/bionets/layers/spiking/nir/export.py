@@ -9,6 +9,7 @@ import nir
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.utils import _pair
 
 from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
@@ -251,10 +252,6 @@ def _with_affine(node: Any, factor: np.ndarray, offset: np.ndarray) -> nir.NIRNo
     new = nir.Affine(weight, bias) if isinstance(node, nir.Linear) else replace(node, weight=weight, bias=bias)
     new.input_type, new.output_type = node.input_type, node.output_type
     return new
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
 
 
 def _array(value: Tensor) -> np.ndarray:
