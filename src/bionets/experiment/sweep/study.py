@@ -20,9 +20,9 @@ from filelock import BaseFileLock, FileLock, Timeout
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.instantiate import instantiate_node
-from bionets.experiment.run.run_folder import write_atomically
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
