@@ -1,6 +1,5 @@
 """Every file of a run, damaged in every way: one line that names the file, or numbers that are those of the file."""
 
-import io
 import json
 import os
 import random
@@ -9,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -328,6 +328,36 @@ def test_a_count_that_is_none_is_one_line(run: RunFolder, wrong: object) -> None
         read_checkpoint(run.last)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "wrong"),
+    [
+        ("state", "exp_avg", torch.zeros(7)),
+        ("state", "exp_avg_sq", None),
+        ("state", "step", torch.tensor(-5.0)),
+        ("param_groups", "lr", None),
+        ("param_groups", "lr", 10**400),
+        ("param_groups", "betas", 0.5),
+    ],
+)
+def test_an_optimizer_state_that_cannot_be_used_is_one_line(
+    run: RunFolder, cli: Command, part: str, key: str, wrong: object
+) -> None:
+    run.result_file.unlink()
+    run.manifest_file.unlink()
+    checkpoint = torch.load(run.last, weights_only=True)
+    to_epoch_0(checkpoint)
+    checkpoint["optimizer_states"][0][part][0][key] = wrong
+    torch.save(checkpoint, run.last)
+    refused(cli("train", *TINY), "last.ckpt does not fit the run")
+
+
+def to_epoch_0(checkpoint: dict[str, Any]) -> None:
+    """Make training go on after the first epoch."""
+    checkpoint["epoch"] = 0
+    for count in (checkpoint["loops"]["fit_loop"]["epoch_progress"][each] for each in ("total", "current")):
+        count.update(dict.fromkeys(count, 1))
+
+
 @pytest.mark.parametrize("path", ["elsewhere/..", "..", "elsewhere/other.ckpt"])
 def test_a_resumed_run_deletes_no_file_that_its_checkpoint_names(run: RunFolder, cli: Command, path: str) -> None:
     run.result_file.unlink()
@@ -335,9 +365,7 @@ def test_a_resumed_run_deletes_no_file_that_its_checkpoint_names(run: RunFolder,
     kept = run.checkpoints / "other.ckpt"
     kept.touch()
     checkpoint = torch.load(run.last, weights_only=True)
-    checkpoint["epoch"] = 0
-    for count in (checkpoint["loops"]["fit_loop"]["epoch_progress"][each] for each in ("total", "current")):
-        count.update(dict.fromkeys(count, 1))
+    to_epoch_0(checkpoint)
     for key, state in checkpoint["callbacks"].items():
         if key.startswith("MovableCheckpoint"):
             worst = torch.tensor(1e9)
