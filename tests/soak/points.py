@@ -1,4 +1,4 @@
-"""A command that is killed, is interrupted, or finds the disk full exactly at one of the changes that it makes to files."""
+"""A command that is killed or interrupted, or finds the disk full, at one of the changes that it makes to files."""
 
 import errno
 import os
@@ -42,9 +42,9 @@ class Point(Process):
             os.write(descriptor, b".")
             if count == self.number and self.what in ("kill", "interrupt"):
                 os.kill(pid, signal.SIGKILL if self.what == "kill" else signal.SIGINT)
-            elif event != "os.remove" and (count == self.number or (count > self.number and self.what == "full")):
-                if self.what in ("full", "full once"):
-                    raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
+            full = (self.what == "full" and count >= self.number) or (self.what == "full once" and count == self.number)
+            if full and event != "os.remove":
+                raise OSError(errno.ENOSPC, "No space left on device", str(arguments[0]))
 
         sys.addaudithook(hook)
 
