@@ -6,5 +6,5 @@ from bionets.experiment.errors import escape_controls
 
 
 def print_line(console: Console, text: str) -> None:
-    """Print a text on one line, with control characters escaped, without rich's markup, highlighting and line breaks."""
+    """Print a text on one line: control characters escaped, no markup, highlighting and line breaks of rich."""
     console.print(escape_controls(text), highlight=False, markup=False, soft_wrap=True)
