@@ -16,10 +16,20 @@ MAY_IMPORT = {
     "scan": {"scan"},
     "layers": {"layers", "scan", "import_path"},
     "tasks": {"tasks", "import_path", "annotations"},
-    "analysis": {"analysis", "layers", "scan", "import_path"},
+    "analysis": {"analysis", "layers", "scan", "import_path", "atomic"},
     "models": {"models", "analysis", "layers", "scan", "tasks.spec", "import_path", "annotations"},
-    "experiment": {"experiment", "analysis", "models", "layers", "scan", "tasks", "import_path", "annotations"},
-    "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks"},
+    "experiment": {
+        "experiment",
+        "analysis",
+        "models",
+        "layers",
+        "scan",
+        "tasks",
+        "import_path",
+        "annotations",
+        "atomic",
+    },
+    "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks", "atomic"},
 }
 FOREIGN = {"scan": {"lightning", "hydra", "omegaconf", "wandb"}, "layers": {"lightning", "hydra", "omegaconf", "wandb"}}
 # In the order in which they build on each other: each may import those before it.

@@ -123,3 +123,16 @@ def test_earlier_names_are_deprecated(old: str, new: object) -> None:
         assert getattr(style_module, old) is new
     with pytest.raises(AttributeError, match="nothing"):
         style_module.nothing  # noqa: B018
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(new_figure(), tmp_path / "figure.png")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save(new_figure(height=3.0), tmp_path / "figure.png")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

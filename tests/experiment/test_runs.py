@@ -1,5 +1,6 @@
 """`bionets runs`: every run, whatever became of it; and the deletion of those that ended early."""
 
+import io
 import json
 from pathlib import Path
 
@@ -108,3 +109,22 @@ def test_a_wrong_word_is_one_line(cli: Command, outputs: dict[str, Path], words:
     assert outcome.code == 1
     assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
     assert all(name in outcome.error for name in named), outcome.error
+
+
+def test_a_folder_whose_name_would_steer_the_terminal_is_printed_escaped(cli: Command, workplace: Path) -> None:
+    make_run(workplace / "shared").rename(workplace / "shared" / "\x1b]0;title\x07")
+    for command in ("runs", "compare"):
+        outcome = cli(command, "runs=shared")
+        assert outcome.code == 0, outcome.error
+        assert "\x1b" not in outcome.out and "\x07" not in outcome.out
+    assert "\\x1b]0;title\\x07" in cli("runs", "runs=shared").out
+
+
+def test_a_character_that_the_terminal_lacks_is_printed_escaped(
+    cli: Command, outputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(content, encoding="ascii", write_through=True))
+    outcome = cli("compare", "runs=outputs")
+    assert outcome.code == 0, outcome.error
+    assert b"\\xb1" in content.getvalue()  # the plus-minus sign

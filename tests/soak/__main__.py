@@ -8,6 +8,7 @@ from random import Random
 
 from tests.soak.disk import walk
 from tests.soak.kills import Soak
+from tests.soak.points import at_points
 from tests.soak.scenarios import SCENARIOS
 
 
@@ -15,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="shared out among the kinds")
     parser.add_argument("--disk-steps", type=int, default=0, help="how much space there is, in so many steps")
+    parser.add_argument("--points", type=int, default=0, help="changes of files of each kind, with four events at each")
     parser.add_argument("--kinds", nargs="+", default=list(SCENARIOS), choices=list(SCENARIOS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -22,6 +24,11 @@ def main() -> int:
     for free, fault in walk(options.disk_steps):
         print(f"{free} bytes free: {fault or 'as it should be'}", flush=True)
         faults += bool(fault)
+    for kind in options.kinds if options.points else ():
+        place = Path(tempfile.mkdtemp(prefix="bionets-points-")) / kind
+        for fault in at_points(SCENARIOS[kind], place, Random(options.seed), options.points):
+            print(f"{kind}: {fault}", flush=True)
+            faults += 1
     print(f"{faults} faults")
     return int(faults > 0)
 

@@ -26,11 +26,15 @@ class Process:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 if largest_file is not None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+                self.begin()
                 atexit._clear()  # what this process has registered is not the command's
                 code = run_here(words, folder, self._out.fileno(), self._out.fileno())
                 atexit._run_exitfuncs()
             finally:
                 os._exit(code)
+
+    def begin(self) -> None:
+        """For a subclass: called in the new process before the command."""
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""

@@ -1,9 +1,13 @@
-"""A slice of the soak test: some kills of every kind of command, and some sizes of a disk."""
+"""A slice of the soak test: some kills of every kind of command, some sizes of a disk, some points of a command."""
+
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.soak.__main__ import soak
 from tests.soak.disk import walk
+from tests.soak.points import at_points
 from tests.soak.scenarios import SCENARIOS
 
 
@@ -18,3 +22,10 @@ def test_a_killed_command_ends_as_if_it_had_not_been(kind: str) -> None:
 @pytest.mark.timeout(3600)
 def test_a_run_goes_on_once_the_disk_has_space_again() -> None:
     assert [fault for _, fault in walk(5) if fault] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", ["single", "compare", "evaluate"])
+def test_a_command_that_ends_at_any_change_of_a_file_can_be_given_again(kind: str, tmp_path: Path) -> None:
+    assert list(at_points(SCENARIOS[kind], tmp_path / kind, Random(1), points=6)) == []

@@ -1,12 +1,12 @@
 """Figures of a spatial network: positions of neurons, their tasks, their connections, and an animation of training."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.animation import PillowWriter
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -14,11 +14,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from bionets.analysis.names import name_of
 from bionets.analysis.style import PALETTE, grid_colour, legend_below, new_figure, save, styled, text_colour
 from bionets.analysis.subnetworks import Split, owners
+from bionets.atomic import write_atomically
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
@@ -99,14 +101,19 @@ def draw_animation(
     heading = figure.suptitle(title)
 
     frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # pauses at the end
+    images = []
+    for frame in frames:
+        for dot, move in zip(dots, moves, strict=True):
+            dot.set_offsets(move[frame])
+        heading.set_text(f"{title}, epochs trained: {positions['epoch'][frame]}")
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=100)
+        images.append(Image.open(image).convert("RGB"))
+    content = io.BytesIO()
+    milliseconds = 1000 // FRAMES_PER_SECOND
+    images[0].save(content, "gif", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     file.parent.mkdir(parents=True, exist_ok=True)
-    writer = PillowWriter(fps=FRAMES_PER_SECOND)
-    with writer.saving(figure, str(file), dpi=100):
-        for frame in frames:
-            for dot, move in zip(dots, moves, strict=True):
-                dot.set_offsets(move[frame])
-            heading.set_text(f"{title}, epochs trained: {positions['epoch'][frame]}")
-            writer.grab_frame()
+    write_atomically(file, content.getvalue())
     return file
 
 

@@ -5,6 +5,7 @@ has the same colour and dash pattern in every figure. The settings of matplotlib
 """
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bionets.atomic import write_atomically
 from bionets.import_path import deprecated_names
 
 P = ParamSpec("P")
@@ -167,8 +169,11 @@ def save(figure: Figure, file: Path, title: str = "") -> Path:
     if title:
         figure.suptitle(title)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(file.with_suffix(".png"))
+    metadata: dict[str, Any]
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {})):
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix[1:], metadata=metadata)
+        write_atomically(file.with_suffix(suffix), content.getvalue())
     return file.with_suffix(".png")
 
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,6 +289,92 @@ def test_weights_that_are_nan_are_named(run: RunFolder, cli: Command) -> None:
     checkpoint["state_dict"]["readout.bias"][0] = float("nan")
     torch.save(checkpoint, run.best)
     refused(cli("evaluate", f"run={run.path}"), "readout.bias", "NaN")
+
+
+@pytest.mark.parametrize("part", ["state_dict", "optimizer_states", "callbacks"])
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.zeros(3, device="meta"),
+        torch.zeros(2 * 10**6).as_strided((10**6, 10**6), (1, 1)),
+    ],
+    ids=["sparse", "meta", "overlapping"],
+)
+def test_a_tensor_that_no_run_writes_is_one_line(run: RunFolder, part: str, tensor: torch.Tensor) -> None:
+    checkpoint = torch.load(run.last, weights_only=True)
+    holder = checkpoint[part][0] if part == "optimizer_states" else checkpoint[part]
+    holder["planted"] = tensor
+    torch.save(checkpoint, run.last)
+    with pytest.raises(UserError, match=f"its {part} holds a tensor"):
+        read_checkpoint(run.last)
+
+
+def test_an_expanded_weight_takes_no_more_memory_than_its_file(run: RunFolder) -> None:
+    run.manifest_file.unlink()
+    checkpoint = torch.load(run.best, weights_only=True)
+    checkpoint["state_dict"]["readout.bias"] = torch.zeros(1).expand(10**15)
+    torch.save(checkpoint, run.best)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_trained(run.path)
+
+
+@pytest.mark.parametrize("wrong", [None, "x", -1, 10**30, [1], 0.5])
+def test_a_count_that_is_none_is_one_line(run: RunFolder, wrong: object) -> None:
+    checkpoint = torch.load(run.last, weights_only=True)
+    checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"] = wrong
+    torch.save(checkpoint, run.last)
+    with pytest.raises(UserError, match="loops"):
+        read_checkpoint(run.last)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "wrong"),
+    [
+        ("state", "exp_avg", torch.zeros(7)),
+        ("state", "exp_avg_sq", None),
+        ("state", "step", torch.tensor(-5.0)),
+        ("param_groups", "lr", None),
+        ("param_groups", "lr", 10**400),
+        ("param_groups", "betas", 0.5),
+    ],
+)
+def test_an_optimizer_state_that_cannot_be_used_is_one_line(
+    run: RunFolder, cli: Command, part: str, key: str, wrong: object
+) -> None:
+    run.result_file.unlink()
+    run.manifest_file.unlink()
+    checkpoint = torch.load(run.last, weights_only=True)
+    to_epoch_0(checkpoint)
+    checkpoint["optimizer_states"][0][part][0][key] = wrong
+    torch.save(checkpoint, run.last)
+    refused(cli("train", *TINY), "last.ckpt does not fit the run")
+
+
+def to_epoch_0(checkpoint: dict[str, Any]) -> None:
+    """Make training go on after the first epoch."""
+    checkpoint["epoch"] = 0
+    for count in (checkpoint["loops"]["fit_loop"]["epoch_progress"][each] for each in ("total", "current")):
+        count.update(dict.fromkeys(count, 1))
+
+
+@pytest.mark.parametrize("path", ["elsewhere/..", "..", "elsewhere/other.ckpt"])
+def test_a_resumed_run_deletes_no_file_that_its_checkpoint_names(run: RunFolder, cli: Command, path: str) -> None:
+    run.result_file.unlink()
+    run.manifest_file.unlink()
+    kept = run.checkpoints / "other.ckpt"
+    kept.touch()
+    checkpoint = torch.load(run.last, weights_only=True)
+    to_epoch_0(checkpoint)
+    for key, state in checkpoint["callbacks"].items():
+        if key.startswith("MovableCheckpoint"):
+            worst = torch.tensor(1e9)
+            state |= {"best_model_path": path, "kth_best_model_path": path, "best_k_models": {path: worst}}
+            state |= {"best_model_score": worst, "kth_value": worst}
+    torch.save(checkpoint, run.last)
+    outcome = cli("train", *TINY)
+    assert outcome.code == 0, outcome.error
+    assert kept.exists() and run.best.exists()
 
 
 def test_an_analysis_does_not_follow_a_link_out_of_the_run(run: RunFolder, cli: Command, tmp_path: Path) -> None:

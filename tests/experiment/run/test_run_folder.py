@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bionets.experiment.config.digest import scientific_digest
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_files import IN_EVERY_RUN
+from bionets.experiment.run.run_folder import RunFolder
 
 CONFIG = {
     "model": {"name": "brc", "hidden_size": 4},
@@ -39,31 +38,6 @@ def test_the_digest_names_what_can_change_the_result(group: str, key: str, value
     assert scientific_digest({**CONFIG, "seed": 7}) == scientific_digest(CONFIG)
 
 
-@given(st.binary(), st.binary())
-def test_a_file_is_replaced_whole(tmp_path_factory: pytest.TempPathFactory, old: bytes, new: bytes) -> None:
-    file = tmp_path_factory.mktemp("atomic") / "file"
-    write_atomically(file, old)
-    write_atomically(file, new)
-    assert file.read_bytes() == new
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "file"
-    write_atomically(file, "old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(file, "new")
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     held, wanted = folder.open({}, [], {}), RunFolder(folder.path).open({}, [], {})
@@ -81,6 +55,37 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
         file.write_text("half")
     with folder.open({}, [], {}):
         assert not any(file.exists() for file in left)
+
+
+def test_a_run_that_ends_after_its_manifest_and_before_its_result_goes_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.open(CONFIG, [], {}):
+        for name in IN_EVERY_RUN:
+            (tmp_path / name).touch()
+        folder.write_result({"status": "complete"})
+        folder.result_file.unlink()
+        folder.write_result({"status": "interrupted"})
+    assert folder.result() == {"format": 1, "status": "interrupted"}
+    with folder.open(CONFIG, [], {}):
+        pass
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "figures", "figures/loss.png", ".lock", "metrics.csv", "csv"])
+def test_a_run_with_a_link_in_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder, elsewhere = RunFolder(tmp_path / "run"), tmp_path / "elsewhere"
+    (folder.path / name).parent.mkdir(parents=True)
+    (folder.path / name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match=f"{name} is a link"), folder.open(CONFIG, [], {}):
+        pass
+    assert not elsewhere.exists()
+
+
+def test_links_that_wandb_makes_are_no_reason_to_refuse_a_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "latest-run").symlink_to("run-1")
+    with folder.open(CONFIG, [], {}):
+        pass
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"seed: 1\n", b"\xff\xfe"])

@@ -72,3 +72,14 @@ def test_the_overrides_of_a_trial_say_its_values(number: float, text: str) -> No
     assert fixed == "fixed=1"
     assert parser.parse_override(first).value() == number
     assert parser.parse_override(second).value() == parser.parse_override(f"text={quoted}").value()
+
+
+def test_shuffled_choices_are_one_distribution_in_every_process() -> None:
+    found = [space("k=shuffle(a,b,c,d,e,f)").distributions()["k"] for _ in range(5)]
+    assert found == [CategoricalDistribution(list("abcdef"))] * 5
+
+
+@pytest.mark.parametrize("word", ["k=interval(0,inf)", "k=interval(nan,1)"])
+def test_an_interval_without_ends_cannot_be_searched(word: str) -> None:
+    with pytest.raises(UserError, match="must be finite"):
+        space(word).distributions()

@@ -151,3 +151,28 @@ def test_a_study_of_the_same_name_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"paths\.output_dir"):
         Study(settings(tmp_path / "there" / "study", 2, storage=server), "min")
     assert optuna.get_all_study_names(server) == ["study"]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"x": SPACE["x"]},
+        {**SPACE, "more": FloatDistribution(0.0, 1.0)},
+        {**SPACE, "kind": CategoricalDistribution(["round", "square", "flat"])},
+        {**SPACE, "x": CategoricalDistribution(["0.5"])},
+    ],
+    ids=["a key less", "a key more", "other choices", "another kind"],
+)
+def test_a_study_of_another_space_is_refused(tmp_path: Path, space: dict[str, BaseDistribution]) -> None:
+    study = Study(settings(tmp_path), "min")
+    work(study, 2)
+    study.require_space({**SPACE, "x": FloatDistribution(-3.0, 3.0)})
+    with pytest.raises(UserError, match="study_name"):
+        study.require_space(space)
+
+
+def test_a_trial_that_was_killed_while_it_was_drawn_is_no_other_space(tmp_path: Path) -> None:
+    study = Study(settings(tmp_path), "min")
+    trial = study._study.ask()
+    trial.suggest_float("x", -1.0, 1.0)
+    study.require_space(SPACE)

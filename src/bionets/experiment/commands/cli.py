@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,9 @@ def command(name: str, configs: Path) -> NoReturn:
     # The processes that ddp starts inherit the value that is set below; they ignore it.
     debug = os.environ.get(DEBUG) == "1" and "LOCAL_RANK" not in os.environ
     os.environ[DEBUG] = "1"  # Hydra then raises its errors instead of printing them
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal or a file whose encoding lacks a character
+            stream.reconfigure(errors="backslashreplace")
     if "LOCAL_RANK" in os.environ:
         end_with(Process.launcher())
     register(configs, families=name == "train")

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bionets.analysis.style import STYLES
+from bionets.atomic import write_atomically
 from bionets.experiment.comparison.figures import draw
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.leaderboard import leaderboard
@@ -29,7 +30,6 @@ from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
 from bionets.experiment.run.names import printable_line
-from bionets.experiment.run.run_folder import write_atomically
 
 
 def compare(hydra_config: DictConfig) -> list[Row]:

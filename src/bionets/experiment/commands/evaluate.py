@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bionets.atomic import write_atomically
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.console import print_line
 from bionets.experiment.interrupts import keyboard_interrupts
@@ -18,7 +19,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.custom_metrics import add_metrics, headlines
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_metrics
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
 from bionets.tasks.own_task import classes_by_target

@@ -11,7 +11,7 @@ from rich.text import Text
 from bionets.experiment.comparison.run_list import ENDED_EARLY, STATUSES, ListedRun, delete, listed_runs
 from bionets.experiment.comparison.runs import matching, require_mapping
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import UserError, did_you_mean
+from bionets.experiment.errors import UserError, did_you_mean, escape_controls
 
 SORT: dict[str, Callable[[ListedRun], Any]] = {
     "changed": lambda run: run.changed,
@@ -88,7 +88,16 @@ def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> N
 def cells_of(run: ListedRun) -> tuple[str, ...]:
     number = "" if run.value is None else f"{run.metric} {run.value:.4g}"
     changed = "" if run.changed is None else f"{run.changed:%Y-%m-%d %H:%M}"
-    return run.status, run.task, run.model, run.epochs, number, duration_of(run.seconds), changed, str(run.path)
+    return (
+        run.status,
+        run.task,
+        run.model,
+        run.epochs,
+        number,
+        duration_of(run.seconds),
+        changed,
+        escape_controls(str(run.path)),
+    )
 
 
 def duration_of(seconds: float | None) -> str:

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from bionets.atomic import write_atomically
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 
 
 class MlflowMirror(Mirror):

@@ -193,7 +193,7 @@ class StopBelow(Callback):
         return {"reached": self.reached}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.reached = state["reached"]
+        self.reached = bool(state["reached"])
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.reached
@@ -217,7 +217,7 @@ class StopAfter(Callback):
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.waited = state["best"], state["waited"]
+        self.best, self.waited = float(state["best"]), int(state["waited"])
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._stop(trainer)
@@ -244,7 +244,7 @@ class RememberStop(Callback):
         return {"stopped": self.stopped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.stopped = state["stopped"]
+        self.stopped = bool(state["stopped"])
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.stopped

@@ -21,6 +21,7 @@ PARTS: dict[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
+COUNTS = ("ready", "started", "processed", "completed", "is_last_batch", "_batches_that_stepped")  # of its loops
 
 
 def damage_of_file(path: Path) -> str | None:
@@ -56,12 +57,41 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
             return f"its {key} is {value}"
     if "fit_loop" not in checkpoint["loops"]:  # Lightning would start again at step 0 with these weights
         return "its loops have no fit_loop"
+    if not all(type(value) in (int, bool) and 0 <= value < 2**63 for value in _counts(checkpoint["loops"])):
+        return "its loops hold something other than counts"
+    for part in ("state_dict", "optimizer_states", "callbacks"):
+        for value in _tensors(checkpoint[part]):
+            if value.layout is not torch.strided or value.is_nested or value.is_meta:
+                return f"its {part} holds a tensor that is not dense"
+            if _stored(value).numel() > value.untyped_storage().nbytes():
+                return f"its {part} holds a tensor of overlapping values"
     for name, value in _weights(checkpoint["state_dict"]):
         if not isinstance(name, str) or not isinstance(value, Tensor):
             return "its state_dict holds something other than tensors"
-        if value.is_floating_point() and bool(torch.isnan(value).any()):
+        if value.is_floating_point() and bool(torch.isnan(_stored(value)).any()):
             return f"its weights {name} are NaN"
     return None
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The values of a tensor, without the repetitions along expanded dimensions: a small file can hold 1e12 of them."""
+    return tensor[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(each)
+
+
+def _counts(loops: Mapping[str, Any]) -> Iterator[Any]:
+    for key, value in loops.items():
+        if key in COUNTS:
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _counts(value)
 
 
 def _weights(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

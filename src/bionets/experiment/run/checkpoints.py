@@ -11,9 +11,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.checkpoint_content import damage_of_file, fault_of_content
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
@@ -68,15 +69,16 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that finds its files after the run folder was moved, and restores its current score."""
+    """A `ModelCheckpoint` that finds its file after the run folder was moved, and restores its current score.
+
+    Lightning deletes the file that a later one replaces, so its path is not taken from a checkpoint.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
-        scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
+        file = str(Path(str(self.dirpath)) / f"{self.filename}{self.FILE_EXTENSION}")
+        moved = {key: file if state_dict[key] else "" for key in ("best_model_path", "kth_best_model_path")}
+        scores = [(file, score) for score in state_dict["best_k_models"].values()]
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": dict(scores)})
         self.current_score = state_dict["current_score"]  # which Lightning saves but does not load
 
 

@@ -34,10 +34,11 @@ from bionets.analysis.dynamics_figures import (
     draw_hysteresis,
 )
 from bionets.analysis.style import new_figure, save, styled
+from bionets.atomic import write_atomically
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.report import figure_title
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
 
 SEQUENCES = 32  # number of sequences on which states are visited

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import UserError, one_line
-from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.run.trained import load_trained
 from bionets.layers.single_step import SingleStep
 from bionets.models import Model

@@ -15,9 +15,9 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.names import printable_line
-from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.models import Model
 

@@ -1,7 +1,6 @@
 """The folder of a run, from which evaluate, compare, resume and figures read everything."""
 
 import json
-import os
 import secrets
 import string
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import Busy, UserError
 from bionets.experiment.run.manifest import NAME as MANIFEST
 from bionets.experiment.run.manifest import Manifest, manifest_of
@@ -109,8 +109,7 @@ class RunFolder:
     def analysis(self) -> Path:
         """The folder for the output of ``analyse.py``. Raises UserError for a link, which could lead anywhere."""
         folder = self.path / "analysis"
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link, which no run makes: replace it by a folder")
+        _refuse_links(folder, *folder.rglob("*"))
         return folder
 
     def checkpoint(self, which: str) -> Path:
@@ -137,6 +136,8 @@ class RunFolder:
             files = (self.metrics_file, *sorted(self.path.glob("*.npz")), self.best, self.last, *self._settings)
             manifest = manifest_of(self.path, files, {self.result_file.name: content.encode()})
             write_atomically(self.manifest_file, manifest)
+        else:  # that of a complete result which could not be written
+            self.manifest_file.unlink(missing_ok=True)
         write_atomically(self.result_file, content)
 
     def _restore_settings(self) -> None:
@@ -158,8 +159,10 @@ class RunFolder:
         """Create the folder and lock it. The operating system releases the lock when the process ends.
 
         Raises:
+            UserError: the folder has a link in it.
             Busy: another process is training the run, or has just completed it.
         """
+        _refuse_links(*(each for each in self.path.rglob("*") if self.path / "wandb" not in each.parents))
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock", timeout=0, thread_local=False)
         try:
@@ -197,15 +200,8 @@ class RunFolder:
         return self._read(file, MirrorFile)["id"]
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: readers find the old content or the new, also after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:  # never through an existing link
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _refuse_links(*places: Path) -> None:
+    """A UserError where one of them is a link: in a folder from somebody else, it could lead anywhere."""
+    for place in places:
+        if place.is_symlink():
+            raise UserError(f"{place} is a link, which no run makes: replace it by the file or folder that it names")

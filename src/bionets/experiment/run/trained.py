@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bionets.experiment.errors import UserError, is_user_error, one_line
 from bionets.experiment.run.build import CUSTOM, build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
@@ -117,12 +119,16 @@ def restoring(file: Path | None) -> Iterator[None]:
     """Turn errors of a Trainer that resumes from a checkpoint that does not fit the run into UserError."""
     try:
         yield
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
         # Lightning's functions that restore checkpoints; if they are renamed, the traceback is shown instead.
         frames = traceback.extract_tb(error.__traceback__)
         restores = any(
             "checkpoint_connector" in each.filename or each.name == "load_model_state_dict" for each in frames
         )
-        if file is None or not restores:
+        # PyTorch does not check an optimizer's state before the first step with it.
+        steps = Path(frames[-1].filename).parts[-3:-1] == ("torch", "optim")
+        if file is None or not (restores or steps):
             raise
         raise UserError(f"checkpoint {file} does not fit the run: {RESTORE}") from error

@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
+from bionets.atomic import write_atomically
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.resolve import for_one_run, resolve
 from bionets.experiment.console import print_line
@@ -22,7 +23,6 @@ from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
 from bionets.experiment.run.names import require_component
 from bionets.experiment.run.report import command_of
-from bionets.experiment.run.run_folder import write_atomically
 from bionets.experiment.sweep.launching import Jobs, jobs_at_once, kind
 from bionets.experiment.sweep.space import Space
 

@@ -7,7 +7,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from math import prod
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -95,6 +95,8 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
             log = "log" in sweep.tags
             assert sweep.start is not None
             assert sweep.end is not None
+            if not (isfinite(sweep.start) and isfinite(sweep.end)):
+                raise ValueError("both ends must be finite")
             if isinstance(sweep.start, int) and isinstance(sweep.end, int):
                 return IntDistribution(sweep.start, sweep.end, log=log)
             return FloatDistribution(sweep.start, sweep.end, log=log)
@@ -106,6 +108,8 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
             if all(value.is_integer() for value in (*values, step)):
                 return IntDistribution(int(low), int(high), log="log" in sweep.tags, step=int(step))
             return FloatDistribution(low, high, step=step)
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
+        choices = list(override.sweep_string_iterator())
+        # Shuffled ones have another order in each process, which Optuna takes for another space.
+        return CategoricalDistribution(sorted(choices) if getattr(sweep, "shuffle", False) else choices)
     except ValueError as error:
         raise UserError(f"{key}={override.get_value_string()} cannot be searched: {error}") from error

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from filelock import BaseFileLock, FileLock, Timeout
+from optuna.distributions import check_distribution_compatibility
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from bionets.atomic import write_atomically
 from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.instantiate import instantiate_node
-from bionets.experiment.run.run_folder import write_atomically
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -102,6 +103,22 @@ class Study:
                 "give all its workers the same paths.output_dir, or this one another hydra.sweeper.study_name"
             )
         return study
+
+    def require_space(self, distributions: "dict[str, BaseDistribution]") -> None:
+        """A UserError where earlier trials of the study were drawn from another space: keys, or kinds of values."""
+        for trial in self.trials():
+            begun = set(trial.distributions)  # of a trial whose process was killed while it drew, perhaps not all
+            same = begun == set(distributions) if trial.state.is_finished() else begun <= set(distributions)
+            try:
+                for key in begun & set(distributions):
+                    check_distribution_compatibility(trial.distributions[key], distributions[key])
+            except ValueError:
+                same = False
+            if not same:
+                raise UserError(
+                    f"the study {self.settings.folder.name} has searched other options or other values: "
+                    "give this search another hydra.sweeper.study_name"
+                )
 
     def next(self, distributions: "dict[str, BaseDistribution]") -> "StudyTrial | None":
         """An abandoned trial, otherwise a new one; None if there are ``n_trials``."""

@@ -29,6 +29,7 @@ class Worker:
 
         study = Study(self.settings, mode=cast(Any, get_class(config.task["_target_"])).mode)
         distributions = self.space.distributions()
+        study.require_space(distributions)
         while (trial := study.next(distributions)) is not None:
             with running(trial):
                 self._finish(trial, self._run(trial))

@@ -13,12 +13,13 @@ from bionets.analysis.spatial_plots import draw_activations, draw_animation, dra
 from bionets.analysis.split_score import Score, accuracies, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.analysis.task_clusters import TaskClusters, task_clusters
+from bionets.atomic import write_atomically
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import model_class
 from bionets.experiment.run.recorded_arrays import read_recorded_arrays, write_npz
 from bionets.experiment.run.report import figure_title, title_of
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained
 from bionets.experiment.run.trust import require_trusted
 from bionets.layers import spatial_layers

@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.split_plots import GOALS, Bars, draw_splits
+from bionets.atomic import write_atomically
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
 from bionets.experiment.comparison.tables import markdown_table
 from bionets.experiment.console import print_line
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.run_folder import RunFolder, write_atomically
+from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
 from bionets.studies.spatial.spatial_run import SpatialRun
 from bionets.studies.spatial.split_choice import Choice, choose_settings
