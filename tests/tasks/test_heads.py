@@ -101,6 +101,21 @@ def test_a_data_set_with_mappings_as_targets_and_with_arguments() -> None:
     assert torch.equal(target, torch.stack([x[0, :, 0] % 2, x[0, :, 0] / 2], 1))
 
 
+class Drawn(Pairs):
+    """Draws its samples anew whenever it is built or read."""
+
+    def __getitem__(self, number: int) -> tuple[Tensor, dict[str, object]]:
+        x = torch.randn(T, 2)
+        return x, {"kind": int(x[0, 0] > 0), "last": x[-1]}
+
+
+def test_all_targets_of_a_data_set_belong_to_the_same_inputs() -> None:
+    task = CustomData(f"{__name__}.Drawn", targets=["kind", "last"], arguments={"size": 40})
+    x, target = task.train_data(0)
+    assert torch.equal(target[:, 0], (x[0, :, 0] > 0).float())
+    assert torch.equal(target[:, 1:], x[-1])
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

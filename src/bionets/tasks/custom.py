@@ -138,12 +138,14 @@ class CustomData(FixedSets):
         def read(target: str, kind: str | None) -> Arrays:
             if len(names) > 1 and Path(data).is_dir():
                 raise ValueError(f"task.data={data}: a folder of images has one target, the class")
-            if is_file(data):
-                every_step = None if kind is None else kind.endswith("every_step")
-                return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
-            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {}, known.get(target), kind)
+            every_step = None if kind is None else kind.endswith("every_step")
+            return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
 
-        found = [read(name, kind) for name, kind in zip(names, kinds, strict=True)]
+        kind_of = dict(zip(names, kinds, strict=True))
+        if is_file(data):
+            found = [read(name, kind) for name, kind in kind_of.items()]
+        else:
+            found = arrays_of_dataset(data, kind_of, arguments or {}, known)
         x, own_lengths = checked_inputs(found[0], data), found[0].lengths
         if own_lengths is not None and len(names) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
