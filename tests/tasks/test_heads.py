@@ -153,3 +153,16 @@ def test_metrics_can_be_called_as_functions(tmp_path: Path) -> None:
         torch.testing.assert_close(of_batch, alone.compute())
         updated.update(prediction[rows], target[rows])
     torch.testing.assert_close(called.compute(), updated.compute())
+
+
+def test_classes_that_the_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """With precision bf16-true, Lightning converts targets to bfloat16, in which 257 is 256."""
+    np.savez(tmp_path / "data.npz", x=np.zeros((N, T, 3)), a=np.arange(N) % 2, b=256 + np.arange(N) % 2)
+    task = CustomData(str(tmp_path / "data.npz"), targets=["a", "b"], target_kind="class")
+    _, target = task.train_data(0)
+    prediction = torch.randn(len(target), task.spec.output_size)
+    for given in (task.loss, task.metrics()):
+        given(prediction, target)
+        given(prediction.half(), target.half())
+        with pytest.raises(ValueError, match="the 258 classes of b cannot be numbered in bfloat16"):
+            given(prediction.bfloat16(), target.bfloat16())

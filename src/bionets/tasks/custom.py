@@ -222,13 +222,13 @@ class CustomData(FixedSets):
                 target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
             counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
+        size = self.spec.output_size
+        if isinstance(given, str):
+            raise ValueError(f"task.class_weights must be balanced or {size} numbers, got {given!r}")
         weights = torch.tensor([float(weight) for weight in given])
         valid = bool((weights >= 0).all() and weights.isfinite().all() and weights.any())
-        if len(weights) != self.spec.output_size or not valid:
-            raise ValueError(
-                f"task.class_weights must be {self.spec.output_size} numbers of at least 0, not all 0, "
-                f"got {list(given)}"
-            )
+        if len(weights) != size or not valid:
+            raise ValueError(f"task.class_weights must be {size} numbers of at least 0, not all 0, got {list(given)}")
         return weights
 
     def part(self, split: str) -> Data:

@@ -165,10 +165,15 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
         raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets: the first dimension counts samples")
     inferred, stepwise = kind is None, x.dim() == 3 and y.dim() in (2, 3) and y.size(1) == x.shape[1]
     if kind is None:
-        if classes and y.dim() > 1:
+        if classes and stepwise:
             raise ValueError(
                 f"task.data={data}: the targets are words that differ within a sequence: correct them, or choose "
                 "task.target_kind=class_every_step"
+            )
+        if classes and y.dim() > 1:
+            raise ValueError(
+                f"task.data={data}: the targets are words {list(y.shape)}: give one for each sample, or if they are a "
+                "column, choose task.target_kind=class"
             )
         kind = "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
     every_step, said = kind.endswith("every_step"), f"task.data={data}: task.target_kind={kind}"
