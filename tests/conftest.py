@@ -15,6 +15,9 @@ def denormals() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def seed(request: pytest.FixtureRequest) -> None:
-    """Each test draws the same numbers in every run, alone or with others, in any order."""
+def fixed_random_numbers(request: pytest.FixtureRequest) -> None:
+    """Each test draws the same numbers in every run, alone or with others, in any order.
+
+    The fixture is not called ``seed``: a test with a parameter of this name would replace it.
+    """
     torch.manual_seed(zlib.crc32(request.node.nodeid.encode()))

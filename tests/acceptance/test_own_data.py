@@ -49,6 +49,8 @@ def test_a_task_class_by_import_path(cli: Command, workplace: Path) -> None:
     folder = the_run(workplace).path
     assert "trust=own_sums" in cli("evaluate", f"run={folder}").error
     assert cli("evaluate", f"run={folder}", "trust=own_sums").code == 0
+    refused = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums", sizes, "task.target_kind=class")
+    assert refused.code == 1 and "own_sums.Sums has targets of its own: leave out task.target_kind" in refused.error
     missing = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums")
     assert missing.code == 1 and "train_size" in missing.error and missing.error.count("\n") == 1
 

@@ -240,6 +240,7 @@ def test_balanced_class_weights_weigh_each_class_alike(tmp_path: Path) -> None:
         ({"test_share": 0.95}, "too few for shares"),
         ({"read_as": "diagonal"}, "read_as=diagonal is unknown"),
         ({"class_weights": [1.0]}, "must be 4 numbers"),
+        ({"class_weights": "even"}, "class_weights must be balanced or 4 numbers"),
     ],
 )
 def test_mistakes_are_one_line(change: dict[str, object], message: str, tmp_path: Path) -> None:

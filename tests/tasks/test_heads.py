@@ -101,6 +101,21 @@ def test_a_data_set_with_mappings_as_targets_and_with_arguments() -> None:
     assert torch.equal(target, torch.stack([x[0, :, 0] % 2, x[0, :, 0] / 2], 1))
 
 
+class Drawn(Pairs):
+    """Draws its samples anew whenever it is built or read."""
+
+    def __getitem__(self, number: int) -> tuple[Tensor, dict[str, object]]:
+        x = torch.randn(T, 2)
+        return x, {"kind": int(x[0, 0] > 0), "last": x[-1]}
+
+
+def test_all_targets_of_a_data_set_belong_to_the_same_inputs() -> None:
+    task = CustomData(f"{__name__}.Drawn", targets=["kind", "last"], arguments={"size": 40})
+    x, target = task.train_data(0)
+    assert torch.equal(target[:, 0], (x[0, :, 0] > 0).float())
+    assert torch.equal(target[:, 1:], x[-1])
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -138,3 +153,16 @@ def test_metrics_can_be_called_as_functions(tmp_path: Path) -> None:
         torch.testing.assert_close(of_batch, alone.compute())
         updated.update(prediction[rows], target[rows])
     torch.testing.assert_close(called.compute(), updated.compute())
+
+
+def test_classes_that_the_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """With precision bf16-true, Lightning converts targets to bfloat16, in which 257 is 256."""
+    np.savez(tmp_path / "data.npz", x=np.zeros((N, T, 3)), a=np.arange(N) % 2, b=256 + np.arange(N) % 2)
+    task = CustomData(str(tmp_path / "data.npz"), targets=["a", "b"], target_kind="class")
+    _, target = task.train_data(0)
+    prediction = torch.randn(len(target), task.spec.output_size)
+    for given in (task.loss, task.metrics()):
+        given(prediction, target)
+        given(prediction.half(), target.half())
+        with pytest.raises(ValueError, match="the 258 classes of b cannot be numbered in bfloat16"):
+            given(prediction.bfloat16(), target.bfloat16())

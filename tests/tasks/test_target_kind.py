@@ -235,6 +235,8 @@ def test_the_kind_of_the_targets_may_be_chosen(y: Any, kind: Any, expected: str,
         (np.ones(N, int), None, "has only the class 1: there must be at least two"),
         (np.arange(N), "classes", "task.target_kind=classes is unknown: choose class, number, class_every_step"),
         (np.arange(N), ["class", "class"], "must be one kind, or one for each of y"),
+        (np.array(["a", "b"] * (N // 2))[:, None], None, r"words \[40, 1\]: .*target_kind=class$"),
+        (np.array(["a", "b"] * (N * T // 2)).reshape(N, T), None, "differ within a sequence: .*class_every_step"),
         (np.arange(N) * 1000, None, "up to 39000 would be 39001 classes of 40 samples: .*target_kind=number"),
     ],
 )

@@ -35,6 +35,7 @@ USER_ERRORS_BY_NAME = (
     "wandb.errors.errors.Error",
     "bionets.models.checks.InterfaceError",
     "bionets.models.meters.MetricError",
+    "bionets.tasks.heads.PrecisionError",
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages

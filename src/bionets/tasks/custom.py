@@ -43,7 +43,8 @@ class CustomData(FixedSets):
     which are treated as images with one row. The kind of the task is inferred from inputs and targets, unless
     `target_kind` is given:
 
-    - whole-number targets `[N]`: the classes 0 to K − 1 (`sequence_to_class` or `image_to_class`);
+    - words, integers, or whole numbers in a CSV or in float64, `[N]`: the classes 0 to K − 1 (`sequence_to_class` or
+      `image_to_class`);
     - other targets `[N]` or `[N, O]`: `sequence_to_value` or `image_to_value`;
     - targets `[N, T]` or `[N, T, O]` of sequences: numbers at every step (`sequence_to_sequence`);
     - several targets: each target has its own kind. The loss is the weighted sum of their losses, and the name of each
@@ -138,12 +139,14 @@ class CustomData(FixedSets):
         def read(target: str, kind: str | None) -> Arrays:
             if len(names) > 1 and Path(data).is_dir():
                 raise ValueError(f"task.data={data}: a folder of images has one target, the class")
-            if is_file(data):
-                every_step = None if kind is None else kind.endswith("every_step")
-                return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
-            return arrays_of_dataset(data, target if len(names) > 1 else None, arguments or {}, known.get(target), kind)
+            every_step = None if kind is None else kind.endswith("every_step")
+            return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
 
-        found = [read(name, kind) for name, kind in zip(names, kinds, strict=True)]
+        kind_of = dict(zip(names, kinds, strict=True))
+        if is_file(data):
+            found = [read(name, kind) for name, kind in kind_of.items()]
+        else:
+            found = arrays_of_dataset(data, kind_of, arguments or {}, known)
         x, own_lengths = checked_inputs(found[0], data), found[0].lengths
         if own_lengths is not None and len(names) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
@@ -220,13 +223,13 @@ class CustomData(FixedSets):
                 target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
             counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
+        size = self.spec.output_size
+        if isinstance(given, str):
+            raise ValueError(f"task.class_weights must be balanced or {size} numbers, got {given!r}")
         weights = torch.tensor([float(weight) for weight in given])
         valid = bool((weights >= 0).all() and weights.isfinite().all() and weights.any())
-        if len(weights) != self.spec.output_size or not valid:
-            raise ValueError(
-                f"task.class_weights must be {self.spec.output_size} numbers of at least 0, not all 0, "
-                f"got {list(given)}"
-            )
+        if len(weights) != size or not valid:
+            raise ValueError(f"task.class_weights must be {size} numbers of at least 0, not all 0, got {list(given)}")
         return weights
 
     def part(self, split: str) -> Data:

@@ -21,13 +21,18 @@ TargetKind = Literal["class", "number", "class_every_step", "number_every_step"]
 
 def arrays_of_dataset(
     path: str,
-    target: str | None,
+    targets: Mapping[str, str | None],
     arguments: Mapping[str, Any],
-    known: int | Sequence[str] | None = None,
-    target_kind: str | None = None,
-) -> Arrays:
-    """Stack all pairs of a `torch.utils.data.Dataset`; sequences of different lengths are padded. If targets are
-    mappings, use the entry with this name. For ``known`` see `with_classes`, for ``target_kind`` `of_kind`.
+    known: Mapping[str, int | Sequence[str]] | None = None,
+) -> list[Arrays]:
+    """Stack all pairs of a `torch.utils.data.Dataset`; sequences of different lengths are padded. The pairs are read
+    once, so that all targets belong to the same inputs.
+
+    Args:
+        path: the import path of the data set.
+        targets: the name and the `TargetKind` (see `of_kind`) of each target; of several, the entries of a mapping.
+        arguments: arguments of the constructor.
+        known: for each target, see `with_classes`.
     """
     try:
         kind = import_object(path)
@@ -38,20 +43,20 @@ def arrays_of_dataset(
         dataset: Any = kind(**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"task.data={path} refuses task.arguments={dict(arguments)}: {beginning_of(error)}") from error
+    several, found = len(targets) > 1, []
     try:
         pairs = [dataset[number] for number in range(len(dataset))]
-        if target is not None:
-            pairs = [(x, y[target]) for x, y in pairs]
         inputs = [as_tensor(x, f"x of sample {number}") for number, (x, _) in enumerate(pairs)]
-        targets = [as_tensor(y, f"the target of sample {number}") for number, (_, y) in enumerate(pairs)]
-        x, y = stacked_pairs(inputs, targets)
+        steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
+        for name, target_kind in targets.items():
+            own = [y[name] if several else y for _, y in pairs]
+            x, y = stacked_pairs(inputs, [as_tensor(y, f"the target of sample {n}") for n, y in enumerate(own)])
+            y = y.float() if y.is_floating_point() else y.long()
+            classes = () if several else names_of_classes(dataset, y, (known or {}).get(name), target_kind)
+            found.append(Arrays(x.float(), y, classes, steps if bool((steps < steps.max()).any()) else None))
     except (AttributeError, ValueError, TypeError, LookupError) as error:
         raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
-    steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
-    lengths = steps if bool((steps < steps.max()).any()) else None
-    y = y.float() if y.is_floating_point() else y.long()
-    classes = names_of_classes(dataset, y, known, target_kind) if target is None else ()
-    return Arrays(x.float(), y, classes, lengths)
+    return found
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
@@ -160,10 +165,15 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
         raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets: the first dimension counts samples")
     inferred, stepwise = kind is None, x.dim() == 3 and y.dim() in (2, 3) and y.size(1) == x.shape[1]
     if kind is None:
-        if classes and y.dim() > 1:
+        if classes and stepwise:
             raise ValueError(
                 f"task.data={data}: the targets are words that differ within a sequence: correct them, or choose "
                 "task.target_kind=class_every_step"
+            )
+        if classes and y.dim() > 1:
+            raise ValueError(
+                f"task.data={data}: the targets are words {list(y.shape)}: give one for each sample, or if they are a "
+                "column, choose task.target_kind=class"
             )
         kind = "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
     every_step, said = kind.endswith("every_step"), f"task.data={data}: task.target_kind={kind}"

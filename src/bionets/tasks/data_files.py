@@ -224,7 +224,8 @@ def _as_number(text: str) -> float | None:
 
 
 def _targets(y: Tensor) -> Tensor:
-    """The targets as int64 if they have an integer type or are integers in a column of a CSV, otherwise as float32."""
+    """The targets as int64 if they are integers, or whole numbers of at least 0 in float64 ``[N]`` (a column of a CSV),
+    otherwise as float32."""
     if not y.is_floating_point():
         return y.long()
     whole = y.dtype == torch.float64 and y.dim() == 1 and bool((y == y.round()).all()) and bool((y >= 0).all())

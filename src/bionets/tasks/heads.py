@@ -13,6 +13,10 @@ from torchmetrics.wrappers.abstract import WrapperMetric
 from .metrics import ClassAccuracy, cross_entropy
 
 
+class PrecisionError(ValueError):
+    """The dtype of the targets cannot represent all classes."""
+
+
 @dataclass(frozen=True)
 class Head:
     """One target.
@@ -46,7 +50,16 @@ class Head:
         return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
 
     def part(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of this head in a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads."""
+        """The part of this head in a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads.
+
+        Raises:
+            PrecisionError: the dtype of the target cannot represent all classes, as bfloat16 for more than 257.
+        """
+        if self.classes - 1 > 2 / torch.finfo(target.dtype).eps:
+            raise PrecisionError(
+                f"the {self.classes} classes of {self.name} cannot be numbered in {str(target.dtype)[6:]}: choose "
+                "another trainer.precision, such as bf16-mixed"
+            )
         prediction, target = prediction[..., self.outputs].contiguous(), target[..., self.columns].contiguous()
         return prediction, target[..., 0].long() if self.classes else target
 

@@ -24,6 +24,9 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     `CustomEvents` for a folder of recordings. None if ``data`` is for `CustomData` itself.
 
     Such a task gets ``arguments``, and those of the other keys that are parameters of its constructor.
+
+    Raises:
+        ValueError: the node sets ``target_kind``, which such a task does not have.
     """
     data = str(node["data"])
     kind: Any = None
@@ -34,6 +37,8 @@ def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
         kind = CustomEvents
     if not isinstance(kind, type) or not issubclass(kind, Task):
         return None
+    if node.get("target_kind") is not None:
+        raise ValueError(f"task.data={data} has targets of its own: leave out task.target_kind")
     given = dict(node.get("arguments") or {})
     names = signature(kind).parameters
     takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in names.values())

@@ -70,7 +70,10 @@ def build_task(config: dict[str, Any]) -> Task:
             raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
     node = config["task"]
     if node["_target_"] == CUSTOM:
-        node = own_task(node) or node
+        try:
+            node = own_task(node) or node
+        except ValueError as error:
+            raise UserError(str(error)) from error
     task = instantiate_node(node)
     target = node["_target_"]
     if not isinstance(task, Task):
