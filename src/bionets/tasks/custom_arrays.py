@@ -16,6 +16,7 @@ from .data_files import Arrays
 from .spec import TaskSpec
 from .standardise import mean_and_deviation
 
+MOST_CLASSES = 1000  # that are inferred from fewer samples; more are numbers rather than classes
 TargetKind = Literal["class", "number", "class_every_step", "number_every_step"]
 
 
@@ -245,7 +246,7 @@ def infer_spec(x: Tensor, arrays: Arrays, data: str) -> TaskSpec:
         classes = classes or int(y.max()) + 1
         if classes < 2 or int(y.min()) < 0:
             raise ValueError(f"task.data={data}: classes must be 0 to K - 1 with K of at least 2")
-        if not arrays.count and classes > len(y):
+        if not arrays.count and classes > max(len(y), MOST_CLASSES):
             raise ValueError(
                 f"task.data={data}: whole numbers up to {classes - 1} would be {classes} classes of {len(y)} samples: "
                 "choose task.target_kind=number to predict them as numbers, or class"
