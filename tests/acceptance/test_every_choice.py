@@ -69,6 +69,8 @@ EXPERIMENTS = {
     "spatial_clusters": 4,
     "bistability": 5,
     "initialisations": 5,
+    "mnist_blank_rows": 8,
+    "psmnist": 1,
 }
 ELSEWHERE = {"cogscale", "mackey_glass", "speech_digits"}  # data of fixed sizes: tests/acceptance/test_benchmarks.py
 ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid

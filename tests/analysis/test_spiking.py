@@ -65,6 +65,7 @@ def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> No
 def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
     """Changing one input changes as many outputs as it has synapses (with weights that no chance makes 0)."""
     x = (torch.rand(1, *((4,) if isinstance(layer, nn.Linear) else (2, 5, 4))) < 0.4).float()
+    x.view(-1)[0] = 1  # at least one spike
     places = x.nonzero().tolist()
     synapses = 0
     for place in places:
