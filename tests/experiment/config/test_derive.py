@@ -1,16 +1,19 @@
 """Schemas say what the constructors say."""
 
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
 
 from bionets.annotations import parameters_of
+from bionets.experiment.config.resolve import refuse_unused
 from bionets.experiment.config.schemas.derive import schema_of
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
+from bionets.experiment.errors import UserError
 
 
 class Example:
@@ -78,3 +81,13 @@ def test_what_a_class_hands_on_to_its_base_is_an_option_too() -> None:
     assert made.rate == 0.5 and made.sizes == [1, 2]
     with pytest.raises(ValidationError):
         made.sizes = ["a"]
+
+
+def test_the_keys_of_a_config_that_a_launcher_pickled_by_value_are_known() -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+    copy = pickle.loads(cloudpickle.dumps(config()))
+    refuse_unused(copy)
+    with open_dict(copy):
+        copy.planted = 1
+    with pytest.raises(UserError, match="planted"):
+        refuse_unused(copy)

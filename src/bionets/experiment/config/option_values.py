@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -102,7 +102,7 @@ def refuse_values(command: str, config: DictConfig) -> None:
 def refuse_absent(config: DictConfig, path: str = "") -> None:
     """Raise UserError for a key of the schema that was deleted with ``~``."""
     schema = OmegaConf.get_type(config)
-    for field in fields(schema) if is_dataclass(schema) else ():
+    for field in schema.__dataclass_fields__.values() if is_dataclass(schema) else ():  # as in `refuse_unused`
         if field.name not in config:
             raise UserError(f"{path}{field.name} cannot be left out: give it a value, as in {path}{field.name}=...")
     for key in config:

@@ -1,6 +1,6 @@
 """Resolution of Hydra's config into the plain, complete config that is stored in the run folder."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -76,7 +76,8 @@ def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
 def refuse_unused(config: DictConfig, path: str = "") -> None:
     """Raise UserError for a key that was added with ``+`` and is not in a schema."""
     schema = OmegaConf.get_type(config)
-    known = {field.name for field in fields(schema)} if is_dataclass(schema) else set(config)
+    # Not `fields(schema)`: it finds none in a schema that a launcher pickled by value with cloudpickle 2.
+    known = set(schema.__dataclass_fields__) if is_dataclass(schema) else set(config)
     for key in config:
         if key not in known:
             raise UserError(f"nothing uses the key {path}{key!s}: leave it out, or add it to its schema")
