@@ -1,12 +1,12 @@
 """The base class of all models: training, validation and test steps for the interface of a task."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning import LightningModule
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from bionets.layers.lengths import valid_steps
 from bionets.layers.single_step import SingleStep
@@ -64,6 +64,7 @@ class Model(LightningModule):
         self.optimizer = optimizer
         self.schedule: ScheduleFactory | None = None
         self.test_results: dict[str, dict[str, float]] = {}
+        self.confusion_matrices: dict[str, tuple[Sequence[str], Tensor]] = {}
         self.one_group = False
         self.loss_every_step = False
         self.gradients = gradients
@@ -216,17 +217,28 @@ class Model(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self.test_meters = self._meters(self.task.test_names)
+        self.test_matrices = {name: self._confusion_matrices() for name in self.task.test_names}
 
-    def test_step(self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0) -> None:
+    def test_step(
+        self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor] | None:
         loaders = self.trainer.test_dataloaders
         counts = has_samples(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
-        self._measure(self.test_meters[self.task.test_names[dataloader_idx]], batch, counts)
+        name = self.task.test_names[dataloader_idx]
+        matrices = [metric for _, metric in self.test_matrices[name].values()]
+        return self._measure(self.test_meters[name], batch, counts, matrices)
 
     def on_test_epoch_end(self) -> None:
-        """Set ``test_results``: test set -> metric -> value."""
+        """Set ``test_results``: test set -> metric -> value, and ``confusion_matrices``: name -> the names of the
+        classes, and the number of samples of each true class (rows) and predicted class (columns)."""
         self.test_results = {
             test: {name: float(value) for name, value in values_of(meters).items()}
             for test, meters in self.test_meters.items()
+        }
+        self.confusion_matrices = {
+            name if len(self.test_matrices) == 1 else f"{name}_{test}": (names, metric.compute().cpu())
+            for test, matrices in self.test_matrices.items()
+            for name, (names, metric) in matrices.items()
         }
 
     # Additions of a family to a run
@@ -260,10 +272,19 @@ class Model(LightningModule):
         # Plain dicts, created for every pass: meters are not part of the model and its state_dict.
         return {name: make_meters(self.task).to(self.device) for name in sets}
 
-    def _measure(self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool) -> None:
+    def _confusion_matrices(self) -> dict[str, tuple[Sequence[str], Metric]]:
+        found = self.task.confusion_matrices().items()
+        return {name: (names, metric.to(self.device)) for name, (names, metric) in found}
+
+    def _measure(
+        self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool, matrices: Sequence[Metric] = ()
+    ) -> dict[str, Tensor]:
         prediction, target = self.answers(batch)
         if counts:
             measure(meters, self.task, prediction, target)
+            for matrix in matrices:
+                matrix.update(prediction, target)
+        return {"prediction": prediction, "target": target}
 
 
 def training_inputs(task: Any) -> Iterator[Tensor]:

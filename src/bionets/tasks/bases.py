@@ -1,9 +1,12 @@
 """Base classes of tasks: classification, and data sets that are the same in every epoch."""
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from .metrics import ClassAccuracy, cross_entropy
+from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
+from .prediction_columns import Columns, class_columns
 from .task import Data, Task
 
 
@@ -17,6 +20,7 @@ class Classification(Task):
     abstract = True  # cannot be chosen in a config
     monitor = "val/accuracy"
     mode = "max"
+    class_names: Sequence[str] = ()  # empty: the numbers of the classes
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The mean cross-entropy over the batch."""
@@ -25,6 +29,14 @@ class Classification(Task):
     def metrics(self) -> MetricCollection:
         """``accuracy``, the share of classes that have the highest score."""
         return MetricCollection({"accuracy": ClassAccuracy(self.spec.output_size)})
+
+    def confusion_matrices(self) -> Mapping[str, ConfusionMatrix]:
+        """The confusion matrix of the classes."""
+        return confusion_matrix(self.spec.output_size, self.class_names)
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The class, the predicted class and the probability of each class, see `class_columns`."""
+        return class_columns(prediction, target, self.class_names)
 
 
 class FixedSets(Task):

@@ -28,7 +28,8 @@ from .custom_arrays import (
 from .data_files import SUFFIXES, Arrays, read_arrays
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
-from .metrics import ClassAccuracy, cross_entropy
+from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
+from .prediction_columns import Columns, class_columns, number_columns
 from .seeding import split_generator
 from .spec import Kind, TaskSpec
 from .task import Data
@@ -189,7 +190,7 @@ class CustomData(FixedSets):
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
-        self._x, self._y, self._lengths = x, y, own_lengths
+        self._x, self._y, self._lengths, self._names = x, y, own_lengths, found[0].names
         self.is_class = self.spec.predicts_classes
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
@@ -259,6 +260,34 @@ class CustomData(FixedSets):
         if self.is_class:
             return MetricCollection({"accuracy": ClassAccuracy(self.spec.output_size)})
         return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
+
+    def confusion_matrices(self) -> Mapping[str, ConfusionMatrix]:
+        """The confusion matrix of each target that is a class."""
+        names = self._class_names()
+        if self.heads:
+            every = zip(self.heads, names, strict=True)
+            return {name: matrix for head, own in every for name, matrix in head.confusion_matrix(own).items()}
+        return confusion_matrix(self.spec.output_size, names[0]) if self.is_class else {}
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The columns of each target, see `class_columns` and `number_columns`; the names of those of several targets
+        end with the name of their target."""
+        names = self._class_names()
+        if self.heads:
+            columns: Columns = {}
+            for head, own in zip(self.heads, names, strict=True):
+                columns |= head.columns_of(prediction, target, own)
+            return columns
+        return class_columns(prediction, target, names[0]) if self.is_class else number_columns(prediction, target)
+
+    def test_samples(self, name: str) -> Sequence[str | int]:
+        """The names of the sequences of a CSV, the files of images, otherwise the positions in the data, from 0."""
+        rows = self._parts["test"].tolist()
+        return [self._names[row] for row in rows] if self._names else rows
+
+    def _class_names(self) -> list[Sequence[str]]:
+        """The names of the classes of each target; empty if it is a number, or its classes are numbers."""
+        return [() if isinstance(each, int) else each for each in self.classes_by_target.values()]
 
 
 def is_file(data: str) -> bool:

@@ -67,6 +67,7 @@ class CustomEvents(EventTask):
                 raise ValueError(f"task.data={data} has the class {unknown[0]}, which training did not know: {known}")
             self.found = [(file, list(names).index(file.parent.name)) for file, _ in self.found]
             self.classes = tuple(names)
+        self.class_names = self.classes
         self.classes_by_target = {"class": self.classes}
         if len(self.classes) < 2:
             raise ValueError(f"task.data={data} must hold a folder of recordings for each of at least two classes")

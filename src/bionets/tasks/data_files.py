@@ -23,7 +23,8 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 class Arrays:
     """Samples along the first dimension: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`. `classes` names the classes if `y`
     was text. `lengths` `[N]` are the numbers of steps of the sequences if they differ. `count` is the number of
-    classes; 0: inferred from the targets. `every_step` says that `y` has a target for each step of a sequence."""
+    classes; 0: inferred from the targets. `every_step` says that `y` has a target for each step of a sequence. `names`
+    are those of the samples, if they have any."""
 
     x: Tensor
     y: Tensor
@@ -31,6 +32,7 @@ class Arrays:
     lengths: Tensor | None = None
     count: int = 0
     every_step: bool = False
+    names: tuple[str, ...] = ()
 
 
 def read_arrays(
@@ -180,7 +182,8 @@ def _csv(
             "task.target_kind=class_every_step or number_every_step"
         )
     stepwise = bool(differ.any()) if every_step is None else every_step
-    return Arrays(x[index], y if stepwise else y[:, 0], classes, lengths if bool((lengths < longest).any()) else None)
+    own_lengths = lengths if bool((lengths < longest).any()) else None
+    return Arrays(x[index], y if stepwise else y[:, 0], classes, own_lengths, names=tuple(places))
 
 
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
@@ -254,7 +257,8 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
             f"task.data={path}: all images must have one size, found {sizes} (channels × height × width): "
             "choose one, as in task.size=[32,32], and task.colour=gray or colour"
         )
-    return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes)
+    names = tuple(str(file.relative_to(path)) for file, _ in files)
+    return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes, names=names)
 
 
 def _pixels(image: Any) -> "np.ndarray[Any, Any]":

@@ -10,7 +10,8 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.wrappers.abstract import WrapperMetric
 
-from .metrics import ClassAccuracy, cross_entropy
+from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
+from .prediction_columns import Columns, class_columns, number_columns, with_suffix
 
 
 class PrecisionError(ValueError):
@@ -48,6 +49,19 @@ class Head:
         else:
             kinds = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
         return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
+
+    def confusion_matrix(self, class_names: Sequence[str]) -> dict[str, ConfusionMatrix]:
+        """``confusion_matrix_<name>`` if the target is a class."""
+        found = confusion_matrix(self.classes, class_names) if self.classes else {}
+        return {
+            f"{key}_{self.name}": ConfusionMatrix(names, OfHead(self, metric)) for key, (names, metric) in found.items()
+        }
+
+    def columns_of(self, prediction: Tensor, target: Tensor, class_names: Sequence[str]) -> Columns:
+        """The columns of a table of predictions, whose names end with that of the target."""
+        own, target = self.part(prediction, target)
+        columns = class_columns(own, target, class_names) if self.classes else number_columns(own, target)
+        return with_suffix(columns, self.name)
 
     def part(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The part of this head in a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads.

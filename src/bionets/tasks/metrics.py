@@ -1,8 +1,15 @@
-"""Loss and accuracy of predicted classes, and metrics of predicted bits."""
+"""Loss, accuracy and confusion matrix of predicted classes, and metrics of predicted bits."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+LARGEST_CONFUSION_MATRIX = 100
+"""Number of classes above which a confusion matrix cannot be read."""
 
 
 def cross_entropy(prediction: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -22,6 +29,37 @@ class ClassAccuracy(MulticlassAccuracy):
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         super().update(*in_rows(prediction, target))
+
+
+class ClassConfusion(MulticlassConfusionMatrix):
+    """The number of samples of each class (rows) for which each class (columns) has the highest of the scores
+    ``[..., K]``."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes, validate_args=False)  # `ClassAccuracy` validates the same tensors
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        super().update(*in_rows(prediction, target))
+
+
+class ConfusionMatrix(NamedTuple):
+    """A metric that counts the samples ``[K, K]`` of each true class (rows) and predicted class (columns)."""
+
+    class_names: Sequence[str]
+    metric: Metric
+
+
+def confusion_matrix(classes: int, class_names: Sequence[str] = ()) -> dict[str, ConfusionMatrix]:
+    """A new confusion matrix by the name of its figure; none for too many classes.
+
+    Args:
+        classes: the number K of classes.
+        class_names: their names; empty for their numbers.
+    """
+    if classes > LARGEST_CONFUSION_MATRIX:
+        return {}
+    names = class_names or tuple(map(str, range(classes)))
+    return {"confusion_matrix": ConfusionMatrix(names, ClassConfusion(classes))}
 
 
 def in_rows(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from .batches import Batches
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .mean_of import MeanOf
+from .prediction_columns import Columns, class_columns, with_suffix
 from .seeding import generator
 from .spec import TaskSpec
 from .task_labels import NOT_SHOWN, TaskAccuracy, by_task, right_units, unit_of
@@ -178,6 +179,17 @@ class MultiImage(FixedSets):
         overall = MeanOf(right_units) if self.units_compete else TaskAccuracy()
         # Compute groups would merge the metrics of two tasks whose first batches happen to have the same accuracy.
         return MetricCollection({"accuracy": overall, **own}, compute_groups=False)
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """For each data set, the class (empty if it is not shown), the predicted class and the probabilities of its
+        classes among the units of its task, see `class_columns`."""
+        columns: Columns = {}
+        scores = by_task(prediction, len(self.datasets))
+        for task, name in enumerate(self.datasets):
+            own = class_columns(scores[:, :, task], target[:, task].clamp(min=0))
+            own["target"] = [None if number == NOT_SHOWN else number for number in target[:, task].tolist()]
+            columns |= with_suffix(own, name)
+        return columns
 
     def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Pair:
         """Convert (task, images, labels) to inputs and targets: each row shows one task, or all tasks at once."""

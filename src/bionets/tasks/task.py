@@ -1,6 +1,7 @@
 """The base class of all tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
@@ -9,6 +10,8 @@ from torchmetrics import Metric, MetricCollection
 
 from .batches import Batches
 from .checks import check_data, require_at_least
+from .metrics import ConfusionMatrix
+from .prediction_columns import number_columns
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -118,6 +121,21 @@ class Task(LightningDataModule):
     def metrics(self) -> MetricCollection:
         """New metrics, by the names under which they are logged, without prefix."""
         raise NotImplementedError(f"{type(self).__name__} must implement metrics")
+
+    def confusion_matrices(self) -> Mapping[str, ConfusionMatrix]:
+        """New confusion matrices for one test set, by the names of their figures. By default there are none."""
+        return {}
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> dict[str, list[Any]]:
+        """The columns of a table of predictions, by name, for predictions ``[M, output_size]`` and their targets.
+
+        By default ``target`` and ``prediction``; of several numbers ``target_1``, ``prediction_1``, ``target_2``, ...
+        """
+        return number_columns(prediction, target)
+
+    def test_samples(self, name: str) -> Sequence[str | int] | None:
+        """The name of each sample of a test set in the user's own files; None if they have no names."""
+        return None
 
     def train_data(self, epoch: int) -> Data:
         """The training set of an epoch, in the stored order; `train_dataloader` shuffles it."""

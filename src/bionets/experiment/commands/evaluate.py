@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.atomic import write_atomically
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.console import print_line
@@ -18,7 +19,8 @@ from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.custom_metrics import add_metrics, headlines
 from bionets.experiment.run.own_files import note_changes, own_files
-from bionets.experiment.run.report import print_metrics
+from bionets.experiment.run.predictions import Predictions
+from bionets.experiment.run.report import figure_title, print_metrics
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
@@ -44,10 +46,11 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
     config = folder.config()
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
+    predictions = Predictions(task) if hydra_config.predictions else None
     precision = config["trainer"].get("precision", "32-true")
     trainer = bare_trainer(
         {"accelerator": hydra_config.accelerator, "devices": 1, "precision": precision},
-        callbacks=[SeedEachEpoch(config["seed"])],
+        callbacks=[SeedEachEpoch(config["seed"]), *([predictions] if predictions else [])],
         logger=False,
         enable_checkpointing=False,
         default_root_dir=folder.checkpoints,
@@ -66,8 +69,14 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     }
     if other:
         result["task"] = other
-    file = folder.path / f"evaluation-{checkpoint}{short_hash(other) if other else ''}.json"
+    suffix = f"-{checkpoint}{short_hash(other) if other else ''}"
+    file = folder.path / f"evaluation{suffix}.json"
     write_atomically(file, json.dumps(result, indent=2) + "\n")
+    if predictions:
+        predictions_file = folder.path / f"predictions{suffix}.csv"
+        write_atomically(predictions_file, predictions.text.getvalue())
+    if config["callbacks"]["figures"]:
+        draw_confusion_matrices(folder.figures, figure_title(config), model.confusion_matrices, suffix)
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")
@@ -82,6 +91,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         print_line(console, f"note: {note}")
     print_metrics(console, config, metrics)
     print_line(console, f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
+    if predictions:
+        print_line(console, f"predictions: {predictions_file}")
     return metrics
 
 

@@ -11,6 +11,7 @@ from lightning import Trainer
 from omegaconf import DictConfig
 from rich.console import Console
 
+from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.analysis.figures import draw_run
 from bionets.analysis.style import styled
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
@@ -126,6 +127,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                     title, (x, *lengths) = figure_title(config), first_test_batch(model, task)
                     x = x[: int(lengths[0][0])] if lengths else x  # figures show the first sequence
                     draw_run(folder.figures, title, series, result["tests"], name)
+                    draw_confusion_matrices(folder.figures, title, model.confusion_matrices)
                     model.eval().draw(folder.figures, title, x)
                     for callback in trainer.callbacks:  # type: ignore[attr-defined]
                         if isinstance(callback, Figures):

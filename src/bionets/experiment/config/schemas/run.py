@@ -156,6 +156,7 @@ class Evaluate:
         data_dir: the folder of all data sets.
         task: changed options of the task of the run, to use other data: for example task={dataset:kmnist}.
         metrics: further metrics by import path, as in train.
+        predictions: whether the prediction for each test sample is written, as a CSV.
         trust: modules whose code the config.yaml of the run may use, for example trust=my_cells.
     """
 
@@ -165,6 +166,7 @@ class Evaluate:
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
     task: dict[str, Any] = field(default_factory=free_mapping)
     metrics: list[str] = field(default_factory=list)
+    predictions: bool = False
     trust: Any = None  # modules whose code the config.yaml of the run may use
 
 

@@ -1,0 +1,73 @@
+"""The predictions for all test samples, as a CSV file with a row for each prediction."""
+
+import io
+from collections import Counter
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from bionets.experiment.csv_text import csv_text
+from bionets.experiment.errors import UserError
+from bionets.layers.lengths import valid_steps
+from bionets.tasks import Task
+
+
+class Predictions(Callback):
+    """Collects the predictions of a test.
+
+    The columns are ``set`` (if there are several test sets), ``sample`` (its name in the user's own files, or its
+    position in the test set, from 0), ``step`` (if there is a prediction at every step), and those of
+    `Task.prediction_columns`.
+    """
+
+    def __init__(self, task: Task) -> None:
+        if task.spec.kind == "control":
+            raise UserError("predictions=true is for tasks with targets: the episodes of a control task have none")
+        self.task = task
+        self.names = {test: task.test_samples(test) for test in task.test_names}
+        self.seen: Counter[str] = Counter()
+        self.text = io.StringIO()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_index: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if outputs is None:
+            raise UserError(f"predictions=true: test_step of {type(module).__name__} does not return its predictions")
+        test = self.task.test_names[dataloader_idx]
+        x, _, *lengths = batch
+        count = x.shape[self.task.spec.batch_dims[0]]
+        prediction, target, samples, steps = self._in_order(outputs, count, lengths)
+        names = self.names[test]
+        numbers = [self.seen[test] + number for number in samples]
+        columns: dict[str, Any] = {} if len(self.task.test_names) == 1 else {"set": [test] * len(numbers)}
+        columns["sample"] = numbers if names is None else [names[number] for number in numbers]
+        columns |= ({} if steps is None else {"step": steps}) | self.task.prediction_columns(prediction, target)
+        header = () if self.text.tell() else tuple(columns)
+        self.text.write(csv_text(header, zip(*columns.values(), strict=True)))
+        self.seen[test] += count
+
+    def _in_order(
+        self, outputs: dict[str, Tensor], count: int, lengths: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[int], list[int] | None]:
+        """Predictions and targets with one row each, the sample of each row, and its step if there are several."""
+        prediction, target = (outputs[name].detach().cpu() for name in ("prediction", "target"))
+        if prediction.is_floating_point():
+            prediction = prediction.float()
+        if self.task.spec.kind != "sequence_to_sequence":
+            return prediction, target, list(range(count)), None
+        if lengths:
+            steps, samples = valid_steps(lengths[0].cpu(), int(lengths[0].max())).nonzero(as_tuple=True)
+        else:
+            prediction = prediction[-len(target) :]  # the target may be that of the last steps
+            steps, samples = torch.ones(len(target), count).nonzero(as_tuple=True)
+            prediction, target = prediction.flatten(0, 1), target.flatten(0, 1)
+        order = samples.argsort(stable=True)
+        return prediction[order], target[order], samples[order].tolist(), steps[order].tolist()

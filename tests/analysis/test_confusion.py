@@ -1,0 +1,37 @@
+"""Confusion matrices: the numbers of the figure are those of the matrix, for any number and any names of classes."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bionets.analysis.confusion import LABELLED, LONGEST_NAME, draw_confusion_matrices, write_counts
+from bionets.analysis.style import new_figure
+
+
+@pytest.mark.parametrize("classes", [2, LABELLED, LABELLED + 1, 100])
+def test_a_matrix_is_a_figure_and_a_table(tmp_path: Path, classes: int) -> None:
+    names = ["a, b", *(f"a name of {number} that is too long" for number in range(1, classes))]
+    counts = torch.randint(0, 50, (classes, classes))
+    counts[0] = 0  # a class without samples
+    (file,) = draw_confusion_matrices(tmp_path, "a run", {"../of/it": (names, counts)}, "-best")
+    assert file == tmp_path / ".._of_it-best.png" and file.read_bytes().startswith(b"\x89PNG")
+    with file.with_suffix(".csv").open(newline="") as text:
+        header, *rows = list(csv.reader(text))
+    assert header == ["true class", *names] and [row[0] for row in rows] == names
+    assert [[int(entry) for entry in row[1:]] for row in rows] == counts.tolist()
+    svg = file.with_suffix(".svg").read_text()
+    assert ("<!-- a, b -->" in svg) == (classes <= LABELLED) and names[1] not in svg and len(names[1]) > LONGEST_NAME
+
+
+def test_every_cell_with_samples_has_its_number() -> None:
+    counts = np.array([[3, 0], [1, 12]])
+    axes = new_figure().add_subplot()
+    write_counts(axes, counts, counts / counts.sum(1, keepdims=True))
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
+        ((0, 0), "3"),
+        ((0, 1), "1"),
+        ((1, 1), "12"),
+    }
