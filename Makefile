@@ -9,7 +9,7 @@ export BIONETS_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-full lint type docs wheel bench lock clean
+.PHONY: help train test test-full lint type index docs wheel bench lock clean
 
 help: ## show this page
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: $(READY) ## ruff
 
 type: $(READY) ## mypy
 	$(BIN)/mypy
+
+index: $(READY) ## list all source files in docs/source_files.md
+	$(BIN)/python docs/source_index.py
 
 docs: $(READY) ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

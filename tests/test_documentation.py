@@ -1,6 +1,7 @@
 """Every Python block of the README and of the pages in docs/ runs, in the order of its page."""
 
 import re
+import runpy
 import zlib
 from importlib import import_module
 from importlib.util import find_spec
@@ -37,6 +38,11 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 def test_links_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_list_of_source_files_is_complete() -> None:
+    index = runpy.run_path(str(ROOT / "docs" / "source_index.py"))
+    assert (ROOT / "docs" / "source_files.md").read_text() == index["page"](), "run `make index`"
 
 
 @pytest.mark.slow
