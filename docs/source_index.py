@@ -8,8 +8,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "bionets"
 PAGE = Path(__file__).parent / "source_files.md"
 HEAD = """# Source files
 
-Every file of `src/bionets/`, with the first paragraph of its docstring. `make index` writes this page. `CONTRIBUTING.md`
-lists the files to change for a new cell, task, model, figure or logger.
+Every file of `src/bionets/`, with the first paragraph of its docstring. `make index` writes this page.
+`CONTRIBUTING.md` lists the files to change for a new cell, task, model, figure or logger.
 """
 
 
