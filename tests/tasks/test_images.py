@@ -69,6 +69,48 @@ def test_blank_steps_follow_the_sequence(data_dir: Path) -> None:
     assert task.spec.steps == 100 and torch.equal(x[:28], plain) and x[28:].eq(0).all()
 
 
+def test_rows_are_permuted_as_a_whole_and_alike_for_all(data_dir: Path) -> None:
+    plain, _ = next(iter(make(data_dir, read_as="rows").val_dataloader()))
+    permuted, _ = next(iter(make(data_dir, read_as="rows", permute_rows=True, seed=1).val_dataloader()))
+    again, _ = next(iter(make(data_dir, read_as="rows", permute_rows=True, seed=2).val_dataloader()))
+    assert torch.equal(permuted, again) and not torch.equal(permuted, plain)
+    for image in range(8):
+        assert sorted(permuted[:, image].tolist()) == sorted(plain[:, image].tolist())
+
+
+def test_centred_pixels_have_gray_blank_steps(data_dir: Path) -> None:
+    plain, _ = next(iter(make(data_dir, read_as="rows", blank_steps=3).val_dataloader()))
+    centred, _ = next(iter(make(data_dir, read_as="rows", blank_steps=3, centred=True).val_dataloader()))
+    torch.testing.assert_close(centred[:28], plain[:28] - 0.5)
+    assert centred[28:].eq(0).all()
+
+
+@pytest.mark.parametrize("cue", [False, True])
+def test_a_sequence_starts_at_a_random_step_and_ends_with_the_cue(data_dir: Path, cue: bool) -> None:
+    plain, _ = next(iter(make(data_dir, read_as="rows", permute_rows=True, centred=True).val_dataloader()))
+    task = make(data_dir, read_as="rows", permute_rows=True, centred=True, blank_steps=9, random_start=True, cue=cue)
+    seen = set()
+    for epoch_or_split in (task.val_dataloader(), task.train_batches(0), task.train_batches(1)):
+        for x, _ in epoch_or_split:
+            assert x.shape[0] == task.spec.steps == 37 and x[-1].eq(1).all() == cue
+            starts = (x[: len(x) - cue] != 0).any(2).float().argmax(0)
+            seen.update(starts.tolist())
+            for sample, start in enumerate(starts.tolist()):
+                rest = torch.cat((x[:start, sample], x[start + 28 : len(x) - cue, sample]))
+                assert rest.eq(0).all() and x[start : start + 28, sample].ne(0).any(1).all()
+    assert seen == set(range(10 - cue))
+    first = next(iter(task.val_dataloader()))[0]
+    start = int((first[:, 0] != 0).any(1).float().argmax())
+    assert torch.equal(first[start : start + 28, 0], plain[:, 0])
+    assert torch.equal(first, next(iter(task.val_dataloader()))[0])
+
+
+def test_a_cue_may_end_a_fixed_number_of_blank_steps(data_dir: Path) -> None:
+    plain, _ = next(iter(make(data_dir, read_as="pixels", blank_steps=4).val_dataloader()))
+    cued, _ = next(iter(make(data_dir, read_as="pixels", blank_steps=4, cue=True).val_dataloader()))
+    assert torch.equal(cued[:-1], plain[:-1]) and cued[-1].eq(1).all()
+
+
 def test_pixels_can_be_made_black_or_white(data_dir: Path) -> None:
     task = make(data_dir, threshold=0.05)
     x, _ = next(iter(task.val_dataloader()))
@@ -159,6 +201,9 @@ def test_the_losses(data_dir: Path) -> None:
         ({"loss": "hinge"}, "task.loss=hinge"),
         ({"blank_steps": -1, "read_as": "rows"}, "task.blank_steps"),
         ({"blank_steps": 3}, "task.blank_steps follow a sequence"),
+        ({"cue": True, "read_as": "rows"}, "set task.blank_steps"),
+        ({"random_start": True, "read_as": "rows"}, "set task.blank_steps"),
+        ({"centred": True, "read_as": "poisson"}, "negative pixels"),
     ],
 )
 def test_impossible_keys_are_refused(data_dir: Path, keys: dict, message: str) -> None:

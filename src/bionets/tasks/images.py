@@ -39,7 +39,7 @@ class Images(Classification, FixedSets):
       brightness · ``max_rate`` / 1000, where ``max_rate`` is the firing rate of a white pixel.
 
     The order of processing is: images are converted to ``size`` and ``colour``, training images are augmented, and the
-    ``threshold`` and the permutation are applied.
+    ``threshold``, the permutations and ``centred`` are applied.
 
     In a fixed random order of the training images, the same for every seed, the first ``train_size`` are for training
     and the last ``val_size`` for validation. The test uses the first ``test_size`` test images. The files are read from
@@ -55,7 +55,11 @@ class Images(Classification, FixedSets):
         colour: ``gray`` (one channel) or ``colour`` (three channels); None for the channels of the data set.
         patch: side length of a patch, in pixels.
         permuted: whether a fixed permutation is applied to the pixels of all images.
+        permute_rows: whether a fixed permutation is applied to the rows of all images.
+        centred: whether pixels are from -0.5 to 0.5, so that blank steps are gray and not black.
         blank_steps: number of steps of zeros after a sequence.
+        random_start: whether a sequence starts at a random step, so that some of the ``blank_steps`` are before it.
+        cue: whether the last blank step is a step of ones.
         steps: number of steps of 1 ms with ``read_as=poisson``.
         max_rate: firing rate of a white pixel with ``read_as=poisson``, in spikes per second.
         threshold: pixels above this value become 1, others 0; None for no threshold.
@@ -87,6 +91,11 @@ class Images(Classification, FixedSets):
         batch_size: int = 128,
         epochs: int = 20,
         seed: int = 0,
+        *,
+        permute_rows: bool = False,
+        centred: bool = False,
+        random_start: bool = False,
+        cue: bool = False,
     ) -> None:
         require_one_of(IMAGE_FILES, dataset=dataset)
         require_one_of(get_args(ReadAs), read_as=read_as)
@@ -97,6 +106,10 @@ class Images(Classification, FixedSets):
             raise ValueError(f"task.max_rate must lie between 0 and {STEPS_PER_SECOND} spikes a second, got {max_rate}")
         if blank_steps and read_as == "image":
             raise ValueError("task.blank_steps follow a sequence, and task.read_as=image is none: choose another")
+        if centred and read_as == "poisson":
+            raise ValueError("task.centred=true has negative pixels, and task.read_as=poisson needs firing rates")
+        if (cue or random_start) and not blank_steps:
+            raise ValueError("task.cue and task.random_start concern blank steps: set task.blank_steps")
         self.image_shape = check_layout(IMAGE_FILES[dataset].shape, read_as, patch, size, colour)
         super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.files = IMAGE_FILES[dataset]
@@ -105,7 +118,10 @@ class Images(Classification, FixedSets):
         self.size, self.colour, self.patch = size, colour, patch
         pixels = self.image_shape[1] * self.image_shape[2]
         self.permutation = torch.randperm(pixels, generator=generator("permutation")) if permuted else None
-        self.blank_steps = blank_steps
+        rows = generator("permutation of rows")
+        self.row_permutation = torch.randperm(self.image_shape[1], generator=rows) if permute_rows else None
+        self.centred = centred
+        self.blank_steps, self.random_start, self.cue = blank_steps, random_start, cue
         self.steps = steps
         self.max_rate = max_rate
         self.threshold = threshold
@@ -158,18 +174,31 @@ class Images(Classification, FixedSets):
             x = (x > self.threshold).float()
         if self.permutation is not None:
             x = x.flatten(2)[:, :, self.permutation].view_as(x)
+        if self.row_permutation is not None:
+            x = x[:, :, self.row_permutation]
+        if self.centred:
+            x = x - 0.5
         if self.read_as in ("image", "poisson"):
             return x, target
         sequence = as_sequence(x, self.read_as, self.patch)
         return functional.pad(sequence, (0, 0, 0, 0, 0, self.blank_steps)).contiguous(), target
 
     def encode(self, x: Tensor, random: Generator) -> Tensor:
-        """The spike trains of images ``[B, C, H, W]`` with ``read_as=poisson``."""
-        if self.read_as != "poisson":
-            return x
-        chance = x.flatten(1) * (self.max_rate / STEPS_PER_SECOND)
-        spikes = (torch.rand(self.steps, *chance.shape, generator=random) < chance).float()
-        return functional.pad(spikes, (0, 0, 0, 0, 0, self.blank_steps))
+        """The spike trains of images ``[B, C, H, W]`` with ``read_as=poisson``; the random start and the cue of any
+        sequence ``[T, B, size]``."""
+        if self.read_as == "poisson":
+            chance = x.flatten(1) * (self.max_rate / STEPS_PER_SECOND)
+            spikes = (torch.rand(self.steps, *chance.shape, generator=random) < chance).float()
+            x = functional.pad(spikes, (0, 0, 0, 0, 0, self.blank_steps))
+        if self.random_start:
+            starts = torch.randint(self.blank_steps + 1 - self.cue, x.shape[1:2], generator=random)
+            source = (torch.arange(len(x)).unsqueeze(1) - starts) % len(
+                x
+            )  # the last steps, which are blank, come first
+            x = x.gather(0, source.unsqueeze(2).expand_as(x))
+        if self.cue:
+            x[-1] = 1
+        return x
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy or squared error; the mean over the batch (and classes)."""

@@ -1,5 +1,6 @@
 """`--help`: every key, with what its docstring says."""
 
+import re
 from dataclasses import fields
 
 import pytest
@@ -80,3 +81,9 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
 def test_every_command_has_a_page(command: str) -> None:
     register(ROOT / "configs", families=False)
     assert "# " in help_page(command, str(ROOT / "configs"), ["--help"])
+
+
+def test_the_options_of_the_default_logger_are_described_beside_those_of_others() -> None:
+    page = help_page("train", str(ROOT / "configs"), ["logger=[csv,wandb]"])
+    assert re.search(r"project: bionets +# the W&B project", page)
+    assert re.search(r"flush_logs_every_n_steps: 1 +# number of epochs", page)

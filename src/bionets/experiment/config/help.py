@@ -17,6 +17,8 @@ WIDTH = 44
 """Characters for keys and values, before the descriptions."""
 LIGHTNING = {"Trainer": "lightning.Trainer"}
 """Schemas with the arguments of a class of another package, and the class that documents them."""
+UNTYPED = {"logger": "bionets.experiment.config.schemas.run.Logger"}
+"""Groups without a schema, because they may hold other choices, and the class that documents their own keys."""
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
@@ -57,7 +59,8 @@ def docstrings(config: DictConfig) -> dict[str, str]:
     """The first sentence on each argument of the target of a config, or on each field of its schema."""
     schema: Any = OmegaConf.get_type(config)
     ours = {} if schema in (dict, None) else argument_descriptions(schema)
-    target = config._get_node("_target_") if "_target_" in config else LIGHTNING.get(getattr(schema, "__name__", ""))
+    documented_by = LIGHTNING.get(getattr(schema, "__name__", ""), UNTYPED.get(str(config._key())))
+    target = config._get_node("_target_") if "_target_" in config else documented_by
     if target is None:
         return ours
     try:
