@@ -12,9 +12,9 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from .bases import FixedSets
 from .checks import require_at_least, require_one_of, split_sizes
+from .csv_table import read_csv
 from .custom_arrays import (
     TargetKind,
-    arrays_of_dataset,
     as_shape,
     checked_inputs,
     classes_of,
@@ -26,12 +26,13 @@ from .custom_arrays import (
     with_classes,
 )
 from .data_files import SUFFIXES, Arrays, read_arrays
+from .dataset_arrays import arrays_of_dataset
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
 from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
 from .prediction_columns import Columns, class_columns, number_columns
 from .seeding import split_generator
-from .spec import Kind, TaskSpec
+from .spec import Kind, TaskSpec, has_label
 from .task import Data
 
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
@@ -64,9 +65,12 @@ class CustomData(FixedSets):
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
         target_kind: `class`, `number`, `class_every_step` or `number_every_step`, or a list with one for each target;
-            None: inferred from the targets.
+            None: inferred from the targets. If it is given, a step without a label may have the class -100, the number
+            NaN, or an empty cell of the CSV. It is an input, but does not count in the loss and the metrics.
         target_weights: weight of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that identifies the sequence of a row; None: every row is a sample.
+        sort_by: the column of the CSV by whose numbers the rows of each sequence are sorted, such as the time; it is no
+            input unless `inputs` names it. None: the rows have the order of the file.
         lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one
             target.
         read_as: `image`, or a sequence of `rows`, `columns`, `pixels` or `patches`.
@@ -115,9 +119,12 @@ class CustomData(FixedSets):
         seed: int = 0,
         *,
         target_kind: TargetKind | Sequence[TargetKind] | None = None,
+        sort_by: str | None = None,
     ) -> None:
         require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
+        if sort_by is not None and (sequences is None or Path(data).suffix != ".csv"):
+            raise ValueError("task.sort_by is for the sequences of a CSV (task.sequences): leave it out")
         names = [targets] if isinstance(targets, str) else list(targets)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
@@ -138,10 +145,19 @@ class CustomData(FixedSets):
             return resized(in_colour(images, colour), size)
 
         def read(target: str, kind: str | None) -> Arrays:
-            if len(names) > 1 and Path(data).is_dir():
+            path = Path(data)
+            if path.is_dir() and len(names) > 1:
                 raise ValueError(f"task.data={data}: a folder of images has one target, the class")
+            if path.suffix != ".csv" or not path.is_file():
+                if (sequences or len(inputs) > 1) and path.is_file() and path.suffix in SUFFIXES:
+                    raise ValueError(
+                        f"task.data={data}: task.sequences and several task.inputs are for a CSV, leave them out"
+                    )
+                return read_arrays(path, inputs, target, lengths, fit)
+            if lengths:
+                raise ValueError("task.lengths is for files of arrays: a sequence of a CSV is as long as it has rows")
             every_step = None if kind is None else kind.endswith("every_step")
-            return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
+            return read_csv(path, inputs, target, sequences, sort_by, names, every_step)
 
         kind_of = dict(zip(names, kinds, strict=True))
         if is_file(data):
@@ -183,6 +199,8 @@ class CustomData(FixedSets):
         )
         order = torch.randperm(count, generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
+        if self.spec.kind == "sequence_to_sequence":
+            self._find_labels(y, data)
         if standardise:
             vectors = found[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
@@ -213,6 +231,17 @@ class CustomData(FixedSets):
         kind: Kind = "sequence_to_sequence" if y.dim() == 3 else "sequence_to_value"
         return TaskSpec(kind, x.shape[2], outputs), y
 
+    def _find_labels(self, y: Tensor, data: str) -> None:
+        """Set ``spec.unlabelled`` for targets ``[N, T, ...]``. Raises ValueError if a set has no label."""
+        found = has_label(y)
+        self.spec = replace(self.spec, unlabelled=not bool(found.all()))
+        for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+            if not bool(found[self._parts[split]].any()):
+                raise ValueError(
+                    f"task.data={data}: no step of the {name} set has a label: choose another task.split_seed, or give "
+                    "labels to more sequences"
+                )
+
     def _weights(self, given: Sequence[float] | str | None) -> Tensor | None:
         if given is None:
             return None
@@ -220,8 +249,7 @@ class CustomData(FixedSets):
             raise ValueError("task.class_weights need whole-number targets, the classes")
         if given == "balanced":
             _, target, *lengths = self.part("train")
-            if self.spec.classes and lengths:
-                target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
+            _, target = self.spec.only_scored(target, target, *lengths)
             counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
         size = self.spec.output_size
