@@ -272,3 +272,23 @@ def test_an_empty_cell_needs_a_target_at_every_step(kind: Any, tmp_path: Path) -
 def test_a_spec_with_unlabelled_steps_is_for_targets_at_every_step() -> None:
     with pytest.raises(ValueError, match="unlabelled=True is for sequence_to_sequence: leave it out for sequence_to_v"):
         TaskSpec("sequence_to_value", 1, 1, unlabelled=True)
+
+
+class Mixed(Dataset[tuple[Tensor, Any]]):
+    """Sequences of 2 or 3 steps; the targets of the first one are integers, those of the others floats."""
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, n: int) -> tuple[Tensor, Any]:
+        steps = 2 + n % 2
+        return torch.full((steps, 1), float(n)), [n + 0.5, math.nan, n][:steps] if n else [0, 0]
+
+
+def test_targets_may_be_integers_in_one_sample_and_floats_in_another() -> None:
+    task = CustomData(f"{__name__}.Mixed", target_kind="number_every_step")
+    found: Labels = {}
+    for split in ("train", "val", "test"):
+        found |= found_in(task.part(split))
+    expected = {(n, t): n + 0.5 * (t == 0) for n in range(1, N) for t in (0, 2)[: 1 + n % 2]}
+    assert found == expected | {(0, 0): 0.0, (0, 1): 0.0}

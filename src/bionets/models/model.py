@@ -276,7 +276,7 @@ class Model(LightningModule):
         self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool, matrices: Sequence[Metric] = ()
     ) -> dict[str, Tensor]:
         prediction, target = self.answers(batch)
-        if counts:
+        if counts and len(target):
             measure(meters, self.task, prediction, target)
             for matrix in matrices:
                 matrix.update(prediction, target)

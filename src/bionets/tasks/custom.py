@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,7 +11,6 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 
 from .bases import FixedSets
 from .checks import require_at_least, require_one_of, split_sizes
-from .csv_table import read_csv
 from .custom_arrays import (
     TargetKind,
     as_shape,
@@ -25,12 +23,12 @@ from .custom_arrays import (
     standardised,
     with_classes,
 )
-from .data_files import SUFFIXES, Arrays, read_arrays
-from .dataset_arrays import arrays_of_dataset
+from .data_files import Arrays
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
 from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
 from .prediction_columns import Columns, class_columns, number_columns
+from .read_own import read_own
 from .seeding import split_generator
 from .spec import Kind, TaskSpec, has_label
 from .task import Data
@@ -123,8 +121,6 @@ class CustomData(FixedSets):
     ) -> None:
         require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
-        if sort_by is not None and (sequences is None or Path(data).suffix != ".csv"):
-            raise ValueError("task.sort_by is for the sequences of a CSV (task.sequences): leave it out")
         names = [targets] if isinstance(targets, str) else list(targets)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
@@ -144,26 +140,8 @@ class CustomData(FixedSets):
             check_layout(as_shape(images), read_as, patch, size, colour)
             return resized(in_colour(images, colour), size)
 
-        def read(target: str, kind: str | None) -> Arrays:
-            path = Path(data)
-            if path.is_dir() and len(names) > 1:
-                raise ValueError(f"task.data={data}: a folder of images has one target, the class")
-            if path.suffix != ".csv" or not path.is_file():
-                if (sequences or len(inputs) > 1) and path.is_file() and path.suffix in SUFFIXES:
-                    raise ValueError(
-                        f"task.data={data}: task.sequences and several task.inputs are for a CSV, leave them out"
-                    )
-                return read_arrays(path, inputs, target, lengths, fit)
-            if lengths:
-                raise ValueError("task.lengths is for files of arrays: a sequence of a CSV is as long as it has rows")
-            every_step = None if kind is None else kind.endswith("every_step")
-            return read_csv(path, inputs, target, sequences, sort_by, names, every_step)
-
         kind_of = dict(zip(names, kinds, strict=True))
-        if is_file(data):
-            found = [read(name, kind) for name, kind in kind_of.items()]
-        else:
-            found = arrays_of_dataset(data, kind_of, arguments or {}, known)
+        found = read_own(data, kind_of, inputs, sequences, sort_by, lengths, fit, arguments or {}, known)
         x, own_lengths = checked_inputs(found[0], data), found[0].lengths
         if own_lengths is not None and len(names) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
@@ -316,8 +294,3 @@ class CustomData(FixedSets):
     def _class_names(self) -> list[Sequence[str]]:
         """The names of the classes of each target; empty if it is a number, or its classes are numbers."""
         return [() if isinstance(each, int) else each for each in self.classes_by_target.values()]
-
-
-def is_file(data: str) -> bool:
-    """Whether `task.data` is the path of a file or folder, and not an import path."""
-    return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data

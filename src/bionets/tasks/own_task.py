@@ -8,8 +8,9 @@ from typing import Any
 
 from bionets.import_path import import_object
 
-from .custom import CustomData, is_file
+from .custom import CustomData
 from .custom_events import CustomEvents, own_recordings
+from .read_own import is_file
 from .task import Task
 
 CUSTOM = "bionets.tasks.CustomData"

@@ -84,12 +84,17 @@ class TaskSpec:
         a prediction at every step, these are the M steps before the end of their sequence that have a label,
         ``[M, output_size]``, where M may be 0. Otherwise they are returned unchanged.
         """
+        scored = self.scored(target, *lengths)
+        return (prediction, target) if scored is None else (prediction[scored], target[scored])
+
+    def scored(self, target: Tensor, *lengths: Tensor) -> Tensor | None:
+        """The mask ``[T, B]`` of the steps that `only_scored` returns; None for everything."""
         if self.kind != "sequence_to_sequence" or not (lengths or self.unlabelled):
-            return prediction, target
-        scored = torch.arange(len(target), device=target.device).unsqueeze(1) < lengths[0] if lengths else None
-        if self.unlabelled:
-            scored = has_label(target) if scored is None else has_label(target) & scored
-        return prediction[scored], target[scored]
+            return None
+        if not lengths:
+            return has_label(target)
+        before_end = torch.arange(len(target), device=target.device).unsqueeze(1) < lengths[0]
+        return has_label(target) & before_end if self.unlabelled else before_end
 
     def answers_in(self, target: Tensor) -> int:
         """The number of answers in a target: its samples, or the steps of all samples. If only some steps are scored,
