@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.acceptance.conftest import Command, the_run
 from tests.tasks.event_recordings import write_own
@@ -53,6 +54,25 @@ def test_a_task_class_by_import_path(cli: Command, workplace: Path) -> None:
     assert refused.code == 1 and "own_sums.Sums has targets of its own: leave out task.target_kind" in refused.error
     missing = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums")
     assert missing.code == 1 and "train_size" in missing.error and missing.error.count("\n") == 1
+
+
+def test_options_without_effect_are_named(cli: Command, workplace: Path) -> None:
+    (workplace / "own_sums.py").write_text(OWN)
+    sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"
+    keys = ("task.data=own_sums.Sums", sizes, "task.batch_size=10")
+    outcome = cli("train", "model=brc", *SHORT, *keys)
+    assert outcome.code == 0 and "no effect" not in outcome.out, outcome.error
+    unused = ("task.standardise=true", "task.read_as=rows", "task.targets=z", "task.val_share=0.3", "task.inputs=[]")
+    outcome = cli("train", "model=brc", *SHORT, *keys, *unused)
+    assert outcome.code == 0, outcome.error
+    (note,) = (line for line in outcome.out.splitlines() if "no effect" in line)
+    named = "task.targets, task.read_as, task.standardise, task.val_share"
+    assert note == f"note: no effect with task.data=own_sums.Sums: {named}"
+    data = write_own(workplace / "recordings")
+    keys = (f"task.data={data}", "task.arguments={steps: 4, bin_ms: 2.5, channels: 1}", "task.batch_size=8")
+    outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys, "task.val_share=0.2", "task.read_as=rows")
+    assert outcome.code == 0, outcome.error
+    assert f"note: no effect with task.data={data}: task.read_as\n" in outcome.out.replace("\n/", " /")
 
 
 def test_several_targets(cli: Command, workplace: Path) -> None:
@@ -137,3 +157,35 @@ def test_a_loss_that_counts_its_calls_counts_those_of_the_training(cli: Command,
     assert outcome.code == 0, outcome.error
     calls = [line for line in outcome.out.splitlines() if line.startswith("call ")]
     assert calls[:2] == ["call 1 with 0", "call 1 with 1"]  # the check with zeros, and the first batch
+
+
+def test_steps_without_a_label(cli: Command, workplace: Path) -> None:
+    """The rows are not in the order of time, and every second one has no label; two seeds at once, and then evaluation
+    on data that are labelled throughout."""
+    random = np.random.default_rng(0)
+    numbers = {"up": 2.0, "still": 0.0, "down": -2.0}
+    for name in ("data", "other"):
+        share = 1.0 if name == "other" else 0.5
+        rows = [
+            f"{n},{t},{numbers[word] + 0.1 * random.normal():.3f},{word if random.random() < share else ''}"
+            for n in range(40)
+            for t, word in enumerate(random.choice([*numbers], 4))
+        ]
+        (workplace / f"{name}.csv").write_text("\n".join(["id,t,a,way", *random.permutation(rows)]))
+    keys = ("task.data=data.csv", "task.sequences=id", "task.sort_by=t", "task.targets=way", "task.batch_size=8")
+    learning = ("task.target_kind=class_every_step", "optimizer.lr=0.05", "trainer.max_epochs=2")
+    outcome = cli("train", "model=brc", *SHORT, *keys, *learning)
+    assert outcome.code == 0, outcome.error
+    assert "1 number -> 3 classes at every step, of which some have no label; 32 for training" in outcome.out
+    alone = the_run(workplace)
+    assert cli("evaluate", f"run={alone.path}", "task={data: other.csv}").code == 0
+    (file,) = alone.path.glob("evaluation-best-*.json")
+    assert json.loads(file.read_text())["metrics"]["test/accuracy"] * 16 % 1 == 0  # of 4 samples
+    found = alone.result()
+    outcome = cli("train", "model=brc", *SHORT, *keys, *learning, "seeds=2", "name=together")
+    assert outcome.code == 0, outcome.error
+    (run,) = workplace.rglob("together-*/seed-0/result.json")
+    together = json.loads(run.read_text())["metrics"]
+    assert together == pytest.approx({name: found["metrics"][name] for name in together}, rel=1e-2)
+    refused = cli("train", "model=brc", *SHORT, *keys)
+    assert refused.code == 1 and refused.error.count("\n") == 1 and "column way is empty" in refused.error

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import bionets
+from bionets.experiment.csv_text import csv_text
 from tests.acceptance.conftest import SMALL, Command, the_run
 from tests.acceptance.test_stack import TINY
 
@@ -85,14 +86,24 @@ def test_each_sequence_has_its_name_its_class_and_its_probabilities(cli: Command
         assert (folder / "figures" / f"{name}.png").exists()
 
 
+@pytest.mark.parametrize("all_labelled", [True, False])
 @pytest.mark.parametrize(("column", "kind"), [("state", "class_every_step"), ("load", "number_every_step")])
-def test_each_valid_step_of_each_sequence_has_a_row(cli: Command, workplace: Path, column: str, kind: str) -> None:
+def test_each_step_that_counts_has_a_row(
+    cli: Command, workplace: Path, column: str, kind: str, all_labelled: bool
+) -> None:
     sequences = write_sequences(workplace / "data.csv")
-    assert cli("train", *SEQUENCES, f"task.targets={column}", f"task.target_kind={kind}").code == 0
+    if not all_labelled:  # some steps without a label, and sequences without any
+        for number, steps in enumerate(sequences.values()):
+            for row in steps[:: 1 if number % 3 == 0 else 2]:
+                row[column] = ""
+        table = [row for steps in sequences.values() for row in steps]
+        (workplace / "data.csv").write_text(csv_text(table[0], [row.values() for row in table]))
+    words = (f"task.targets={column}", f"task.target_kind={kind}", "task.batch_size=1", "trainer.max_epochs=1")
+    assert cli("train", *SEQUENCES, *words).code == 0
     folder = the_run(workplace).path
     rows = predictions(cli, folder)
     names = list(dict.fromkeys(row["sample"] for row in rows))
-    expected = [(name, step, row[column]) for name in names for step, row in enumerate(sequences[name])]
+    expected = [(name, step, row[column]) for name in names for step, row in enumerate(sequences[name]) if row[column]]
     if kind.startswith("class"):
         assert [(row["sample"], int(row["step"]), row["target"]) for row in rows] == expected
         measured = sum(row["target"] == row["prediction"] for row in rows) / len(rows)

@@ -88,3 +88,68 @@ def test_spaces_around_the_names_of_columns_and_sequences_do_not_count(tmp_path:
     x, y = task.train_data(0)
     assert x.shape == (4, 16, 1) and not task.spec.lengths
     assert torch.equal(x[0, :, 0].long() % 2, y)
+
+
+def timed(path: Path, times: dict[str, list[float]]) -> str:
+    """Rows of each sequence with these times, in this order; a is the place of the row in its sequence by time."""
+    rows = []
+    for name, each in times.items():
+        by_time = sorted(each)
+        rows += [f"{name},{time},{by_time.index(time)},{int(name[1:]) % 2}" for time in each]
+    path.write_text("\n".join(["id,t,a,y", *rows]))
+    return str(path)
+
+
+def test_the_rows_of_a_sequence_may_be_sorted_by_a_column(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    nanoseconds = 1_700_000_000_000_000_000  # floats would be equal
+    times: dict[str, list[float]] = {
+        f"s{n}": [*(nanoseconds + random.permutation(3 + n % 3))] if n % 2 else [*random.permutation(4) - 1.5, 1e3]
+        for n in range(20)
+    }
+    path = timed(tmp_path / "data.csv", times)
+    task = CustomData(path, sequences="id", sort_by="t")
+    x, _, lengths = task.train_data(0)
+    assert x.shape[2] == 1  # the column is no input
+    for sample, steps in zip(x.unbind(1), lengths.tolist(), strict=True):
+        assert sample[:steps, 0].tolist() == list(range(steps))
+    assert CustomData(path, sequences="id", sort_by="t", inputs=["a", "t"]).spec.input_size == 2
+    as_written = CustomData(path, sequences="id", inputs=["a"]).train_data(0)[0]
+    assert any(sample[:3, 0].tolist() != [0, 1, 2] for sample in as_written.unbind(1))
+
+
+def test_labels_of_steps_are_sorted_with_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [f"s{n},{t},{t},{(n + t) % 2 if t else ''}" for n in range(20) for t in random.permutation(4)]
+    (tmp_path / "data.csv").write_text("\n".join(["id,t,a,y", *rows]))
+    task = CustomData(str(tmp_path / "data.csv"), sequences="id", sort_by="t", target_kind="class_every_step")
+    x, y = task.train_data(0)
+    assert (x[..., 0] == torch.arange(4.0).unsqueeze(1)).all() and (y[0] == -100).all()
+    assert (y[1:3].sum(0) == 1).all() and torch.equal(y[1], y[3])
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([0, 2, 1, 2], "lines 4 and 6, column t is 2 in two rows of the sequence s1, which task.sort_by cannot sort"),
+        ([0, "", 1, 2], "line 4, column t is empty"),
+        ([0, "nan", 1, 2], "line 4, column t: 'nan' is not a number, as task.sort_by needs"),
+        ([0, "--1", 1, 2], "line 4, column t: '--1' is not a number, as task.sort_by needs"),
+        ([0, "2024-01-01", 1, 2], "line 4, column t: '2024-01-01' is not a number, as task.sort_by needs"),
+    ],
+)
+def test_rows_that_cannot_be_sorted_are_named(times: list[object], message: str, tmp_path: Path) -> None:
+    rows = [f"s{n},{t},{n},{n % 2}" for n in range(1, 21) for t in (times if n == 1 else range(4))]
+    (tmp_path / "data.csv").write_text("\n".join(["id,t,a,y", "s0,2,0,0", *rows]))
+    with pytest.raises(ValueError, match=message) as error:
+        CustomData(str(tmp_path / "data.csv"), sequences="id", sort_by="t")
+    assert "\n" not in str(error.value)
+
+
+def test_a_column_to_sort_by_needs_the_sequences_of_a_csv(tmp_path: Path) -> None:
+    path = timed(tmp_path / "data.csv", {f"s{n}": [0, 1] for n in range(20)})
+    with pytest.raises(ValueError, match="has no column 'time': it has id, t, a, y"):
+        CustomData(path, sequences="id", sort_by="time")
+    for data, keys in ((path, {}), (write(tmp_path / "data.npz", *sequences()), {"sequences": "id"})):
+        with pytest.raises(ValueError, match=r"task.sort_by is for the sequences of a CSV \(task.sequences\)"):
+            CustomData(data, sort_by="t", **keys)

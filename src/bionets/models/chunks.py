@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.models.saved_memory import peak_saved_bytes
+from bionets.models.weighting import loss_of
 from bionets.scan import OnlineGradients
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
     online = nullcontext() if rule is None else OnlineGradients(rule)
     parameters = [each for each in model.parameters() if each.requires_grad]
     sums: list[Tensor | None] = [None] * len(parameters)
-    counted = task.scored_steps(target) if at_every_step else len(x)
+    counted = task.scored_steps(model.spec.only_scored(target, target)[1]) if at_every_step else len(x)
     total, state = x.new_zeros(()), None
     for start in range(0, len(x), length):
         steps = x[start : start + length]
@@ -41,8 +42,8 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
             predictions, state = model.chunk(steps, state)
         part = len(steps)
         if at_every_step:
-            part = task.scored_steps(target[start : start + length])
-            loss = task.loss(predictions, target[start : start + length])
+            answers, targets = model.spec.only_scored(predictions, target[start : start + length])
+            part, loss = task.scored_steps(targets), loss_of(task, answers, targets)
         elif model.loss_every_step:
             each = target.expand(len(steps), *target.shape).flatten(0, 1)
             loss = task.loss(predictions.flatten(0, 1), each)

@@ -25,7 +25,9 @@ def make_meters(task: Any) -> MetricCollection:
 
 
 def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor) -> None:
-    """Add a batch to the meters."""
+    """Add the answers of a batch to the meters, if there are any."""
+    if not len(target):
+        return
     loss = task.loss(prediction, target)
     for name, metric in meters.items():
         if name == "loss":

@@ -22,7 +22,7 @@ from bionets.models.optimization import (
     require_optimizer_state,
     step_plateau_schedules,
 )
-from bionets.models.weighting import has_samples, weighted_loss
+from bionets.models.weighting import has_samples, loss_of, weighted_loss
 from bionets.tasks.spec import Kind, TaskSpec
 
 __all__ = ["Model", "OptimizerFactory", "ScheduleFactory"]
@@ -166,7 +166,7 @@ class Model(LightningModule):
             x, target = batch
             return loss_in_chunks(self, self.task, x, target)
         if not self.loss_every_step:
-            return self.task.loss(*self.answers(batch))
+            return loss_of(self.task, *self.answers(batch))
         x, target, *lengths = batch
         predictions = self.step_predictions(x, *lengths)
         targets = target.expand(len(predictions), *target.shape)
@@ -180,17 +180,13 @@ class Model(LightningModule):
         return x.to(self.device, dtype_of_weights(self) if x.is_floating_point() else None)
 
     def answers(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """The prediction for a batch, and its target. With lengths and a prediction at every step, both hold only the
-        valid steps, ``[M, output_size]``. For a closed loop outside training, the prediction is a forecast of the
-        length of the target."""
+        """The prediction for a batch, and its target. If only some steps are scored, both hold these alone,
+        ``[M, output_size]``, see `TaskSpec.only_scored`. For a closed loop outside training, the prediction is a
+        forecast of the length of the target."""
         x, target, *lengths = batch
         if self.spec.closed_loop and not self.training:
             return forecast(self, x, len(target)), target
-        prediction = self(x, *lengths)
-        if lengths and self.spec.kind == "sequence_to_sequence":
-            valid = valid_steps(lengths[0], len(x))
-            return prediction[valid], target[valid]
-        return prediction, target
+        return self.spec.only_scored(self(x, *lengths), target, *lengths)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         require_gradient(loss)
@@ -280,7 +276,7 @@ class Model(LightningModule):
         self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool, matrices: Sequence[Metric] = ()
     ) -> dict[str, Tensor]:
         prediction, target = self.answers(batch)
-        if counts:
+        if counts and len(target):
             measure(meters, self.task, prediction, target)
             for matrix in matrices:
                 matrix.update(prediction, target)

@@ -1,9 +1,16 @@
-"""The weights of batches in the loss of an optimizer step."""
+"""The loss of a batch, and its weight in the loss of an optimizer step."""
 
 from typing import Any
 
 from lightning import Trainer
 from torch import Tensor
+
+
+def loss_of(task: Any, prediction: Tensor, target: Tensor) -> Tensor:
+    """The loss of the answers of a batch, see `TaskSpec.only_scored`. Without any answer it is 0, and so is its
+    gradient; a mean would be NaN."""
+    loss: Tensor = task.loss(prediction, target) if len(target) else prediction.sum()
+    return loss
 
 
 def share_of_step(trainer: Trainer, batch_index: int) -> float:

@@ -106,15 +106,15 @@ def check_loss(
     if spec.kind == "control":
         return
     every_step = bool(spec.batch_dims[1])
-    valid = torch.arange(len(x)).unsqueeze(1) < lengths[0] if lengths and every_step else None
     batch = x.shape[spec.batch_dims[0]]
     steps = (len(x), batch) if every_step else (batch,)
     prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Broadcasts() as broadcasts:
         warnings.simplefilter("ignore")
         try:
-            if valid is not None:
-                prediction, target = prediction[valid], target[valid]
+            prediction, target = spec.only_scored(prediction, target, *lengths)
+            if not len(target):  # no step has a label
+                return
             found = loss(prediction, target)
         except Exception:
             return

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,7 +13,6 @@ from .bases import FixedSets
 from .checks import require_at_least, require_one_of, split_sizes
 from .custom_arrays import (
     TargetKind,
-    arrays_of_dataset,
     as_shape,
     checked_inputs,
     classes_of,
@@ -25,13 +23,14 @@ from .custom_arrays import (
     standardised,
     with_classes,
 )
-from .data_files import SUFFIXES, Arrays, read_arrays
+from .data_files import Arrays
 from .heads import Head, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
 from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
 from .prediction_columns import Columns, class_columns, number_columns
+from .read_own import read_own
 from .seeding import split_generator
-from .spec import Kind, TaskSpec
+from .spec import Kind, TaskSpec, has_label
 from .task import Data
 
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
@@ -64,9 +63,12 @@ class CustomData(FixedSets):
         inputs: the key of the inputs in the file (default `x`), or the columns of the CSV (default: all others).
         targets: the key or column of the targets, or a list of several.
         target_kind: `class`, `number`, `class_every_step` or `number_every_step`, or a list with one for each target;
-            None: inferred from the targets.
+            None: inferred from the targets. If it is given, a step without a label may have the class -100, the number
+            NaN, or an empty cell of the CSV. It is an input, but does not count in the loss and the metrics.
         target_weights: weight of the loss of each of several targets; None: all 1.
         sequences: the column of the CSV that identifies the sequence of a row; None: every row is a sample.
+        sort_by: the column of the CSV by whose numbers the rows of each sequence are sorted, such as the time; it is no
+            input unless `inputs` names it. None: the rows have the order of the file.
         lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one
             target.
         read_as: `image`, or a sequence of `rows`, `columns`, `pixels` or `patches`.
@@ -115,6 +117,7 @@ class CustomData(FixedSets):
         seed: int = 0,
         *,
         target_kind: TargetKind | Sequence[TargetKind] | None = None,
+        sort_by: str | None = None,
     ) -> None:
         require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
@@ -137,17 +140,8 @@ class CustomData(FixedSets):
             check_layout(as_shape(images), read_as, patch, size, colour)
             return resized(in_colour(images, colour), size)
 
-        def read(target: str, kind: str | None) -> Arrays:
-            if len(names) > 1 and Path(data).is_dir():
-                raise ValueError(f"task.data={data}: a folder of images has one target, the class")
-            every_step = None if kind is None else kind.endswith("every_step")
-            return read_arrays(Path(data), inputs, target, sequences, names, fit, lengths, every_step)
-
         kind_of = dict(zip(names, kinds, strict=True))
-        if is_file(data):
-            found = [read(name, kind) for name, kind in kind_of.items()]
-        else:
-            found = arrays_of_dataset(data, kind_of, arguments or {}, known)
+        found = read_own(data, kind_of, inputs, sequences, sort_by, lengths, fit, arguments or {}, known)
         x, own_lengths = checked_inputs(found[0], data), found[0].lengths
         if own_lengths is not None and len(names) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
@@ -183,6 +177,8 @@ class CustomData(FixedSets):
         )
         order = torch.randperm(count, generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
+        if self.spec.kind == "sequence_to_sequence":
+            self._find_labels(y, data)
         if standardise:
             vectors = found[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
@@ -213,6 +209,17 @@ class CustomData(FixedSets):
         kind: Kind = "sequence_to_sequence" if y.dim() == 3 else "sequence_to_value"
         return TaskSpec(kind, x.shape[2], outputs), y
 
+    def _find_labels(self, y: Tensor, data: str) -> None:
+        """Set ``spec.unlabelled`` for targets ``[N, T, ...]``. Raises ValueError if a set has no label."""
+        found = has_label(y)
+        self.spec = replace(self.spec, unlabelled=not bool(found.all()))
+        for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+            if not bool(found[self._parts[split]].any()):
+                raise ValueError(
+                    f"task.data={data}: no step of the {name} set has a label: choose another task.split_seed, or give "
+                    "labels to more sequences"
+                )
+
     def _weights(self, given: Sequence[float] | str | None) -> Tensor | None:
         if given is None:
             return None
@@ -220,8 +227,7 @@ class CustomData(FixedSets):
             raise ValueError("task.class_weights need whole-number targets, the classes")
         if given == "balanced":
             _, target, *lengths = self.part("train")
-            if self.spec.classes and lengths:
-                target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
+            _, target = self.spec.only_scored(target, target, *lengths)
             counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
         size = self.spec.output_size
@@ -288,8 +294,3 @@ class CustomData(FixedSets):
     def _class_names(self) -> list[Sequence[str]]:
         """The names of the classes of each target; empty if it is a number, or its classes are numbers."""
         return [() if isinstance(each, int) else each for each in self.classes_by_target.values()]
-
-
-def is_file(data: str) -> bool:
-    """Whether `task.data` is the path of a file or folder, and not an import path."""
-    return Path(data).exists() or Path(data).suffix in SUFFIXES or "/" in data

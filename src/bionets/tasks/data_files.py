@@ -1,7 +1,5 @@
-"""Arrays of a user's own data from a file: .pt, .safetensors, .npz, .csv, or a folder of images by class."""
+"""Arrays of a user's own data from a file, .pt, .safetensors or .npz, or from a folder of images by class."""
 
-import csv
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,6 @@ from torch import Tensor
 from .checks import beginning_of
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
-MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # texts for a missing number, in lower case
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -39,23 +36,17 @@ def read_arrays(
     path: Path,
     inputs: Sequence[str],
     targets: str,
-    sequences: str | None,
-    others: Sequence[str] = (),
-    fit: Callable[[Tensor], Tensor] = lambda images: images,
-    lengths: str | None = None,
-    every_step: bool | None = None,
+    lengths: str | None,
+    fit: Callable[[Tensor], Tensor],
 ) -> Arrays:
-    """Read a file or a folder.
+    """Read a file of arrays or a folder of images.
 
     Args:
-        path: `.pt` (a dict of tensors, or a tuple of two), `.safetensors`, `.npz`, `.csv`, or a folder with a subfolder
-            of images for each class.
-        inputs: names of the inputs: one key of the file, or columns of the CSV (empty: `x`, or all other columns).
-        targets: key or column of the targets.
-        sequences: column of the CSV that identifies the sequence of a row; None: every row is a sample.
-        others: further columns of the CSV that are not inputs.
-        lengths: key of the lengths of the sequences; None: all have the length of `x`.
-        every_step: whether a CSV has a target for each row of a sequence; None: if they differ within a sequence.
+        path: `.pt` (a dict of tensors, or a tuple of two), `.safetensors`, `.npz`, or a folder with a subfolder of
+            images for each class.
+        inputs: the key of the inputs; empty: `x`.
+        targets: the key of the targets.
+        lengths: the key of the lengths of the sequences; None: all have the length of `x`.
         fit: called with each image ``[1, C, H, W]`` of a folder, returns it in the common size and colour.
 
     Raises:
@@ -65,15 +56,9 @@ def read_arrays(
         return _image_folder(path, fit)
     if not path.is_file():
         raise ValueError(f"task.data={path} does not exist")
-    if path.suffix == ".csv":
-        if lengths:
-            raise ValueError("task.lengths is for files of arrays: a sequence of a CSV is as long as it has rows")
-        return _csv(path, inputs, targets, sequences, others, every_step)
     readers = {".pt": _torch, ".pth": _torch, ".safetensors": _safetensors, ".npz": _numpy}
     if path.suffix not in readers:
         raise ValueError(f"task.data={path}: a file must end in .csv, {', '.join(readers)}")
-    if sequences or len(inputs) > 1:
-        raise ValueError(f"task.data={path}: task.sequences and several task.inputs are for a CSV, leave them out")
     names = [inputs[0] if inputs else "x", targets, *([lengths] if lengths else [])]
     try:
         keys, found = readers[path.suffix](path, names)
@@ -88,7 +73,7 @@ def read_arrays(
         words, numbers = np.unique(found[targets], return_inverse=True)
         classes, found[targets] = tuple(words.tolist()), numbers.reshape(found[targets].shape)
     x, y, *own_lengths = (_as_real(found[name], f"task.data={path}: {name}") for name in names)
-    return Arrays(x.float(), _targets(y), classes, own_lengths[0] if lengths else None)
+    return Arrays(x.float(), as_targets(y), classes, own_lengths[0] if lengths else None)
 
 
 def _as_real(value: Any, name: str) -> Tensor:
@@ -126,107 +111,7 @@ def _numpy(path: Path, names: Sequence[str]) -> Found:
         return content.files, {name: content[name] for name in names if name in content.files}
 
 
-def _csv(
-    path: Path,
-    inputs: Sequence[str],
-    targets: str,
-    sequences: str | None,
-    others: Sequence[str],
-    every_step: bool | None,
-) -> Arrays:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        try:
-            columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            numbered = [(reader.line_num, row) for row in reader]  # blank lines are no rows
-        except UnicodeDecodeError as error:
-            raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
-        except csv.Error as error:
-            raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
-    lines, rows = [line for line, _ in numbered], [row for _, row in numbered]
-    if not rows:
-        raise ValueError(f"task.data={path} has no rows below its header")
-    named = [*inputs, targets, *([sequences] if sequences else [])]
-    if missing := [name for name in named if name not in columns]:
-        hint = "; columns are separated by commas" if len(columns) == 1 else ""
-        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
-    if both := [name for name in inputs if name in (targets, *others)]:
-        raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")
-    if longer := [line for line, row in numbered if None in row]:
-        raise ValueError(f"task.data={path}, line {longer[0]} has more entries than the header: correct it")
-    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, *others)]
-    if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
-        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
-    values = [[_number(path, row, name, line) for name in chosen] for line, row in numbered]
-    for name in named[len(inputs) :]:
-        if empty := [line for line, row in numbered if not (row[name] or "").strip()]:
-            raise ValueError(
-                f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or leave the row out"
-            )
-    classes, labels = _labels(f"task.data={path}", targets, [row[targets].strip() for row in rows], lines)
-    x = torch.tensor(values, dtype=torch.float32)
-    if sequences is None:
-        return Arrays(x, labels, classes)
-    places: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        places.setdefault(row[sequences].strip(), []).append(place)
-    lengths = torch.tensor([len(each) for each in places.values()])
-    longest = int(lengths.max())
-    index = torch.tensor([each + each[-1:] * (longest - len(each)) for each in places.values()])
-    y = labels[index]  # shorter sequences are padded with their last row, which is not scored
-    differ = (y != y[:, :1]).any(1)
-    if every_step is False and bool(differ.any()):
-        name = list(places)[int(differ.nonzero()[0])]
-        raise ValueError(
-            f"task.data={path}, column {targets} differs within the sequence {name}: correct it, or choose "
-            "task.target_kind=class_every_step or number_every_step"
-        )
-    stepwise = bool(differ.any()) if every_step is None else every_step
-    own_lengths = lengths if bool((lengths < longest).any()) else None
-    return Arrays(x[index], y if stepwise else y[:, 0], classes, own_lengths, names=tuple(places))
-
-
-def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
-    number = _as_number(row[name] or "")
-    if number is None:
-        raise ValueError(
-            f"task.data={path}, line {line}, column {name}: {row[name]!r} is not a number: correct it, "
-            "or name the columns to read, as in task.inputs=[a,b]"
-        )
-    return number
-
-
-def _labels(data: str, column: str, texts: list[str], lines: list[int]) -> tuple[tuple[str, ...], Tensor]:
-    """Classes and their numbers if the column holds text or integers, otherwise only the numbers.
-
-    Raises:
-        ValueError: the column mixes text and numbers that are not classes, or a number is missing.
-    """
-    numbers = [number for text in texts if (number := _as_number(text)) is not None]
-    if len(numbers) < len(texts):
-        words = {text for text in texts if _as_number(text) is None}
-        if numbers and (not all(number.is_integer() for number in numbers) or {*map(str.lower, words)} <= MISSING):
-            line, text = next((line, text) for line, text in zip(lines, texts, strict=True) if text in words)
-            raise ValueError(
-                f"{data}, line {line}, column {column}: {text!r} is not a number, as others in the column "
-                "are: correct it, or leave the row out"
-            )
-        classes = tuple(sorted(set(texts)))
-        place = {name: number for number, name in enumerate(classes)}
-        return classes, torch.tensor([place[text] for text in texts])
-    return (), _targets(torch.tensor(numbers, dtype=torch.float64))
-
-
-def _as_number(text: str) -> float | None:
-    """The text as a finite number; None for other text, such as "nan"."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _targets(y: Tensor) -> Tensor:
+def as_targets(y: Tensor) -> Tensor:
     """The targets as int64 if they are integers, or whole numbers of at least 0 in float64 ``[N]`` (a column of a CSV),
     otherwise as float32."""
     if not y.is_floating_point():

@@ -12,6 +12,7 @@ from torchmetrics.wrappers.abstract import WrapperMetric
 
 from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
 from .prediction_columns import Columns, class_columns, number_columns, with_suffix
+from .spec import UNLABELLED
 
 
 class PrecisionError(ValueError):
@@ -107,23 +108,34 @@ def join_heads(
 
     Args:
         names: names of the targets.
-        targets: class numbers ``[N, ...]``, or numbers ``[N, ..., O]``, for each target.
+        targets: class numbers ``[N, ...]``, or numbers ``[N, ..., O]``, for each target. -100 and NaN mark a step
+            without labels, which is NaN in the result.
         classes: number of classes of each target; 0 for numeric targets.
         weights: weights of the losses; None: all 1.
 
     Raises:
-        ValueError: the number of weights is wrong, or only some of the targets have a value at every step.
+        ValueError: the number of weights is wrong, only some of the targets have a value at every step, or a step has a
+            label of only some targets.
     """
     weights = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
     if len(weights) != len(names) or min(weights) < 0:
         raise ValueError(f"task.target_weights must be {len(names)} numbers of at least 0, got {weights}")
     heads, parts, output, column = [], [], 0, 0
     for name, target, count, weight in zip(names, targets, classes, weights, strict=True):
-        part = target.float().unsqueeze(-1) if count else target.float()
+        part = target.float()
+        if count:
+            part = part.masked_fill(target == UNLABELLED, torch.nan).unsqueeze(-1)
         width, size = part.shape[-1], count or part.shape[-1]
         heads.append(Head(name, count, slice(output, output + size), slice(column, column + width), weight))
         parts.append(part)
         output, column = output + size, column + width
     if len({part.shape[:-1] for part in parts}) > 1:
         raise ValueError("task.targets: all targets must be for whole sequences, or all for every step")
-    return heads, torch.cat(parts, -1)
+    y = torch.cat(parts, -1)
+    if bool((partly := y.isnan().any(-1) & ~y.isnan().all(-1)).any()):
+        sample, step = partly.nonzero()[0].tolist()
+        raise ValueError(
+            f"task.targets: step {step} of sample {sample} has a label of only some of the targets {', '.join(names)}: "
+            "give all, or none"
+        )
+    return heads, y

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
@@ -16,9 +17,10 @@ def cross_entropy(prediction: Tensor, target: Tensor, weights: Tensor | None = N
     """The mean cross-entropy of scores ``[..., K]`` and classes ``[...]``, weighted by the weights ``[K]`` of the
     classes. If these are all 0, it is 0, not NaN as in torch."""
     prediction, target = in_rows(prediction, target)
-    if weights is not None and not bool(weights[target].any()):
-        return 0 * prediction.sum()
-    return functional.cross_entropy(prediction, target, weights)
+    if weights is None:
+        return functional.cross_entropy(prediction, target)
+    counts = weights[target].any()  # not read by Python, which would wait for the device
+    return counts * functional.cross_entropy(prediction, target, torch.where(counts, weights, 1))
 
 
 class ClassAccuracy(MulticlassAccuracy):

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Kind = Literal[
     "sequence_to_value", "sequence_to_sequence", "sequence_to_class", "image_to_class", "image_to_value", "control"
 ]
+
+UNLABELLED = -100
+"""The class of a step without a label, as ``ignore_index`` in torch; without a number as target, a step has NaN."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class TaskSpec:
     ``[T, B]`` the classes.
     With ``lengths``, sequences may end before T: a batch is then ``(x, target, lengths)``, where lengths ``[B]`` are
     integers from 1 to T. Values of x and of targets at every step after the end of a sequence are ignored.
+    ``unlabelled`` is for ``sequence_to_sequence``: some steps have no target, but -100 in place of a class or NaN in
+    place of a number. They are inputs of the model, but count in no loss, metric or weight of a batch.
 
     ``closed_loop`` is for ``sequence_to_sequence`` with equal numbers of inputs and outputs: the prediction at a step
     is the next input. In validation and test, the target ``[F, B, output_size]`` is the continuation of x, and the
@@ -50,27 +56,51 @@ class TaskSpec:
     bounds: tuple[tuple[float, float], ...] | None = None
     lengths: bool = False
     closed_loop: bool = False
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
-        fits = self.kind == "sequence_to_sequence" and self.input_size == self.output_size and not self.lengths
-        if self.closed_loop and not fits:
+        fits = self.kind == "sequence_to_sequence" and self.input_size == self.output_size
+        if self.closed_loop and (not fits or self.lengths or self.unlabelled):
             raise ValueError(
-                "closed_loop needs a sequence_to_sequence without lengths whose output_size is its input_size"
+                "closed_loop needs a sequence_to_sequence whose output_size is its input_size, without lengths and "
+                "unlabelled steps"
             )
-        if self.classes and self.kind != "sequence_to_sequence":
-            raise ValueError(f"classes=True is for sequence_to_sequence: leave it out for {self.kind}")
+        for key in ("classes", "unlabelled"):
+            if getattr(self, key) and self.kind != "sequence_to_sequence":
+                raise ValueError(f"{key}=True is for sequence_to_sequence: leave it out for {self.kind}")
 
     @property
     def batch_dims(self) -> tuple[int, int]:
         """The batch dimension of x, and the batch dimension of prediction and target."""
         return int(self.kind.startswith("sequence")), int(self.kind == "sequence_to_sequence")
 
-    def answers_in(self, target: Tensor) -> int:
-        """The number of answers in a target: its samples, or the steps of all samples. For sequences with lengths, the
-        target holds only the valid steps.
+    @property
+    def selects_steps(self) -> bool:
+        """Whether only some steps are scored, see `only_scored`."""
+        return self.kind == "sequence_to_sequence" and (self.lengths or self.unlabelled)
+
+    def only_scored(self, prediction: Tensor, target: Tensor, *lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction and target of the answers that count in loss and metrics. With ``lengths`` or ``unlabelled``, and
+        a prediction at every step, these are the M steps before the end of their sequence that have a label,
+        ``[M, output_size]``, where M may be 0. Otherwise they are returned unchanged.
         """
-        valid_alone = self.lengths and self.kind == "sequence_to_sequence"
-        return len(target) if valid_alone else target.shape[: self.batch_dims[1] + 1].numel()
+        scored = self.scored(target, *lengths)
+        return (prediction, target) if scored is None else (prediction[scored], target[scored])
+
+    def scored(self, target: Tensor, *lengths: Tensor) -> Tensor | None:
+        """The mask ``[T, B]`` of the steps that `only_scored` returns; None for everything."""
+        if self.kind != "sequence_to_sequence" or not (lengths or self.unlabelled):
+            return None
+        if not lengths:
+            return has_label(target)
+        before_end = torch.arange(len(target), device=target.device).unsqueeze(1) < lengths[0]
+        return has_label(target) & before_end if self.unlabelled else before_end
+
+    def answers_in(self, target: Tensor) -> int:
+        """The number of answers in a target: its samples, or the steps of all samples. If only some steps are scored,
+        the target holds them as a list, as `only_scored` returns it.
+        """
+        return len(target) if self.selects_steps else target.shape[: self.batch_dims[1] + 1].numel()
 
     @property
     def predicts_classes(self) -> bool:
@@ -81,3 +111,11 @@ class TaskSpec:
     def last_step_only(self) -> bool:
         """Whether the task asks for one prediction, after the last step of a sequence."""
         return self.kind in ("sequence_to_value", "sequence_to_class")
+
+
+def has_label(target: Tensor) -> Tensor:
+    """The mask of the steps with a label, for targets at every step whose first two dimensions are steps and samples:
+    classes other than -100, or numbers that are not NaN."""
+    if not target.is_floating_point():
+        return target != UNLABELLED
+    return ~(target.isnan() if target.dim() <= 2 else target.isnan().flatten(2).any(2))

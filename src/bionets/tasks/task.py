@@ -106,8 +106,8 @@ class Task(LightningDataModule):
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The scalar to be minimised, for the prediction (with the shape given by ``spec``) and the target of a batch.
 
-        For sequences with lengths and a prediction at every step, both hold only the valid steps, ``[M, output_size]``;
-        metrics get the same tensors.
+        For a prediction at every step of sequences with lengths or unlabelled steps, both hold only the M steps that
+        count, ``[M, output_size]``, see `TaskSpec.only_scored`; metrics get the same tensors. M is at least 1.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement loss")
 
@@ -223,8 +223,8 @@ class Task(LightningDataModule):
             return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target, *lengths
 
         check_data(data, self.stored_batch_dims, None if order is None else len(order))
-        at_every_step = self.spec.lengths and (self.loss_every_step or self.spec.kind == "sequence_to_sequence")
-        counts = at_every_step or type(self).scored_steps is not Task.scored_steps
+        of_unequal_length = self.spec.selects_steps or (self.spec.lengths and self.loss_every_step)
+        counts = of_unequal_length or type(self).scored_steps is not Task.scored_steps
         as_stored = type(self).prepare is Task.prepare and type(self).encode is Task.encode
         return Batches(
             data,
@@ -239,10 +239,9 @@ class Task(LightningDataModule):
         )
 
     def _weigh(self, target: Tensor, *lengths: Tensor) -> float:
-        if lengths and self.spec.kind == "sequence_to_sequence":
-            target = target[torch.arange(len(target)).unsqueeze(1) < lengths[0]]
-        elif lengths and self.loss_every_step:
-            target = target.repeat_interleave(lengths[0], 0)
+        if lengths and self.loss_every_step:
+            return self.scored_steps(target.repeat_interleave(lengths[0], 0))
+        _, target = self.spec.only_scored(target, target, *lengths)
         return self.scored_steps(target)
 
     def _draw_once(self, split: str, size: int) -> Data:

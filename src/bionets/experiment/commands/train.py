@@ -32,7 +32,7 @@ from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.model_summary import print_model, print_task
+from bionets.experiment.run.model_summary import print_model, print_task, print_unused_options
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import complete_result, first_test_batch, note_failure
@@ -114,6 +114,8 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         note_changes(console, folder, config["name"], own)
     with folder.open(config, run.overrides, environment.describe(own, class_names)):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
+        if not folder.last.exists():
+            print_unused_options(console, config)
         if not multirun:
             print_task(console, task)
             print_model(console, model, trainer.strategy.root_device)

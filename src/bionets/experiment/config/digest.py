@@ -60,6 +60,7 @@ LATER: dict[str, dict[str, Any]] = {
         "permute_rows": False,
         "random_start": False,
         "size": None,
+        "sort_by": None,
         "split_seed": 0,
         "target_kind": None,
         "target_weights": None,

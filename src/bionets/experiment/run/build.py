@@ -32,9 +32,7 @@ from bionets.models.chunks import GRADIENTS
 from bionets.scan import OnlineGradients
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.checks import check_batch, check_loss
-from bionets.tasks.own_task import own_task
-
-CUSTOM = "bionets.tasks.CustomData"
+from bionets.tasks.own_task import CUSTOM, own_task
 
 AVERAGED = "the best epoch is chosen before it averages: take average_weights=0.999"
 NOT_FOR_RUNS: dict[type[Callback], str] = {

@@ -1,6 +1,7 @@
 """The summary at the start of a run: its task, and its model with layers, shapes, parameters and device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -10,6 +11,7 @@ from bionets.experiment.console import print_line
 from bionets.models import Model
 from bionets.scan.interface import default_backend
 from bionets.tasks import Task, TaskSpec
+from bionets.tasks.own_task import CUSTOM, without_effect
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 MOST_ROWS, WIDEST = 12, 60
@@ -21,6 +23,14 @@ def print_task(console: Console, task: Task) -> None:
     print_line(console, f"    task   {spec_in_words(task.spec)}; {sizes}")
 
 
+def print_unused_options(console: Console, config: Mapping[str, Any]) -> None:
+    """Print a note on options of `task=custom` that have no effect with its data, if there are any."""
+    node = config["task"]
+    if node["_target_"] == CUSTOM and (unused := without_effect(node)):
+        names = ", ".join(f"task.{name}" for name in unused)
+        print_line(console, f"note: no effect with task.data={node['data']}: {names}")
+
+
 def spec_in_words(spec: TaskSpec) -> str:
     """The inputs and outputs of a spec in words."""
     numbers = f"{spec.output_size} number{'s' * (spec.output_size != 1)}"
@@ -30,7 +40,8 @@ def spec_in_words(spec: TaskSpec) -> str:
         x = f"images of {' × '.join(map(str, spec.image_shape))}"
     return {
         "sequence_to_value": f"{x} -> {numbers} at the end",
-        "sequence_to_sequence": f"{x} -> {f'{spec.output_size} classes' if spec.classes else numbers} at every step",
+        "sequence_to_sequence": f"{x} -> {f'{spec.output_size} classes' if spec.classes else numbers} at every step"
+        + ", of which some have no label" * spec.unlabelled,
         "sequence_to_class": f"{x} -> {spec.output_size} classes",
         "image_to_class": f"{x} -> {spec.output_size} classes",
         "image_to_value": f"{x} -> {numbers}",

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
-from bionets.layers.lengths import valid_steps
 from bionets.tasks import Task
 
 
@@ -42,9 +41,13 @@ class Predictions(Callback):
         if outputs is None:
             raise UserError(f"predictions=true: test_step of {type(module).__name__} does not return its predictions")
         test = self.task.test_names[dataloader_idx]
-        x, _, *lengths = batch
+        x, target, *lengths = batch
         count = x.shape[self.task.spec.batch_dims[0]]
-        prediction, target, samples, steps = self._in_order(outputs, count, lengths)
+        scored = self.task.spec.scored(target, *lengths)
+        prediction, target, samples, steps = self._in_order(outputs, count, scored)
+        if not samples:  # no step has a label
+            self.seen[test] += count
+            return
         names = self.names[test]
         numbers = [self.seen[test] + number for number in samples]
         columns: dict[str, Any] = {} if len(self.task.test_names) == 1 else {"set": [test] * len(numbers)}
@@ -55,7 +58,7 @@ class Predictions(Callback):
         self.seen[test] += count
 
     def _in_order(
-        self, outputs: dict[str, Tensor], count: int, lengths: list[Tensor]
+        self, outputs: dict[str, Tensor], count: int, scored: Tensor | None
     ) -> tuple[Tensor, Tensor, list[int], list[int] | None]:
         """Predictions and targets with one row each, the sample of each row, and its step if there are several."""
         prediction, target = (outputs[name].detach().cpu() for name in ("prediction", "target"))
@@ -63,8 +66,8 @@ class Predictions(Callback):
             prediction = prediction.float()
         if self.task.spec.kind != "sequence_to_sequence":
             return prediction, target, list(range(count)), None
-        if lengths:
-            steps, samples = valid_steps(lengths[0].cpu(), int(lengths[0].max())).nonzero(as_tuple=True)
+        if scored is not None:
+            steps, samples = scored.cpu().nonzero(as_tuple=True)
         else:
             prediction = prediction[-len(target) :]  # the target may be that of the last steps
             steps, samples = torch.ones(len(target), count).nonzero(as_tuple=True)

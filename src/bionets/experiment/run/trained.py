@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bionets.experiment.errors import UserError, is_user_error, one_line
-from bionets.experiment.run.build import CUSTOM, build_model, build_task, prepare_data, set_precision
+from bionets.experiment.run.build import build_model, build_task, prepare_data, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
@@ -17,6 +17,7 @@ from bionets.experiment.run.safe_read import RESTORE
 from bionets.experiment.run.trust import require_trusted
 from bionets.models import Model
 from bionets.tasks import Task
+from bionets.tasks.own_task import CUSTOM
 
 
 def load_trained(

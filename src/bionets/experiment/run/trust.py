@@ -20,7 +20,7 @@ from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
 from bionets.experiment.run.names import printable_line
 from bionets.models import Model
 from bionets.tasks import Task
-from bionets.tasks.custom import is_file
+from bionets.tasks.read_own import is_file
 
 PACKAGES: dict[str, tuple[str, type]] = {
     "layer": ("bionets.layers", nn.Module),

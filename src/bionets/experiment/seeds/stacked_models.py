@@ -20,7 +20,7 @@ from bionets.models.optimization import (
     names_without_decay,
     require_optimizer_state,
 )
-from bionets.models.weighting import weighted_loss
+from bionets.models.weighting import loss_of, weighted_loss
 from bionets.tasks import Batches, Task
 
 ELEMENTWISE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
@@ -108,7 +108,7 @@ class StackedModels(LightningModule):
         predictions = self(_inputs(batches))
         losses = torch.stack(
             [
-                task.loss(prediction, target)
+                loss_of(task, *task.spec.only_scored(prediction, target))
                 for task, prediction, (_, target) in zip(self.tasks, predictions, batches, strict=True)
             ]
         )
@@ -144,7 +144,7 @@ class StackedModels(LightningModule):
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
         predictions = self._predictions(batches)
         for meters, task, prediction, (_, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
-            measure(meters, task, prediction, target)
+            measure(meters, task, *task.spec.only_scored(prediction, target))
         if batch_index == 0:
             self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
 

@@ -18,6 +18,7 @@ from bionets.experiment.run import environment
 from bionets.experiment.run.build import build_run, checkpoint_callbacks, prepare_data, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.model_summary import print_unused_options
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
@@ -136,6 +137,8 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             if seed.error is not None:  # opening the folder has deleted it
                 note_failure(seed.folder, seed.error)
         announce(folders, begun)
+        if not begun:
+            print_unused_options(Console(markup=False), members[0].run.values)
         try:
             last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
