@@ -176,8 +176,8 @@ class ConstrainedParameters(nn.Module):
             for name, constraint in self.constraints.items()
             if constraint is not None
         }
-        stored = {**self._parameters, **self._buffers}  # without the raw values of pruning and parametrisations
-        raw = {key: stored[key] for name in values if (key := f"raw_{name}") in stored}
+        stored = {*self._parameters, *self._buffers}  # without the raw values of pruning and parametrisations
+        raw = {key: getattr(self, key) for name in values if (key := f"raw_{name}") in stored}
         self.frozen = Frozen(raw, tuple(self._parameters), tuple(self._buffers))
         for key in raw:
             delattr(self, key)
