@@ -1,5 +1,6 @@
 """Delays of neurons and of synapses: against loops, in pieces, annealed and rounded."""
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,9 @@ def test_a_model_is_saved_and_goes_on(x: Tensor, tmp_path: Path) -> None:
         (lambda: Delays((2,), 0, 3, delays=torch.zeros(3)), r"tensor of shape \(2,\)"),
         (lambda: Delays((2,), 1, 3, delays=0.0), "between 1 and 3"),
         (lambda: Delay(2, 0), "max_delay"),
+        (lambda: Delays((2,), 0, 3, delays=float("nan")), "between 0 and 3"),
         (lambda: FullyRecurrent(LIB(2), sigma=2.0), "give a max_delay above 1"),
+        (lambda: FullyRecurrent(LIB(2), synaptic=True), "synaptic is for delays: give a max_delay above 1"),
         (lambda: Delay(2, 3).over_time(torch.zeros(4, 1, 3)), "expected"),
     ],
 )
@@ -292,3 +295,10 @@ def test_a_delay_that_an_earlier_version_pickled_runs(x: Tensor) -> None:
     layer = layer_of("Delay")
     vars(layer).pop("in_features", None)  # earlier versions did not keep it
     assert torch.equal(unroll(layer, x), unroll(layer_of("Delay"), x))
+
+
+def test_given_delays_are_copied_without_their_graph() -> None:
+    given = torch.tensor([1.0, 2.0], requires_grad=True)
+    for delays in (2 * given, given):
+        layer = Delay(2, 4, delays=delays, learn=False)
+        assert torch.equal(copy.deepcopy(layer).delays.delays, delays) and not layer.delays.delays.requires_grad

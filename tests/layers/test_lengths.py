@@ -223,3 +223,11 @@ def test_a_loss_is_the_mean_of_that_of_each_sequence(name: str, lengths: list[in
     target = torch.randint(3, (len(lengths),), generator=random)
     alone = [LOSSES[name](x[:length, n : n + 1], target[n : n + 1]) for n, length in enumerate(lengths)]
     torch.testing.assert_close(LOSSES[name](x, target, lengths=torch.tensor(lengths)), torch.stack(alone).mean())
+
+
+def test_lengths_and_resets_that_are_no_tensors_are_named(x: Tensor) -> None:
+    for model in (LIB(16).double(), StatefulRecurrent(BRC(16, 5).double())):
+        with pytest.raises(TypeError, match="lengths must be a tensor of integers, got a list"):
+            unroll(model, x.flatten(2), lengths=[4, 7, 0, 1])
+        with pytest.raises(TypeError, match="reset must be a tensor of bools, got a list"):
+            unroll(model, x.flatten(2), reset=[[True] * 4] * STEPS)

@@ -1,5 +1,7 @@
 """The spiking families: what they are built of, that no answer depends on what was seen before, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from lightning import Callback, Trainer
@@ -165,3 +167,21 @@ def test_delays_by_the_distance_of_neurons() -> None:
 def test_delays_without_recurrent_connections_are_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.max_delay is for recurrent connections"):
         SpikingRecurrentModel(VALUE, recurrent=False, max_delay=5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "readout", "figures", "spikes"),
+    [
+        ("LI", "last_membrane", {"parameters", "membranes"}, False),
+        ("BRF", "spike_count", {"parameters", "raster"}, True),
+        ("Izhikevich", "spike_count", {"parameters", "raster", "membranes"}, True),
+    ],
+)
+def test_every_kind_of_neuron_has_its_figures_and_its_spikes(
+    layer: str, readout: str, figures: set[str], spikes: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = SpikingRecurrentModel(VALUE, 20, layer=layer, readout=readout).eval()
+    x = 300 * torch.rand(30, 2, 1)
+    assert {file.stem for file in model.draw(tmp_path, "title", x)} == figures
+    assert (model.test_metrics(x)["test/spikes_per_step"] > 0) == spikes

@@ -11,6 +11,7 @@ from torchmetrics import Metric
 from bionets.layers import StatefulModule
 from bionets.layers.plain_calls import sees_single_steps, temporary_hooks
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
+from bionets.layers.spiking.firing import firing_of
 from bionets.layers.stateful import temporary_states
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FullyRecurrent)
@@ -52,14 +53,16 @@ def trace_activity(network: nn.Module, x: Tensor) -> dict[str, Activity]:
 
 
 def fires(module: nn.Module) -> bool:
-    """Whether this is a layer of spiking neurons, which have a threshold."""
+    """Whether this is a layer of spiking neurons: one with a spike function or, among your own layers, a threshold."""
     if isinstance(module, FullyRecurrent):
         return fires(module.layer)
-    return isinstance(module, SpikingLayer) and "threshold" in module.constraints.values()
+    if not isinstance(module, SpikingLayer):
+        return False
+    return firing_of(module) is not None or "threshold" in module.constraints.values()
 
 
 class SpikeRate(Metric):
-    """The mean number of spikes per neuron and time step, over all spiking layers of a network.
+    """The mean number of spikes per neuron and time step, over all spiking layers of a network; 0 if it has none.
 
     ``update(network, x)`` runs the network by ``run(network, x)``, such as `unroll` for a network written for one step.
     """
@@ -84,7 +87,7 @@ class SpikeRate(Metric):
             self.run(network, x)
 
     def compute(self) -> Tensor:
-        return (self.spikes / self.places).float()
+        return (self.spikes / self.places.clamp(min=1)).float()
 
 
 class SynapticOperations(Metric):

@@ -63,10 +63,11 @@ class Delays(nn.Module):
         self.shortest, self.longest = shortest, positive_int("max_delay", longest)
         self.interpolation = interpolation
         self.widest = float(sigma)
-        values = torch.empty(shape).uniform_(shortest, longest) if delays is None else torch.as_tensor(delays).float()
+        drawn = delays is None
+        values = torch.empty(shape).uniform_(shortest, longest) if drawn else torch.as_tensor(delays).detach().float()
         if values.dim() and tuple(values.shape) != shape:
             raise ValueError(f"delays must be a number or a tensor of shape {shape}, got shape {tuple(values.shape)}")
-        if bool(((values < shortest) | (values > longest)).any()):
+        if not bool(((values >= shortest) & (values <= longest)).all()):
             raise ValueError(f"delays must lie between {shortest} and {longest} steps")
         values = values.expand(shape).clone()
         if learn:

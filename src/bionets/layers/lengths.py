@@ -13,9 +13,12 @@ def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -
     """Convert lengths to int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
 
     Raises:
+        TypeError: the lengths are not a tensor.
         ValueError: the lengths are not B integers from 0 to T. (On a GPU the range is not checked, to avoid a
             synchronisation.)
     """
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths must be a tensor of integers, got a {type(lengths).__name__}")
     if len(steps) < 2 or tuple(lengths.shape) != (steps[1],):
         expected = f"[{steps[1]}] integers" if len(steps) > 1 else "for a batch, [T, B, ...]"
         raise ValueError(f"lengths must be {expected}, got shape {list(lengths.shape)}")
@@ -41,8 +44,11 @@ def check_reset(reset: Tensor, steps: Sequence[int], device: torch.device) -> Te
     """Move the reset mask to this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
 
     Raises:
+        TypeError: the mask is not a tensor.
         ValueError: the mask is not a bool tensor ``[T, B]``.
     """
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"reset must be a tensor of bools, got a {type(reset).__name__}")
     if len(steps) < 2 or reset.dtype != torch.bool or tuple(reset.shape) != tuple(steps[:2]):
         expected = f"[{steps[0]}, {steps[1]}] bools" if len(steps) > 1 else "for a batch, [T, B, ...]"
         raise ValueError(f"reset must be {expected}, got {list(reset.shape)} {reset.dtype}")

@@ -138,16 +138,17 @@ class SpikingModel(Model):
         return outputs.unflatten(0, (len(x), self.time_steps))[:, -1], "kept"
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
-        """Draw spikes, membranes and learnt parameters, for the first sample."""
-        from bionets.analysis.spiking_activity import trace_activity
-        from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
+        """Draw the spikes and membranes of the layers that have them for the first sample, and learnt parameters."""
+        from bionets.analysis.spiking_activity import fires, trace_activity
+        from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster, membrane
 
         activity = trace_activity(self.network, self.encode(x.narrow(self.spec.batch_dims[0], 0, 1)))
-        return [
-            draw_raster(directory / "raster.png", self.network, activity, title),
-            draw_membranes(directory / "membranes.png", self.network, activity, title),
-            draw_parameters(directory / "parameters.png", self.network, title),
-        ]
+        files = [draw_parameters(directory / "parameters.png", self.network, title)]
+        if any(map(fires, self.network.modules())):
+            files.append(draw_raster(directory / "raster.png", self.network, activity, title))
+        if any(membrane(each) is not None for each in activity.values()):
+            files.append(draw_membranes(directory / "membranes.png", self.network, activity, title))
+        return files
 
     def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
         """The number of spikes per neuron and step, and the energy of the synaptic operations per sample."""

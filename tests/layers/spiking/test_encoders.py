@@ -99,3 +99,18 @@ def test_half_precision_is_fine_enough(dtype: torch.dtype) -> None:
     for decay in (None, 0.99):
         spikes = latency(x, 3000, decay=decay)
         assert spikes.dtype == dtype and torch.equal(spikes.sum(0), torch.ones_like(x))
+
+
+def test_delta_of_integers_is_that_of_the_same_numbers() -> None:
+    x = torch.tensor([0, 3, 3, 1, 0]).view(-1, 1, 1)
+    expected = delta(x.float(), 0.5)
+    assert expected.flatten().tolist() == [0, 1, 1, 0, -1]
+    for dtype in (torch.int64, torch.uint8):
+        assert torch.equal(delta(x.to(dtype), 0.5), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_delta_of_half_precision_has_the_same_threshold(dtype: torch.dtype) -> None:
+    x = torch.full((3000, 1, 1), 200.0, dtype=dtype)
+    spikes = delta(x, 0.1)
+    assert spikes.dtype == dtype and torch.equal(spikes.float(), delta(x.float(), 0.1))

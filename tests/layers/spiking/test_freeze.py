@@ -2,10 +2,12 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 
 from bionets.layers import reset_states, unroll
 from bionets.layers.spiking import DSRLITS, LIB, FullyRecurrent, freeze, unfreeze
@@ -82,3 +84,30 @@ def test_values_of_the_other_kind_are_refused_with_what_to_call() -> None:
         frozen.load_state_dict(net.state_dict())
     freeze(net)
     net.load_state_dict(frozen.state_dict())
+
+
+class Doubled(nn.Module):
+    def forward(self, raw: Tensor) -> Tensor:
+        return 2 * raw
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: prune.custom_from_mask(layer, "raw_beta", torch.tensor([1.0, 0.0, 1.0, 0.0])),
+        lambda layer: parametrize.register_parametrization(layer, "raw_beta", Doubled()),
+    ],
+    ids=["pruned", "parametrised"],
+)
+def test_computed_raw_values_are_frozen_too(change: Callable[[nn.Module], object], x: Tensor) -> None:
+    net = network()
+    change(net[1])
+    expected, names = run(net, x), list(net.state_dict())
+    freeze(net)
+    assert not net[1].beta.requires_grad
+    assert torch.equal(run(net, x), expected)
+    reset_states(net)
+    assert torch.equal(run(copy.deepcopy(net), x), expected)
+    unfreeze(net)
+    assert torch.equal(run(net, x), expected) and list(net.state_dict()) == names
+    assert net[1].beta.requires_grad == net[1].raw_beta.requires_grad

@@ -246,6 +246,7 @@ def test_values_can_be_set_in_place() -> None:
         ({"beta_rank": 2}, "beta_rank must be 0"),
         ({"spike_fn": "relu"}, "unknown spike_fn 'relu'; choose one of sigmoid4x"),
         ({"quant_fn": "floor"}, "unknown quant_fn 'floor'; choose one of bernoulli"),
+        ({"quant_fn": None}, "unknown quant_fn None; choose one of bernoulli"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:

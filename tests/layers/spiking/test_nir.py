@@ -161,7 +161,8 @@ def test_a_foreign_graph_means_what_nir_says() -> None:
         (PLIF(4, beta=1.0, learn_beta=False, **HARD), "1, a PLIF with beta = 1"),
         (nn.MaxPool1d(2), "1, a MaxPool1d.*no maximum, only average pooling"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4)), r"1\.0, a ReLU"),
-        (nn.Sequential(LIB(4, **HARD), nn.BatchNorm1d(4)), r"1\.1, a BatchNorm1d.*linear or convolution"),
+        (nn.GRU(4, 4), "1 must return one tensor, not a tuple"),
+        (nn.Sequential(LIB(4, **HARD), nn.BatchNorm1d(4)), r"1\.1, a BatchNorm1d.*a convolution or a linear layer"),
     ],
 )
 def test_what_nir_cannot_say_is_named(layer: nn.Module, message: str) -> None:
@@ -245,3 +246,52 @@ def test_a_forward_that_nir_cannot_say_is_named() -> None:
 def test_what_bionets_cannot_say_is_named(node: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_nir(nir.NIRGraph.from_list(node))
+
+
+def test_batch_normalisation_along_another_axis_than_that_of_the_linear_layer_is_refused() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), LIB(4, **HARD)).eval()
+    with pytest.raises(ValueError, match=r"1, a BatchNorm1d.*a linear layer of vectors"):
+        to_nir(model, torch.zeros(1, 4, 4))
+
+
+def test_a_model_with_two_results_is_refused() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [self.layer(x), x]
+
+    with pytest.raises(ValueError, match="the model must return one tensor, not a list"):
+        to_nir(Two(), torch.zeros(1, 3))
+
+
+def neuron(*shape: int) -> object:
+    one = torch.ones(shape).numpy()
+    return nir.LIF(tau=2 * one, r=one, v_leak=0 * one, v_threshold=one)
+
+
+def graph_of(nodes: dict[str, object], *edges: tuple[str, str]) -> object:
+    ends = {"input": nir.Input(torch.tensor([3]).numpy()), "output": nir.Output(torch.tensor([3]).numpy())}
+    return nir.NIRGraph({**ends, "a": neuron(3), **nodes}, [("input", "a"), ("a", "output"), *edges])
+
+
+def test_two_linear_nodes_from_a_neuron_to_itself_add_up() -> None:
+    weights = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0))
+    nodes = {name: nir.Linear(weight.numpy()) for name, weight in zip("bc", weights, strict=True)}
+    model = from_nir(graph_of(nodes, ("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")))
+    (weight,) = (value for name, value in model.named_parameters() if name.endswith("weight"))
+    torch.testing.assert_close(weight, weights.sum(0))
+
+
+def test_graphs_without_meaning_are_refused() -> None:
+    with pytest.raises(ValueError, match="a leads to input, which takes no input"):
+        from_nir(graph_of({}, ("a", "input")))
+    with pytest.raises(ValueError, match="lif has single numbers as parameters"):
+        from_nir(nir.NIRGraph.from_list(neuron()))
+    for dt in (0.0, -1e-3):
+        with pytest.raises(ValueError, match="dt must be above 0"):
+            to_nir(LI(3), torch.zeros(1, 3), dt=dt)
+        with pytest.raises(ValueError, match="dt must be above 0"):
+            from_nir(nir.NIRGraph.from_list(neuron(3)), dt=dt)

@@ -56,7 +56,17 @@ def test_a_step_size_from_the_config() -> None:
     assert model(torch.randn(5, 3, 2)).shape == (3, 1)
 
 
-@pytest.mark.parametrize("wrong", [{"round": 0.0}, {"identity": 0.5}, {}, {"round": 0.5, "bernoulli": 0.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"round": 0.0},
+        {"round": "0.5"},
+        {"round": float("inf")},
+        {"identity": 0.5},
+        {},
+        {"round": 0.5, "bernoulli": 0.5},
+    ],
+)
 def test_a_wrong_step_size_is_named(wrong: Any) -> None:
     with pytest.raises(ValueError, match="quant_fn must name one quantiser and a step size above 0"):
         Firing.of("sigmoid4x", wrong)

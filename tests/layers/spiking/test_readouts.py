@@ -72,3 +72,9 @@ def test_the_losses_over_time() -> None:
     assert spike_rate_error(SPIKES, one).item() == pytest.approx(rates.square().mean().item())
     times = torch.tensor([[-1.0, -3.0, 0.0, -4.0]], dtype=torch.float64)
     torch.testing.assert_close(first_spike_cross_entropy(SPIKES, one), functional.cross_entropy(times, one))
+
+
+def test_soft_cross_entropy_of_a_silent_neuron_is_finite_in_half_precision() -> None:
+    rates, target = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]])
+    expected = soft_cross_entropy(rates, target)
+    torch.testing.assert_close(soft_cross_entropy(rates.half(), target.half()), expected)

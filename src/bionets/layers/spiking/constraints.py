@@ -108,18 +108,25 @@ class ConstrainedParameters(nn.Module):
                 f"{self._get_name()}: {name}_rank must be 0 (one per layer) or 1 (one per neuron), got {rank}"
             )
         shape = (self.num_neurons,) if rank else ()
-        kept, key = self._to_keep(name, value, constraint, shape, learn), name if constraint is None else f"raw_{name}"
+        kept = self._to_keep(name, value, constraint, shape, learn, torch.get_default_dtype())
+        key = name if constraint is None else f"raw_{name}"
         self.constraints[name] = constraint
         if learn:
             self.register_parameter(key, nn.Parameter(kept))
         else:
             self.register_buffer(key, kept)
 
-    def _to_keep(self, name: str, value: Value, constraint: str | None, shape: tuple[int, ...], learn: bool) -> Tensor:
+    def _to_keep(
+        self,
+        name: str,
+        value: Value,
+        constraint: str | None,
+        shape: tuple[int, ...],
+        learn: bool,
+        dtype: torch.dtype,
+    ) -> Tensor:
         """The value in its stored form: raw, and with this shape."""
-        if isinstance(value, Mapping):
-            value = self._drawn(name, value, shape)
-        given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
+        given = self._given(name, value, shape, dtype)
         if given.numel() != 1 and tuple(given.shape) != shape:
             raise ValueError(
                 f"{self._get_name()}: {name} must be a number or a tensor of shape {shape} for {name}_rank={len(shape)}"
@@ -129,20 +136,26 @@ class ConstrainedParameters(nn.Module):
         if constraint is None:
             return values
         rule = CONSTRAINTS[constraint]
-        if not bool((rule.learnable if learn else rule.fixed)(values).all()):
-            raise ValueError(f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {value}")
+        invalid = values[~(rule.learnable if learn else rule.fixed)(values)]
+        if len(invalid):
+            raise ValueError(
+                f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {invalid[0].item():g}"
+            )
         return rule.raw(values)
 
-    def _drawn(self, name: str, distribution: Mapping[str, Sequence[float]], shape: tuple[int, ...]) -> Tensor:
-        """Draw one value for each neuron from torch's generator."""
-        draws: dict[str, Callable[..., Tensor]] = {"uniform": nn.init.uniform_, "normal": nn.init.normal_}
-        kind, numbers = next(iter(distribution.items()), ("", ()))
-        if len(distribution) != 1 or kind not in draws or len(numbers) != 2:
+    def _given(self, name: str, value: Value, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """The value as a tensor; that of a distribution is drawn for each neuron from torch's generator."""
+        try:
+            if not isinstance(value, Mapping):
+                return torch.as_tensor(value, dtype=dtype).detach()
+            ((kind, (first, second)),) = value.items()
+            draw: Callable[..., Tensor] = {"uniform": nn.init.uniform_, "normal": nn.init.normal_}[kind]
+            return draw(torch.empty(shape, dtype=dtype), float(first), float(second))
+        except (KeyError, RuntimeError, TypeError, ValueError):
             raise ValueError(
                 f"{self._get_name()}: {name} must be a number, a tensor, {{uniform: [low, high]}} or "
-                f"{{normal: [mean, deviation]}}, got {dict(distribution)}"
-            )
-        return draws[kind](torch.empty(shape), *map(float, numbers))
+                f"{{normal: [mean, deviation]}}, got {value}"
+            ) from None
 
     @property
     def bounds(self) -> dict[str, str | None]:
@@ -163,11 +176,12 @@ class ConstrainedParameters(nn.Module):
             for name, constraint in self.constraints.items()
             if constraint is not None
         }
-        raw = {f"raw_{name}": getattr(self, f"raw_{name}") for name in values}
+        stored = {*self._parameters, *self._buffers}  # without the raw values of pruning and parametrisations
+        raw = {key: getattr(self, key) for name in values if (key := f"raw_{name}") in stored}
         self.frozen = Frozen(raw, tuple(self._parameters), tuple(self._buffers))
-        for name, value in values.items():
-            delattr(self, f"raw_{name}")
-            self.register_buffer(name, value)
+        for key in raw:
+            delattr(self, key)
+        self._buffers.update(values)
 
     def unfreeze(self) -> None:
         """Undo `freeze`."""
@@ -180,10 +194,10 @@ class ConstrainedParameters(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         raw = {} if self.frozen is None else self.frozen.raw
-        values = {name: self._buffers[name] for name in (key.removeprefix("raw_") for key in raw)}
+        values = {name: self._buffers.get(name) for name, constraint in self.constraints.items() if constraint}
         super()._apply(fn, recurse)
         for name, value in values.items():  # half precision is too coarse for them, as in __getattr__
-            moved = self._buffers[name]
+            moved = self._buffers.get(name)
             if value is not None and moved is not None and moved.dtype in (torch.bfloat16, torch.float16):
                 self._buffers[name] = value.to(moved.device, torch.float32)
         for each in raw.values():  # the raw values for unfreeze are moved too
@@ -218,7 +232,7 @@ class ConstrainedParameters(nn.Module):
         constraints = self.__dict__.get("constraints", {})
         if (
             name not in constraints
-            or isinstance(value, nn.Parameter)
+            or (isinstance(value, nn.Parameter) and constraints[name] is None)
             or (self.frozen is not None and constraints[name])
         ):
             super().__setattr__(name, value)
@@ -230,7 +244,8 @@ class ConstrainedParameters(nn.Module):
             super().__setattr__(name, value)
             return
         kept: Tensor = getattr(self, key)
-        new = self._to_keep(name, value, constraints[name], tuple(kept.shape), isinstance(kept, nn.Parameter))
+        shape, dtype = tuple(kept.shape), torch.promote_types(kept.dtype, torch.float32)
+        new = self._to_keep(name, value, constraints[name], shape, isinstance(kept, nn.Parameter), dtype)
         with torch.no_grad():
             kept.copy_(new)
 

@@ -65,7 +65,8 @@ def delta(x: Tensor, threshold: float = 0.1) -> Tensor:
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be above 0, got {threshold}")
-    return scan(_follow, x.detach(), x.new_zeros(x.shape[1:]), (x.new_tensor(threshold),))[0]
+    x = x.detach() if x.is_floating_point() else x.float()  # an integer would round the threshold
+    return scan(_follow, x, x.new_zeros(x.shape[1:]), (at_least_float32(x).new_tensor(threshold),))[0]
 
 
 def _follow(x: Tensor, level: Tensor, params: tuple[Tensor]) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ of `bionets.scan.surrogate` are hard: p is 0 or 1, with a surrogate gradient. A 
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ class Firing(NamedTuple):
 
     @property
     def hard(self) -> bool:
-        """Whether the output is 1 where v is positive and 0 elsewhere."""
+        """Whether the output is 1 above the threshold and 0 below it."""
         rounded = self.quant_fn is straight_round and self.spike_fn is sigmoid4x
         return rounded or (self.quant_fn is identity and _plain(self.spike_fn) in HARD.values())
 
@@ -95,9 +96,16 @@ class Firing(NamedTuple):
         return self.quant_fn(self.spike_fn(v), *noise)
 
 
+def firing_of(layer: Any) -> Firing | None:
+    """The `Firing` of a layer whose step is ``partial(step, firing=...)``; None for other layers."""
+    firing: Firing | None = getattr(getattr(layer, "neuron", None), "keywords", {}).get("firing")
+    return firing
+
+
 def _with_step(quant_fn: Mapping[str, float]) -> Quantiser:
     name, step_size = next(iter(quant_fn.items()), ("", 0.0))
-    if len(quant_fn) != 1 or name not in STEPPED or isinstance(step_size, bool) or not step_size > 0:
+    is_number = isinstance(step_size, int | float) and not isinstance(step_size, bool)
+    if len(quant_fn) != 1 or name not in STEPPED or not (is_number and 0 < step_size < math.inf):
         raise ValueError(
             f"quant_fn must name one quantiser and a step size above 0, as in {{round: 0.25}}, got {quant_fn}"
         )
@@ -105,9 +113,9 @@ def _with_step(quant_fn: Mapping[str, float]) -> Quantiser:
 
 
 def _find(functions: Mapping[str, Function], argument: str, wanted: str | Function) -> Function:
-    if not isinstance(wanted, str):
+    if callable(wanted):
         return wanted
-    if wanted not in functions:
+    if not isinstance(wanted, str) or wanted not in functions:
         raise ValueError(f"unknown {argument} {wanted!r}; choose one of {', '.join(functions)}, or give a function")
     return functions[wanted]
 

@@ -60,8 +60,8 @@ class FullyRecurrent(StatefulModule):
         limit = layer.num_neurons**-0.5
         self.weight = nn.Parameter(torch.empty(layer.num_neurons, layer.num_neurons).uniform_(-limit, limit))
         options |= {} if delays is None else {"delays": delays}
-        if options and max_delay == 1:
-            raise ValueError(f"{next(iter(options))} is for delays: give a max_delay above 1")
+        if (options or synaptic) and max_delay == 1:
+            raise ValueError(f"{next(iter(options), 'synaptic')} is for delays: give a max_delay above 1")
         shape = (layer.num_neurons,) * (2 if synaptic else 1)
         self.delays: Delays | None = None
         if isinstance(delays, Delays):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bionets.layers.lengths import check_lengths, zero_past_end
+from bionets.layers.precision import at_least_float32
 from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_mean
 
 
@@ -21,6 +22,7 @@ def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {list(prediction.shape)} and target {list(target.shape)} must have one shape")
+    prediction = at_least_float32(prediction)  # float16 would round ``smallest`` to 0
     floored = prediction + (smallest - prediction).clamp_min(0).detach()
     return -(target * floored.log()).flatten(1).sum(1).mean()
 
@@ -44,7 +46,7 @@ def spike_rate_error(
     spikes: Tensor, target: Tensor, right: float = 0.8, wrong: float = 0.1, *, lengths: Tensor | None = None
 ) -> Tensor:
     """The squared error of the spike rates of ``[T, B, O]``, with the target rate ``right`` for the class in ``[B]``
-    and ``wrong`` for the others. No neuron must therefore be silent or spike at every step.
+    and ``wrong`` for the others. With targets between 0 and 1, neurons neither fall silent nor spike at every step.
     """
     rates = spike_rate(spikes, lengths)
     wanted = torch.full_like(rates, wrong).scatter_(1, target.unsqueeze(1), right)

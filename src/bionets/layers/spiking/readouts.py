@@ -46,8 +46,9 @@ def max_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
 def first_spike_time(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The step of the first spike, counted from 0, or T if there is no spike: Σ_t Π_{u ≤ t} (1 − s[u]).
 
-    The sum is the number of steps before the first spike. For s[t] between 0 and 1, it is the expected time of the
-    first spike if s[t] are probabilities; every step up to the first spike therefore has a gradient.
+    The outputs must lie between 0 and 1; ternary spikes have no such time. The sum is the number of steps before the
+    first spike, or its expectation if s[t] are probabilities; every step up to the first spike therefore has a
+    gradient.
     """
     if lengths is not None:
         spikes = zero_past_end(spikes, check_lengths(lengths, spikes.shape, spikes.device))

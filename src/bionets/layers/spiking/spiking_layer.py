@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.spiking.constraints import ConstrainedParameters
+from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw_noise, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
@@ -57,7 +58,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         self.backend = backend
         self.constraints = {}
         self.frozen = None
-        firing = getattr(getattr(self, "neuron", None), "keywords", {}).get("firing")
+        firing = firing_of(self)
         for name in FUNCTIONS:
             if isinstance(function := getattr(firing, name, None), nn.Module):
                 self.add_module(name, function)

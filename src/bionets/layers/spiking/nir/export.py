@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.utils import _pair
 
 from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
+from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.nir.scale import Scale
@@ -38,8 +39,10 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
         dt: a time step in NIR's unit of time.
 
     Raises:
-        ValueError: NIR cannot express a part of the model; the message names it.
+        ValueError: NIR cannot express a part of the model, and the message names it; or dt is not positive.
     """
+    if not dt > 0:
+        raise ValueError(f"dt must be above 0, got {dt}")
     model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
     graph = _Tracer().trace(model)
     shapes = _shapes(model, sample)
@@ -58,14 +61,14 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
                 sources[step] = sources[step.args[0]]
                 continue
             if isinstance(module, nn.modules.batchnorm._BatchNorm):  # private: the base class of batch normalisation
-                layer = _normalised(step, modules)
+                layer = _normalised(step, modules, shapes)
                 nodes[layer] = _with_affine(nodes[layer], *_affine(module))
                 sources[step] = sources[step.args[0]]
                 continue
             if name in ("input", "output"):
                 raise ValueError(f"NIR: a layer cannot have the name {name}, which is that of a node: rename it")
             if name not in shapes or name in nodes:
-                raise ValueError(f"NIR: {name} must be called exactly once")
+                raise ValueError(f"NIR: {name} must be called exactly once, with one positional argument")
             found, own = _convert(module, name, *shapes[name], dt)
             nodes |= found
             edges += [*((source, name) for source in sources[step.args[0]]), *own]
@@ -75,8 +78,6 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
             if len(set(sources[step])) < len(sources[step]) or len(step.args) != sum(a in sources for a in step.args):
                 raise ValueError(f"NIR cannot express {step.format_node()}: only different outputs add up")
         elif step.op == "output":
-            if step.args[0] not in sources:
-                raise ValueError("NIR: the model must return one tensor")
             with torch.no_grad():
                 nodes["output"] = nir.Output(np.array(shapes[""][1]))
             edges += [(source, "output") for source in sources[step.args[0]]]
@@ -96,6 +97,8 @@ def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
 
     def note(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not isinstance(output, Tensor):
+                raise ValueError(f"NIR: {name or 'the model'} must return one tensor, not a {type(output).__name__}")
             if inputs:
                 shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
 
@@ -125,7 +128,7 @@ def _convert(
 
 def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRNode:
     """The primitive of a neuron, with its parameters broadcast to the shape of one sample."""
-    firing = getattr(layer.neuron, "keywords", {}).get("firing")
+    firing = firing_of(layer)
     if isinstance(layer, LeakyIntegrator):
         words = {
             "dual": "traces split by sign",
@@ -215,11 +218,13 @@ def _dense_weight(convolution: nn.Conv1d | nn.Conv2d) -> np.ndarray:
     return _array(dense)
 
 
-def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
+def _normalised(norm: fx.Node, modules: dict[str, nn.Module], shapes: dict[str, tuple[Shape, Shape]]) -> str:
     """The name of the linear or convolution layer into which a batch normalisation is merged."""
     source = norm.args[0]
     while isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1:
         module = modules[str(source.target)]
+        if isinstance(module, nn.Linear) and len(shapes[str(source.target)][1]) > 1:
+            break  # it works along the last axis, a batch normalisation along the first
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             return str(source.target)
         options = (module.divisor_override, module.ceil_mode) if isinstance(module, nn.AvgPool2d) else ()
@@ -228,8 +233,8 @@ def _normalised(norm: fx.Node, modules: dict[str, nn.Module]) -> str:
             break
         source = source.args[0]
     raise ValueError(
-        f"NIR cannot express {norm.target}, a {modules[str(norm.target)]}: only one that follows a linear or "
-        "convolution layer, whose output nothing else reads, can become part of it"
+        f"NIR cannot express {norm.target}, a {modules[str(norm.target)]}: only one that follows a convolution or "
+        "a linear layer of vectors, whose output nothing else reads, can become part of it"
     )
 
 

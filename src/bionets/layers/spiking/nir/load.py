@@ -30,17 +30,20 @@ def from_nir(
         spike_fn: a hard spike function, whose surrogate gradient is used in further training.
 
     Raises:
-        ValueError: bionets cannot express a node of the graph; the message names the node.
+        ValueError: bionets cannot express a node of the graph, and the message names the node; or dt is not positive.
     """
     if reset not in (None, "zero", "subtract"):
         raise ValueError(f"reset must be zero or subtract, got {reset!r}")
     step = float(graph.metadata.get("dt", 1.0) if dt is None else dt)
+    if not step > 0:
+        raise ValueError(f"dt must be above 0, got {step}")
     nodes, edges = dict(graph.nodes), list(graph.edges)
     loops: dict[str, np.ndarray] = {}
     for name, node in graph.nodes.items():
         after, before = ({edge[to] for edge in edges if edge[1 - to] == name} for to in (1, 0))
         if isinstance(node, nir.Linear) and after == before and len(after) == 1:
-            loops[after.pop()] = node.weight
+            neuron = after.pop()
+            loops[neuron] = loops.get(neuron, 0) + node.weight
             edges = [edge for edge in edges if name not in edge]
             del nodes[name]
     layers: dict[str, nn.Module] = {}
@@ -67,6 +70,8 @@ class NIRNet(nn.Module):
         self.input, self.output = inputs[0], outputs[0]
         sources: dict[str, list[str]] = {name: [] for name in (*layers, self.output)}
         for source, target in edges:
+            if target not in sources:
+                raise ValueError(f"NIR: {source} leads to {target}, which takes no input from other nodes")
             sources[target].append(source)
         self.order: list[tuple[str, list[str]]] = []  # each node after its sources
         done = {self.input}
@@ -160,6 +165,8 @@ def _neuron(name: str, node: Any, dt: float, reset: str | None, spike_fn: str | 
     else:
         kind, gain = PLIF, gain / (1 - beta)
     shape = np.shape(node.r)
+    if not shape:
+        raise ValueError(f"NIR: {name} has single numbers as parameters: it needs arrays with one entry per neuron")
     values = {key: np.broadcast_to(value, shape) for key, value in values.items()}
     try:
         layer = _placed(kind, values, shape, {"spike_fn": spike_fn} if fires else {})
