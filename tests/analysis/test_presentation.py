@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bionets.analysis import presentation
 from bionets.analysis.presentation import draw_presentation, trace_presentation
 from bionets.layers import get_states
 from bionets.layers.plastic import LIF, MSTDPET, Input, LateralInhibition, Linear, LinearDynamics, Network, PairSTDP
@@ -64,6 +65,17 @@ def test_currents_are_presented_too(x: Tensor) -> None:
     current = torch.full((30, 1, 3), 2.0)
     with_current = trace_presentation(network_of("stdp"), x, currents={"output": current})
     assert with_current.spikes["output"].sum() > trace_presentation(network_of("stdp"), x).spikes["output"].sum()
+
+
+def test_titles_name_the_ends_of_a_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, trace, titles = Network(), LinearDynamics(0.9), []
+    network.add("input", Input(2, trace=trace))
+    network.add("layer_1", LIF(2, LinearDynamics(0.8), trace=trace))
+    learnt = [network.connect("input", "layer_1", Linear(2, 2), name=name) for name in (None, "second_path")]
+    network.add_rule(PairSTDP(learnt))
+    monkeypatch.setattr(presentation, "draw_lines", lambda axes, title, *others: titles.append(title))
+    draw_presentation(tmp_path / "one.png", trace_presentation(network, torch.ones(3, 1, 2)), "a network")
+    assert [title.partition(":")[0] for title in titles] == ["input", "layer_1", "input → layer_1", "second_path"]
 
 
 @pytest.mark.parametrize("rule", ["stdp", "reward"])

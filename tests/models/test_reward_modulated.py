@@ -78,6 +78,13 @@ def test_the_critic_learns_discounted_sums_of_rewards() -> None:
     torch.testing.assert_close(critic.weight, 0.5 * torch.tensor([1.0, 2.0, 4.0]), atol=1e-3, rtol=0)
 
 
+def test_the_initial_value_may_be_a_whole_number() -> None:
+    critic = Critic(2, rate=1, discount=0.5, decay=1, initial_value=1)
+    cells = torch.tensor([[0.25, 0.75]])
+    critic.learn(cells, critic.error(cells, torch.ones(1), cells, torch.tensor([True])))
+    torch.testing.assert_close(critic.weight, torch.tensor([1 - 0.5 * 0.25, 1 - 0.5 * 0.75]))
+
+
 def test_episodes_are_those_of_the_seeds_and_end_each_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Control(steps=15, train_size=4, val_size=4, test_size=4, batch_size=4, epochs=1)
     torch.manual_seed(0)
@@ -123,6 +130,7 @@ def test_it_learns_xor() -> None:
     [
         (TaskSpec("sequence_to_class", 4, 2, steps=8), {}, "does not fit"),
         (TaskSpec("image_to_class", 4, 2, image_shape=(1, 2, 2)), {}, "does not fit"),
+        (TaskSpec("sequence_to_class", 4, 4, steps=8, spikes=True, answers=2), {}, "does not fit"),
         (SPIKES, {"hidden_size": 0}, "model.hidden_size"),
         (SPIKES, {"eligibility_decay": 1.0}, "eligibility_decay"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_cells": [3, 3]}, "model.place_cells"),

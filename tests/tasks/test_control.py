@@ -1,7 +1,10 @@
 """Control tasks: episodes by their seeds, what counts as solved, and what is refused."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from bionets.tasks import Control
 
@@ -39,6 +42,22 @@ def test_returns_are_measured() -> None:
     assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 300.0, "solved": 0.5}
 
 
+def test_the_loss_falls_with_the_return_also_if_returns_are_negative() -> None:
+    task, nothing = make(best_return=-80.0), torch.zeros(1)
+    assert float(task.loss(torch.tensor([-80.0]), nothing)) == 0.0
+    assert float(task.loss(torch.tensor([-500.0]), nothing)) == pytest.approx(5.25)
+
+
+@pytest.mark.parametrize("actions", [Discrete(2, start=1), MultiBinary(2)])
+def test_actions_that_are_not_numbered_from_0_are_refused(
+    monkeypatch: pytest.MonkeyPatch, actions: Discrete | MultiBinary
+) -> None:
+    environment = SimpleNamespace(observation_space=Box(-1.0, 1.0, (4,)), action_space=actions)
+    monkeypatch.setattr(Control, "environment", lambda task: environment)
+    with pytest.raises(ValueError, match="number its actions from 0"):
+        make()
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -46,6 +65,7 @@ def test_returns_are_measured() -> None:
         ({"environment_name": "Pendulum-v1"}, "number its actions"),
         ({"bounds": [[-1, 1]]}, "task.bounds"),
         ({"steps": 0}, "task.steps"),
+        ({"best_return": 0.0}, "task.best_return must not be 0"),
     ],
 )
 def test_wrong_keys_are_named(keys: dict[str, object], message: str) -> None:

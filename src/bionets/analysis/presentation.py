@@ -26,12 +26,14 @@ class Presentation:
         eligibility: eligibility traces of the S synapses of a connection whose weights change most, ``[T, S]``, if its
             rule has them.
         weights: weights of these synapses before the first step, after each step, and after the reward, ``[T + 2, S]``.
+        paths: the names of the source and the target of every connection.
     """
 
     spikes: dict[str, Tensor]
     traces: dict[str, Tensor] = field(default_factory=dict)
     eligibility: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    paths: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -46,8 +48,8 @@ def trace_presentation(
     step. The network itself does not change.
 
     Args:
-        network: any network.
-        x: one sample, as for `Network`.
+        network: a network with one `Input`.
+        x: the spikes of one sample.
         reward: reward after the last step, for reward-modulated rules.
         currents: as for `Network`.
     """
@@ -79,7 +81,7 @@ def trace_presentation(
         stepped.reinforce(reward)
     for name, places in synapses.items():
         weights[name].append(matrix_of(stepped, name)[places])
-    return Presentation(*(joined(each) for each in (spikes, traces, eligibility, weights)))
+    return Presentation(joined(spikes), joined(traces), joined(eligibility), joined(weights), dict(network.paths))
 
 
 def copied(network: Network) -> Network:
@@ -131,7 +133,8 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
                 next(places), f"{name}: spike traces of {len(most)} neurons", "trace", shown.traces[name][:, most]
             )
     for name, weights in shown.weights.items():
-        path = name.replace("_", " → ")
+        ends = shown.paths.get(name, ())
+        path = " → ".join(ends) if name == "_".join(ends) else name
         count = f"{weights.shape[1]} synapses"
         if name in shown.eligibility:
             text = f"{path}: eligibility traces of {count}"

@@ -56,7 +56,7 @@ class Critic(nn.Module):
         if not (0 <= discount < 1 and 0 <= decay <= 1):
             raise ValueError(f"model.discount and critic_decay must lie between 0 and 1, got {discount} and {decay}")
         self.rate, self.discount, self.decay = rate, discount, decay
-        self.register_buffer("weight", torch.full((cells,), initial_value))
+        self.register_buffer("weight", torch.full((cells,), float(initial_value)))
         self.eligibility: Tensor | None = None
 
     def reset(self) -> None:

@@ -39,7 +39,7 @@ class PlasticModel(Model):
             )
 
     def configure_optimizers(self) -> Any:
-        """An optimizer of one unused parameter, with which Lightning counts training steps."""
+        """An optimizer that changes nothing, with which Lightning counts training steps."""
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
     def count_step(self) -> None:

@@ -89,8 +89,8 @@ class RewardModulatedModel(PlasticModel):
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:
-        """Sequences of spikes, or control."""
-        return super().fits(spec) and (spec.kind == "control" or spec.spikes)
+        """Whether the task is control, or has sequences of spikes, each of one class."""
+        return super().fits(spec) and (spec.kind == "control" or (spec.spikes and spec.answers == 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """The spike counts of the output neurons ``[B, classes]``, or the returns of episodes ``[B]``."""

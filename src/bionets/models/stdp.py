@@ -37,7 +37,7 @@ class STDPModel(PlasticModel):
     Samples are presented one at a time, for ``steps`` steps of 1 ms, to a network at rest with normalised weights. An
     image is encoded as Poisson spikes, with up to ``max_rate`` spikes per second for a white pixel. If there are fewer
     than ``min_spikes`` excitatory spikes, the image is presented again with a higher brightness. A sequence of spikes
-    is presented unchanged. Labels are not used in learning.
+    is presented unchanged, where several spikes in one step are one spike. Labels are not used in learning.
 
     The prediction is a vote of the neurons (see `Votes`), based on their responses to ``label_size`` labelled training
     samples, measured before each validation. The training loss is that of a vote that is updated during learning.
@@ -54,7 +54,7 @@ class STDPModel(PlasticModel):
         threshold_increase: increase of the threshold of a neuron by its spike, in mV. The threshold decays with a time
             constant of 10⁷ ms, so that neurons that fire more often are harder to excite.
         vote: ``proportion`` or ``assigned``.
-        label_size: number of training samples with which the neurons get their labels.
+        label_size: number of training samples with which the neurons get their labels, rounded up to whole batches.
         optimizer: not used.
 
     Raises:
@@ -123,7 +123,7 @@ class STDPModel(PlasticModel):
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()
-        if self.trainer.training or self.trainer.state.fn == "fit":
+        if self.trainer.state.fn == "fit":
             self.assign_labels()
 
     def assign_labels(self) -> None:

@@ -23,13 +23,13 @@ class Control(Task):
 
     x ``[B]`` holds the seeds of episodes, and the prediction ``[B]`` the return (the sum of the rewards) of each
     episode. The model plays the episodes in `environment`. The target is not used. Sizes are numbers of episodes. The
-    loss is the share of ``best_return`` that was not reached.
+    loss is (``best_return`` − mean return) / abs(``best_return``).
 
     Args:
         environment_name: the name of the environment in Gymnasium.
         steps: maximum number of steps in an episode.
         bounds: the lowest and highest usual value of each component of an observation.
-        best_return: the return of a perfect episode.
+        best_return: the return of a perfect episode, not 0; it may be negative.
         solved_from: smallest return of a solved episode.
         others: see `Task`.
     """
@@ -52,6 +52,8 @@ class Control(Task):
         seed: int = 0,
     ) -> None:
         require_at_least(1, steps=steps)
+        if best_return == 0:
+            raise ValueError("task.best_return must not be 0, because the loss is a share of it")
         super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.environment_name = environment_name
         self.steps = steps
@@ -81,12 +83,15 @@ class Control(Task):
 
     def _sizes(self) -> tuple[int, int]:
         environment = self.environment()
-        shape, actions = environment.observation_space.shape, getattr(environment.action_space, "n", None)
-        if shape is None or len(shape) != 1 or actions is None:
+        from gymnasium.spaces import Discrete
+
+        shape, actions = environment.observation_space.shape, environment.action_space
+        if shape is None or len(shape) != 1 or not isinstance(actions, Discrete) or actions.start != 0:
             raise ValueError(
-                f"task.environment_name={self.environment_name} must observe a vector of numbers and number its actions"
+                f"task.environment_name={self.environment_name} must observe a vector of numbers "
+                "and number its actions from 0"
             )
-        return shape[0], int(actions)
+        return shape[0], int(actions.n)
 
     def train_data(self, epoch: int) -> Data:
         """New episodes in every epoch."""
@@ -97,8 +102,8 @@ class Control(Task):
         return torch.randint(2**31, (size,), generator=random), torch.zeros(size)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The share of the best return that the episodes did not reach, on average."""
-        return 1 - prediction.mean() / self.best_return
+        """The difference between the best return and the mean return, as a share of the best return."""
+        return (self.best_return - prediction.mean()) / abs(self.best_return)
 
     def metrics(self) -> MetricCollection:
         """``return``, the mean return of the episodes, and ``solved``, the share of solved episodes."""

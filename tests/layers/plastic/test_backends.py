@@ -184,10 +184,12 @@ def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
 
 def test_a_step_that_no_graph_can_hold_runs_all_the_same(x: Tensor) -> None:
     def refuse(step: replay.Step) -> replay.Step:
-        step()
+        for neurons in network.neurons.values():  # a capture computes nothing, and leaves states without values
+            for name in neurons.state_names:
+                setattr(neurons, name, torch.ones_like(getattr(neurons, name)))
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    network = small(weight=torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
+    network = small(weight=0.1 * torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
     other = copy.deepcopy(network)
     with (
         patch.object(reference, "can_replay", lambda *arguments: True),
@@ -196,6 +198,18 @@ def test_a_step_that_no_graph_can_hold_runs_all_the_same(x: Tensor) -> None:
     ):
         ours = network(x, backend="reference")
     assert torch.equal(ours["output"], other(x, backend="reference")["output"])
+    assert ours["output"].any() and not ours["output"].all()
+
+
+def test_what_python_does_at_every_step_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    cuda = torch.device("cuda")
+    assert replay.can_replay(small(), 100, cuda)
+    recorded, hooked = small(), small()
+    recorded.neurons["output"].record = ("spikes",)
+    hooked.connections["input_output"].register_forward_hook(lambda module, given, current: None)
+    assert not replay.can_replay(recorded, 100, cuda)
+    assert not replay.can_replay(hooked, 100, cuda)
 
 
 def small(**options: object) -> Network:

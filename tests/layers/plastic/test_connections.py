@@ -126,9 +126,17 @@ def test_normalise_scales_the_inputs_of_each_neuron() -> None:
     tight = Linear(2, 1, weight=torch.tensor([[0.9], [0.1]]), bounds=(0.0, 1.0), norm=1.5)
     tight.normalise()
     torch.testing.assert_close(tight.weight.flatten(), torch.tensor([1.0, 0.15]))
-    silent = Linear(2, 1, weight=torch.zeros(2, 1), norm=1.0)
-    silent.normalise()
-    assert silent.weight.tolist() == [[0.0], [0.0]]
+    for norm in (1.0, 78.4):
+        silent = Linear(2, 1, weight=torch.zeros(2, 1, dtype=torch.float32), norm=norm)
+        silent.normalise()
+        assert silent.weight.tolist() == [[0.0], [0.0]]
+
+
+def test_weights_of_whole_numbers_are_converted() -> None:
+    for weight in (torch.eye(2, dtype=torch.int64), torch.eye(2, dtype=torch.bool)):
+        connection = Linear(2, 2, weight=weight)
+        assert connection.weight.dtype == torch.get_default_dtype()
+        assert torch.equal(connection.weight.data, torch.eye(2))
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -156,6 +164,16 @@ def test_what_does_not_fit_is_refused() -> None:
         OneToOne(3, math.nan)
     with pytest.raises(ValueError, match="lower bound must be below"):
         Linear(3, 2, bounds=(1.0, 0.0))
+    for bounds in ((2.0, math.inf), (-math.inf, -1.0)):
+        with pytest.raises(ValueError, match="have no default weights: give weight="):
+            Linear(3, 2, bounds=bounds)
+    with pytest.raises(ValueError, match=r"OneToOne: delay must be an int or of shape \(4, 1\), got \(4,\)"):
+        OneToOne(4, 1.0, delay=torch.arange(4)).check((4, 1), (4,))
+    with pytest.raises(ValueError, match=r"LateralInhibition: delay must be an int or of shape \(4,\), got \(3,\)"):
+        LateralInhibition(4, 1.0, delay=torch.arange(3)).check((4,), (4,))
+    with pytest.raises(ValueError, match=r"MaxPool2d: delay must be an int or of shape \(1, 4, 4\), got \(2, 2\)"):
+        MaxPool2d(2, delay=torch.ones(2, 2)).check((1, 4, 4), (1, 2, 2))
+    MaxPool2d(2, delay=torch.ones(3, 1, 1)).check((3, 4, 4), (3, 2, 2))
     with pytest.raises(ValueError, match="OneToOne: weight must be a number or of shape"):
         OneToOne(3, torch.ones(2))
     with pytest.raises(ValueError, match=r"LateralInhibition\(3\) does not fit"):

@@ -194,6 +194,13 @@ def test_a_reward_that_is_no_number_is_seen_in_the_weights(backend: str) -> None
     assert network.connections["input_output"].weight.isnan().all()
 
 
+def test_weights_of_another_dtype_are_left_to_the_reference() -> None:
+    network = learning()
+    network.connections["input_output"].weight.data = torch.ones(6, 5, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"cannot compute this network: it is of torch\.float32 and torch\.int64"):
+        network(spikes(), backend="numba")
+
+
 def test_weights_that_are_not_finite_are_left_to_the_reference() -> None:
     network = learning()
     network.connections["input_output"].weight.data[0, 0] = math.nan

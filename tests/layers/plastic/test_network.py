@@ -193,7 +193,7 @@ def test_on_the_gpu_it_gives_what_it_gives_on_the_cpu() -> None:
     network, x = diehl_and_cook().double(), spikes(30, 2, 20)
     other = copy.deepcopy(network).cuda()
     ours, theirs = network(x), other(x.cuda())
-    assert other.backend == "reference" and theirs["excitatory"].is_cuda
+    assert other.backend != "numba" and theirs["excitatory"].is_cuda
     assert torch.equal(ours["excitatory"], theirs["excitatory"].cpu())
     torch.testing.assert_close(network.state_dict(), {name: v.cpu() for name, v in other.state_dict().items()})
 
@@ -295,6 +295,43 @@ def test_what_does_not_fit_is_refused() -> None:
         network(spikes(3, 2, 20))
     with pytest.raises(ValueError, match="need the same steps and batch"):
         network({"pixels": spikes(3, 2, 20), "more": spikes(4, 2, 2)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "none"}, "unknown backend 'none'"),
+        ({"reward": torch.ones(7)}, r"a number as reward, \[B\] or \[T, B\] = \[3, 2\], got \(7,\)"),
+        ({"currents": {"excitatory": torch.ones(3, 2, 6, device="meta")}}, "all inputs must be on one device"),
+    ],
+)
+def test_a_refused_call_leaves_no_states(options: dict[str, Any], message: str) -> None:
+    network = diehl_and_cook()
+    with pytest.raises(ValueError, match=message):
+        network(spikes(3, 2, 20), **options)
+    assert network(spikes(3, 5, 20))["excitatory"].shape == (3, 5, 6)
+
+
+@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+def test_a_network_on_another_device_is_refused(backend: str) -> None:
+    network = diehl_and_cook()
+    network(spikes(3, 2, 20))
+    network.connections["inhibitory_excitatory"].to("meta")
+    with pytest.raises(ValueError, match="the network is on meta and its input on cpu: move one of them"):
+        network(spikes(3, 2, 20), backend=backend)
+
+
+def test_a_later_reward_is_one_or_one_for_each_sample() -> None:
+    network = diehl_and_cook()
+    learnt = network.connections["pixels_excitatory"]
+    network.rules = [MSTDPET([learnt])]  # type: ignore[list-item]
+    network(spikes(20, 1, 20))
+    before = learnt.weight.clone()
+    with pytest.raises(ValueError, match=r"expected one reward, or one for each of 1 samples, got \(3,\)"):
+        network.reinforce(torch.ones(3))
+    assert torch.equal(learnt.weight, before)
+    network.reinforce(torch.ones(1, 1))
+    assert not torch.equal(learnt.weight, before)
 
 
 def test_old_names_are_deprecated() -> None:

@@ -112,12 +112,18 @@ def test_it_is_a_layer_like_any_other() -> None:
     assert torch.equal(torch.stack([model(step) for step in x]), spikes)
 
 
+def test_a_sequence_may_have_no_steps() -> None:
+    spikes = LIF(SIZE, LinearDynamics(0.9))(torch.zeros(0, 2, SIZE), whole_sequence=True)
+    assert spikes.shape == (0, 2, SIZE) and spikes.dtype == torch.bool
+
+
 def test_history_starts_anew_after_a_reset() -> None:
     layer = LIF(SIZE, LinearDynamics(0.9), record=["spikes", "spikes"])  # once is as good
     layer(torch.rand(5, 2, SIZE), whole_sequence=True)
     layer(torch.rand(2, SIZE))
     assert layer.history["spikes"].shape == (6, 2, SIZE)
     reset_states(layer)
+    assert layer.history == {}
     layer(torch.rand(7, SIZE))
     assert layer.history["spikes"].shape == (1, 7, SIZE)
 
@@ -137,6 +143,8 @@ def test_what_does_not_fit_is_refused() -> None:
         LIF(4, LinearDynamics(0.9), refractory=-1)
     with pytest.raises(ValueError, match="a time constant must be above zero"):
         ExponentialDynamics(torch.zeros(4))
+    with pytest.raises(ValueError, match="dt must be above zero, got -1"):
+        ExponentialDynamics(10.0, dt=-1.0)
     with pytest.raises(ValueError, match=r"expected a current of shape \[B, 4\], got \(2, 1\)"):
         LIF(4, LinearDynamics(0.9))(torch.rand(2, 1))
     layer = LIF(4, LinearDynamics(0.9))

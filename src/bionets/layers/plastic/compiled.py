@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.graph import Graph
@@ -26,8 +26,7 @@ def unsupported_part(
     for name, connection in network.connections.items():
         if type(connection) not in connections:
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
-        # PyTorch has no public function to query the hooks of a module; these names may change.
-        if connection._forward_hooks or connection._forward_pre_hooks:
+        if connection.has_hooks:
             return f"{name!r} has a forward hook"
     dtypes = dtypes_of(network)
     if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
@@ -50,9 +49,8 @@ def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> 
 
 
 def dtypes_of(network: Graph) -> set[torch.dtype]:
-    """The dtypes of all parameters and buffers. (`Network.buffers()` would take longer than a short presentation.)"""
-    tensors = (tensor for own in network.modules() for tensor in (*own._buffers.values(), *own._parameters.values()))
-    return {tensor.dtype for tensor in tensors if tensor is not None and tensor.is_floating_point()}
+    """The dtypes of all parameters, and of buffers in floating point."""
+    return {each.dtype for each in network.tensors() if each.is_floating_point() or isinstance(each, nn.Parameter)}
 
 
 def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tensor]:

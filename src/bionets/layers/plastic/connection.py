@@ -18,8 +18,8 @@ class Connection(StatefulModule):
         have their own presynaptic trace of the arriving spikes, with the dynamics of the trace of the source. Synapses
         without delay have no state.
 
-    ``delay`` is an int, or a tensor with one delay for each presynaptic neuron; `Linear` and `Conv2d` also take one
-    delay for each synapse.
+    ``delay`` is an int, or a tensor with one delay for each presynaptic neuron; for `Linear` and `Conv2d`, a tensor
+    with one delay for each synapse.
     """
 
     delay: Tensor | None
@@ -52,13 +52,25 @@ class Connection(StatefulModule):
 
         The spikes and traces that arrive are stored as ``pre_spikes`` and ``pre_trace`` for the learning rules.
         """
-        refuse_within_unroll(f"{self._get_name()} is called", "call the model step by step, or use a PlasticNetwork")
+        refuse_within_unroll(f"{self._get_name()} is called", "call the model step by step, or use a Network")
         assert source.spikes is not None
         if self.delay is None:
             self.pre_spikes, self.pre_trace = source.spikes, source.trace
         else:
             self._advance(source, self.lay_out_delay(self.delay))
         return self.current()
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether `forward` calls hooks. PyTorch has no public function for this; these names may change."""
+        return bool(self._forward_hooks or self._forward_pre_hooks)
+
+    def check_delay(self, source: Size) -> None:
+        """Raise ValueError unless there is one delay for all neurons of a source of this shape, or one for each."""
+        shape = () if self.delay is None else tuple(self.delay.shape)
+        ends = zip(reversed(shape), reversed(source), strict=False)
+        if len(shape) > len(source) or any(size not in (1, own) for size, own in ends):
+            raise ValueError(f"{self._get_name()}: delay must be an int or of shape {source}, got {shape}")
 
     def prepare(self, batch: int) -> None:
         """Raise ValueError if the spikes in flight belong to a batch of another size."""

@@ -32,6 +32,8 @@ class ExponentialDynamics:
     def __post_init__(self) -> None:
         if not (torch.as_tensor(self.time_constant) > 0).all():
             raise ValueError(f"a time constant must be above zero, got {self.time_constant}")
+        if not self.dt > 0:
+            raise ValueError(f"dt must be above zero, got {self.dt}")
 
     def coefficients(self) -> tuple[Value, Value]:
         """(decay, gain) of x ← rest + decay·(x − rest) + gain·input."""

@@ -1,7 +1,7 @@
 """Groups of neurons, the connections between them and their learning rules, as a graph."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -107,6 +107,13 @@ class Graph(nn.Module):
         name = next(name for name, own in self.connections.items() if own is connection)
         source, target = self.paths[name]
         return self.neurons[source], self.neurons[target]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All parameters and buffers. (`parameters()` and `buffers()` would take longer than a short presentation.)"""
+        for module in self.modules():
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    yield tensor
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         for rule in self.rules:

@@ -78,7 +78,10 @@ class LIF(Neuron):
             raise ValueError(f"{self._get_name()}: expected a current of shape [B, {sizes}], got {got}")
         with torch.no_grad():
             self.prepare(x.shape[1], x.device)
-            return torch.stack([self.integrate(current) for current in x])
+            spikes = torch.empty(x.shape, dtype=torch.bool, device=x.device)
+            for t, current in enumerate(x):
+                spikes[t] = self.integrate(current)
+            return spikes
 
     def integrate(self, current: Tensor) -> Tensor:
         """The spikes of one step, from the stored states, which `prepare` creates."""

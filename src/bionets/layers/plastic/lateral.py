@@ -25,6 +25,7 @@ class LateralConnection(Connection):
     def check(self, source: Size, target: Size) -> None:
         if math.prod(source) != len(self.weight) or math.prod(target) != len(self.weight):
             raise ValueError(f"{self._get_name()}({len(self.weight)}) does not fit between {source} and {target}")
+        self.check_delay(source)
 
     def extra_repr(self) -> str:
         return str(len(self.weight))

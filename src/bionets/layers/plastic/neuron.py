@@ -67,6 +67,8 @@ class Neuron(StatefulModule):
     @property
     def history(self) -> dict[str, Tensor]:
         """The recorded values since the last reset, each ``[T, B, *shape]``, at the end of each step."""
+        if self._buffers["spikes"] is None:
+            return {}
         return {name: torch.cat(parts) for name, parts in self._history.items()}
 
     def extra_repr(self) -> str:

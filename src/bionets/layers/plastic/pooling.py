@@ -31,6 +31,7 @@ class Pooling(Connection):
         pooled = tuple(self.pool(torch.zeros(1, *source)).shape[1:])
         if pooled != target:
             raise ValueError(f"{self._get_name()} takes {source} to {pooled}, not to {target}")
+        self.check_delay(source)
 
     def current(self) -> Tensor:
         assert self.pre_spikes is not None

@@ -17,12 +17,15 @@ Slot = tuple[dict[Any, Any], Any]
 
 
 def can_replay(network: Graph, steps: int, device: torch.device) -> bool:
-    """Whether a CUDA graph can be used for a presentation, and is faster. A network that records history cannot."""
+    """Whether a CUDA graph can be used for a presentation, and is faster. A network that records its history, or calls
+    hooks, cannot: Python runs in no replayed step."""
     recorded = any(neurons.record for neurons in network.neurons.values())
+    hooked = any(connection.has_hooks for connection in network.connections.values())
     return (
         device.type == "cuda"
         and steps >= FEWEST_STEPS
         and not recorded
+        and not hooked
         and not torch.cuda.is_current_stream_capturing()
     )
 

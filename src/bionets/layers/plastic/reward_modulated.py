@@ -43,6 +43,10 @@ class MSTDPET(LearningRule):
         for connection, options in self:
             eligibility = self.state[connection].get("eligibility")
             if eligibility is not None:
+                if reward.numel() not in (1, len(eligibility)):
+                    raise ValueError(
+                        f"expected one reward, or one for each of {len(eligibility)} samples, got {tuple(reward.shape)}"
+                    )
                 connection.change(self.reinforced(eligibility, reward.to(eligibility), options.rate))
 
     @staticmethod

@@ -31,6 +31,11 @@ def simulate(
     """
     spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
     steps, batch, device = extent_of([*spikes.values(), *driven.values()])
+    for tensor in graph.tensors():
+        if tensor.device != device:
+            raise ValueError(f"the network is on {tensor.device} and its input on {device}: move one of them")
+    rewards = None if reward is None else _rewards(reward, steps, batch, device)
+    name, run = choose_backend(graph, backend, device, bool(driven))
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         if all(neurons._buffers["spikes"] is None for neurons in graph.neurons.values()):  # after reset_states too
             for rule in graph.rules:
@@ -39,8 +44,6 @@ def simulate(
             neurons.prepare(batch, device)
         for connection in graph.connections.values():
             connection.prepare(batch)
-        rewards = None if reward is None else torch.as_tensor(reward, device=device).expand(steps, batch)
-        name, run = choose_backend(graph, backend, device, bool(driven))
         if not steps or not batch:  # means over no samples would be NaN
             sizes = {each: (steps, batch, *group.shape) for each, group in graph.neurons.items() if each not in spikes}
             return name, {each: torch.empty(size, dtype=torch.bool, device=device) for each, size in sizes.items()}
@@ -104,8 +107,19 @@ def extent_of(given: Sequence[Tensor]) -> tuple[int, int, torch.device]:
     sizes = {tuple(values.shape[:2]) for values in given}
     if len(sizes) > 1:
         raise ValueError(f"all inputs need the same steps and batch, got {' and '.join(map(str, sizes))}")
+    if len(devices := {values.device for values in given}) > 1:
+        raise ValueError(f"all inputs must be on one device, got {' and '.join(map(str, devices))}")
     steps, batch = given[0].shape[:2]
     return steps, batch, given[0].device
+
+
+def _rewards(reward: float | Tensor, steps: int, batch: int, device: torch.device) -> Tensor:
+    given = torch.as_tensor(reward, device=device)
+    try:
+        return given.expand(steps, batch)
+    except RuntimeError:
+        got = tuple(given.shape)
+        raise ValueError(f"expected a number as reward, [B] or [T, B] = [{steps}, {batch}], got {got}") from None
 
 
 def _check_shape(name: str, neurons: Neuron, values: Tensor, what: str) -> None:

@@ -17,7 +17,7 @@ class StableSTDP(LearningRule):
     large trace grow and others shrink. Changes away from w₀ are smaller at a larger distance from w₀.
 
     at_spikes: whether only the weights of neurons that spike in this step change, as published; PySNN changes all
-        weights. For shared weights (`Conv2d`), the change is the mean over the positions that contribute.
+        weights. For shared weights (`Conv2d`), the change is the mean over the positions of the neurons that change.
 
     Source: Paredes-Vallés, Scheper and de Croon, 2020, eqs. 9 to 11.
     """

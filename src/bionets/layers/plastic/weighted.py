@@ -19,7 +19,8 @@ class WeightedConnection(Connection):
     weights ``[R, O]``, presynaptic values ``[B, R, L]`` (``[B, R, O, L]`` if every synapse has its own delay),
     postsynaptic values ``[B, O, L]``.
 
-    weight: the initial weights; None: uniform between the bounds (0 and 1 without bounds).
+    weight: the initial weights, whole numbers in the default dtype; None: uniform between the bounds
+        (0 in place of an infinite lower bound, 1 in place of an infinite upper bound).
     bounds: the smallest and the largest weight, for rules and for `normalise`.
     norm: the sum of the absolute weights of each neuron after `normalise`.
     """
@@ -36,7 +37,12 @@ class WeightedConnection(Connection):
         if norm is not None and not norm > 0:
             raise ValueError(f"{self._get_name()}: norm must be above zero, got {norm}")
         if weight is None:
-            weight = torch.empty(shape).uniform_(low if math.isfinite(low) else 0, high if math.isfinite(high) else 1)
+            start, end = low if math.isfinite(low) else 0, high if math.isfinite(high) else 1
+            if not start < end:
+                raise ValueError(f"{self._get_name()}: bounds {bounds} have no default weights: give weight=...")
+            weight = torch.empty(shape).uniform_(start, end)
+        elif not (weight.is_floating_point() or weight.is_complex()):
+            weight = weight.to(torch.get_default_dtype())
         for name, values in (("weight", weight), ("delay", self.delay)):
             if values is not None and tuple(values.shape) != shape and not (name == "delay" and values.dim() == 0):
                 raise ValueError(f"{self._get_name()}: {name} must be of shape {shape}, got {tuple(values.shape)}")
@@ -82,5 +88,6 @@ class WeightedConnection(Connection):
         """Scale the weights of each neuron so that their absolute values sum to ``norm``, within the bounds."""
         if self.norm is not None:
             matrix = self.matrix
-            matrix.mul_(self.norm / matrix.abs().sum(0).clamp_(min=torch.finfo(matrix.dtype).tiny))
+            smallest = max(1.0, self.norm) * torch.finfo(matrix.dtype).tiny  # no factor is infinite: inf · 0 is NaN
+            matrix.mul_(self.norm / matrix.abs().sum(0).clamp_(min=smallest))
             matrix.clamp_(*self.bounds)
