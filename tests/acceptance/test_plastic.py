@@ -58,6 +58,13 @@ def test_filters_are_drawn_and_the_test_can_be_made_again(cli: Command, workplac
     assert evaluation["tests"] == folder.result()["tests"]
 
 
+@pytest.mark.parametrize("words", [DIGITS, XOR], ids=["stdp", "xor"])
+def test_half_precision_is_refused_in_one_line(cli: Command, words: tuple[str, ...]) -> None:
+    outcome = cli("train", *words, *SHORT, "trainer.precision=bf16-true")
+    assert outcome.code == 1 and outcome.error.count("\n") == 1
+    assert "trainer.precision=bf16-true loses the small changes" in outcome.error
+
+
 def test_a_pair_that_needs_spikes_is_refused_in_one_line(cli: Command) -> None:
     outcome = cli("train", "model=stdp", "task=mnist", "task.read_as=rows", *SHORT)
     assert outcome.code == 1 and outcome.error.count("\n") == 1

@@ -37,6 +37,11 @@ class PlasticModel(Model):
                 "a model that learns by plasticity cannot share its learning between processes: "
                 "choose accelerator=cpu or trainer.devices=1"
             )
+        if stage == "fit" and self.trainer.precision in ("16-true", "bf16-true"):
+            raise MisconfigurationException(
+                f"trainer.precision={self.trainer.precision} loses the small changes by which a model learns by "
+                "plasticity: choose trainer.precision=32-true"
+            )
 
     def configure_optimizers(self) -> Any:
         """An optimizer that changes nothing, with which Lightning counts training steps."""

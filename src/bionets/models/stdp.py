@@ -52,7 +52,8 @@ class STDPModel(PlasticModel):
         potentiation, depression: weight changes by a postsynaptic and a presynaptic spike, times the trace (of 20 ms)
             of the other neuron.
         threshold_increase: increase of the threshold of a neuron by its spike, in mV. The threshold decays with a time
-            constant of 10⁷ ms, so that neurons that fire more often are harder to excite.
+            constant of 10⁷ ms (in float32, 0.6 to 1.3 · 10⁷ ms by rounding), so that neurons that fire more often are
+            harder to excite.
         vote: ``proportion`` or ``assigned``.
         label_size: number of training samples with which the neurons get their labels, rounded up to whole batches.
         optimizer: not used.

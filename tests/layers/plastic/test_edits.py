@@ -151,6 +151,9 @@ def test_reset_states_resets_the_rules_too(backend: str, rule: str) -> None:
     network, other = learning(rule), learning(rule)
     network(spikes(batch=1), backend=backend)
     reset_states(network)
+    before = network.connections["input_output"].weight.clone()
+    network.reinforce(1.0)
+    assert torch.equal(network.connections["input_output"].weight, before)
     for name, connection in network.connections.items():
         other.connections[name].weight.data.copy_(connection.weight)
     for each in (network, other):

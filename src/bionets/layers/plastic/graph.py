@@ -76,6 +76,7 @@ class Graph(nn.Module):
 
     def reinforce(self, reward: float | Tensor) -> None:
         """Apply a reward, a number or ``[B]``, to the eligibility traces of all reward-modulated rules."""
+        self.reset_rules_at_rest()
         with torch.no_grad():
             for rule in self.rules:
                 if isinstance(rule, MSTDPET):
@@ -93,6 +94,12 @@ class Graph(nn.Module):
         reset_states(self)
         for rule in self.rules:
             rule.reset()
+
+    def reset_rules_at_rest(self) -> None:
+        """Reset the rules if all neurons are at rest: `reset_states` resets only modules."""
+        if all(neurons._buffers["spikes"] is None for neurons in self.neurons.values()):
+            for rule in self.rules:
+                rule.reset()
 
     def inputs_of(self, name: str) -> list[tuple[Neuron, Connection]]:
         """All connections to a group, with their sources."""

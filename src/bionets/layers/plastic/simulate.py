@@ -37,9 +37,7 @@ def simulate(
     rewards = None if reward is None else _rewards(reward, steps, batch, device)
     name, run = choose_backend(graph, backend, device, bool(driven))
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        if all(neurons._buffers["spikes"] is None for neurons in graph.neurons.values()):  # after reset_states too
-            for rule in graph.rules:
-                rule.reset()
+        graph.reset_rules_at_rest()
         for neurons in graph.neurons.values():
             neurons.prepare(batch, device)
         for connection in graph.connections.values():
