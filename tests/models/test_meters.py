@@ -13,8 +13,8 @@ from torch.nn import functional
 from torchmetrics import MeanMetric, MetricCollection, MinMaxMetric
 
 from bionets.models import RecurrentModel
-from bionets.models.meters import values_of
-from bionets.tasks import CustomData, Task, TaskSpec
+from bionets.models.meters import make_meters, measure, values_of
+from bionets.tasks import CopyFirstInput, CustomData, Task, TaskSpec
 
 
 def test_the_numbers_of_a_metric_keep_their_names_unless_two_have_the_same() -> None:
@@ -124,3 +124,12 @@ def test_a_loss_at_every_step_is_the_mean_over_the_steps_of_all_batches(weights:
         task = CustomData(str(tmp_path / "data.pt"), batch_size=batch_size, **keys)
         _, learnt = losses(task, loss_every_step=True, accumulate_grad_batches=24 // batch_size)
         torch.testing.assert_close(learnt, parameters)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_mean_loss_is_nan_if_a_loss_is() -> None:
+    task = CopyFirstInput(length=3)
+    meters = make_meters(task)
+    for value in (1.0, torch.nan, 2.0):
+        measure(meters, task, torch.full((4, 1), value), torch.zeros(4, 1))
+    assert values_of(meters)["loss"].isnan()

@@ -140,3 +140,15 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "cogscale", None)
     with pytest.raises(ValueError, match=r'pip install "bionets\[cogscale\]"'):
         CogScale()
+
+
+def test_the_error_is_nan_if_a_prediction_is() -> None:
+    task = CogScale("continuous_postcasting")
+    metric = task.metrics()
+    for x, target in task.val_dataloader():
+        metric.update(torch.zeros(*x.shape[:2], task.spec.output_size), target)
+    assert metric.compute()["error"].isfinite()
+    prediction = torch.zeros(*x.shape[:2], task.spec.output_size)
+    prediction[-1, 0] = torch.nan
+    metric.update(prediction, target)
+    assert metric.compute()["error"].isnan()

@@ -1,5 +1,6 @@
 """The loss and metrics of a task over one pass over a data set."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ class MetricError(ValueError):
 
 
 def make_meters(task: Any) -> MetricCollection:
-    """The mean loss and all metrics of a task, for one pass over a data set."""
-    meters = MetricCollection({"loss": MeanMetric()}, compute_groups=False)
+    """The mean loss and all metrics of a task, for one pass over a data set. The mean is NaN if a loss is NaN."""
+    mean = MeanMetric(nan_strategy=math.nan)  # the default leaves out NaN
+    meters = MetricCollection({"loss": mean}, compute_groups=False)
     extra = getattr(task, "extra_metrics", {})
     meters.add_metrics({**task.metrics(), **{name: make() for name, make in extra.items()}})
     return meters

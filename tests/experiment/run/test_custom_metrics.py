@@ -19,6 +19,10 @@ def largest_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).abs().mean()
 
 
+def each_error(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - target).abs()
+
+
 class Needy(MeanAbsoluteError):
     def __init__(self, needed: int) -> None:
         super().__init__()
@@ -28,6 +32,7 @@ class Needy(MeanAbsoluteError):
 def module() -> Iterator[None]:
     made = ModuleType("own_metrics")
     made.largest_error, made.Mae, made.Needy = largest_error, MeanAbsoluteError, Needy  # type: ignore[attr-defined]
+    made.each_error = each_error  # type: ignore[attr-defined]
     made.text, made.mse = "text", largest_error  # type: ignore[attr-defined]
     sys.modules["own_metrics"] = made
     yield
@@ -51,6 +56,19 @@ def test_functions_and_classes_measure_beside_the_task() -> None:
     expected = (prediction - target).abs().mean()
     torch.testing.assert_close(values["largest_error"], expected)
     torch.testing.assert_close(values["Mae"], expected)
+
+
+def test_a_function_may_return_a_number_for_each_sample() -> None:
+    measured = task()
+    add_metrics(measured, ["own_metrics.each_error"])
+    meters = make_meters(measured)
+    prediction, target = torch.randn(7, 1), torch.randn(7, 1)
+    for rows in (slice(0, 5), slice(5, 7)):  # batches of different sizes
+        measure(meters, measured, prediction[rows], target[rows])
+    torch.testing.assert_close(meters.compute()["each_error"], (prediction - target).abs().mean())
+    prediction[3] = torch.nan
+    measure(meters, measured, prediction, target)
+    assert meters.compute()["each_error"].isnan()
 
 
 def test_every_pass_has_fresh_metrics() -> None:

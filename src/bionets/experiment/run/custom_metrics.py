@@ -1,9 +1,11 @@
 """User-defined metrics by import path: ``metrics=[my_module.my_metric]``."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric
 
@@ -13,14 +15,16 @@ from bionets.tasks import Task, TaskSpec
 
 
 class SampleMean(MeanMetric):
-    """The mean over samples, or valid steps, of a function of the prediction and target of a batch."""
+    """The mean over samples, or valid steps, of a function of the prediction and target of a batch; of a function that
+    returns several numbers, such as one for each sample, their mean counts. NaN if a value is NaN."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Any], spec: TaskSpec) -> None:
-        super().__init__()
+        super().__init__(nan_strategy=math.nan)  # the default leaves out NaN
         self.function, self.spec = function, spec
 
     def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        super().update(self.function(prediction, target), weight=self.spec.answers_in(target))
+        value = torch.as_tensor(self.function(prediction, target), dtype=torch.float32).mean()
+        super().update(value, weight=self.spec.answers_in(target))
 
 
 def add_metrics(task: Task, paths: Sequence[str]) -> None:
