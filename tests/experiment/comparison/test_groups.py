@@ -63,3 +63,11 @@ def test_a_published_figure_stands_beside_groups_that_follow_its_protocol_whole(
     assert groups_in(tmp_path, "model")[0].published == {"test/accuracy_length_60": 0.995}
     make_run(tmp_path, "nbrc", 1, layers=2)
     assert groups_in(tmp_path, "model")[0].published == {}
+
+
+def test_groups_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for lr in (0.01, 1e-5, 0.001, -1.0, -2.0, 10.0):
+        make_run(tmp_path, lr=lr)
+    assert [group.label for group in groups_in(tmp_path, "optimizer.lr")] == [
+        *("-2.0", "-1.0", "1e-05", "0.001", "0.01", "10.0")
+    ]

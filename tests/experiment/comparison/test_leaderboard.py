@@ -102,3 +102,10 @@ def test_published_numbers_are_of_tasks_that_are_there() -> None:
 def test_the_order_does_not_depend_on_that_of_the_runs() -> None:
     runs = [run(model, "copy", "test/mse", value) for model, value in (("a", 0.1), ("b", 0.3), ("c", 0.2))]
     assert leaderboard(runs) == leaderboard(runs[::-1])
+
+
+def test_runs_without_the_first_metric_are_last() -> None:
+    runs = [run("brc", "copy", "test/mse", 0.5), run("gru", "copy", "test/mae", 0.1)]
+    _, _, first, second = lines_of(leaderboard(runs), "copy")
+    assert first.startswith("| brc | run |  | 1 | 0.5 |")
+    assert second.startswith("| gru | run |  | 1 |  |")

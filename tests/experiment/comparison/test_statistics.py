@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from bionets.experiment.comparison.groups import Group, grouped
 from bionets.experiment.comparison.runs import read_folders
 from bionets.experiment.comparison.statistics import (
+    RESAMPLES,
     Row,
     compare_with_best,
     higher_is_better,
     holm,
     permutation_p,
     smallest_p,
+    standard_error,
     summarise,
     too_few_runs,
 )
@@ -57,6 +59,7 @@ def test_the_best_run_is_the_best_way_round() -> None:
 def test_the_direction_of_a_metric_is_that_of_its_last_word_that_says_one() -> None:
     lower = ("test/mae", "test/speed_mae", "test/accuracy_mse", "test/MeanAbsoluteError", "val/wiring", "val/transport")
     assert not any(map(higher_is_better, (*lower, "test/mean_absolute_error", "test/rmse", "test/HammingDistance")))
+    assert not any(map(higher_is_better, ("test/cost", "test/cross_entropy")))
     assert all(map(higher_is_better, ("test/reaction_time_accuracy", "test/loss_accuracy", "val/return")))
 
 
@@ -92,7 +95,13 @@ def test_many_runs_are_compared_by_arrangements_drawn_at_random_from_a_fixed_see
     p = permutation_p(one, other)
     assert p == permutation_p(one, other)
     assert p > 0.05
-    assert permutation_p(one, [value + 5 for value in other]) < 0.001
+    assert permutation_p(one, [value + 5 for value in other]) == smallest_p(15, 15) == 2 / (RESAMPLES + 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_has_no_standard_error(value: float) -> None:
+    assert math.isnan(standard_error([0.5, value, 0.7]) or 0)
+    assert standard_error([value]) is None
 
 
 @given(probabilities)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -92,3 +93,10 @@ def test_names_keep_a_table_whole() -> None:
     odd = [row("a|b_~^\\c", "1", (0.5,), True, None, None)]
     assert as_markdown(odd, BY).splitlines()[2].startswith("| a\\|b_~^\\c | 1 |")
     assert r"a|b\_\textasciitilde{}\textasciicircum{}\textbackslash{}c & 1 &" in as_latex(odd, BY)
+
+
+def test_a_metric_that_not_all_runs_have_is_shown_with_its_number_of_runs() -> None:
+    rows = [replace(ROWS[0], group=Group(("brc", "1"), [None] * 3)), ROWS[1]]  # type: ignore[list-item]
+    assert "| brc | 1 | 3 | 0.550 ± 0.050 (n = 2) * | 0.92 |" in as_markdown(rows, BY).splitlines()
+    assert r"$0.550 \pm 0.050 (n = 2)^{*}$" in as_latex(rows, BY)
+    assert as_markdown(rows, BY).count("(n = ") == 1

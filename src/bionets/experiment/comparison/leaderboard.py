@@ -43,7 +43,8 @@ def published_bests() -> Mapping[str, PublishedBest]:
 
 
 def leaderboard(runs: Sequence[Run]) -> str:
-    """A section for each task, with a line for each model and setting, best mean of the first test metric first."""
+    """A section for each task, with a line for each model and setting, best mean of the first test metric first, and
+    those without this metric last."""
     by_task: dict[str, list[Run]] = {}
     for run in runs:
         by_task.setdefault(run.config["task"]["name"], []).append(run)
@@ -52,8 +53,10 @@ def leaderboard(runs: Sequence[Run]) -> str:
 
 def section(task: str, runs: Sequence[Run]) -> str:
     metric = headline_of(runs)
-    entries = [group for group in same_settings(runs) if metric_values(group, metric)]
+    groups = same_settings(runs)
+    entries = [group for group in groups if metric_values(group, metric)]
     entries.sort(key=lambda group: fmean(metric_values(group, metric)), reverse=higher_is_better(metric))
+    entries += [group for group in groups if not metric_values(group, metric)]
     header = ["model", "experiment", "settings", "seeds", metric, "published", "parameters", "energy (nJ)", "seconds"]
     lines = [entry_line(group, metric, entries) for group in entries]
     best = published_bests().get(task)
@@ -81,13 +84,13 @@ def same_settings(runs: Iterable[Run]) -> list[Group]:
 
 def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]:
     model, experiment, _ = group.values
-    known = group.published.get(metric)
+    known, values = group.published.get(metric), metric_values(group, metric)
     return [
         model,
         experiment,
         settings_text(group, entries),
         str(len({*group.seeds})),
-        with_error(fmean(values := metric_values(group, metric)), standard_error(values)),
+        with_error(fmean(values), standard_error(values)) if values else "",
         "" if known is None else short(known),
         *(mean_of(group, name) for name in ("parameters", ENERGY, "wall_time")),
     ]

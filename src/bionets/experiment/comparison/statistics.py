@@ -17,7 +17,7 @@ RESAMPLES = 20_000  # number of arrangements that are all tried (two groups of 8
 LOWER_IS_BETTER = {
     *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity", "distance", "divergence"),
     *("proximity", "transport", "wiring"),  # costs
-    *("time", "parameters", "mebibytes", "nanojoules"),
+    *("time", "parameters", "mebibytes", "nanojoules", "cost", "entropy"),
 }
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\d]+")  # of mean_error and of MeanError
 HIGHER_IS_BETTER = {"accuracy", "solved", "return"}  # also after a word of LOWER_IS_BETTER
@@ -61,7 +61,10 @@ class Row:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """The standard error of the mean: s/√n with s² = Σ(x − mean)²/(n − 1). None for a single value."""
+    """The standard error of the mean: s/√n with s² = Σ(x − mean)²/(n − 1). None for a single value, NaN if a value is
+    not finite."""
+    if not all(map(math.isfinite, values)):
+        return math.nan if len(values) > 1 else None
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
@@ -100,8 +103,9 @@ Key = tuple[str, ...]
 def compare_with_best(values: Mapping[Key, Sequence[float]], higher: bool) -> tuple[Key | None, dict[Key, float]]:
     """The group with the best mean, and the p-value of the difference between it and every other group.
 
-    The means of each pair of groups are compared by an exact two-sided permutation test: p is twice the share of all
-    assignments of the numbers to two groups of these sizes whose difference is at least as large in the same direction.
+    The means of each pair of groups are compared by a two-sided permutation test, see `permutation_p`: p is twice the
+    share of all assignments of the numbers to two groups of these sizes whose difference is at least as large in the
+    same direction.
     Results of a few seeds are often far from normal (accuracies close to 1; two modes if a cell learns on some seeds
     only), so Welch's t-test, which assumes normality, is not used. A permutation test assumes only that the runs of
     equal groups are exchangeable; its null hypothesis is that both groups have the same distribution, not only the same
@@ -138,9 +142,9 @@ def too_few_runs(groups: Sequence[Group]) -> list[str]:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """The smallest p-value of a two-sided permutation test of n against m numbers: 2 / C(n + m, n). 1 if a group has a
-    single number, which says nothing about its spread."""
-    return min(1.0, 2 / math.comb(n + m, n)) if min(n, m) > 1 else 1.0
+    """The smallest p-value of `permutation_p` for n against m numbers: 2 / C(n + m, n), or 2 / (`RESAMPLES` + 1) for
+    random arrangements. 1 if a group has a single number, which says nothing about its spread."""
+    return min(1.0, 2 / min(math.comb(n + m, n), RESAMPLES + 1)) if min(n, m) > 1 else 1.0
 
 
 def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:

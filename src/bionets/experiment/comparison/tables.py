@@ -86,7 +86,7 @@ def matrix(rows: Sequence[Row], by: Sequence[str], columns: str) -> tuple[list[s
 
 
 def _markdown_cell(row: Row) -> str:
-    text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
+    text = _mean_of(row) + (" *" if row.worse_than_best else "")
     return f"**{text}**" if row.best else text
 
 
@@ -94,7 +94,7 @@ def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
     r"""The table as LaTeX; it needs \usepackage{booktabs}."""
 
     def cell(row: Row) -> str:
-        text = with_error(row.mean, row.error).replace(" ± ", r" \pm ")
+        text = _mean_of(row).replace(" ± ", r" \pm ")
         return f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
 
     header, lines = paper_table(rows, by, cell)
@@ -128,6 +128,12 @@ def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[lis
                 line.append("" if row is None or row.published is None else short(row.published))
         lines.append(line)
     return header, lines
+
+
+def _mean_of(row: Row) -> str:
+    """The mean with its standard error, and n if not all runs of the group have this metric."""
+    text = with_error(row.mean, row.error)
+    return text if row.n == len(row.group.runs) else f"{text} (n = {row.n})"
 
 
 def with_error(mean: float, error: float | None) -> str:
