@@ -26,8 +26,8 @@ from bionets.analysis.dynamics_figures import (
     draw_half_lives,
     draw_hysteresis,
 )
-from bionets.layers import BRC, NBRC, PeepholeLSTM
-from bionets.layers.spiking import ALIF, LI, LIB
+from bionets.layers import BRC, NBRC, PeepholeLSTM, StigmergicPerceptron
+from bionets.layers.spiking import ALIF, LI, LIB, FullyRecurrent
 
 NO_INPUT = torch.zeros(1, dtype=torch.float64)
 ONE = torch.ones(1, dtype=torch.float64)
@@ -125,6 +125,27 @@ def test_spiking_layers_have_maps_too() -> None:
         state_map(BRC(1, 2, bidirectional=True))
 
 
+@pytest.mark.parametrize(
+    "layer", [FullyRecurrent(ALIF(3), max_delay=4), StigmergicPerceptron(3, 2, stigmergic_weights=True)]
+)
+def test_states_of_different_sizes_are_one_vector(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    step = state_map(layer)
+    output, last = step.run(x)
+    assert last.any()
+    assert torch.equal(last, visited_states(step, x)[-1])
+    assert torch.equal(last, visited_states(step, x, step.initial_state(x))[-1])
+    torch.testing.assert_close(output, layer.double()(x, whole_sequence=True))
+
+
+def test_layers_without_a_map_are_refused() -> None:
+    with pytest.raises(ValueError, match="random spikes"):
+        state_map(FullyRecurrent(LIB(3)))
+    with pytest.raises(ValueError, match="proj_size"):
+        state_map(nn.LSTM(2, 4, proj_size=3))
+
+
 def test_only_a_bistable_unit_shows_hysteresis() -> None:
     for a, area_is_large in ((1.5, True), (0.5, False)):
         factors, up, down = hysteresis_loop(state_map(one_unit(a)), ONE, -1, 1, 400)
@@ -197,6 +218,19 @@ def test_a_lyapunov_exponent_follows_the_run_from_its_start() -> None:
     whole = largest_lyapunov_exponent(step, x, discard=30)  # of one unit, whose growth has one direction alone
     assert largest_lyapunov_exponent(step, x[30:], half) == pytest.approx(whole, abs=1e-12)
     assert largest_lyapunov_exponent(step, x[30:]) != pytest.approx(whole, abs=1e-3)
+
+
+def test_a_lyapunov_exponent_begins_at_the_initial_state_of_the_layer() -> None:
+    torch.manual_seed(0)
+    step, x = state_map(StigmergicPerceptron(2, 3)), torch.randn(20, 2, dtype=torch.float64)
+    start = step.initial_state(x.unsqueeze(1))
+    assert start.any()
+    assert largest_lyapunov_exponent(step, x) == largest_lyapunov_exponent(step, x, start)
+
+
+def test_a_lyapunov_exponent_needs_a_step() -> None:
+    with pytest.raises(ValueError, match="discard must be at least 0 and below the 5 steps of x, got 5"):
+        largest_lyapunov_exponent(state_map(one_unit(1.5)), torch.zeros(5, 1), discard=5)
 
 
 @pytest.mark.parametrize("kind", [BRC, NBRC])

@@ -4,6 +4,7 @@ All functions use a `StateMap`, the time step of a layer as a map of its state u
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,34 +19,44 @@ from bionets.layers.stateful import StatefulModule
 class StateMap:
     """One time step of a layer as a map s ↦ s' of its flattened state `[K, N]`, for K states in parallel.
 
-    The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N.
+    The states of a layer (h and c of an LSTM, every layer of a stack) are concatenated along N. The derivative of hard
+    spikes is their surrogate derivative.
 
     Args:
         layer: a sequence layer (`BRC`, `nn.GRU`, ...) or a stateful layer (`LIB`, ...).
 
     Raises:
-        ValueError: the layer is bidirectional, or has random spikes.
+        ValueError: the layer is bidirectional, has ``proj_size``, or has random spikes.
     """
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = copy.deepcopy(layer).double().eval().requires_grad_(False)
         if getattr(self.layer, "bidirectional", False):
             raise ValueError("a bidirectional layer has no time step: analyse one direction")
-        if getattr(self.layer, "noises", 0):
+        if getattr(self.layer, "proj_size", 0):
+            raise ValueError("an LSTM with proj_size cannot be analysed: its states h and c differ in size")
+        if any(getattr(module, "noises", 0) for module in self.layer.modules()):
             raise ValueError("a layer with random spikes has no fixed time step: use a hard spike function")
         self.layer.batch_first = False  # type: ignore[assignment]
 
     def run(self, x: Tensor, states: Any = None) -> tuple[Tensor, Tensor]:
-        """x `[T, K, I]` from `states` (zeros if None): the output `[T, K, H]` and the flattened last state `[K, N]`."""
+        """x `[T, K, I]` from `states` (None: `initial_state`): the output `[T, K, H]` and the flattened last state
+        `[K, N]`."""
         x = x.double()
-        given: Any = None if states is None else self._split(states)
+        given: Any = None if states is None else self._split(states, x)
         if isinstance(self.layer, StatefulModule):
             output, last = self.layer.over_time(x, given)
-            return output, torch.cat([state.flatten(1) for state in last], -1)
+            return output, _flat(last)
         if given is not None and len(given) == 1:
             given = given[0]
         output, last = self.layer(x, given)
-        return output, torch.cat([state.transpose(0, 1).flatten(1) for state in as_tuple(last)], -1)
+        return output, _flat([state.transpose(0, 1) for state in as_tuple(last)])
+
+    def initial_state(self, x: Tensor) -> Tensor:
+        """The state `[K, N]` before the first step of x `[T, K, I]`: zeros, unless a layer has other initial states."""
+        if isinstance(self.layer, StatefulModule):
+            return _flat(self.layer.initial_states(x.double()))
+        return torch.zeros_like(self.run(x[:1])[1])
 
     def __call__(self, s: Tensor, x: Tensor) -> Tensor:
         """The state after one step from s `[K, N]` under the input x `[I]` or `[K, I]`."""
@@ -60,10 +71,12 @@ class StateMap:
             rows = [torch.autograd.grad(column.sum(), s, retain_graph=True)[0] for column in after.unbind(1)]
         return torch.stack(rows, 1)
 
-    def _split(self, s: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, s: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         s = s.double()
         if isinstance(self.layer, StatefulModule):
-            return s.chunk(len(self.layer.state_names), -1)
+            shapes = self.layer.state_shapes(x.shape[1:])
+            parts = s.split([math.prod(shape[1:]) for shape in shapes], -1)
+            return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
         layers, hidden = int(self.layer.num_layers), int(self.layer.hidden_size)  # type: ignore[arg-type]
         states = s.split(layers * hidden, -1)
         return tuple(state.unflatten(-1, (layers, hidden)).transpose(0, 1).contiguous() for state in states)
@@ -72,8 +85,14 @@ class StateMap:
 state_map = StateMap
 
 
+def _flat(states: Sequence[Tensor]) -> Tensor:
+    """States `[K, ...]`, concatenated to `[K, N]`."""
+    return torch.cat([state.flatten(1) for state in states], -1)
+
+
 def visited_states(step: StateMap, x: Tensor, start: Tensor | None = None) -> Tensor:
-    """The states `[T, B, N]` after each step of the sequences x `[T, B, I]`, from `start` `[B, N]`; None for zeros."""
+    """The states `[T, B, N]` after each step of the sequences x `[T, B, I]`, from `start` `[B, N]`; None for
+    `StateMap.initial_state`."""
     states, s = [], start
     for x_t in x.unbind(0):
         _, s = step.run(x_t.unsqueeze(0), s)
@@ -249,10 +268,15 @@ def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = 
     λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. If λ is negative, the state forgets its
     past; a positive λ means chaos. The first `discard` steps, in which v turns to the fastest growing direction, are
     left out of the mean.
+
+    Raises:
+        ValueError: no step is left after the first `discard` steps.
     """
-    first = None if start is None else start.double().reshape(1, -1)
+    if not 0 <= discard < len(x):
+        raise ValueError(f"discard must be at least 0 and below the {len(x)} steps of x, got {discard}")
+    first = step.initial_state(x.unsqueeze(1)) if start is None else start.double().reshape(1, -1)
     after = visited_states(step, x.unsqueeze(1), first)[:, 0]
-    before = torch.cat((torch.zeros_like(after[:1]) if first is None else first, after[:-1]))
+    before = torch.cat((first, after[:-1]))
     jacobians = step.jacobian(before, x)
     v = torch.ones(before.size(1), dtype=torch.float64) / before.size(1) ** 0.5
     growth = []
