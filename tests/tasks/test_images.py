@@ -181,6 +181,21 @@ def test_scale_rotation_and_flip_do_what_they_say() -> None:
     assert (same | mirrored).all() and 60 < mirrored.sum() < 140
 
 
+def test_a_rotation_keeps_distances_in_images_that_are_not_square() -> None:
+    image = torch.zeros(100, 1, 24, 48)
+    image[:, :, 10:14, 16:32] = 1.0
+    turned = augment(image, torch.Generator().manual_seed(0), rotation=90)
+    y, x = torch.meshgrid(torch.arange(24) - 11.5, torch.arange(48) - 23.5, indexing="ij")
+    radius = ((turned[:, 0] * (x**2 + y**2)).sum((1, 2)) / turned.sum((1, 2, 3))).sqrt()
+    torch.testing.assert_close(radius, ((15 * 17 + 3 * 5) / 12) ** 0.5 * torch.ones(100), rtol=0.05, atol=0)
+    assert (turned[:, 0, 5].amax(1) > 0.9).any()  # upright
+
+
+def test_a_change_of_size_to_nothing_is_refused(data_dir: Path) -> None:
+    with pytest.raises(ValueError, match=r"task\.augmentation\.scale must be below 1, got 1\.5"):
+        make(data_dir, augmentation={"scale": 1.5})
+
+
 def test_the_losses(data_dir: Path) -> None:
     prediction, target = torch.randn(8, 10), torch.arange(8)
     expected = {

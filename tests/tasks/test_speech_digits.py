@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bionets.tasks import SpeechDigits
-from bionets.tasks.speech_digits import RATE, log_mel, mel_filters, read_wave
+from bionets.tasks.speech_digits import FOLDER, RATE, log_mel, mel_filters, read_wave
 from tests.tasks import spoken_digits
 from tests.tasks.spoken_digits import write_tone
 
@@ -85,3 +85,19 @@ def test_the_length_of_each_recording(data_dir: Path) -> None:
     for n, length in enumerate(lengths.tolist()):
         assert bool(x[:length, n].any(1).all())
         assert not x[length:, n].any()
+
+
+def test_a_band_without_a_frequency_is_zero(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, steps=15, bands=128)
+    empty = mel_filters(128).sum(0) == 0
+    assert empty.any()
+    for x, _ in (task.train_data(0), task.val_data(), task.test_data("test")):
+        assert not x[..., empty].any()
+
+
+def test_other_files_beside_the_recordings_are_not_read(tmp_path: Path) -> None:
+    spoken_digits.write(tmp_path)
+    expected = SpeechDigits(tmp_path).train_size
+    for name in ("._0_george_0.wav", "notes_of_george.wav"):
+        (tmp_path / FOLDER / name).write_bytes(b"")
+    assert SpeechDigits(tmp_path).train_size == expected

@@ -33,6 +33,15 @@ def test_unequal_series_come_with_their_lengths(tmp_path: Path) -> None:
         assert not x[len(each) :, n].any()
 
 
+def test_predictions_have_the_names_of_the_classes(tmp_path: Path) -> None:
+    write(tmp_path, "Vowels")
+    task = TimeSeries("Vowels", tmp_path)
+    columns = task.prediction_columns(torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([2]))
+    assert (columns["target"], columns["prediction"]) == (["c"], ["b"])
+    assert [*columns][2:] == [f"probability_{name}" for name in "abc"]
+    assert [*task.confusion_matrices()["confusion_matrix"].class_names] == ["a", "b", "c"]
+
+
 def test_the_same_series_without_lengths(tmp_path: Path) -> None:
     write(tmp_path, "Vowels")
     task = TimeSeries("Vowels", tmp_path, lengths=False)

@@ -21,7 +21,7 @@ def augment(
     Args:
         shift: maximum shift in each direction, in pixels.
         rotation: maximum rotation in either direction, in degrees.
-        scale: maximum relative change of size in either direction, 0.1 for 10 %.
+        scale: maximum relative change of size in either direction, 0.1 for 10 %; below 1.
         flip: whether each image is mirrored left to right with probability ½.
     """
     size, height, width = images.shape[0], images.shape[2], images.shape[3]
@@ -29,7 +29,10 @@ def augment(
     angle, factor = math.radians(rotation) * uniform[0], 1 + scale * uniform[1]
     mirror = torch.where(uniform[2] > 0, -1.0, 1.0) if flip else torch.ones(size)
     cos, sin = torch.cos(angle) / factor, torch.sin(angle) / factor
-    # An affine grid is in units of half the image.
-    rows = [cos * mirror, -sin, 2 * shift / width * uniform[3], sin * mirror, cos, 2 * shift / height * uniform[4]]
-    grid = functional.affine_grid(torch.stack(rows, 1).view(size, 2, 3), list(images.shape), align_corners=False)
+    # An affine grid is in units of half the width and half the height.
+    across = [cos * mirror, -sin * (height / width), 2 * shift / width * uniform[3]]
+    down = [sin * mirror * (width / height), cos, 2 * shift / height * uniform[4]]
+    grid = functional.affine_grid(
+        torch.stack(across + down, 1).view(size, 2, 3), list(images.shape), align_corners=False
+    )
     return functional.grid_sample(images, grid.to(images), align_corners=False)

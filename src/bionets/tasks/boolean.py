@@ -20,7 +20,8 @@ class Boolean(Classification):
     clamped to [0, 1]. The firing rate of its neurons is a linear function of this value, from ``low_rate`` to
     ``high_rate``. The target ``[B]`` is the class 0 or 1.
 
-    All four pairs of bits are equally frequent in each set. The loss is the cross-entropy of the scores.
+    The four pairs of bits take turns: they are equally frequent in a set whose size is a multiple of 4. The loss is the
+    cross-entropy of the scores.
 
     Args:
         function: ``and``, ``or`` or ``xor``.

@@ -39,7 +39,7 @@ class HeidelbergSpikes(Classification, FixedSets):
         dataset: ``shd`` or ``ssc``.
         data_dir: the folder with a subfolder for each data set.
         bin_ms: duration of a time window, in milliseconds.
-        max_ms: duration of the part of a recording that is used, in milliseconds.
+        max_ms: duration of the part of a recording that is used, in milliseconds, rounded up to whole windows.
         channels: number of groups of neighbouring units whose spikes are counted together, at most 700.
         val_share: share of the training set of SHD that is used for validation.
         val_speakers: if given, the training recordings of the speakers with these numbers are the validation set of

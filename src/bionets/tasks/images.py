@@ -126,6 +126,8 @@ class Images(Classification, FixedSets):
         self.max_rate = max_rate
         self.threshold = threshold
         self.augmentation = {key: value for key, value in (augmentation or {}).items() if value}
+        if not self.augmentation.get("scale", 0) < 1:
+            raise ValueError(f"task.augmentation.scale must be below 1, got {self.augmentation['scale']}")
         self.loss_name = loss
         self.spec = self._spec()
         self._read_once: dict[str, Data] = {}

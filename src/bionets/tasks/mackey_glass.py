@@ -125,7 +125,7 @@ class MackeyGlass(Task):
         """All values ``[steps, 1, 1]``, not standardised."""
         if self._series is None:
             unit = LYAPUNOV_TIMES[self.tau]
-            start = self.tau + self.seed % SERIES / 2 * unit  # for t ≥ τ the solution is smooth
+            start = self.tau + self.seed % SERIES / 2 * unit  # as in NeuroBench, whose solver first steps to τ
             times = start + torch.arange(sum(self.steps.values()), dtype=torch.float64) * unit / self.points
             values = integrate(mackey_glass_rate, INITIAL_VALUES[self.tau], self.tau, times.numpy())
             self._series = torch.from_numpy(values).view(-1, 1, 1)

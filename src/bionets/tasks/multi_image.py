@@ -59,7 +59,7 @@ class MultiImage(FixedSets):
             block.
         labels: number of labels of each task; labels are taken modulo this number.
         train_size, val_size, test_size: number of images of each task in each set.
-        batch_size: number of images of each task in a batch.
+        batch_size: number of inputs in a batch; each shows one task (``sequential``) or all tasks.
         loss_over: with presentation=sequential, the units in the cross-entropy: ``all``, or only the units of the
             ``shown`` task. ``accuracy`` uses the same units.
         others: see `Task`.

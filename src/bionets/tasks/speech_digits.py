@@ -14,6 +14,7 @@ from .bases import Classification, FixedSets
 from .checks import require_at_least
 from .seeding import generator
 from .spec import TaskSpec
+from .standardise import mean_and_deviation
 from .task import Data
 
 RATE = 8000  # samples per second
@@ -42,7 +43,7 @@ class SpeechDigits(Classification, FixedSets):
         bands: number of filters on the mel scale.
         lengths: whether the model gets the length of each recording.
         held_out: speakers whose recordings are the test set, instead of the official test set.
-        seed: seed of the split and of the order of the samples.
+        seed: seed of the order of the samples.
         others: see `Task`.
 
     Source: Jackson et al., Free Spoken Digit Dataset (CC BY-SA 4.0).
@@ -64,7 +65,7 @@ class SpeechDigits(Classification, FixedSets):
             raise ValueError(f"task.held_out: {unknown[0]} is not a speaker: choose from {', '.join(SPEAKERS)}")
         self.folder = Path(data_dir) / FOLDER
         self.steps, self.bands = steps, bands
-        files = sorted(self.folder.glob("*_*_*.wav"))
+        files = sorted(self.folder.glob("[0-9]_*_[0-9]*.wav"))
         if not files:
             raise ValueError(
                 f"{self.folder} holds no recordings: put the folder recordings of the Free Spoken Digit Dataset there"
@@ -95,8 +96,7 @@ class SpeechDigits(Classification, FixedSets):
             spectra = {
                 name: [log_mel(read_wave(file), self.bands) for file in files] for name, files in self._files.items()
             }
-            frames = torch.cat(spectra["train"])
-            mean, deviation = frames.mean(0), frames.std(0).clamp(min=1e-6)
+            mean, deviation = mean_and_deviation(torch.cat(spectra["train"]), (0,))
             for name, files in self._files.items():
                 x = torch.zeros(self.steps, len(files), self.bands)
                 lengths = [min(self.steps, len(spectrum)) for spectrum in spectra[name]]

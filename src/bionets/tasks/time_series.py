@@ -65,7 +65,7 @@ class TimeSeries(Classification, FixedSets):
         if not re.fullmatch(r"\w+", dataset):
             raise ValueError(f"task.dataset={dataset} is not the name of a data set: choose one of {SOURCE}")
         series, names = read_data_set(dataset, Path(data_dir) / "time_series" / dataset)
-        self.classes = tuple(sorted({*names["TRAIN"], *names["TEST"]}))
+        self.classes = self.class_names = tuple(sorted({*names["TRAIN"], *names["TEST"]}))
         labels = {part: torch.tensor([self.classes.index(name) for name in names[part]]) for part in PARTS}
         train, val = stratified_split(labels["TRAIN"], val_share, split_generator("split", split_seed))
         rows = {"train": ("TRAIN", train), "val": ("TRAIN", val), "test": ("TEST", torch.arange(len(labels["TEST"])))}
