@@ -32,7 +32,8 @@ def split(
     - ``rescale``: every task keeps every neuron, scaled by the same ratio.
     - ``activations``: a neuron belongs to the task whose images activate it most.
     - ``clusters``: the positions of all neurons, including outputs, are divided by k-means into as many clusters as
-      there are tasks, without using weights or data. The task of a cluster is then that of most of its outputs.
+      there are tasks, without using weights or data. Each task then gets one cluster, so that as many outputs as
+      possible are in the cluster of their task.
 
     Args:
         network: a module with consecutive spatial layers, of which the last has the outputs.

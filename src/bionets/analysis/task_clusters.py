@@ -31,8 +31,9 @@ class TaskClusters(NamedTuple):
     """Both measures; NaN if all neurons belong to one task.
 
     Attributes:
-        silhouette: the mean over neurons of (b − a) / max(a, b), where a is the mean distance to neurons of the same
-            task and b to neurons of the other task: 1 for tasks in compact, distant regions, 0 for no clusters.
+        silhouette: the mean over neurons of (b − a) / max(a, b), where a is the mean distance to the other neurons of
+            the same task and b to the neurons of the nearest other task: 1 for tasks in compact, distant regions, 0 for
+            no clusters.
         purity: see `neighbourhood_purity`; also high if each task has many small regions.
     """
 
