@@ -10,6 +10,8 @@ from bionets.experiment.run.published import published
 
 from .runs import Run, require_key, value_of
 
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -135,6 +137,8 @@ def _short(seeds: Sequence[int]) -> str:
 
 
 def _natural(text: str) -> list[tuple[bool, float, str]]:
-    """A sort key under which model2 comes before model10 and 5 before 100."""
+    """A sort key under which model2 comes before model10, 5 before 100, and 1e-05 before 0.001."""
+    if NUMBER.fullmatch(text):
+        return [(False, float(text), "")]
     pieces = re.split(r"(\d+(?:\.\d+)?)", text)
     return [(True, 0.0, piece) if index % 2 == 0 else (False, float(piece), "") for index, piece in enumerate(pieces)]

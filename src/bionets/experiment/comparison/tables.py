@@ -87,7 +87,12 @@ def matrix(rows: Sequence[Row], by: Sequence[str], columns: str) -> tuple[list[s
 
 def _markdown_cell(row: Row) -> str:
     text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
-    return f"**{text}**" if row.best else text
+    return (f"**{text}**" if row.best else text) + _fewer(row)
+
+
+def _fewer(row: Row) -> str:
+    """The number of runs that have a metric, if some of the group lack it: the column n counts all runs."""
+    return f" (n = {row.n})" if row.n < len(row.group.runs) else ""
 
 
 def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
@@ -95,7 +100,8 @@ def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
 
     def cell(row: Row) -> str:
         text = with_error(row.mean, row.error).replace(" ± ", r" \pm ")
-        return f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
+        shown = f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
+        return shown + _fewer(row)
 
     header, lines = paper_table(rows, by, cell)
     columns = "l" * len(by) + "r" * (len(header) - len(by))
@@ -111,7 +117,9 @@ def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
 
 
 def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: the group, n, and each metric, followed by its published values if there are any."""
+    """Header and lines: the group, n, and each metric, followed by its published values if there are any. n is the
+    number of runs of the group.
+    """
     metrics = _by_metric(rows)
     known = {metric for metric, of_metric in metrics.items() if any(row.published is not None for row in of_metric)}
     header = [*(key.rpartition(".")[2] for key in by), "n"]
