@@ -159,6 +159,18 @@ def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Pat
     assert len({mirror.name for mirror in mirrors}) == 2
 
 
+def test_several_runs_are_evaluated_by_one_command(cli: Command, workplace: Path) -> None:
+    assert cli("train", *TINY, "seed=0").code == 0
+    folder = the_run(workplace / "outputs")
+    before = {path.name for path in workplace.iterdir()}
+    outcome = cli("evaluate", "-m", f"run=outputs/none,{folder.path.relative_to(workplace)}")
+    assert outcome.code == 1
+    assert "failed: run=outputs/none: " in outcome.error
+    assert outcome.error.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+    assert (folder.path / "evaluation-best.json").exists()
+    assert {path.name for path in workplace.iterdir()} == before
+
+
 def test_no_model_outlives_its_job(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[Model] = weakref.WeakSet()
     build = Model.__init__
