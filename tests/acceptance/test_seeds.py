@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 import shutil
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import Timer
 
 from bionets.experiment.commands import train as train_module
 from bionets.experiment.interrupts import Terminated
@@ -196,6 +198,37 @@ def test_seeds_stopped_between_their_checkpoints_end_with_the_same_bits(
         assert cli("train", *words, f"paths.output_dir={place}").code == 0
         assert_same_bits(workplace / "whole", workplace / place)
     assert list(workplace.rglob(".epoch-before*")) == []
+
+
+@pytest.mark.parametrize("deleted", ["seed-0", "seed-1", "seed-*"])
+def test_a_seed_deleted_after_a_stop_is_trained_again(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, deleted: str
+) -> None:
+    words = (*TOGETHER, "seeds=3")
+    with monkeypatch.context() as patched:
+        stop_at(patched, "last.ckpt", 5, KeyboardInterrupt)  # between the checkpoints of the second epoch
+        assert cli("train", *words, "paths.output_dir=stopped").code == 130
+    for folder in Path("stopped").glob(f"*/*/*/{deleted}"):
+        shutil.rmtree(folder)
+    outcome = cli("train", *words, "paths.output_dir=stopped")
+    assert outcome.code == 0, outcome.error
+    assert cli("train", *words, "paths.output_dir=whole").code == 0
+    assert_same_runs(workplace / "stopped", workplace / "whole")
+
+
+def test_the_time_limit_is_that_of_all_seeds(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elapsed(timer: Timer, stage: str = "train") -> float:  # a clock that counts how often it is read
+        timer.readings = getattr(timer, "readings", timer._offset) + 1  # type: ignore[attr-defined]
+        return timer.readings  # type: ignore[attr-defined,no-any-return]
+
+    monkeypatch.setattr(Timer, "time_elapsed", elapsed)
+    long = [word for word in TOGETHER if not word.startswith("trainer.max_epochs")]
+    outcome = cli("train", *long, "trainer.max_epochs=1000", "trainer.max_time=00:00:01:00", "seeds=3")
+    assert outcome.code == 0, outcome.error
+    last = {int(epoch) for epoch in re.findall(r"going on after epoch (\d+)", outcome.out)}
+    assert len(last) == 1
+    results = [RunFolder(file.parent).result() for file in Path("outputs").rglob("config.yaml")]
+    assert [result["epochs"] - 1 for result in results if result] == [*last] * 3
 
 
 def test_seeds_that_ended_early_are_kept_in_the_batch_after_a_stop(

@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bionets.experiment.run.run_folder import RunFolder
@@ -47,6 +48,26 @@ def test_a_search_names_its_failures_and_the_same_command_repeats_nothing(cli: C
     assert f"in trial {best['trial']}" in again.out
 
 
+def test_own_data_with_classes_are_searched_for_the_largest_accuracy(cli: Command, workplace: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(80, 3, 1)).astype("float32")
+    np.savez("two.npz", x=x, y=(x[:, -1, 0] > 0).astype("int64"))
+    small = ("model=gru", "model.hidden_size=4", "trainer.max_epochs=5", "callbacks=quiet", "logger=none")
+    search = ("sweep=random", "optimizer.lr=1e-9,0.1", "hydra.sweeper.n_trials=4", "task=custom", "task.batch_size=4")
+    command = ("train", "-m", *small, *search, "task.val_share=0.4")
+    outcome = cli(*command, "task.data=two.npz")
+    assert outcome.code == 0, outcome.error
+    trials = table(workplace)
+    results = [json.loads((workplace / trial["folder"] / "result.json").read_text()) for trial in trials]
+    values = [result["metrics"]["val/accuracy"] for result in results]
+    assert [float(trial["value"]) for trial in trials] == values
+    assert max(values) > min(values)
+    assert f"{max(values):.6g} in trial {values.index(max(values))}" in outcome.out
+    missing = cli(*command, "task.data=three.npz")
+    assert missing.code == 1
+    assert missing.error == "error: task.data=three.npz does not exist\n"
+
+
 def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, workplace: Path) -> None:
     study = (
         "train",
@@ -80,6 +101,9 @@ def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, w
         (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.storage=nowhere"], "storage nowhere"),
         (["sweep=tpe", LEARNING_RATES, "hydra.sweeper.trials=3"], "hydra.sweeper.trials"),
         (["sweep=tpe", "optimizer.lr=interval(2,1)"], "optimizer.lr=interval(2,1)"),
+        (["sweep=tpe", LEARNING_RATES, "seeds=2"], "leave out seeds="),
+        (["sweep=tpe", LEARNING_RATES, "find=lr"], "leave out find="),
+        (["sweep=tpe", LEARNING_RATES, "trainer.fast_dev_run=true"], "leave out trainer.fast_dev_run="),
         (["seed=0,1", "model=gruu,brc"], "did you mean gru"),
         (["sweep=seeds", "seed=7"], "the sweep says seed=0,1,2,3,4, and the command line seed=7"),
         (["seed=range(0)"], "seed=range(0) has no values"),
@@ -133,6 +157,18 @@ def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Pat
     mirrors = list((workplace / "both").rglob("*.wandb"))
     assert len(mirrors) == 2
     assert len({mirror.name for mirror in mirrors}) == 2
+
+
+def test_several_runs_are_evaluated_by_one_command(cli: Command, workplace: Path) -> None:
+    assert cli("train", *TINY, "seed=0").code == 0
+    folder = the_run(workplace / "outputs")
+    before = {path.name for path in workplace.iterdir()}
+    outcome = cli("evaluate", "-m", f"run=outputs/none,{folder.path.relative_to(workplace)}")
+    assert outcome.code == 1
+    assert "failed: run=outputs/none: " in outcome.error
+    assert outcome.error.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+    assert (folder.path / "evaluation-best.json").exists()
+    assert {path.name for path in workplace.iterdir()} == before
 
 
 def test_no_model_outlives_its_job(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,12 @@ def test_a_batch_size_is_found_that_is_at_most_the_training_set(cli: Command, wo
     assert "task.batch_size=40" in words and "find=batch_size" not in words
 
 
+def test_a_value_found_for_several_seeds_is_printed_with_all_of_them(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "find=batch_size", "seed=2", "seeds=3")
+    assert outcome.code == 0, outcome.error
+    assert {"seed=2", "seeds=3"} < set(command_in(outcome.out))
+
+
 def test_a_model_without_an_optimizer_has_no_learning_rate_to_find(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "model=reward_modulated", "task=boolean", "task.steps=10", "find=lr", "logger=none")
     assert outcome.code == 1 and "leave out find=lr" in outcome.error

@@ -56,6 +56,7 @@ def test_runs_are_chosen_by_what_their_config_says(tmp_path: Path) -> None:
         make_run(tmp_path, layers=layers)
     runs, _ = read_folders(str(tmp_path))
     assert [run.config["model"]["num_layers"] for run in matching(runs, {"model.num_layers": 2})] == [2]
+    assert len(matching(runs, {"model.num_layers": 2.0})) == 1
     assert matching(runs, {"task.curriculum": False}) == []
     with pytest.raises(UserError, match=r"where=model\.colour"):
         matching(runs, {"model.colour": "red"})

@@ -89,6 +89,14 @@ def test_the_values_of_a_key_become_columns() -> None:
     assert as_markdown(ROWS, BY, columns="model.num_layers").splitlines()[2] == "| model | 1 | 2 |"
 
 
+def test_a_metric_that_some_runs_lack_says_how_many_have_it() -> None:
+    group = Group(("brc", "1"), [None] * 5)  # type: ignore[list-item]
+    rows = [Row(group, "loss", (0.2,) * 5, True, None, None), Row(group, "own", (0.5, 0.6), True, None, None)]
+    assert as_markdown(rows, BY).splitlines()[2] == "| brc | 1 | 5 | **0.2 ± 0** | **0.550 ± 0.050 (n = 2)** |"
+    assert r"brc & 1 & 5 & $\mathbf{0.2 \pm 0}$ & $\mathbf{0.550 \pm 0.050}$ (n = 2) \\" in as_latex(rows, BY)
+    assert as_markdown(rows, BY, columns="model").splitlines()[-3] == "| 1 | **0.550 ± 0.050 (n = 2)** |"
+
+
 def test_names_keep_a_table_whole() -> None:
     odd = [row("a|b_~^\\c", "1", (0.5,), True, None, None)]
     assert as_markdown(odd, BY).splitlines()[2].startswith("| a\\|b_~^\\c | 1 |")

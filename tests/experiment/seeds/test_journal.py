@@ -1,5 +1,6 @@
 """The journal of several seeds' checkpoints: all of one epoch or of the next, and nothing left beside the folders."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def test_a_stop_between_two_checkpoints_leaves_both_at_the_epoch_before(tmp_path
     roll_back(folders)
     assert [folder.last.read_text() for folder in folders] == ["epoch 0", "epoch 0"]
     assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
+
+
+@pytest.mark.parametrize("deleted", [[0], [1], [0, 1]])
+def test_a_folder_deleted_after_a_stop_begins_anew(tmp_path: Path, deleted: list[int]) -> None:
+    folders = folders_in(tmp_path)
+    with pytest.raises(KeyboardInterrupt), all_or_none(folders):
+        raise KeyboardInterrupt
+    for seed in deleted:
+        shutil.rmtree(folders[seed].path)
+    assert [last_whole(folder) is None for folder in folders] == [seed in deleted for seed in range(2)]
+    roll_back(folders)
+    assert sorted(tmp_path.iterdir()) == [folder.path for seed, folder in enumerate(folders) if seed not in deleted]
 
 
 @pytest.mark.parametrize("suffix", [".partial", ".done"])

@@ -58,7 +58,7 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     environment.keep_large_buffers()
     if hydra_config.find is not None:
         with figure_style(hydra_config.style):
-            return find(runs[0], hydra_config.find)
+            return find(runs[0], hydra_config.find, seeds=len(runs))
     with figure_style(hydra_config.style), fast_dev_run(runs) as runs:
         return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
 

@@ -192,7 +192,15 @@ def matching(runs: Sequence[AnyRun], where: dict[str, Any]) -> list[AnyRun]:
     """The runs with these values in their config."""
     for key in where:
         require_key(runs, key, "where")
-    return [run for run in runs if all(value_of(run.config, key) == str(value) for key, value in where.items())]
+    return [run for run in runs if all(_same(value_of(run.config, key), str(value)) for key, value in where.items())]
+
+
+def _same(value: str, wanted: str) -> bool:
+    """Whether two values are equal, as words or as numbers: 1 and 1.0."""
+    try:
+        return value == wanted or float(value) == float(wanted)
+    except ValueError:
+        return False
 
 
 def require_mapping(where: Any) -> None:

@@ -111,7 +111,9 @@ def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
 
 
 def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: the group, n, and each metric, followed by its published values if there are any."""
+    """Header and lines: the group, n, and each metric, followed by its published values if there are any. n is the
+    number of runs of the group.
+    """
     metrics = _by_metric(rows)
     known = {metric for metric, of_metric in metrics.items() if any(row.published is not None for row in of_metric)}
     header = [*(key.rpartition(".")[2] for key in by), "n"]

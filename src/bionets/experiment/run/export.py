@@ -50,9 +50,10 @@ def export(
     - ``.nir``: a spiking network as a graph of NIR. Needs ``pip install 'bionets[spiking]'``.
 
     With the whole sequence, the file maps x ``[T, B, input_size]`` (images: ``[B, C, H, W]``) to the prediction, for
-    one T. With a single step, it maps ``(x, *states)`` to ``(y, *new_states)`` with x ``[B, input_size]``; the initial
-    states are zeros. B can be any size. The single step of a spiking model is one of its network: x is the output of
-    the encoder, and y the input of the readout.
+    one T; it takes no lengths, so all sequences must have T steps without padding. With a single step, it maps
+    ``(x, *states)`` to ``(y, *new_states)`` with x ``[B, input_size]``; the initial states are zeros. B can be any
+    size. The single step of a spiking model is one of its network: x is the output of the encoder, and y the input of
+    the readout.
 
     Args:
         run: the run folder. Its data set is not needed.

@@ -26,9 +26,9 @@ WINDOW, TOO_HIGH = 15, 4.0  # batches of a moving average; loss that ends the se
 LARGEST = 8192  # batch size
 
 
-def find(run: RunConfig, wanted: str) -> dict[str, float]:
-    """Search a learning rate (``lr``) or a ``batch_size`` for a run, and print the command that trains with it. Only
-    the figure of the learning rate is written.
+def find(run: RunConfig, wanted: str, seeds: int = 1) -> dict[str, float]:
+    """Search a learning rate (``lr``) or a ``batch_size`` for a run, and print the command that trains with it, for
+    this number of ``seeds``. Only the figure of the learning rate is written.
 
     Raises:
         UserError: ``wanted`` is neither, or the model learns without an optimizer.
@@ -61,6 +61,7 @@ def find(run: RunConfig, wanted: str) -> dict[str, float]:
         shutil.rmtree(folder, ignore_errors=True)
     word = f"{KEYS[wanted]}={value:.3g}" if wanted == "lr" else f"{KEYS[wanted]}={value}"
     words = [word for word in run.overrides if not word.startswith(f"{KEYS[wanted]}=")]
+    words += [f"seeds={seeds}"] if seeds > 1 else []
     console = Console(markup=False)
     if wanted == "lr":
         print_line(console, f"figure  {draw_search(run.values, test, value)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 
 from bionets.experiment.run.averaging import AVERAGE, TRAINING_WEIGHTS
@@ -15,6 +16,7 @@ from bionets.experiment.seeds.per_seed import PerSeedCallback
 State = dict[str, Any]
 
 WEIGHTS = ("state_dict", TRAINING_WEIGHTS, AVERAGE)
+SHARED = Timer.__qualname__  # the callback of trainer.max_time, whose state each run has too
 
 
 class PerSeedCheckpoint(AtomicCheckpointIO):
@@ -55,7 +57,10 @@ def select_seed(checkpoint: State, number: int) -> State:
         "optimizer_states": [
             _join(lambda values: values[0][number].clone(), [state]) for state in checkpoint["optimizer_states"]
         ],
-        "callbacks": checkpoint["callbacks"][PerSeedCallback.__name__]["seeds"][number],
+        "callbacks": {
+            **checkpoint["callbacks"][PerSeedCallback.__name__]["seeds"][number],
+            **shared_state(checkpoint),
+        },
     }
 
 
@@ -74,8 +79,15 @@ def stack_seeds(checkpoints: list[State]) -> State:
             if key in first
         },
         "optimizer_states": [_join(torch.stack, list(each), latest) for each in states],
-        "callbacks": {PerSeedCallback.__name__: {"seeds": [each["callbacks"] for each in checkpoints]}},
+        "callbacks": {
+            PerSeedCallback.__name__: {"seeds": [each["callbacks"] for each in checkpoints]},
+            **shared_state(first),
+        },
     }
+
+
+def shared_state(checkpoint: State) -> State:
+    return {key: state for key, state in checkpoint["callbacks"].items() if key == SHARED}
 
 
 def _join(join: Callable[[list[Tensor]], Tensor], optimizers: list[State], latest: int = 0) -> State:

@@ -45,7 +45,7 @@ def roll_back(folders: Sequence[RunFolder]) -> None:
     for folder in folders:  # incomplete journals, and those no longer needed
         for suffix in (".partial", ".done"):
             shutil.rmtree(folder.path.parent / f"{NAME}{folder.path.name}{suffix}", ignore_errors=True)
-    journals = {kept.parent for folder in folders for kept in _kept(folder)}
+    journals = {kept.parent for folder in folders for kept in _entries(folder)}
     for folder in folders:
         for kept in _kept(folder):
             if kept.stat().st_size:
@@ -59,6 +59,11 @@ def roll_back(folders: Sequence[RunFolder]) -> None:
 
 
 def _kept(folder: RunFolder) -> list[Path]:
+    """The entries of a folder, none if its checkpoint was deleted: the checkpoints in a journal were only replaced."""
+    return _entries(folder) if folder.last.exists() else []
+
+
+def _entries(folder: RunFolder) -> list[Path]:
     journals = folder.path.parent.glob(f"{NAME}*")
     return [kept for one in journals if one.suffix == "" and (kept := one / folder.path.name).exists()]
 

@@ -81,6 +81,7 @@ class SearchSweeper(Sweeper):
         with open_dict(config):
             del config["hydra"]
         refuse_values("train", config)
+        refuse_other_runs(config, space)
         name = study_name_of(config, space, self.sampler)
         if self.study_name is not None:
             name = require_component("hydra.sweeper.study_name", self.study_name)
@@ -104,6 +105,19 @@ class SearchSweeper(Sweeper):
         if launcher == "SlurmLauncher" and self.n_jobs is None:
             raise UserError("give the number of SLURM jobs that run trials, as in hydra.sweeper.n_jobs=8")
         return min(self.n_jobs or jobs_at_once(self.jobs.config.hydra.launcher), self.n_trials)
+
+
+def refuse_other_runs(config: DictConfig, space: Space) -> None:
+    """Raise UserError for options with which a trial is not one run that is trained and kept. They are not part of the
+    name of the study, which would keep such trials.
+    """
+    for key, usual, reason in (
+        ("seeds", (1,), "evaluates one run at a time"),
+        ("find", (None,), "trains its runs"),
+        ("trainer.fast_dev_run", (None, False, 0), "compares runs that are kept"),
+    ):
+        if key in space.swept or OmegaConf.select(config, key) not in usual:
+            raise UserError(f"a search {reason}: leave out {key}=")
 
 
 def first_of(distribution: Any) -> Any:

@@ -3,13 +3,14 @@
 import math
 import os
 import time
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import Busy, escape_controls, one_line
+from bionets.experiment.config.resolve import resolve
+from bionets.experiment.errors import Busy, UserError, escape_controls, one_line
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
@@ -27,7 +28,7 @@ class Worker:
     def __call__(self, config: DictConfig) -> None:
         from bionets.experiment.sweep.trial import running  # imports PyTorch, which the launching process does not need
 
-        study = Study(self.settings, mode=cast(Any, get_class(config.task["_target_"])).mode)
+        study = Study(self.settings, mode=mode_of(config))
         distributions = self.space.distributions()
         study.require_space(distributions)
         while (trial := study.next(distributions)) is not None:
@@ -64,3 +65,23 @@ class Worker:
             trial.complete(value)
         else:
             trial.fail(f"its {trial.monitor} is {value}")
+
+
+def mode_of(config: DictConfig) -> str:
+    """Whether the smallest ("min") or the largest ("max") monitored value of a task is best.
+
+    The targets of own data decide it, so the task is built. If that fails, its class decides: trials with other options
+    may be possible.
+
+    Raises:
+        UserError: own data cannot be read.
+    """
+    from bionets.experiment.run.build import CUSTOM, build_task  # imports PyTorch
+
+    try:
+        return build_task(resolve(config).values).mode
+    except UserError:
+        if config.task["_target_"] == CUSTOM:
+            raise
+        kind: Any = get_class(config.task["_target_"])
+        return str(kind.mode)
