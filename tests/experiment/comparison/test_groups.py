@@ -26,12 +26,6 @@ def test_the_first_key_tells_groups_apart_and_the_others_make_panels(tmp_path: P
         groups_in(tmp_path, "model.colour")
 
 
-def test_groups_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for lr in (0.001, 1e-5, 0.01, 2.5e-6):
-        make_run(tmp_path, lr=lr)
-    assert [group.label for group in groups_in(tmp_path, "optimizer.lr")] == ["2.5e-06", "1e-05", "0.001", "0.01"]
-
-
 def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_path: Path) -> None:
     make_run(tmp_path, layers=1)
     make_run(tmp_path, layers=2, seed=1, lr=0.01)

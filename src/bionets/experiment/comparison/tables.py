@@ -86,16 +86,17 @@ def matrix(rows: Sequence[Row], by: Sequence[str], columns: str) -> tuple[list[s
 
 
 def _markdown_cell(row: Row) -> str:
-    text = _mean_of(row) + (" *" if row.worse_than_best else "")
-    return f"**{text}**" if row.best else text
+    text = with_error(row.mean, row.error) + (" *" if row.worse_than_best else "")
+    return (f"**{text}**" if row.best else text) + _fewer(row)
 
 
 def as_latex(rows: Sequence[Row], by: Sequence[str]) -> str:
     r"""The table as LaTeX; it needs \usepackage{booktabs}."""
 
     def cell(row: Row) -> str:
-        text = _mean_of(row).replace(" ± ", r" \pm ")
-        return f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
+        text = with_error(row.mean, row.error).replace(" ± ", r" \pm ")
+        shown = f"$\\mathbf{{{text}}}$" if row.best else f"${text}{'^{*}' if row.worse_than_best else ''}$"
+        return shown + _fewer(row)
 
     header, lines = paper_table(rows, by, cell)
     columns = "l" * len(by) + "r" * (len(header) - len(by))
@@ -132,10 +133,9 @@ def paper_table(rows: Sequence[Row], by: Sequence[str], cell: Cell) -> tuple[lis
     return header, lines
 
 
-def _mean_of(row: Row) -> str:
-    """The mean with its standard error, and n if not all runs of the group have this metric."""
-    text = with_error(row.mean, row.error)
-    return text if row.n == len(row.group.runs) else f"{text} (n = {row.n})"
+def _fewer(row: Row) -> str:
+    """n, if not all runs of the group have this metric."""
+    return f" (n = {row.n})" if row.n < len(row.group.runs) else ""
 
 
 def with_error(mean: float, error: float | None) -> str:

@@ -76,7 +76,8 @@ def mode_of(config: DictConfig) -> str:
     Raises:
         UserError: own data cannot be read.
     """
-    from bionets.experiment.run.build import CUSTOM, build_task  # imports PyTorch
+    from bionets.experiment.run.build import build_task  # imports PyTorch
+    from bionets.tasks.own_task import CUSTOM
 
     try:
         return build_task(resolve(config).values).mode
