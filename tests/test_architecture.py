@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "scan": {"scan"},
     "layers": {"layers", "scan", "import_path"},
     "tasks": {"tasks", "import_path", "annotations"},
-    "analysis": {"analysis", "layers", "scan", "import_path", "atomic"},
+    "analysis": {"analysis", "layers", "scan", "import_path", "atomic", "csv_text"},
     "models": {"models", "analysis", "layers", "scan", "tasks.spec", "import_path", "annotations"},
     "experiment": {
         "experiment",
@@ -28,8 +28,9 @@ MAY_IMPORT = {
         "import_path",
         "annotations",
         "atomic",
+        "csv_text",
     },
-    "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks", "atomic"},
+    "studies": {"studies", "experiment", "analysis", "models", "layers", "scan", "tasks", "atomic", "csv_text"},
 }
 FOREIGN = {"scan": {"lightning", "hydra", "omegaconf", "wandb"}, "layers": {"lightning", "hydra", "omegaconf", "wandb"}}
 # In the order in which they build on each other: each may import those before it.

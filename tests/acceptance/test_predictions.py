@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import bionets
-from bionets.experiment.csv_text import csv_text
+from bionets.csv_text import csv_text
 from tests.acceptance.conftest import SMALL, Command, the_run
 from tests.acceptance.test_stack import TINY
 
@@ -143,10 +143,20 @@ def test_several_test_sets_and_several_outputs(cli: Command, workplace: Path) ->
         own = [row for row in rows if row["set"] == name]
         right: dict[str, bool] = {}
         for row in own:
-            correct = (float(row["prediction"]) > 0) == (float(row["target"]) > 0.5)
-            right[row["sample"]] = right.get(row["sample"], True) and correct
+            assert (float(row["probability"]) > 0.5) == (row["prediction"] == "1")
+            right[row["sample"]] = right.get(row["sample"], True) and row["prediction"] == row["target"]
         assert len(right) == 50
         assert metrics["accuracy"] == pytest.approx(sum(right.values()) / 50)
+
+
+def test_the_steps_of_a_target_at_the_end_are_the_last_ones_also_in_bfloat16(cli: Command, workplace: Path) -> None:
+    words = ("task.length=9", "task.forgetting_period=2", "task.marked=3", "task.train_size=20", "task.val_size=10")
+    tiny = ("task.test_size=4", "trainer.max_epochs=1", "trainer.precision=bf16-true", *TINY[-2:])
+    assert cli("train", "model=brc", "model.hidden_size=4", "task=denoising", *words, *tiny).code == 0
+    rows = predictions(cli, the_run(workplace).path)
+    assert [(row["sample"], row["step"]) for row in rows] == [
+        (str(sample), str(step)) for sample in range(4) for step in (9, 10, 11)
+    ]
 
 
 def test_what_has_no_targets_has_no_predictions(cli: Command, workplace: Path) -> None:

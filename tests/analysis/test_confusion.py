@@ -26,6 +26,11 @@ def test_a_matrix_is_a_figure_and_a_table(tmp_path: Path, classes: int) -> None:
     assert ("<!-- a, b -->" in svg) == (classes <= LABELLED) and names[1] not in svg and len(names[1]) > LONGEST_NAME
 
 
+def test_two_targets_whose_names_give_one_file_have_two(tmp_path: Path) -> None:
+    matrices = {name: (("a", "b"), torch.eye(2).long()) for name in ("of a b", "of_a_b")}
+    assert len(set(draw_confusion_matrices(tmp_path, "a run", matrices))) == 2
+
+
 def test_every_cell_with_samples_has_its_number() -> None:
     counts = np.array([[3, 0], [1, 12]])
     axes = new_figure().add_subplot()

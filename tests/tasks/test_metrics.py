@@ -1,11 +1,13 @@
-"""The weighted cross-entropy."""
+"""The weighted cross-entropy, and confusion matrices."""
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchmetrics import MeanSquaredError, MetricCollection
 
-from bionets.tasks.metrics import cross_entropy
+from bionets.tasks import Classification, TaskSpec
+from bionets.tasks.metrics import ClassConfusion, cross_entropy
 
 
 def of_torch(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
@@ -41,3 +43,24 @@ def test_it_reads_no_value_of_a_tensor() -> None:
     """On a GPU, such a read waits for all kernels. A tensor on the meta device has no values."""
     prediction, target = torch.randn(4, 3, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     assert cross_entropy(prediction, target, torch.ones(3, device="meta")).shape == ()
+
+
+@pytest.mark.parametrize("shape", [(30,), (5, 6)])
+def test_a_confusion_matrix_counts_each_pair_of_classes(shape: tuple[int, ...]) -> None:
+    metric, counts = ClassConfusion(4), torch.zeros(4, 4, dtype=torch.long)
+    for _ in range(3):
+        prediction, target = torch.randn(*shape, 4), torch.randint(4, shape)
+        metric.update(prediction, target)
+        for scores, true in zip(prediction.reshape(-1, 4), target.flatten(), strict=True):
+            counts[true, scores.argmax()] += 1
+    assert torch.equal(metric.compute(), counts)
+
+
+def test_a_task_with_metrics_of_its_own_has_no_confusion_matrix() -> None:
+    class Soft(Classification):
+        spec = TaskSpec("sequence_to_class", 1, 3, steps=4)
+
+        def metrics(self) -> MetricCollection:
+            return MetricCollection({"error": MeanSquaredError()})
+
+    assert Soft(1, 1, 1, 1, 1).confusion_matrices() == {}

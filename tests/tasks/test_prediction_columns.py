@@ -1,9 +1,10 @@
 """The columns of a table of predictions, against the tensors."""
 
+import pytest
 import torch
 
-from bionets.tasks import MultiImage
-from bionets.tasks.prediction_columns import number_columns
+from bionets.tasks import MultiImage, Task, TaskSpec
+from bionets.tasks.prediction_columns import bit_columns, number_columns
 from bionets.tasks.task_labels import NOT_SHOWN
 
 
@@ -28,3 +29,24 @@ def test_each_data_set_has_its_columns_empty_if_it_is_not_shown() -> None:
         assert columns[f"prediction_{name}"] == [str(each) for each in scores.argmax(1).tolist()]
         found = torch.tensor([columns[f"probability_{label}_{name}"] for label in range(3)]).T
         torch.testing.assert_close(found, scores.softmax(1))
+
+
+def test_a_task_of_classes_without_a_base_class_has_the_columns_of_classes() -> None:
+    class Plain(Task):
+        spec = TaskSpec("sequence_to_class", 1, 3, steps=4)
+
+    columns = Plain(1, 1, 1, 1, 1).prediction_columns(torch.tensor([[0.0, 5, 1], [3, 0, 0]]), torch.tensor([1, 0]))
+    assert columns["prediction"] == columns["target"] == ["1", "0"]
+
+
+def test_predictions_and_targets_of_different_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 predictions for 2 targets"):
+        number_columns(torch.randn(3, 4), torch.randn(3, 2))
+
+
+def test_bits_have_the_probability_of_a_one() -> None:
+    logits, target = torch.tensor([[2.0], [-1.0]]), torch.tensor([[1.0], [1.0]])
+    columns = bit_columns(logits, target)
+    assert columns["target"] == [1, 1] and columns["prediction"] == [1, 0]
+    assert torch.equal(torch.tensor(columns["probability"]), logits[:, 0].sigmoid())
+    assert list(bit_columns(torch.randn(2, 2), torch.ones(2, 2)))[-2:] == ["probability_1", "probability_2"]

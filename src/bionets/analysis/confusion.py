@@ -1,7 +1,5 @@
 """Confusion matrices: a figure and a table of how often each class is predicted for each class."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from bionets.analysis.style import new_figure, save, styled
 from bionets.atomic import write_atomically
+from bionets.csv_text import csv_text
 
 LABELLED = 20  # number of classes up to which every cell has its number and every class its name
 LONGEST_NAME = 16  # characters
@@ -31,11 +30,14 @@ def draw_confusion_matrices(
             and predicted class (columns).
         suffix: the end of the names of the files.
     """
-    files = []
+    files: list[Path] = []
     for name, (class_names, counts) in matrices.items():
         file = directory / f"{re.sub(UNSAFE, '_', name)}{suffix}.png"
+        while file in files:  # of another target, whose name differs in other characters
+            file = file.with_stem(f"{file.stem}_")
         files.append(draw_confusion_matrix(file, title, class_names, counts.numpy()))
-        write_atomically(file.with_suffix(".csv"), as_csv(class_names, counts))
+        rows = [[name, *row] for name, row in zip(class_names, counts.tolist(), strict=True)]
+        write_atomically(file.with_suffix(".csv"), csv_text(["true class", *class_names], rows))
     return files
 
 
@@ -71,12 +73,3 @@ def write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
 
 def shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
-def as_csv(class_names: Sequence[str], counts: Tensor) -> str:
-    """A row for each true class, and a column for each predicted class."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true class", *class_names])
-    writer.writerows([name, *row] for name, row in zip(class_names, counts.tolist(), strict=True))
-    return text.getvalue()

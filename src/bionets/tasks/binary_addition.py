@@ -10,6 +10,7 @@ from .binary_numbers import add, draw_pairs_of_split
 from .checks import require_at_least
 from .mean_of import MeanOf
 from .metrics import right_bits, right_sequences
+from .prediction_columns import Columns, bit_columns
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task
@@ -99,6 +100,10 @@ class BinaryAddition(Task):
     def metrics(self) -> MetricCollection:
         """``accuracy``, the share of sequences without a wrong bit, and ``bit_accuracy``, the share of right bits."""
         return MetricCollection({"accuracy": MeanOf(right_sequences), "bit_accuracy": MeanOf(right_bits)})
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The bit, the predicted bit and the probability of a 1."""
+        return bit_columns(prediction, target)
 
     def summarise(self, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """The accuracy at the longest tested length, and the mean accuracy over all tested lengths."""

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from .bases import FixedSets
 from .checks import require_one_of
 from .mean_of import MeanOf
+from .prediction_columns import Columns, bit_columns, class_columns, number_columns
 from .spec import TaskSpec
 from .task import Data
 
@@ -112,6 +113,20 @@ class CogScale(FixedSets):
     def metrics(self) -> MetricCollection:
         """``error``: the share of wrong classes or labels, or the mean squared error, at the scored steps."""
         return MetricCollection({"error": MeanOf(partial(scored_errors, category=self.category))})
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The columns of classes, labels or numbers; the target is empty at steps that are not scored."""
+        if self.category == CLASSES:
+            found = class_columns(prediction, target.clamp(min=0))
+        else:
+            found = (bit_columns if self.category == LABELS else number_columns)(prediction, target)
+        unscored = (target == UNSCORED).reshape(len(target), -1).all(1).tolist()
+        for name in found:
+            if name.startswith("target"):
+                found[name] = [
+                    None if not_scored else each for each, not_scored in zip(found[name], unscored, strict=True)
+                ]
+        return found
 
 
 def scored_errors(prediction: Tensor, target: Tensor, category: str) -> Tensor:

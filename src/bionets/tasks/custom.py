@@ -249,7 +249,7 @@ class CustomData(FixedSets):
         if self.heads:
             return sum((head.weight * head.loss(prediction, target) for head in self.heads), prediction.new_zeros(()))
         if self.is_class:
-            weights = None if self.class_weights is None else self.class_weights.to(prediction)
+            weights = None if self.class_weights is None else self.class_weights.to(prediction, non_blocking=True)
             return cross_entropy(prediction, target, weights)
         return functional.mse_loss(prediction, target)
 

@@ -79,6 +79,10 @@ class EventTask(Classification, FixedSets):
         """Every recording of ``train`` or ``test`` with its class."""
         raise NotImplementedError(f"{type(self).__name__} must implement recordings")
 
+    def test_samples(self, name: str) -> list[str]:
+        """The folder and the file of each recording."""
+        return [f"{file.parent.name}/{file.name}" for file, _ in self._chosen("test")]
+
     def prepare_data(self) -> None:
         """Download missing files, and check that all files can be read and that there are enough of them."""
         self.train_data(0)

@@ -15,6 +15,7 @@ from .bases import Classification, FixedSets
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
 from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
+from .prediction_columns import Columns
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data
@@ -194,13 +195,18 @@ class Images(Classification, FixedSets):
             x = functional.pad(spikes, (0, 0, 0, 0, 0, self.blank_steps))
         if self.random_start:
             starts = torch.randint(self.blank_steps + 1 - self.cue, x.shape[1:2], generator=random)
-            source = (torch.arange(len(x)).unsqueeze(1) - starts) % len(
-                x
-            )  # the last steps, which are blank, come first
+            # The last steps, which are blank, come first.
+            source = (torch.arange(len(x)).unsqueeze(1) - starts) % len(x)
             x = x.gather(0, source.unsqueeze(2).expand_as(x))
         if self.cue:
             x[-1] = 1
         return x
+
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The class, the predicted class and, with the cross-entropy as loss, the probability of each class."""
+        columns = super().prediction_columns(prediction, target)
+        shown = ("target", "prediction") if self.loss_name == "squared_error" else columns
+        return {name: columns[name] for name in shown}
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy or squared error; the mean over the batch (and classes)."""

@@ -41,7 +41,10 @@ class ClassConfusion(MulticlassConfusionMatrix):
         super().__init__(classes, validate_args=False)  # `ClassAccuracy` validates the same tensors
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        super().update(*in_rows(prediction, target))
+        prediction, target = in_rows(prediction, target)
+        chosen = prediction.argmax(1)  # as products: torch's deterministic counting would need [M, K²]
+        true, predicted = (functional.one_hot(each, self.num_classes).float() for each in (target, chosen))
+        self.confmat += (true.T @ predicted).to(self.confmat)
 
 
 class ConfusionMatrix(NamedTuple):

@@ -11,7 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from .batches import Batches
 from .checks import check_data, require_at_least
 from .metrics import ConfusionMatrix
-from .prediction_columns import number_columns
+from .prediction_columns import class_columns, number_columns
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -129,9 +129,10 @@ class Task(LightningDataModule):
     def prediction_columns(self, prediction: Tensor, target: Tensor) -> dict[str, list[Any]]:
         """The columns of a table of predictions, by name, for predictions ``[M, output_size]`` and their targets.
 
-        By default ``target`` and ``prediction``; of several numbers ``target_1``, ``prediction_1``, ``target_2``, ...
+        By default those of `class_columns` if the spec predicts classes, otherwise those of `number_columns`.
         """
-        return number_columns(prediction, target)
+        columns = class_columns if self.spec.predicts_classes else number_columns
+        return columns(prediction, target)
 
     def test_samples(self, name: str) -> Sequence[str | int] | None:
         """The name of each sample of a test set in the user's own files; None if they have no names."""

@@ -156,3 +156,17 @@ def test_too_few_runs_are_said(tmp_path: Path) -> None:
     groups = grouped(read_folders(str(tmp_path))[0], ["model"])
     assert too_few_runs(groups) == ["too few runs for a significant difference: p can be 0.3 at the least"]
     assert all(row.p is None for row in summarise(groups, ["val/loss"]))
+
+
+def test_a_group_with_a_value_that_is_not_finite_is_neither_best_nor_compared() -> None:
+    values = {
+        ("a",): [math.nan, 0.5, 0.5, 0.5, 0.5],
+        ("b",): [0.9] * 5,
+        ("c",): [0.1] * 5,
+        ("d",): [math.inf, -math.inf],
+    }
+    best, p_values = compare_with_best(values, higher=True)
+    without = compare_with_best({key: values[key] for key in (("b",), ("c",))}, higher=True)
+    assert (best, p_values) == without and best == ("b",) and set(p_values) == {("c",)}
+    assert compare_with_best({("a",): [math.nan]}, higher=True) == (None, {})
+    assert math.isnan(row_of([math.inf, -math.inf]).mean)

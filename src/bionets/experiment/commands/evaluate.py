@@ -13,6 +13,7 @@ from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.atomic import write_atomically
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.console import print_line
+from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
@@ -34,7 +35,8 @@ DATA = {"data", "dataset"}
 def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     """Recompute the test metrics of a run from its ``best`` or ``last`` checkpoint, with additional metrics or on other
     data if given, and write them to ``evaluation-<checkpoint>.json``, or for other data to
-    ``evaluation-<checkpoint>-<hash of the task's options>.json``.
+    ``evaluation-<checkpoint>-<hash of the task's options>.json``. The confusion matrices are drawn beside those of the
+    run, and with ``predictions`` the prediction for each test sample is written as a CSV.
 
     Files of a complete run that were changed after the run had written them are listed. If the test needs one of them,
     UserError is raised.
@@ -76,7 +78,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         predictions_file = folder.path / f"predictions{suffix}.csv"
         write_atomically(predictions_file, predictions.text.getvalue())
     if config["callbacks"]["figures"]:
-        draw_confusion_matrices(folder.figures, figure_title(config), model.confusion_matrices, suffix)
+        with figure_style(config.get("style", "paper")):
+            draw_confusion_matrices(folder.figures, figure_title(config), model.confusion_matrices, suffix)
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")

@@ -1,17 +1,17 @@
 """A leaderboard in Markdown: all runs of every task, with the best published value."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 
 import yaml
 
 from .groups import Group, differing, settings_of
 from .runs import Run
-from .statistics import higher_is_better, metric_values, standard_error
+from .statistics import higher_is_better, mean, metric_values, standard_error
 from .tables import markdown_table, short, with_error
 
 PUBLISHED = Path(__file__).with_name("published_best.yaml")
@@ -55,7 +55,10 @@ def section(task: str, runs: Sequence[Run]) -> str:
     metric = headline_of(runs)
     groups = same_settings(runs)
     entries = [group for group in groups if metric_values(group, metric)]
-    entries.sort(key=lambda group: fmean(metric_values(group, metric)), reverse=higher_is_better(metric))
+    sign = -1 if higher_is_better(metric) else 1
+    means = [sign * mean(metric_values(group, metric)) for group in entries]
+    ranked = sorted(range(len(entries)), key=lambda place: (not math.isfinite(means[place]), means[place]))
+    entries = [entries[place] for place in ranked]
     entries += [group for group in groups if not metric_values(group, metric)]
     header = ["model", "experiment", "settings", "seeds", metric, "published", "parameters", "energy (nJ)", "seconds"]
     lines = [entry_line(group, metric, entries) for group in entries]
@@ -90,7 +93,7 @@ def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]
         experiment,
         settings_text(group, entries),
         str(len({*group.seeds})),
-        with_error(fmean(values), standard_error(values)) if values else "",
+        with_error(mean(values), standard_error(values)) if values else "",
         "" if known is None else short(known),
         *(mean_of(group, name) for name in ("parameters", ENERGY, "wall_time")),
     ]
@@ -115,4 +118,4 @@ def settings_text(group: Group, entries: Sequence[Group]) -> str:
 
 def mean_of(group: Group, name: str) -> str:
     values = metric_values(group, name)
-    return short(fmean(values)) if values else ""
+    return short(mean(values)) if values else ""

@@ -45,7 +45,7 @@ class Row:
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.values)
+        return mean(self.values)
 
     @property
     def error(self) -> float | None:
@@ -58,6 +58,11 @@ class Row:
     @property
     def worse_than_best(self) -> bool:
         return self.p is not None and self.p < SIGNIFICANT
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN for infinities of both signs, for which `statistics.fmean` raises an error."""
+    return statistics.fmean(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -115,10 +120,13 @@ def compare_with_best(values: Mapping[Key, Sequence[float]], higher: bool) -> tu
     not only for the k − 1 that are reported. A pair has no p-value if its groups are so small that even the largest
     difference would not reach `SIGNIFICANT`: 4 runs against 4, or 3 against 5, are enough. After the correction, 5 runs
     each can distinguish up to 4 groups, 4 runs 2 groups, and 8 runs 25 groups.
+
+    Groups with a value that is not finite are not compared.
     """
+    values = {key: each for key, each in values.items() if all(map(math.isfinite, each))}
     if not values:
         return None, {}
-    means = {key: statistics.fmean(each) for key, each in values.items()}
+    means = {key: mean(each) for key, each in values.items()}
     best = (max if higher else min)(means, key=lambda key: means[key])
     pairs = list(combinations(values, 2))
     p_values = holm([permutation_p(values[one], values[other]) for one, other in pairs])

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bionets.experiment.csv_text import csv_text
+from bionets.csv_text import csv_text
 
 from .statistics import SIGNIFICANT, Row
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bionets.atomic import write_atomically
-from bionets.experiment.csv_text import csv_text
+from bionets.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.safe_read import RESTORE, read_bytes
 

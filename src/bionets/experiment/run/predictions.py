@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from bionets.experiment.csv_text import csv_text
+from bionets.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.tasks import Task
 
@@ -49,10 +49,16 @@ class Predictions(Callback):
             self.seen[test] += count
             return
         names = self.names[test]
+        if names is not None and len(names) < self.seen[test] + count:
+            raise UserError(f"test_samples of {type(self.task).__name__} names {len(names)} samples: there are more")
         numbers = [self.seen[test] + number for number in samples]
         columns: dict[str, Any] = {} if len(self.task.test_names) == 1 else {"set": [test] * len(numbers)}
         columns["sample"] = numbers if names is None else [names[number] for number in numbers]
-        columns |= ({} if steps is None else {"step": steps}) | self.task.prediction_columns(prediction, target)
+        columns |= {} if steps is None else {"step": steps}
+        try:
+            columns |= self.task.prediction_columns(prediction, target)
+        except ValueError as error:
+            raise UserError(f"predictions=true: {error}") from error
         header = () if self.text.tell() else tuple(columns)
         self.text.write(csv_text(header, zip(*columns.values(), strict=True)))
         self.seen[test] += count
@@ -61,16 +67,16 @@ class Predictions(Callback):
         self, outputs: dict[str, Tensor], count: int, scored: Tensor | None
     ) -> tuple[Tensor, Tensor, list[int], list[int] | None]:
         """Predictions and targets with one row each, the sample of each row, and its step if there are several."""
-        prediction, target = (outputs[name].detach().cpu() for name in ("prediction", "target"))
-        if prediction.is_floating_point():
-            prediction = prediction.float()
+        found = (outputs[name].detach().cpu() for name in ("prediction", "target"))
+        prediction, target = (each.float() if each.is_floating_point() else each for each in found)
         if self.task.spec.kind != "sequence_to_sequence":
             return prediction, target, list(range(count)), None
         if scored is not None:
             steps, samples = scored.cpu().nonzero(as_tuple=True)
         else:
-            prediction = prediction[-len(target) :]  # the target may be that of the last steps
             steps, samples = torch.ones(len(target), count).nonzero(as_tuple=True)
+            steps = steps + len(prediction) - len(target)  # the target may be that of the last steps
+            prediction = prediction[-len(target) :]
             prediction, target = prediction.flatten(0, 1), target.flatten(0, 1)
         order = samples.argsort(stable=True)
         return prediction[order], target[order], samples[order].tolist(), steps[order].tolist()

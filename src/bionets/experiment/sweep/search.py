@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from bionets.atomic import write_atomically
+from bionets.csv_text import csv_text
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.resolve import for_one_run, resolve
 from bionets.experiment.console import print_line
-from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import JobError, UserError
 from bionets.experiment.run.names import require_component
 from bionets.experiment.run.report import command_of

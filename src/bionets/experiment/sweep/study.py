@@ -94,6 +94,11 @@ class Study:
             )
         except Exception as error:  # its type depends on the database
             raise UserError(f"the study's storage {url} cannot be used: {error}") from error
+        if mode is not None and study.direction != DIRECTIONS[mode]:
+            raise UserError(
+                f"the study {name} looks for the other extreme of this task's metric: give another "
+                "hydra.sweeper.study_name"
+            )
         home = study.user_attrs.get("home")
         if home is None:
             study.set_user_attr("home", identity.read_text())

@@ -10,7 +10,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
 from bionets.experiment.config.resolve import resolve
-from bionets.experiment.errors import Busy, UserError, escape_controls, one_line
+from bionets.experiment.errors import Busy, escape_controls, one_line
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
@@ -70,8 +70,7 @@ class Worker:
 def mode_of(config: DictConfig) -> str:
     """Whether the smallest ("min") or the largest ("max") monitored value of a task is best.
 
-    The targets of own data decide it, so the task is built. If that fails, its class decides: trials with other options
-    may be possible.
+    The class of the task decides it, except for own data, whose targets decide it.
 
     Raises:
         UserError: own data cannot be read.
@@ -79,10 +78,7 @@ def mode_of(config: DictConfig) -> str:
     from bionets.experiment.run.build import build_task  # imports PyTorch
     from bionets.tasks.own_task import CUSTOM
 
-    try:
+    if config.task["_target_"] == CUSTOM:
         return build_task(resolve(config).values).mode
-    except UserError:
-        if config.task["_target_"] == CUSTOM:
-            raise
-        kind: Any = get_class(config.task["_target_"])
-        return str(kind.mode)
+    kind: Any = get_class(config.task["_target_"])
+    return str(kind.mode)

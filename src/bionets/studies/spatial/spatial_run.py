@@ -14,7 +14,7 @@ from bionets.analysis.split_score import Score, accuracies, score
 from bionets.analysis.subnetworks import Split, owners, split, subnetwork
 from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.atomic import write_atomically
-from bionets.experiment.csv_text import csv_text
+from bionets.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.build import model_class
 from bionets.experiment.run.recorded_arrays import read_recorded_arrays, write_npz

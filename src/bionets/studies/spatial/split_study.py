@@ -9,11 +9,11 @@ from rich.table import Table
 
 from bionets.analysis.split_plots import GOALS, Bars, draw_splits
 from bionets.atomic import write_atomically
+from bionets.csv_text import csv_text
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
 from bionets.experiment.comparison.tables import markdown_table
 from bionets.experiment.console import print_line
-from bionets.experiment.csv_text import csv_text
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
