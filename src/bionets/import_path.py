@@ -1,4 +1,4 @@
-"""Objects by their dotted import path, and by earlier names."""
+"""Objects by their dotted import path, and deprecated earlier names of public objects."""
 
 import warnings
 from collections.abc import Callable, Mapping
