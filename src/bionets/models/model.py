@@ -215,9 +215,8 @@ class Model(LightningModule):
         self.test_meters = self._meters(self.task.test_names)
         self.test_matrices = {name: self._confusion_matrices() for name in self.task.test_names}
 
-    def test_step(
-        self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor] | None:
+    def test_step(self, batch: tuple[Tensor, ...], batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Measure a batch, and return its ``prediction`` and ``target`` for callbacks."""
         loaders = self.trainer.test_dataloaders
         counts = has_samples(loaders[dataloader_idx] if isinstance(loaders, list) else loaders, batch_index)
         name = self.task.test_names[dataloader_idx]
@@ -276,7 +275,7 @@ class Model(LightningModule):
         self, meters: MetricCollection, batch: tuple[Tensor, ...], counts: bool, matrices: Sequence[Metric] = ()
     ) -> dict[str, Tensor]:
         prediction, target = self.answers(batch)
-        if counts and len(target):
+        if counts:
             measure(meters, self.task, prediction, target)
             for matrix in matrices:
                 matrix.update(prediction, target)

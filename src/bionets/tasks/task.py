@@ -1,7 +1,6 @@
 """The base class of all tasks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from lightning import LightningDataModule
@@ -11,7 +10,7 @@ from torchmetrics import Metric, MetricCollection
 from .batches import Batches
 from .checks import check_data, require_at_least
 from .metrics import ConfusionMatrix
-from .prediction_columns import class_columns, number_columns
+from .prediction_columns import Columns, class_columns, number_columns
 from .seeding import generator
 from .spec import TaskSpec
 
@@ -126,7 +125,7 @@ class Task(LightningDataModule):
         """New confusion matrices for one test set, by the names of their figures. By default there are none."""
         return {}
 
-    def prediction_columns(self, prediction: Tensor, target: Tensor) -> dict[str, list[Any]]:
+    def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
         """The columns of a table of predictions, by name, for predictions ``[M, output_size]`` and their targets.
 
         By default those of `class_columns` if the spec predicts classes, otherwise those of `number_columns`.
