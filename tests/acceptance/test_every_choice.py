@@ -72,6 +72,8 @@ EXPERIMENTS = {
     "mnist_blank_rows": 8,
     "psmnist": 1,
     "remember_line": 8,
+    "denoising": 4,
+    "mnist_blank_pixels": 4,
 }
 ELSEWHERE = {"cogscale", "mackey_glass", "speech_digits"}  # data of fixed sizes: tests/acceptance/test_benchmarks.py
 ONE_VALUE = {"spatial_weights": ["model.proximity=10", "model.transport=10"]}  # of a long grid

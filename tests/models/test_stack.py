@@ -119,3 +119,29 @@ def test_an_entry_that_cannot_be_built_is_named(entry: dict[str, object], messag
 def test_no_layers_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one entry"):
         StackModel(LAST, [])
+
+
+def test_an_entry_of_several_layers_is_these_layers_one_after_the_other() -> None:
+    inner = [{"layer": "NBRC", "size": 5}, {"layer": "ReLU"}, {"layer": "Linear", "size": 3, "dropout": 0.5}]
+    entry = {"layers": inner, "norm": "layer", "dropout": 0.2, "residual": True}
+    model, x = StackModel(EVERY, [entry]), torch.randn(7, 4, 3)
+    norm, recurrent, relu, linear, dropout = model.network[0].block
+    assert isinstance(norm, nn.LayerNorm) and isinstance(relu, nn.ReLU) and isinstance(dropout, SequenceDropout)
+    hidden = recurrent.layer(norm(x))[0]
+    torch.testing.assert_close(model.eval()(x), model.readout(x + linear[0](relu(hidden))))
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"layers": []}, r"model.layers\[0\].layers must have at least one entry"),
+        ({"layers": {"layer": "ReLU"}}, r"model.layers\[0\].layers must have at least one entry"),
+        ({"layers": [{"layer": "ReLU"}], "size": 3}, "residual only: size"),
+        ({"layers": [{"layer": "ReLU"}], "norm": "threshold_batch"}, "spiking neurons"),
+        ({"layers": [{"layer": "Linear", "size": 4}], "residual": True}, "of size 3, to the output, of size 4"),
+        ({"layers": [{"layer": "None"}]}, r"model.layers\[0\].layers\[0\].layer=None"),
+    ],
+)
+def test_mistakes_in_an_entry_of_several_layers_are_named(entry: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StackModel(EVERY, [entry])

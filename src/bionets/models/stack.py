@@ -36,6 +36,9 @@ class StackModel(SequenceModel):
       matrix.
     - other arguments of the constructor of the layer.
 
+    An entry with ``layers``, a list of entries, instead of ``layer`` is a block of several layers, with the ``norm``
+    (not ``threshold_batch``), ``dropout`` and ``residual`` of the whole block.
+
     ``layer`` is the name of a class in `bionets.layers` (BRC, NBRC, ...), `bionets.layers.spiking` (LIB, ...) or
     `torch.nn` (GRU, Linear, ...), or the dotted path of your own class: a `SpikingLayer`, a `RecurrentLayer`, or a
     module ``layer(size_in, size)`` from ``[B, size_in]`` to ``[B, size]``. Spiking neurons follow a linear layer and,
@@ -63,12 +66,7 @@ class StackModel(SequenceModel):
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, readout, loss_every_step, optimizer)
-        if not layers:
-            raise ValueError("model.layers must have at least one entry, as in model.layers=[{layer: BRC, size: 100}]")
-        size, blocks = spec.input_size, []
-        for number, entry in enumerate(layers):
-            block, size = make_block(entry, size, f"model.layers[{number}]")
-            blocks.append(block)
+        blocks, size = make_blocks(layers, spec.input_size, "model.layers")
         self.network = nn.Sequential(*blocks)
         self.readout = make_readout(size, decoder, spec.output_size)
 
@@ -92,25 +90,8 @@ class Residual(nn.Module):
 
 
 def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Module, int]:
-    """The layer of an entry, with its normalisation, dropout and residual, and the size of its output."""
-    name, size = entry.get("layer"), entry.get("size", size_in)
-    if not isinstance(name, str):
-        raise ValueError(f"{key} has no layer: write it as {{layer: BRC, size: 100}}")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(f"{key}.size must be a whole number of at least 1, got {size!r}")
-    kind = find_layer(name, key)
-    arguments = {name: value for name, value in entry.items() if name not in OWN_KEYS}
-    modules: list[nn.Module] = []
-    if issubclass(kind, SpikingLayer):
-        spikes = {"spike_fn": "arctan"}
-        neurons = build_entry(kind, (size,), {**spikes, **arguments}, key, spikes)
-        modules += [nn.Linear(size_in, size), *make_norm(entry, size, key)]
-        modules += [FullyRecurrent(neurons) if entry.get("recurrent") else neurons]
-    elif entry.get("recurrent"):
-        raise ValueError(f"{key}.recurrent is for spiking neurons, and {name} is another kind of layer")
-    else:
-        sizes = (size_in, size) if "size" in entry else ()
-        modules += [*make_norm(entry, size_in, key), make_layer(kind, sizes, arguments, size_in, size, key)]
+    """The layers of an entry, with its normalisation, dropout and residual, and the size of their output."""
+    modules, size = (make_group if "layers" in entry else make_modules)(entry, size_in, key)
     if entry.get("dropout"):
         try:
             modules.append(SequenceDropout(entry["dropout"]))
@@ -124,6 +105,48 @@ def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Mod
             f"{key}.residual adds the input, of size {size_in}, to the output, of size {size}: make them one"
         )
     return Residual(block), size
+
+
+def make_group(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list[nn.Module], int]:
+    """The normalisation and the blocks of an entry that has several layers, and the size of their output."""
+    if unknown := set(entry) - {"layers", "norm", "dropout", "residual"}:
+        raise ValueError(
+            f"{key} is a block of layers, with norm, dropout and residual only: {', '.join(sorted(map(str, unknown)))}"
+        )
+    if entry.get("norm") == "threshold_batch":
+        raise ValueError(f"{key}.norm=threshold_batch belongs to the spiking neurons, not to a block of layers")
+    return make_blocks(entry["layers"], size_in, f"{key}.layers", make_norm(entry, size_in, key))
+
+
+def make_blocks(entries: Any, size: int, key: str, first: Sequence[nn.Module] = ()) -> tuple[list[nn.Module], int]:
+    """The blocks of a list of entries, after the modules ``first``, and the size of their output."""
+    if isinstance(entries, str | Mapping) or not isinstance(entries, Sequence) or not entries:
+        raise ValueError(f"{key} must have at least one entry, as in {key}=[{{layer: BRC, size: 100}}]")
+    blocks = list(first)
+    for number, entry in enumerate(entries):
+        block, size = make_block(entry, size, f"{key}[{number}]")
+        blocks.append(block)
+    return blocks, size
+
+
+def make_modules(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list[nn.Module], int]:
+    """The layer of an entry with its normalisation, and the size of its output."""
+    name, size = entry.get("layer"), entry.get("size", size_in)
+    if not isinstance(name, str):
+        raise ValueError(f"{key} has no layer: write it as {{layer: BRC, size: 100}}")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"{key}.size must be a whole number of at least 1, got {size!r}")
+    kind = find_layer(name, key)
+    arguments = {name: value for name, value in entry.items() if name not in OWN_KEYS}
+    if issubclass(kind, SpikingLayer):
+        spikes = {"spike_fn": "arctan"}
+        neurons = build_entry(kind, (size,), {**spikes, **arguments}, key, spikes)
+        connected = FullyRecurrent(neurons) if entry.get("recurrent") else neurons
+        return [nn.Linear(size_in, size), *make_norm(entry, size, key), connected], size
+    if entry.get("recurrent"):
+        raise ValueError(f"{key}.recurrent is for spiking neurons, and {name} is another kind of layer")
+    sizes = (size_in, size) if "size" in entry else ()
+    return [*make_norm(entry, size_in, key), make_layer(kind, sizes, arguments, size_in, size, key)], size
 
 
 def find_layer(name: str, key: str) -> type[nn.Module]:
