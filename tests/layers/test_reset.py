@@ -29,6 +29,7 @@ from bionets.layers import (
     reset_states,
     unroll,
 )
+from bionets.layers.recurrent.recurrence import as_tuple
 from bionets.layers.spiking import ALIF, DSRLITS, LIB, PLIF, FullyRecurrent
 from tests.layers.test_lengths import MODELS
 
@@ -160,3 +161,18 @@ def test_a_piece_has_a_dropout_mask_of_its_own() -> None:
         pieces = [y[first:last, b] for first, last in pieces_of(b)]
         assert all(bool((piece == piece[0]).all()) for piece in pieces)
         assert all(not torch.equal(one[0], other[0]) for one, other in pairwise(pieces))
+
+
+@pytest.mark.parametrize("layer", [BRC, LRU])
+def test_a_reset_past_the_end_of_a_sequence_changes_nothing(layer: type[Any]) -> None:
+    torch.manual_seed(0)
+    model, lengths = layer(4, 3, bidirectional=True).double(), torch.tensor([3, 5, 6])
+    x = torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
+    h0 = [torch.randn(2, BATCH, 3, dtype=torch.float64) for _ in model.recurrence.states]
+    y, last = model(x, h0, lengths=lengths, reset=RESET)
+    for b, end in enumerate(lengths.tolist()):
+        start = [each[:, b : b + 1] for each in h0]
+        found, alone = model(x[:end, b : b + 1], start, reset=RESET[:end, b : b + 1])
+        torch.testing.assert_close(y[:end, b : b + 1], found)
+        for one, other in zip(as_tuple(last), as_tuple(alone), strict=True):
+            torch.testing.assert_close(one[:, b : b + 1], other)

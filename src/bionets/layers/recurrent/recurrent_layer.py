@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from bionets.layers.checks import positive_int
-from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
+from bionets.layers.lengths import check_lengths, check_reset, valid_steps, zero_past_end
 from bionets.layers.recurrent.recurrence import Parameters, RecurrentModule, States
 
 
@@ -103,6 +103,8 @@ class RecurrentLayer(RecurrentModule):
             x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradient of the weights
         if reset is not None:
             reset = check_reset(reset.transpose(0, 1) if self.batch_first else reset, x.shape, x.device)
+            # In reverse, a reset at the step after the end of a sequence would discard its initial state.
+            reset = reset if lengths is None else reset & valid_steps(lengths, len(x))
         output, states = self._over_layers(x, states, lengths, reset, backend)
         if lengths is not None:
             output = zero_past_end(output, lengths)  # for cells whose output is computed after the scan
