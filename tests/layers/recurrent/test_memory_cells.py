@@ -288,3 +288,13 @@ def test_an_lmu_is_exported_before_it_was_ever_called() -> None:
 def test_a_cell_is_printed_as_its_layer(cell: str) -> None:
     layer = getattr(layers, cell.removesuffix("Cell"))(3, 4)
     assert repr(getattr(layers, cell)(3, 4)) == repr(layer).replace("(", "Cell(", 1)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(LMU, "theta"), (LEM, "dt"), (CoRNN, "dt"), (UnICORNN, "dt"), (SRC, "rho")])
+def test_constants_that_divide_or_scale_time_are_positive(kind: type[nn.Module], name: str) -> None:
+    for value in (0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be above 0"):
+            kind(INPUT, HIDDEN, **{name: value})
+    for wrong in ("1", None, [1.0]):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number"):
+            kind(INPUT, HIDDEN, **{name: wrong})

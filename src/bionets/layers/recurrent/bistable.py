@@ -30,9 +30,9 @@ def bistable_initialisations(
 
     - `paper2020`, `paper2021`: biases 0. Every unit starts at the bifurcation: a = 1 at h = 0.
     - `bistable`: as `paper2020`, with b_a = 2 and b_c = −1. At h = 0, a = 1 + tanh(2) ≈ 1.96, so every unit stores a
-      sign from the first training step. |w_a∘h| ≤ 1 is smaller than b_a, so that a > 1 in both stable states. Near h =
-      0 the state grows by the factor c + (1 − c)∘a ≈ 1.7 per step, which is the weight of an input relative to the next
-      one.
+      sign from the first training step. In a BRC, |w_a∘h| ≤ 1 is smaller than b_a, so that a > 1 in both stable states;
+      in an nBRC, an entry of W_a h may be as large as √H. Near h = 0 the state grows by the factor c + (1 − c)∘a ≈ 1.7
+      per step, which is the weight of an input relative to the next one.
     - `chrono`: as `paper2020`, with b_c = log u, u ~ U(1, chrono_steps − 1). With this c, the share of the state that
       is kept, the time constants of the units cover the length of the task (Tallec & Ollivier 2018).
     """

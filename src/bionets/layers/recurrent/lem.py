@@ -64,6 +64,7 @@ _LEM = Recurrence(
     over_time=_over_time,
     initialisations={"uniform": linear_uniform},
     constants={"dt": 1.0},
+    positive=("dt",),
 )
 
 

@@ -100,6 +100,7 @@ _LMU = Recurrence(
     over_time=_over_time,
     initialisations={"paper": _initialisation},
     constants={"theta": 100.0},
+    positive=("theta",),
 )
 
 

@@ -77,6 +77,7 @@ _CORNN = Recurrence(
     over_time=_cornn,
     initialisations={"uniform": linear_uniform},
     constants={"dt": 0.042, "gamma": 2.7, "epsilon": 4.7},
+    positive=("dt",),
 )
 _UNICORNN = Recurrence(
     states=("y0", "z0"),
@@ -84,6 +85,7 @@ _UNICORNN = Recurrence(
     over_time=_unicornn,
     initialisations={"uniform": _unicornn_initialisation},
     constants={"dt": 0.1, "alpha": 10.0},
+    positive=("dt",),
 )
 
 

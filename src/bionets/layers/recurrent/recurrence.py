@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -34,6 +35,7 @@ class Recurrence:
     over_time: the scan of the cell's step.
     initialisations: initialisations by name; the first is the default.
     constants: numbers that a user may set and that are not trained, with their defaults.
+    positive: names of the constants that must be above 0.
     """
 
     states: tuple[str, ...]
@@ -41,6 +43,7 @@ class Recurrence:
     over_time: OverTime
     initialisations: Mapping[str, Initialisation]
     constants: Mapping[str, float] = field(default_factory=dict)
+    positive: tuple[str, ...] = ()
 
 
 def as_tuple(states: Tensor | States) -> States:
@@ -86,8 +89,10 @@ class RecurrentModule(nn.Module):
         if unknown := constants.keys() - self.recurrence.constants.keys():
             raise TypeError(f"{self._get_name()} has no argument {', '.join(sorted(unknown))}")
         for name, value in constants.items():
-            if isinstance(value, str | bool) or value is None:
+            if not isinstance(value, Real) or isinstance(value, bool):
                 raise ValueError(f"{self._get_name()}: {name} must be a number, got {value!r}")
+            if name in self.recurrence.positive and not value > 0:
+                raise ValueError(f"{self._get_name()}: {name} must be above 0, got {value}")
         self.constants = {**self.recurrence.constants, **constants}
         schemes = self.recurrence.initialisations
         if initialisation is not None and initialisation not in schemes:

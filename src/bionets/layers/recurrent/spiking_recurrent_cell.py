@@ -50,6 +50,7 @@ _SRC = Recurrence(
     over_time=_over_time,
     initialisations={"paper": _initialisation},
     constants=_CONSTANTS,
+    positive=("rho",),
 )
 
 
