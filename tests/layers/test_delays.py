@@ -270,9 +270,10 @@ def test_the_gradient_of_a_delay_on_a_ramp(delay: float) -> None:
     torch.testing.assert_close(gradient, torch.tensor([-1.0]))
 
 
+@pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
-def test_spikes_may_be_integers(dtype: torch.dtype, x: Tensor) -> None:
-    layer, spikes = Delay(x.shape[-1], 3, delays=1.25), (x > 0).to(dtype)
+def test_spikes_may_be_integers(dtype: torch.dtype, learn: bool, x: Tensor) -> None:
+    layer, spikes = Delay(x.shape[-1], 3, delays=1.25, learn=learn), (x > 0).to(dtype)
     torch.testing.assert_close(layer.over_time(spikes)[0], layer.over_time(spikes.float())[0])
 
 

@@ -58,7 +58,8 @@ class _Delayed(StatefulModule):
         if x.dim() < 3 or got[-1] != features:
             raise ValueError(f"{self._get_name()}: expected [B, ..., {features}], got an input of shape {got}")
         (past,) = self.initial_states(x) if states is None else states
-        x = x if x.is_floating_point() else x.to(past.dtype)  # spikes may be integers, but weights are floating-point
+        # Spikes may be integers, but weights are floating-point.
+        x = x if x.is_floating_point() else x.to(self.delays.delays.dtype)
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
         y = self.convolve(steps if len(x) else torch.cat((steps, steps[:1])))[: len(x)]
         kept = last_steps(steps, self.max_delay, lengths).movedim(0, 1)
