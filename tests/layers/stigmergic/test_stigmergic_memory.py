@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, reset_states, unroll
+from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory, StigmergicPerceptron, reset_states, unroll
 from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
 
 BACKENDS = ("reference", "auto")
@@ -293,3 +293,37 @@ def test_hooks_pruning_and_other_layers_within_the_networks_count(kind: type[Sti
             torch.testing.assert_close(y, steps(memory, x))
             y.square().mean().backward()
             optimiser.step()
+
+
+def test_networks_of_other_sizes_and_without_biases_count() -> None:
+    x = torch.randn(5, 2, 3)
+    changes = (
+        lambda memory: setattr(memory, "mark_recurrence", nn.Linear(4, 4, bias=False)),
+        lambda memory: setattr(memory.tick_net[0], "bias", None),
+        lambda memory: memory.mark_net.__setitem__(1, nn.PReLU(2)),
+        lambda memory: [memory.mark_net.__setitem__(n, nn.Linear(*size)) for n, size in ((0, (7, 9)), (2, (9, 4)))],
+    )
+    for change in changes:
+        memory = RecurrentStigmergicMemory(3, 4, hidden_layers=1, hidden_size=2)
+        change(memory)
+        torch.testing.assert_close(memory.over_time(x)[0], naive(memory, x, torch.zeros(2, 4)))
+
+
+def test_step_by_step_has_the_dtypes_of_the_scan() -> None:
+    layer, x = RecurrentStigmergicMemory(3, 4).bfloat16(), torch.randn(5, 2, 3).bfloat16()
+    scanned, (last,) = layer.over_time(x)
+    layer.mark_net[0].register_forward_hook(lambda *_: None)
+    stepped, (last_stepped,) = layer.over_time(x)
+    assert (stepped.dtype, last_stepped.dtype) == (scanned.dtype, last.dtype)
+    torch.testing.assert_close(stepped, scanned, rtol=0.02, atol=0.02)
+
+
+def test_a_perceptron_refuses_what_a_memory_refuses() -> None:
+    for limits in ((1.0, 1.0), (1.0, -1.0)):
+        with pytest.raises(ValueError, match="clamp_min must be below clamp_max"):
+            StigmergicPerceptron(3, 2, clamp_min=limits[0], clamp_max=limits[1])
+    for stigmergic_weights in (False, True):
+        layer = StigmergicPerceptron(3, 2, stigmergic_weights)
+        for run in (layer, lambda x, layer=layer: unroll(layer, x.unsqueeze(0))):
+            with pytest.raises(ValueError, match=r"input_size=3, got an input of shape \(4, 6\)"):
+                run(torch.zeros(4, 6))

@@ -1,7 +1,8 @@
 """Stigmergic memory whose marks and ticks also depend on the memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -91,11 +92,16 @@ class RecurrentStigmergicMemory(StigmergicMemory):
         """Whether the networks are unchanged, so that their weights, biases and slopes determine their outputs."""
         made: tuple[type[nn.Module], ...] = (nn.Linear, nn.PReLU) * self.hidden_layers + (nn.Linear, nn.ReLU)
         recurrences = (self.mark_recurrence, self.tick_recurrence)
-        return all(calls_only(each, nn.Linear.forward) for each in recurrences) and all(
+        networks = ((self.mark_net, self.mark_input_size), (self.tick_net, self.tick_input_size))
+        return all(
+            calls_only(each, nn.Linear.forward) and has_sizes([each], [self.memory_size] * 2) for each in recurrences
+        ) and all(
             calls_only(net, nn.Sequential.forward)
             and len(net) == len(made)
             and all(calls_only(layer, kind.forward) for layer, kind in zip(net, made, strict=True))
-            for net in (self.mark_net, self.tick_net)
+            and has_sizes(linears(net), self._sizes(inputs + self.memory_size))
+            and all(slope.numel() == 1 for slope in prelu_slopes(net))
+            for net, inputs in networks
         )
 
     def _step_by_step(
@@ -106,8 +112,8 @@ class RecurrentStigmergicMemory(StigmergicMemory):
             before = memory if reset is None else torch.where(reset[t].unsqueeze(1), 0, memory)
             new, _ = memory_step(self.marks_and_ticks(step, before), before, (), clamp=clamp)
             memory = new if lengths is None else torch.where((lengths > t).unsqueeze(1), new, memory)
-            outputs.append(memory)
-        output = torch.stack(outputs) if outputs else memory.new_zeros(0, *memory.shape)
+            outputs.append(memory.to(x.dtype))
+        output = torch.stack(outputs) if outputs else x.new_zeros(0, *memory.shape)
         return (output if lengths is None else zero_past_end(output, lengths)), memory
 
 
@@ -175,6 +181,14 @@ def last_tick_layer(
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """x where positive, slope·x elsewhere (``nn.PReLU`` in elementwise operations)."""
     return torch.where(x > 0, x, slope * x)
+
+
+def has_sizes(layers: Sequence[nn.Linear], sizes: Sequence[int]) -> bool:
+    """Whether successive linear layers have these sizes, and biases."""
+    return all(
+        (layer.in_features, layer.out_features) == pair and layer.bias is not None
+        for layer, pair in zip(layers, pairwise(sizes), strict=True)
+    )
 
 
 def linears(net: nn.Sequential) -> list[nn.Linear]:

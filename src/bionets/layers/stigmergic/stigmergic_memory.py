@@ -39,6 +39,21 @@ def smooth_clamp(s: Tensor, clamp_min: float | None, clamp_max: float | None) ->
     return s
 
 
+def check_clamp(clamp_min: float | None, clamp_max: float | None) -> None:
+    """Raise ValueError if both limits are given and the lower one is not below the upper one."""
+    if clamp_min is not None and clamp_max is not None and not clamp_min < clamp_max:
+        raise ValueError(f"clamp_min must be below clamp_max, got {clamp_min} and {clamp_max}")
+
+
+def check_input_size(name: str, x: Tensor, input_size: int) -> None:
+    """Raise ValueError if the last dimension of x ``[T, *, input_size]`` has another size."""
+    if x.dim() < 2 or x.size(-1) != input_size:
+        raise ValueError(
+            f"{name}: the last dimension of the input must be input_size={input_size}, "
+            f"got an input of shape {tuple(x.shape[1:])}"
+        )
+
+
 Clamp = Callable[[Tensor], Tensor]
 
 
@@ -92,18 +107,20 @@ class StigmergicMemory(StatefulModule):
         self.hidden_size = positive_int("hidden_size", hidden_size)
         if not isinstance(hidden_layers, int) or hidden_layers < 0:
             raise ValueError(f"hidden_layers must be a whole number of at least 0, got {hidden_layers!r}")
-        if clamp_min is not None and clamp_max is not None and not clamp_min < clamp_max:
-            raise ValueError(f"clamp_min must be below clamp_max, got {clamp_min} and {clamp_max}")
+        check_clamp(clamp_min, clamp_max)
         self.hidden_layers = hidden_layers
         self.clamp_min = None if clamp_min is None else float(clamp_min)
         self.clamp_max = None if clamp_max is None else float(clamp_max)
         self.mark_net = self._network(self.mark_input_size)
         self.tick_net = self._network(self.tick_input_size)
 
+    def _sizes(self, input_size: int) -> list[int]:
+        """The sizes of the layers of f or g, from its inputs to the memory."""
+        return [input_size] + [self.hidden_size] * self.hidden_layers + [self.memory_size]
+
     def _network(self, input_size: int) -> nn.Sequential:
-        sizes = [input_size] + [self.hidden_size] * self.hidden_layers + [self.memory_size]
         layers: list[nn.Module] = []
-        for size_in, size_out in pairwise(sizes):
+        for size_in, size_out in pairwise(self._sizes(input_size)):
             layers += [nn.Linear(size_in, size_out), nn.PReLU()]
         return nn.Sequential(*layers[:-1], nn.ReLU())
 
@@ -149,11 +166,7 @@ class StigmergicMemory(StatefulModule):
         return scan(step, self.marks_and_ticks(x, memory), memory, **options)
 
     def _checked(self, x: Tensor, states: States | None) -> States:
-        if x.dim() < 2 or x.size(-1) != self.input_size:
-            raise ValueError(
-                f"{self._get_name()}: the last dimension of the input must be input_size={self.input_size}, "
-                f"got an input of shape {tuple(x.shape[1:])}"
-            )
+        check_input_size(self._get_name(), x, self.input_size)
         states = self.initial_states(x) if states is None else states
         expected = self.state_shapes(x.shape[1:])
         if tuple(tuple(state.shape) for state in states) != expected:

@@ -10,7 +10,7 @@ from bionets.layers.checks import positive_int
 from bionets.layers.lengths import flat_lengths, flat_reset
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
-from bionets.layers.stigmergic.stigmergic_memory import Clamp, smooth_clamp
+from bionets.layers.stigmergic.stigmergic_memory import Clamp, check_clamp, check_input_size, smooth_clamp
 from bionets.scan import scan
 
 __all__ = ["StigmergicPerceptron"]
@@ -39,6 +39,9 @@ class StigmergicPerceptron(StatefulModule):
 
     ``[*, input_size] -> [*, output_size]`` at each step; the states are ``threshold`` and, if it changes, ``weights``.
 
+    Raises:
+        ValueError: a size is below 1, or clamp_min is not below clamp_max.
+
     Source: Galatolo, Cimino and Vaglini, "Using stigmergy to incorporate the time into artificial neural networks",
     MIKE 2018, where these are called simple and full layer.
     """
@@ -61,6 +64,7 @@ class StigmergicPerceptron(StatefulModule):
         self.input_size = positive_int("input_size", input_size)
         self.output_size = positive_int("output_size", output_size)
         self.stigmergic_weights = stigmergic_weights
+        check_clamp(clamp_min, clamp_max)
         self.clamp = partial(smooth_clamp, clamp_min=clamp_min, clamp_max=clamp_max)
         self.weight = nn.Parameter(torch.empty(output_size, input_size))
         self.bias = nn.Parameter(torch.empty(output_size))
@@ -94,6 +98,7 @@ class StigmergicPerceptron(StatefulModule):
     ) -> tuple[Tensor, States]:
         """The outputs ``[T, *, output_size]`` for x ``[T, *, input_size]``, and the last states. See
         `StatefulModule`."""
+        check_input_size(self._get_name(), x, self.input_size)
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
         threshold, *weights = self.initial_states(x) if states is None else states
         options: dict[str, Any] = {"lengths": flat_lengths(x, lengths, lead), "backend": backend}
