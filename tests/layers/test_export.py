@@ -9,7 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, RecurrentStigmergicMemory, StigmergicPerceptron, reset_states, unroll
+from bionets.layers import (
+    BRC,
+    NBRC,
+    RecurrentStigmergicMemory,
+    SequenceDropout,
+    StigmergicPerceptron,
+    get_states,
+    reset_states,
+    unroll,
+)
 from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import LI, LIB, PLIF, FullyRecurrent
 
@@ -74,3 +83,16 @@ def test_an_exported_step_takes_the_states_that_it_gives(stigmergic_weights: boo
         y, *states = program(each, *states)
         found.append(y)
     torch.testing.assert_close(torch.stack(found), unroll(layer, x))
+
+
+def test_a_single_step_leaves_the_network_as_it_is() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), SequenceDropout(), LIB(4, spike_fn="arctan"))
+    x = torch.randn(5, 3)
+    network(x)
+    kept = get_states(network)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    StatefulStep(network, x)
+    assert network.training and all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert get_states(network).keys() == kept.keys()
+    assert all(torch.equal(state, kept[name]) for name, state in get_states(network).items())

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.plain_calls import temporary_hooks
+from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.recurrent.recurrence import as_tuple
 from bionets.layers.stateful import StatefulModule, get_states, set_states, stateful_modules, temporary_states
 
@@ -118,6 +118,7 @@ class StatefulStep(SingleStep):
             return record
 
         hooks = (layer.register_forward_pre_hook(recorder(path)) for path, layer in stateful_modules(self.network))
-        with temporary_states(self.network), temporary_hooks(hooks), torch.no_grad():
+        evaluation = temporary_evaluation(self.network)  # so that batch normalisation does not count x
+        with temporary_states(self.network), evaluation, temporary_hooks(hooks), torch.no_grad():
             self.network(x)
         return initial
