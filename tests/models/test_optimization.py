@@ -1,6 +1,7 @@
 """Groups of parameters, and Muon beside AdamW."""
 
 import copy
+import pickle
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,12 @@ from torch import Tensor, nn
 from bionets.layers import SpatialLinear
 from bionets.layers.spiking import LIB
 from bionets.models import MuonWithAdamW
-from bionets.models.optimization import configure_optimizers, has_one_group, names_without_decay
+from bionets.models.optimization import (
+    configure_optimizers,
+    has_one_group,
+    names_without_decay,
+    require_optimizer_state,
+)
 
 
 class Net(LightningModule):
@@ -131,3 +137,25 @@ def test_muon_takes_groups_with_options_of_their_own() -> None:
     given = parameters()
     optimizer = MuonWithAdamW([{"params": given[:2], "weight_decay": 0.0}, {"params": given[2:]}], weight_decay=0.2)
     assert sorted(group["weight_decay"] for group in optimizer.param_groups) == [0.0, 0.0, 0.2, 0.2]
+
+
+def test_muon_is_copied_and_pickled_with_its_options() -> None:
+    given = parameters()
+    optimizer = MuonWithAdamW(given, lr=0.02, momentum=0.5, betas=(0.5, 0.9))
+    steps(optimizer, given, 2)
+    for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        copies = [each for group in twin.param_groups for each in group["params"]]
+        steps(twin, copies, 1)
+        expected = copy.deepcopy(given)
+        whole = MuonWithAdamW(expected, lr=0.02, momentum=0.5, betas=(0.5, 0.9))
+        whole.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        steps(whole, expected, 1)
+        ordered = [each for group in whole.param_groups for each in group["params"]]
+        for one, other in zip(copies, ordered, strict=True):
+            torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("checkpoint", [{}, {"optimizer_states": []}, {"optimizer_states": [{}]}])
+def test_a_checkpoint_without_the_state_of_an_optimizer_is_named(checkpoint: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no state of the optimizer"):
+        require_optimizer_state(checkpoint)

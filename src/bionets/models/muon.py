@@ -64,6 +64,10 @@ class MuonWithAdamW(Optimizer):
                 part.state = self.state
                 self._parts.append(part)
 
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"_muon_options": self._muon_options, "_adamw_options": self._adamw_options}
+        return {**super().__getstate__(), **own}
+
     def __setstate__(self, state: dict[str, Any]) -> None:  # also called when a checkpoint is loaded
         super().__setstate__(state)
         self._link()

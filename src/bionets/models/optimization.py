@@ -137,6 +137,6 @@ def require_optimizer_state(checkpoint: Mapping[str, Any]) -> None:
     """Raise ValueError unless a checkpoint has the state of one optimizer. Without it, Lightning would continue with a
     new optimizer.
     """
-    states = checkpoint["optimizer_states"]
+    states = checkpoint.get("optimizer_states", ())
     if len(states) != 1 or not isinstance(states[0], Mapping) or "param_groups" not in states[0]:
         raise ValueError("the checkpoint has no state of the optimizer")
