@@ -10,6 +10,7 @@ from torch.nn import functional
 from bionets.models import Model, RecurrentModel, SpikingConvModel, SpikingRecurrentModel
 from bionets.models.checks import InterfaceError
 from bionets.models.chunks import loss_in_chunks
+from bionets.models.saved_memory import peak_saved_bytes
 from bionets.tasks import TaskSpec
 
 LAST = TaskSpec("sequence_to_value", input_size=2, output_size=3)
@@ -136,3 +137,9 @@ def test_a_loss_without_a_gradient_has_none_in_chunks_either() -> None:
     loss = loss_in_chunks(model, Detached, X, TARGET)
     with pytest.raises(InterfaceError, match="the loss of the task has no gradient"):
         model.backward(loss)
+
+
+def test_the_memory_of_the_backward_pass_has_no_parameters_and_no_views_of_them() -> None:
+    first, second = torch.nn.Linear(2, 30), torch.nn.Linear(30, 50)
+    x = torch.randn(4, 2)
+    assert peak_saved_bytes(lambda: second(first(x)).tanh()) == 4 * (4 * 2 + 4 * 30 + 4 * 50)

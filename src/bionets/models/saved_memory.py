@@ -21,7 +21,7 @@ def peak_saved_bytes(run: Callable[[], Any]) -> int:
 
     def pack(tensor: Tensor) -> _Kept:
         nonlocal now, most
-        if isinstance(tensor, nn.Parameter):
+        if isinstance(tensor if tensor._base is None else tensor._base, nn.Parameter):  # or a view, such as weight.T
             return _Kept(tensor)
         place = (tensor.data_ptr(), tensor.numel() * tensor.element_size())
         kept[place] += 1
