@@ -47,3 +47,8 @@ def test_a_mean_says_how_many_training_steps_it_covers(apart: int) -> None:
     axes = new_figure().add_subplot()
     draw_losses(axes, {"train/loss": (list(range(0, 40 * apart, apart)), [1.0] * 40)})
     assert f"training, mean over {20 * apart} steps" in [line.get_label() for line in axes.lines]
+
+
+def test_a_validation_loss_is_drawn_without_a_finite_training_loss(tmp_path: Path) -> None:
+    series = {"train/loss": ([0, 1], [float("nan")] * 2), "val/loss": ([1, 2], [1.0, 2.0])}
+    assert [file.name for file in draw_run(tmp_path, "brc", series, {})] == ["loss.png"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 
 from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, synaptic_operations, trace_activity
 from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
@@ -121,3 +122,19 @@ def test_figures_are_pictures_of_every_layer(x: Tensor, tmp_path: Path) -> None:
         draw_parameters(tmp_path / "figures" / "parameters.png", net, "title"),
     ]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_operations_of_pruned_and_parametrised_weights_are_counted(x: Tensor) -> None:
+    net, found = network(), []
+    changes = (
+        lambda: None,
+        lambda: prune.custom_from_mask(net[3], "weight", torch.ones(5, 32)),
+        lambda: parametrizations.weight_norm(net[5]),
+    )
+    for change in changes:
+        change()
+        reset_states(net)
+        metric = SynapticOperations(unroll, batch_dim=1)
+        metric.update(net, x)
+        found.append({name: float(value) for name, value in metric.compute().items()})
+    assert found[0]["nanojoules"] > 0 and found[1] == found[0] and found[2] == found[0]

@@ -24,7 +24,8 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
     several lengths. The curves have the colour of the model. Returns the png files.
     """
     files, colour = [], line_styles([model])[model].colour if model else "C0"
-    losses = {name: finite(*series[name]) for name in ("train/loss", "val/loss") if name in series}
+    measured = {name: finite(*series[name]) for name in ("train/loss", "val/loss") if name in series}
+    losses = {name: curve for name, curve in measured.items() if curve[0]}
     if any(len(steps) > 1 for steps, _ in losses.values()):
         figure = new_figure()
         draw_losses(figure.add_subplot(), losses, colour)

@@ -145,7 +145,7 @@ class SynapticOperations(Metric):
 
 def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
     """The number of uses of a weight of the layer with a nonzero input."""
-    weight = layer.get_parameter("weight")
+    weight: Tensor = layer.weight  # type: ignore[assignment]  # not a parameter if it is pruned or parametrised
     if isinstance(layer, nn.Linear | FullyRecurrent):
         return x.count_nonzero() * len(weight)
     met, ones = (x != 0).to(x.dtype), torch.ones_like(weight)
