@@ -143,3 +143,30 @@ def test_the_memory_of_the_backward_pass_has_no_parameters_and_no_views_of_them(
     first, second = torch.nn.Linear(2, 30), torch.nn.Linear(30, 50)
     x = torch.randn(4, 2)
     assert peak_saved_bytes(lambda: second(first(x)).tanh()) == 4 * (4 * 2 + 4 * 30 + 4 * 50)
+
+
+class Masked(Task):
+    """The mean squared error over the numbers that are not NaN."""
+
+    @staticmethod
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        counts = ~target.isnan()
+        return ((prediction - target.nan_to_num()).square() * counts).sum() / counts.sum()
+
+    @staticmethod
+    def scored_steps(target: Tensor) -> int:
+        return int((~target.isnan()).sum())
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_chunks_without_an_answer_that_counts_add_nothing(length: int) -> None:
+    model, target = recurrent(EVERY, "online"), TARGET.clone()
+    target[:4, :, :] = torch.nan
+    target[5, 1:, 2] = torch.nan
+    model.tbptt = length
+    whole = recurrent(EVERY)
+    expected = gradients(whole, Masked.loss(whole(X), target))
+    loss = loss_in_chunks(model, Masked, X, target)
+    torch.testing.assert_close(loss, Masked.loss(whole(X), target))
+    for name, gradient in gradients(model, loss).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)

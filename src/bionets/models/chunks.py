@@ -43,7 +43,8 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
         part = len(steps)
         if at_every_step:
             answers, targets = model.spec.only_scored(predictions, target[start : start + length])
-            part, loss = task.scored_steps(targets), loss_of(task, answers, targets)
+            part = task.scored_steps(targets)
+            loss = loss_of(task, answers, targets) if part else 0 * answers.sum()  # a mean over no step is NaN
         elif model.loss_every_step:
             each = target.expand(len(steps), *target.shape).flatten(0, 1)
             loss = task.loss(predictions.flatten(0, 1), each)
