@@ -68,6 +68,13 @@ def test_the_learning_rate_falls_when_the_monitored_value_does_not(cli: Command,
     assert group["lr"] < 0.5
 
 
+def test_a_schedule_of_a_value_that_is_not_measured_is_one_line(cli: Command) -> None:
+    outcome = cli("train", *SMALL, "schedule=ReduceLROnPlateau", "schedule.monitor=val/los")
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
+    assert "schedule.monitor=val/los is not measured: choose one of" in outcome.error and "val/loss" in outcome.error
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

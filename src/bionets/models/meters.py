@@ -14,7 +14,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 
 class MetricError(ValueError):
-    """A metric raises an error for its arguments, or is not a scalar."""
+    """A metric raises an error for its arguments, is not a scalar, or is not measured."""
 
 
 def make_meters(task: Any) -> MetricCollection:

@@ -11,6 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from bionets.models.meters import MetricError
+
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
 
@@ -109,11 +111,14 @@ def configure_optimizers(
 
 
 def step_plateau_schedules(trainer: Trainer) -> None:
-    """Step the `ReduceLROnPlateau` schedules with the last measured value."""
+    """Step the `ReduceLROnPlateau` schedules with the last measured value. Raises MetricError if there is none."""
+    measured = trainer.callback_metrics
     for config in trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ():
-        value = trainer.callback_metrics.get(config.monitor or "")
-        if isinstance(config.scheduler, ReduceLROnPlateau) and value is not None:
-            config.scheduler.step(value)
+        if isinstance(config.scheduler, ReduceLROnPlateau):
+            if config.monitor not in measured:
+                names = ", ".join(sorted(measured))
+                raise MetricError(f"schedule.monitor={config.monitor} is not measured: choose one of {names}")
+            config.scheduler.step(measured[config.monitor])
 
 
 def names_without_decay(module: nn.Module) -> list[str]:

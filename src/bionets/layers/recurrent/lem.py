@@ -79,7 +79,8 @@ class LEM(RecurrentLayer):
     (W_1, W_2, W_z), `weight_zh_l{k}` `[H, H]` (W_y), `bias_l{k}` `[4H]`. The states are a tuple (y, z); the output is
     y'.
 
-    Constant: `dt` (default 1, largest time step). initialisation: `uniform` (as `torch.nn.LSTM`).
+    Constant: `dt` (default 1, largest time step). initialisation: `uniform` (as `torch.nn.Linear`; the authors draw all
+    parameters from U(−1/√H, 1/√H)).
     """
 
     recurrence = _LEM
