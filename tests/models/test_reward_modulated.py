@@ -133,6 +133,8 @@ def test_it_learns_xor() -> None:
         (TaskSpec("sequence_to_class", 4, 4, steps=8, spikes=True, answers=2), {}, "does not fit"),
         (SPIKES, {"hidden_size": 0}, "model.hidden_size"),
         (SPIKES, {"eligibility_decay": 1.0}, "eligibility_decay"),
+        (SPIKES, {"trace_steps": math.nan}, "model.trace_steps"),
+        (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_width": math.nan}, "model.place_width"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_cells": [3, 3]}, "model.place_cells"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"discount": 1.0}, "model.discount"),
     ],

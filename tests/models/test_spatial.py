@@ -81,6 +81,7 @@ def test_positions_may_have_a_learning_rate_of_their_own(kind: type[SpatialModel
         ({"where": [0, 3]}, "model.where=.*layer 3"),
         ({"norm": "l3"}, "model.norm=l3"),
         ({"proximity": -1.0}, "model.proximity"),
+        ({"proximity": float("nan")}, "model.proximity"),
         ({"transport": -1.0}, "model.transport"),
         ({"positions_lr": -1.0}, "model.positions_lr"),
         ({"activation": "Relu"}, "model.activation=Relu"),

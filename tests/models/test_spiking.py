@@ -131,6 +131,8 @@ def test_the_initialisation_by_name() -> None:
     assert (model.network[0].bias == 0).all()
     with pytest.raises(ValueError, match="initialisation_arguments do not fit"):
         SpikingRecurrentModel(spec, initialisation="fluctuation_driven", initialisation_arguments={"rates": 1})
+    with pytest.raises(ValueError, match=r"initialisation_arguments need model\.initialisation"):
+        SpikingRecurrentModel(spec, initialisation_arguments={"rate": 0.02})
     with pytest.raises(ValueError, match=r"model\.initialisation=xavier is unknown"):
         SpikingRecurrentModel(spec, initialisation="xavier")
 
@@ -165,8 +167,9 @@ def test_delays_by_the_distance_of_neurons() -> None:
 
 
 def test_delays_without_recurrent_connections_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"model\.max_delay is for recurrent connections"):
-        SpikingRecurrentModel(VALUE, recurrent=False, max_delay=5)
+    for key, value in (("max_delay", 5), ("max_delay", 0), ("delay_sigma", 2.0)):
+        with pytest.raises(ValueError, match=rf"model\.{key} is for recurrent connections"):
+            SpikingRecurrentModel(VALUE, recurrent=False, **{key: value})
 
 
 @pytest.mark.parametrize(

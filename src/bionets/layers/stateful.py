@@ -247,7 +247,9 @@ def load_states(model: Any, path: str | PathLike[str]) -> None:
         with safe_open(path, framework="pt") as file:
             states = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
             initial = json.loads((file.metadata() or {}).get(INITIAL, "[]"))
-    except SafetensorError as error:
+        if not isinstance(initial, list) or not all(isinstance(name, str) for name in initial):
+            raise ValueError(f"its {INITIAL} must be a list of names")
+    except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is not a safetensors file as save_states writes it ({error})") from None
     places = _places(model)
     _refuse_unknown((*states, *initial), places)

@@ -23,7 +23,7 @@ class PlaceCells(nn.Module):
         super().__init__()
         if len(cells) != len(bounds) or min(cells) < 2:
             raise ValueError(f"model.place_cells must be 2 or more along each of {len(bounds)} dimensions, got {cells}")
-        if width <= 0:
+        if not width > 0:
             raise ValueError(f"model.place_width must be above 0, got {width}")
         axes = [torch.linspace(low, high, count) for (low, high), count in zip(bounds, cells, strict=True)]
         self.register_buffer("centres", torch.cartesian_prod(*axes).view(-1, len(axes)))

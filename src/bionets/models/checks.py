@@ -24,9 +24,9 @@ def require_positive(**values: int | Sequence[int]) -> None:
 
 
 def require_not_negative(**values: float) -> None:
-    """Raise ``ValueError`` with the first of the model's keys that is below 0."""
+    """Raise ``ValueError`` with the first of the model's keys that is below 0 or NaN."""
     for name, value in values.items():
-        if value < 0:
+        if not value >= 0:
             raise ValueError(f"model.{name} must not be negative, got {value}")
 
 

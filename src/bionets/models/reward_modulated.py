@@ -71,7 +71,7 @@ class RewardModulatedModel(PlasticModel):
     ) -> None:
         super().__init__(spec, optimizer)
         require_positive(hidden_size=hidden_size, steps_per_action=steps_per_action)
-        if trace_steps <= 0 or not 0 <= eligibility_decay < 1:
+        if not trace_steps > 0 or not 0 <= eligibility_decay < 1:
             raise ValueError("model.trace_steps must be above 0, and eligibility_decay between 0 and 1")
         self.steps_per_action, self.activity = steps_per_action, activity
         self.register_buffer("expected", torch.tensor(0.0))

@@ -57,8 +57,9 @@ class SpikingRecurrentModel(SpikingModel):
     ) -> None:
         super().__init__(spec, gradients=gradients, **others)
         require_positive(hidden_size=hidden_size, num_layers=num_layers)
-        if max_delay > 1 and not recurrent:
-            raise ValueError("model.max_delay is for recurrent connections: leave model.recurrent=true")
+        for name, given in (("max_delay", max_delay != 1), ("delay_sigma", delay_sigma != 0)):
+            if given and not recurrent:
+                raise ValueError(f"model.{name} is for recurrent connections: leave model.recurrent=true")
         if velocity is not None and max_delay == 1:
             raise ValueError("model.velocity is for delays: give model.max_delay above 1")
         options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma and velocity is None else {}
@@ -79,6 +80,8 @@ class SpikingRecurrentModel(SpikingModel):
             ]
             size = hidden_size
         self.network = nn.Sequential(*modules, *self.outputs(size))
+        if initialisation is None and initialisation_arguments:
+            raise ValueError("model.initialisation_arguments need model.initialisation, such as fluctuation_driven")
         if initialisation is not None:
             initialise = look_up("initialisation", initialisation, INITIALISATIONS)
             try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bionets.layers import detach_states, get_states, load_states, reset_states, save_states, set_states, unroll
@@ -94,6 +95,10 @@ def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
             load_states(LI(3), tmp_path / name)
     with pytest.raises(FileNotFoundError):
         load_states(LI(3), tmp_path / "nothing")
+    for names in ("5", "[[1]]", "{"):
+        save_file({"mem": torch.ones(1, 3)}, tmp_path / "other", metadata={"initial": names})
+        with pytest.raises(ValueError, match="other is not a safetensors file as save_states writes it"):
+            load_states(LI(3), tmp_path / "other")
 
 
 def test_a_state_that_is_missing_starts_anew(x: Tensor) -> None:
