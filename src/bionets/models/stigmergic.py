@@ -17,7 +17,7 @@ class StigmergicModel(Model):
     """x ``[T, B, input_size]`` -> stigmergic memory -> Linear, PReLU, Linear, PReLU, at the last step or at every step.
 
     With the defaults and rows of 28 pixels, this is the network SM-RNN of Galatolo, Cimino and Vaglini (ICPRAM 2019),
-    with 3,144 parameters.
+    with 3,144 parameters (the paper counts 3,190).
 
     Args:
         memory_size: cells.
