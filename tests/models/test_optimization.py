@@ -139,6 +139,22 @@ def test_muon_takes_groups_with_options_of_their_own() -> None:
     assert sorted(group["weight_decay"] for group in optimizer.param_groups) == [0.0, 0.0, 0.2, 0.2]
 
 
+def test_muon_trains_a_group_that_is_added_later() -> None:
+    given, apart = parameters(), parameters()
+    optimizer = MuonWithAdamW(given[:1], lr=0.02)
+    steps(optimizer, given[:1], 2)
+    optimizer.add_param_group({"params": given[1:3], "lr": 0.01})
+    optimizer.add_param_group({"params": given[3]})
+    steps(optimizer, given, 2)
+    for rate, chosen in ((0.01, apart[1:3]), (0.02, apart[3:])):
+        steps(MuonWithAdamW(chosen, lr=rate), chosen, 2)
+    for one, other in zip(given[1:], apart[1:], strict=True):
+        torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
+    whole = parameters()[:1]
+    steps(MuonWithAdamW(whole, lr=0.02), whole, 4)
+    torch.testing.assert_close(given[0].detach(), whole[0].detach(), rtol=0, atol=0)
+
+
 def test_muon_is_copied_and_pickled_with_its_options() -> None:
     given = parameters()
     optimizer = MuonWithAdamW(given, lr=0.02, momentum=0.5, betas=(0.5, 0.9))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 
@@ -38,20 +38,22 @@ class MuonWithAdamW(Optimizer):
     ) -> None:
         self._muon_options = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
         self._adamw_options = {"betas": betas, "eps": eps}
-        given: list[Any] = list(params)
-        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
-        split = []
-        for group in groups:
-            parameters = list(group["params"])
-            for matrices in (True, False):
-                chosen = [each for each in parameters if (each.ndim == 2) == matrices]
-                split += [{**group, "params": chosen, "matrices": matrices}] if chosen else []
-        super().__init__(split, {"lr": lr, "weight_decay": weight_decay})
+        self._parts: list[Optimizer] = []
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as one group of its matrices and one of its other parameters."""
+        given = param_group["params"]
+        parameters = [given] if isinstance(given, Tensor) else list(given)
+        for matrices in (True, False):
+            chosen = [each for each in parameters if (each.ndim == 2) == matrices]
+            if chosen:
+                super().add_param_group({**param_group, "params": chosen, "matrices": matrices})
         self._link()
 
     def _link(self) -> None:
         """Create the optimizer of each kind of parameter, which shares the groups and the state of this optimizer."""
-        self._parts: list[Optimizer] = []
+        self._parts = []
         for matrices in (True, False):
             groups = [group for group in self.param_groups if group["matrices"] == matrices]
             if groups:
