@@ -124,7 +124,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(members[0].run.values)
-    described = environment.describe(own, classes_by_target(tasks[0]))
+    described = environment.describe(trainer.strategy.root_device, own, classes_by_target(tasks[0]))
     for member in members:
         if member.next_epoch:
             member.folder.require_class_names(classes_by_target(member.task))
