@@ -75,6 +75,18 @@ def test_the_table_of_a_resumed_run_is_that_of_an_uninterrupted_one(
     assert part == whole
 
 
+def test_seeds_together_log_each_epoch_once_also_if_they_are_interrupted(cli: Command, workplace: Path) -> None:
+    pytest.importorskip("tensorboard")
+    words = (*SMALL, "model=brc", "seeds=2", "logger=tensorboard", "callbacks=quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words).code == 130
+    outcome = cli("train", *words)
+    assert outcome.code == 0 and "2 seeds at once" in outcome.out, outcome.error
+    for folder in workplace.rglob("seed-*"):
+        assert tensorboard_tags(RunFolder(folder))[2] == [1, 3, 5]
+
+
 def test_mlflow_keeps_one_run(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     for variable in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):

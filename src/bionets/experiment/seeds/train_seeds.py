@@ -149,10 +149,11 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             if isinstance(error, KeyboardInterrupt):
                 print_stopped(Console())
             raise
-        for member in members:
-            with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
-                for mirror in mirrors:
-                    log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
+        finally:  # a resumed training logs only its own epochs
+            for member in members:
+                with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
+                    for mirror in mirrors:
+                        log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
         failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
         for member, why in failed.items():
             note_failure(member.folder, why)
