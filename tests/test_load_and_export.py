@@ -115,6 +115,13 @@ def test_a_run_in_onnx_runtime_predicts_what_the_model_predicts(run: Path, workp
 
 
 @pytest.mark.slow
+def test_a_number_of_steps_exports_the_whole_sequence(run: Path, workplace: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    inputs = onnxruntime.InferenceSession(bionets.export(run, "model.onnx", steps=5)).get_inputs()
+    assert [each.name for each in inputs] == ["x"] and inputs[0].shape[0] == 5  # no states
+
+
+@pytest.mark.slow
 def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -> None:
     model, task = bionets.load(run)
     whole = bionets.export(run, "whole.pt2", steps=5)
@@ -137,6 +144,8 @@ def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -
         ("model.pt2", {}, "no fixed number of steps"),
         ("model.nir", {}, "networks of spiking neurons only"),
         ("model.nir", {"single_step": False}, "NIR holds a single step"),
+        ("model.pt2", {"steps": 5, "single_step": True}, "steps=5 must be the length of a whole sequence"),
+        ("model.pt2", {"steps": 0}, "steps=0 must be"),
         ("model.pt2", {"checkpoint": "first"}, "choose best or last"),
     ],
 )

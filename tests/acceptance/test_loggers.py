@@ -59,20 +59,47 @@ def test_several_loggers_mirror_one_run_and_go_on_with_it(cli: Command, workplac
     assert not (folder.path / "wandb.json").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("trainer.val_check_interval=0.5",), ("trainer.log_every_n_steps=3", "trainer.check_val_every_n_epoch=2")]
+)
+def test_the_table_of_a_resumed_run_is_that_of_an_uninterrupted_one(
+    cli: Command, workplace: Path, words: tuple[str, ...]
+) -> None:
+    words = (*SMALL, *words, "task.batch_size=5", "logger=csv", "callbacks=quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words, "paths.output_dir=part").code == 130
+    for folder in ("part", "whole"):
+        assert cli("train", *words, f"paths.output_dir={folder}").code == 0
+    whole, part = ((the_run(workplace / name).path / "csv" / "metrics.csv").read_text() for name in ("whole", "part"))
+    assert part == whole
+
+
+def test_seeds_together_log_each_epoch_once_also_if_they_are_interrupted(cli: Command, workplace: Path) -> None:
+    pytest.importorskip("tensorboard")
+    words = (*SMALL, "model=brc", "seeds=2", "logger=tensorboard", "callbacks=quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words).code == 130
+    outcome = cli("train", *words)
+    assert outcome.code == 0 and "2 seeds at once" in outcome.out, outcome.error
+    for folder in workplace.rglob("seed-*"):
+        assert tensorboard_tags(RunFolder(folder))[2] == [1, 3, 5]
+
+
 def test_mlflow_keeps_one_run(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    words = (
-        *SMALL,
-        "logger=mlflow",
-        f"logger.mlflow.tracking_uri={(workplace / 'mlruns').as_uri()}",
-        "callbacks=quiet",
-    )
+    for variable in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    words = (*SMALL, "logger=mlflow", "callbacks=quiet")
+    assert cli("train", *words, "trainer.fast_dev_run=true").code == 0
+    assert not (workplace / "mlruns").exists()
     with pytest.MonkeyPatch.context() as patch:
         stop_in_epoch(patch, 2)
         assert cli("train", *words).code == 130
     outcome = cli("train", *words)
     assert outcome.code == 0, outcome.error
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     client = mlflow.MlflowClient((workplace / "mlruns").as_uri())
     (experiment,) = client.search_experiments(filter_string="name = 'bionets'")
     (run,) = client.search_runs([experiment.experiment_id])

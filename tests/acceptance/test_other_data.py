@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bionets.experiment.commands.evaluate import notes_on_changes
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.dynamics_run import DynamicsRun
 from bionets.experiment.run.trained import load_trained
@@ -97,3 +98,9 @@ def test_classes_are_told_apart_by_their_names_on_other_data(cli: Command, workp
     (folder / "manifest.json").unlink()
     other = cli("evaluate", run, "task={data: data.csv}")
     assert other.code == 0 and "note: the run has not kept the names of its classes" in other.out
+
+
+def test_a_number_that_is_still_nan_has_not_changed() -> None:
+    numbers = {"test/loss": float("nan")}
+    assert list(notes_on_changes(numbers, numbers)) == []
+    assert len(list(notes_on_changes(numbers, {"test/loss": 1.0}))) == 1

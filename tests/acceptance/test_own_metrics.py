@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Command, the_run
 from tests.acceptance.test_stack import TINY
 
@@ -38,3 +40,14 @@ def test_metrics_make_another_run(cli: Command, workplace: Path) -> None:
     assert len(list(workplace.rglob("result.json"))) == 2
     wrong = cli(*TRAIN, "metrics=[my_own_metrics.missing]")
     assert wrong.code == 1 and wrong.error.startswith("error: metrics=my_own_metrics.missing cannot be imported")
+
+
+def test_each_value_of_a_metric_with_several_is_a_headline_number(cli: Command, workplace: Path) -> None:
+    (workplace / "my_metric_of_two_values.py").write_text(
+        "from torchmetrics import MeanSquaredError\n\n\nclass Errors(MeanSquaredError):\n"
+        "    def compute(self):\n        return {'squared': super().compute(), 'root': super().compute() ** 0.5}\n"
+    )
+    outcome = cli(*TRAIN, "metrics=[my_metric_of_two_values.Errors]")
+    assert outcome.code == 0, outcome.error
+    metrics = json.loads((the_run(workplace).path / "result.json").read_text())["metrics"]
+    assert metrics["test/squared"] == metrics["test/loss"] == pytest.approx(metrics["test/root"] ** 2)

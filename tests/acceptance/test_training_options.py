@@ -2,11 +2,14 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.tuning import RangeTest
 from tests.acceptance.conftest import Command, the_run
 from tests.acceptance.test_optimizers import SMALL
 
@@ -148,3 +151,85 @@ def test_a_value_found_for_several_seeds_is_printed_with_all_of_them(cli: Comman
 def test_a_model_without_an_optimizer_has_no_learning_rate_to_find(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "model=reward_modulated", "task=boolean", "task.steps=10", "find=lr", "logger=none")
     assert outcome.code == 1 and "leave out find=lr" in outcome.error
+
+
+def test_the_best_of_all_validations_is_kept(cli: Command, workplace: Path) -> None:
+    """After each of four batches, as a number of batches and as a share of an epoch."""
+    found = {}
+    for interval in ("1", "0.25"):
+        words = (f"trainer.val_check_interval={interval}", "optimizer.lr=0.5", "trainer.max_epochs=1")
+        outcome = cli("train", *SMALL, *words, f"paths.output_dir={interval}")
+        assert outcome.code == 0, outcome.error
+        run = the_run(workplace / interval)
+        values = {int(row["step"]): float(row["value"]) for row in rows_of(run.path) if row["name"] == "val/loss"}
+        best = min(values, key=lambda step: values[step])
+        assert len(values) == 4 and best < 3 and read_checkpoint(run.best)["global_step"] == best + 1
+        found[interval] = run.result()["metrics"]  # type: ignore[index]
+        assert found[interval]["val/loss"] == values[best]
+    assert found["1"] == found["0.25"]
+
+
+def test_a_validation_before_the_first_step_of_accumulated_gradients(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "trainer.accumulate_grad_batches=4", "trainer.val_check_interval=1")
+    assert outcome.code == 0, outcome.error
+    run = the_run(workplace)
+    assert {int(row["step"]) for row in rows_of(workplace)} == {0, 1, 2, 3}
+    assert run.result()["metrics"]["val/loss"] == min(  # type: ignore[index]
+        float(row["value"]) for row in rows_of(workplace) if row["name"] == "val/loss"
+    )
+
+
+def test_steps_end_after_an_epoch_of_fewer_batches(cli: Command, workplace: Path) -> None:
+    limits = ("limit_train_batches=1", "limit_train_batches=0.25", "overfit_batches=1")
+    for number, limit in enumerate(limits):
+        outcome = cli("train", *SMALL, f"trainer.{limit}", "trainer.max_steps=3", f"paths.output_dir={number}")
+        assert outcome.code == 0, outcome.error
+        assert the_run(workplace / str(number)).result()["steps"] == 3  # type: ignore[index]
+
+
+def test_a_run_that_early_stopping_has_ended_is_not_trained_further(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = (f"{LIGHTNING}.EarlyStopping", f"{EXTRA}.monitor=val/loss", f"{EXTRA}.patience=1", f"{EXTRA}.min_delta=9")
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning.Trainer.test", stopped)
+        assert cli("train", *SMALL, *words).code == 130
+    assert read_checkpoint(the_run(workplace).last)["epoch"] == 1
+    outcome = cli("train", *SMALL, *words)
+    assert outcome.code == 0, outcome.error
+    assert read_checkpoint(the_run(workplace).last)["epoch"] == 1
+
+
+def test_a_learning_rate_is_searched_with_the_ratios_of_the_groups() -> None:
+    layer = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.Adam([{"params": [layer.weight], "lr": 0.3}, {"params": [layer.bias]}], lr=0.1)
+    trainer: Any = SimpleNamespace(optimizers=[optimizer], global_step=0)
+    search = RangeTest()
+    search.on_train_start(trainer, None)  # type: ignore[arg-type]
+    for trainer.global_step in range(3):
+        search.on_train_batch_start(trainer, None, None, 0)  # type: ignore[arg-type]
+        factor, base = (group["lr"] / search.rates[-1] for group in optimizer.param_groups)
+        assert factor == pytest.approx(3) and base == 1
+
+
+def test_a_monitor_that_is_not_measured_is_named_in_one_line(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "schedule=ReduceLROnPlateau", "schedule.monitor=val/typo")
+    assert outcome.code == 1 and outcome.error.count("\n") == 1
+    assert outcome.error.startswith("error: schedule.monitor=val/typo is not measured") and "val/mse" in outcome.error
+    (workplace / "my_monitor.py").write_text(
+        "from bionets.tasks import CopyFirstInput\n\n\nclass Mine(CopyFirstInput):\n    monitor = 'val/typo'\n"
+    )
+    for words in ([], ["callbacks.patience=1"]):
+        outcome = cli("train", *SMALL, "task._target_=my_monitor.Mine", *words)
+        assert outcome.code == 1 and outcome.error.count("\n") == 1 and "val/typo" in outcome.error
+
+
+def test_a_test_that_was_limited_is_said(cli: Command, workplace: Path) -> None:
+    assert cli("train", *SMALL, "task.batch_size=5", "trainer.limit_test_batches=1").code == 0
+    outcome = cli("evaluate", f"run={the_run(workplace).path}")
+    assert outcome.code == 0, outcome.error
+    notes = [line for line in outcome.out.splitlines() if line.startswith("note: ")]
+    assert notes == ["note: the run was tested with trainer.limit_test_batches=1: this is its whole test set"]

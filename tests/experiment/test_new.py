@@ -21,8 +21,9 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "there" / "file").touch()
     with pytest.raises(UserError, match="not empty"):
         write_project(tmp_path / "there")
-    with pytest.raises(UserError, match="Python package"):
-        write_project(tmp_path / "1st")
+    for name in ("1st", "class"):
+        with pytest.raises(UserError, match="Python package"):
+            write_project(tmp_path / name)
 
 
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["--help"]])

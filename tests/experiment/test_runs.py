@@ -69,6 +69,9 @@ def test_filter_and_sort(cli: Command, outputs: dict[str, Path]) -> None:
     assert models("status=complete", "sort=-metric") == ["nbrc", "brc"]
     assert models("status=[complete,pruned]", "sort=model") == ["brc", "lstm", "nbrc"]
     assert models("sort=-metric")[:2] == ["nbrc", "brc"]  # those without a number come last
+    make_run(outputs["complete"].parents[2], "mgu", accuracy=float("nan"))
+    assert models("status=complete", "sort=metric") == ["brc", "nbrc", "mgu"]
+    assert models("status=complete", "sort=-metric") == ["nbrc", "brc", "mgu"]
     assert models("where={model.num_layers:2}") == ["lstm"]
     assert "val/loss 0.3" in cli("runs", "metric=val/loss", "status=complete").out
 

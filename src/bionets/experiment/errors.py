@@ -33,6 +33,7 @@ USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.exceptions.MisconfigurationException",
     "lightning.fabric.utilities.spike.TrainingSpikeException",
     "wandb.errors.errors.Error",
+    "mlflow.exceptions.MlflowException",
     "bionets.models.checks.InterfaceError",
     "bionets.models.meters.MetricError",
     "bionets.tasks.heads.PrecisionError",

@@ -385,6 +385,12 @@ def test_an_analysis_does_not_follow_a_link_out_of_the_run(run: RunFolder, cli: 
     assert not any(elsewhere.iterdir())
 
 
+def test_an_evaluation_does_not_draw_into_another_folder(run: RunFolder, cli: Command, tmp_path: Path) -> None:
+    shutil.rmtree(run.figures, ignore_errors=True)
+    run.figures.symlink_to(tmp_path)
+    refused(cli("evaluate", f"run={run.path}"), "figures", "is a link")
+
+
 def test_evaluate_names_a_changed_file_that_it_does_not_need(run: RunFolder, cli: Command) -> None:
     run.metrics_file.write_text(run.metrics_file.read_text() + "9,1,val/loss,0.5\n")
     outcome = cli("evaluate", f"run={run.path}")

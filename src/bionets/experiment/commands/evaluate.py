@@ -45,6 +45,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
     trust = as_modules(hydra_config.trust)
     other: Any = OmegaConf.to_container(hydra_config.task, resolve=True)
+    figures = folder.without_links(folder.figures)
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
     config = folder.config()
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
@@ -79,7 +80,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         write_atomically(predictions_file, predictions.text.getvalue())
     if config["callbacks"]["figures"]:
         with figure_style(config.get("style", "paper")):
-            draw_confusion_matrices(folder.figures, figure_title(config), model.confusion_matrices, suffix)
+            draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
     console = Console(markup=False)
     for name, fault in folder.changed_files().items():
         print_line(console, f"note: {folder.path / name} {fault}")
@@ -88,7 +89,10 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]
     if named and other.keys() & DATA and not folder.class_names():
         notes.append("the run has not kept the names of its classes: those of the other data count in their own order")
-    if not other and checkpoint == "best":
+    limit = config["trainer"].get("limit_test_batches")
+    if limit is not None and (isinstance(limit, int) or limit < 1):  # 1 is a batch, 1.0 all of them
+        notes.append(f"the run was tested with trainer.limit_test_batches={limit}: this is its whole test set")
+    elif not other and checkpoint == "best":
         notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
     for note in notes:
         print_line(console, f"note: {note}")
@@ -114,7 +118,8 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
 def notes_on_changes(before: Mapping[str, float], now: Mapping[str, float]) -> Iterator[str]:
     """A note on the first metric that differs from that at the end of the run by more than rounding."""
     for name, value in now.items():
-        if name in before and not math.isclose(before[name], value, rel_tol=1e-3, abs_tol=1e-6):
+        both_nan = math.isnan(value) and math.isnan(before.get(name, 0))
+        if name in before and not both_nan and not math.isclose(before[name], value, rel_tol=1e-3, abs_tol=1e-6):
             yield (
                 f"{name} was {before[name]:.4g} when the run ended and is {value:.4g} now: "
                 "another device, or changed code or data; to train it anew, give it a name of its own (name=...)"

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from keyword import iskeyword
 from pathlib import Path
 
 from bionets.experiment.errors import UserError
@@ -30,8 +31,8 @@ def write_project(folder: Path) -> Path:
     underscores instead of dashes and spaces. Raises UserError.
     """
     package = folder.name.replace("-", "_").replace(" ", "_")
-    if not package.isidentifier():
-        raise UserError(f"{folder.name} cannot name a Python package: use letters, digits and underscores")
+    if not package.isidentifier() or iskeyword(package):
+        raise UserError(f"{folder.name} cannot name a Python package: use letters, digits and underscores, no keyword")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already and is not empty: choose another name")
     _copy(files("bionets.experiment.commands").joinpath("project"), folder, package)

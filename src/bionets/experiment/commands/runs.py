@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import filterfalse
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -60,10 +61,14 @@ def refuse_sort(key: str) -> None:
 
 
 def in_order(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
-    """Sort runs by ``key``, in descending order with a minus; runs without a value come last."""
+    """Sort runs by ``key``, in descending order with a minus; runs whose value is missing or NaN come last."""
     value = SORT[key.removeprefix("-")]
-    known = sorted((run for run in found if value(run) is not None), key=value, reverse=key.startswith("-"))
-    return [*known, *(run for run in found if value(run) is None)]
+
+    def is_known(run: ListedRun) -> bool:
+        return value(run) is not None and value(run) == value(run)
+
+    known = sorted(filter(is_known, found), key=value, reverse=key.startswith("-"))
+    return [*known, *filterfalse(is_known, found)]
 
 
 def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> None:

@@ -108,17 +108,17 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         return result["metrics"]
 
     prepare_data(task)
-    own, class_names = own_files(config), classes_by_target(task)
+    own, class_names, device = own_files(config), classes_by_target(task), trainer.strategy.root_device
     if folder.last.exists():
         folder.require_class_names(class_names)
         note_changes(console, folder, config["name"], own)
-    with folder.open(config, run.overrides, environment.describe(own, class_names)):
+    with folder.open(config, run.overrides, environment.describe(device, own, class_names)):
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():
             print_unused_options(console, config)
         if not multirun:
             print_task(console, task)
-            print_model(console, model, trainer.strategy.root_device)
+            print_model(console, model, device)
         try:
             with mirrored(config, folder, run.digest) as mirrors:
                 trainer.loggers = [mirror.logger for mirror in mirrors]

@@ -10,7 +10,8 @@ class CsvMirror(Mirror):
 
     Args:
         run: the run.
-        flush_logs_every_n_steps: number of epochs after which the file is written.
+        flush_logs_every_n_steps: the file is written at the end of the run, and after each epoch whose last step,
+            counted from 1, is a multiple of this number.
     """
 
     def __init__(self, run: MirroredRun, flush_logs_every_n_steps: int = 1) -> None:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
+from itertools import groupby
 from pathlib import Path
-from statistics import fmean
 from typing import Any, ClassVar
 
 from lightning.pytorch.loggers import Logger
 
 from bionets.annotations import require_types
 from bionets.experiment.errors import Pruned, UserError
-from bionets.experiment.run.metrics_file import read_rows
+from bionets.experiment.run.metrics_file import read_rows, summary
 from bionets.experiment.run.run_folder import RunFolder
 
 WANDB = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings are keys of ``logger`` itself
@@ -155,11 +155,6 @@ def _class(path: str) -> type[Mirror]:
 
 def log_epochs(logger: Logger, metrics_file: Path, first: int = 0) -> None:
     """Log the epochs of a metrics file from ``first`` on, as during their training."""
-    epochs: dict[int, dict[str, list[float]]] = {}
-    steps: dict[int, int] = {}
-    for step, epoch, name, value in read_rows(metrics_file):
+    for epoch, rows in groupby(read_rows(metrics_file), key=lambda row: row.epoch):
         if epoch >= first:
-            epochs.setdefault(epoch, {}).setdefault(name, []).append(value)
-            steps[epoch] = max(step, steps.get(epoch, 0))
-    for epoch, values in epochs.items():
-        logger.log_metrics({name: fmean(each) for name, each in values.items()} | {"epoch": epoch}, step=steps[epoch])
+            logger.log_metrics(*summary(list(rows)))

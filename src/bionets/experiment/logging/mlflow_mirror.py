@@ -1,6 +1,7 @@
 """MLflow: runs in ``mlruns`` of the working directory, or on the server ``tracking_uri``."""
 
 import json
+import os
 from typing import Any
 
 from bionets.atomic import write_atomically
@@ -29,6 +30,7 @@ class MlflowMirror(Mirror):
     ) -> None:
         from lightning.pytorch.loggers import MLFlowLogger
 
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.17 otherwise refuses to write mlruns
         file = run.folder.path / "mlflow.json"
         known = run.folder.mirror_id(file) if file.exists() else None
         where: dict[str, Any] = {} if tracking_uri is None else {"tracking_uri": tracking_uri}

@@ -219,7 +219,8 @@ def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) 
         if patience < 1:
             raise UserError(f"callbacks.patience must be at least 1, got {patience}")
         stop.append(StopAfter(task.monitor, task.mode, patience))
-    within_epochs = config["trainer"]["val_check_interval"] not in (None, 1.0)
+    interval = config["trainer"]["val_check_interval"]
+    within_epochs = interval is not None and (isinstance(interval, int) or interval < 1)  # 1 is a batch, 1.0 an epoch
     return [*stop, *checkpointing(folder, task.monitor, task.mode, within_epochs)]
 
 
@@ -227,8 +228,9 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
     """Raise UserError for settings under which no epoch would be validated, so that there is no best epoch."""
     interval = arguments["val_check_interval"]
     batches = task.train_batches_per_epoch
-    if isinstance(arguments["limit_train_batches"], int):
-        batches = min(batches, arguments["limit_train_batches"])
+    limit = arguments["overfit_batches"] or arguments["limit_train_batches"]
+    if limit is not None:
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     if interval is not None and not 0 < interval <= (batches if isinstance(interval, int) else 1):
         raise UserError(
             f"trainer.val_check_interval={interval} must be a share of an epoch, above 0 and at most 1.0, "
@@ -236,7 +238,7 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
         )
     if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
         raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
-    first = -(-task.train_batches_per_epoch // arguments["accumulate_grad_batches"])
+    first = -(-batches // arguments["accumulate_grad_batches"])
     if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
         raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
 
@@ -275,7 +277,7 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
         raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
     asked = str(arguments.get("precision"))
     if asked in ("16", "16-mixed", "16-true") and trainer.strategy.root_device.type == "cpu":
-        raise UserError(f"trainer.precision={asked} needs a GPU: choose bf16-mixed, bf16-true, 32-true or 64-true")
+        raise UserError(f"trainer.precision={asked} needs a GPU: train with bf16-mixed, bf16-true, 32-true or 64-true")
     if trainer.world_size > 1:
         Process.current().name_as_launcher()
     return trainer

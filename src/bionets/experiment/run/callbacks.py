@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.metrics_file import Extent, append, keep_epochs_before, require_beginning
+from bionets.experiment.run.metrics_file import Extent, Row, append, keep_epochs_before, require_beginning, summary
 from bionets.models.model import Model
 from bionets.models.weighting import share_of_step
 
@@ -131,22 +131,20 @@ class Record(Callback):
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         if not math.isfinite(values.get("val/loss", 0.0)):
             raise self._not_finite(trainer, "validation loss", values["val/loss"], step)
-        self.measured.append((step, values))
+        if step >= 0:  # not before the first step, while gradients are accumulated
+            self.measured.append((step, values))
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._check_losses(trainer)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        epoch, last_step = trainer.current_epoch, trainer.global_step - 1
+        epoch = trainer.current_epoch
         losses = self._losses_of_steps(trainer)
-        rows = [(step, epoch, "train/loss", value) for step, value in losses.items() if step % every == 0]
-        rows += [(step, epoch, name, value) for step, values in self.measured for name, value in values.items()]
+        rows = [Row(step, epoch, "train/loss", value) for step, value in losses.items() if step % every == 0]
+        rows += [Row(step, epoch, name, value) for step, values in self.measured for name, value in values.items()]
         if trainer.is_global_zero:
             self.extent = append(self.file, rows, self.extent)
-        summary = dict(self.measured[-1][1]) if self.measured else {}
-        if losses:
-            summary["train/loss"] = sum(losses.values()) / len(losses)
-        for logger in trainer.loggers:
-            logger.log_metrics({**summary, "epoch": epoch}, step=last_step)
+        for logger in trainer.loggers if rows else ():
+            logger.log_metrics(*summary(rows))
 
     def _losses_of_steps(self, trainer: Trainer) -> dict[int, float]:
         """The mean loss over the samples of each optimizer step of the epoch."""
@@ -223,6 +221,8 @@ class StopAfter(Callback):
         self._stop(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if self.monitor not in trainer.callback_metrics:  # the callback of the best epoch says so
+            return
         value = self.sign * float(trainer.callback_metrics[self.monitor])
         if self.waited < self.patience:  # once is enough, even if min_epochs requires more epochs
             self.best, self.waited = (value, 0) if value < self.best else (self.best, self.waited + 1)
@@ -239,18 +239,18 @@ class RememberStop(Callback):
 
     def __init__(self) -> None:
         self.stopped = False
+        self.trainer: Trainer | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"stopped": self.stopped}
+        # Of the time when a checkpoint is written: Lightning calls its own EarlyStopping after all other callbacks.
+        return {"stopped": self.stopped if self.trainer is None else self.trainer.should_stop}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.stopped = bool(state["stopped"])
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self.trainer = trainer
         trainer.should_stop = trainer.should_stop or self.stopped
-
-    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
-        self.stopped = trainer.should_stop
 
 
 class Figures(Callback):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -59,9 +60,12 @@ def factory(found: Any, path: str, task: Task) -> Callable[[], Metric]:
 
 
 def headlines(task: Task, test_results: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The headline numbers of a test: those of the task, and the mean of each additional metric over the test sets."""
+    """The headline numbers of a test: those of the task, and the mean of each additional metric, or of each value of
+    one with several values, over the test sets.
+    """
     metrics = task.summarise(test_results)
-    for name in task.extra_metrics:
-        values = [results[name] for results in test_results.values()]
-        metrics[f"test/{name}"] = sum(values) / len(values)
+    if task.extra_metrics:
+        known = ("loss", *task.metrics())
+        for name in (name for name in next(iter(test_results.values())) if name not in known):
+            metrics[f"test/{name}"] = fmean(results[name] for results in test_results.values() if name in results)
     return metrics

@@ -27,11 +27,12 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 
 def describe(
-    own_files: Mapping[str, str] | None = None, class_names: Mapping[str, Any] | None = None
+    device: torch.device, own_files: Mapping[str, str] | None = None, class_names: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Git commit and dirty flag, versions, device and threads, as needed to reproduce a run.
 
     Args:
+        device: the device on which the run is trained.
         own_files: see `bionets.experiment.run.own_files.own_files`.
         class_names: the names of the classes of the user's own data, see `CustomData`.
     """
@@ -41,8 +42,8 @@ def describe(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "own_files": dict(own_files or {}),

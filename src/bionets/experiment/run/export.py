@@ -59,8 +59,8 @@ def export(
         run: the run folder. Its data set is not needed.
         file: the file to write, whose suffix is the format. An existing file is replaced.
         single_step: whether to export a single step instead of the whole sequence. None: for ``.onnx`` if the model has
-            one; not for ``.pt2``. NIR always holds a single step.
-        steps: T; None for the number of steps of the task, if that is fixed.
+            one and ``steps`` is None; not for ``.pt2``. NIR always holds a single step.
+        steps: T of the whole sequence; None for the number of steps of the task, if that is fixed.
         checkpoint, data_dir, trust: as in `bionets.load`.
 
     Returns:
@@ -72,6 +72,10 @@ def export(
     """
     file = Path(file)
     _require_format(file, single_step)
+    if steps is not None:
+        if steps < 1 or single_step or file.suffix == ".nir":
+            raise UserError(f"steps={steps} must be the length of a whole sequence, at least 1: leave it out otherwise")
+        single_step = False
     model, _ = load_trained(run, checkpoint, data_dir, trust, data=False)
     model.requires_grad_(False)
     with _quiet(), torch.random.fork_rng(devices=[]):

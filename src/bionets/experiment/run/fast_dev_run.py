@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
@@ -17,7 +18,7 @@ FOLDER = "BIONETS_FAST_DEV_RUN"  # the environment variable with the folder, for
 @contextmanager
 def fast_dev_run(runs: Sequence[RunConfig]) -> Iterator[list[RunConfig]]:
     """The runs unchanged; or, with ``trainer.fast_dev_run``, limited to one epoch and this number of batches for
-    training, validation and test, without W&B, in a temporary folder.
+    training, validation and test, without W&B, in a temporary folder, which MLflow uses too.
     """
     batches = runs[0].values["trainer"]["fast_dev_run"]
     if not batches:
@@ -47,9 +48,12 @@ def with_few_batches(values: dict[str, Any], batches: int, folder: str) -> dict[
     limits = dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), batches)
     epochs = {"max_epochs": 1, "min_epochs": None, "max_steps": -1, "min_steps": None, "check_val_every_n_epoch": 1}
     always = {"overfit_batches": 0.0, "val_check_interval": None, "fast_dev_run": None}
+    logger = {**values["logger"], "wandb": False}
+    if "mlflow" in logger:
+        logger["mlflow"] = {**logger["mlflow"], "tracking_uri": Path(folder, "mlruns").as_uri()}
     return {
         **values,
         "trainer": {**values["trainer"], **limits, **epochs, **always},
-        "logger": {**values["logger"], "wandb": False},
+        "logger": logger,
         "paths": {**values["paths"], "output_dir": folder},
     }

@@ -5,8 +5,9 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from bionets.atomic import write_atomically
@@ -52,7 +53,7 @@ class Extent:
         return {"size": self.size, "sha256": self.sha256}
 
 
-def append(file: Path, rows: list[tuple[int, int, str, float]], before: Extent | None = None) -> Extent:
+def append(file: Path, rows: Sequence[Row], before: Extent | None = None) -> Extent:
     """Append rows to a metrics file, with a header if the file is new, and return its extent.
 
     Raises:
@@ -124,6 +125,16 @@ def read_metrics(file: Path) -> Series:
         steps.append(step)
         values.append(value)
     return series
+
+
+def summary(rows: Sequence[Row]) -> tuple[dict[str, float], int]:
+    """The values of the rows of an epoch for loggers, and their step, the last one: the number of the epoch, the mean
+    training loss, and of each other metric the last value.
+    """
+    values = {row.name: row.value for row in rows}
+    if losses := [row.value for row in rows if row.name == "train/loss"]:
+        values["train/loss"] = fmean(losses)
+    return {**values, "epoch": rows[0].epoch}, max(row.step for row in rows)
 
 
 def _text(file: Path) -> str:

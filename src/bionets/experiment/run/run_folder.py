@@ -107,8 +107,11 @@ class RunFolder:
         return result is not None and result["status"] == "complete"
 
     def analysis(self) -> Path:
-        """The folder for the output of ``analyse.py``. Raises UserError for a link, which could lead anywhere."""
-        folder = self.path / "analysis"
+        """The folder for the output of ``analyse.py``; see `without_links`."""
+        return self.without_links(self.path / "analysis")
+
+    def without_links(self, folder: Path) -> Path:
+        """Return a folder for output. Raises UserError for a link in it, which could lead anywhere."""
         _refuse_links(folder, *folder.rglob("*"))
         return folder
 

@@ -79,11 +79,16 @@ class RangeTest(Callback):
         self.rates: list[float] = []
         self.losses: list[float] = []
 
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        for optimizer in trainer.optimizers:  # the groups of parameters keep the ratios of their learning rates
+            for group in optimizer.param_groups:
+                group["factor"] = group["lr"] / lr if (lr := optimizer.defaults.get("lr")) else 1.0
+
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, batch_index: int) -> None:
         self.rates.append(LOWEST * (HIGHEST / LOWEST) ** (trainer.global_step / (STEPS - 1)))
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.rates[-1]
+                group["lr"] = self.rates[-1] * group["factor"]
 
     def on_train_batch_end(
         self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_index: int

@@ -124,7 +124,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(members[0].run.values)
-    described = environment.describe(own, classes_by_target(tasks[0]))
+    described = environment.describe(trainer.strategy.root_device, own, classes_by_target(tasks[0]))
     for member in members:
         if member.next_epoch:
             member.folder.require_class_names(classes_by_target(member.task))
@@ -149,10 +149,11 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             if isinstance(error, KeyboardInterrupt):
                 print_stopped(Console())
             raise
-        for member in members:
-            with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
-                for mirror in mirrors:
-                    log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
+        finally:  # a resumed training logs only its own epochs
+            for member in members:
+                with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
+                    for mirror in mirrors:
+                        log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
         failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
         for member, why in failed.items():
             note_failure(member.folder, why)
