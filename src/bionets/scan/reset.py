@@ -39,7 +39,9 @@ def with_reset(
     if reset_to is not None and time:
         first = _before_first_step(arguments, reset).view(batch, *inner)
         fresh: tuple[Tensor | float, ...] = start or (number or 0.0,) * len(state)
-        state = [torch.where(first, new, old).to(old.dtype) for new, old in zip(fresh, state, strict=True)]
+        carry = arguments.layout.carry_dtype
+        dtypes = [old.dtype if old.is_floating_point() else carry for old in state]
+        state = [torch.where(first, new, old).to(dtype) for new, old, dtype in zip(fresh, state, dtypes, strict=True)]
     own = unflatten(arguments.x_tree, arguments.x)
     over_time = tuple(leaf.expand(time, *leaf.shape) for leaf in start)
     x, x_tree = flatten((own, after, over_time), "x")
