@@ -1,11 +1,11 @@
 """Builds a graph node by node."""
 
+import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from bionets.scan.graph import DTYPES, Graph, Node, number_text
@@ -90,7 +90,7 @@ class GraphBuilder:
     def constant(self, value: float, kind: str = "float") -> Value:
         if kind.startswith("float"):
             dtype = self.dtype if kind == "float" else DTYPES[kind]  # rounded, because it may be cast later
-            value = float(value) if dtype == torch.float64 else float(np.float32(value))
+            value = float(value) if dtype == torch.float64 else ctypes.c_float(value).value
             return self._add(Node("constant", value=value, kind=kind))
         if kind == "bool":
             return self._add(Node("constant", value=bool(value), kind=kind))
