@@ -23,6 +23,8 @@ def with_reset(
     reset. The mask and the state after a reset are added to x; the state is expanded without a copy for each step.
     """
     time, batch = arguments.layout.time, arguments.layout.batch
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"reset must be a tensor, got {type(reset).__name__}")
     if reset.dtype != torch.bool or tuple(reset.shape) != (time, batch):
         raise ValueError(f"reset must be [{time}, {batch}] bools, got {list(reset.shape)} {reset.dtype}")
     reset = reset.to(arguments.device)
