@@ -100,6 +100,10 @@ STEPWISE: dict[str, Sample] = {
     "int round": Sample(lambda a: torch.floor((3 * a).int())),
     "int power": Sample(lambda a: (3 * a).int() ** 2),
     "int filled": Sample(lambda a: torch.full_like(a, 2.7, dtype=torch.int) + torch.zeros_like(a, dtype=torch.long)),
+    "compared in place": Sample(
+        lambda a, b: F.silu(a.clone().gt_(0.3)) + torch.lerp(b, b.clone().logical_not_(), a), 2
+    ),
+    "rounded number": Sample(lambda a: torch.full_like(a, 0.1, dtype=torch.float32).double() * 1e9 - 1e8 + 0 * a),
     "int copied": Sample(lambda a: torch.zeros_like(a, dtype=torch.int).copy_(3 * a)),
     "exp of int": Sample(lambda a: torch.exp((a > 0).int())),
     "other precision": Sample(lambda a: (a.double() / 3).float().double() + a.float()),

@@ -106,6 +106,14 @@ SOURCES = {
     "global dict entry": ("value = {'a': 1.0}\n" + STEP.format("value['a']"), "value['a'] = 3.0"),
     "global set": ("value = {1.0}\n" + STEP.format("sum(value)"), "value.add(3.0)"),
     "nested tuple with a list": ("value = (1, ([1.0],))\n" + STEP.format("value[1][0][0]"), "value[1][0][0] = 3.0"),
+    "attribute of a tuple": (
+        "class Numbers(tuple): pass\nvalue = Numbers()\nvalue.slope = 1.0\n" + STEP.format("value.slope"),
+        "value.slope = 3.0",
+    ),
+    "new attribute of a partial": (
+        "helper = functools.partial(float)\n" + STEP.format("getattr(helper, 'slope', 1.0)"),
+        "helper.slope = 3.0",
+    ),
     "nested lambda": ("value = 1.0\n" + STEP.format("(lambda: value)()"), "value = 3.0"),
     "list comprehension": ("value = 1.0\n" + STEP.format("sum([value * i for i in (1, 2)])"), "value = 3.0"),
     "generator": ("value = 1.0\n" + STEP.format("sum(value * i for i in (1, 2))"), "value = 3.0"),
@@ -630,6 +638,8 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "viewed": lambda x, h: x.view(x.shape) + h.reshape_as(x),
     "result of an operation": lambda x, h: x * (x + h).shape[0],
     "of a scalar": lambda x, h: x * (1 + torch.tensor(2.0).dim()),
+    "of an index": lambda x, h: x * x[None].shape[1] + h[None, :].dim() + x[:].numel(),
+    "of tensors that were broadcast": lambda x, h: x * torch.broadcast_tensors(x, torch.tensor(1.0))[1].shape[0],
 }
 
 
@@ -829,6 +839,16 @@ def test_scalar_parameters_are_promoted_as_such_or_refused(name: str, shape: tup
     torch.testing.assert_close(found, scan(step, X, STATE, params, backend="reference")[0])
 
 
+def test_a_scalar_parameter_after_a_vector_is_promoted_as_such() -> None:
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        return ((x > 0).to(torch.int8) * 100 + p.long()).to(x.dtype), h
+
+    found, _ = scan(step, X, STATE, torch.full((3,), 100.0), backend="cpu")
+    torch.testing.assert_close(found, 100 + 100 * (X > 0).double())
+    with pytest.raises(UnsupportedStepError, match="one of them of a scalar parameter; cast both"):
+        scan(step, X, STATE, torch.tensor(100.0), backend="cpu")
+
+
 def test_scalar_parameters_may_choose_and_scale() -> None:
     step: Any = lambda x, h, p: (torch.where(p > 0.5, x * (p > 0), h) + (p > 0).int() * x, h)  # noqa: E731
     found, expected = (scan(step, X, STATE, torch.tensor(0.7), backend=each)[0] for each in ("cpu", "reference"))
@@ -907,6 +927,28 @@ def test_methods_of_named_tuples_of_tensors_are_read_anew() -> None:
             scan(step, X, STATE, Params(torch.ones(3)), backend=backend)[0] for backend in ("cpu", "reference")
         )
         torch.testing.assert_close(found, expected)
+
+
+def test_results_in_named_tuples_of_one_name_have_their_own_fields() -> None:
+    def step_of(fields: list[str]) -> Callable[..., Any]:
+        kind = collections.namedtuple("Results", fields)  # type: ignore[misc]
+        return lambda x, h, p: (kind(2 * x, h), h + x)
+
+    for fields in (["drive", "memory"], ["memory", "drive"]):
+        found, expected = (scan(step_of(fields), X, STATE, backend=backend)[0] for backend in ("cpu", "reference"))
+        torch.testing.assert_close(found._asdict(), expected._asdict())
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("time", [0, 4])
+@pytest.mark.parametrize("returned", ["state", "x", "parameter"])
+def test_results_share_no_memory_with_arguments(returned: str, time: int, backend: str) -> None:
+    x, state, params = X[:time].clone(), STATE.clone(), torch.ones(3, dtype=torch.float64)
+    step: Any = lambda x, h, p: (x, {"state": h, "x": x, "parameter": p}[returned])  # noqa: E731
+    y, final = scan(step, x, state, params, backend=backend)
+    y.fill_(7.0)
+    final.fill_(7.0)
+    assert torch.equal(x, X[:time]) and torch.equal(state, STATE) and torch.equal(params, torch.ones_like(params))
 
 
 def test_tensors_with_operations_of_their_own_run_on_the_reference() -> None:

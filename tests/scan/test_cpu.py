@@ -270,7 +270,8 @@ def test_parameters_may_be_strided() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"checkpoint_every": 3}, {"lengths": torch.tensor([7, 0, 4])}, {"reverse": True}]
 )
-def test_states_that_stages_hand_on_as_they_are(options: dict[str, object]) -> None:
+@pytest.mark.parametrize("first_too", [False, True])
+def test_states_that_stages_hand_on_as_they_are(first_too: bool, options: dict[str, object]) -> None:
     """Such states, and gradients, share their memory from stage to stage, also where one gradient is that of two."""
 
     def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
@@ -279,11 +280,11 @@ def test_states_that_stages_hand_on_as_they_are(options: dict[str, object]) -> N
 
     def second(x, recurrent, state, params):  # type: ignore[no-untyped-def]
         a, b, c = state
-        return None, (torch.tanh(c + recurrent), a + b, c)
+        return None, (torch.tanh(b + c + recurrent), a, c) if first_too else (torch.tanh(c + recurrent), a + b, c)
 
     def third(x, recurrent, state, params):  # type: ignore[no-untyped-def]
         a, b, c = state
-        return a * recurrent, (a, 0.5 * b, c)
+        return a * recurrent, (a, torch.sin(b), c)
 
     generator = torch.Generator().manual_seed(0)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bionets.scan import scan
@@ -35,6 +36,14 @@ def test_agrees_with_eager_torch(names: list[str], dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("names", GROUPS, ids=name_group)
 def test_zeros_infinities_and_nan(names: list[str], dtype: torch.dtype) -> None:
     check_zeros_infinities_and_nan(names, dtype, "cpu")
+
+
+@pytest.mark.parametrize("function", [F.elu, F.selu, F.hardswish, F.hardsigmoid, F.relu6, F.hardshrink, F.softshrink])
+def test_the_gradient_at_nan_is_that_of_torch(function: Callable[[Tensor], Tensor]) -> None:
+    x = torch.full((1, 1, 64), float("nan"), requires_grad=True)
+    y, _ = scan(lambda x, h, p: (function(x), h), x, torch.zeros(1, 64), backend="cpu")
+    found, expected = (torch.autograd.grad(each.sum(), x)[0] for each in (y, function(x)))
+    torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 class _Seen(TorchDispatchMode):

@@ -65,6 +65,12 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("columns", [60, 130])
+def test_a_weight_that_does_not_fit_is_refused(columns: int) -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        project(torch.randn(100, 50, 100), torch.randn(200, columns))
+
+
 def test_second_derivatives() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float64)
     (first,) = torch.autograd.grad(project(x, weight).square().sum(), x, create_graph=True)

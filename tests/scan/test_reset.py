@@ -113,6 +113,12 @@ def test_a_state_to_reset_to(backend: str, reverse: bool) -> None:
         torch.testing.assert_close(y[first, 0], start[0] + x[first, 0])
 
 
+def test_a_number_to_reset_an_integer_state_to_is_not_rounded() -> None:
+    x, reset = torch.zeros(3, 1, 1), torch.ones(3, 1, dtype=torch.bool)
+    y, _ = scan(lambda x, h, _: (h, h), x, torch.zeros(1, 1, dtype=torch.long), reset=reset, reset_to=0.5)
+    assert y.flatten().tolist() == [0.5] * 3
+
+
 def test_a_state_to_reset_to_that_does_not_fit_is_refused() -> None:
     reset = torch.zeros(4, 2, dtype=torch.bool)
     for reset_to, message in (((torch.zeros(2, 3),), "structure"), (torch.zeros(2, 4), "reset_to")):

@@ -147,6 +147,12 @@ def test_other_misuse_is_named() -> None:
 
     with pytest.raises(TypeError, match="params must be a tensor"):
         scan(step, X, STATE, 0.5)
+    with pytest.raises(TypeError, match="lengths must be a tensor, got list"):
+        scan(step, X, STATE, lengths=[4, 4])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="reset must be a tensor, got list"):
+        scan(step, X, STATE, reset=[[True, False]] * 4)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="weight must be a tensor or a tuple of tensors, got list"):
+        dense_scan(step, X, STATE, (), [torch.eye(3)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lengths must lie between 0 and T = 4"):
         scan(step, X, STATE, lengths=torch.tensor([5, 1]))
     with pytest.raises(ValueError, match="checkpoint_every"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from bionets.layers.recurrent.lru import lru_step
 from bionets.layers.recurrent.minimal_gated import min_gru_step, min_lstm_step
 from bionets.layers.spiking import LI, SLI
-from bionets.scan import scan
+from bionets.scan import OnlineGradients, scan
 from bionets.scan.gpu import parallel
 
 from .triton_cases import DEVICE, check_agreement, normal
@@ -93,6 +93,30 @@ def test_factors_whose_product_overflows(start: float) -> None:
     state, factor = torch.zeros(BATCH, WIDTH, device=DEVICE), torch.full((WIDTH,), 1e9, device=DEVICE)
     state[1, 3] = start
     check_agreement(lambda l, **o: scan(growing_step, l[0], l[1], l[2], **o), [x, state, factor])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_reset_discards_a_state_that_is_not_finite(value: float) -> None:
+    def step(x: tuple[Tensor, Tensor], s: Tensor, _: Any) -> tuple[Tensor, Tensor]:
+        s = x[1] * s + x[0]
+        return s, s
+
+    reset = torch.zeros(TIME, BATCH, dtype=torch.bool, device=DEVICE)
+    reset[9, :2] = reset[13] = True
+    x, factor = drive(2)
+    x[2, 0, 3], factor[11, 1, 4] = value, value  # in the state before a reset, and in the gradient after one
+    run = lambda l, **o: scan(step, (l[0], l[1]), l[2], reset=reset, reset_to=0.5, **o)  # noqa: E731
+    check_agreement(run, [x, factor, normal(BATCH, WIDTH)])
+
+
+def test_online_gradients() -> None:
+    x, found = drive(1)[0], []
+    factor = torch.rand(WIDTH, device=DEVICE, requires_grad=True)
+    for backend in ("triton", "reference"):
+        with OnlineGradients():
+            y, _ = scan(growing_step, x, torch.zeros(BATCH, WIDTH, device=DEVICE), factor, backend=backend)
+        found.append(torch.autograd.grad(y.sin().sum(), factor)[0])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("time", [1, 2, 4, 5])

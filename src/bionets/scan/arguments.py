@@ -161,7 +161,9 @@ def broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
 
 def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tensor:
     time, batch = layout.time, layout.batch
-    if lengths.shape != (batch,) or lengths.is_floating_point():
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths must be a tensor, got {type(lengths).__name__}")
+    if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(f"lengths must be [{batch}] integers, got {list(lengths.shape)} {lengths.dtype}")
     if is_eager((lengths,)) and lengths.device.type == "cpu" and batch:
         shortest, longest = int(lengths.min()), int(lengths.max())

@@ -1,5 +1,6 @@
 """Builds a graph node by node."""
 
+import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -87,8 +88,10 @@ class GraphBuilder:
         return self._add(Node("input", name=name))
 
     def constant(self, value: float, kind: str = "float") -> Value:
-        if kind == "float" or kind.startswith("float"):
-            return self._add(Node("constant", value=float(value), kind=kind))
+        if kind.startswith("float"):
+            dtype = self.dtype if kind == "float" else DTYPES[kind]  # rounded, because it may be cast later
+            value = float(value) if dtype == torch.float64 else ctypes.c_float(value).value
+            return self._add(Node("constant", value=value, kind=kind))
         if kind == "bool":
             return self._add(Node("constant", value=bool(value), kind=kind))
         bits, signed = int(kind.lstrip("uint")), not kind.startswith("u")

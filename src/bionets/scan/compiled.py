@@ -81,7 +81,7 @@ def compiled_scan(
         _cast(leaf, final_dtype(initial, program.dtype))
         for leaf, initial in zip(found[program.y :], arguments.state, strict=True)
     ]
-    return unflatten(program.y_tree, y), unflatten(arguments.state_tree, final)
+    return unflatten(bound.y_tree, y), unflatten(arguments.state_tree, final)
 
 
 def _stores_products(arguments: Arguments) -> bool:

@@ -148,6 +148,8 @@ def dense_scan(
     """
     stages = step if isinstance(step, tuple) else (step,)
     weights = weight if isinstance(weight, tuple) else (weight,)
+    if not all(isinstance(each, Tensor) for each in weights):
+        raise TypeError(f"weight must be a tensor or a tuple of tensors, got {type(weight).__name__}")
     if weights and weights[0].dim() == 3:
         if lags is not None:
             raise ValueError("dense_scan takes lags or a weight for each lag, not both")

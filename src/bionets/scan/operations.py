@@ -56,7 +56,7 @@ OPERATIONS: dict[str, Operation] = {
     "atanh": _function("atanh", "unit"),
     "sigmoid": _function("sigmoid"),
     "erf": Operation(1, "@erf", "tl.erf({0})"),
-    "erfc": Operation(1, "@erfc", "1.0 - tl.erf({0})"),
+    "erfc": _function("erfc"),
     "add": Operation(2, "fadd", "{0} + {1}", "add"),
     "sub": Operation(2, "fsub", "{0} - {1}", "sub"),
     "mul": Operation(2, "fmul", "{0} * {1}", "mul"),

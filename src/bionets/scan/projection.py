@@ -19,7 +19,8 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     The rows of the result may not be contiguous in memory; the result is meant for `split_gates`.
     """
-    supported = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    fits = x.dim() > 1 and weight.dim() == 2 and x.shape[-1] == weight.shape[1]  # else torch raises an error
+    supported = fits and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     if supported and on_cpu and is_eager((x, weight)) and x.numel() * weight.shape[0] >= SMALL:
         product: Tensor = _Project.apply(x, weight)

@@ -42,7 +42,10 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
     else:
         outputs = [torch.stack(leaves[::-1] if arguments.reverse else leaves) for leaves in zip(*ys, strict=True)]
     outputs = [leaf.to(arguments.layout.output_dtype) for leaf in outputs]
-    state = [leaf.to(final_dtype(initial, carry)) for leaf, initial in zip(state, arguments.state, strict=True)]
+    state = [  # copies, because the step may return an argument unchanged
+        leaf.to(final_dtype(initial, carry), copy=True, memory_format=torch.contiguous_format)
+        for leaf, initial in zip(state, arguments.state, strict=True)
+    ]
     return unflatten(y_tree, outputs), unflatten(arguments.state_tree, state)
 
 

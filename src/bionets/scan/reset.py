@@ -23,6 +23,8 @@ def with_reset(
     reset. The mask and the state after a reset are added to x; the state is expanded without a copy for each step.
     """
     time, batch = arguments.layout.time, arguments.layout.batch
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"reset must be a tensor, got {type(reset).__name__}")
     if reset.dtype != torch.bool or tuple(reset.shape) != (time, batch):
         raise ValueError(f"reset must be [{time}, {batch}] bools, got {list(reset.shape)} {reset.dtype}")
     reset = reset.to(arguments.device)
@@ -39,7 +41,9 @@ def with_reset(
     if reset_to is not None and time:
         first = _before_first_step(arguments, reset).view(batch, *inner)
         fresh: tuple[Tensor | float, ...] = start or (number or 0.0,) * len(state)
-        state = [torch.where(first, new, old).to(old.dtype) for new, old in zip(fresh, state, strict=True)]
+        carry = arguments.layout.carry_dtype
+        dtypes = [old.dtype if old.is_floating_point() else carry for old in state]
+        state = [torch.where(first, new, old).to(dtype) for new, old, dtype in zip(fresh, state, dtypes, strict=True)]
     own = unflatten(arguments.x_tree, arguments.x)
     over_time = tuple(leaf.expand(time, *leaf.shape) for leaf in start)
     x, x_tree = flatten((own, after, over_time), "x")

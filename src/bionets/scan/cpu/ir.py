@@ -1,6 +1,7 @@
 """LLVM IR as text: functions with loops, and modules of functions."""
 
 import contextlib
+import ctypes
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,12 +67,7 @@ class Function:
             return number
         inner = element(kind)
         if is_float(inner):
-            number = float(number)
-            if inner == "float":
-                with contextlib.suppress(OverflowError):
-                    number = struct.unpack("f", struct.pack("f", number))[0]
-                if abs(number) > 3.5e38:
-                    number = float("inf") if number > 0 else float("-inf")
+            number = float(number) if inner == "double" else ctypes.c_float(number).value
             text = f"0x{struct.pack('>d', number).hex().upper()}"
         else:
             text = str(bool(number)).lower() if inner == "i1" else str(int(number))

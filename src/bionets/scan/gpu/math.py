@@ -1,4 +1,5 @@
-"""Elementwise functions for Triton kernels, from operations of both the GPU and Triton's interpreter.
+"""Elementwise functions for Triton kernels, from operations of both the GPU and Triton's interpreter (except `modulus`
+and `erfc`).
 
 Each is accurate to a few units in the last place, in float32 and float64, and correct at zero, infinities and NaN.
 Polynomials are used near zero, where the usual formula would suffer from cancellation.
@@ -6,12 +7,29 @@ Polynomials are used near zero, where the usual formula would suffer from cancel
 
 # mypy: disable-error-code="no-untyped-def"
 
+import os
+
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
-__all__ = ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "copy_sign", "cosh", "divide", "exp", "expm1"]
-__all__ += ["hypot", "log1p", "maximum", "minimum", "modulus", "power", "round_even", "sigmoid", "sign", "sinh"]
+__all__ = ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "copy_sign", "cosh", "divide", "erfc", "exp"]
+__all__ += [
+    "expm1",
+    "hypot",
+    "log1p",
+    "maximum",
+    "minimum",
+    "modulus",
+    "power",
+    "round_even",
+    "sigmoid",
+    "sign",
+    "sinh",
+]
 __all__ += ["square_root", "tanh", "times", "times_transposed", "trunc"]
+
+INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")  # the interpreter has no functions of libdevice
 
 
 @triton.jit
@@ -202,8 +220,19 @@ def hypot(a, b):
 
 @triton.jit
 def modulus(a, b):
-    """The remainder of a divided by b, rounded towards zero."""
-    return a % b
+    """The remainder of a divided by b, rounded towards zero. (On a GPU, `%` is off by b where a / b rounds up.)"""
+    if INTERPRETED:
+        return a % b
+    else:  # noqa: RET505
+        return libdevice.fmod(a, b)
+
+
+@triton.jit
+def erfc(x):
+    if INTERPRETED:
+        return 1.0 - tl.erf(x)
+    else:  # noqa: RET505
+        return libdevice.erfc(x)
 
 
 @triton.jit

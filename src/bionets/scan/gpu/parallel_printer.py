@@ -12,9 +12,11 @@ many steps:
                                                 store y and history (the gradient of x)
 
 The value is the state before a step, or in the backward pass the gradient of the state after it. The scan composes
-(A, b) and (A', b') to (A' A, A' b + b'). A product of many factors may overflow although the values do not; values that
-are not finite are therefore computed step by step. The rows of a tile are time steps, its columns are elements. `n`
-counts steps in the order of processing, and the arguments are the tensors at the first step of the forward pass.
+(A, b) and (A', b') to (A' A, A' b + b'). A product of many factors may overflow although the values do not. A step may
+discard a value that is not finite (by `where`, as at a reset), but its map gives 0 · inf = NaN. Where the scan gives
+values that are not finite, the step itself is therefore evaluated, one step after the other. The rows of a tile are
+time steps, its columns are elements. `n` counts steps in the order of processing, and the arguments are the tensors at
+the first step of the forward pass.
 """
 
 import contextlib
@@ -171,11 +173,10 @@ class _ParallelPrinter(KernelPrinter):
             self.prefix = "one_"
             self.emit(f"one_place = {self.time_step('number')}")
             self.at("one_place", "inside")
-            found = self.linear_map()
-            for i in self.states:
-                terms = [f"{found[f'matrix{i}_{j}']} * walked{j}" for k, j in self.linear.filled if k == i]
-                value = " + ".join([*terms, found[f"offset{i}"]])
-                self.emit(f"walked_on{i} = {self.active(value, f'walked{i}')}")
+            results = [f"grad_state{i}" if self.is_backward else f"new_state{i}" for i in self.states]
+            found = self.evaluate(results, "walked")
+            for i, name in enumerate(results):
+                self.emit(f"walked_on{i} = {self.active(found[name], f'walked{i}')}")
             for i in self.states:
                 self.emit(f"walked{i} = walked_on{i}")
         self.prefix = ""
@@ -200,12 +201,12 @@ class _ParallelPrinter(KernelPrinter):
         graph = self.linear.graph
         return self.graph(graph, f"{self.prefix}m", self.inputs(graph.inputs, {}))
 
-    def evaluate(self, outputs: Iterable[str]) -> dict[str, str]:
-        """Outputs of the step or of its derivative at the current steps."""
+    def evaluate(self, outputs: Iterable[str], values: str = "tile") -> dict[str, str]:
+        """Outputs of the step or of its derivative at the current steps, given the variables of the values there."""
         graph = self.graph_of_step.select(outputs)
-        walked = "grad_new_state" if self.is_backward else "state"
-        given = {f"{walked}{i}": f"tile{i}" for i in self.states}
-        return self.graph(graph, "g", self.inputs(graph.inputs, given))
+        role = "grad_new_state" if self.is_backward else "state"
+        given = {f"{role}{i}": f"{values}{i}" for i in self.states}
+        return self.graph(graph, f"{self.prefix}g", self.inputs(graph.inputs, given))
 
     def inputs(self, names: Iterable[str], given: dict[str, str]) -> dict[str, str]:
         """Load the inputs of a graph at the current steps, except the given ones."""

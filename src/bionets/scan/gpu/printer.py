@@ -100,7 +100,7 @@ class KernelPrinter:
             ]
         else:
             lines = [
-                f"element = ({self.instance} * BLOCK + tl.arange(0, BLOCK)).to(OFFSET)",
+                f"element = {self.instance}.to(OFFSET) * BLOCK + tl.arange(0, BLOCK)",
                 f"row = element // {width}",
                 f"column = element % {width}",
                 f"inside = element < {total}",

@@ -43,11 +43,11 @@ def linear_steps(program_key: str) -> tuple[LinearMap, LinearMap] | None:
     """The linear maps from the state to the new state of a program, and from the gradient of the new state to the
     gradient of the state.
 
-    None if the step is not linear, or has a recurrent weight.
+    None if the step is not linear, or has a recurrent weight or no derivative, as the program of `sensitivity`.
     """
     program = program_of(program_key)
     (stage, *others), states = program.stages, range(program.state)
-    if others or stage.blocks:
+    if others or stage.blocks or "grad_state0" not in stage.graph.outputs:
         return None
     forward = linear_map(stage.graph, [f"new_state{i}" for i in states], [f"state{i}" for i in states], program.dtype)
     if forward is None:

@@ -32,7 +32,7 @@ class Program:
 
         for k, stage: state = stage_k(x, first(state) @ weight_k.T, state, params);  y from the last stage
 
-    `key` depends only on the graphs and the dtype, and is the same in every process.
+    `key` depends only on the graphs, the dtype and the stages, and is the same in every process.
     """
 
     key: str
@@ -42,7 +42,6 @@ class Program:
     params: int
     state: int
     y: int
-    y_tree: Structure
     y_of_state: tuple[int | None, ...]  # for each state, the number of a y that is the same value, or None
 
     @property
@@ -52,9 +51,13 @@ class Program:
 
 @dataclass(frozen=True)
 class BoundProgram:
-    """A program, and the values of the parameters that replace numbers of the step; they come after the others."""
+    """A program as used by a step.
+
+    y_tree: the structure of y. values: of the parameters that replace numbers of the step; they come after the others.
+    """
 
     program: Program
+    y_tree: Structure
     values: tuple[float, ...]
 
 
@@ -92,14 +95,18 @@ def program_of(key: str) -> Program:
 def with_graphs(program: Program, graphs: Sequence[Graph]) -> Program:
     """A copy of the program with these graphs, registered under a separate key."""
     stages = tuple(replace(stage, graph=graph) for stage, graph in zip(program.stages, graphs, strict=True))
-    made = replace(program, key=_key_of(program.dtype, program.y_tree, stages), stages=stages)
-    return _programs.setdefault(made.key, made)
+    return register(replace(program, key=key_of(program.dtype, stages), stages=stages))
 
 
-def _key_of(dtype: torch.dtype, y_tree: Structure, stages: Iterable[Stage]) -> str:
+def register(program: Program) -> Program:
+    """The program that `program_of` finds under this key from now on: this one, or an equal one."""
+    return _programs.setdefault(program.key, program)
+
+
+def key_of(dtype: torch.dtype, stages: Iterable[Stage]) -> str:
     sources = [sorted((name, *sorted(found)) for name, found in stage.sources.items()) for stage in stages]
     graphs = (f"{stage.blocks}\n{stage.graph}" for stage in stages)
-    text = "\n".join([str(dtype), str(y_tree), str(sources), *graphs])
+    text = "\n".join([str(dtype), str(sources), *graphs])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -148,7 +155,9 @@ def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | 
         now: Any = tuple(each() if isinstance(each, weakref.WeakMethod) else each for each in references)
         return None if None in now else _find_program(now, signature, None)
 
-    number = _numbers_of_compiled.setdefault((references, bound.program.key, bound.values), len(_compiled))
+    number = _numbers_of_compiled.setdefault(
+        (references, bound.program.key, bound.y_tree, bound.values), len(_compiled)
+    )
     key = f"{bound.program.key}@{number}"
     _compiled[key] = _Compiled(bound, find)
     return replace(bound, program=replace(bound.program, key=key))
@@ -229,13 +238,12 @@ def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | N
     x, params, state, y = map(count_leaves, (signature.x_tree, signature.params_tree, initial, y_tree))
     graphs, values = without_varying_constants([stage.graph for stage in traced], params, dtype)
     traced = [replace(stage, graph=graph) for stage, graph in zip(traced, graphs, strict=True)]
-    key = _key_of(dtype, y_tree, traced)
+    key = key_of(dtype, traced)
     program = _programs.get(key)
     if program is None:
         outputs = traced[-1].graph.outputs
         same = {outputs[f"y{i}"]: i for i in reversed(range(y))}
         y_of_state = tuple(same.get(outputs[f"new_state{i}"]) for i in range(state))
-        program = Program(key, tuple(traced), dtype, x, params + len(values), state, y, y_tree, y_of_state)
-        program = _programs.setdefault(key, program)
+        program = register(Program(key, tuple(traced), dtype, x, params + len(values), state, y, y_of_state))
     _recent[key] = program
-    return BoundProgram(program, values), reads_shapes
+    return BoundProgram(program, y_tree, values), reads_shapes

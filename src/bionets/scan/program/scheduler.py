@@ -158,8 +158,8 @@ class _Scheduler:
         name = self.renamed(f"state{k}_{i}")
         if name.startswith("state0_"):
             return self.state_before.get(int(name.removeprefix("state0_")), Place(name))
-        if name == f"state{k}_0" and self.variant.backward:
-            return Place(f"before{k}", "now")  # the gradient of the weight needs it
+        if name.endswith("_0") and self.variant.backward:  # the gradient of a weight needs it
+            return Place(name.replace("state", "before").removesuffix("_0"), "now")
         return Place(name)
 
     def gradient(self, k: int, i: int) -> Place:

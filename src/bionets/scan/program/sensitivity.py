@@ -11,10 +11,9 @@ gradients for all other results. They are added to the graph of the step, so one
 """
 
 import functools
-import hashlib
 
 from bionets.scan.builder import GraphBuilder, Value
-from bionets.scan.program import Program, program_of
+from bionets.scan.program.program import Program, key_of, program_of, register
 from bionets.scan.program.undefined import substitute
 from bionets.scan.trace.stage import Stage
 
@@ -48,11 +47,8 @@ def sensitivity_program(key: str, wanted: tuple[int, ...]) -> Program:
     joint = builder.finish(outputs)
     count_y, count_state = program.y + len(own), program.state * (1 + len(wanted))
     stage = Stage(joint, 0, count_state, count_state, count_y)
-    new_key = hashlib.sha256(f"{program.dtype}\n{joint}".encode()).hexdigest()[:24]
-    nothing = (None,) * count_state
-    return Program(
-        new_key, (stage,), program.dtype, program.x, program.params, count_state, count_y, program.y_tree, nothing
-    )
+    key, nothing = key_of(program.dtype, (stage,)), (None,) * count_state
+    return register(Program(key, (stage,), program.dtype, program.x, program.params, count_state, count_y, nothing))
 
 
 def is_zero(builder: GraphBuilder, value: Value) -> bool:

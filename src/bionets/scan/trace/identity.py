@@ -89,8 +89,11 @@ def _key(value: Any, dependencies: Dependencies) -> Hashable:
     if kind is functools.partial:
         return _of_partial(value, dependencies)
     if issubclass(kind, tuple):
-        of_kind = kind if kind is tuple else _of_type(kind, dependencies)
-        return (of_kind, *(_key(part, dependencies) for part in value))
+        parts = tuple(_key(part, dependencies) for part in value)
+        if kind is tuple:
+            return (kind, parts)
+        attributes = _of_names(vars(value), dependencies) if hasattr(value, "__dict__") else None
+        return (_of_type(kind, dependencies), attributes, parts)
     if issubclass(kind, type):
         return _of_type(value, dependencies)
     if kind in (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType):
@@ -154,14 +157,8 @@ def _of_attributes(value: Any, attributes: Chain, dependencies: Dependencies) ->
 
 
 def _of_partial(value: Any, dependencies: Dependencies) -> Hashable:
-    if vars(value):
-        raise _Mutable("attributes of a partial")
-    keywords = value.keywords
-    dependencies.all_of(keywords)
-    for name in keywords:
-        dependencies.lookup(keywords, name)
-    given = tuple((name, _key(each, dependencies)) for name, each in keywords.items())
-    return (functools.partial, _key(value.func, dependencies), _key(value.args, dependencies), given)
+    given = [_of_names(names, dependencies) for names in (value.keywords, vars(value))]
+    return (functools.partial, _key(value.func, dependencies), _key(value.args, dependencies), *given)
 
 
 def _of_method(method: Any, dependencies: Dependencies) -> Hashable:

@@ -95,10 +95,13 @@ class Recorder(TorchDispatchMode):
             try:
                 self.builder.describe(args, results[0])
                 found = lowering(self.builder, *values, **kwargs)
+                pairs = list(zip(results, found if isinstance(found, tuple) else (found,), strict=True))
+                # in place, a comparison stores numbers
+                self.values |= {
+                    each.data_ptr(): self.builder.cast(value, self.builder.kind_of(each.dtype)) for each, value in pairs
+                }
             except (TypeError, KeyError, ValueError, OverflowError):
                 raise self._unsupported(f"{func} is not supported in a step") from None
-            for each, value in zip(results, found if isinstance(found, tuple) else (found,), strict=True):
-                self.values[each.data_ptr()] = value
         self.alive += [
             each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
         ]

@@ -41,7 +41,7 @@ REFUSED |= {"stride", "is_contiguous", "data_ptr", "storage", "untyped_storage",
 REFUSED |= {"numpy", "tolist", "__array__", "__dlpack__", "__repr__", "__format__", "__deepcopy__", "__reduce_ex__"}
 SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__", "nbytes"}
 DEVICES = {"device", "get_device", "is_cpu", "is_cuda", "is_meta", "is_mps", "is_xpu"}
-RESHAPED = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+RESHAPED = {"view", "reshape", "ravel", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 EXPANDED = {"expand", "expand_as", "broadcast_to"}
 MADE = {"zeros", "ones", "full", "new_zeros", "new_ones", "new_full"}
 IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
@@ -105,7 +105,8 @@ class TensorQueries(TorchFunctionMode):
             if name in DEVICES:
                 self._need_shapes(name)
                 return self._device(name)
-            if name in RESHAPED or name in EXPANDED:
+            basic = name == "__getitem__" and self.call is not None and _is_basic(args[1])  # such as x[None]
+            if name in RESHAPED or name in EXPANDED or basic:
                 return self._reshape(func, name, args, kwargs)
         if name in MADE:
             return self._make(func, name, args, kwargs)
@@ -118,18 +119,25 @@ class TensorQueries(TorchFunctionMode):
         self._check_promotion(tensors)
         shape = broadcast([self.shape_of(tensor) for tensor in tensors if self.knows(tensor)], "tensors in a step")
         result = func(*args, **kwargs)
-        if isinstance(result, Tensor):
-            self.set_shape(result, shape if tensors else result.shape)
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, Tensor):
+                self.set_shape(each, shape if tensors else each.shape)
         return result
 
     def _check_promotion(self, tensors: list[Tensor]) -> None:
         """Refuse scalar parameters that torch would promote in another way than tensors with a dimension."""
-        if len({tensor.dtype for tensor in tensors}) > 1:
-            as_called = [torch.empty((1,) if self.shape_of(each) else (), dtype=each.dtype) for each in tensors]
-            for (a, called_a), (b, called_b) in combinations(zip(tensors, as_called, strict=True), 2):
-                if torch.result_type(a, b) != torch.result_type(called_a, called_b):
-                    mixed = f"{a.dtype} and {b.dtype}, one of them of a scalar parameter"
-                    raise UnsupportedStepError(f"the step combines {mixed}; cast both to one dtype{self.line()}")
+        for a, b in combinations(tensors, 2):
+            if a.dtype == b.dtype:
+                continue
+            found = torch.result_type(a, b)
+            scalars = [torch.empty((), dtype=each.dtype) for each in (a, b)]
+            if found == torch.result_type(a, scalars[1]) == torch.result_type(scalars[0], b):
+                continue  # whether one of them is a scalar makes no difference
+            self.read_shapes = True
+            called = [each if self.shape_of(each) else scalar for each, scalar in zip((a, b), scalars, strict=True)]
+            if found != torch.result_type(*called):
+                mixed = f"{a.dtype} and {b.dtype}, one of them of a scalar parameter"
+                raise UnsupportedStepError(f"the step combines {mixed}; cast both to one dtype{self.line()}")
 
     def _need_shapes(self, name: str) -> CallShapes:
         self.read_shapes = True
@@ -208,6 +216,12 @@ class TensorQueries(TorchFunctionMode):
         result = func(*lead, shape if math.prod(shape) == 1 else (self.example,), *rest, **kwargs)
         self.set_shape(result, shape)
         return result
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index can change only the shape of a tensor, not the order of its elements, if none is left out."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or type(part) in (slice, int) for part in parts)
 
 
 def _without_leading_ones(shape: Shape) -> Shape:

@@ -49,7 +49,7 @@ def _log_sigmoid(b: GraphBuilder, a: Any) -> Any:
 
 @lowers("hardtanh_backward")
 def _hardtanh_backward(b: GraphBuilder, gradient: Any, a: Any, low: float, high: float) -> Any:
-    return b("where", (a <= low) | (a >= high), b.constant(0.0, b.result), gradient)
+    return b("where", (a > low) & (a < high), gradient, b.constant(0.0, b.result))
 
 
 @lowers("elu")
@@ -67,7 +67,7 @@ def _elu_backward(
         curved = gradient * input_scale * (a + alpha * scale)
     else:
         curved = gradient * (slope * alpha) * b("exp", a * input_scale)
-    return b("where", a <= 0.0, curved, gradient * scale)
+    return b("where", a > 0.0, gradient * scale, curved)
 
 
 @lowers("hardsigmoid_backward")
@@ -79,19 +79,18 @@ def _hardsigmoid_backward(b: GraphBuilder, gradient: Any, a: Any) -> Any:
 @lowers("hardswish_backward")
 def _hardswish_backward(b: GraphBuilder, gradient: Any, a: Any) -> Any:
     curved = gradient * (a / 3.0 + 0.5)
-    inner = b("where", a < 3.0, curved, gradient)
+    inner = b("where", a >= 3.0, gradient, curved)
     return b("where", a <= -3.0, b.constant(0.0, b.result), inner)
 
 
 @lowers("hardshrink")
 def _hardshrink(b: GraphBuilder, a: Any, limit: float = 0.5) -> Any:
-    return _shrink_backward(b, a, a, limit)
+    return b("where", (a >= -limit) & (a <= limit), b.constant(0.0, b.result), a)
 
 
 @lowers("hardshrink_backward", "softshrink_backward")
 def _shrink_backward(b: GraphBuilder, gradient: Any, a: Any, limit: float) -> Any:
-    inside = (a >= -limit) & (a <= limit)
-    return b("where", inside, b.constant(0.0, b.result), gradient)
+    return b("where", (a < -limit) | (a > limit), gradient, b.constant(0.0, b.result))
 
 
 @lowers("softshrink")
