@@ -95,6 +95,12 @@ def test_only_what_ended_early_is_deleted_and_only_when_asked(cli: Command, outp
     assert outputs["interrupted"].parent.exists()
 
 
+def test_a_run_whose_process_was_killed_is_deleted(cli: Command, outputs: dict[str, Path]) -> None:
+    (outputs["stopped"] / ".lock").touch()  # which the process has left
+    assert cli("runs", "delete=stopped", "yes=true").code == 0
+    assert not outputs["stopped"].exists()
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

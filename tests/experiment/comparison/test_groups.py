@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bionets.experiment.comparison.groups import Group, grouped, notes, panel_title
 from bionets.experiment.comparison.runs import read_folders
@@ -31,6 +32,16 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_pa
     make_run(tmp_path, layers=2, seed=1, lr=0.01)
     (note,) = notes(groups_in(tmp_path, "model"), ["model"])
     assert note.startswith("brc pools runs that differ in model.num_layers, optimizer.lr")
+
+
+def test_an_option_with_the_name_of_a_setting_of_the_machine_is_not_pooled_in_silence(tmp_path: Path) -> None:
+    for seed, strategy in enumerate(("greedy", "random")):
+        file = make_run(tmp_path, seed=seed) / "config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["task"]["strategy"] = strategy
+        file.write_text(yaml.safe_dump(config))
+    (note,) = notes(groups_in(tmp_path, "model"), ["model"])
+    assert note.startswith("brc pools runs that differ in task.strategy")
 
 
 def test_a_seed_counted_twice_is_said(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_best_run_is_the_best_way_round() -> None:
 def test_the_direction_of_a_metric_is_that_of_its_last_word_that_says_one() -> None:
     lower = ("test/mae", "test/speed_mae", "test/accuracy_mse", "test/MeanAbsoluteError", "val/wiring", "val/transport")
     assert not any(map(higher_is_better, (*lower, "test/mean_absolute_error", "test/rmse", "test/HammingDistance")))
-    assert not any(map(higher_is_better, ("test/cost", "test/cross_entropy")))
+    assert not any(map(higher_is_better, ("test/cost", "test/cross_entropy", "test/nrmse", "test/NMSE", "test/wer")))
     assert all(map(higher_is_better, ("test/reaction_time_accuracy", "test/loss_accuracy", "val/return")))
 
 
@@ -147,6 +147,15 @@ def test_each_panel_has_its_best(tmp_path: Path) -> None:
     assert all(row.worse_than_best and row.p == pytest.approx(2 / 70) for row in rows if not row.best)
     assert [row.published for row in rows[:4]] == [0.92, None, 0.59, None]
     assert too_few_runs(groups) == []
+
+
+def test_all_groups_with_the_best_mean_are_best(tmp_path: Path) -> None:
+    for seed in range(4):
+        for model, accuracy in (("brc", 1.0), ("gru", 1.0), ("lstm", 0.5)):
+            make_run(tmp_path, model, seed, accuracy)
+    groups = grouped(read_folders(str(tmp_path))[0], ["model"])
+    rows = summarise(groups, ["test/accuracy_length_60"])
+    assert [row.best for row in rows] == [True, True, False]
 
 
 def test_too_few_runs_are_said(tmp_path: Path) -> None:

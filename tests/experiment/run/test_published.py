@@ -68,8 +68,10 @@ def test_the_stigmergic_protocol_has_its_figures() -> None:
 
 def test_lem_on_pixels_has_its_figures() -> None:
     pixels = {"name": "psmnist", "read_as": "pixels", "permuted": True, "blank_steps": 0, "test_size": 10_000}
+    pixels["dataset"] = "mnist"
     config = {"model": {"name": "lem", "hidden_size": 128, "num_layers": 1}, "task": pixels}
     assert published(config)["test/accuracy"].value == 0.966
     assert published({**config, "task": {**pixels, "permuted": False}})["test/accuracy"].value == 0.995
     assert published({**config, "task": {**pixels, "blank_steps": 72}}) == {}
     assert published({**config, "task": {**pixels, "read_as": "rows"}}) == {}
+    assert published({**config, "task": {**pixels, "dataset": "cifar10", "permuted": False}}) == {}

@@ -25,10 +25,13 @@ CONFIG = {
     [
         ("model", "hidden_size", 5, False),
         ("task", "length", 4, False),
+        ("task", "strategy", "greedy", False),  # an option of an own task
+        ("task", "data_dir", "elsewhere", True),
         ("optimizer", "lr", 0.2, False),
         ("trainer", "max_epochs", 3, False),
         ("trainer", "accelerator", "gpu", True),
         ("trainer", "devices", 2, True),
+        ("trainer", "strategy", "ddp", True),
         ("logger", "wandb", False, True),
     ],
 )

@@ -8,12 +8,12 @@ import pytest
 import torch
 from lightning import Trainer
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.seeds.stacked_models import StackedModels, StackedTasks
 from bionets.layers import BRC
-from bionets.models import RecurrentModel
+from bionets.models import RecurrentModel, SpikingRecurrentModel, StackModel
 from bionets.models.checks import InterfaceError
 from bionets.tasks import Task, TaskSpec
 
@@ -66,6 +66,42 @@ def test_what_one_seed_alone_cannot_do_either_is_named() -> None:
         stacked.backward(torch.zeros(()))
 
 
+def test_a_trial_leaves_the_statistics_of_a_batch_normalisation_as_they_are() -> None:
+    layers = [{"layer": "Linear", "size": 4, "norm": "batch"}]
+    models = [StackModel(SPEC, layers) for _ in range(2)]
+    stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
+    before = [buffer.clone() for buffer in stacked.buffers()]
+    stacked.try_out([(torch.randn(4, 5, 2), torch.randn(5, 3))] * 2)
+    assert len(before) == 3
+    assert all(map(torch.equal, stacked.buffers(), before))
+
+
+def test_each_model_is_clipped_by_its_own_norm_also_with_parameters_that_are_one_number() -> None:
+    models = [SpikingRecurrentModel(SPEC, 4, layer_arguments={"beta_rank": 0}) for _ in range(2)]
+    stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
+    assert any(parameter.ndim == 1 for parameter in stacked.parameters())
+    for parameter in stacked.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    alone = [[parameter.grad[number].clone() for parameter in stacked.parameters()] for number in range(2)]  # type: ignore[index]
+    stacked.configure_gradient_clipping(torch.optim.SGD(stacked.parameters(), lr=1.0), 0.5)
+    for number, gradients in enumerate(alone):
+        parameters = [nn.Parameter(torch.empty_like(gradient)) for gradient in gradients]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(parameters, 0.5)
+        for clipped, parameter in zip(stacked.parameters(), parameters, strict=True):
+            torch.testing.assert_close(clipped.grad[number], parameter.grad)  # type: ignore[index]
+
+
+class Third(Metric):
+    """A metric whose value is no tensor."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None: ...
+
+    def compute(self) -> float:
+        return 1 / 3
+
+
 class Sparse(Task):
     """Of seed 0, no target is scored."""
 
@@ -84,17 +120,38 @@ class Sparse(Task):
         return MetricCollection({})
 
 
-def test_a_batch_of_the_first_seed_that_weighs_nothing_leaves_the_others_their_step() -> None:
-    def trained(models: Any, data: Any) -> None:
-        silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
-        Trainer(
-            max_epochs=1,
-            reload_dataloaders_every_n_epochs=1,
-            limit_val_batches=0,
-            enable_model_summary=False,
-            **silent,  # type: ignore[arg-type]
-        ).fit(models, datamodule=data)
+class Measured(Sparse):
+    monitor = "val/third"
 
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({"third": Third()})
+
+
+def trained(models: Any, data: Any, **more: Any) -> Trainer:
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(
+        max_epochs=1,
+        reload_dataloaders_every_n_epochs=1,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **silent,
+        **more,
+    )
+    trainer.fit(models, datamodule=data)
+    return trainer
+
+
+def test_metrics_that_are_no_tensors_are_those_of_a_seed_alone() -> None:
+    tasks = [Measured(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    models = [RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4, optimizer=optimizer) for _ in range(3)]
+    stacked = StackedModels(models[:2], tasks)
+    trained(stacked, StackedTasks(tasks))
+    alone = trained(models[2], tasks[1]).callback_metrics
+    assert float(stacked.values[1]["val/third"]) == float(alone["val/third"])
+
+
+def test_a_batch_of_the_first_seed_that_weighs_nothing_leaves_the_others_their_step() -> None:
     tasks = [Sparse(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
     optimizer = partial(torch.optim.SGD, lr=0.1)
     models: list[nn.Module] = []
@@ -103,8 +160,8 @@ def test_a_batch_of_the_first_seed_that_weighs_nothing_leaves_the_others_their_s
         models.append(RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4, optimizer=optimizer))
     stacked = StackedModels(models[:2], tasks)  # type: ignore[arg-type]
     before = {name: value.clone() for name, value in models[2].state_dict().items()}
-    trained(stacked, StackedTasks(tasks))
-    trained(models[2], tasks[1])
+    trained(stacked, StackedTasks(tasks), limit_val_batches=0)
+    trained(models[2], tasks[1], limit_val_batches=0)
     alone = models[2].state_dict()
     assert any(not torch.equal(alone[name], before[name]) for name in before)
     for name, value in stacked.state_dict().items():

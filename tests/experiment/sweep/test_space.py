@@ -1,5 +1,6 @@
 """Hydra's own words for what is swept, as a grid and as Optuna's distributions."""
 
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def space(*words: str, **params: str) -> Space:
         ("k=range(10,1,-3)", IntDistribution(4, 10, step=3)),
         ("k=tag(log,range(1,5))", IntDistribution(1, 4, log=True)),
         ("k=range(0.1,0.5,0.1)", FloatDistribution(0.1, 0.4, step=0.1)),
+        ("k=range(0,1,0.3)", FloatDistribution(0.0, 0.9, step=0.3)),
         ("k=a,b", CategoricalDistribution(["a", "b"])),
         ("k=1,null", CategoricalDistribution(["1", "null"])),
         ("k=choice(1,[2,3])", CategoricalDistribution(["1", "[2,3]"])),
@@ -37,9 +39,22 @@ def test_a_word_is_a_distribution(word: str, distribution: Any) -> None:
     assert space(word).distributions() == {"k": distribution}
 
 
-def test_what_cannot_be_searched_names_the_word() -> None:
-    with pytest.raises(UserError, match=r"k=tag\(log,interval\(0,1\)\)"):
-        space("k=tag(log,interval(0,1))").distributions()
+@pytest.mark.parametrize("word", ["k=tag(log,interval(0,1))", "k=tag(log,range(0.1,1,0.1))"])
+def test_what_cannot_be_searched_names_the_word(word: str) -> None:
+    with pytest.raises(UserError, match=re.escape(word)):
+        space(word).distributions()
+
+
+def test_a_search_knows_every_value_that_a_grid_has() -> None:
+    for word in ("k=range(0,1,0.3)", "k=range(1e-4,1e-3,1e-4)", "k=range(0.9,0,-0.3)", "k=range(0,2.1,0.7)"):
+        listed = sorted(float(each[-1].removeprefix("k=")) for each in space(word).grid())
+        (found,) = space(word).distributions().values()
+        assert isinstance(found, FloatDistribution)
+        assert found.step is not None
+        searched = [
+            found.low + number * found.step for number in range(round((found.high - found.low) / found.step) + 1)
+        ]
+        assert searched == pytest.approx(listed)
 
 
 def test_an_interval_is_no_grid() -> None:

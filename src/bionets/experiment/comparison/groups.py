@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bionets.experiment.config.digest import MACHINE, scientific_part
+from bionets.experiment.config.digest import scientific_part
 from bionets.experiment.run.published import published
 
 from .runs import Run, require_key, value_of
@@ -108,9 +108,8 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The settings that can change a result, by dotted key, without the seeds."""
-    science = scientific_part(run.config)
-    flat = dict(_flat(science))
-    return {key: value for key, value in flat.items() if key.rpartition(".")[2] not in (*MACHINE, "seed")}
+    flat = dict(_flat(scientific_part(run.config)))
+    return {key: value for key, value in flat.items() if key.rpartition(".")[2] != "seed"}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -94,7 +94,8 @@ def delete(run: ListedRun) -> bool:
         raise UserError(f"{run.path} is {run.status}: only runs that ended early are deleted")
     folder = RunFolder(run.path)
     with unused(folder) as free:
-        if not free or listed(folder).status != run.status:
+        result = folder.result() if free else None
+        if not free or (result["status"] if result else "stopped") != run.status:
             return False
         shutil.rmtree(run.path)
     with suppress(OSError):  # not empty

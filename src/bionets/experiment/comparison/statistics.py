@@ -15,7 +15,8 @@ from .groups import Group, by_panel
 SIGNIFICANT = 0.05
 RESAMPLES = 20_000  # number of arrangements that are all tried (two groups of 8); of more, this many are drawn
 LOWER_IS_BETTER = {
-    *("loss", "mse", "rmse", "mae", "mape", "smape", "error", "perplexity", "distance", "divergence"),
+    *("loss", "mse", "nmse", "rmse", "nrmse", "msle", "rmsle", "mae", "mase", "mape", "smape", "error", "wer", "cer"),
+    *("nll", "bce", "perplexity", "distance", "divergence", "deviance"),
     *("proximity", "transport", "wiring"),  # costs
     *("time", "parameters", "mebibytes", "nanojoules", "cost", "entropy"),
 }
@@ -81,11 +82,13 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
             values = {group.values: metric_values(group, metric) for group in members}
             values = {key: each for key, each in values.items() if each}
             best, p_values = compare_with_best(values, higher_is_better(metric))
+            highest = None if best is None else mean(values[best])
             for group in members:
                 if group.values in values:
                     key = group.values
                     known = group.published.get(metric)
-                    found[key, metric] = Row(group, metric, tuple(values[key]), key == best, p_values.get(key), known)
+                    of_group, p = tuple(values[key]), p_values.get(key)
+                    found[key, metric] = Row(group, metric, of_group, mean(of_group) == highest, p, known)
     return [found[group.values, metric] for group in groups for metric in metrics if (group.values, metric) in found]
 
 

@@ -154,7 +154,7 @@ def with_error(mean: float, error: float | None) -> str:
 
 def short(value: float) -> str:
     """A number with four digits; from 10,000 to 1e12, rounded to an integer."""
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+    return f"{value:.0f}" if 9999.5 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def _probability(p: float | None) -> str:

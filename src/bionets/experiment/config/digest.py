@@ -15,7 +15,10 @@ SCIENTIFIC = (
     "matmul_precision",
 )
 # Settings of the machine and the data folder, which are not part of the digest.
-MACHINE = ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "data_dir", "fast_dev_run")
+LEFT_OUT = {
+    "trainer": ("accelerator", "devices", "strategy", "num_nodes", "profiler", "detect_anomaly", "fast_dev_run"),
+    "task": ("data_dir",),
+}
 ENDING = ("patience", "extra")  # callbacks that change the result
 # Options that were added after the first runs, with their defaults (a tuple: those of several classes). At its default
 # such an option is not part of the digest, so that an earlier run is still found by its command.
@@ -78,8 +81,8 @@ def scientific_digest(config: dict[str, Any]) -> str:
 def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
     """The settings of a resolved config that can change the result, without options of `LATER` at their defaults."""
     science = {key: config[key] for key in SCIENTIFIC if config.get(key) is not None}
-    for part in ("trainer", "task"):
-        science[part] = {key: value for key, value in science[part].items() if key not in MACHINE}
+    for part, left_out in LEFT_OUT.items():
+        science[part] = {key: value for key, value in science[part].items() if key not in left_out}
     for part, defaults in LATER.items():
         items = science.get(part, {}).items()
         science[part] = {

@@ -34,6 +34,8 @@ def resolve(config: DictConfig) -> RunConfig:
     without_seed.seed = 0
     # These two are options of the command.
     values = {key: value for key, value in _plain(config).items() if key not in ("seeds", "find")}
+    if (other := values["task"].get("seed")) not in (None, config.seed):  # the digest would be that of another run
+        raise UserError(f"task.seed={other} is not the seed of the run, {config.seed}: leave out task.seed")
     return RunConfig(values, for_one_run(typed), scientific_digest(_plain(without_seed)))
 
 

@@ -94,8 +94,9 @@ class StackedModels(LightningModule):
 
     def try_out(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Raise UserError if the forward pass cannot be batched, for example because it draws random numbers or calls a
-        function that `torch.vmap` does not support.
+        function that `torch.vmap` does not support. The statistics of a batch normalisation are not changed.
         """
+        before = [buffer.clone() for buffer in self.buffers()]
         try:
             self(_inputs(batches))
         except InterfaceError:  # a single seed fails too
@@ -103,6 +104,8 @@ class StackedModels(LightningModule):
         except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
             why = str(error).strip().splitlines()[0].partition(". ")[0]
             raise UserError(f"{self.name} cannot train several seeds at once ({why}); {ONE_BY_ONE}") from error
+        for buffer, value in zip(self.buffers(), before, strict=True):
+            buffer.copy_(value)
 
     def training_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> dict[str, Tensor]:
         predictions = self(_inputs(batches))
@@ -165,11 +168,11 @@ class StackedModels(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.values = [
-            {f"val/{name}": value for name, value in {**values_of(meters), **own}.items()}
+            {f"val/{name}": as_logged(value) for name, value in {**values_of(meters), **own}.items()}
             for meters, own in zip(self.meters, self.own_values, strict=True)
         ]
         monitor = self.tasks[0].monitor  # the mean is for the progress bar
-        self.log(monitor, torch.stack([values[monitor].float() for values in self.values]).mean())
+        self.log(monitor, torch.stack([values[monitor] for values in self.values]).mean())
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
@@ -207,10 +210,16 @@ class StackedModels(LightningModule):
             nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
             return
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        norms = torch.stack([each.reshape(len(each), -1).norm(dim=1) for each in gradients]).norm(dim=0)
         factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+
+def as_logged(value: Any) -> Tensor:
+    """A metric, as Lightning stores it for one seed."""
+    value = torch.as_tensor(value).detach().squeeze()
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()
 
 
 def overridden(family: type[Model]) -> list[str]:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class SearchSweeper(Sweeper):
     """Runs trials in ``n_jobs`` workers, which the launcher starts, until the study has ``n_trials``.
 
-    The name of the study depends on all settings of the search, so the same command continues it after a stop, or adds
-    workers while it is running.
+    The name of the study depends on the options of the run, the space and the sampler with its seed, so the same
+    command continues it after a stop, or adds workers while it is running.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SearchSweeper(Sweeper):
             del config["hydra"]
         refuse_values("train", config)
         refuse_other_runs(config, space)
-        name = study_name_of(config, space, self.sampler)
+        name = study_name_of(config, space, self.sampler, self.seed)
         if self.study_name is not None:
             name = require_component("hydra.sweeper.study_name", self.study_name)
         folder = Path(config.paths.output_dir) / "sweeps" / name
@@ -124,10 +124,13 @@ def first_of(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
 
 
-def study_name_of(config: DictConfig, space: Space, sampler: DictConfig) -> str:
-    """The name of a study: task, model (unless swept), run name, and a hash of fixed settings, space and sampler."""
+def study_name_of(config: DictConfig, space: Space, sampler: DictConfig, seed: int = 0) -> str:
+    """The name of a study: task, model (unless swept), run name, and a hash of fixed settings, space, sampler and the
+    seed of the sampler.
+    """
     run = resolve(config)
-    what = json.dumps([run.digest, config.seed, space.words(), plain(sampler)], sort_keys=True)
+    settings = [run.digest, config.seed, space.words(), plain(sampler), *([seed] if seed else [])]
+    what = json.dumps(settings, sort_keys=True)
     words = [config.task.name, *({} if "model" in space.swept else {config.model.name}), config.name]
     return "-".join([*words, hashlib.sha256(what.encode()).hexdigest()[:8]])
 

@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice, product
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,13 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
             values = [float(value) for value in sweep.range()]
             if not values:
                 raise ValueError("it has no values")
-            low, high, step = min(values), max(values), abs(float(sweep.step))
-            if all(value.is_integer() for value in (*values, step)):
-                return IntDistribution(int(low), int(high), log="log" in sweep.tags, step=int(step))
-            return FloatDistribution(low, high, step=step)
+            # In decimals: Optuna leaves out the last value unless it is a whole number of steps after the first one.
+            start, step = Decimal(str(sweep.start)), Decimal(str(sweep.step))
+            low, high = sorted((start, start + (len(values) - 1) * step))
+            log, size = "log" in sweep.tags, abs(float(step))
+            if all(value.is_integer() for value in (*values, size)):
+                return IntDistribution(int(low), int(high), log=log, step=int(size))
+            return FloatDistribution(float(low), float(high), log=log, step=size)
         choices = list(override.sweep_string_iterator())
         # Shuffled ones have another order in each process, which Optuna takes for another space.
         return CategoricalDistribution(sorted(choices) if getattr(sweep, "shuffle", False) else choices)
