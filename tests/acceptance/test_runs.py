@@ -189,6 +189,16 @@ def test_compare_says_which_runs_it_leaves_out(cli: Command, workplace: Path) ->
     assert "left out, failed" in outcome.out
 
 
+def test_compare_shows_the_curves_of_runs_that_have_not_ended(cli: Command, workplace: Path) -> None:
+    cli("train", *SMALL)
+    the_run(workplace / "outputs").result_file.unlink()
+    assert cli("compare", "runs=outputs").code == 1
+    outcome = cli("compare", "runs=outputs", "unfinished=true", "metrics=[test/accuracy_mean]")
+    assert outcome.code == 0, outcome.error
+    assert "note: not ended, and only part of the curves: outputs" in outcome.out
+    assert {file.stem for file in (workplace / "comparison").glob("*.png")} == {"loss", "val_accuracy", "val_loss"}
+
+
 def test_one_failing_job_of_a_sweep_leaves_the_others_whole_and_the_exit_code_says_so(
     cli: Command, workplace: Path
 ) -> None:

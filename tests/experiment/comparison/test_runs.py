@@ -77,3 +77,18 @@ def test_a_folder_whose_name_holds_wildcards_is_found_by_its_name(tmp_path: Path
     folder = make_run(tmp_path / name)
     for place in (tmp_path / name, folder):
         assert [run.place for run in read_folders(str(place))[0]] == [str(folder)]
+
+
+def test_runs_that_have_not_ended_have_only_curves(tmp_path: Path) -> None:
+    make_run(tmp_path, seed=0, accuracy=0.9)
+    make_run(tmp_path, seed=1, accuracy=None)
+    stopped, failed = make_run(tmp_path, seed=2), make_run(tmp_path, seed=3)
+    (stopped / "result.json").write_text(json.dumps({"status": "interrupted", "error": "Terminated"}))
+    (failed / "result.json").write_text(json.dumps({"status": "failed", "error": "the loss became nan"}))
+    runs, left_out = read_folders(str(tmp_path), unfinished=True)
+    assert [(run.seed, bool(run.metrics), "val/loss" in run.curves()) for run in runs] == [
+        (0, True, True),
+        (1, False, True),
+        (2, False, True),
+    ]
+    assert [run.reason for run in left_out] == ["failed (the loss became nan)"]

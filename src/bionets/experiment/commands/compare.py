@@ -47,20 +47,24 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         return []
     if config["report"] == "wandb":
         require_report()
-    runs, left_out = read_project(config["runs"]) if config["source"] == "wandb" else read_folders(config["runs"])
+    if config["source"] == "wandb":
+        runs, left_out = read_project(config["runs"])
+    else:
+        runs, left_out = read_folders(config["runs"], config["unfinished"])
     runs = chosen(runs, left_out, config)
     runs, damaged = readable(runs)
     left_out = [*left_out, *damaged]
     if not runs:
         raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
     if config["leaderboard"] is not None:
-        write_leaderboard(console, Path(config["leaderboard"]), runs, left_out)
+        write_leaderboard(console, Path(config["leaderboard"]), [run for run in runs if run.metrics], left_out)
         return []
     by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
     if config["columns"] not in (None, *by):
         raise UserError(f"columns={config['columns']} must be one of by=[{','.join(by)}]")
     groups = grouped(runs, by)
-    metrics, absent = metrics_of(runs, config["metrics"])
+    ended, unfinished = [run for run in runs if run.metrics], [run.place for run in runs if not run.metrics]
+    metrics, absent = metrics_of(ended, config["metrics"]) if ended else ([], [])
     rows = summarise(groups, metrics)
 
     directory = Path(config["output_dir"])
@@ -70,6 +74,9 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     write_atomically(directory / "table.md", as_markdown(rows, by, config["columns"]))
     write_atomically(directory / "table.tex", as_latex(rows, by))
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
+    if unfinished:
+        more = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
+        said.append(f"not ended, and only part of the curves: {unfinished[0]}{more}")
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
         print_line(console, f"note: {printable_line(note, 2000)}")
@@ -98,6 +105,7 @@ def refuse_unknown_choices(config: dict[str, Any]) -> None:
         ("report", (None, "wandb")),
         ("wandb", (None, "sync")),
         ("style", tuple(STYLES)),
+        ("unfinished", (False, True)),
     ):
         if config[key] not in known:
             offered = " or ".join(f"{key}={'null' if choice is None else choice}" for choice in known)

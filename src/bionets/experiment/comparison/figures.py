@@ -24,7 +24,7 @@ def draw(
     """Draw bars of every metric in the table, for up to 12 panels, learning curves, and accuracy by length if there are
     several lengths. Return the files.
     """
-    files = [_bars(directory, rows, by)] if len({row.group.panel for row in rows}) <= MOST_PANELS else []
+    files = [_bars(directory, rows, by)] if 0 < len({row.group.panel for row in rows}) <= MOST_PANELS else []
     series = {run.place: run.curves() for group in groups for run in group.runs}
     for name in _chosen(series.values(), curves):
         found = _collect(groups, by, partial(_curve, series, name))

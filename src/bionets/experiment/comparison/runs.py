@@ -41,7 +41,7 @@ class WandbPlace:
 
 @dataclass(frozen=True)
 class Run:
-    """A complete run, read from its folder or from W&B.
+    """A run, read from its folder or from W&B. One that has not ended has no metrics and no tests, only curves.
 
     ``place``: its folder, or its address at W&B. ``metrics``: its headline numbers. ``tests``: every metric of every
     test set. ``curves``: a function that reads the values measured during training. ``more``: numbers that are shown
@@ -79,9 +79,9 @@ class LeftOut:
     reason: str
 
 
-def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
-    """Read all runs in or below the folders that match a glob: the complete ones, and the others, which include damaged
-    ones. Raises UserError if there is no run folder.
+def read_folders(pattern: str, unfinished: bool = False) -> tuple[list[Run], list[LeftOut]]:
+    """Read all runs in or below the folders that match a glob: the complete ones (with ``unfinished``, also those that
+    have not ended), and the others, which include damaged ones. Raises UserError if there is no run folder.
     """
     folders = run_folders(pattern)
     if not folders:
@@ -89,7 +89,7 @@ def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     runs, left_out = [], []
     for folder in map(RunFolder, folders):
         try:
-            read = read_run(folder)
+            read = read_run(folder, unfinished)
         except (UserError, OSError) as error:
             read = LeftOut(str(folder.path), f"unreadable ({printable_line(error)})")
         if isinstance(read, Run):
@@ -99,8 +99,10 @@ def read_folders(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     return runs, left_out
 
 
-def read_run(folder: RunFolder) -> Run | LeftOut:
+def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
     result = folder.result()
+    if unfinished and (result is None or result["status"] == "interrupted") and folder.metrics_file.exists():
+        result = {"status": "complete", "metrics": {}, "tests": {}}
     if result is None:
         return LeftOut(str(folder.path), "not ended")
     if result["status"] != "complete":

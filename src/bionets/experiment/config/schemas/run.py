@@ -179,6 +179,7 @@ class Compare:
         by: the config key that defines groups of runs; with several keys, as a list, the others define panels.
         where: only runs with these values in their config, as in where={task.length:300}.
         metrics: the metrics, for example metrics=[test/accuracy,parameters]; null for all headline numbers.
+        unfinished: whether the curves also include runs that have not ended.
         columns: one key of by, whose values become the columns of table.md, with a table for each metric.
         curves: names of curves in metrics.csv; null for train/loss, val/loss and val/accuracy.
         output_dir: the folder of the tables and figures.
@@ -194,6 +195,7 @@ class Compare:
     by: Any = "model"
     where: Any = None
     metrics: list[str] | None = None
+    unfinished: bool = False
     columns: str | None = None
     curves: list[str] | None = None
     output_dir: str = "comparison"
