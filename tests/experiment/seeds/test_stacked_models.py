@@ -15,6 +15,7 @@ from bionets.experiment.seeds.stacked_models import StackedModels, StackedTasks
 from bionets.layers import BRC
 from bionets.models import RecurrentModel, SpikingRecurrentModel, StackModel
 from bionets.models.checks import InterfaceError
+from bionets.models.meters import MetricError
 from bionets.tasks import Task, TaskSpec
 
 SPEC = TaskSpec("sequence_to_value", input_size=2, output_size=3)
@@ -64,6 +65,14 @@ def test_what_one_seed_alone_cannot_do_either_is_named() -> None:
         stacked.try_out([(torch.randn(4, 5, 2), torch.randn(5, 3))] * 2)
     with pytest.raises(InterfaceError, match="the loss of the task has no gradient"):
         stacked.backward(torch.zeros(()))
+
+
+def test_a_monitor_that_is_not_measured_is_named() -> None:
+    models = [RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4) for _ in range(2)]
+    stacked = StackedModels(models, [SimpleNamespace(monitor="val/none")] * 2)  # type: ignore[list-item]
+    stacked.meters, stacked.own_values = [MetricCollection({})] * 2, [{"loss": 1.0}] * 2
+    with pytest.raises(MetricError, match="val/none, is not measured: choose one of val/loss"):
+        stacked.on_validation_epoch_end()
 
 
 def test_a_trial_leaves_the_statistics_of_a_batch_normalisation_as_they_are() -> None:

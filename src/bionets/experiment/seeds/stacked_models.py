@@ -12,7 +12,7 @@ from torch.func import functional_call, stack_module_state
 from bionets.experiment.errors import UserError
 from bionets.models import Model
 from bionets.models.checks import InterfaceError, require_gradient
-from bionets.models.meters import make_meters, measure, values_of
+from bionets.models.meters import MetricError, make_meters, measure, values_of
 from bionets.models.model import training_inputs
 from bionets.models.optimization import (
     configure_optimizers,
@@ -172,6 +172,10 @@ class StackedModels(LightningModule):
             for meters, own in zip(self.meters, self.own_values, strict=True)
         ]
         monitor = self.tasks[0].monitor  # the mean is for the progress bar
+        if monitor not in self.values[0]:
+            raise MetricError(
+                f"the monitor of the task, {monitor}, is not measured: choose one of {', '.join(self.values[0])}"
+            )
         self.log(monitor, torch.stack([values[monitor] for values in self.values]).mean())
 
     def configure_optimizers(self) -> Any:
