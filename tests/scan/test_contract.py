@@ -658,7 +658,7 @@ def test_parameters_and_inputs_that_broadcast_have_their_own_shapes() -> None:
     def step(x: Any, h: Tensor, params: Any) -> Any:
         wide, narrow = x
         gain, bias = params
-        h = h + wide * narrow.shape[-1] + gain * (1 + gain.dim()) + bias * bias.shape[0]
+        h = h + wide * narrow.shape[-1] + gain * (1 + gain.dim()) + bias * bias.shape[0] * torch.atleast_2d(bias).dim()
         return h, h
 
     x = (torch.randn(4, 2, 3), torch.randn(4, 2, 1))

@@ -10,6 +10,8 @@ from torch import Tensor
 from bionets.scan.eager import is_eager
 from bionets.scan.tree import Structure, Tree, flatten
 
+MOST_STEPS = 1 << 24  # kernels compare steps with lengths as float32, which counts to here
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -69,8 +71,8 @@ def read_arguments(
         raise ValueError("x must hold at least one tensor [T, B, *N]")
     if not state_leaves:
         raise ValueError("state must hold at least one tensor [B, *N]")
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    if not isinstance(checkpoint_every, int) or checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be a whole number of at least 1, got {checkpoint_every!r}")
     read = read_layout.__wrapped__ if torch.compiler.is_compiling() else read_layout
     groups = (x_leaves, state_leaves, params_leaves, weights)
     layout = read(*(tuple(map(_describe, leaves)) for leaves in groups), pad_weights)
@@ -165,6 +167,8 @@ def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tens
         raise TypeError(f"lengths must be a tensor, got {type(lengths).__name__}")
     if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(f"lengths must be [{batch}] integers, got {list(lengths.shape)} {lengths.dtype}")
+    if time > MOST_STEPS:
+        raise ValueError(f"lengths are for at most {MOST_STEPS:,} steps, got {time:,}")
     if is_eager((lengths,)) and lengths.device.type == "cpu" and batch:
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < 0 or longest > time:

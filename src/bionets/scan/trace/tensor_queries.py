@@ -42,6 +42,7 @@ REFUSED |= {"numpy", "tolist", "__array__", "__dlpack__", "__repr__", "__format_
 SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__", "nbytes"}
 DEVICES = {"device", "get_device", "is_cpu", "is_cuda", "is_meta", "is_mps", "is_xpu"}
 RESHAPED = {"view", "reshape", "ravel", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+RESHAPED |= {"atleast_1d", "atleast_2d", "atleast_3d"}
 EXPANDED = {"expand", "expand_as", "broadcast_to"}
 MADE = {"zeros", "ones", "full", "new_zeros", "new_ones", "new_full"}
 IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
