@@ -7,7 +7,7 @@ import pytest
 from bionets.experiment.run.callbacks import SeedEachEpoch
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
-from tests.acceptance.conftest import Command
+from tests.acceptance.conftest import Command, the_run
 
 SMALL = (
     "model=rnn",
@@ -66,6 +66,19 @@ def test_the_learning_rate_falls_when_the_monitored_value_does_not(cli: Command,
     (file,) = workplace.rglob("last.ckpt")
     (group,) = read_checkpoint(file)["optimizer_states"][0]["param_groups"]
     assert group["lr"] < 0.5
+
+
+def test_a_schedule_may_monitor_a_value_that_is_measured_after_the_validation(cli: Command, workplace: Any) -> None:
+    (workplace / "my_late_value.py").write_text(
+        "from lightning import Callback\n\n\nclass Late(Callback):\n"
+        "    def on_train_epoch_end(self, trainer, model):\n        model.log('late', 1.0)\n"
+    )
+    words = ("optimizer=sgd", "optimizer.lr=0.5", "schedule=ReduceLROnPlateau", "schedule.patience=0")
+    late = ("schedule.monitor=late", "+callbacks.extra.late._target_=my_late_value.Late")
+    outcome = cli("train", *SMALL, *words, *late, "trainer.max_epochs=3")
+    assert outcome.code == 0, outcome.error
+    (state,) = read_checkpoint(the_run(workplace).last)["optimizer_states"]
+    assert state["param_groups"][0]["lr"] == pytest.approx(0.05)  # missing, best, no better
 
 
 def test_a_schedule_of_a_value_that_is_not_measured_is_one_line(cli: Command) -> None:

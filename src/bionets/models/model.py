@@ -19,6 +19,7 @@ from bionets.models.optimization import (
     ScheduleFactory,
     configure_optimizers,
     has_one_group,
+    require_monitors,
     require_optimizer_state,
     step_plateau_schedules,
 )
@@ -210,6 +211,9 @@ class Model(LightningModule):
 
     def on_validation_end(self) -> None:
         step_plateau_schedules(self.trainer)
+
+    def on_train_epoch_end(self) -> None:
+        require_monitors(self.trainer)
 
     def on_test_epoch_start(self) -> None:
         self.test_meters = self._meters(self.task.test_names)

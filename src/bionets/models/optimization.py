@@ -111,14 +111,27 @@ def configure_optimizers(
 
 
 def step_plateau_schedules(trainer: Trainer) -> None:
-    """Step the `ReduceLROnPlateau` schedules with the last measured value. Raises MetricError if there is none."""
+    """Step the `ReduceLROnPlateau` schedules with the last measured value, if there is one."""
+    for config in _plateau_schedules(trainer):
+        value = trainer.callback_metrics.get(config.monitor)
+        if value is not None:
+            config.scheduler.step(value)
+
+
+def require_monitors(trainer: Trainer) -> None:
+    """Raise MetricError if the value of a `ReduceLROnPlateau` schedule is missing at the end of an epoch, where it may
+    be measured after the validation. Epochs before the first validation are passed over.
+    """
     measured = trainer.callback_metrics
-    for config in trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ():
-        if isinstance(config.scheduler, ReduceLROnPlateau):
-            if config.monitor not in measured:
-                names = ", ".join(sorted(measured))
-                raise MetricError(f"schedule.monitor={config.monitor} is not measured: choose one of {names}")
-            config.scheduler.step(measured[config.monitor])
+    for config in _plateau_schedules(trainer):
+        if config.monitor not in measured and any(name.startswith("val/") for name in measured):
+            names = ", ".join(sorted(measured))
+            raise MetricError(f"schedule.monitor={config.monitor} is not measured: choose one of {names}")
+
+
+def _plateau_schedules(trainer: Trainer) -> list[Any]:
+    configs = trainer.lr_scheduler_configs if trainer.state.fn == "fit" else ()
+    return [config for config in configs if isinstance(config.scheduler, ReduceLROnPlateau)]
 
 
 def names_without_decay(module: nn.Module) -> list[str]:
