@@ -139,6 +139,7 @@ def test_an_entry_of_several_layers_is_these_layers_one_after_the_other() -> Non
         ({"layers": [{"layer": "ReLU"}], "size": 3}, "residual only: size"),
         ({"layers": [{"layer": "ReLU"}], "norm": "threshold_batch"}, "spiking neurons"),
         ({"layers": [{"layer": "Linear", "size": 4}], "residual": True}, "of size 3, to the output, of size 4"),
+        ({"layers": ["ReLU"]}, r"model.layers\[0\].layers\[0\] must be an entry, .* got 'ReLU'"),
         ({"layers": [{"layer": "None"}]}, r"model.layers\[0\].layers\[0\].layer=None"),
     ],
 )

@@ -91,6 +91,8 @@ class Residual(nn.Module):
 
 def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Module, int]:
     """The layers of an entry, with its normalisation, dropout and residual, and the size of their output."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{key} must be an entry, such as {{layer: BRC, size: 100}}, got {entry!r}")
     modules, size = (make_group if "layers" in entry else make_modules)(entry, size_in, key)
     if entry.get("dropout"):
         try:
