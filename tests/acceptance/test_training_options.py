@@ -226,7 +226,8 @@ def test_a_monitor_that_is_not_measured_is_named_in_one_line(cli: Command, workp
 
 def test_a_test_that_was_limited_is_said(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL, "task.batch_size=5", "trainer.limit_test_batches=1").code == 0
-    outcome = cli("evaluate", f"run={the_run(workplace).path}")
-    assert outcome.code == 0, outcome.error
-    notes = [line for line in outcome.out.splitlines() if line.startswith("note: ")]
-    assert notes == ["note: the run was tested with trainer.limit_test_batches=1: this is its whole test set"]
+    limited = "note: the run was tested with trainer.limit_test_batches=1, this evaluation with the whole test set"
+    for other in ([], ["task.length=4"]):
+        outcome = cli("evaluate", f"run={the_run(workplace).path}", *other)
+        assert outcome.code == 0, outcome.error
+        assert [line for line in outcome.out.splitlines() if line.startswith("note: the run")] == [limited]

@@ -91,7 +91,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         notes.append("the run has not kept the names of its classes: those of the other data count in their own order")
     limit = config["trainer"].get("limit_test_batches")
     if limit is not None and (isinstance(limit, int) or limit < 1):  # 1 is a batch, 1.0 all of them
-        notes.append(f"the run was tested with trainer.limit_test_batches={limit}: this is its whole test set")
+        notes.append(
+            f"the run was tested with trainer.limit_test_batches={limit}, this evaluation with the whole test set"
+        )
     elif not other and checkpoint == "best":
         notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
     for note in notes:
