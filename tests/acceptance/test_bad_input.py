@@ -52,7 +52,6 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("seed=one", ["seed", "one"]),
         ("seed=5000000000", ["seed", "4294967295"]),
         ("task.seed=1", ["task.seed=1", "leave out task.seed"]),
-        ("trainer.gradient_clip_algorithm=value", ["trainer.gradient_clip_algorithm", "trainer.gradient_clip_val"]),
         ("trainer.limit_val_batches=0", ["trainer.limit_val_batches", "0"]),
         ("trainer.max_steps=1", ["trainer.max_steps=1", "epoch"]),
         ("model.layer_arguments={batch_first:true}", ["batch_first"]),

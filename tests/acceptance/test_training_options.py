@@ -39,6 +39,14 @@ def test_an_option_trains(cli: Command, workplace: Path, words: list[str]) -> No
     assert the_run(workplace).complete()
 
 
+def test_an_option_without_effect_is_noted(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "trainer.gradient_clip_algorithm=value")
+    assert outcome.code == 0, outcome.error
+    assert "note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm" in outcome.out
+    outcome = cli("train", *SMALL, "trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=1")
+    assert "no effect" not in outcome.out
+
+
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 @pytest.mark.parametrize(
     "words",

@@ -94,10 +94,6 @@ def refuse_values(command: str, config: DictConfig) -> None:
             raise UserError(f"{key} must be {check.words}, got {value!r}")
     if command == "train":
         refuse_empty_ranges(config.trainer)
-        if config.trainer.gradient_clip_algorithm is not None and config.trainer.gradient_clip_val is None:
-            raise UserError(
-                "trainer.gradient_clip_algorithm has no effect without trainer.gradient_clip_val: give both"
-            )
         for key, value in numbers(config):
             if math.isnan(value):
                 raise UserError(f"{key} must be a number, got nan")

@@ -24,8 +24,10 @@ def print_task(console: Console, task: Task) -> None:
 
 
 def print_unused_options(console: Console, config: Mapping[str, Any]) -> None:
-    """Print a note on options of `task=custom` that have no effect with its data, if there are any."""
-    node = config["task"]
+    """Print a note on options that have no effect with the other options, if there are any."""
+    node, trainer = config["task"], config["trainer"]
+    if trainer["gradient_clip_algorithm"] is not None and trainer["gradient_clip_val"] is None:
+        print_line(console, "note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm")
     if node["_target_"] == CUSTOM and (unused := without_effect(node)):
         names = ", ".join(f"task.{name}" for name in unused)
         print_line(console, f"note: no effect with task.data={node['data']}: {names}")
