@@ -109,7 +109,7 @@ def _wanted(name: str, only: list[str]) -> bool:
 
 
 def _environment(options: argparse.Namespace) -> dict[str, Any]:
-    environment = describe()
+    environment = describe(torch.device("cpu"))
     environment["versions"] |= {peer: _version(peer) for peer in PEERS}
     return environment | {
         "cpu": _cpu(),
