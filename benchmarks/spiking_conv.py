@@ -79,7 +79,7 @@ def _contestant(size: Size, name: str, build: Callable[[], Network], remark: str
 
 def _bionets(quantiser: str, steps: int) -> Network:
     first, second = (LIB(count, dim=-3, beta=BETA, quant_fn=quantiser) for count in CHANNELS)
-    net = network(first, second, LI(HIDDEN, beta=BETA)).to(memory_format=torch.channels_last)
+    net = network(first, second, LI(HIDDEN, beta=BETA)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type of it
 
     def outputs(images: Tensor) -> Tensor:
         reset_states(net)
@@ -160,7 +160,7 @@ def _spikingjelly(steps: int) -> Network:
 
 
 def _relu(steps: int) -> Network:
-    net = network(nn.ReLU(), nn.ReLU(), nn.ReLU()).to(memory_format=torch.channels_last)
+    net = network(nn.ReLU(), nn.ReLU(), nn.ReLU()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has no type of it
 
     def outputs(images: Tensor) -> Tensor:
         return net(images.repeat(steps, 1, 1, 1)).unflatten(0, (steps, -1))

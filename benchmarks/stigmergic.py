@@ -77,14 +77,14 @@ def whole_sequence(net: nn.Sequential, x: Tensor) -> Tensor:
 
 
 def every_step(net: nn.Sequential, x: Tensor) -> Tensor:
-    net[0].space = None
+    net[0].space = None  # type: ignore[assignment]  # no parameter or module
     for x_t in x:
         prediction = net(x_t)
     return prediction
 
 
 def last_step(net: nn.Sequential, x: Tensor) -> Tensor:
-    net[0].space = None
+    net[0].space = None  # type: ignore[assignment]  # no parameter or module
     for x_t in x:
         memory = net[0](x_t)
     return net[1:](memory)

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree  # private, but torch's own tree of te
 from benchmarks import cells
 from benchmarks.gpu.case import BACKEND, DEVICE, Case, Row
 from benchmarks.plastic import diehl_and_cook, digits
-from bionets.layers import RecurrentStigmergicMemory, spiking
+from bionets.layers import RecurrentStigmergicMemory, StatefulModule, spiking
 from bionets.layers.plastic import reference
 from bionets.layers.recurrent.brc import brc_step
 from bionets.layers.recurrent.nbrc import nbrc_step
@@ -64,7 +64,7 @@ def cases(tiny: bool) -> Iterator[Case]:
             lambda cell=cell, dtype=dtype, chosen=chosen: _compare_cell(cell, dtype, chosen),  # type: ignore[misc]
         )
     for kind in spiking.KINDS[:2] if tiny else spiking.KINDS:
-        layer: type[torch.nn.Module] = getattr(spiking, kind.name)
+        layer: Callable[[int], StatefulModule] = getattr(spiking, kind.name)
         yield Case(kind.name, lambda layer=layer: _compare_layer(layer(13), (TIME, BATCH, 13)))  # type: ignore[misc]
     yield Case("stigmergic", lambda: _compare_layer(RecurrentStigmergicMemory(28, 15, 1, 20), (TIME, BATCH, 28)))
     yield Case("PLIF", lambda: _compare_layer(spiking.PLIF(13), (TIME, BATCH, 13)))
@@ -86,17 +86,18 @@ def _compare_cell(cell: Cell, dtype: torch.dtype, options: dict[str, Any]) -> Ro
     return agreement(found, expected, TOLERANCES[dtype])
 
 
-def _compare_layer(layer: torch.nn.Module, shape: tuple[int, ...]) -> Row:
+def _compare_layer(layer: StatefulModule, shape: tuple[int, ...]) -> Row:
     """A spiking or stigmergic layer through its own `over_time`; the gradients of x and all parameters."""
     layer = layer.to(DEVICE)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(DEVICE).requires_grad_()
-    leaves, results = [x, *layer.parameters()], []
-    for backend in (BACKEND, "reference"):
+    leaves = [x, *layer.parameters()]
+
+    def results(backend: str) -> list[Tensor | None]:
         torch.manual_seed(3)  # of layers that draw
         y, states = layer.over_time(x, backend=backend)
-        outputs = [y, *(state for state in states if state.is_floating_point())]
-        results.append(_with_gradients(outputs, leaves))
-    return agreement(*results, TOLERANCES[torch.float32])
+        return _with_gradients([y, *(state for state in states if state.is_floating_point())], leaves)
+
+    return agreement(results(BACKEND), results("reference"), TOLERANCES[torch.float32])
 
 
 def _compare_uniform() -> Row:
@@ -108,7 +109,8 @@ def _compare_uniform() -> Row:
 def _compare_bits(cell: Cell) -> Row:
     leaves = leaves_of(cell, torch.float32)
     one, other = (results_of(cell.call, leaves, BACKEND, {}) for _ in range(2))
-    return {"ok": all(torch.equal(a, b) for a, b in zip(one, other, strict=True) if a is not None)}
+    pairs = zip(one, other, strict=True)
+    return {"ok": all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)}
 
 
 def _compare_compiled(cell: Cell) -> Row:

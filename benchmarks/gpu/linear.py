@@ -105,7 +105,7 @@ def _time(name: str, size: tuple[int, int, int], way: str) -> Row:
     def run() -> None:
         torch.autograd.grad(outputs(), leaves, output_gradients, allow_unused=True)
 
-    at_once = {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])}
+    at_once: dict[str, Any] = {"LONG": 1, "FEW": size[1] * size[2], "CHUNK": _chunk(size[0])}
     with patch.multiple(parallel, **(at_once if way == "many steps at once" else {"LONG": never})):
         output_gradients = [torch.randn_like(y) for y in outputs()]
         return time_run(run, ROUNDS) | {"peak_bytes": peak_memory(run)}
