@@ -27,10 +27,10 @@ train: $(READY) ## train nBRC on binary addition: a few minutes on a laptop
 	$(BIN)/python train.py model=nbrc task=binary_addition
 
 test: $(READY) ## all tests but the slow ones
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-full: $(READY) ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY) ## ruff
 	$(BIN)/ruff check .
