@@ -117,14 +117,15 @@ def make_group(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list[n
         )
     if entry.get("norm") == "threshold_batch":
         raise ValueError(f"{key}.norm=threshold_batch belongs to the spiking neurons, not to a block of layers")
-    return make_blocks(entry["layers"], size_in, f"{key}.layers", make_norm(entry, size_in, key))
+    blocks, size = make_blocks(entry["layers"], size_in, f"{key}.layers")
+    return [*make_norm(entry, size_in, key), *blocks], size
 
 
-def make_blocks(entries: Any, size: int, key: str, first: Sequence[nn.Module] = ()) -> tuple[list[nn.Module], int]:
-    """The blocks of a list of entries, after the modules ``first``, and the size of their output."""
+def make_blocks(entries: Any, size: int, key: str) -> tuple[list[nn.Module], int]:
+    """The blocks of a list of entries, and the size of their output."""
     if isinstance(entries, str | Mapping) or not isinstance(entries, Sequence) or not entries:
         raise ValueError(f"{key} must have at least one entry, as in {key}=[{{layer: BRC, size: 100}}]")
-    blocks = list(first)
+    blocks = []
     for number, entry in enumerate(entries):
         block, size = make_block(entry, size, f"{key}[{number}]")
         blocks.append(block)

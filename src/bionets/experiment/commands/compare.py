@@ -15,6 +15,7 @@ from bionets.experiment.comparison.leaderboard import leaderboard
 from bionets.experiment.comparison.runs import (
     LeftOut,
     Run,
+    abbreviated,
     changes,
     matching,
     read_folders,
@@ -57,13 +58,13 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     if not runs:
         raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
     if config["leaderboard"] is not None:
-        write_leaderboard(console, Path(config["leaderboard"]), [run for run in runs if run.metrics], left_out)
+        write_leaderboard(console, Path(config["leaderboard"]), [run for run in runs if run.ended], left_out)
         return []
     by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
     if config["columns"] not in (None, *by):
         raise UserError(f"columns={config['columns']} must be one of by=[{','.join(by)}]")
     groups = grouped(runs, by)
-    ended, unfinished = [run for run in runs if run.metrics], [run.place for run in runs if not run.metrics]
+    ended, unfinished = [run for run in runs if run.ended], [run.place for run in runs if not run.ended]
     metrics, absent = metrics_of(ended, config["metrics"]) if ended else ([], [])
     rows = summarise(groups, metrics)
 
@@ -75,8 +76,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     write_atomically(directory / "table.tex", as_latex(rows, by))
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     if unfinished:
-        more = f" and {len(unfinished) - 1} more" if len(unfinished) > 1 else ""
-        said.append(f"not ended, and only part of the curves: {unfinished[0]}{more}")
+        said.append(f"not ended, and only part of the curves: {abbreviated(unfinished)}")
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
         print_line(console, f"note: {printable_line(note, 2000)}")

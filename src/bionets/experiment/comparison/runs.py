@@ -59,6 +59,10 @@ class Run:
     """Files that were changed after the run had written them, and the fault of each."""
 
     @property
+    def ended(self) -> bool:
+        return bool(self.metrics)
+
+    @property
     def seed(self) -> int:
         return self.config["seed"]
 
@@ -102,10 +106,10 @@ def read_folders(pattern: str, unfinished: bool = False) -> tuple[list[Run], lis
 def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
     result = folder.result()
     if unfinished and (result is None or result["status"] == "interrupted") and folder.metrics_file.exists():
-        result = {"status": "complete", "metrics": {}, "tests": {}}
-    if result is None:
+        result = {"metrics": {}, "tests": {}}
+    elif result is None:
         return LeftOut(str(folder.path), "not ended")
-    if result["status"] != "complete":
+    elif result["status"] != "complete":
         return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
     for name, value in _numbers(result):
         if not abs(value) < LARGEST:
@@ -151,10 +155,12 @@ def changes(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         for change in run.changed.items():
             places.setdefault(change, []).append(run.place)
-    return [
-        f"{name} {fault} in {where[0]}" + (f" and {len(where) - 1} more" if len(where) > 1 else "")
-        for (name, fault), where in places.items()
-    ]
+    return [f"{name} {fault} in {abbreviated(where)}" for (name, fault), where in places.items()]
+
+
+def abbreviated(places: Sequence[str]) -> str:
+    """The first place, and the number of the others."""
+    return places[0] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
 
 
 def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
