@@ -21,7 +21,7 @@ from bionets.experiment.errors import UserError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-MOST_JOBS = 10_000  # of a grid: all are composed before the first one runs
+MOST_JOBS = 10_000  # of a grid
 
 
 @dataclass(frozen=True)
