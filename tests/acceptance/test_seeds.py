@@ -262,14 +262,22 @@ def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> No
 def test_one_seed_that_fails_leaves_the_others_alone(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli("train", "-m", *TOGETHER, "seed=0,2", "paths.output_dir=alone").code == 0
+    (workplace / "my_strict_metric.py").write_text(
+        "def spread(prediction, target):\n"
+        "    if prediction.isnan().any():\n        raise ValueError('input contains NaN')\n"
+        "    return prediction.std()\n"
+    )
+    words = (*TOGETHER, "metrics=[my_strict_metric.spread]")
+    assert cli("train", "-m", *words, "seed=0,2", "paths.output_dir=alone").code == 0
     loss = BinaryAddition.loss
 
     def poisoned(task: BinaryAddition, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return loss(task, prediction, target) * (float("nan") if task.seed == 1 else 1)
 
     monkeypatch.setattr(BinaryAddition, "loss", poisoned)
-    outcome = cli("train", *TOGETHER, "seeds=3", "paths.output_dir=together")
+    alone = cli("train", *words, "seed=1", "paths.output_dir=failed")
+    assert alone.error.startswith("error: the loss became nan")
+    outcome = cli("train", *words, "seeds=3", "paths.output_dir=together")
     assert outcome.code == 1
     assert "failed: seed 1: the loss became nan" in outcome.error
     assert "1 of 3 seeds failed" in outcome.error

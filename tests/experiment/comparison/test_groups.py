@@ -1,6 +1,7 @@
 """Groups are what their keys say, and what makes them less than comparable is said."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,14 +35,23 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_pa
     assert note.startswith("brc pools runs that differ in model.num_layers, optimizer.lr")
 
 
-def test_an_option_with_the_name_of_a_setting_of_the_machine_is_not_pooled_in_silence(tmp_path: Path) -> None:
-    for seed, strategy in enumerate(("greedy", "random")):
+@pytest.mark.parametrize(
+    "first, second, key",
+    [
+        ({"strategy": "greedy"}, {"strategy": "random"}, "task.strategy"),  # as trainer.strategy
+        ({"arguments": {"seed": 1}}, {"arguments": {"seed": 2}}, "task.arguments.seed"),  # not the seed of the run
+    ],
+)
+def test_an_option_with_the_name_of_a_setting_that_is_left_out_is_not_pooled_in_silence(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], key: str
+) -> None:
+    for seed, options in enumerate((first, second)):
         file = make_run(tmp_path, seed=seed) / "config.yaml"
         config = yaml.safe_load(file.read_text())
-        config["task"]["strategy"] = strategy
+        config["task"] |= options | {"seed": seed}
         file.write_text(yaml.safe_dump(config))
     (note,) = notes(groups_in(tmp_path, "model"), ["model"])
-    assert note.startswith("brc pools runs that differ in task.strategy")
+    assert note.startswith(f"brc pools runs that differ in {key}")
 
 
 def test_a_seed_counted_twice_is_said(tmp_path: Path) -> None:

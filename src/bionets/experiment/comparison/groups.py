@@ -10,6 +10,7 @@ from bionets.experiment.run.published import published
 
 from .runs import Run, require_key, value_of
 
+SEEDS = ("task.seed", "model.seed")  # the seed of the run; a seed among the arguments of own code is a setting
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
@@ -107,9 +108,9 @@ def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The settings that can change a result, by dotted key, without the seeds."""
+    """The settings that can change a result, by dotted key, without the seed of the run."""
     flat = dict(_flat(scientific_part(run.config)))
-    return {key: value for key, value in flat.items() if key.rpartition(".")[2] != "seed"}
+    return {key: value for key, value in flat.items() if not (key in SEEDS and value == run.seed)}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

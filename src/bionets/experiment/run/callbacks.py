@@ -125,8 +125,10 @@ class Record(Callback):
         if self.unchecked == CHECK_EVERY:
             self._check_losses(trainer)
 
+    def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._check_losses(trainer)  # before the metrics, which may raise another error for NaN
+
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
-        self._check_losses(trainer)
         step = trainer.global_step - 1
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         if not math.isfinite(values.get("val/loss", 0.0)):

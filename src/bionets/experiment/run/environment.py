@@ -31,14 +31,20 @@ def describe(
 ) -> dict[str, Any]:
     """Git commit and dirty flag, versions, device and threads, as needed to reproduce a run.
 
+    The commit is that of the checkout of bionets. If bionets is an installed package, it is that of the repository of
+    the working directory, and None if there is none.
+
     Args:
         device: the device on which the run is trained.
         own_files: see `bionets.experiment.run.own_files.own_files`.
         class_names: the names of the classes of the user's own data, see `CustomData`.
     """
+    # A file outside a checkout, or in an environment that lies within another repository, is not tracked.
+    tracked = _git(Path(__file__).parent, "ls-files", "--error-unmatch", Path(__file__).name) is not None
+    repository = Path(__file__).parent if tracked else Path.cwd()
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": _git(repository, "rev-parse", "HEAD"),
+        "git_dirty": bool(_git(repository, "status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -67,11 +73,10 @@ def keep_large_buffers() -> None:
     mallopt(M_TRIM_THRESHOLD, -1)
 
 
-def _git(*arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        here = Path(__file__).parent
         return subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

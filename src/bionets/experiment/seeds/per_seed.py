@@ -70,6 +70,10 @@ class PerSeedCallback(Callback):
         for number, loss in enumerate(losses.unbind()):
             self._call_one(number, "on_train_batch_end", trainer, module, {"loss": loss}, batch, batch_index)
 
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._call("on_validation_start", trainer, module)
+        self.models.over = {number for number, seed in enumerate(self.seeds) if seed.over}
+
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         self._call("on_validation_end", trainer, module)
 

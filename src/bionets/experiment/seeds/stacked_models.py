@@ -39,6 +39,7 @@ class StackedModels(LightningModule):
     Attributes:
         stacked: the parameters of one model, in its order, each `[S, ...]`.
         values: for each model, the metrics of its last validation, as ``val/<metric>``.
+        over: the numbers of the models whose training has ended, which are not validated.
 
     Raises:
         UserError: a model that overrides methods such as ``training_step``, or that has parameters with their own
@@ -67,6 +68,7 @@ class StackedModels(LightningModule):
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
         self.values: list[dict[str, Tensor]] = [{} for _ in models]
+        self.over: set[int] = set()
         self.one_group = False
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -146,10 +148,13 @@ class StackedModels(LightningModule):
 
     def validation_step(self, batches: Sequence[tuple[Tensor, Tensor]], batch_index: int) -> None:
         predictions = self._predictions(batches)
-        for meters, task, prediction, (_, target) in zip(self.meters, self.tasks, predictions, batches, strict=True):
-            measure(meters, task, *task.spec.only_scored(prediction, target))
-        if batch_index == 0:
-            self.own_values = [self.model(number).validation_metrics(x) for number, (x, _) in enumerate(batches)]
+        for number, (prediction, (x, target)) in enumerate(zip(predictions, batches, strict=True)):
+            if number in self.over:  # if its weights are NaN, a metric may raise an error
+                continue
+            task = self.tasks[number]
+            measure(self.meters[number], task, *task.spec.only_scored(prediction, target))
+            if batch_index == 0:
+                self.own_values[number] = self.model(number).validation_metrics(x)
 
     def _predictions(self, batches: Sequence[tuple[Tensor, Tensor]]) -> Iterable[Tensor]:
         if self._template[0].spec.closed_loop:  # step by step, for one model after the other
@@ -167,16 +172,17 @@ class StackedModels(LightningModule):
         return template
 
     def on_validation_epoch_end(self) -> None:
-        self.values = [
-            {f"val/{name}": as_logged(value) for name, value in {**values_of(meters), **own}.items()}
-            for meters, own in zip(self.meters, self.own_values, strict=True)
-        ]
+        measured = [number for number in range(len(self.tasks)) if number not in self.over]
+        for number in measured:
+            values = {**values_of(self.meters[number]), **self.own_values[number]}
+            self.values[number] = {f"val/{name}": as_logged(value) for name, value in values.items()}
         monitor = self.tasks[0].monitor  # the mean is for the progress bar
-        if monitor not in self.values[0]:
-            raise MetricError(
-                f"the monitor of the task, {monitor}, is not measured: choose one of {', '.join(self.values[0])}"
-            )
-        self.log(monitor, torch.stack([values[monitor] for values in self.values]).mean())
+        for number in measured:
+            if monitor not in self.values[number]:
+                names = ", ".join(self.values[number])
+                raise MetricError(f"the monitor of the task, {monitor}, is not measured: choose one of {names}")
+        if measured:
+            self.log(monitor, torch.stack([self.values[number][monitor] for number in measured]).mean())
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
