@@ -117,6 +117,13 @@ def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float]
     assert {index for index, p in enumerate(corrected) if p <= level} == rejected
 
 
+def test_holm_of_an_example() -> None:
+    """3 · 0.01; 2 · 0.03; 0.04, raised to the value before it; never above 1."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert holm([0.7, 0.9]) == [1, 1]
+
+
 @given(probabilities)
 def test_holm_does_not_depend_on_the_order(p_values: list[float]) -> None:
     expected = sorted(holm(p_values))
