@@ -13,6 +13,8 @@ def import_object(path: str) -> Any:
         ValueError: it cannot be imported; the message is the reason, on one line.
     """
     module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError("there is no module before a dot")
     try:
         return getattr(import_module(module), name)
     except Exception as error:  # whatever a module raises while it is imported

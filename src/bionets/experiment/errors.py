@@ -1,5 +1,6 @@
 """User errors, which are shown as one line without a traceback."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from types import TracebackType
@@ -40,6 +41,8 @@ USER_ERRORS_BY_NAME = (
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
+NO_VALUE = re.compile(r"Error parsing override '([^=]+)'\nmissing EQUAL at '<EOF>'")
+SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.+)'\n")
 MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
 
 # Beginnings of lines that Hydra and OmegaConf add for debugging.
@@ -116,12 +119,17 @@ def _message(error: BaseException) -> str:
             f"{place}: no class of bionets has the schema {group}/{name}: the name of a schema is that of its class in "
             "lower case with underscores; a class of your own is named by _target_ instead"
         )
+    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):  # in a list of choices
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        return f"{str(error).partition(':')[0]}: there is no {group}={choice}; --help shows all choices"
     cause = error.__cause__ or error.__context__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         message = (str(error).splitlines() or [""])[0]
         place = message.partition(":")[0] + ": " if message.startswith("In '") else ""
         return place + _message(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
+        if error.full_key == "experiment":
+            return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
         known = [str(key) for key in error.parent_node]
         return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -132,6 +140,10 @@ def _message(error: BaseException) -> str:
         )
     if raised_by_parser(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help shows what it takes"
+    if no_value := NO_VALUE.match(str(error)):
+        return f"{no_value[1]} has no value: write key=value, as in model=nbrc"
+    if ambiguous := SEVERAL_VALUES.match(str(error)):
+        return f"{ambiguous[1]} has several values: add -m to run each of them, or write a list, [a,b]"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(DEBUGGING_HINTS)) or type(error).__name__
 

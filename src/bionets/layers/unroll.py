@@ -23,7 +23,8 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset:
     The forward of the model runs once, with all hooks, and may have skip connections, branches and several outputs.
     Layers without a state get all steps as one batch of T·B samples; layers with a state unfold them to ``[T, B, ...]``
     and scan over time from their kept state. The batch must therefore stay on the first axis; samples may be split into
-    more samples. Values carried from step to step must be states of a `StatefulModule`.
+    more samples. The forward must not mix the samples of a batch (``x.mean(0)``), which is not checked. Values carried
+    from step to step must be states of a `StatefulModule`.
 
     An operation that a layer performs once per call is performed once for all steps: in training, batch normalisation
     computes statistics over all T·B samples, and `torch.nn.utils.spectral_norm` makes one power iteration.

@@ -65,7 +65,10 @@ def build_layer(
         name, value = next(iter(unnamed.items()))
         raise ValueError(f"{prefix}{name}={value}: {called} takes no {name}; it takes {', '.join(names)}")
     require_types(prefix, layer, given)
-    built = layer(*sizes, **always, **given, **unnamed)
+    try:
+        built = layer(*sizes, **always, **given, **unnamed)
+    except AssertionError as error:  # as of `torch.nn.MultiheadAttention`
+        raise ValueError(f"{called} refuses its arguments: {error}") from error
     if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all arguments by ** and refuse unknown names
         return built
     for name, value in unnamed.items():

@@ -39,7 +39,8 @@ class Model(LightningModule):
     Args:
         spec: the spec of the task; raises ``ValueError`` for a kind that the family does not accept.
         optimizer: called with the parameters, returns the optimizer. It may be None for evaluation.
-        gradients: ``bptt``, or ``online`` or ``eprop``, see `bionets.scan.OnlineGradients`.
+        gradients: ``bptt``, ``online`` or ``eprop``; the latter two process time in chunks of ``trainer.tbptt`` steps,
+            see `bionets.scan.OnlineGradients`.
 
     Attributes:
         tbptt: number of steps of the chunks of time in which a batch is trained; None for the whole sequence.

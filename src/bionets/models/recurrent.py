@@ -38,7 +38,9 @@ class RecurrentModel(SequenceModel):
             linear readout.
         gradients: ``bptt``, ``online`` (exact, for cells whose units are independent) or ``eprop``; the latter two
             process time in chunks of ``trainer.tbptt`` steps.
-        readout, loss_every_step: see `SequenceModel`.
+        readout: ``last`` or ``mean``: the prediction after the last step, or the mean over the predictions of all
+            steps.
+        loss_every_step: whether the training loss is the mean over the losses of the predictions at every step.
 
     Raises:
         ValueError: the kind of task is not supported, the layer cannot be imported, or a size is below 1.
@@ -73,7 +75,7 @@ class RecurrentModel(SequenceModel):
         if initialisation is not None and not self.warms_up and issubclass(import_layer(layer), nn.RNNBase):
             raise ValueError(
                 f"model.initialisation={initialisation}: {layer} has one initialisation of its own; "
-                f"leave it out, or say model.initialisation={WARMUP}"
+                f"leave it out, or choose model.initialisation={WARMUP}"
             )
         if initialisation is not None and not self.warms_up:
             arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}

@@ -40,8 +40,12 @@ class RewardModulatedModel(PlasticModel):
         eligibility_decay: share of the eligibility trace that remains after a step.
         place_cells: for control, number of place cells along each dimension of an observation; None for 5.
         place_width: width of a place cell, in distances between neighbours.
-        steps_per_action, activity: for control, number of steps per action and number of spikes per step, see above.
-        discount, critic_rate, critic_decay, initial_value: for control, see `Critic`.
+        steps_per_action: for control, number of steps of the network for each action.
+        activity: for control, about the number of spikes of all place cells in a step.
+        discount: for control, discount factor γ of the `Critic`.
+        critic_rate: for control, learning rate of the `Critic`.
+        critic_decay: for control, share λ of the eligibility traces of the `Critic`.
+        initial_value: for control, initial value of the weights of the `Critic`.
         optimizer: not used.
 
     Raises:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import bionets.layers
 from bionets.layers import SequenceDropout, StatefulRecurrent, reset_states, spiking, unroll
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
+from bionets.layers.sequence_layers import CELLS
 from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer, ThresholdBatchNorm1d
 from bionets.models.layer_arguments import build_layer, import_layer
@@ -183,6 +184,8 @@ def make_layer(
     layer = build_entry(kind, sizes, arguments, key)
     if isinstance(layer, RecurrentLayer | nn.RNNBase):
         return build_entry(StatefulRecurrent, (layer,), {}, key)
+    if isinstance(layer, CELLS):
+        raise ValueError(f"{key}: {kind.__name__} does not keep its state: use {kind.__name__.removesuffix('Cell')}")
     x = torch.stack([torch.linspace(-1, 1, size_in), torch.ones(size_in)])
     try:
         y, other = first_answer(layer, x), first_answer(layer, x * torch.tensor([[1.0], [-2.0]]))
@@ -211,4 +214,7 @@ def build_entry(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, k
     try:
         return build_layer(kind, *first, arguments=arguments, defaults=defaults or {}, prefix=f"{key}.")
     except (ValueError, TypeError) as error:
+        if not first and "required positional argument" in str(error):
+            named = f"{{layer: {kind.__name__}, size: 100}}"
+            raise ValueError(f"{key}: {kind.__name__} needs a size, as in {named}, or other arguments") from error
         raise ValueError(str(error) if str(error).startswith("model.") else f"{key}: {error}") from error

@@ -45,8 +45,9 @@ class STDPModel(PlasticModel):
     Args:
         spec: the spec of the task: images, or sequences of spikes.
         hidden_size: number of excitatory neurons.
-        steps, max_rate, min_spikes: for images, the number of steps, the largest firing rate and the smallest number of
-            spikes, see above.
+        steps: for images, number of steps of 1 ms.
+        max_rate: for images, firing rate of a white pixel, in spikes per second.
+        min_spikes: for images, number of excitatory spikes below which an image is presented again, brighter.
         inhibition: decrease of the voltage of all other neurons by a spike, in mV.
         mean_weight: mean of the weights of each neuron after normalisation.
         potentiation, depression: weight changes by a postsynaptic and a presynaptic spike, times the trace (of 20 ms)

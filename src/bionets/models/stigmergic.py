@@ -20,7 +20,7 @@ class StigmergicModel(Model):
     with 3,144 parameters (the paper counts 3,190).
 
     Args:
-        memory_size: cells.
+        memory_size: number of cells of the memory.
         recurrent: whether the mark and tick networks also get the memory as input.
         hidden_layers, hidden_size: number and size of the hidden layers of the mark and tick networks.
         clamp_min, clamp_max: range of the cells; None for no limit on this side.

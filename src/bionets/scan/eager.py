@@ -25,7 +25,7 @@ def needs_reference() -> str | None:
     if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
         stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public name for it
         if any(each.key() == torch._C._functorch.TransformType.Grad for each in stack):
-            return "a gradient of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
+            return "gradients of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
     return None
 
 

@@ -201,8 +201,8 @@ def _run_on(
         chosen = "reference"
     if chosen != "reference" and (transform := needs_reference()):
         if backend != "auto":
-            raise ValueError(f"backend {backend!r} has no {transform}; use backend='reference' or 'auto'")
-        warn_once(f"scan runs on the slow reference backend, which alone has {transform}", 4)
+            raise ValueError(f"backend {backend!r} does not support {transform}; use backend='reference' or 'auto'")
+        warn_once(f"scan runs on the slow reference backend, the only one that supports {transform}", 4)
         chosen = "reference"
     if chosen != "reference" and layout.time and layout.batch and math.prod(layout.shape):
         try:

@@ -32,10 +32,12 @@ class BinaryAddition(Task):
     Args:
         length: number of digits of both numbers together, at the end of the curriculum.
         min_length: number of digits at the beginning of the curriculum.
-        test_length, min_test_length: number of digits of the longest and the shortest pairs that are tested.
+        test_length: number of digits of the longest pairs that are tested.
+        min_test_length: number of digits of the shortest pairs that are tested.
         epochs_per_length: epochs on each length, each with new samples.
         curriculum: whether lengths grow; False trains only on ``length``.
-        train_size, val_size: number of samples in an epoch, and in the validation set.
+        train_size: number of samples in an epoch.
+        val_size: number of samples in the validation set.
         test_size: number of samples of each tested length.
         others: see `Task`.
 

@@ -64,7 +64,8 @@ class Images(Classification, FixedSets):
         steps: number of steps of 1 ms with ``read_as=poisson``.
         max_rate: firing rate of a white pixel with ``read_as=poisson``, in spikes per second.
         threshold: pixels above this value become 1, others 0; None for no threshold.
-        augmentation: maximum amounts of random changes of training images, see `augmentation.augment`.
+        augmentation: maximum random changes of training images: shift (pixels), rotation (degrees), scale (0.1 for
+            10 %) and flip (true or false), see `augmentation.augment`.
         loss: ``cross_entropy`` or ``squared_error``.
         others: see `Task`.
     """

@@ -9,7 +9,7 @@ from hydra.utils import get_object
 from bionets.experiment.config.help import argument_descriptions, help_page
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
-from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train
+from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train, Trainer
 from tests.acceptance.conftest import ROOT
 
 OURS = ("_target_", "_partial_", "name")
@@ -60,6 +60,21 @@ def test_every_option_of_a_command_is_documented(schema: type) -> None:
     assert {each.name for each in fields(schema)} <= argument_descriptions(schema).keys()
 
 
+def test_every_option_of_the_trainer_is_documented() -> None:
+    register(ROOT / "configs")
+    lines = help_page("train", str(ROOT / "configs"), ["--help", "trainer"]).splitlines()
+    assert len(lines) == 1 + len(fields(Trainer)) and all(" # " in line for line in lines)
+
+
+@pytest.mark.parametrize("schemas", [MODELS, TASKS])
+def test_a_description_does_not_only_refer_to_another_place(schemas: dict[str, type]) -> None:
+    for name, schema in schemas.items():
+        found = argument_descriptions(get_object(schema._target_))  # type: ignore[attr-defined]
+        texts = {each.name: found.get(each.name, "") for each in fields(schema)}
+        refer = [option for option, text in texts.items() if re.search(r"^see |, see above|: see ", text)]
+        assert not refer or name == "custom_events", name  # no choice: it has no page
+
+
 def test_the_encoder_and_its_arguments_have_descriptions_of_their_own() -> None:
     for schema in MODELS.values():
         found = argument_descriptions(get_object(schema._target_))  # type: ignore[attr-defined]
@@ -71,7 +86,9 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
     page = help_page("train", str(ROOT / "configs"), ["--help", "model=stigmergic", "schedule=StepLR"])
     assert "Choose one of each" in page and "$CONFIG" not in page
     lines = {line.partition(":")[0].strip(): line for line in page.splitlines()}
-    assert lines["memory_size"].strip().startswith("memory_size: 15") and lines["memory_size"].endswith("# cells")
+    assert lines["memory_size"].strip().startswith("memory_size: 15") and lines["memory_size"].endswith(
+        "# number of cells of the memory"
+    )
     assert "step_size: ???" in page and "# Period of learning rate decay" in page
     alone = help_page("train", str(ROOT / "configs"), ["--help", "model", "model=stigmergic"])
     assert alone.splitlines()[0].startswith("model:") and "optimizer" not in alone

@@ -121,14 +121,17 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
 
 def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
     """Raise UserError if the model does not fit the task; the message names the models that do."""
-    if not model_class(config["model"]["_target_"]).fits(spec):
+    model = model_class(config["model"]["_target_"])
+    if not model.fits(spec):
         fitting = [
             name for name, schema in MODELS.items() if model_class(OmegaConf.structured(schema)._target_).fits(spec)
         ]
         kind = f"{spec.kind} with sequences of different lengths" if spec.lengths else spec.kind
+        as_sequence = config["task"].get("read_as") == "image" and "sequence_to_class" in model.accepts
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
+            + (", or read images as sequences, as with task.read_as=rows" if as_sequence else "")
         )
 
 

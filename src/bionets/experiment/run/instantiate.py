@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from hydra.utils import get_object
-
 from bionets.annotations import parameters_of, require_types
 from bionets.experiment.errors import UserError, did_you_mean, one_line
 from bionets.experiment.run.names import printable_line
+from bionets.import_path import import_object
 
 OWN_KEYS = ("_target_", "_partial_")
 UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -31,8 +30,8 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
         )
     values = {key: value for key, value in node.items() if key not in (*OWN_KEYS, "name")}
     try:
-        function = partial(get_object(target), **values)
-    except Exception as error:  # depends on the imported module
+        function = partial(import_object(target), **values)
+    except ValueError as error:
         raise UserError(f"{target} cannot be imported: {one_line(error)}") from error
     require_values(target, function.func, values)
     if node.get("_partial_"):

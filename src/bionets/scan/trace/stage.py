@@ -190,7 +190,7 @@ def _difference(one: Graph, other: Graph) -> str | None:
     """The line at which two graphs first differ, or None."""
     for a, b in zip(one.nodes, other.nodes, strict=False):
         if str(Graph((a,), {})) != str(Graph((b,), {})):
-            return f" ({a.source or b.source})"
+            return f" ({source})" if (source := a.source or b.source) else ""
     return None if str(one) == str(other) else ""
 
 

@@ -15,8 +15,29 @@ def free_mapping() -> Any:
 
 @dataclass
 class Trainer:
-    """The arguments of Lightning's Trainer with their names and defaults, except where a comment gives another default.
+    """Arguments of Lightning's Trainer, and `tbptt`. Those that are not described here have Lightning's description.
+
     If an int means a number of batches and a float a share of batches, the given type is kept.
+
+    Args:
+        accelerator: auto, cpu, gpu or another accelerator of Lightning.
+        devices: number of devices, a list of their indices, or auto for all.
+        strategy: auto, ddp or another strategy of Lightning.
+        precision: 32-true, bf16-mixed, bf16-true or 64-true; on a GPU also 16-mixed and 16-true.
+        max_epochs: number of epochs; null for the number in the protocol of the task.
+        max_time: longest duration of the training, as days:hours:minutes:seconds.
+        fast_dev_run: number of batches (true for 1) of training, validation and test; no run folder is written.
+        limit_train_batches, limit_val_batches, limit_test_batches: number (int) or share (float) of the batches that
+            are used; null for all.
+        overfit_batches: number (int) or share (float) of batches that are the same in every epoch; 0.0 for all data.
+        val_check_interval: number (int) of batches, or share (float) of an epoch, between validations; null for 1.0.
+        log_every_n_steps: number of steps between the rows of train/loss in metrics.csv.
+        accumulate_grad_batches: number of batches whose gradients are added up for an optimizer step.
+        tbptt: number of steps of the chunks of time in which a batch is trained; null for whole sequences.
+        gradient_clip_val: largest norm, or largest absolute value, of the gradients; null for no limit.
+        gradient_clip_algorithm: norm (the default) or value.
+        deterministic: true for deterministic operations of PyTorch only; warn for warnings about the others.
+        profiler: simple, advanced or pytorch; null for none.
     """
 
     accelerator: str = "auto"
@@ -24,21 +45,21 @@ class Trainer:
     strategy: str = "auto"
     num_nodes: int = 1
     precision: str = "32-true"
-    max_epochs: int | None = None  # None: the number in the protocol of the task
+    max_epochs: int | None = None
     min_epochs: int | None = None
     max_steps: int = -1
     min_steps: int | None = None
     max_time: str | None = None
-    fast_dev_run: bool | int | None = None  # number of batches (true: 1) of each set; no run folder
+    fast_dev_run: bool | int | None = None
     limit_train_batches: int | float | None = None
     limit_val_batches: int | float | None = None
     limit_test_batches: int | float | None = None
-    overfit_batches: int | float = 0.0  # the batches of epoch 0 in every epoch
-    val_check_interval: int | float | None = None  # None: at the end of an epoch
+    overfit_batches: int | float = 0.0
+    val_check_interval: int | float | None = None
     check_val_every_n_epoch: int = 1
-    log_every_n_steps: int = 1  # number of steps between the rows of train/loss in metrics.csv
+    log_every_n_steps: int = 1
     accumulate_grad_batches: int = 1
-    tbptt: int | None = None  # not Lightning's: length of chunks in time, between which no graph is kept
+    tbptt: int | None = None
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
     deterministic: bool | str | None = None
