@@ -17,11 +17,11 @@ USAGE = """bionets: networks with biologically inspired memory
   bionets train      train a model on a task:     bionets train model=nbrc task=binary_addition
   bionets evaluate   test a trained run again:    bionets evaluate run=<folder>
   bionets compare    tables and figures of runs:  bionets compare runs=outputs by=model
-  bionets analyse    look into trained networks:  bionets analyse run=<folder>
+  bionets analyse    analyse trained networks:    bionets analyse run=<folder>
   bionets runs       list all run folders:        bionets runs status=failed
   bionets new        write a small project:       bionets new my_project
 
-bionets <command> --help shows what it takes; eval "$(bionets -sc install=bash)" completes words."""
+bionets <command> --help lists its options; eval "$(bionets -sc install=bash)" completes words."""
 
 
 def packaged_configs() -> Path:

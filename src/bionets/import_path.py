@@ -7,18 +7,27 @@ from typing import Any
 
 
 def import_object(path: str) -> Any:
-    """The object that ``package.module.name`` names.
+    """The object that ``package.module.name`` names, or ``package.module.Class.name``.
 
     Raises:
         ValueError: it cannot be imported; the message is the reason, on one line.
     """
-    module, _, name = path.rpartition(".")
-    if not module:
+    if "." not in path:
         raise ValueError("there is no module before a dot")
     try:
-        return getattr(import_module(module), name)
+        return _find(path)
     except Exception as error:  # whatever a module raises while it is imported
         raise ValueError(" ".join(str(error).split())[:80]) from error
+
+
+def _find(path: str) -> Any:
+    parent, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(parent), name)
+    except ModuleNotFoundError as error:
+        if error.name != parent or "." not in parent:
+            raise
+    return getattr(_find(parent), name)  # of a class
 
 
 def deprecated_names(module: str, paths: Mapping[str, str]) -> Callable[[str], Any]:

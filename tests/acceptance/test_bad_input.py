@@ -27,6 +27,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("model=nbcr", ["model=nbcr", "did you mean nbrc?", "gru"]),
         ("task=adition", ["task=adition", "binary_addition"]),
         ("experiment=foo", ["experiment=foo", "copy_first_input"]),
+        ("model._target_=no.Model", ["model._target_=no.Model cannot be imported"]),
+        ("model._target_=collections.Counter", ["is not a model"]),
         ("nbrc", ["nbrc has no value", "model=nbrc"]),
         ("+callbacks.extra.mine._target_=lightning.pytorch.callbacks.Foo", ["callbacks.Foo cannot be imported"]),
         ("model=brc,gru", ["model=brc,gru has several values", "-m"]),

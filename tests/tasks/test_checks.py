@@ -180,3 +180,8 @@ def test_data_that_a_task_reads_by_itself_are_tensors(data: Any, got: str) -> No
 def test_a_training_set_of_another_size_than_it_says_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="x of a data set must have its 4 samples along dimension 1"):
         Read((torch.zeros(5, size, 2), torch.zeros(size, 1))).train_dataloader()
+
+
+def test_an_unknown_kind_of_a_spec_is_refused_with_all_kinds() -> None:
+    with pytest.raises(ValueError, match="kind=sequence_to_number of a task is unknown: choose .*sequence_to_value"):
+        TaskSpec("sequence_to_number", 1, 1)  # type: ignore[arg-type]

@@ -139,7 +139,7 @@ def _message(error: BaseException) -> str:
             "a group takes a word, not null or a number: to leave a group out, put a tilde before it, as in ~schedule"
         )
     if raised_by_parser(error) and not is_user_error(error):
-        return f"the command line cannot be read ({error}): --help shows what it takes"
+        return f"the command line cannot be read ({error}): --help lists all options"
     if no_value := NO_VALUE.match(str(error)):
         return f"{no_value[1]} has no value: write key=value, as in model=nbrc"
     if ambiguous := SEVERAL_VALUES.match(str(error)):

@@ -1,7 +1,7 @@
 """The specification of a task, which is the only information about the task that a model gets."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -59,6 +59,8 @@ class TaskSpec:
     unlabelled: bool = False
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind={self.kind} of a task is unknown: choose {', '.join(get_args(Kind))}")
         fits = self.kind == "sequence_to_sequence" and self.input_size == self.output_size
         if self.closed_loop and (not fits or self.lengths or self.unlabelled):
             raise ValueError(

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+
+from bionets.import_path import import_object
 
 ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?\s*:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
 WIDTH = 44
@@ -64,8 +65,8 @@ def docstrings(config: DictConfig) -> dict[str, str]:
     if target is None:
         return ours
     try:
-        return argument_descriptions(get_object(str(target))) | ours
-    except (ImportError, AttributeError, ValueError):
+        return argument_descriptions(import_object(str(target))) | ours
+    except ValueError:
         return ours
 
 

@@ -2,10 +2,9 @@
 
 from contextlib import nullcontext
 from copy import copy
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra.utils import get_class
 from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import callbacks as lightning_callbacks
@@ -14,7 +13,7 @@ from omegaconf import OmegaConf
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
@@ -27,6 +26,7 @@ from bionets.experiment.run.progress import ProgressBar
 from bionets.experiment.run.recorded_arrays import RecordArrays
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.signals import EndProcesses, KeepSigtermHandler
+from bionets.import_path import import_object
 from bionets.models import Model
 from bionets.models.chunks import GRADIENTS
 from bionets.scan import OnlineGradients
@@ -153,9 +153,12 @@ def try_chunks(model: Model) -> None:
 
 def model_class(target: str) -> type[Model]:
     try:
-        return cast(type[Model], get_class(target))
-    except (ImportError, ValueError) as error:
-        raise UserError(f"model._target_={target} is not a class that can be imported") from error
+        found = import_object(target)
+    except ValueError as error:
+        raise UserError(f"model._target_={target} cannot be imported: {one_line(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise UserError(f"model._target_={target} is not a model: derive it from bionets.models.Model")
+    return found
 
 
 def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records: list[Callback]) -> Trainer:
@@ -272,11 +275,8 @@ def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | No
             **more,
         )
     except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
-        hint = (
-            "; choose accelerator=auto or accelerator=cpu"
-            if "backend" in str(error) or "accelerator" in str(error)
-            else ""
-        )
+        of_device = "backend" in str(error) or "accelerator" in str(error)
+        hint = "; choose accelerator=auto or accelerator=cpu" if of_device else ""
         raise UserError(f"the trainer cannot be built: {' '.join(str(error).split())}{hint}") from error
     asked = str(arguments.get("precision"))
     if asked in ("16", "16-mixed", "16-true") and trainer.strategy.root_device.type == "cpu":

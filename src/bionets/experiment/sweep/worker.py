@@ -6,15 +6,15 @@ import time
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, run_job
-from hydra.utils import get_class
 from omegaconf import DictConfig, open_dict
 
 from bionets.experiment.config.resolve import resolve
-from bionets.experiment.errors import Busy, escape_controls, one_line
+from bionets.experiment.errors import Busy, UserError, escape_controls, one_line
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
 from bionets.experiment.sweep.study import Settings, Study, StudyTrial
+from bionets.import_path import import_object
 
 SECONDS_BETWEEN_TRIES = 1.0
 
@@ -73,12 +73,14 @@ def mode_of(config: DictConfig) -> str:
     The class of the task decides it, except for own data, whose targets decide it.
 
     Raises:
-        UserError: own data cannot be read.
+        UserError: own data cannot be read, or the class cannot be imported.
     """
     from bionets.experiment.run.build import build_task  # imports PyTorch
     from bionets.tasks.own_task import CUSTOM
 
     if config.task["_target_"] == CUSTOM:
         return build_task(resolve(config).values).mode
-    kind: Any = get_class(config.task["_target_"])
-    return str(kind.mode)
+    try:
+        return str(import_object(config.task["_target_"]).mode)
+    except ValueError as error:
+        raise UserError(f"task._target_={config.task['_target_']} cannot be imported: {one_line(error)}") from error
