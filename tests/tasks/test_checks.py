@@ -183,5 +183,5 @@ def test_a_training_set_of_another_size_than_it_says_is_refused(size: int) -> No
 
 
 def test_an_unknown_kind_of_a_spec_is_refused_with_all_kinds() -> None:
-    with pytest.raises(ValueError, match="kind=sequence_to_number of a task is unknown: choose .*sequence_to_value"):
+    with pytest.raises(ValueError, match=r"kind=sequence_to_number of a task is unknown: choose .*sequence_to_value"):
         TaskSpec("sequence_to_number", 1, 1)  # type: ignore[arg-type]
