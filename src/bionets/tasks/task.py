@@ -146,7 +146,9 @@ class Task(LightningDataModule):
         return self._draw_once("val", self.val_size)
 
     def test_data(self, name: str) -> Data:
-        """The test set with this name in ``test_names``."""
+        """The test set with this name in ``test_names``. Raises ValueError for another name."""
+        if name not in self.test_names:
+            raise ValueError(f"there is no test set {name}: choose {', '.join(self.test_names)}")
         return self._draw("test", self.test_size, generator(self.seed, "test", name))
 
     @property
