@@ -34,9 +34,10 @@ class SpikingModel(Model):
         layer_arguments: other arguments of its constructor. The value of a name without a sign is used for both signs
             if the layer has two such arguments: ``beta`` of a dual layer, ``threshold`` of a ternary layer.
         time_steps: number of steps of the network for each input.
-        encoder: a name in `bionets.layers.spiking.encoders`.
+        encoder: ``direct``, ``rate``, ``latency`` or ``delta``, see `bionets.layers.spiking.encoders`.
         encoder_arguments: arguments of the encoder, except x and steps.
-        readout: a name in `bionets.layers.spiking.readouts`. With readouts of spikes, the output neurons spike;
+        readout: ``spike_count``, ``spike_rate``, ``first_spike``, ``mean_membrane``, ``last_membrane`` or
+            ``max_membrane``, see `bionets.layers.spiking.readouts`. With readouts of spikes, the output neurons spike;
             readouts of membranes use leaky integrators without spikes.
         output_arguments: arguments of the constructor of the last layer.
         loss_every_step: whether the training loss is the mean over the losses of the outputs at every step of the
