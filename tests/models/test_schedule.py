@@ -28,6 +28,7 @@ def test_it_rises_first() -> None:
     found = rates(100, warmup=0.2)
     assert found[:21] == sorted(found[:21]) and max(found) == pytest.approx(0.5)
     assert found[9] == pytest.approx(0.5 * 10 / 21)
+    assert found[60] == pytest.approx(0.25)  # the middle of the 80 steps of the cosine
 
 
 def test_shares_lie_between_zero_and_one() -> None:
