@@ -127,11 +127,13 @@ def test_spikes_are_counted_in_valid_steps() -> None:
     model = MODELS["spiking"](SPECS["class"]).eval()
     x = 3 * torch.randn(STEPS, BATCH, INPUTS)
     lengths = LENGTHS.clamp(min=2)  # the only step of a sequence would be a time-invariant input
-    expected = model.test_metrics(x, lengths)
+    expected = model.test_metrics([(x, lengths)])
     longer = torch.cat((x, 50 * torch.ones(4, BATCH, INPUTS)))
-    assert model.test_metrics(longer, lengths) == pytest.approx(expected)
-    alone = [model.test_metrics(x[:end, b : b + 1])["test/nanojoules"] for b, end in enumerate(lengths.tolist())]
+    assert model.test_metrics([(longer, lengths)]) == pytest.approx(expected)
+    alone = [model.test_metrics([(x[:end, b : b + 1],)])["test/nanojoules"] for b, end in enumerate(lengths.tolist())]
     assert expected["test/nanojoules"] == pytest.approx(sum(alone) / BATCH)
+    parts = [(x[:, part], lengths[part]) for part in (slice(0, 1), slice(1, None))]
+    assert model.test_metrics(parts) == pytest.approx(expected)
 
 
 def test_a_family_that_takes_no_lengths_says_so() -> None:

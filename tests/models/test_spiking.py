@@ -187,4 +187,4 @@ def test_every_kind_of_neuron_has_its_figures_and_its_spikes(
     model = SpikingRecurrentModel(VALUE, 20, layer=layer, readout=readout).eval()
     x = 300 * torch.rand(30, 2, 1)
     assert {file.stem for file in model.draw(tmp_path, "title", x)} == figures
-    assert (model.test_metrics(x)["test/spikes_per_step"] > 0) == spikes
+    assert (model.test_metrics([(x,)])["test/spikes_per_step"] > 0) == spikes

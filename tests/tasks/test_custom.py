@@ -490,6 +490,22 @@ def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> N
         read("other", ["a", "b"], numbers)
 
 
+@pytest.mark.parametrize("shape", [(30,), (30, 1), (30, 2), (30, 4), (30, 4, 2)])
+@pytest.mark.parametrize("several", [False, True])
+def test_numbers_are_read_for_a_trained_network_as_in_training(
+    tmp_path: Path, shape: tuple[int, ...], several: bool
+) -> None:
+    path, targets = str(tmp_path / "data.npz"), np.random.default_rng(0).normal(size=shape)
+    np.savez(path, x=np.zeros((30, 4, 3)), y=targets, z=targets + 1)
+    keys: dict[str, Any] = {"targets": ["y", "z"]} if several else {}
+    task = CustomData(path, **keys)
+    again = CustomData(path, class_names=task.classes_by_target, **keys)
+    assert again.spec == task.spec
+    for split in ("train", "val", "test"):
+        for one, other in zip(task.part(split), again.part(split), strict=True):
+            torch.testing.assert_close(other, one, rtol=0, atol=0)
+
+
 def test_classes_of_several_targets_have_the_numbers_of_training(tmp_path: Path) -> None:
     def read(rows: list[list[object]], **options: Any) -> CustomData:
         path = write_csv(tmp_path / "data.csv", ["a", "animal", "size"], [[n, *rows[n % len(rows)]] for n in range(30)])

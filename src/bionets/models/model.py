@@ -249,12 +249,14 @@ class Model(LightningModule):
         """
         return []
 
-    def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
-        """Headline numbers in addition to those of the task, measured on x, the first test batch.
+    def test_metrics(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, float]:
+        """Headline numbers in addition to those of the task, measured on the batches of the first test set: x, and the
+        lengths of its sequences if it has any.
 
-        By default, for a model that is trained in chunks of time, the MiB that autograd saves for the backward pass.
+        By default, for a model that is trained in chunks of time, the MiB that autograd saves for the backward pass of
+        the first batch.
         """
-        return {"train/kept_mebibytes": saved_mebibytes(self, x)} if self.in_chunks else {}
+        return {"train/kept_mebibytes": saved_mebibytes(self, next(iter(batches))[0])} if self.in_chunks else {}
 
     def validation_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
         """Scalars in addition to the metrics of the task, measured at every validation on x, the first validation

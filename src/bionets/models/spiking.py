@@ -1,6 +1,7 @@
 """The base class of spiking models: encoding, network over time, readout."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +152,26 @@ class SpikingModel(Model):
             files.append(draw_membranes(directory / "membranes.png", self.network, activity, title))
         return files
 
-    def test_metrics(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, float]:
-        """The number of spikes per neuron and step, and the energy of the synaptic operations per sample."""
+    def test_metrics(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, float]:
+        """The number of spikes per neuron and step, and the energy of the synaptic operations per sample: means over
+        the test set."""
         from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations
 
+        lengths: list[Tensor] = []
+
         def run(model: nn.Module, x: Tensor) -> Tensor:
-            return model(x) if lengths is None else model(x, lengths)
+            return model(x, *lengths)
 
         rate, operations = SpikeRate(run), SynapticOperations(run, batch_dim=self.spec.batch_dims[0])
+        rest = iter(batches)
+        first = next(rest)
         with torch.random.fork_rng():  # random spikes here do not change the random numbers of the run
-            for metric in (rate, operations):
-                metric.to(x.device).update(self, x)
+            for batch in chain([first], rest):
+                x, *lengths = batch
+                for metric in (rate, operations):
+                    metric.to(x.device).update(self, x)
         return {
-            **super().test_metrics(x),
+            **super().test_metrics([first]),
             "test/spikes_per_step": float(rate.compute()),
             "test/nanojoules": float(operations.compute()["nanojoules"]),
         }

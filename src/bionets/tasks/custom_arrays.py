@@ -143,6 +143,8 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
         if arrays.classes:
             words = ", ".join(arrays.classes[:5])
             raise ValueError(f"task.data={data} has the classes {words}, but the targets of training are numbers")
+        if arrays.y.is_floating_point():
+            return arrays
         return replace(arrays, y=arrays.y.float().masked_fill(~labelled(arrays), torch.nan))
     if arrays.y.is_floating_point():
         raise ValueError(f"task.data={data} has numbers as targets, but those of training are classes")

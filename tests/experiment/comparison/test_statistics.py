@@ -77,6 +77,23 @@ def test_the_permutation_test_counts_every_way_to_deal_the_numbers_out(n: int, m
     assert permutation_p(list(one), list(other)) == pytest.approx(min(1, 2 * min(above, below)))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([33, 31, 33, 33], [30, 32, 32, 30]),
+        ([33, 32, 31, 33], [32, 30, 32, 32]),
+        ([33, 32, 31, 31], [31, 32, 30, 30, 32]),
+    ],
+)
+def test_arrangements_whose_difference_only_rounding_changes_count(one: list[int], other: list[int]) -> None:
+    """Numbers of right answers of 61, and the accuracies that a run writes in float32."""
+    together, wanted = one + other, sum(one)
+    sums = [sum(chosen) for chosen in combinations(together, len(one))]
+    above, below = np.mean([each >= wanted for each in sums]), np.mean([each <= wanted for each in sums])
+    accuracies = [[float(np.float32(each) / np.float32(61)) for each in group] for group in (one, other)]
+    assert permutation_p(*accuracies) == pytest.approx(min(1, 2 * min(above, below)))
+
+
 def test_numbers_far_apart_give_the_smallest_possible_probability() -> None:
     assert permutation_p([1, 1, 1, 1, 1], [0, 0, 0, 0, 0]) == pytest.approx(smallest_p(5, 5)) == pytest.approx(2 / 252)
     assert permutation_p([1, 1, 1, 1], [1, 1, 1, 1]) == 1
@@ -162,6 +179,15 @@ def test_all_groups_with_the_best_mean_are_best(tmp_path: Path) -> None:
             make_run(tmp_path, model, seed, accuracy)
     groups = grouped(read_folders(str(tmp_path))[0], ["model"])
     rows = summarise(groups, ["test/accuracy_length_60"])
+    assert [row.best for row in rows] == [True, True, False]
+
+
+def test_means_that_only_rounding_tells_apart_are_both_best(tmp_path: Path) -> None:
+    for model, right in (("brc", (30, 33, 30, 31)), ("gru", (31, 31, 31, 31)), ("lstm", (31, 31, 31, 30))):
+        for seed, each in enumerate(right):
+            make_run(tmp_path, model, seed, float(np.float32(each) / np.float32(61)))
+    rows = summarise(grouped(read_folders(str(tmp_path))[0], ["model"]), ["test/accuracy_length_60"])
+    assert rows[0].mean != rows[1].mean
     assert [row.best for row in rows] == [True, True, False]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .groups import Group, by_panel
 
 SIGNIFICANT = 0.05
+ROUNDING = 2 * float(np.finfo(np.float32).eps)  # relative difference of two means of equal numbers that float32 rounds
 RESAMPLES = 20_000  # number of arrangements that are all tried (two groups of 8); of more, this many are drawn
 LOWER_IS_BETTER = {
     *("loss", "mse", "nmse", "rmse", "nrmse", "msle", "rmsle", "mae", "mase", "mape", "smape", "error", "wer", "cer"),
@@ -82,13 +83,14 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
             values = {group.values: metric_values(group, metric) for group in members}
             values = {key: each for key, each in values.items() if each}
             best, p_values = compare_with_best(values, higher_is_better(metric))
-            highest = None if best is None else mean(values[best])
+            highest = math.nan if best is None else mean(values[best])
             for group in members:
                 if group.values in values:
                     key = group.values
                     known = group.published.get(metric)
                     of_group, p = tuple(values[key]), p_values.get(key)
-                    found[key, metric] = Row(group, metric, of_group, mean(of_group) == highest, p, known)
+                    is_best = math.isclose(mean(of_group), highest, rel_tol=ROUNDING)
+                    found[key, metric] = Row(group, metric, of_group, is_best, p, known)
     return [found[group.values, metric] for group in groups for metric in metrics if (group.values, metric) in found]
 
 
@@ -159,7 +161,11 @@ def smallest_p(n: int, m: int) -> float:
 
 
 def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:
-    """The p-value of a two-sided permutation test of two means; exact for up to `RESAMPLES` arrangements."""
+    """The p-value of a two-sided permutation test of two means; exact for up to `RESAMPLES` arrangements.
+
+    Differences that only the rounding of results to float32 tells apart are equal: accuracies are multiples of 1/N for
+    N samples, so that many arrangements have the same difference.
+    """
     from scipy.stats import permutation_test  # takes seconds to import, and training does not need it
 
     if smallest_p(len(one), len(other)) >= SIGNIFICANT:
@@ -175,7 +181,10 @@ def permutation_p(one: Sequence[float], other: Sequence[float]) -> float:
         n_resamples=RESAMPLES,
         random_state=np.random.default_rng(0),
     )
-    return float(test.pvalue)
+    equal = ROUNDING * max(map(abs, (*one, *other)))
+    above, below = test.null_distribution >= test.statistic - equal, test.null_distribution <= test.statistic + equal
+    drawn = len(above) < math.comb(len(one) + len(other), len(one))  # at random; the observed arrangement is one more
+    return min(1.0, 2 * (min(int(above.sum()), int(below.sum())) + drawn) / (len(above) + drawn))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

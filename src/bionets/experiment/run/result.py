@@ -2,6 +2,7 @@
 
 import contextlib
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +29,7 @@ def complete_result(
     metrics = headlines(task, model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
-    metrics.update(model.eval().test_metrics(*first_test_batch(model, task)))
+    metrics.update(model.eval().test_metrics(test_inputs(model, task)))
     return {
         "status": "complete",
         "metrics": metrics,
@@ -42,11 +43,16 @@ def complete_result(
 
 
 def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
-    """The first x of the first test set of a task, and the lengths of its sequences if it has any, on the device and in
-    the precision of the model.
+    """The first of `test_inputs`."""
+    return next(test_inputs(model, task))
+
+
+def test_inputs(model: Model, task: Task) -> Iterator[tuple[Tensor, ...]]:
+    """The batches of the first test set of a task: x, and the lengths of its sequences if it has any, on the device and
+    in the precision of the model.
     """
-    x, _, *lengths = next(iter(task.test_dataloader()[0]))
-    return model.converted(x), *(each.to(model.device) for each in lengths)
+    for x, _, *lengths in task.test_dataloader()[0]:
+        yield model.converted(x), *(each.to(model.device) for each in lengths)
 
 
 def measured_like_published(config: dict[str, Any], series: Series) -> dict[str, float]:
