@@ -32,12 +32,8 @@ class Stage:
     state_in: int
     state_out: int
     outputs: int  # tensors of y
-    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the tensors to which autograd leads from each
-
-    def leads(self, result: str, source: str) -> bool:
-        """Whether a gradient of this result leads to a gradient of this input of the stage."""
-        undefined = self.graph.is_undefined(f"grad_{source}")  # a function whose backward returns None
-        return source in self.sources.get(result, ()) and not undefined
+    connected: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the inputs that autograd reaches from each
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # those of them that get a gradient
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     with _plain_eager():
         run = _Run(stage, inputs, EXAMPLE)
         graph = run.differentiate()
-        sources = run.sources_of_results()
+        connected, sources = run.connected(), run.sources_of_gradients()
         with torch.no_grad():
             second = _Run(stage, inputs, SECOND_EXAMPLE)
         forward = second.builder.finish(second.outputs)
@@ -88,7 +84,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
             f"belong into x or params{line}"
         )
     count = len(run.state_shapes)
-    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, sources)
+    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, connected, sources)
     reads_shapes = run.queries.read_shapes or second.queries.read_shapes
     return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
@@ -145,23 +141,29 @@ class _Run:
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
-    def sources_of_results(self) -> dict[str, frozenset[str]]:
-        """The names of the arguments to which autograd leads from each result."""
-        return {
-            name: frozenset(map(self.name_of_source.__getitem__, self._reached(leaf)))
-            for name, leaf in self.results.items()
-        }
+    def connected(self) -> dict[str, frozenset[str]]:
+        """The names of the arguments that the autograd graph reaches from each result."""
+        found = {}
+        for name, leaf in self.results.items():
+            reached = [leaf, *leaves_behind(leaf.grad_fn)]  # an argument may be returned unchanged
+            found[name] = frozenset(
+                self.name_of_source[id(each)] for each in reached if id(each) in self.name_of_source
+            )
+        return found
 
-    def _reached(self, result: Tensor) -> Iterator[int]:
-        """The ids of the arguments to which autograd leads from a result."""
-        if not result.requires_grad:
-            return iter([id(result)] if id(result) in self.name_of_source else [])
+    def sources_of_gradients(self) -> dict[str, frozenset[str]]:
+        """The names of the arguments that a gradient of each result reaches. A function of the user may return None,
+        which ends the path."""
+        connected = self.connected()
         if not self.functions.nodes:
-            leaves = leaves_behind(result.grad_fn) if result.grad_fn else [result]
-            return (id(leaf) for leaf in leaves if id(leaf) in self.name_of_source)
-        # a function of the user may return None, so the graph does not tell
-        found = torch.autograd.grad((result * 1.0).sum(), self.sources, retain_graph=True, allow_unused=True)
-        return (id(leaf) for leaf, gradient in zip(self.sources, found, strict=True) if gradient is not None)
+            return connected
+        for name, leaf in self.results.items():
+            if leaf.requires_grad:
+                loss = (leaf * 1.0).sum()
+                gradients = torch.autograd.grad(loss, self.sources, retain_graph=True, allow_unused=True)
+                pairs = zip(self.name_of_source.values(), gradients, strict=True)
+                connected[name] = frozenset(source for source, gradient in pairs if gradient is not None)
+        return connected
 
     def differentiate(self) -> Graph:
         """The complete graph, with the derivative computed by autograd."""

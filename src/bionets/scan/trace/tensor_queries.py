@@ -91,7 +91,9 @@ class TensorQueries(TorchFunctionMode):
         """None for a tensor that autograd has made of the arguments: a gradient in the backward pass of a function."""
         found = self._by_tensor.get(id(tensor))
         found = self._by_address.get(tensor.data_ptr()) if found is None else found
-        return tuple(tensor.shape) if found is None and not self.knows(tensor) else found
+        if found is None and not (self.knows(tensor) and tensor.shape == (self.example,)):
+            return tuple(tensor.shape)
+        return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         before, self.running = self.running, True
@@ -137,7 +139,8 @@ class TensorQueries(TorchFunctionMode):
         if None in shapes:
             return func(*args, **kwargs)
         shape = broadcast([each for each in shapes if each is not None], "tensors in a step")
-        if name in IN_PLACE or name == "__setitem__" or (name.endswith("_") and not name.startswith("__")):
+        in_place = name in IN_PLACE or name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
+        if in_place and args and isinstance(args[0], Tensor):
             self._check_target(name, args[0], shape)
         result = func(*args, **kwargs)
         for each in result if isinstance(result, tuple | list) else (result,):
