@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
 from bionets.scan.graph import Node, UnsupportedStepError
+from bionets.scan.surrogate import ChosenDerivative
 from bionets.scan.trace.recorder import Recorder
 
 OF_NUMBERS: dict[str, Callable[..., float]] = {
@@ -40,8 +41,9 @@ ZERO_AT_ZERO = {"sqrt", "round", "floor", "ceil", "trunc", "expm1", "log1p", "si
 ZERO_AT_ZERO |= {"tanh", "asinh", "atanh", "erf", "cast"}
 
 
-def nodes_behind(*starts: Any) -> Iterator[Any]:
-    """The nodes of the autograd graph that these nodes lead to, themselves included."""
+def nodes_behind(*starts: Any, gradients: bool = False) -> Iterator[Any]:
+    """The nodes of the autograd graph that these nodes lead to, themselves included. With `gradients`, those to which
+    `with_derivative` returns no gradient are left out."""
     pending, seen = list(starts), set[Any]()
     while pending:
         node = pending.pop()
@@ -49,23 +51,32 @@ def nodes_behind(*starts: Any) -> Iterator[Any]:
             continue
         seen.add(node)
         yield node
-        pending += [following for following, _ in node.next_functions]
+        following = [each for each, _ in node.next_functions]
+        pending += following[1:2] if gradients and _chooses_derivative(node) else following
 
 
-def leaves_behind(*starts: Any) -> Iterator[Tensor]:
-    """The leaves whose gradients these nodes of the autograd graph may contribute to."""
-    for node in nodes_behind(*starts):
+def _chooses_derivative(node: Any) -> bool:
+    return isinstance(node, BackwardCFunction) and _class_of(node) is ChosenDerivative
+
+
+def _class_of(node: Any) -> Any:
+    return type(node)._forward_cls  # private: there is no public name for it
+
+
+def leaves_behind(*starts: Any, gradients: bool = False) -> Iterator[Tensor]:
+    """The leaves whose gradients these nodes of the autograd graph may contribute to; gradients: see `nodes_behind`."""
+    for node in nodes_behind(*starts, gradients=gradients):
         variable = getattr(node, "variable", None)  # of the node that accumulates the gradient of a leaf
         if variable is not None:
             yield variable
 
 
 class Functions:
-    """The functions of users between the arguments and the results of a step."""
+    """The functions between the arguments and the results of a step, without those of `with_derivative`."""
 
     def __init__(self, results: Sequence[Tensor], recorder: Recorder) -> None:
         found = nodes_behind(*(leaf.grad_fn for leaf in results))
-        self.nodes = [node for node in found if isinstance(node, BackwardCFunction)]
+        self.nodes = [each for each in found if isinstance(each, BackwardCFunction) and not _chooses_derivative(each)]
         self._recorder = recorder
         self._before: dict[Any, set[int]] = {}
         self._after: dict[Any, set[int]] = {}
@@ -176,6 +187,6 @@ def _value(node: Node, values: Mapping[int, float | None]) -> float | None:
 
 
 def _name(node: Any) -> str:
-    code = getattr(getattr(type(node)._forward_cls, "backward", None), "__code__", None)  # private: no public name
+    code = getattr(getattr(_class_of(node), "backward", None), "__code__", None)
     place = f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""
-    return f"the backward pass of {type(node)._forward_cls.__name__}{place}"
+    return f"the backward pass of {_class_of(node).__name__}{place}"

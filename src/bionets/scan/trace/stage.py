@@ -141,29 +141,26 @@ class _Run:
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
-    def connected(self) -> dict[str, frozenset[str]]:
+    def connected(self, gradients: bool = False) -> dict[str, frozenset[str]]:
         """The names of the arguments that the autograd graph reaches from each result."""
-        found = {}
+        names, found = self.name_of_source, {}
         for name, leaf in self.results.items():
-            reached = [leaf, *leaves_behind(leaf.grad_fn)]  # an argument may be returned unchanged
-            found[name] = frozenset(
-                self.name_of_source[id(each)] for each in reached if id(each) in self.name_of_source
-            )
+            reached = [leaf, *leaves_behind(leaf.grad_fn, gradients=gradients)]  # a result may be an argument itself
+            found[name] = frozenset(names[id(each)] for each in reached if id(each) in names)
         return found
 
     def sources_of_gradients(self) -> dict[str, frozenset[str]]:
-        """The names of the arguments that a gradient of each result reaches. A function of the user may return None,
-        which ends the path."""
-        connected = self.connected()
+        """The names of the arguments that a gradient of each result reaches."""
         if not self.functions.nodes:
-            return connected
-        for name, leaf in self.results.items():
+            return self.connected(gradients=True)
+        found = dict.fromkeys(self.results, frozenset[str]())
+        for name, leaf in self.results.items():  # a function of the user may return None, which ends a path
             if leaf.requires_grad:
                 loss = (leaf * 1.0).sum()
                 gradients = torch.autograd.grad(loss, self.sources, retain_graph=True, allow_unused=True)
                 pairs = zip(self.name_of_source.values(), gradients, strict=True)
-                connected[name] = frozenset(source for source, gradient in pairs if gradient is not None)
-        return connected
+                found[name] = frozenset(source for source, gradient in pairs if gradient is not None)
+        return found
 
     def differentiate(self) -> Graph:
         """The complete graph, with the derivative computed by autograd."""
