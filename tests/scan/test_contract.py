@@ -742,12 +742,32 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an operation on matrices": (lambda x, h, p: (x + h.mT, h), "single elements.*only supported on matrices"),
     "a mean": (lambda x, h, p: (x - x.mean(), h), "not supported"),
     "an input changed in place": (lambda x, h, p: (x.add_(1), h), "in place"),
+    "a parameter plus x, in place": (lambda x, h, p: (_in_place(p.clone(), x), h), r"add_ writes \[2, 3\] into \[3\]"),
+    "a buffer times x, in place": (lambda x, h, p: (x.new_ones(3).mul_(x), h), r"mul_ writes \[2, 3\] into \[3\]"),
+    "x copied into a parameter": (lambda x, h, p: ((2 * p).copy_(x), h), r"copy_ writes \[2, 3\] into \[3\]"),
+    "x stored in a parameter": (lambda x, h, p: (_stored(2 * p, x), h), r"__setitem__ writes \[2, 3\] into \[3\]"),
+    "TorchScript": (lambda x, h, p: (scripted(x, h), h), "TorchScript"),
     "an input as out=": (lambda x, h, p: (_without_gradient(torch.add, x, 1.0, out=h), h), "in place"),
     "a list of inputs changed in place": (
         lambda x, h, p: (_without_gradient(torch._foreach_add_, [h], 1), h),
         "in place",
     ),
 }
+
+
+@torch.jit.script
+def scripted(x: Tensor, h: Tensor) -> Tensor:
+    return x * 2 if x.requires_grad else torch.tanh(x + h)
+
+
+def _in_place(target: Tensor, value: Tensor) -> Tensor:
+    target += value
+    return target
+
+
+def _stored(target: Tensor, value: Tensor) -> Tensor:
+    target[...] = value
+    return target
 
 
 def _without_gradient(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -759,8 +779,33 @@ def _without_gradient(function: Callable[..., Any], *arguments: Any, **options: 
 def test_what_cannot_be_right_is_refused_with_its_line(name: str) -> None:
     step, message = REFUSED[name]
     with pytest.raises(UnsupportedStepError, match=message) as caught:
-        scan(step, X, STATE, backend="cpu")
+        scan(step, X, STATE, torch.ones(3, dtype=X.dtype), backend="cpu")
     assert "test_contract.py, line" in str(caught.value)
+
+
+def test_in_place_operations_depend_on_the_shapes_of_a_call() -> None:
+    def step(x: Any, h: Tensor, params: Any) -> Any:
+        total = x[0].clone()
+        total += x[1]
+        return total, h
+
+    agree(lambda x, h, p: step((x, 2 * x), h, p))
+    scan(step, (X, X), STATE, backend="cpu")
+    with pytest.raises(UnsupportedStepError, match=r"add_ writes \[2, 3\] into \[1, 3\]"):
+        scan(step, (X[:, :1], X), STATE, backend="cpu")
+
+
+def test_a_default_dtype_that_cannot_be_compiled_falls_back() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        return x * torch.tensor(0.3), h
+
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with pytest.warns(UserWarning, match="torch.bfloat16 is not supported"):
+            found, _ = scan(step, X, STATE)
+        torch.testing.assert_close(found, scan(step, X, STATE, backend="reference")[0])
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_auto_falls_back_to_the_numbers_of_the_reference() -> None:

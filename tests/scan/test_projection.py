@@ -71,6 +71,12 @@ def test_a_weight_that_does_not_fit_is_refused(columns: int) -> None:
         project(torch.randn(100, 50, 100), torch.randn(200, columns))
 
 
+@pytest.mark.parametrize("shape", [(), (100,), (2, 3, 100)])
+def test_a_weight_that_is_no_matrix_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"weight must be \[G \* H, I\], got \["):
+        project(torch.randn(100, 50, 100), torch.randn(shape))
+
+
 def test_second_derivatives() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float64)
     (first,) = torch.autograd.grad(project(x, weight).square().sum(), x, create_graph=True)

@@ -147,6 +147,11 @@ def test_other_misuse_is_named() -> None:
 
     with pytest.raises(TypeError, match="params must be a tensor"):
         scan(step, X, STATE, 0.5)
+    for wrong in ([step, step], None, (step, 0.5)):
+        with pytest.raises(TypeError, match="step must be a function or, in dense_scan, a tuple of functions, got"):
+            dense_scan(wrong, X, STATE, (), (torch.eye(3),) * 2)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="step must be a function"):
+            scan(wrong, X, STATE)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="lengths must be a tensor, got list"):
         scan(step, X, STATE, lengths=[4, 4])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="checkpoint_every must be a whole number of at least 1, got"):

@@ -194,3 +194,59 @@ def test_code_of_torch_compile_follows_a_step_or_says_that_it_has_changed(monkey
             torch.testing.assert_close(compiled(X), plain(X))
         monkeypatch.undo()
         cell.slope = 1.0
+
+
+def test_a_second_derivative_by_the_gradient_of_y_is_refused() -> None:
+    """Such as that of a layer behind the scan; it was None."""
+    x, behind = X.clone().requires_grad_(), torch.ones(3, dtype=X.dtype, requires_grad=True)
+    (first,) = torch.autograd.grad((run("cpu", x) * behind).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative on compiled backends"):
+        torch.autograd.grad(first.square().sum(), behind, allow_unused=True)
+
+
+def test_a_second_derivative_through_gates() -> None:
+    """The gradients of the gates, which lie side by side, are not read as one tensor."""
+    x, gradient = torch.randn(4, 2, 6).requires_grad_(), torch.randn(4, 2, 3, 2).requires_grad_()
+    gates = split_gates(x, 3)
+    (found,) = torch.autograd.grad(gates, x, gradient.unbind(-2), create_graph=True)
+    torch.testing.assert_close(found, gradient.flatten(-2))
+    (second,) = torch.autograd.grad(found.sum(), gradient)
+    torch.testing.assert_close(second, torch.ones_like(gradient))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_step_may_be_traced_within_a_checkpoint(reentrant: bool) -> None:
+    factor = [2.0]  # a list: the step is traced at every call
+
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        h = torch.tanh(h + factor[0] * x)
+        return h * h, h
+
+    found = []
+    for backend in ("cpu", "reference"):
+        x = X.clone().requires_grad_()
+        y = torch.utils.checkpoint.checkpoint(
+            lambda x, backend=backend: scan(step, x, STATE, backend=backend)[0], x, use_reentrant=reentrant
+        )
+        y.square().sum().backward()
+        found.append(x.grad)
+    torch.testing.assert_close(*found)
+
+
+def test_hooks_for_saved_tensors_see_the_tensors_of_the_call_alone() -> None:
+    seen: list[torch.Size] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        seen.append(tensor.shape)
+        return tensor.clone()
+
+    x = X.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor.clone()):
+        y, _ = scan(lambda x, h, p: (torch.exp(h + x), h * x), x, STATE, backend="cpu")
+        assert len(torch.sin(x)) == len(X)  # the hooks are active again
+    assert torch.Size([2]) not in seen and seen.count(X.shape) >= 2
+    (found,) = torch.autograd.grad(y.sum(), x)
+    (expected,) = torch.autograd.grad(
+        scan(lambda x, h, p: (torch.exp(h + x), h * x), x, STATE, backend="reference")[0].sum(), x
+    )
+    torch.testing.assert_close(found, expected)

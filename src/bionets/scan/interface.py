@@ -71,6 +71,7 @@ def scan(
         ValueError: if shapes, lengths, reset or an option are invalid.
         TypeError: if an argument or a result of the step is neither a tensor nor a tree of tensors.
     """
+    _check_steps((step,))
     arguments = read_arguments(x, state, params, (), lengths, reverse, checkpoint_every)
     return _run((step,), arguments, reset, reset_to, backend)
 
@@ -147,6 +148,7 @@ def dense_scan(
     The other arguments, the results and the errors are those of `scan`.
     """
     stages = step if isinstance(step, tuple) else (step,)
+    _check_steps(stages)
     weights = weight if isinstance(weight, tuple) else (weight,)
     if not all(isinstance(each, Tensor) for each in weights):
         raise TypeError(f"weight must be a tensor or a tuple of tensors, got {type(weight).__name__}")
@@ -166,6 +168,12 @@ def dense_scan(
         y, state = _run(stages, arguments, None, None, backend)
         return restore(y), state
     return _run(stages, arguments, reset, reset_to, backend)
+
+
+def _check_steps(stages: tuple[Step, ...]) -> None:
+    for stage in stages:
+        if not callable(stage):
+            raise TypeError(f"step must be a function or, in dense_scan, a tuple of functions, got {stage!r}")
 
 
 def _run(

@@ -19,7 +19,9 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     The rows of the result may not be contiguous in memory; the result is meant for `split_gates`.
     """
-    fits = x.dim() > 1 and weight.dim() == 2 and x.shape[-1] == weight.shape[1]  # else torch raises an error
+    if weight.dim() != 2:
+        raise ValueError(f"weight must be [G * H, I], got {list(weight.shape)}")
+    fits = x.dim() > 1 and x.shape[-1] == weight.shape[1]  # else torch raises an error
     supported = fits and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     on_cpu = x.device.type == weight.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     if supported and on_cpu and is_eager((x, weight)) and x.numel() * weight.shape[0] >= SMALL:
@@ -81,12 +83,17 @@ class _SplitGates(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         first, step = gradients[0], gradients[0].shape[-1]
         row = len(gradients) * step
-        side_by_side = is_eager(gradients) and all(
-            gradient.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
-            and gradient.stride() == first.stride()
-            and gradient.is_neg() == first.is_neg()
-            and gradient.storage_offset() == first.storage_offset() + number * step
-            for number, gradient in enumerate(gradients)
+        # in a second derivative, autograd would not see that the first gradient stands for all of them
+        side_by_side = (
+            not torch.is_grad_enabled()
+            and is_eager(gradients)
+            and all(
+                gradient.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+                and gradient.stride() == first.stride()
+                and gradient.is_neg() == first.is_neg()
+                and gradient.storage_offset() == first.storage_offset() + number * step
+                for number, gradient in enumerate(gradients)
+            )
         )
         shape = (*first.shape[:-1], row)
         strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

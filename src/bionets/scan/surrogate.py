@@ -15,10 +15,12 @@ from torch import Tensor
 
 def with_derivative(value: Tensor, v: Tensor, derivative: Tensor) -> Tensor:
     """Return `value`, with `derivative` as its derivative with respect to v. All three tensors have the same shape."""
-    return _ChosenDerivative.apply(value, v, derivative)
+    return ChosenDerivative.apply(value, v, derivative)
 
 
-class _ChosenDerivative(torch.autograd.Function):
+class ChosenDerivative(torch.autograd.Function):
+    """See `with_derivative`."""
+
     generate_vmap_rule = True
 
     @staticmethod

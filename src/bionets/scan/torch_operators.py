@@ -31,7 +31,10 @@ def backward_by_operator(
     call: Call, backend: str, states: Sequence[Tensor], gradients: Sequence[Tensor | None], needs: Needs
 ) -> list[Tensor]:
     """`run_backward`, as an operator."""
-    found: list[Tensor] = scan_backward(gradients, states, *_inputs(call, backend), *needs)
+    # autograd does not follow a list of optional tensors, and second derivatives would be left out without an error
+    given = [leaf for leaf in gradients if leaf is not None]
+    flags = [leaf is not None for leaf in gradients]
+    found: list[Tensor] = scan_backward(given, states, *_inputs(call, backend), *needs, flags)
     return found
 
 
@@ -73,13 +76,15 @@ def _fake_scan(*arguments: Any) -> list[Tensor]:
     return [*y, *final, *kept]
 
 
-def _scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
-    *inputs, x, params, delay = arguments
+def _scan_backward(given: Sequence[Tensor], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
+    *inputs, x, params, delay, flags = arguments
+    following = iter(given)
+    gradients = [next(following) if flag else None for flag in flags]
     return run_backward(*read_inputs(inputs), states, gradients, Needs(tuple(x), tuple(params), tuple(delay)))
 
 
-def _fake_scan_backward(gradients: Sequence[Tensor | None], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
-    *inputs, needs_x, needs_params, needs_delay = arguments
+def _fake_scan_backward(given: Sequence[Tensor], states: Sequence[Tensor], *arguments: Any) -> list[Tensor]:
+    *inputs, needs_x, needs_params, needs_delay, _ = arguments
     call, _ = read_inputs(inputs)
     params = [leaf for leaf, needed in zip(call.params, needs_params, strict=True) if needed]
     delay = [leaf for leaf, needed in zip(call.delay, needs_delay, strict=True) if needed]
@@ -104,8 +109,8 @@ def _define(schema: str, function: Any, fake: Any) -> Any:
 
 scan_forward = _define(f"bionets::scan({INPUTS}, bool keep) -> Tensor[]", _scan, _fake_scan)
 scan_backward = _define(
-    f"bionets::scan_backward(Tensor?[] gradients, Tensor[] states, {INPUTS}, "
-    "bool[] needs_x, bool[] needs_params, bool[] needs_delay) -> Tensor[]",
+    f"bionets::scan_backward(Tensor[] given, Tensor[] states, {INPUTS}, "
+    "bool[] needs_x, bool[] needs_params, bool[] needs_delay, bool[] flags) -> Tensor[]",
     _scan_backward,
     _fake_scan_backward,
 )

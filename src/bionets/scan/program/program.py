@@ -104,7 +104,12 @@ def register(program: Program) -> Program:
 
 
 def key_of(dtype: torch.dtype, stages: Iterable[Stage]) -> str:
-    sources = [sorted((name, *sorted(found)) for name, found in stage.sources.items()) for stage in stages]
+    stages = tuple(stages)
+    sources = [
+        sorted((name, *sorted(found)) for name, found in each.items())
+        for stage in stages
+        for each in (stage.connected, stage.sources)
+    ]
     graphs = (f"{stage.blocks}\n{stage.graph}" for stage in stages)
     text = "\n".join([str(dtype), str(sources), *graphs])
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -30,15 +30,17 @@ class Reached:
 
 
 @functools.lru_cache(maxsize=1024)
-def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | None) -> Reached:
+def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | None, connected: bool = False) -> Reached:
     """The tensors that are reached by gradients of these results of the program with this key.
 
     Args:
         y, final: whether there is a gradient of each y and of each final state.
         masked: whether lengths are given; then the states of a sequence are passed on unchanged after its end.
         steps: T; None if it is not known: the result is then the union over all T.
+        connected: whether to find the tensors that the autograd graph reaches instead. They include those behind a
+            function whose backward pass returns None.
     """
-    walk, begin = _walk(key, y, final, masked)
+    walk, begin = _walk(key, y, final, masked, connected)
     if steps is None:
         states = functools.reduce(_either, (one.state for one in walk))
         return replace(walk[-1], state=states)
@@ -48,7 +50,7 @@ def find_reached(key: str, y: Flags, final: Flags, masked: bool, steps: int | No
 
 
 @functools.lru_cache(maxsize=1024)
-def _walk(key: str, y: Flags, final: Flags, masked: bool) -> tuple[list[Reached], int]:
+def _walk(key: str, y: Flags, final: Flags, masked: bool, connected: bool) -> tuple[list[Reached], int]:
     """The tensors reached after 0, 1, 2, ... steps, until the reached states equal those after an earlier number of
     steps; and this number. From there on, the states repeat."""
     program = program_of(key)
@@ -56,7 +58,7 @@ def _walk(key: str, y: Flags, final: Flags, masked: bool) -> tuple[list[Reached]
     one = Reached((False,) * program.x, final, (False,) * program.params, (False,) * program.weights, nothing)
     walk, known = [one], {final: 0}
     while True:
-        before, x, params, weights = _gradients_of_step(program, y, one.state)
+        before, x, params, weights = _gradients_of_step(program, y, one.state, connected)
         one = Reached(
             _either(one.x, x),
             _either(one.state, before) if masked else before,
@@ -79,16 +81,16 @@ def differentiable_results(
     found = []
     for number in range(program.y + program.state):
         one = tuple(i == number for i in range(program.y + program.state))
-        reached = find_reached(key, one[: program.y], one[program.y :], masked, steps)
+        reached = find_reached(key, one[: program.y], one[program.y :], masked, steps, connected=True)
         pairs = ((x, reached.x), (state, reached.state), (params, reached.params), (weights, reached.weights))
         found.append(any(needed and there for flags in pairs for needed, there in zip(*flags, strict=True)))
     return tuple(found)
 
 
-def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags, Flags, Flags, Flags]:
+def _gradients_of_step(program: Program, y: Flags, after: Flags, connected: bool) -> tuple[Flags, Flags, Flags, Flags]:
     """Whether each state before a time step, and each x, parameter and weight in this step, has a gradient.
 
-    after: whether each state after the step has a gradient.
+    after: whether each state after the step has a gradient. connected: see `find_reached`.
     """
     x, params = (False,) * program.x, (False,) * program.params
     weights: list[bool] = []
@@ -97,7 +99,8 @@ def _gradients_of_step(program: Program, y: Flags, after: Flags) -> tuple[Flags,
         given += [f"new_state{i}" for i, one in enumerate(after) if one]
 
         def reached(role: str, count: int, stage: Stage = stage, given: list[str] = given) -> Flags:
-            return tuple(any(stage.leads(name, f"{role}{i}") for name in given) for i in range(count))
+            leads_to = stage.connected if connected else stage.sources
+            return tuple(any(f"{role}{i}" in leads_to.get(name, ()) for name in given) for i in range(count))
 
         after = reached("state", stage.state_in)
         if stage.blocks:

@@ -1,7 +1,7 @@
 """Records the operations of a step as nodes of a graph while PyTorch executes them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Recorder(TorchDispatchMode):
         self.values: dict[int, Value] = {}
         self.inputs: set[int] = set()
         self.alive: list[Tensor] = []  # so that no address is used twice
+        self.expects: Callable[[], bool] = lambda: True  # whether a torch function that the step has called is running
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -67,13 +68,19 @@ class Recorder(TorchDispatchMode):
         self.builder.source = source_line(sys._getframe(1))
         if func.namespace not in ("aten", "prims"):  # a user's operator may have the same name as an operator of torch
             raise self._unsupported(f"{func} is not supported in a step")
+        if name not in IGNORED and not self.expects():  # a function that saves its result detaches it
+            raise self._unsupported(f"aten.{name} is called by code that is not Python, such as TorchScript")
         mutates = func._schema.is_mutable
         if mutates and any(tensor.data_ptr() in self.inputs for tensor in _written(func, args, kwargs)):
             raise self._unsupported(f"aten.{name} changes an input of the step in place")
         if name in MOVES_AXES:
             raise self._unsupported(f"aten.{name} is not supported in a step")
         if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
-            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), self.builder.kind_of(args[0].dtype))
+            try:
+                kind = self.builder.kind_of(args[0].dtype)
+            except TypeError as error:
+                raise self._unsupported(str(error)) from None
+            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), kind)
         if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside is a constant
             return func(*args)
         lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bionets.scan.arguments import broadcast
-from bionets.scan.builder import GraphBuilder
+from bionets.scan.builder import GraphBuilder, Value
 from bionets.scan.graph import Graph, UnsupportedStepError
+from bionets.scan.trace.functions import Functions, leaves_behind
 from bionets.scan.trace.recorder import Recorder
 from bionets.scan.trace.source_lines import errors_name_the_line, name_of, source_line
 from bionets.scan.trace.tensor_queries import CallShapes, Shape, TensorQueries
@@ -31,12 +32,8 @@ class Stage:
     state_in: int
     state_out: int
     outputs: int  # tensors of y
-    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the tensors to which autograd leads from each
-
-    def leads(self, result: str, source: str) -> bool:
-        """Whether a gradient of this result leads to a gradient of this input of the stage."""
-        undefined = self.graph.is_undefined(f"grad_{source}")  # a function whose backward returns None
-        return source in self.sources.get(result, ()) and not undefined
+    connected: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the inputs that autograd reaches from each
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # those of them that get a gradient
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,8 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     """
     with _plain_eager():
         run = _Run(stage, inputs, EXAMPLE)
-        sources = run.sources_of_results()
         graph = run.differentiate()
+        connected, sources = run.connected(), run.sources_of_gradients()
         with torch.no_grad():
             second = _Run(stage, inputs, SECOND_EXAMPLE)
         forward = second.builder.finish(second.outputs)
@@ -87,7 +84,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
             f"belong into x or params{line}"
         )
     count = len(run.state_shapes)
-    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, sources)
+    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, connected, sources)
     reads_shapes = run.queries.read_shapes or second.queries.read_shapes
     return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
@@ -96,7 +93,7 @@ class _Run:
     """One recorded run of a stage, which gives the forward part of its graph."""
 
     def __init__(self, stage: Callable[..., Any], inputs: StageInputs, example: int) -> None:
-        self.dtype, shapes = inputs.dtype, inputs.shapes
+        self.inputs, self.dtype, shapes = inputs, inputs.dtype, inputs.shapes
         self.builder = GraphBuilder(inputs.dtype)
         self.recorder = recorder = Recorder(self.builder, inputs.dtype, example)
         self.queries = TensorQueries(
@@ -116,18 +113,19 @@ class _Run:
         count = count_leaves(inputs.params_tree)
         params = new_inputs("params", shapes.params if shapes else ((),) * count, count)  # unknown: perhaps scalars
         self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
+        self.name_of_source = {id(leaf): self.builder.nodes[recorder.value_of(leaf)].name for leaf in self.sources}
         arguments = [unflatten(inputs.x_tree, x), unflatten(inputs.state_tree, state)]
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
         try:
             with recorder, self.queries, errors_name_the_line():
+                recorder.expects = lambda: self.queries.running
                 found = stage(*arguments, unflatten(inputs.params_tree, params))
         except (IndexError, RuntimeError) as error:  # the step uses a dimension that the traced tensors lack
             if isinstance(error, UnsupportedStepError):
                 raise
-            line = f" ({error.__notes__[-1]})" if hasattr(error, "__notes__") else ""
-            message = str(error).partition("\n")[0]
-            raise UnsupportedStepError(f"the step fails on single elements: {message}{line}") from error
+            raise _failure("the step fails on single elements", error) from error
+        recorder.expects = lambda: True  # autograd calls operations by itself
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
         y, new_state = found
@@ -136,29 +134,32 @@ class _Run:
         self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
         self.results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
         self.results |= {f"new_state{i}": leaf for i, leaf in enumerate(state_leaves)}
+        self.functions = Functions(list(self.results.values()), recorder)
         self.outputs = {name: recorder.float_of(leaf) for name, leaf in self.results.items()}
         for name, leaf in self.results.items():
             shape = self.queries.shape_of(leaf)
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
 
-    def sources_of_results(self) -> dict[str, frozenset[str]]:
+    def connected(self, gradients: bool = False) -> dict[str, frozenset[str]]:
         """The names of the arguments that the autograd graph reaches from each result."""
-        name_of_source = {id(leaf): self.builder.nodes[self.recorder.value_of(leaf)].name for leaf in self.sources}
-        found = {}
+        names, found = self.name_of_source, {}
         for name, leaf in self.results.items():
-            reached = {name_of_source[id(leaf)]} if id(leaf) in name_of_source else set[str]()
-            nodes, seen = [leaf.grad_fn], set[Any]()
-            while nodes:
-                node = nodes.pop()
-                if node is None or node in seen:
-                    continue
-                seen.add(node)
-                variable = getattr(node, "variable", None)  # of the node that accumulates the gradient of a leaf
-                if id(variable) in name_of_source:
-                    reached.add(name_of_source[id(variable)])
-                nodes += [following for following, _ in node.next_functions]
-            found[name] = frozenset(reached)
+            reached = [leaf, *leaves_behind(leaf.grad_fn, gradients=gradients)]  # a result may be an argument itself
+            found[name] = frozenset(names[id(each)] for each in reached if id(each) in names)
+        return found
+
+    def sources_of_gradients(self) -> dict[str, frozenset[str]]:
+        """The names of the arguments that a gradient of each result reaches."""
+        if not self.functions.nodes:
+            return self.connected(gradients=True)
+        found = dict.fromkeys(self.results, frozenset[str]())
+        for name, leaf in self.results.items():  # a function of the user may return None, which ends a path
+            if leaf.requires_grad:
+                loss = (leaf * 1.0).sum()
+                gradients = torch.autograd.grad(loss, self.sources, retain_graph=True, allow_unused=True)
+                pairs = zip(self.name_of_source.values(), gradients, strict=True)
+                found[name] = frozenset(source for source, gradient in pairs if gradient is not None)
         return found
 
     def differentiate(self) -> Graph:
@@ -167,23 +168,66 @@ class _Run:
         outputs = dict(self.outputs)
         gradients = {name: recorder.new_input(f"grad_{name}") for name in results}
         differentiable = [name for name, leaf in results.items() if leaf.requires_grad]
-        names = [f"grad_{builder.nodes[recorder.value_of(leaf)].name}" for leaf in self.sources]
-        found: tuple[Tensor | None, ...] = (None,) * len(self.sources)
+        names = [f"grad_{name}" for name in self.name_of_source.values()]
+        found: list[Value | None] = [None] * len(self.sources)
         if differentiable:
             # a scalar whose gradient with respect to each result is its grad_ input (grad_outputs would import sympy)
             total = torch.zeros((), dtype=self.dtype)
             for name in differentiable:
                 total = total + (results[name] * gradients[name]).sum()
-            try:
-                with recorder, self.queries, errors_name_the_line():
-                    found = torch.autograd.grad(total, self.sources, allow_unused=True)
-            except RuntimeError as error:
-                if "derivative" not in str(error) or isinstance(error, UnsupportedStepError):
-                    raise
-                raise UnsupportedStepError(f"the step has no derivative: {error}") from None
+            with self.functions:
+                found = self._backward(total)
+            if self.functions.nodes and list(map(_number, self._backward(total))) != list(map(_number, found)):
+                raise UnsupportedStepError(
+                    "the derivative of the step computes something else when it runs again; random numbers, counters "
+                    "and settings belong into x or params"
+                )
+            if self.functions.check(self._may_broadcast):
+                self.queries.read_shapes = True
         for name, gradient in zip(names, found, strict=True):
-            outputs[name] = builder.undefined() if gradient is None else recorder.float_of(gradient)
+            outputs[name] = builder.undefined() if gradient is None else gradient
         return builder.finish(outputs)
+
+    def _backward(self, total: Tensor) -> list[Value | None]:
+        """The gradients of the arguments."""
+        try:
+            with self.recorder, self.queries, errors_name_the_line():
+                # private: torch.autograd.grad is a torch function, and suspends the mode `queries` while it runs
+                found = torch.autograd.graph._engine_run_backward(
+                    (total,),
+                    (torch.ones_like(total),),
+                    bool(self.functions.nodes),
+                    False,
+                    tuple(self.sources),
+                    allow_unreachable=True,
+                    accumulate_grad=False,
+                )
+        except (IndexError, RuntimeError) as error:
+            if isinstance(error, UnsupportedStepError):
+                raise
+            why = (
+                "has no derivative" if "derivative" in str(error) else "has a derivative that fails on single elements"
+            )
+            raise _failure(f"the step {why}", error) from None
+        return [None if gradient is None else self.recorder.float_of(gradient) for gradient in found]
+
+    def _may_broadcast(self, source: Tensor) -> bool:
+        """Whether an argument may have fewer elements than the state."""
+        shapes = self.inputs.shapes
+        if shapes is None:
+            return self.name_of_source[id(source)].startswith("params")
+        return self.queries.shape_of(source) != shapes.full
+
+
+def _number(value: Value | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _failure(message: str, error: Exception) -> UnsupportedStepError:
+    """The error of a step that fails while it is traced."""
+    line = f" ({error.__notes__[-1]})" if hasattr(error, "__notes__") else ""
+    reason = str(error).partition("\n")[0]
+    return UnsupportedStepError(f"{message}: {reason}{line}")
 
 
 def _difference(one: Graph, other: Graph) -> str | None:
@@ -198,6 +242,7 @@ def _difference(one: Graph, other: Graph) -> str | None:
 def _plain_eager() -> Iterator[None]:
     """Enable gradients, and disable autocast and all surrounding modes of the caller."""
     with (
+        _without_saved_tensors_hooks(),
         _disable_current_modes(),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -206,3 +251,18 @@ def _plain_eager() -> Iterator[None]:
         torch.device("cpu"),
     ):
         yield
+
+
+@contextlib.contextmanager
+def _without_saved_tensors_hooks() -> Iterator[None]:
+    """Suspend the hooks for saved tensors of the caller, for example of a checkpoint around the scan, which are not for
+    the tensors of a trace."""
+    autograd, hooks = torch._C._autograd, []  # private: there is no public way to suspend hooks
+    while hook := autograd._top_saved_tensors_default_hooks(True):
+        hooks.append(hook)
+        autograd._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for hook in reversed(hooks):
+            autograd._push_saved_tensors_default_hooks(*hook)

@@ -72,6 +72,7 @@ class TensorQueries(TorchFunctionMode):
         self.line = line
         self.example = example
         self.read_shapes = False
+        self.running = False  # a torch function that was called in the step
         self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
         self._alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
@@ -83,12 +84,25 @@ class TensorQueries(TorchFunctionMode):
 
     def shape_of(self, tensor: Tensor) -> Shape:
         """The shape that a tensor reports."""
-        found = self._by_tensor.get(id(tensor))
-        found = self._by_address.get(tensor.data_ptr()) if found is None else found
+        found = self._known_shape(tensor)
         return tuple(tensor.shape) if found is None else found
 
+    def _known_shape(self, tensor: Tensor) -> Shape | None:
+        """None for a tensor that autograd has made of the arguments: a gradient in the backward pass of a function."""
+        found = self._by_tensor.get(id(tensor))
+        found = self._by_address.get(tensor.data_ptr()) if found is None else found
+        if found is None and not (self.knows(tensor) and tensor.shape == (self.example,)):
+            return tuple(tensor.shape)
+        return found
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        before, self.running = self.running, True
+        try:
+            return self._call(func, args, kwargs or {})
+        finally:
+            self.running = before
+
+    def _call(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = func.__name__
         if name == "__get__":
             name = func.__self__.__name__
@@ -100,6 +114,9 @@ class TensorQueries(TorchFunctionMode):
                 raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
             if args[0].data_ptr() in self.inputs and (name in IN_PLACE or (name.endswith("_") and name[:2] != "__")):
                 raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
+            of_size = name in SIZES or name in RESHAPED or name in EXPANDED
+            if of_size and any(self._known_shape(each) is None for each in args if isinstance(each, Tensor)):
+                raise UnsupportedStepError(f"the step reads the shape of a gradient ({name}){self.line()}")
             if name in SIZES:
                 self._need_shapes(name)
                 return self._size(name, self.shape_of(args[0]), args[1:], kwargs)
@@ -118,12 +135,26 @@ class TensorQueries(TorchFunctionMode):
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         self._check_promotion(tensors)
-        shape = broadcast([self.shape_of(tensor) for tensor in tensors if self.knows(tensor)], "tensors in a step")
+        shapes = [self._known_shape(tensor) for tensor in tensors if self.knows(tensor)]
+        if None in shapes:
+            return func(*args, **kwargs)
+        shape = broadcast([each for each in shapes if each is not None], "tensors in a step")
+        in_place = name in IN_PLACE or name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
+        if in_place and args and isinstance(args[0], Tensor):
+            self._check_target(name, args[0], shape)
         result = func(*args, **kwargs)
         for each in result if isinstance(result, tuple | list) else (result,):
             if isinstance(each, Tensor):
                 self.set_shape(each, shape if tensors else each.shape)
         return result
+
+    def _check_target(self, name: str, target: Tensor, shape: Shape) -> None:
+        """Refuse to write values into a tensor of fewer elements, as torch does."""
+        self.read_shapes, own = True, self.shape_of(target)
+        if name == "__setitem__":
+            own, shape = _without_leading_ones(own), _without_leading_ones(shape)
+        if own != shape:
+            raise UnsupportedStepError(f"{name} writes {list(shape)} into {list(own)}{self.line()}")
 
     def _check_promotion(self, tensors: list[Tensor]) -> None:
         """Refuse scalar parameters that torch would promote in another way than tensors with a dimension."""
