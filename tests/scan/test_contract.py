@@ -745,7 +745,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a parameter plus x, in place": (lambda x, h, p: (_in_place(p.clone(), x), h), r"add_ writes \[2, 3\] into \[3\]"),
     "a buffer times x, in place": (lambda x, h, p: (x.new_ones(3).mul_(x), h), r"mul_ writes \[2, 3\] into \[3\]"),
     "x copied into a parameter": (lambda x, h, p: ((2 * p).copy_(x), h), r"copy_ writes \[2, 3\] into \[3\]"),
-    "x stored in a parameter": (lambda x, h, p: (_stored(2 * p, x), h), r"__setitem__ writes \[2, 3\] into \[3\]"),
+    "x stored in a parameter": (lambda x, h, p: (_set(2 * p, ..., x), h), r"__setitem__ writes \[2, 3\] into \[3\]"),
+    "an input set by a mask": (lambda x, h, p: (_set(x, x > 0, 0.0), h), "in place"),
+    "a mask of the shape of a parameter": (lambda x, h, p: (_set(2 * x, p > 0, 0.0), h), "index_put_ is not supported"),
+    "a tensor stored by a mask": (lambda x, h, p: (_set(2 * x, x > 0, x), h), "index_put_ is not supported"),
     "TorchScript": (lambda x, h, p: (scripted(x, h), h), "TorchScript"),
     "an input as out=": (lambda x, h, p: (_without_gradient(torch.add, x, 1.0, out=h), h), "in place"),
     "a list of inputs changed in place": (
@@ -765,8 +768,8 @@ def _in_place(target: Tensor, value: Tensor) -> Tensor:
     return target
 
 
-def _stored(target: Tensor, value: Tensor) -> Tensor:
-    target[...] = value
+def _set(target: Tensor, index: Any, value: Any) -> Tensor:
+    target[index] = value
     return target
 
 

@@ -166,10 +166,6 @@ numbers: Iterator[int] = itertools.count()
 @pytest.mark.parametrize(
     ("backward", "message"),
     [
-        (lambda ctx, g: g / g.shape[-1], r"reads the shape of a gradient \(shape\)"),
-        (lambda ctx, g: g * g.numel(), r"reads the shape of a gradient \(numel\)"),
-        (lambda ctx, g: g * len(g), r"reads the shape of a gradient \(__len__\)"),
-        (lambda ctx, g: g.view(ctx.shape), r"reads the shape of a gradient \(view\)"),
         (lambda ctx, g: 2 * g if g.requires_grad else g, "reads requires_grad"),
         (lambda ctx, g: g * next(numbers), "derivative of the step computes something else when it runs again"),
         (lambda ctx, g: g * torch.rand_like(g), "aten.rand_like is not supported"),
@@ -177,12 +173,60 @@ numbers: Iterator[int] = itertools.count()
     ],
 )
 def test_what_a_backward_pass_must_not_read(backward: Backward, message: str) -> None:
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        ctx.shape = a.shape
-        return 2 * a
-
-    step = of_voltage(function(backward, forward))
     with pytest.raises(UnsupportedStepError, match=message):
+        run(of_voltage(function(backward)), "cpu")
+
+
+def with_shape(ctx: Any, a: Tensor) -> Tensor:
+    ctx.save_for_backward(a)
+    ctx.shape = a.shape
+    return 2 * a
+
+
+def set_where_small(ctx: Any, g: Tensor) -> Tensor:
+    g = g.clone()
+    g[ctx.saved_tensors[0].abs() < 0.5] = 0
+    return g
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        lambda ctx, g: g / g.shape[-1],
+        lambda ctx, g: g * g.numel(),
+        lambda ctx, g: g * len(g),
+        lambda ctx, g: 3 * g.view(ctx.shape),
+        set_where_small,
+    ],
+)
+def test_a_gradient_has_the_shape_of_the_result(backward: Backward) -> None:
+    apply = function(backward, with_shape)
+    agree(of_voltage(apply))
+    agree(of_parameter(apply))
+
+    def changed(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        return apply(x).mul_(3), h
+
+    with pytest.raises(UnsupportedStepError, match=r"shape of a gradient|index_put"):  # that of an unknown result
+        run(changed, "cpu")
+
+
+def test_a_mask_must_have_the_shape_of_the_tensor() -> None:
+    """Of a mask [B] or [N], torch takes rows, or raises an error."""
+
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        g = g.clone()
+        g[ctx.threshold > 0] = 0
+        return g
+
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        def forward(ctx: Any, a: Tensor) -> Tensor:
+            ctx.threshold = p.detach()
+            return 2 * a
+
+        return function(backward, forward)(x + h), h
+
+    with pytest.raises(UnsupportedStepError, match="index_put"):
         run(step, "cpu")
 
 

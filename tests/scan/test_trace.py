@@ -31,6 +31,22 @@ def test_forward_needs_no_derivative_and_backward_saves_no_gate() -> None:
     assert forward.outputs["y0"] == forward.outputs["new_state0"]
 
 
+def test_elements_are_set_by_a_mask() -> None:
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        spike, h, gain = torch.zeros_like(x), 0.9 * h + x, 2 * p
+        spike[h > 0.5] = 1
+        h[h < -0.5] = -0.5
+        gain[p < 0] = 0.1
+        return spike + gain * h, h
+
+    x, h, p = (torch.randn(shape, requires_grad=True) for shape in ((6, 2, 3), (2, 3), (3,)))
+    found = []
+    for backend in ("cpu", "reference"):
+        y, final = scan(step, x, h, p, backend=backend)
+        found.append((y, final, *torch.autograd.grad(y.square().sum() + final.sum(), (x, h, p))))
+    torch.testing.assert_close(*found)
+
+
 def test_equal_values_are_computed_once() -> None:
     def step(x: Tensor, h: Tensor, params: Any) -> Any:
         return torch.tanh(x + h) * torch.tanh(h + x), h

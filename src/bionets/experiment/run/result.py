@@ -3,6 +3,7 @@
 import contextlib
 import traceback
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -29,7 +30,8 @@ def complete_result(
     metrics = headlines(task, model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
-    metrics.update(model.eval().test_metrics(test_inputs(model, task)))
+    tested = islice(test_inputs(model, task), int(model.trainer.num_test_batches[0]))  # see trainer.limit_test_batches
+    metrics.update(model.eval().test_metrics(tested))
     return {
         "status": "complete",
         "metrics": metrics,

@@ -22,6 +22,7 @@ from torch.autograd.function import BackwardCFunction
 from bionets.scan.graph import Node, UnsupportedStepError
 from bionets.scan.surrogate import ChosenDerivative
 from bionets.scan.trace.recorder import Recorder
+from bionets.scan.trace.tensor_queries import TensorQueries
 
 OF_NUMBERS: dict[str, Callable[..., float]] = {
     "neg": operator.neg,
@@ -74,10 +75,14 @@ def leaves_behind(*starts: Any, gradients: bool = False) -> Iterator[Tensor]:
 class Functions:
     """The functions between the arguments and the results of a step, without those of `with_derivative`."""
 
-    def __init__(self, results: Sequence[Tensor], recorder: Recorder) -> None:
+    def __init__(self, results: Sequence[Tensor], recorder: Recorder, queries: TensorQueries) -> None:
         found = nodes_behind(*(leaf.grad_fn for leaf in results))
-        self.nodes = [each for each in found if isinstance(each, BackwardCFunction) and not _chooses_derivative(each)]
-        self._recorder = recorder
+        self.nodes: list[Any] = [
+            each for each in found if isinstance(each, BackwardCFunction) and not _chooses_derivative(each)
+        ]
+        self._recorder, self._queries = recorder, queries
+        of_functions = [leaf for leaf in recorder.alive if leaf.grad_fn in self.nodes] if self.nodes else []
+        self._shapes = {(leaf.grad_fn, leaf.output_nr): queries.shape_of(leaf) for leaf in of_functions}
         self._before: dict[Any, set[int]] = {}
         self._after: dict[Any, set[int]] = {}
         self._handles: list[Any] = []
@@ -85,7 +90,7 @@ class Functions:
     def __enter__(self) -> "Functions":
         for node in self.nodes:
             self._handles += [
-                node.register_prehook(lambda gradients, node=node: self._note(self._before, node, gradients)),
+                node.register_prehook(lambda gradients, node=node: self._begin(node, gradients)),
                 node.register_hook(lambda found, _, node=node: self._note(self._after, node, found)),
             ]
         return self
@@ -93,6 +98,14 @@ class Functions:
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
+
+    def _begin(self, node: Any, gradients: Sequence[Tensor | None]) -> None:
+        """Make the gradients that a backward pass receives report the shapes of the results of the function."""
+        self._note(self._before, node, gradients)
+        with torch._C.DisableTorchFunction():
+            for number, gradient in enumerate(gradients):
+                if gradient is not None and (node, number) in self._shapes:
+                    self._queries.set_shape(gradient, self._shapes[node, number])
 
     def _note(self, values: dict[Any, set[int]], node: Any, gradients: Sequence[Tensor | None]) -> None:
         with torch._C.DisableTorchFunction():  # reads by the recorder are not reads by the step

@@ -134,7 +134,7 @@ class _Run:
         self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
         self.results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
         self.results |= {f"new_state{i}": leaf for i, leaf in enumerate(state_leaves)}
-        self.functions = Functions(list(self.results.values()), recorder)
+        self.functions = Functions(list(self.results.values()), recorder, self.queries)
         self.outputs = {name: recorder.float_of(leaf) for name, leaf in self.results.items()}
         for name, leaf in self.results.items():
             shape = self.queries.shape_of(leaf)
@@ -156,8 +156,8 @@ class _Run:
         found = dict.fromkeys(self.results, frozenset[str]())
         for name, leaf in self.results.items():  # a function of the user may return None, which ends a path
             if leaf.requires_grad:
-                loss = (leaf * 1.0).sum()
-                gradients = torch.autograd.grad(loss, self.sources, retain_graph=True, allow_unused=True)
+                with self.functions:
+                    gradients = self._backward((leaf * 1.0).sum())
                 pairs = zip(self.name_of_source.values(), gradients, strict=True)
                 found[name] = frozenset(source for source, gradient in pairs if gradient is not None)
         return found
@@ -177,7 +177,8 @@ class _Run:
                 total = total + (results[name] * gradients[name]).sum()
             with self.functions:
                 found = self._backward(total)
-            if self.functions.nodes and list(map(_number, self._backward(total))) != list(map(_number, found)):
+                again = self._backward(total) if self.functions.nodes else found
+            if list(map(_number, again)) != list(map(_number, found)):
                 raise UnsupportedStepError(
                     "the derivative of the step computes something else when it runs again; random numbers, counters "
                     "and settings belong into x or params"

@@ -46,6 +46,7 @@ RESHAPED |= {"atleast_1d", "atleast_2d", "atleast_3d"}
 EXPANDED = {"expand", "expand_as", "broadcast_to"}
 MADE = {"zeros", "ones", "full", "new_zeros", "new_ones", "new_full"}
 IN_PLACE = {f"__i{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
+IN_PLACE |= {"__setitem__"}
 MOVED = {"to", "cpu", "cuda"}
 VALUES = {"__bool__", "__float__", "__int__", "__index__", "__complex__", "__contains__", "item", "is_nonzero", "equal"}
 
@@ -106,13 +107,14 @@ class TensorQueries(TorchFunctionMode):
         name = func.__name__
         if name == "__get__":
             name = func.__self__.__name__
+        in_place = name in IN_PLACE or (name.endswith("_") and not name.startswith("__"))
         if args and isinstance(args[0], Tensor) and self.knows(args[0]):
             if name in VALUES:
                 hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
                 raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.line()}")
             if name in REFUSED and not (name == "type" and len(args) > 1):
                 raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
-            if args[0].data_ptr() in self.inputs and (name in IN_PLACE or (name.endswith("_") and name[:2] != "__")):
+            if in_place and args[0].data_ptr() in self.inputs:
                 raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
             of_size = name in SIZES or name in RESHAPED or name in EXPANDED
             if of_size and any(self._known_shape(each) is None for each in args if isinstance(each, Tensor)):
@@ -126,6 +128,8 @@ class TensorQueries(TorchFunctionMode):
             basic = name == "__getitem__" and self.call is not None and _is_basic(args[1])  # such as x[None]
             if name in RESHAPED or name in EXPANDED or basic:
                 return self._reshape(func, name, args, kwargs)
+        if name == "__setitem__" and self._fits_mask(*args):
+            func, name = torch.Tensor.masked_fill_, "masked_fill_"
         if name in MADE:
             return self._make(func, name, args, kwargs)
         if name in MOVED:
@@ -139,7 +143,6 @@ class TensorQueries(TorchFunctionMode):
         if None in shapes:
             return func(*args, **kwargs)
         shape = broadcast([each for each in shapes if each is not None], "tensors in a step")
-        in_place = name in IN_PLACE or name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
         if in_place and args and isinstance(args[0], Tensor):
             self._check_target(name, args[0], shape)
         result = func(*args, **kwargs)
@@ -147,6 +150,14 @@ class TensorQueries(TorchFunctionMode):
             if isinstance(each, Tensor):
                 self.set_shape(each, shape if tensors else each.shape)
         return result
+
+    def _fits_mask(self, target: Tensor, index: Any, value: Any) -> bool:
+        """Whether ``target[index] = value`` sets the elements at a mask of the same shape to a number."""
+        if not isinstance(index, Tensor) or index.dtype != torch.bool or not isinstance(value, int | float):
+            return False
+        self.read_shapes = True
+        of_target, of_mask = self._known_shape(target), self._known_shape(index)
+        return of_target is not None and of_target == of_mask
 
     def _check_target(self, name: str, target: Tensor, shape: Shape) -> None:
         """Refuse to write values into a tensor of fewer elements, as torch does."""
