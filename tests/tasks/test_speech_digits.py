@@ -1,8 +1,10 @@
 """Spoken digits from small files in the format of the data set."""
 
 import math
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,6 +56,29 @@ def test_a_tone_is_loudest_in_its_band() -> None:
         assert spectrum.shape == (98, 20)
         band = int(spectrum.mean(0).argmax())
         assert filters[round(frequency / (RATE / 200)), band] > 0
+
+
+def test_the_spectrum_of_a_frame() -> None:
+    """Frames of 25 ms every 10 ms, power of a Hann window, triangles between corners that are equally far in mel."""
+    generator = np.random.default_rng(0)
+    samples = generator.normal(size=1000).astype(np.float32)
+    mel = np.linspace(*(1127.01 * np.log(1 + np.array([50, 4000]) / 700)), 22)
+    corners = 700 * (np.exp(mel / 1127.01) - 1)
+    frequencies = np.arange(101) * 40.0
+    filters = np.stack([np.interp(frequencies, corners[k : k + 3], [0, 1, 0]) for k in range(20)], 1)
+    np.testing.assert_allclose(mel_filters(20), filters, atol=1e-4)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(200) / 200)
+    frames = np.stack([samples[80 * k : 80 * k + 200] for k in range(11)])
+    power = np.abs(np.fft.rfft(frames * window)) ** 2
+    expected = np.log(power @ filters + 1e-6)
+    np.testing.assert_allclose(log_mel(torch.from_numpy(samples), 20), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_samples_lie_between_minus_one_and_one(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(np.array([16384, -32768, 0], "<i2").tobytes())
+    assert read_wave(tmp_path / "a.wav").tolist() == [0.5, -1, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\x24\x00\x00\x00WAVEfmt "])

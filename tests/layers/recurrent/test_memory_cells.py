@@ -215,6 +215,31 @@ def test_closed_gates_keep_a_state() -> None:
         torch.testing.assert_close(last, h0)
 
 
+@pytest.mark.parametrize(
+    ("initialisation", "radii", "largest_phase"),
+    [("ring", (0.0, 1.0), 2 * math.pi), ("slow", (0.9, 0.999), math.pi / 10)],
+)
+def test_the_eigenvalues_of_an_lru_are_uniform_in_a_ring(
+    initialisation: str, radii: tuple[float, float], largest_phase: float
+) -> None:
+    """Orvieto et al. 2023, lemma 3.2, with the scales of equation 7 and Glorot's of the input and output maps."""
+    torch.manual_seed(0)
+    size = 2000
+    layer = LRU(50, size, initialisation=initialisation)
+    p = {name.removesuffix("_l0"): parameter.detach() for name, parameter in layer.named_parameters()}
+    squared = (-2 * p["log_nu"].exp()).exp()
+    share = (squared - radii[0] ** 2) / (radii[1] ** 2 - radii[0] ** 2)  # of the area of the ring
+    for uniform in (share, p["log_theta"].exp() / largest_phase):
+        assert float(uniform.min()) >= -1e-4 and float(uniform.max()) <= 1 + 1e-4
+        for quantile in (0.25, 0.5, 0.75):
+            assert float(uniform.quantile(quantile)) == pytest.approx(quantile, abs=0.05)
+    torch.testing.assert_close(p["log_gamma"].exp(), (1 - squared).sqrt(), rtol=1e-3, atol=1e-5)
+    for name, variance in (("weight_ih", 1 / (2 * 50)), ("weight_out", 1 / size), ("weight_skip", 1 / 50)):
+        assert float(p[name].var()) == pytest.approx(variance, rel=0.05)
+        assert abs(float(p[name].mean())) < 0.05 * variance**0.5
+    assert not p["bias"].any()
+
+
 def test_an_undriven_lru_decays_with_its_eigenvalues() -> None:
     layer = make(LRU, initialisation="slow")
     h0 = (torch.ones(1, 1, HIDDEN, dtype=torch.float64), torch.zeros(1, 1, HIDDEN, dtype=torch.float64))
