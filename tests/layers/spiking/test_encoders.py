@@ -50,6 +50,7 @@ def test_latency_spikes_once_and_sooner_for_larger_numbers(steps: int, values: l
 def test_latency_without_decay_is_a_straight_line_from_the_first_step_to_the_last() -> None:
     x = torch.tensor([1.0, 0.75, 0.5, 0.25, 1e-6])
     assert latency(x, 5, threshold=1e-7).argmax(0).tolist() == [0, 1, 2, 3, 4]
+    assert latency(torch.tensor([1.0, 0.8, 0.6, 0.4, 0.21]), 5, threshold=0.2).argmax(0).tolist() == [0, 1, 2, 3, 4]
     assert latency(torch.tensor([2.0]), 5)[0] == 1
 
 
