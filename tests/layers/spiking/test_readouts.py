@@ -29,6 +29,18 @@ def test_each_readout_is_what_its_name_says() -> None:
     }
 
 
+@pytest.mark.parametrize("name", READOUTS)
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
+def test_a_readout_of_sequences_of_different_lengths(name: str, shape: tuple[int, ...]) -> None:
+    """Each sequence has the readout of its own steps, whatever the values after its end are."""
+    lengths = torch.tensor([6, 1, 4, 3])
+    values = torch.rand(6, 4, *shape, dtype=torch.float64)
+    found = READOUTS[name](values if name == "first_spike" else values - 2, lengths)
+    for n, length in enumerate(lengths.tolist()):
+        own = values[:length, n : n + 1] - (0 if name == "first_spike" else 2)
+        torch.testing.assert_close(found[n : n + 1], READOUTS[name](own))
+
+
 def test_the_first_spike_of_probabilities_is_its_expected_time() -> None:
     p = torch.tensor([0.3, 0.6, 0.2], dtype=torch.float64, requires_grad=True)
     expected = 0 * 0.3 + 1 * 0.7 * 0.6 + 2 * 0.7 * 0.4 * 0.2 + 3 * 0.7 * 0.4 * 0.8
