@@ -143,7 +143,7 @@ def _message(error: BaseException) -> str:
     if no_value := NO_VALUE.match(str(error)):
         return f"{no_value[1]} has no value: write key=value, as in model=nbrc"
     if ambiguous := SEVERAL_VALUES.match(str(error)):
-        return f"{ambiguous[1]} has several values: add -m to run each of them, or write a list, [a,b]"
+        return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(DEBUGGING_HINTS)) or type(error).__name__
 
