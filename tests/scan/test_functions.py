@@ -126,6 +126,41 @@ def test_a_gradient_out_of_nothing_is_refused(backward: Backward) -> None:
         run(of_voltage(function(backward)), "cpu")
 
 
+def test_a_gradient_out_of_none_is_refused() -> None:
+    """The reference calls the function only where the state has a gradient."""
+    cut, ones = function(lambda ctx, g: None), function(lambda ctx, g: torch.ones_like(g))
+
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        return h + x, cut(ones(p * h)) + 0.5 * h
+
+    with pytest.raises(UnsupportedStepError, match="may return a gradient for a gradient of zero"):
+        run(step, "cpu")
+
+
+@pytest.mark.parametrize("none_is_zero", [True, False])
+def test_a_gradient_that_is_none_counts_as_zero(none_is_zero: bool) -> None:
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Tensor) -> Any:
+            ctx.set_materialize_grads(False)
+            return 2 * a, 0.3 * a
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+            known = [scale * each for scale, each in zip((2, 0.3), gradients, strict=True) if each is not None]
+            return sum(known) if none_is_zero else sum(known) / len(known)
+
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        return Both.apply(p * h + x)
+
+    if none_is_zero:
+        for used in (None, 0, 1):
+            agree(step, used=used)
+    else:
+        with pytest.raises(UnsupportedStepError, match="a gradient that is None, see set_materialize_grads"):
+            run(step, "cpu")
+
+
 def test_none_ends_a_path() -> None:
     cut = function(lambda ctx, g: None)
 

@@ -118,7 +118,7 @@ class Functions:
         known, depends = self._recorder.builder.nodes, False
         for node, before in self._before.items():
             for after in self._after.get(node, ()):
-                if not before or is_linear(known, before, after):
+                if is_linear(known, before, after):
                     continue
                 if value_at_zero(known, before, after) != 0:
                     raise UnsupportedStepError(f"{_name(node)} may return a gradient for a gradient of zero")
@@ -145,7 +145,7 @@ def is_linear(nodes: Sequence[Node], variables: set[int], result: int) -> bool:
     def fixed(*inputs: int) -> bool:
         return depending.isdisjoint(inputs)
 
-    for number in range(min(variables) + 1, result + 1):
+    for number in range(min(variables, default=result) + 1, result + 1):
         node = nodes[number]
         if number in variables or fixed(*node.inputs):
             continue

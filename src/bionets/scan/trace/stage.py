@@ -154,12 +154,19 @@ class _Run:
         if not self.functions.nodes:
             return self.connected(gradients=True)
         found = dict.fromkeys(self.results, frozenset[str]())
-        for name, leaf in self.results.items():  # a function of the user may return None, which ends a path
-            if leaf.requires_grad:
-                with self.functions:
-                    gradients = self._backward((leaf * 1.0).sum())
-                pairs = zip(self.name_of_source.values(), gradients, strict=True)
-                found[name] = frozenset(source for source, gradient in pairs if gradient is not None)
+        differentiable = {name: leaf for name, leaf in self.results.items() if leaf.requires_grad}
+        for name, leaf in differentiable.items():  # a function of the user may return None, which ends a path
+            others = ((each * float(other == name)).sum() for other, each in differentiable.items())
+            with self.functions:
+                gradients = self._backward((leaf * 1.0).sum())
+                with_zeros = self._backward(sum(others, torch.zeros((), dtype=self.dtype)))
+            if not all(map(_equal, gradients, with_zeros)):
+                raise UnsupportedStepError(
+                    "a backward pass in the step returns other gradients for a gradient that is None, see "
+                    "set_materialize_grads, than for a gradient of zero"
+                )
+            pairs = zip(self.name_of_source.values(), gradients, strict=True)
+            found[name] = frozenset(source for source, gradient in pairs if gradient is not None)
         return found
 
     def differentiate(self) -> Graph:
@@ -176,8 +183,8 @@ class _Run:
             for name in differentiable:
                 total = total + (results[name] * gradients[name]).sum()
             with self.functions:
-                found = self._backward(total)
-                again = self._backward(total) if self.functions.nodes else found
+                found = self._values(self._backward(total))
+                again = self._values(self._backward(total)) if self.functions.nodes else found
             if list(map(_number, again)) != list(map(_number, found)):
                 raise UnsupportedStepError(
                     "the derivative of the step computes something else when it runs again; random numbers, counters "
@@ -189,12 +196,12 @@ class _Run:
             outputs[name] = builder.undefined() if gradient is None else gradient
         return builder.finish(outputs)
 
-    def _backward(self, total: Tensor) -> list[Value | None]:
+    def _backward(self, total: Tensor) -> Sequence[Tensor | None]:
         """The gradients of the arguments."""
         try:
             with self.recorder, self.queries, errors_name_the_line():
                 # private: torch.autograd.grad is a torch function, and suspends the mode `queries` while it runs
-                found = torch.autograd.graph._engine_run_backward(
+                return torch.autograd.graph._engine_run_backward(
                     (total,),
                     (torch.ones_like(total),),
                     bool(self.functions.nodes),
@@ -210,7 +217,9 @@ class _Run:
                 "has no derivative" if "derivative" in str(error) else "has a derivative that fails on single elements"
             )
             raise _failure(f"the step {why}", error) from None
-        return [None if gradient is None else self.recorder.float_of(gradient) for gradient in found]
+
+    def _values(self, gradients: Sequence[Tensor | None]) -> list[Value | None]:
+        return [None if gradient is None else self.recorder.float_of(gradient) for gradient in gradients]
 
     def _may_broadcast(self, source: Tensor) -> bool:
         """Whether an argument may have fewer elements than the state."""
@@ -222,6 +231,13 @@ class _Run:
 
 def _number(value: Value | None) -> int | None:
     return None if value is None else int(value)
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether two gradients are equal; None is zero, and values that are not finite are not compared."""
+    one, other = (torch.zeros(()) if each is None else each for each in (one, other))
+    close = torch.isclose(one.double(), other.double())
+    return bool((close | ~(one.isfinite() & other.isfinite())).all())
 
 
 def _failure(message: str, error: Exception) -> UnsupportedStepError:
