@@ -275,6 +275,29 @@ def test_what_cannot_be_followed_is_refused(name: str) -> None:
         unroll(model, inputs())
 
 
+class ClippedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        return a.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.clamp(-0.1, 0.1)
+
+
+@pytest.mark.parametrize("rule", ["exact", "eprop"])
+def test_clipped_gradients_are_refused(rule: str) -> None:
+    """Traces are derivatives, and clipping them is not clipping the gradient of the loss."""
+
+    def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
+        h = ClippedGradient.apply(torch.tanh(p * h + x))
+        return h, h
+
+    p = torch.full((UNITS,), 0.5, requires_grad=True)
+    with pytest.raises(ValueError, match="not linear in the gradient"), OnlineGradients(rule):
+        scan(step, torch.randn(T, B, UNITS), torch.zeros(B, UNITS), p)
+
+
 def test_a_state_that_does_not_go_on_is_refused() -> None:
     layer, online = layers.BRC(INPUTS, UNITS), OnlineGradients()
     with online:

@@ -50,6 +50,11 @@ def compiled_scan(
 ) -> tuple[Any, Any]:
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
+    if sensitivities and not all(stage.linear for stage in program.stages):
+        raise ValueError(
+            "online gradients carry derivatives, and a backward pass in the step is not linear in the gradient; use "
+            "backpropagation through time"
+        )
     if arguments.delay and backend == "triton":
         raise UnsupportedStepError("the triton backend has no delays")
     if arguments.delay and program.y_of_state[0] is None:

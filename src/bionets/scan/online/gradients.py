@@ -70,8 +70,9 @@ class OnlineGradients(TorchFunctionMode):
 
     Raises:
         ValueError: if the rule is unknown. Within the context: for `dense_scan` with "exact", for a recurrence in
-            reverse, if the initial state is not the final state of the previous chunk, and if a parameter reaches a
-            recurrence in another way than through its step or one linear map.
+            reverse, if the initial state is not the final state of the previous chunk, if a parameter reaches a
+            recurrence in another way than through its step or one linear map, and for a step with a backward pass that
+            is not linear in the gradient (clipping).
     """
 
     def __init__(self, rule: str = "exact") -> None:

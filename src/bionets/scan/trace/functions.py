@@ -111,24 +111,24 @@ class Functions:
         with torch._C.DisableTorchFunction():  # reads by the recorder are not reads by the step
             values[node] = {int(self._recorder.value_of(leaf)) for leaf in gradients if leaf is not None}
 
-    def check(self, may_broadcast: Callable[[Tensor], bool]) -> bool:
-        """Raise UnsupportedStepError if a backward pass cannot be computed element by element. Returns whether the
-        answer depends on `may_broadcast`, which says whether an argument of the step may have fewer elements than
-        the state."""
-        known, depends = self._recorder.builder.nodes, False
+    def are_linear(self, may_broadcast: Callable[[Tensor], bool]) -> bool:
+        """Whether all backward passes are linear in the gradient. Raises UnsupportedStepError if one cannot be computed
+        element by element; `may_broadcast` says whether an argument of the step may have fewer elements than the state.
+        """
+        known, linear = self._recorder.builder.nodes, True
         for node, before in self._before.items():
             for after in self._after.get(node, ()):
                 if is_linear(known, before, after):
                     continue
                 if value_at_zero(known, before, after) != 0:
                     raise UnsupportedStepError(f"{_name(node)} may return a gradient for a gradient of zero")
-                depends = True
+                linear = False
                 if all(map(may_broadcast, leaves_behind(node))):
                     raise UnsupportedStepError(
                         f"{_name(node)} is not linear in the gradient, which is a sum over the batch for parameters "
                         "and inputs that broadcast; apply it outside of the step"
                     )
-        return depends
+        return linear
 
 
 def is_linear(nodes: Sequence[Node], variables: set[int], result: int) -> bool:

@@ -34,6 +34,7 @@ class Stage:
     outputs: int  # tensors of y
     connected: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the inputs that autograd reaches from each
     sources: Mapping[str, frozenset[str]] = field(default_factory=dict)  # those of them that get a gradient
+    linear: bool = True  # whether the backward passes of all functions of the user are linear in the gradient
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
             f"belong into x or params{line}"
         )
     count = len(run.state_shapes)
-    traced = Stage(graph, inputs.blocks, run.state_in, count, len(run.outputs) - count, connected, sources)
+    outputs = len(run.outputs) - count
+    traced = Stage(graph, inputs.blocks, run.state_in, count, outputs, connected, sources, run.linear)
     reads_shapes = run.queries.read_shapes or second.queries.read_shapes
     return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
@@ -134,7 +136,7 @@ class _Run:
         self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
         self.results = {f"y{i}": leaf for i, leaf in enumerate(y_leaves)}
         self.results |= {f"new_state{i}": leaf for i, leaf in enumerate(state_leaves)}
-        self.functions = Functions(list(self.results.values()), recorder, self.queries)
+        self.functions, self.linear = Functions(list(self.results.values()), recorder, self.queries), True
         self.outputs = {name: recorder.float_of(leaf) for name, leaf in self.results.items()}
         for name, leaf in self.results.items():
             shape = self.queries.shape_of(leaf)
@@ -190,7 +192,8 @@ class _Run:
                     "the derivative of the step computes something else when it runs again; random numbers, counters "
                     "and settings belong into x or params"
                 )
-            if self.functions.check(self._may_broadcast):
+            self.linear = self.functions.are_linear(self._may_broadcast)
+            if not self.linear:  # whether they are refused depends on the shapes
                 self.queries.read_shapes = True
         for name, gradient in zip(names, found, strict=True):
             outputs[name] = builder.undefined() if gradient is None else gradient
