@@ -68,6 +68,16 @@ def test_two_processes_are_one(cli: Command, workplace: Path, words: tuple[str, 
     assert_same(trained(cli, "one", *words), Path("two"))
 
 
+def test_two_processes_measure_the_whole_test_set(cli: Command, workplace: Path) -> None:
+    words = ("model=spiking_recurrent", "task.test_size=17", "optimizer.lr=1e-9")
+    process = start("train", *WORDS, *words, *TWO, "paths.output_dir=two", cwd=workplace)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    one, two = ((the_run(folder).result() or {})["metrics"] for folder in (trained(cli, "one", *words), Path("two")))
+    assert one["test/spikes_per_step"] > 0
+    assert two == pytest.approx(one, rel=1e-4)
+
+
 @pytest.mark.parametrize("train_size", [48, 43])
 @pytest.mark.parametrize("together", [2, 3])
 def test_accumulated_batches_are_one_larger_batch(

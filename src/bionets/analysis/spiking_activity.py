@@ -65,13 +65,14 @@ class SpikeRate(Metric):
     """The mean number of spikes per neuron and time step, over all spiking layers of a network; 0 if it has none.
 
     ``update(network, x)`` runs the network by ``run(network, x)``, such as `unroll` for a network written for one step.
+    Other arguments are those of `torchmetrics.Metric`.
     """
 
     spikes: Tensor
     places: Tensor
 
-    def __init__(self, run: Run = call) -> None:
-        super().__init__()
+    def __init__(self, run: Run = call, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.run = run
         for name in ("spikes", "places"):
             self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
@@ -100,6 +101,7 @@ class SynapticOperations(Metric):
     from Horowitz, ISSCC 2014, figure 1.1.9.
 
     ``update(network, x)`` runs the network by ``run(network, x)``; the samples are along ``batch_dim`` of x.
+    Other arguments are those of `torchmetrics.Metric`.
     """
 
     accumulates: Tensor
@@ -112,8 +114,9 @@ class SynapticOperations(Metric):
         batch_dim: int = 0,
         picojoules_per_accumulate: float = 0.9,
         picojoules_per_multiply: float = 4.6,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**kwargs)
         self.run, self.batch_dim = run, batch_dim
         self.picojoules = (picojoules_per_accumulate, picojoules_per_multiply)
         for name in ("accumulates", "multiplies", "samples"):

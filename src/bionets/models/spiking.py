@@ -162,7 +162,9 @@ class SpikingModel(Model):
         def run(model: nn.Module, x: Tensor) -> Tensor:
             return model(x, *lengths)
 
-        rate, operations = SpikeRate(run), SynapticOperations(run, batch_dim=self.spec.batch_dims[0])
+        alone: dict[str, Any] = {"sync_on_compute": False}  # only the first process of ddp measures
+        rate = SpikeRate(run, **alone)
+        operations = SynapticOperations(run, batch_dim=self.spec.batch_dims[0], **alone)
         rest = iter(batches)
         first = next(rest)
         with torch.random.fork_rng():  # random spikes here do not change the random numbers of the run

@@ -3,6 +3,7 @@
 import contextlib
 import traceback
 from collections.abc import Iterator
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -51,8 +52,10 @@ def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
 
 def test_inputs(model: Model, task: Task) -> Iterator[tuple[Tensor, ...]]:
     """The batches of the first test set of a task: x, and the lengths of its sequences if it has any, on the device and
-    in the precision of the model.
+    in the precision of the model. They are those of all processes.
     """
+    task = copy(task)
+    task.trainer = None  # whose number of processes shares the batches
     for x, _, *lengths in task.test_dataloader()[0]:
         yield model.converted(x), *(each.to(model.device) for each in lengths)
 
