@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from itertools import groupby
@@ -16,6 +15,7 @@ from bionets.annotations import require_types
 from bionets.experiment.errors import Pruned, UserError
 from bionets.experiment.run.metrics_file import read_rows, summary
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.import_path import import_object
 
 WANDB = "bionets.experiment.logging.wandb_mirror.WandbMirror"  # its settings are keys of ``logger`` itself
 
@@ -143,10 +143,9 @@ def wandb_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class(path: str) -> type[Mirror]:
-    module, _, name = path.rpartition(".")
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = import_object(path)
+    except ValueError as error:
         raise UserError(f"the logger {path} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Mirror)):
         raise UserError(f"the logger {path} is not a subclass of bionets.experiment.logging.mirrors.Mirror")

@@ -172,17 +172,16 @@ class StackedModels(LightningModule):
         return template
 
     def on_validation_epoch_end(self) -> None:
-        measured = [number for number in range(len(self.tasks)) if number not in self.over]
-        for number in measured:
+        monitor, monitored = self.tasks[0].monitor, []
+        for number in (each for each in range(len(self.tasks)) if each not in self.over):
             values = {**values_of(self.meters[number]), **self.own_values[number]}
             self.values[number] = {f"val/{name}": as_logged(value) for name, value in values.items()}
-        monitor = self.tasks[0].monitor  # the mean is for the progress bar
-        for number in measured:
             if monitor not in self.values[number]:
                 names = ", ".join(self.values[number])
                 raise MetricError(f"the monitor of the task, {monitor}, is not measured: choose one of {names}")
-        if measured:
-            self.log(monitor, torch.stack([self.values[number][monitor] for number in measured]).mean())
+            monitored.append(self.values[number][monitor])
+        if monitored:
+            self.log(monitor, torch.stack(monitored).mean())  # for the progress bar
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
