@@ -1,5 +1,7 @@
 """The network that learns digits without labels: learning, its absence, votes, labels from training data alone."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -29,7 +31,7 @@ def bars(samples: int) -> tuple[Tensor, Tensor]:
     return image.unsqueeze(1), label
 
 
-def test_it_learns_what_there_is_to_see_and_tells_it_apart() -> None:
+def test_neurons_learn_the_patterns_of_the_images_and_classify_them() -> None:
     model, (images, labels) = small(), bars(80)
     for image in images.split(1):
         model.counts(image)
@@ -53,7 +55,7 @@ def test_weights_and_thresholds_move_in_training_alone() -> None:
     assert moved == {"network.connections.input_excitatory.weight", "network.neurons.excitatory.adaptation"}
 
 
-def test_a_sample_is_answered_alike_whatever_came_before_and_beside_it() -> None:
+def test_the_counts_of_a_sample_do_not_depend_on_other_samples() -> None:
     model = small(SPIKES).eval()
     x = (torch.rand(50, 3, 64, generator=torch.Generator().manual_seed(2)) < 0.15).float()
     counts = model.counts(x)
@@ -70,6 +72,14 @@ def test_a_dim_image_is_shown_again_brighter(monkeypatch: pytest.MonkeyPatch) ->
     images[1] *= 0.0
     model.counts(images)
     assert [spikes.shape[1] for spikes in shown] == [2, 1, 1, 1, 1]  # the black one, four times more
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x * 255, lambda x: x - 0.5, lambda x: (x * 255).byte(), lambda x: x * torch.nan]
+)
+def test_pixels_that_are_no_firing_rates_are_refused(change: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"needs pixels from 0 \(black\) to 1 \(white\)"):
+        small().counts(change(bars(2)[0]))
 
 
 def test_poisson_spikes_have_the_chances_asked_for() -> None:

@@ -35,7 +35,8 @@ class SpikingModel(Model):
         layer_arguments: other arguments of its constructor. The value of a name without a sign is used for both signs
             if the layer has two such arguments: ``beta`` of a dual layer, ``threshold`` of a ternary layer.
         time_steps: number of steps of the network for each input.
-        encoder: ``direct``, ``rate``, ``latency`` or ``delta``, see `bionets.layers.spiking.encoders`.
+        encoder: ``direct``, ``rate``, ``latency`` or ``delta``, see `bionets.layers.spiking.encoders`. ``rate`` and
+            ``latency`` are for inputs from 0 to 1.
         encoder_arguments: arguments of the encoder, except x and steps.
         readout: ``spike_count``, ``spike_rate``, ``first_spike``, ``mean_membrane``, ``last_membrane`` or
             ``max_membrane``, see `bionets.layers.spiking.readouts`. With readouts of spikes, the output neurons spike;

@@ -19,7 +19,7 @@ from bionets.layers.plastic import (
     OneToOne,
     PairSTDP,
 )
-from bionets.models.checks import require_positive
+from bionets.models.checks import InterfaceError, require_positive
 from bionets.models.model import OptimizerFactory
 from bionets.models.plastic import EVALUATION_SEED, PlasticModel
 from bionets.models.votes import Votes
@@ -143,6 +143,7 @@ class STDPModel(PlasticModel):
         if self.spec.kind == "sequence_to_class":
             return self._answer(x > 0)
         pixels = x.flatten(1)
+        require_pixels(pixels)
         counts = self._answer(poisson_spikes(pixels * self.chance, self.steps, self.random))
         for factor in RATE_FACTORS:
             (silent,) = torch.where(counts.sum(1) < self.min_spikes)
@@ -175,6 +176,18 @@ class STDPModel(PlasticModel):
         if self.training:
             self.network.normalise()
         return self.network(spikes)["excitatory"].sum(0)
+
+
+def require_pixels(pixels: Tensor) -> None:
+    """Raise InterfaceError unless all pixels lie between 0 and 1, so that they can be converted to firing rates."""
+    if not pixels.numel():
+        return
+    lowest, highest = pixels.aminmax()
+    if not (lowest >= 0 and highest <= 1):
+        raise InterfaceError(
+            f"model=stdp needs pixels from 0 (black) to 1 (white), got {float(lowest):.4g} to {float(highest):.4g}: "
+            "scale the images, or leave out options that shift their values (task.centred, task.standardise)"
+        )
 
 
 def poisson_spikes(chances: Tensor, steps: int, random: Generator | None) -> Tensor:

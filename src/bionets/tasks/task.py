@@ -146,7 +146,9 @@ class Task(LightningDataModule):
         return self._draw_once("val", self.val_size)
 
     def test_data(self, name: str) -> Data:
-        """The test set with this name in ``test_names``. Raises ValueError for another name."""
+        """The test set with this name in ``test_names``, as it is stored; `batches_of` returns batches for a model.
+
+        Raises ValueError for another name."""
         if name not in self.test_names:
             raise ValueError(f"there is no test set {name}: choose {', '.join(self.test_names)}")
         return self._draw("test", self.test_size, generator(self.seed, "test", name))
@@ -175,7 +177,8 @@ class Task(LightningDataModule):
         return {f"test/{metric}": value for metric, value in test_results[self.test_names[0]].items()}
 
     def batches_of(self, data: str) -> Batches:
-        """The batches of ``train`` (in epoch 0), ``val``, ``test`` (the last test set), or a test set by its name."""
+        """The batches of ``train`` (in epoch 0), ``val``, ``test`` (the last test set), or a test set by its name, as a
+        model gets them: ``(x, target)``, or ``(x, target, lengths)``."""
         if data == "train":
             return self.train_batches(0)
         if data == "val":

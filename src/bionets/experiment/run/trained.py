@@ -32,8 +32,8 @@ def load_trained(
     """Load the model of a run with the weights of its ``best`` or ``last`` epoch, in evaluation mode, and its task::
 
         model, task = bionets.load("outputs/binary_addition/nbrc/run-110475b5/seed-0")
-        x, target = task.test_data("length_40")
-        prediction = model(x)
+        for x, target in task.batches_of("length_40"):
+            prediction = model(x)
 
     Like the run, it sets the precision of float32 matrix products and whether denormal numbers are flushed, for the
     whole process.
