@@ -74,6 +74,16 @@ def test_a_dim_image_is_shown_again_brighter(monkeypatch: pytest.MonkeyPatch) ->
     assert [spikes.shape[1] for spikes in shown] == [2, 1, 1, 1, 1]  # the black one, four times more
 
 
+def test_the_counts_of_several_presentations_are_added() -> None:
+    model, (images, labels) = small(presentations=3).eval(), bars(4)
+    model.votes.observe(model.counts(images), labels)
+    model.random = torch.Generator().manual_seed(0)
+    each = [model.counts(images) for _ in range(3)]
+    model.random.manual_seed(0)
+    torch.testing.assert_close(model(images), model.votes(sum(each)))
+    assert not torch.equal(each[0], each[1])
+
+
 @pytest.mark.parametrize(
     "change", [lambda x: x * 255, lambda x: x - 0.5, lambda x: (x * 255).byte(), lambda x: x * torch.nan]
 )
@@ -114,6 +124,8 @@ def test_votes_are_those_of_the_definitions() -> None:
         (lambda: small(vote="best"), "model.vote=best"),
         (lambda: small(max_rate=600.0), "model.max_rate"),
         (lambda: small(mean_weight=2.0), "model.mean_weight"),
+        (lambda: small(presentations=0), "model.presentations"),
+        (lambda: small(SPIKES, presentations=2), "model.presentations is for images"),
     ],
 )
 def test_what_does_not_fit_is_refused(build: object, message: str) -> None:

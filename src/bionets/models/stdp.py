@@ -57,6 +57,8 @@ class STDPModel(PlasticModel):
             harder to excite.
         vote: ``proportion`` or ``assigned``.
         label_size: number of training samples with which the neurons get their labels, rounded up to whole batches.
+        presentations: for images, number of presentations of each image in validation and test, with other Poisson
+            spikes, whose counts are added.
         optimizer: not used.
 
     Raises:
@@ -79,10 +81,13 @@ class STDPModel(PlasticModel):
         threshold_increase: float = 0.05,
         vote: str = "proportion",
         label_size: int = 10_000,
+        presentations: int = 1,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
         super().__init__(spec, optimizer)
-        require_positive(hidden_size=hidden_size, steps=steps, label_size=label_size)
+        require_positive(hidden_size=hidden_size, steps=steps, label_size=label_size, presentations=presentations)
+        if presentations > 1 and spec.kind == "sequence_to_class":
+            raise ValueError("model.presentations is for images: a sequence of spikes is the same every time")
         if not 0 < mean_weight < 1:
             raise ValueError(f"model.mean_weight must lie between 0 and 1, got {mean_weight}")
         if not 0 < max_rate * RATE_FACTORS[-1] <= STEPS_PER_SECOND:
@@ -92,6 +97,7 @@ class STDPModel(PlasticModel):
         self.chance = max_rate / STEPS_PER_SECOND
         self.min_spikes = min_spikes
         self.label_size = label_size
+        self.presentations = presentations
         self.network = competing_network(
             spec.input_size, hidden_size, inhibition, mean_weight, potentiation, depression, threshold_increase
         )
@@ -110,7 +116,8 @@ class STDPModel(PlasticModel):
         return connection.weight.T
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.votes(self.counts(x))
+        counts = torch.stack([self.counts(x) for _ in range(self.presentations)])
+        return self.votes(counts.sum(0))
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         """Learn from the samples one after the other; labels are used only to measure the accuracy."""

@@ -101,6 +101,7 @@ def test_every_command_has_a_page(command: str) -> None:
 
 
 def test_the_options_of_the_default_logger_are_described_beside_those_of_others() -> None:
+    register(ROOT / "configs")
     page = help_page("train", str(ROOT / "configs"), ["logger=[csv,wandb]"])
     assert re.search(r"project: bionets +# the W&B project", page)
     assert re.search(r"flush_logs_every_n_steps: 1 +# the file is written", page)

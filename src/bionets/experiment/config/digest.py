@@ -45,6 +45,7 @@ LATER: dict[str, dict[str, Any]] = {
         "loss_every_step": False,
         "max_delay": 1,
         "positions_lr": 1.0,
+        "presentations": 1,
         "readout": "last",
         "readout_layers": 1,
         "tick_inputs": None,
