@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, synaptic_operations, trace_activity
+from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, fires, synaptic_operations, trace_activity
 from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
 from bionets.layers import get_states, reset_states, unroll
-from bionets.layers.spiking import DSLIT, LI, LIB, FullyRecurrent
+from bionets.layers.spiking import DSLIT, LI, LIB, FullyRecurrent, SpikingLayer
 
 
 def network() -> nn.Sequential:
@@ -47,6 +47,13 @@ def test_a_trace_holds_outputs_and_states_of_every_step_and_leaves_the_network_a
         for name, states in each.states.items():
             torch.testing.assert_close(states[-1], getattr(net.get_submodule(path), name))
     assert activity["1"].output.shape == (6, 4, 2, 4, 4) and activity["1"].output.any()
+
+
+def test_a_layer_of_ones_own_fires_if_it_has_a_threshold() -> None:
+    layer = SpikingLayer(3)
+    assert not fires(layer) and not fires(LI(3)) and fires(LIB(3)) and fires(FullyRecurrent(LIB(3)))
+    layer.add_parameter("limit", 0.5, "threshold")
+    assert fires(layer)
 
 
 def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> None:

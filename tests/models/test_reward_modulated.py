@@ -137,6 +137,8 @@ def test_it_learns_xor() -> None:
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_width": math.nan}, "model.place_width"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_cells": [3, 3]}, "model.place_cells"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"discount": 1.0}, "model.discount"),
+        (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"discount": -0.1}, "model.discount"),
+        (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"critic_decay": -0.1}, "critic_decay"),
     ],
 )
 def test_what_does_not_fit_is_refused(spec: TaskSpec, keys: dict[str, object], message: str) -> None:

@@ -100,6 +100,20 @@ def test_the_parts_of_a_forecast_are_scored_one_after_the_other(problem: str) ->
     assert max(scored[0]) < min(scored[1]) <= max(scored[1]) < min(scored[2])
 
 
+@pytest.mark.parametrize("problem", ["simple_copy", "cross_situation", "continuous_postcasting"])
+def test_targets_of_a_table_are_empty_where_they_are_not_scored(problem: str) -> None:
+    task = CogScale(problem)
+    target = task.val_data()[1][:, 0]
+    prediction = torch.randn(len(target), task.spec.output_size)
+    columns = task.prediction_columns(prediction, target)
+    assert ("probability" in " ".join(columns)) == (problem != "continuous_postcasting")
+    for name, column in columns.items():
+        if name.startswith("target"):
+            truth = target.reshape(len(target), -1)[:, int(name.partition("_")[2] or 1) - 1].tolist()
+            shown = [None if each == UNSCORED else each for each in truth]
+            assert column == ([each if each is None else str(each) for each in shown] if target.dim() == 1 else shown)
+
+
 def test_a_seed_draws_its_own_data() -> None:
     one, same, other = (CogScale("adding_problem", seed=seed).train_data(0)[0] for seed in (1, 1, 2))
     assert torch.equal(one, same)

@@ -38,8 +38,9 @@ def test_returns_are_measured() -> None:
     returns, nothing = torch.tensor([500.0, 100.0]), torch.zeros(2)
     assert float(task.loss(returns, nothing)) == pytest.approx(0.4)
     metrics = task.metrics()
+    metrics.update(nothing, nothing)  # both metrics are 0
     metrics.update(returns, nothing)
-    assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 300.0, "solved": 0.5}
+    assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 150.0, "solved": 0.25}
 
 
 def test_the_loss_falls_with_the_return_also_if_returns_are_negative() -> None:
@@ -64,6 +65,8 @@ def test_actions_that_are_not_numbered_from_0_are_refused(
         ({"environment_name": "CartPole-v77"}, "task.environment_name=CartPole-v77"),
         ({"environment_name": "Pendulum-v1"}, "number its actions"),
         ({"bounds": [[-1, 1]]}, "task.bounds"),
+        ({"bounds": [[-1, 1]] * 3 + [[1, -1]]}, "task.bounds"),
+        ({"bounds": [[-1, 1]] * 3 + [[-1, 0, 1]]}, "task.bounds"),
         ({"steps": 0}, "task.steps"),
         ({"best_return": 0.0}, "task.best_return must not be 0"),
     ],

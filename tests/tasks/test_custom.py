@@ -333,6 +333,13 @@ def test_lengths_that_do_not_fit_are_refused(lengths: Tensor, message: str, tmp_
         CustomData(str(tmp_path / "data.pt"), lengths="lengths")
 
 
+def test_sequences_of_different_lengths_have_one_target(tmp_path: Path) -> None:
+    x, y = sequences()
+    torch.save({"x": x, "y": y, "z": y, "lengths": torch.arange(N) % T + 1}, tmp_path / "data.pt")
+    with pytest.raises(ValueError, match="sequences of different lengths go with one target"):
+        CustomData(str(tmp_path / "data.pt"), lengths="lengths", targets=["y", "z"])
+
+
 @pytest.mark.parametrize(("y", "outputs"), [(torch.randn(N), 1), (torch.randn(N, 2), 2)])
 @pytest.mark.parametrize("shape", [(5,), (2, 4, 3)])
 def test_numbers_are_predicted_from_vectors_and_images(
@@ -406,7 +413,11 @@ def test_classes_of_a_csv_are_words_or_whole_numbers_and_words(
 ) -> None:
     file = tmp_path / "data.csv"
     file.write_text("a,y\n" + "".join(f"{n},{name}\n" for n, name in enumerate(names * 10)))
-    assert CustomData(str(file)).classes == classes
+    task = CustomData(str(file))
+    assert task.classes == classes
+    columns = task.prediction_columns(torch.eye(len(classes)), torch.zeros(len(classes), dtype=torch.int64))
+    assert columns["prediction"] == list(classes) and set(columns["target"]) == {classes[0]}
+    assert task.confusion_matrices()["confusion_matrix"].class_names == classes
 
 
 @pytest.mark.parametrize("value", [0.1, 1000.1, 0.0])
@@ -469,6 +480,8 @@ def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> N
         assert task.spec.output_size == 3 and task.classes == words
         x, y = task._x.flatten().long(), task._y
         assert [words[each] for each in y] == [labels[n % len(labels)] for n in x]
+    path = write_csv(tmp_path / "renamed.csv", ["a", "kind"], [[n, "cat"] for n in range(30)])
+    assert CustomData(path, targets="kind", class_names=known)._y.eq(2).all()
     with pytest.raises(ValueError, match="has the class dog, which training did not know: ant, bee, cat"):
         read("other", ["cat", "dog"], known)
     with pytest.raises(ValueError, match="has the class 0, which training did not know"):

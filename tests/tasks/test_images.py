@@ -155,30 +155,32 @@ def picture() -> Tensor:
     return image
 
 
-def centres(images: Tensor) -> tuple[Tensor, Tensor]:
-    mass = images.sum((1, 2, 3))
-    places = torch.arange(28.0)
-    return (images.sum((1, 3)) @ places) / mass, (images.sum((1, 2)) @ places) / mass
-
-
-def test_a_shift_moves_by_up_to_so_many_pixels() -> None:
-    moved = augment(picture(), torch.Generator().manual_seed(0), shift=3)
-    for found, before in zip(centres(moved), (12.5, 12.5), strict=True):
-        distance = found - before
-        assert distance.abs().max() <= 3.01 and distance.min() < -2.5 and distance.max() > 2.5
-
-
-def test_scale_rotation_and_flip_do_what_they_say() -> None:
-    generator = torch.Generator().manual_seed(0)
-    area = augment(picture(), generator, scale=0.2).sum((1, 2, 3)) / 12
-    assert area.min() > 0.8**2 - 0.1 and area.max() < 1.2**2 + 0.1 and area.max() - area.min() > 0.5
-    turned = augment(picture(), generator, rotation=90)
-    height, width = (turned.amax(dim) > 0.5 for dim in ((1, 3), (1, 2)))
-    assert (width.sum(1) > height.sum(1)).any() and (height.sum(1) > width.sum(1)).any()
-    flipped = augment(picture(), generator, flip=True)
+def test_a_flip_mirrors_about_half_of_the_images() -> None:
+    flipped = augment(picture(), torch.Generator().manual_seed(0), flip=True)
     same = (flipped - picture()).abs().amax((1, 2, 3)) < 1e-4
     mirrored = (flipped - picture().flip(3)).abs().amax((1, 2, 3)) < 1e-4
     assert (same | mirrored).all() and 60 < mirrored.sum() < 140
+
+
+def test_the_random_amounts_are_uniform_up_to_their_maxima_and_independent() -> None:
+    """The amounts are solved for from the places of three spots, each in a channel of its own."""
+    places = torch.arange(-19.5, 20)
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    spots = torch.tensor([[-6.0, -5.0], [5.0, -4.0], [1.0, 6.0]])  # x and y from the centre of the image
+    image = torch.exp(-((x - spots[:, 0].view(3, 1, 1)) ** 2 + (y - spots[:, 1].view(3, 1, 1)) ** 2) / 4)
+    options = {"shift": 3.0, "rotation": 40.0, "scale": 0.2, "flip": True}
+    moved = augment(image.expand(400, 3, 40, 40), torch.Generator().manual_seed(0), **options)
+    mass = moved.sum((2, 3))
+    found = torch.stack([(moved * axis).sum((2, 3)) / mass for axis in (x, y)] + [torch.ones_like(mass)], 2)
+    across, down, shift = torch.linalg.solve(found, spots.expand(400, 3, 2)).unbind(1)  # before = A · after + shift
+    area = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
+    angle = torch.rad2deg(torch.atan2(-down[:, 0], down[:, 1]))
+    size = area.abs() ** -0.5 - 1
+    for amount, most in ((shift[:, 0], 3.0), (shift[:, 1], 3.0), (angle, 40.0), (size, 0.2)):
+        assert amount.abs().max() < 1.01 * most and amount.min() < -0.95 * most and amount.max() > 0.95 * most
+        assert amount.std() == pytest.approx(most / 3**0.5, rel=0.1)
+    together = torch.corrcoef(torch.stack([*shift.T, angle, size, area.sign()]))
+    assert (together - torch.eye(5)).abs().max() < 0.2
 
 
 def test_a_rotation_keeps_distances_in_images_that_are_not_square() -> None:
