@@ -248,8 +248,9 @@ def test_nir_has_no_word_for_delays() -> None:
 
 
 def test_delays_are_distances_over_velocity() -> None:
-    delays = DistanceDelays(8, 20, velocity=0.5, learn_positions=False)  # a cube of 2 × 2 × 2
-    expected = 1 + torch.cdist(delays.positions, delays.positions) / 0.5
+    delays = DistanceDelays(8, 20, velocity=0.5, learn_positions=False)
+    cube = torch.cartesian_prod(*3 * [torch.arange(2.0)])
+    expected = 1 + torch.cdist(cube, cube) / 0.5
     torch.testing.assert_close(delays.values(), expected, rtol=0, atol=1e-3)
     steps = torch.arange(1, 21).view(-1, 1, 1)
     torch.testing.assert_close((delays() * steps).sum(0), expected, rtol=0, atol=1e-3)
@@ -259,6 +260,9 @@ def test_delays_are_distances_over_velocity() -> None:
     for wrong in (DistanceDelays(7, 20), DistanceDelays(8, 19), Delays((8,), 0, 20)):
         with pytest.raises(ValueError, match=r"the delays must be of shape \[8\]"):
             FullyRecurrent(PLIF(8), 20, delays=wrong)
+    for velocity in (0.0, float("nan")):
+        with pytest.raises(ValueError, match=f"velocity must be above 0, got {velocity}"):
+            DistanceDelays(8, 20, velocity)
 
 
 @pytest.mark.parametrize("delay", [0.0, 1.0, 1.5, 2.0, 4.0])

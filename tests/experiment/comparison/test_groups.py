@@ -32,7 +32,13 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_pa
     make_run(tmp_path, layers=1)
     make_run(tmp_path, layers=2, seed=1, lr=0.01)
     (note,) = notes(groups_in(tmp_path, "model"), ["model"])
-    assert note.startswith("brc pools runs that differ in model.num_layers, optimizer.lr")
+    assert note.startswith("brc pools runs that differ in model.num_layers, optimizer.lr:")
+    file = make_run(tmp_path, layers=2, seed=2, lr=0.1) / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["task"] |= {"length": 5, "min_length": 2, "train_size": 10}
+    file.write_text(yaml.safe_dump(config))
+    (note,) = notes(groups_in(tmp_path, "model"), ["model"])
+    assert "model.num_layers, task.length, task.min_length, task.train_size and 1 more:" in note
 
 
 @pytest.mark.parametrize(

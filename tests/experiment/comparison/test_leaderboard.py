@@ -1,5 +1,6 @@
 """A leaderboard of all runs: a table for each task, beside the best published number."""
 
+import math
 from typing import Any
 
 import pytest
@@ -104,8 +105,10 @@ def test_the_order_does_not_depend_on_that_of_the_runs() -> None:
     assert leaderboard(runs) == leaderboard(runs[::-1])
 
 
-def test_runs_without_the_first_metric_are_last() -> None:
-    runs = [run("brc", "copy", "test/mse", 0.5), run("gru", "copy", "test/mae", 0.1)]
-    _, _, first, second = lines_of(leaderboard(runs), "copy")
+@pytest.mark.parametrize("metric", ["test/mse", "test/accuracy"])
+def test_runs_without_a_number_as_first_metric_are_last(metric: str) -> None:
+    runs = [run("rnn", "copy", metric, math.nan), run("brc", "copy", metric, 0.5), run("gru", "copy", "test/mae", 0.1)]
+    first, second, third = lines_of(leaderboard(runs), "copy")[2:]
     assert first.startswith("| brc | run |  | 1 | 0.5 |")
-    assert second.startswith("| gru | run |  | 1 |  |")
+    assert second.startswith("| rnn | run |  | 1 | nan |")
+    assert third.startswith("| gru | run |  | 1 |  |")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.sweep.space import Space
+from bionets.experiment.sweep.space import MOST_JOBS, Space
 
 
 def space(*words: str, **params: str) -> Space:
@@ -39,7 +39,7 @@ def test_a_word_is_a_distribution(word: str, distribution: Any) -> None:
     assert space(word).distributions() == {"k": distribution}
 
 
-@pytest.mark.parametrize("word", ["k=tag(log,interval(0,1))", "k=tag(log,range(0.1,1,0.1))"])
+@pytest.mark.parametrize("word", ["k=tag(log,interval(0,1))", "k=tag(log,range(0.1,1,0.1))", "k=range(1,1)"])
 def test_what_cannot_be_searched_names_the_word(word: str) -> None:
     with pytest.raises(UserError, match=re.escape(word)):
         space(word).distributions()
@@ -60,6 +60,23 @@ def test_a_search_knows_every_value_that_a_grid_has() -> None:
 def test_an_interval_is_no_grid() -> None:
     with pytest.raises(UserError, match="sweep=random"):
         space("k=interval(0,1)").grid()
+
+
+def test_a_grid_is_whole_or_refused() -> None:
+    assert len(space(f"k=range(0,{MOST_JOBS})").grid()) == MOST_JOBS
+    for words in ([f"k=range(0,{MOST_JOBS + 1})"], [f"k=range(0,{MOST_JOBS // 2 + 1})", "l=1,2"]):
+        with pytest.raises(UserError, match=f"at most {MOST_JOBS}"):
+            space(*words).grid()
+    with pytest.raises(UserError, match=r"k=range\(1,1\) has no values"):
+        space("k=range(1,1)").grid()
+
+
+def test_one_value_in_place_of_those_of_a_chosen_sweep_is_refused() -> None:
+    with pytest.raises(UserError, match="the sweep says seed=0,1, and the command line seed=3: leave out one"):
+        space("sweep=seeds", "seed=3", seed="0,1")
+    assert space("seed=3", seed="0,1").grid() == [["seed=3"]]
+    assert space("sweep=seeds", "seed=3,4", seed="0,1").words() == ["seed=3,4"]
+    assert space("sweep=seeds", "lr=3", seed="0,1").words() == ["seed=0,1"]
 
 
 def test_a_grid_is_all_combinations_and_the_command_line_has_the_last_word() -> None:
