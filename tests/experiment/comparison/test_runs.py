@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bionets.experiment.comparison.runs import matching, read_folders, value_of
+from bionets.experiment.comparison.runs import Run, WandbPlace, changes, matching, read_folders, value_of
 from bionets.experiment.errors import UserError
 from tests.experiment.run_folders import add_offline_wandb, config_of, make_run
 
@@ -29,8 +29,7 @@ def test_the_files_that_wandb_keeps_in_a_run_are_no_run(tmp_path: Path) -> None:
     add_offline_wandb(folder, "abc12345")
     runs, left_out = read_folders(str(tmp_path))
     assert (len(runs), left_out) == (1, [])
-    assert runs[0].mirror is not None
-    assert runs[0].mirror.identity == "abc12345"
+    assert runs[0].mirror == WandbPlace(None, "bionets", "abc12345")
 
 
 def test_a_glob_names_folders_at_any_depth_and_each_counts_once(tmp_path: Path) -> None:
@@ -92,3 +91,9 @@ def test_runs_that_have_not_ended_have_only_curves(tmp_path: Path) -> None:
         (2, False, True),
     ]
     assert [run.reason for run in left_out] == ["failed (the loss became nan)"]
+
+
+def test_a_change_is_named_once_with_the_number_of_its_runs() -> None:
+    runs = [Run(place, {}, {}, {}, dict, changed={"metrics.csv": "was changed"}) for place in ("a", "b", "c")]
+    assert changes(runs[:1]) == ["metrics.csv was changed in a"]
+    assert changes(runs) == ["metrics.csv was changed in a and 2 more"]

@@ -77,6 +77,7 @@ def test_the_terminal_shows_them_in_eighty_columns() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     print_table(console, ROWS, BY)
     text = console.export_text()
+    assert text.count("├") == 1  # a line between the panels
     for shown in ("test/accuracy_60", "num_layers", "0.550 ± 0.050", "0.01", "best", "0.92", "published"):
         assert shown in text
 

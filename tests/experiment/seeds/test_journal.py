@@ -29,6 +29,19 @@ def test_a_stop_between_two_checkpoints_leaves_both_at_the_epoch_before(tmp_path
     assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
 
 
+def test_a_stop_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> None:
+    folders = folders_in(tmp_path)
+    for folder in folders:
+        folder.last.unlink()
+    with pytest.raises(KeyboardInterrupt), all_or_none(folders):
+        folders[1].last.write_text("epoch 0")
+        raise KeyboardInterrupt
+    assert [last_whole(folder) for folder in folders] == [None, None]
+    roll_back(folders)
+    assert not any(folder.last.exists() for folder in folders)
+    assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
+
+
 @pytest.mark.parametrize("deleted", [[0], [1], [0, 1]])
 def test_a_folder_deleted_after_a_stop_begins_anew(tmp_path: Path, deleted: list[int]) -> None:
     folders = folders_in(tmp_path)

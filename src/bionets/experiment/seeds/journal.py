@@ -21,8 +21,7 @@ def all_or_none(folders: Sequence[RunFolder]) -> Iterator[None]:
     """
     journal = folders[0].path.parent / f"{NAME}{folders[0].path.name}"
     partial = journal.with_name(f"{journal.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial.mkdir()  # `roll_back` has deleted that of a stopped process
     for folder in folders:
         kept = partial / folder.path.name
         if folder.last.exists():
