@@ -199,6 +199,21 @@ def test_a_reset_begins_another_sequence_and_evaluation_leaves_the_traces() -> N
         assert_equal(gradients(model), expected)
 
 
+def test_an_error_in_a_chunk_ends_the_sequence() -> None:
+    torch.manual_seed(0)
+    model, online = neurons("LIB"), OnlineGradients()
+    expected = through_time(model, inputs())
+    with online:
+        unroll(model, inputs())
+    with pytest.raises(KeyboardInterrupt), online:
+        raise KeyboardInterrupt
+    reset_states(model)
+    with online:
+        y = unroll(model, inputs())
+    loss(y).backward()
+    assert_equal(gradients(model), expected)
+
+
 def test_the_last_layer_of_a_stack_is_exact() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(neurons("LIB"), nn.Linear(UNITS, UNITS), LI(UNITS))
