@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("bionets", deadline=None)  # the time of an example depends on what else the machine does
+settings.load_profile("bionets")
 
 
 @pytest.fixture(autouse=True)

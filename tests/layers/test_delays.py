@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -143,7 +143,6 @@ def test_synapses_with_the_delay_of_their_neuron(x: Tensor) -> None:
     st.floats(0, 5),
     st.sampled_from(["linear", "gaussian"]),
 )
-@settings(deadline=None)
 def test_weights_of_lags(values: list[float], sigma: float, interpolation: str) -> None:
     delays = Delays((len(values),), 0, 6, delays=torch.tensor(values), sigma=sigma, interpolation=interpolation)
     weights = delays()

@@ -125,7 +125,7 @@ def test_a_loop_that_keeps_every_state(backend: str, name: str, options: dict[st
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_number_of_lags(time: int, batch: int, count: int, reverse: bool) -> None:
     check("soft", "cpu", time, batch, count, reverse=reverse)
 

@@ -112,7 +112,7 @@ def test_cells_have_the_gradients_of_backpropagation_through_time(name: str, bac
     assert_equal(in_chunks(model, inputs(20.0), (1, 4, 7)), expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cuts=st.sets(st.integers(1, T - 1)))
 def test_chunks_may_have_any_lengths(cuts: set[int]) -> None:
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ def _gradients(function: object, x: Tensor, weight: Tensor, seed: Tensor) -> tup
     return torch.autograd.grad(function(x, weight), (x, weight), seed)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 90), st.sampled_from([torch.float32, torch.float64]))
 def test_values_and_gradients_are_those_of_linear(batch: int, inputs: int, features: int, dtype: torch.dtype) -> None:
     time = 1 + (1 << 18) // (batch * inputs * features)  # large enough for the product of the scan

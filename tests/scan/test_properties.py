@@ -92,14 +92,14 @@ cases = given(
 )
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, database=None)
+@settings(max_examples=5, derandomize=True, database=None)
 @cases
 def test_random_steps_agree(recipe: list[tuple[Any, ...]], states: int, time: int, reverse: bool, seed: int) -> None:
     compare(recipe, states, time, reverse, seed)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @cases
 def test_many_random_steps_agree(
     recipe: list[tuple[Any, ...]], states: int, time: int, reverse: bool, seed: int

@@ -68,7 +68,7 @@ def test_a_reset_cuts_a_sequence_in_two(backend: str, name: str, options: dict[s
 
 
 @given(st.lists(st.booleans(), min_size=TIME * BATCH, max_size=TIME * BATCH), st.sampled_from(NAMES))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_mask_in_float32(mask: list[bool], name: str) -> None:
     reset, leaves = torch.tensor(mask).view(TIME, BATCH), leaves_of(name, torch.float32)
     y, state = CELLS[name].call(*leaves, reset=reset, backend="cpu")

@@ -32,7 +32,7 @@ expressions = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     results=st.lists(expressions, min_size=4, max_size=4),
     used=st.lists(st.booleans(), min_size=4, max_size=4).filter(any),

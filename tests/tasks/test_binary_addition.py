@@ -66,7 +66,7 @@ def test_without_curriculum_every_epoch_has_the_full_length() -> None:
     assert task.epochs == BinaryAddition().epochs
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(length=st.integers(2, 200), seed=st.integers(0, 1000), split=st.sampled_from(list(SHARES)))
 def test_target_is_the_sum(length: int, seed: int, split: str) -> None:
     pairs = draw_pairs_of_split(split, length, 10, generator(seed))

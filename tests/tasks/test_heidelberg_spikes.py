@@ -43,7 +43,7 @@ def test_every_spike_is_counted_in_its_window_and_channel(
     assert target.tolist() == [n % 10 for n in range(40)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(bin_ms=st.floats(1, 300), channels=st.integers(1, 700))
 def test_no_spike_within_the_windows_is_lost(data_dir: Path, bin_ms: float, channels: int) -> None:
     task = HeidelbergSpikes("shd", data_dir, bin_ms=bin_ms, max_ms=300, channels=channels, val_share=0.3)

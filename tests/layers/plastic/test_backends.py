@@ -126,7 +126,7 @@ def everything(network: Network) -> dict[str, Tensor]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(networks())
 def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
     network, first, second, rewards = drawn
@@ -145,7 +145,7 @@ def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor,
         torch.testing.assert_close(value, theirs[name], rtol=1e-9, atol=1e-12, msg=lambda text, n=name: f"{n}: {text}")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(networks())
 def test_replayed_steps_are_the_reference(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
     network, first, second, rewards = drawn

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bionets.layers import unroll
 from bionets.layers.plastic import (
+    LIF,
     AdaptiveMaxPool2d,
     Connection,
     Conv2d,
@@ -89,6 +91,20 @@ def test_nothing_is_kept_where_nothing_is_delayed() -> None:
         assert connection.state_names == () and connection.delay is None
 
 
+def test_a_connection_within_unroll_is_refused() -> None:
+    class Wired(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.source, self.connection = LIF(2, LinearDynamics(0.9)), Linear(2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.source(x)
+            return self.connection(self.source)
+
+    with pytest.raises(RuntimeError, match="the state spikes of LIF is read within unroll: .* step by step"):
+        unroll(Wired(), torch.ones(3, 1, 2))
+
+
 @pytest.mark.parametrize("delay", [0, torch.tensor([0, 1, 2, 1])])
 def test_lateral_connections(delay: Any) -> None:
     weight = torch.rand(4)
@@ -132,7 +148,8 @@ def test_normalise_scales_the_inputs_of_each_neuron() -> None:
         assert silent.weight.tolist() == [[0.0], [0.0]]
 
 
-def test_weights_of_whole_numbers_are_converted() -> None:
+def test_weights_of_whole_numbers_are_converted_and_others_keep_their_dtype() -> None:
+    assert Linear(2, 2, weight=torch.eye(2, dtype=torch.float32)).weight.dtype == torch.float32
     for weight in (torch.eye(2, dtype=torch.int64), torch.eye(2, dtype=torch.bool)):
         connection = Linear(2, 2, weight=weight)
         assert connection.weight.dtype == torch.get_default_dtype()
@@ -146,6 +163,8 @@ def test_what_does_not_fit_is_refused() -> None:
         Conv2d(1, 2, 3).check((1, 5, 5), (2, 4, 4))
     with pytest.raises(ValueError, match=r"MaxPool2d takes \(1, 4, 4\) to \(1, 2, 2\), not to \(1, 4, 4\)"):
         MaxPool2d(2).check((1, 4, 4), (1, 4, 4))
+    with pytest.raises(ValueError, match=r"MaxPool2d pools \[C, H, W\], got \(4, 4\)"):
+        MaxPool2d(2).check((4, 4), (2, 2))
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         Linear(3, 2, delay=-1)
     with pytest.raises(ValueError, match=r"a delay must be a whole number of steps, got 1\.5"):
@@ -164,7 +183,7 @@ def test_what_does_not_fit_is_refused() -> None:
         OneToOne(3, math.nan)
     with pytest.raises(ValueError, match="lower bound must be below"):
         Linear(3, 2, bounds=(1.0, 0.0))
-    for bounds in ((2.0, math.inf), (-math.inf, -1.0)):
+    for bounds in ((2.0, math.inf), (1.0, math.inf), (-math.inf, 0.0), (-math.inf, -1.0)):
         with pytest.raises(ValueError, match="have no default weights: give weight="):
             Linear(3, 2, bounds=bounds)
     with pytest.raises(ValueError, match=r"OneToOne: delay must be an int or of shape \(4, 1\), got \(4,\)"):

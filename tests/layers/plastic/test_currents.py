@@ -35,7 +35,7 @@ def test_neurons_without_connections_follow_their_equation(backend: str) -> None
             assert float(network.neurons["cells"].history["voltage"][-1, b, n]) == pytest.approx(naive.v, abs=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(networks(), st.booleans(), st.integers(0, 2**31))
 def test_backends_agree_on_networks_with_currents(
     drawn: tuple[Network, Tensor, Tensor, Tensor | None], all_groups: bool, seed: int

@@ -273,6 +273,9 @@ def test_what_does_not_fit_is_refused() -> None:
         network.connect("pixels", "excitatory", network.connections["pixels_excitatory"], name="again")
     with pytest.raises(ValueError, match="no neurons called 'output', only pixels, excitatory, inhibitory"):
         network.connect("pixels", "output", Linear(20, 6))
+    with pytest.raises(ValueError, match=r"Linear\(20, 7\) does not fit between \(20,\) and \(6,\)"):
+        network.connect("pixels", "excitatory", Linear(20, 7), name="wrong")
+    assert "wrong" not in network.connections and "wrong" not in network.paths
     with pytest.raises(ValueError, match="'pixels' is an Input"):
         network.connect("excitatory", "pixels", Linear(6, 20))
     with pytest.raises(ValueError, match="already has a connection called 'pixels_excitatory'"):

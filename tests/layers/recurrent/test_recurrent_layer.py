@@ -173,7 +173,7 @@ def test_dropout_on_a_single_layer_warns(kind: type[nn.Module]) -> None:
         kind(INPUT, HIDDEN, 2, dropout=0.5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     steps=st.integers(1, 4),
     batch=st.none() | st.integers(1, 4),

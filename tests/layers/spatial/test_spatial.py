@@ -71,7 +71,7 @@ def test_sizes_below_one_are_refused(arguments: tuple) -> None:
 
 
 @given(sizes, st.integers(1, 4), seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_proximity_is_its_definition(neurons: int, dim: int, seed: int) -> None:
     torch.manual_seed(seed)
     positions = places(neurons, dim)
@@ -79,7 +79,7 @@ def test_proximity_is_its_definition(neurons: int, dim: int, seed: int) -> None:
 
 
 @given(sizes, sizes, st.integers(1, 3), st.sampled_from(["l1", "l2"]), seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_transport_is_its_definition_for_linear_flattened_and_convolutional_weights(
     out: int, channels: int, side: int, norm: str, seed: int
 ) -> None:

@@ -34,7 +34,7 @@ def naive_wiring(weight: Tensor, positions: Tensor) -> float:
 
 
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_wiring_cost_is_its_definition(units: int, dim: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     weight = torch.randn(units, units, dtype=torch.float64, generator=random)
@@ -68,7 +68,7 @@ def test_positions_that_do_not_fit_are_refused() -> None:
 
 
 @given(st.integers(1, 130), st.integers(1, 4))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_grid_has_one_place_for_each_unit(units: int, dim: int) -> None:
     places = {tuple(place) for place in grid_positions(units, dim).tolist()}
     assert len(places) == units and all(value == int(value) >= 0 for place in places for value in place)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bionets.layers.spiking.encoders import ENCODERS, delta, direct, latency, rate
@@ -64,7 +64,6 @@ def test_latency_with_decay_is_when_a_leaky_membrane_reaches_the_threshold() -> 
         assert at == round(math.log(1 - threshold / x) / math.log(decay)) and abs(at - steps) <= 1
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.floats(-0.25, 0.25, allow_subnormal=False), min_size=1, max_size=30))
 def test_delta_can_be_summed_up_to_the_signal_again(changes: list[float]) -> None:
     x = torch.tensor(changes, dtype=torch.float64).cumsum(0).view(-1, 1, 1)

@@ -123,7 +123,7 @@ def test_step_by_step_in_chunks_and_in_one_pass_are_equal(name: str, quant: str)
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_shape_any_axis_and_any_chunks_are_one_pass_over_plain_features(data: st.DataObject) -> None:
     name, quant = data.draw(st.sampled_from([each for each in VARIANTS if each[1] in ("", "round", "identity")]))
     others = data.draw(st.lists(st.integers(1, 3), max_size=3))

@@ -127,7 +127,7 @@ class Whole(nn.Module):
         return self.layer.over_time(x, (s,), backend="reference")[0]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     hidden=st.tuples(st.integers(0, 2), st.integers(1, 5)),

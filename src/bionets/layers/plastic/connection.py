@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from bionets.layers.folding import refuse_within_unroll
 from bionets.layers.plastic.neuron import Neuron, whole_steps
 from bionets.layers.stateful import StatefulModule
 
@@ -52,7 +51,6 @@ class Connection(StatefulModule):
 
         The spikes and traces that arrive are stored as ``pre_spikes`` and ``pre_trace`` for the learning rules.
         """
-        refuse_within_unroll(f"{self._get_name()} is called", "call the model step by step, or use a Network")
         assert source.spikes is not None
         if self.delay is None:
             self.pre_spikes, self.pre_trace = source.spikes, source.trace
