@@ -101,7 +101,7 @@ def test_a_connection_within_unroll_is_refused() -> None:
             self.source(x)
             return self.connection(self.source)
 
-    with pytest.raises(RuntimeError, match="the state spikes of LIF is read within unroll: .* step by step"):
+    with pytest.raises(RuntimeError, match=r"the state spikes of LIF is read within unroll: .* step by step"):
         unroll(Wired(), torch.ones(3, 1, 2))
 
 
