@@ -22,6 +22,7 @@ from bionets.experiment.comparison.leaderboard import leaderboard
 from bionets.experiment.comparison.run_list import listed
 from bionets.experiment.comparison.runs import Run, read_folders, readable
 from bionets.experiment.errors import UserError
+from bionets.experiment.run.checkpoint_content import fault_of_content
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import keep_epochs_before, read_metrics
 from bionets.experiment.run.own_files import changed_since
@@ -445,3 +446,19 @@ def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
         else:  # nothing was lost
             assert name in ("without layer_0", "twice") or name.startswith("bit flip"), name
             assert all(np.array_equal(values, positions[key]) for key, values in read.items())
+
+
+def test_modules_may_keep_what_is_no_tensor_in_a_checkpoint_and_weights_may_not() -> None:
+    content = {
+        "state_dict": {"net.weight": torch.ones(2), "net._extra_state": {"steps": 3}},
+        "epoch": 0,
+        "global_step": 0,
+        "callbacks": {},
+        "loops": {"fit_loop": {}},
+        "optimizer_states": [{"state": [torch.ones(2)]}],
+        "lr_schedulers": [],
+    }
+    assert fault_of_content(content) is None
+    assert fault_of_content({**content, "epoch": -1}) == "its epoch is -1"
+    wrong = {**content, "state_dict": {"net.weight": {"steps": 3}}}
+    assert fault_of_content(wrong) == "its state_dict holds something other than tensors"
