@@ -587,6 +587,13 @@ def process_group() -> Case:
 
 
 @case
+def module_imported_in_the_function_around_the_step() -> Case:
+    import settings_of_a_user as settings
+
+    return scaled(lambda: settings.slope), lambda: setattr(settings, "slope", 3.0)
+
+
+@case
 def default_dtype() -> Case:
     return scaled(lambda: 1.0 if torch.get_default_dtype() == torch.float32 else 3.0), lambda: torch.set_default_dtype(
         torch.float64
