@@ -66,7 +66,7 @@ class StatefulRecurrent(StatefulModule):
         ``backend`` "auto" is the backend of the layer; layers of torch have no other.
         """
         axis = self._axis(x.shape[1:])
-        states = self.initial_states(x) if states is None else states
+        states = self.checked_states(x, states)
         x = x.movedim(1 + axis, -1)
         batch = x.shape[1:-1]  # every axis except the features
         of_batch = batch if axis else ()
