@@ -205,6 +205,18 @@ def test_a_stigmergic_perceptron_follows_its_equations() -> None:
     )
 
 
+def test_vmap_draws_the_same_random_spikes_for_all_its_calls(x: Tensor) -> None:
+    layer = LIB(3)
+
+    def run(x: Tensor) -> Tensor:
+        return layer.over_time(x)[0]
+
+    y = torch.vmap(run, randomness="same")(torch.stack([x, x]))
+    assert torch.equal(y[0], y[1]) and y.any()
+    with pytest.raises(RuntimeError, match="draws random spikes only with randomness='same'"):
+        torch.vmap(run, randomness="different")(torch.stack([x, x]))
+
+
 @pytest.mark.parametrize(
     "make",
     [
