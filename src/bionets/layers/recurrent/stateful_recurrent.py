@@ -1,5 +1,6 @@
 """Wrapper of recurrent sequence layers as stateful layers that take one step."""
 
+import math
 from typing import Any
 
 import torch
@@ -71,8 +72,8 @@ class StatefulRecurrent(StatefulModule):
         batch = x.shape[1:-1]  # every axis except the features
         of_batch = batch if axis else ()
         lengths, reset = flat_lengths(x, lengths, of_batch), flat_reset(x, reset, of_batch)
-        x = x.reshape(len(x), batch.numel(), x.shape[-1])
-        flat = [state.movedim(axis, -1).reshape(batch.numel(), state.shape[axis]) for state in states]
+        x = x.reshape(len(x), math.prod(batch), x.shape[-1])
+        flat = [state.movedim(axis, -1).reshape(math.prod(batch), state.shape[axis]) for state in states]
         count = self.layer.num_layers
         given = tuple(torch.stack(flat[n * count : (n + 1) * count]) for n in range(len(self.kinds)))
         y, last = self._run(x, given, lengths, reset, backend)

@@ -1,5 +1,6 @@
 """Stigmergic memory: cells in which one small network deposits marks, which another small network evaporates."""
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -147,7 +148,7 @@ class StigmergicMemory(StatefulModule):
         (memory,) = self.checked_states(x, states)
         lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
         shape = memory.shape
-        x, memory = x.reshape(len(x), x.shape[1:-1].numel(), self.input_size), memory.reshape(-1, self.memory_size)
+        x, memory = x.reshape(len(x), math.prod(x.shape[1:-1]), self.input_size), memory.reshape(-1, self.memory_size)
         if lengths is not None:
             x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradients of the networks
         output, memory = self._scan(x, memory, lengths, reset, backend)

@@ -1,5 +1,6 @@
 """Stigmergic perceptrons: units whose thresholds (and weights) increase with activity and decrease with time."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -104,7 +105,7 @@ class StigmergicPerceptron(StatefulModule):
         lengths, reset = flat_lengths(x, lengths, lead), flat_reset(x, reset, lead)
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "backend": backend}
         fresh_threshold, *fresh_weights = self.initial_states(x)
-        x = x.reshape(len(x), lead.numel(), size_in)
+        x = x.reshape(len(x), math.prod(lead), size_in)
         if lengths is not None:
             x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradients of the weights
         if self.stigmergic_weights:
