@@ -25,6 +25,7 @@ from bionets.models import (
     RecurrentModel,
     SpikingConvModel,
     SpikingRecurrentModel,
+    StackModel,
     STDPModel,
     StigmergicModel,
     StigmergicPerceptronModel,
@@ -174,6 +175,7 @@ STEPWISE: dict[str, Callable[[], Model]] = {
     "stigmergic": lambda: StigmergicModel(SEQUENCE),
     "spiking": lambda: SpikingRecurrentModel(SEQUENCE, hidden_size=6, layer_arguments=HARD),
     "spiking image": lambda: SpikingConvModel(IMAGE, (2,), hidden_size=6, layer_arguments=HARD),
+    "stack": lambda: StackModel(SEQUENCE, [{"layer": each, "size": 4} for each in ("BRC", "StigmergicMemory", "LIB")]),
 }
 
 

@@ -129,6 +129,11 @@ def test_a_delay_is_a_number_of_steps() -> None:
         assert not y[:d, :, i].any()
 
 
+def test_delays_have_the_default_dtype(double_precision: None) -> None:
+    for delays in (None, 2, 2.0, torch.full((3,), 2.0, dtype=torch.float32)):
+        assert {each.dtype for each in Delay(3, 4, delays=delays).state_dict().values()} == {torch.float64}
+
+
 def test_synapses_with_the_delay_of_their_neuron(x: Tensor) -> None:
     neurons, synapses = recurrent().double(), recurrent(synaptic=True).double()
     assert neurons.delays is not None and synapses.delays is not None

@@ -61,6 +61,12 @@ def test_p_must_be_a_probability(p: float) -> None:
         SequenceDropout(p)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_resets_are_checked(training: bool) -> None:
+    with pytest.raises(ValueError, match=r"reset must be \[3, 2\] bools, got \[2, 3\]"):
+        SequenceDropout().train(training).over_time(torch.ones(3, 2, 4), reset=torch.ones(2, 3, dtype=torch.bool))
+
+
 def test_lengths_are_checked() -> None:
     with pytest.raises(ValueError, match=r"lengths must be \[3\] integers"):
         SequenceDropout().over_time(torch.ones(5, 3, 4), lengths=torch.tensor([2]))

@@ -205,13 +205,33 @@ def test_a_stigmergic_perceptron_follows_its_equations() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [lambda: LIB(3, spike_fn="sigmoid4x", quant_fn="identity"), lambda: nn.GRU(3, 3)])
+def test_vmap_draws_the_same_random_spikes_for_all_its_calls(x: Tensor) -> None:
+    layer = LIB(3)
+
+    def run(x: Tensor) -> Tensor:
+        return layer.over_time(x)[0]
+
+    y = torch.vmap(run, randomness="same")(torch.stack([x, x]))
+    assert torch.equal(y[0], y[1]) and y.any()
+    with pytest.raises(RuntimeError, match="draws random spikes only with randomness='same'"):
+        torch.vmap(run, randomness="different")(torch.stack([x, x]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LIB(3, spike_fn="sigmoid4x", quant_fn="identity"),
+        lambda: LIB(3, spike_fn="sigmoid4x", quant_fn="bernoulli"),
+        lambda: StatefulRecurrent(nn.GRU(3, 3)),
+    ],
+    ids=["smooth", "random", "GRU"],
+)
 def test_gradients_of_torch_func(make: Callable[[], nn.Module], x: Tensor) -> None:
     layer = make()
-    layer = StatefulRecurrent(layer) if isinstance(layer, nn.RNNBase) else layer
 
     def loss(parameters: dict[str, Tensor]) -> Tensor:
         reset_states(layer)
+        torch.manual_seed(0)
         y = torch.func.functional_call(layer, parameters, (x,), {"whole_sequence": True})
         return y.square().sum()
 

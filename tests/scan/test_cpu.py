@@ -182,13 +182,15 @@ def test_nan_and_infinity_pass_through() -> None:
     torch.testing.assert_close(found, expected, equal_nan=True, rtol=1e-5, atol=1e-6)
 
 
-def test_infinity_beyond_the_end_of_a_sequence_touches_nothing() -> None:
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_values_beyond_the_end_of_a_sequence_touch_nothing(value: float, backend: str) -> None:
     x = torch.randn(9, 3, 3, 5)
     for row, length in enumerate(RAGGED):
-        x[length:, row] = float("inf")
+        x[length:, row] = value
     x.requires_grad_()
     w = torch.ones(5, requires_grad=True)
-    y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend="cpu")
+    y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend=backend)
     gradients = torch.autograd.grad(y.sum() + h.sum(), (x, w))
     assert all(torch.isfinite(leaf).all() for leaf in (y, h, *gradients))
 

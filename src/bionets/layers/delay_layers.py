@@ -50,6 +50,7 @@ class _Delayed(StatefulModule):
         """x and the outputs ``[T, B, ...]``. Pure; see `StatefulModule`."""
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
+            x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradients of the weights
         if reset is not None:
             reset = check_reset(reset, x.shape, x.device)
             if len(x):
@@ -57,7 +58,7 @@ class _Delayed(StatefulModule):
         features, got = self.delays.delays.shape[-1], tuple(x.shape[1:])
         if x.dim() < 3 or got[-1] != features:
             raise ValueError(f"{self._get_name()}: expected [B, ..., {features}], got an input of shape {got}")
-        (past,) = self.initial_states(x) if states is None else states
+        (past,) = self.checked_states(x, states)
         # Spikes may be integers, but weights are floating-point.
         x = x if x.is_floating_point() else x.to(self.delays.delays.dtype)
         steps = torch.cat((past.movedim(1, 0).to(x.dtype), x))
@@ -69,7 +70,7 @@ class _Delayed(StatefulModule):
         self, x: Tensor, states: States | None, lengths: Tensor | None, reset: Tensor
     ) -> tuple[Tensor, States]:
         """Split at every step at which a sequence is reset; the other sequences continue from their past."""
-        (past,) = self.initial_states(x) if states is None else states
+        (past,) = self.checked_states(x, states)
         starts = reset.any(1).nonzero().flatten().tolist()
         outputs = []
         for begin, end in pairwise(sorted({0, *starts, len(x)})):

@@ -63,8 +63,10 @@ class Delays(nn.Module):
         self.shortest, self.longest = shortest, positive_int("max_delay", longest)
         self.interpolation = interpolation
         self.widest = float(sigma)
-        drawn = delays is None
-        values = torch.empty(shape).uniform_(shortest, longest) if drawn else torch.as_tensor(delays).detach().float()
+        if delays is None:
+            values = torch.empty(shape).uniform_(shortest, longest)
+        else:
+            values = torch.as_tensor(delays, dtype=torch.get_default_dtype()).detach()
         if values.dim() and tuple(values.shape) != shape:
             raise ValueError(f"delays must be a number or a tensor of shape {shape}, got shape {tuple(values.shape)}")
         if not bool(((values >= shortest) & (values <= longest)).all()):

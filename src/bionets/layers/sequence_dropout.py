@@ -61,10 +61,12 @@ class SequenceDropout(StatefulModule):
         """x ``[T, B, ...]`` times the mask in training mode, with a new mask after a reset. See `StatefulModule`."""
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
-        (mask,) = self.initial_states(x) if states is None else states
+            x = zero_past_end(x, lengths)
+        if reset is not None:
+            reset = check_reset(reset, x.shape, x.device)
+        (mask,) = self.checked_states(x, states)
         over_time = mask
         if reset is not None and self.training:
-            reset = check_reset(reset, x.shape, x.device)
             if lengths is not None:
                 reset = reset & valid_steps(lengths, len(x))
             masks = []
@@ -72,8 +74,7 @@ class SequenceDropout(StatefulModule):
                 mask = torch.where(fresh, self.initial_states(x)[0], mask) if fresh.any() else mask
                 masks.append(mask)
             over_time = torch.stack(masks) if masks else mask
-        y = x * over_time if self.training else x
-        return (y if lengths is None else zero_past_end(y, lengths)), (mask,)
+        return (x * over_time if self.training else x), (mask,)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

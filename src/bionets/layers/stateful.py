@@ -56,11 +56,25 @@ class StatefulModule(nn.Module):
         """The outputs ``[T, B, ...]`` and last states for x ``[T, B, ...]``, from ``states`` (default: initial states).
 
         Pure: the kept states are neither read nor changed. With ``lengths`` (``[B]`` integers), states do not change
-        past the end of a sequence, and outputs there are zero; x there is ignored, but must be finite. With ``reset``
+        past the end of a sequence, and outputs there are zero; x there is ignored. With ``reset``
         (``[T, B]`` bools), the states before a step are the initial states if ``reset`` is True for this step.
         ``backend`` is that of `bionets.scan.scan`.
         """
         raise NotImplementedError(f"{self._get_name()} must implement over_time")
+
+    def checked_states(self, x: Tensor, states: States | None) -> States:
+        """The given states for a sequence x ``[T, B, ...]``; initial states if None are given.
+
+        Raises:
+            ValueError: their number or their shapes are not those of `state_shapes`.
+        """
+        if states is None:
+            return self.initial_states(x)
+        expected, found = self.state_shapes(x.shape[1:]), tuple(tuple(state.shape) for state in states)
+        if found != expected:
+            shapes = ", ".join(f"{name} {list(shape)}" for name, shape in zip(self.state_names, expected, strict=True))
+            raise ValueError(f"{self._get_name()}: expected states of shape {shapes}, got {[*map(list, found)]}")
+        return states
 
     def step(self, x: Tensor, states: States | None = None) -> tuple[Tensor, States]:
         """`over_time` for a single step: x and the output ``[B, ...]``."""

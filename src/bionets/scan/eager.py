@@ -1,6 +1,8 @@
 """Checks for modes, function transforms and compilers around a call, and for tensors whose values are not in memory."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,13 @@ def needs_reference() -> str | None:
         if any(each.key() == torch._C._functorch.TransformType.Grad for each in stack):
             return "gradients of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
     return None
+
+
+def outside_transforms() -> AbstractContextManager[Any]:
+    """A context outside of all function transforms around a call, whose new tensors are plain."""
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack  # private: no public name for it
+
+    return temporarily_clear_interpreter_stack()
 
 
 def has_own_operations(tensor: Tensor) -> bool:

@@ -15,7 +15,10 @@ from bionets.scan.tree import Structure, flatten, unflatten
 def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, Any]:
     """Run the stages over all time steps, on any device; derivatives of any order are available."""
     carry, shape = arguments.layout.carry_dtype, arguments.state_shape
-    x = [leaf.to(carry).unbind(0) for leaf in arguments.x]  # indexing x[t] would make the backward quadratic in T
+    inputs = [leaf.to(carry) for leaf in arguments.x]
+    if arguments.lengths is not None:
+        inputs = [finite_past_end(leaf, arguments.lengths) for leaf in inputs]
+    x = [leaf.unbind(0) for leaf in inputs]  # indexing x[t] would make the backward quadratic in T
     params = [leaf.to(carry) for leaf in arguments.params]
     weights = [weight.to(carry) for weight in whole_weights(arguments)]
     state = [leaf.to(carry).expand(shape) for leaf in arguments.state]
@@ -47,6 +50,13 @@ def reference_scan(stages: tuple[Any, ...], arguments: Arguments) -> tuple[Any, 
         for leaf, initial in zip(state, arguments.state, strict=True)
     ]
     return unflatten(y_tree, outputs), unflatten(arguments.state_tree, state)
+
+
+def finite_past_end(x: Tensor, lengths: Tensor) -> Tensor:
+    """x `[T, B, *N]` with zeros in place of infinity and NaN past the end of each sequence, where a gradient of zero
+    times an undefined derivative would be NaN."""
+    valid = torch.arange(len(x), device=x.device).unsqueeze(1) < lengths
+    return torch.where(valid.view(*valid.shape, *(1,) * (x.dim() - 2)), x, x.nan_to_num(0.0, 0.0, 0.0))
 
 
 def one_step(

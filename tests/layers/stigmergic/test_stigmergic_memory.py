@@ -256,7 +256,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, object], message:
 def test_an_input_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="input_size=3"):
         RecurrentStigmergicMemory(3, 4)(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match="expected a state of shape"):
+    with pytest.raises(ValueError, match=r"expected states of shape memory \[2, 4\], got \[\[2, 5\]\]"):
         StigmergicMemory(3, 4).over_time(torch.zeros(1, 2, 3), (torch.zeros(2, 5),))
 
 

@@ -1,5 +1,6 @@
 """Wrapper of recurrent sequence layers as stateful layers that take one step."""
 
+import math
 from typing import Any
 
 import torch
@@ -66,13 +67,13 @@ class StatefulRecurrent(StatefulModule):
         ``backend`` "auto" is the backend of the layer; layers of torch have no other.
         """
         axis = self._axis(x.shape[1:])
-        states = self.initial_states(x) if states is None else states
+        states = self.checked_states(x, states)
         x = x.movedim(1 + axis, -1)
         batch = x.shape[1:-1]  # every axis except the features
         of_batch = batch if axis else ()
         lengths, reset = flat_lengths(x, lengths, of_batch), flat_reset(x, reset, of_batch)
-        x = x.reshape(len(x), batch.numel(), x.shape[-1])
-        flat = [state.movedim(axis, -1).reshape(batch.numel(), state.shape[axis]) for state in states]
+        x = x.reshape(len(x), math.prod(batch), x.shape[-1])
+        flat = [state.movedim(axis, -1).reshape(math.prod(batch), state.shape[axis]) for state in states]
         count = self.layer.num_layers
         given = tuple(torch.stack(flat[n * count : (n + 1) * count]) for n in range(len(self.kinds)))
         y, last = self._run(x, given, lengths, reset, backend)

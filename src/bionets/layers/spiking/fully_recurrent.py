@@ -104,7 +104,7 @@ class FullyRecurrent(StatefulModule):
         """x and the outputs ``[T, B, ...]``, with ``num_neurons`` along the layer's ``dim``. Pure."""
         axis = self.layer.neuron_axis(x.shape[1:])
         recompute_parameters(self.layer, x)  # the layer itself is not called
-        states = self.initial_states(x) if states is None else states
+        states = self.checked_states(x, states)
         earlier = None
         if self.delays is not None:
             output, earlier, *others = states

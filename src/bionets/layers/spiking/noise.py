@@ -14,6 +14,12 @@ def new_stream(generator: torch.Generator | None = None) -> Tensor:
 
 
 def draw_noise(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them."""
+    """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them.
+
+    Raises:
+        RuntimeError: torch.vmap batches the stream.
+    """
+    if torch._C._functorch.is_batchedtensor(stream):  # private: no public name for it
+        raise RuntimeError("torch.vmap draws random spikes only with randomness='same', one stream for all its calls")
     seed, first = stream.tolist()
     return uniform(seed, first, (time, *shape), device), torch.tensor([seed, first + time])

@@ -56,7 +56,7 @@ def pooled_over_time(
     numbers and gradients of `SpikingLayer.over_time` followed by the pooling. Pure.
     """
     layer.neuron_axis(x.shape[1:])
-    memory, noise, stream = layer.with_noise(x, layer.initial_states(x) if states is None else states)
+    memory, noise, stream = layer.with_noise(x, layer.checked_states(x, states))
     rows, columns = _pair(pool.kernel_size)
     windows = Windows(rows, columns, channels_last=x.stride(2) < x.stride(4))
 

@@ -91,7 +91,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         if reset is not None:
             reset = check_reset(reset, x.shape[: 2 if layout.axis else 1], x.device)
             reset_to = tuple(layout.to_scan(state) for state in self.fresh_states(x))
-        memory, noise, stream = self.with_noise(x, self.initial_states(x) if states is None else states)
+        memory, noise, stream = self.with_noise(x, self.checked_states(x, states))
         y, memory = neurons_over_time(
             self.step_of_tuples(),
             layout.to_scan,

@@ -1,5 +1,6 @@
 """Stigmergic memory: cells in which one small network deposits marks, which another small network evaporates."""
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bionets.layers.checks import positive_int
-from bionets.layers.lengths import flat_lengths, flat_reset
+from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan import scan
@@ -143,13 +144,13 @@ class StigmergicMemory(StatefulModule):
     ) -> tuple[Tensor, States]:
         """All memories ``[T, *, memory_size]`` and the last one, for x ``[T, *, input_size]`` and states
         ``([*, memory_size],)``. Pure; see `StatefulModule`."""
-        (memory,) = self._checked(x, states)
+        check_input_size(self._get_name(), x, self.input_size)
+        (memory,) = self.checked_states(x, states)
         lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
-        if x.dim() == 3:
-            output, memory = self._scan(x, memory, lengths, reset, backend)
-            return output, (memory,)
         shape = memory.shape
-        x, memory = x.reshape(len(x), x.shape[1:-1].numel(), self.input_size), memory.reshape(-1, self.memory_size)
+        x, memory = x.reshape(len(x), math.prod(x.shape[1:-1]), self.input_size), memory.reshape(-1, self.memory_size)
+        if lengths is not None:
+            x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradients of the networks
         output, memory = self._scan(x, memory, lengths, reset, backend)
         return output.reshape(len(x), *shape), (memory.reshape(shape),)
 
@@ -164,16 +165,6 @@ class StigmergicMemory(StatefulModule):
         step = memory_stage(self.clamp_min, self.clamp_max)
         options: dict[str, Any] = {"lengths": lengths, "reset": reset, "reset_to": 0.0, "backend": backend}
         return scan(step, self.marks_and_ticks(x, memory), memory, **options)
-
-    def _checked(self, x: Tensor, states: States | None) -> States:
-        check_input_size(self._get_name(), x, self.input_size)
-        states = self.initial_states(x) if states is None else states
-        expected = self.state_shapes(x.shape[1:])
-        if tuple(tuple(state.shape) for state in states) != expected:
-            raise ValueError(
-                f"{self._get_name()}: expected a state of shape {expected[0]}, got {[tuple(s.shape) for s in states]}"
-            )
-        return states
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.memory_size}, clamp_min={self.clamp_min}, clamp_max={self.clamp_max}"

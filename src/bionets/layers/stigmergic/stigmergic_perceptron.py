@@ -1,5 +1,6 @@
 """Stigmergic perceptrons: units whose thresholds (and weights) increase with activity and decrease with time."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.checks import positive_int
-from bionets.layers.lengths import flat_lengths, flat_reset
+from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
 from bionets.layers.stigmergic.stigmergic_memory import Clamp, check_clamp, check_input_size, smooth_clamp
@@ -100,11 +101,13 @@ class StigmergicPerceptron(StatefulModule):
         `StatefulModule`."""
         check_input_size(self._get_name(), x, self.input_size)
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
-        threshold, *weights = self.initial_states(x) if states is None else states
-        options: dict[str, Any] = {"lengths": flat_lengths(x, lengths, lead), "backend": backend}
-        options["reset"] = flat_reset(x, reset, lead)
+        threshold, *weights = self.checked_states(x, states)
+        lengths, reset = flat_lengths(x, lengths, lead), flat_reset(x, reset, lead)
+        options: dict[str, Any] = {"lengths": lengths, "reset": reset, "backend": backend}
         fresh_threshold, *fresh_weights = self.initial_states(x)
-        x = x.reshape(len(x), lead.numel(), size_in)
+        x = x.reshape(len(x), math.prod(lead), size_in)
+        if lengths is not None:
+            x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradients of the weights
         if self.stigmergic_weights:
             params = (self.weight_mark, self.weight_tick)
             start = weights[0].reshape(-1, size_out, size_in)
