@@ -14,7 +14,7 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
     return (
         not torch.compiler.is_compiling()
         and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._are_functorch_transforms_active()
+        and not in_transform()
         and forward_ad._current_level < 0
         and all(type(tensor) is Tensor or type(tensor) is nn.Parameter for tensor in tensors)
     )
@@ -24,11 +24,26 @@ def needs_reference() -> str | None:
     """The function transform around a call that only the reference backend supports, if there is one."""
     if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions work only within a level
         return "forward-mode differentiation (torch.func.jvp, dual numbers)"
-    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+    if in_transform() and not torch.compiler.is_compiling():
         stack = torch._C._functorch.get_interpreter_stack() or ()  # private: there is no public name for it
         if any(each.key() == torch._C._functorch.TransformType.Grad for each in stack):
             return "gradients of torch.func (grad, vjp, jacrev; torch.autograd.grad is compiled)"
     return None
+
+
+def in_transform() -> bool:
+    """Whether a function transform (torch.vmap, torch.func.grad) is around a call."""
+    return torch._C._are_functorch_transforms_active()  # private: no public name for it
+
+
+def is_batched(tensor: Tensor) -> bool:
+    """Whether torch.vmap batches a tensor."""
+    return torch._C._functorch.is_batchedtensor(tensor)  # private: no public name for it
+
+
+def is_batched_gradient(tensor: Tensor) -> bool:
+    """Whether `torch.autograd.grad(is_grads_batched=True)` batches a gradient."""
+    return torch._C._functorch.is_legacy_batchedtensor(tensor)  # private: no public name for it
 
 
 def outside_transforms() -> AbstractContextManager[Any]:

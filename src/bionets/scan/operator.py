@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.call import Call, Needs
-from bionets.scan.eager import is_eager
+from bionets.scan.eager import in_transform, is_batched_gradient, is_eager
 from bionets.scan.execution import reached_by, run_backward, run_forward
 from bionets.scan.program.sensitivity import sensitivity_program
 from bionets.scan.program.undefined import differentiable_results
@@ -42,7 +42,7 @@ def run_online(
 
 
 def _register_vmap() -> None:
-    if torch._C._are_functorch_transforms_active():  # private: no public name for it
+    if in_transform():
         importlib.import_module("bionets.scan.vmap")  # its rules, only if they are needed: registration is slow
 
 
@@ -137,7 +137,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        if any(leaf is not None and torch._C._functorch.is_legacy_batchedtensor(leaf) for leaf in gradients):
+        if any(leaf is not None and is_batched_gradient(leaf) for leaf in gradients):
             raise RuntimeError(
                 "scan has no batched gradients (is_grads_batched, vectorize=True) on compiled backends; "
                 "use torch.vmap of torch.autograd.grad, or backend='reference'"

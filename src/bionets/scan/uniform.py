@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.cpu.buffers import empty
-from bionets.scan.eager import outside_transforms
+from bionets.scan.eager import in_transform, outside_transforms
 
 __all__ = ["uniform"]
 
@@ -26,7 +26,7 @@ def uniform(seed: int, first_step: int, shape: tuple[int, ...], device: torch.de
     A number depends only on the seed (63 bits), on the number of the step and on its index in the step, so it is the
     same on every device.
     """
-    if torch._C._are_functorch_transforms_active():  # gradients of torch.func wrap new tensors: none has memory to fill
+    if in_transform():  # gradients of torch.func wrap new tensors: none has memory to fill
         with outside_transforms():
             return uniform(seed, first_step, shape, device)
     device, seed = torch.device(device), seed % (1 << 63)

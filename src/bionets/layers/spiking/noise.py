@@ -4,6 +4,7 @@ chunks and single steps use the same numbers."""
 import torch
 from torch import Tensor
 
+from bionets.scan.eager import is_batched
 from bionets.scan.uniform import uniform
 
 
@@ -19,7 +20,7 @@ def draw_noise(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.
     Raises:
         RuntimeError: torch.vmap batches the stream.
     """
-    if torch._C._functorch.is_batchedtensor(stream):  # private: no public name for it
+    if is_batched(stream):
         raise RuntimeError("torch.vmap draws random spikes only with randomness='same', one stream for all its calls")
     seed, first = stream.tolist()
     return uniform(seed, first, (time, *shape), device), torch.tensor([seed, first + time])
