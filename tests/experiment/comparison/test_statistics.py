@@ -1,5 +1,6 @@
 """Means, standard errors and probabilities, beside naive restatements of them."""
 
+import json
 import math
 from itertools import combinations, permutations
 from pathlib import Path
@@ -171,6 +172,21 @@ def test_each_panel_has_its_best(tmp_path: Path) -> None:
     assert all(row.worse_than_best and row.p == pytest.approx(2 / 70) for row in rows if not row.best)
     assert [row.published for row in rows[:4]] == [0.92, None, 0.59, None]
     assert too_few_runs(groups) == []
+
+
+def test_numbers_that_are_not_measured_on_data_have_no_test(tmp_path: Path) -> None:
+    for seed in range(4):
+        for model in ("brc", "gru"):
+            file = make_run(tmp_path, model, seed, 0.5) / "result.json"
+            result = json.loads(file.read_text())
+            size = 1 + (model == "gru")
+            result |= {"parameters": size, "wall_time": size + seed / 100}
+            result["metrics"] |= {"test/mse": size + seed / 100, "train/kept_mebibytes": size}
+            file.write_text(json.dumps(result))
+    metrics = ["parameters", "wall_time", "train/kept_mebibytes", "test/mse"]
+    rows = summarise(grouped(read_folders(str(tmp_path))[0], ["model"]), metrics)
+    assert {row.metric for row in rows if row.p is not None} == {"test/mse"}
+    assert [row.group.label for row in rows if row.best] == ["brc"] * 4
 
 
 def test_all_groups_with_the_best_mean_are_best(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bionets.analysis.style import STYLES
 from bionets.atomic import write_atomically
-from bionets.experiment.comparison.figures import draw
+from bionets.experiment.comparison.figures import chosen_curves, draw
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.leaderboard import leaderboard
 from bionets.experiment.comparison.runs import (
@@ -66,6 +66,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     groups = grouped(runs, by)
     ended, unfinished = [run for run in runs if run.ended], [run.place for run in runs if not run.ended]
     metrics, absent = metrics_of(ended, config["metrics"]) if ended else ([], [])
+    curves = chosen_curves(runs, config["curves"])
     rows = summarise(groups, metrics)
 
     directory = Path(config["output_dir"])
@@ -81,7 +82,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     for note in said:
         print_line(console, f"note: {printable_line(note, 2000)}")
     with figure_style(config["style"]):
-        for file in draw(directory, groups, rows, by, config["curves"]):
+        for file in draw(directory, groups, rows, by, curves):
             print_line(console, f"figure {file}")
     print_line(console, f"tables {directory / 'table'}.csv, .md and .tex")
     if config["report"] == "wandb":

@@ -1,6 +1,6 @@
 """The figures of a comparison."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,14 +19,14 @@ CURVES = ("train/loss", "val/loss", "val/accuracy")  # the default, as far as ru
 
 
 def draw(
-    directory: Path, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str], curves: Sequence[str] | None
+    directory: Path, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str], curves: Sequence[str]
 ) -> list[Path]:
-    """Draw bars of every metric in the table, for up to 12 panels, learning curves, and accuracy by length if there are
-    several lengths. Return the files.
+    """Draw bars of every metric in the table, for up to 12 panels, these learning curves, and accuracy by length if
+    there are several lengths. Return the files.
     """
     files = [_bars(directory, rows, by)] if 0 < len({row.group.panel for row in rows}) <= MOST_PANELS else []
     series = {run.place: run.curves() for group in groups for run in group.runs}
-    for name in _chosen(series.values(), curves):
+    for name in curves:
         found = _collect(groups, by, partial(_curve, series, name))
         file, label = directory / name.replace("/", "_").replace("train_", ""), label_of(name)
         if name == "train/loss":
@@ -55,8 +55,9 @@ def _bars(directory: Path, rows: Sequence[Row], by: Sequence[str]) -> Path:
     return draw_bars(directory / "bars", metrics)
 
 
-def _chosen(series: Iterable[Series], wanted: Sequence[str] | None) -> list[str]:
-    there = list(dict.fromkeys(name for each in series for name in each))
+def chosen_curves(runs: Sequence[Run], wanted: Sequence[str] | None) -> list[str]:
+    """The wanted curves, or those of `CURVES` that the runs have. Raises UserError for one that no run has."""
+    there = list(dict.fromkeys(name for run in runs for name in run.curves()))
     if wanted is None:
         return [name for name in CURVES if name in there]
     for name in wanted:

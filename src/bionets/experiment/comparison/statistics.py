@@ -30,8 +30,8 @@ class Row:
     """One metric of one group of runs.
 
     ``error``: the standard error of the mean, None for a single run. ``best``: whether the mean is the best of its
-    panel. ``p``: the p-value of the difference to the best group, None without a test. ``published``: the published
-    value.
+    panel. ``p``: the p-value of the difference to the best group, None without a test (see `is_tested`).
+    ``published``: the published value.
     """
 
     group: Group
@@ -88,7 +88,8 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
                 if group.values in values:
                     key = group.values
                     known = group.published.get(metric)
-                    of_group, p = tuple(values[key]), p_values.get(key)
+                    of_group = tuple(values[key])
+                    p = p_values.get(key) if is_tested(metric) else None
                     is_best = math.isclose(mean(of_group), highest, rel_tol=ROUNDING)
                     found[key, metric] = Row(group, metric, of_group, is_best, p, known)
     return [found[group.values, metric] for group in groups for metric in metrics if (group.values, metric) in found]
@@ -96,6 +97,13 @@ def summarise(groups: Sequence[Group], metrics: Sequence[str]) -> list[Row]:
 
 def metric_values(group: Group, metric: str) -> list[float]:
     return [value for run in group.runs if (value := run.value(metric)) is not None]
+
+
+def is_tested(metric: str) -> bool:
+    """Whether differences in a metric are tested: those of validation and test sets are, ``parameters``, ``wall_time``
+    and numbers of the training (``train/kept_mebibytes``) are not.
+    """
+    return "/" in metric and not metric.startswith("train/")
 
 
 def higher_is_better(metric: str) -> bool:
