@@ -305,9 +305,11 @@ def test_a_task_of_ones_own_needs_only_draw_loss_and_metrics(tmp_path: Path) -> 
     assert task.summarise({"test": {"mse": 0.5}}) == {"test/mse": 0.5}
 
 
-def test_data_of_an_unknown_test_set_are_refused() -> None:
-    with pytest.raises(ValueError, match="there is no test set tets: choose test"):
-        CopyFirstInput(length=8, test_size=20).test_data("tets")
+@each_task
+def test_data_of_an_unknown_test_set_are_refused(make: Callable[..., Task]) -> None:
+    task = make()
+    with pytest.raises(ValueError, match=f"there is no test set tets: choose {task.test_names[0]}"):
+        task.test_data("tets")
 
 
 @pytest.mark.parametrize("method", ["draw", "loss", "metrics"])

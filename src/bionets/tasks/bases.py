@@ -59,5 +59,6 @@ class FixedSets(Task):
         return self.part("val")
 
     def test_data(self, name: str) -> Data:
-        """The test set."""
+        """The test set. Raises ValueError for a name that is not in ``test_names``."""
+        self.require_test_set(name)
         return self.part("test")

@@ -88,7 +88,8 @@ class BinaryAddition(Task):
         return self._sums("val", self.length, self.val_size)
 
     def test_data(self, name: str) -> Data:
-        """Samples of the length at the end of ``name``."""
+        """Samples of the length at the end of ``name``. Raises ValueError for a name that is not in ``test_names``."""
+        self.require_test_set(name)
         return self._sums("test", int(name.removeprefix("length_")), self.test_size)
 
     def _sums(self, split: str, length: int, size: int, epoch: int = 0) -> Data:

@@ -150,7 +150,9 @@ class MackeyGlass(Task):
         return self._split(self.steps["train"], self.steps["val"])
 
     def test_data(self, name: str) -> Data:
-        """The training and validation parts, and the test part."""
+        """The training and validation parts, and the test part. Raises ValueError for a name that is not in
+        ``test_names``."""
+        self.require_test_set(name)
         return self._split(self.steps["train"] + self.steps["val"], self.steps["test"])
 
     def _split(self, before: int, steps: int) -> Data:

@@ -149,9 +149,13 @@ class Task(LightningDataModule):
         """The test set with this name in ``test_names``, as it is stored; `batches_of` returns batches for a model.
 
         Raises ValueError for another name."""
+        self.require_test_set(name)
+        return self._draw("test", self.test_size, generator(self.seed, "test", name))
+
+    def require_test_set(self, name: str) -> None:
+        """Raise ValueError for a name that is not in ``test_names``; for tasks that override `test_data`."""
         if name not in self.test_names:
             raise ValueError(f"there is no test set {name}: choose {', '.join(self.test_names)}")
-        return self._draw("test", self.test_size, generator(self.seed, "test", name))
 
     @property
     def stored_batch_dims(self) -> tuple[int, int]:
