@@ -300,17 +300,20 @@ class ClippedGradient(torch.autograd.Function):
         return gradient.clamp(-0.1, 0.1)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("clipped", ["state", "parameter"])
 @pytest.mark.parametrize("rule", ["exact", "eprop"])
-def test_clipped_gradients_are_refused(rule: str) -> None:
+def test_clipped_gradients_are_refused(rule: str, clipped: str, backend: str) -> None:
     """Traces are derivatives, and clipping them is not clipping the gradient of the loss."""
 
     def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
-        h = ClippedGradient.apply(torch.tanh(p * h + x))
+        h = torch.tanh((ClippedGradient.apply(p) if clipped == "parameter" else p) * h + x)
+        h = ClippedGradient.apply(h) if clipped == "state" else h
         return h, h
 
     p = torch.full((UNITS,), 0.5, requires_grad=True)
     with pytest.raises(ValueError, match="not linear in the gradient"), OnlineGradients(rule):
-        scan(step, torch.randn(T, B, UNITS), torch.zeros(B, UNITS), p)
+        scan(step, torch.randn(T, B, UNITS), torch.zeros(B, UNITS), p, backend=backend)
 
 
 def test_a_state_that_does_not_go_on_is_refused() -> None:

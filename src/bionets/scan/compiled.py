@@ -9,13 +9,17 @@ from torch import Tensor
 
 from bionets.scan.arguments import Arguments, Layout, whole_weights
 from bionets.scan.call import Call
-from bionets.scan.graph import UnsupportedStepError
+from bionets.scan.graph import NonlinearBackwardError, UnsupportedStepError
 from bionets.scan.operator import run_online, run_scan
 from bionets.scan.program import find_program
 from bionets.scan.program.program import BoundProgram
 from bionets.scan.reference import final_dtype
 from bionets.scan.tree import unflatten
 
+NOT_LINEAR = (
+    "online gradients carry derivatives, and a backward pass in the step is not linear in the gradient; use "
+    "backpropagation through time"
+)
 WIDE = 64  # from this number of units on, reading a recurrent product is faster than recomputing it
 
 
@@ -50,11 +54,8 @@ def compiled_scan(
 ) -> tuple[Any, Any]:
     bound, layout = find_program(stages, arguments), arguments.layout
     program = bound.program
-    if sensitivities and not all(stage.linear for stage in program.stages):
-        raise ValueError(
-            "online gradients carry derivatives, and a backward pass in the step is not linear in the gradient; use "
-            "backpropagation through time"
-        )
+    if sensitivities and not program.linear:
+        raise ValueError(NOT_LINEAR)
     if arguments.delay and backend == "triton":
         raise UnsupportedStepError("the triton backend has no delays")
     if arguments.delay and program.y_of_state[0] is None:
@@ -87,6 +88,19 @@ def compiled_scan(
         for leaf, initial in zip(found[program.y :], arguments.state, strict=True)
     ]
     return unflatten(bound.y_tree, y), unflatten(arguments.state_tree, final)
+
+
+def require_linear(stages: tuple[Any, ...], arguments: Arguments) -> None:
+    """Raise ValueError if a backward pass in the step is not linear in the gradient. A step that cannot be traced is
+    not checked."""
+    try:
+        linear = find_program(stages, arguments).program.linear
+    except NonlinearBackwardError:
+        linear = False
+    except UnsupportedStepError:
+        return
+    if not linear:
+        raise ValueError(NOT_LINEAR)
 
 
 def _stores_products(arguments: Arguments) -> bool:

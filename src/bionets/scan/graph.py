@@ -29,6 +29,10 @@ class UnsupportedStepError(NotImplementedError):
     """The step does something that cannot be compiled; the message names the operation and its line."""
 
 
+class NonlinearBackwardError(UnsupportedStepError):
+    """A backward pass in the step is not linear in the gradient."""
+
+
 DTYPES = {
     "bool": torch.bool,
     "uint8": torch.uint8,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bionets.scan.arguments import Arguments, read_arguments
-from bionets.scan.compiled import Sensitivities, compiled_scan
+from bionets.scan.compiled import Sensitivities, compiled_scan, require_linear
 from bionets.scan.delay import forward_in_time, with_delay
 from bionets.scan.eager import has_own_operations, needs_reference
 from bionets.scan.graph import UnsupportedStepError
@@ -224,6 +224,7 @@ def _run_on(
                 raise
             warn_once(f"scan runs on the slow reference backend: {error}", 4)
     if sensitivities is not None:
+        require_linear(stages, arguments)
         arguments = sensitivities.expand(arguments)
     kind = arguments.device.type  # torch.export cannot load a context that changes nothing
     autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

@@ -48,6 +48,11 @@ class Program:
     def weights(self) -> int:
         return sum(stage.blocks > 0 for stage in self.stages)
 
+    @property
+    def linear(self) -> bool:
+        """Whether the backward passes of all stages are linear in the gradient."""
+        return all(stage.linear for stage in self.stages)
+
 
 @dataclass(frozen=True)
 class BoundProgram:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from bionets.scan.graph import Node, UnsupportedStepError
+from bionets.scan.graph import Node, NonlinearBackwardError
 from bionets.scan.surrogate import ChosenDerivative
 from bionets.scan.trace.recorder import Recorder
 from bionets.scan.trace.tensor_queries import TensorQueries
@@ -121,10 +121,10 @@ class Functions:
                 if is_linear(known, before, after):
                     continue
                 if value_at_zero(known, before, after) != 0:
-                    raise UnsupportedStepError(f"{_name(node)} may return a gradient for a gradient of zero")
+                    raise NonlinearBackwardError(f"{_name(node)} may return a gradient for a gradient of zero")
                 linear = False
                 if all(map(may_broadcast, leaves_behind(node))):
-                    raise UnsupportedStepError(
+                    raise NonlinearBackwardError(
                         f"{_name(node)} is not linear in the gradient, which is a sum over the batch for parameters "
                         "and inputs that broadcast; apply it outside of the step"
                     )
