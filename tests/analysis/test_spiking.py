@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations, prune
 
 from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, fires, synaptic_operations, trace_activity
 from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
-from bionets.layers import get_states, reset_states, unroll
+from bionets.layers import DelayedLinear, get_states, reset_states, unroll
 from bionets.layers.spiking import DSLIT, LI, LIB, FullyRecurrent, SpikingLayer
 
 
@@ -108,6 +108,18 @@ def test_a_fully_recurrent_layer_is_one_layer_whose_spikes_go_to_all_its_neurons
     operations.update(net, x)
     assert 0 < rate.compute().item() == pytest.approx(spikes / (8 * 2 * 5))
     assert operations.compute()["accumulates"].item() == pytest.approx((5 * spikes + 8 * 2 * 3 * 5) / 2)
+
+
+def test_a_spike_costs_each_of_its_synapses_once_whatever_their_delays() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(DelayedLinear(3, 5, max_delay=4, sigma=2.0), LIB(5, quant_fn="round"), nn.Linear(5, 2))
+    x = torch.zeros(8, 2, 3)
+    x[0, 0, 1] = x[2, 1, 0] = x[2, 1, 2] = x[5, 0, 2] = 1  # 4 spikes, each to 5 neurons
+    metric, sent = SynapticOperations(unroll, batch_dim=1), trace_activity(net, x)["1"].output.count_nonzero()
+    metric.update(net, x)
+    found = metric.compute()
+    assert found["accumulates"].item() == (4 * 5 + 2 * sent) / 2
+    assert found["multiplies"].item() == 0
 
 
 def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:

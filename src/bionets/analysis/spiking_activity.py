@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from bionets.layers import StatefulModule
+from bionets.layers import DelayedLinear, StatefulModule
 from bionets.layers.plain_calls import sees_single_steps, temporary_hooks
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.stateful import temporary_states
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, FullyRecurrent)
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, DelayedLinear, FullyRecurrent)
 Run = Callable[[nn.Module, Tensor], Any]
 
 
@@ -97,7 +97,8 @@ class SynapticOperations(Metric):
     A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), this is an
     addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers and
     the recurrent weights of `FullyRecurrent` layers are counted, at every time step at which they are computed;
-    time-invariant values are computed once. The default energies are those of 32-bit floating-point numbers in 45 nm,
+    time-invariant values are computed once. With delays (`DelayedLinear`), a weight is used once for each input, when
+    it arrives. The default energies are those of 32-bit floating-point numbers in 45 nm,
     from Horowitz, ISSCC 2014, figure 1.1.9.
 
     ``update(network, x)`` runs the network by ``run(network, x)``; the samples are along ``batch_dim`` of x.
@@ -149,7 +150,7 @@ class SynapticOperations(Metric):
 def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
     """The number of uses of a weight of the layer with a nonzero input."""
     weight: Tensor = layer.weight  # type: ignore[assignment]  # not a parameter if it is pruned or parametrised
-    if isinstance(layer, nn.Linear | FullyRecurrent):
+    if isinstance(layer, nn.Linear | DelayedLinear | FullyRecurrent):
         return x.count_nonzero() * len(weight)
     met, ones = (x != 0).to(x.dtype), torch.ones_like(weight)
     return layer._conv_forward(met, ones, None).sum(dtype=torch.float64)  # type: ignore[operator]

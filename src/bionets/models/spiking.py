@@ -79,6 +79,13 @@ class SpikingModel(Model):
         self.readout = look_up("readout", readout, READOUTS)
         self.output_layer: type[Any] = LI if readout.endswith("membrane") else self.layer
         self.output_arguments = dict(output_arguments or {})
+        kind = getattr(self.output_layer, "kind", None)  # of a leaky integrator
+        if readout == "first_spike" and kind is not None and (kind.ternary or not kind.fires):
+            raise ValueError(
+                "model.readout=first_spike needs outputs between 0 and 1, and those of "
+                f"{self.output_layer.__name__} are not: choose model.layer=LIB or another one with binary spikes, or "
+                "another readout"
+            )
         self._try_encoder()
 
     def neurons(self, num_neurons: int, dim: int = -1) -> SpikingLayer:
