@@ -1,5 +1,6 @@
 """Recurrent spiking networks."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -60,6 +61,8 @@ class SpikingRecurrentModel(SpikingModel):
         for name, given in (("max_delay", max_delay != 1), ("delay_sigma", delay_sigma != 0)):
             if given and not recurrent:
                 raise ValueError(f"model.{name} is for recurrent connections: leave model.recurrent=true")
+        if dropout and num_layers == 1:
+            warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", stacklevel=2)
         if velocity is not None and max_delay == 1:
             raise ValueError("model.velocity is for delays: give model.max_delay above 1")
         options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma and velocity is None else {}

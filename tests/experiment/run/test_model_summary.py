@@ -1,16 +1,27 @@
 """What a run says of its model when it starts."""
 
 import io
+from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from rich.console import Console
 from torch import nn
 
-from bionets.experiment.run.model_summary import MOST_ROWS, print_model, rows_of, shapes_of
+from bionets.experiment.config.schemas import register
+from bionets.experiment.run.model_summary import (
+    MOST_ROWS,
+    print_model,
+    print_unused_options,
+    rows_of,
+    shapes_of,
+)
 from bionets.models import FeedForwardModel, RecurrentModel
 from bionets.tasks import TaskSpec
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 SEQUENCE = TaskSpec("sequence_to_value", input_size=3, output_size=2)
 
 
@@ -55,3 +66,49 @@ def test_the_shapes_are_those_of_a_forward_pass() -> None:
     model = FeedForwardModel(spec)
     assert list(model(torch.randn(5, 1, 2, 2)).shape) == [5, 3]
     assert shapes_of(spec) == ("[B, 1, 2, 2]", "[B, 3]")
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "noted"),
+    [
+        (["model=nbrc"], ["task=mnist"], []),
+        (
+            ["model=nbrc", "model.chrono_steps=50"],
+            [],
+            ["no effect without model.initialisation=chrono: model.chrono_steps"],
+        ),
+        (["model=nbrc", "model.chrono_steps=50", "model.initialisation=chrono"], [], []),
+        (
+            ["model=stigmergic", "model.readout_size=5", "model.readout_layers=0"],
+            [],
+            ["no effect without model.readout_layers: model.readout_size"],
+        ),
+        (
+            ["model=spiking_conv", "model.pool_spikes=true", "model.pool=none"],
+            ["task=mnist"],
+            ["no effect without model.pool: model.pool_spikes"],
+        ),
+        (
+            ["model=spatial_recurrent", "model.proximity=1"],
+            [],
+            ["no effect without model.learn_positions: model.proximity"],
+        ),
+        (["model=spatial_linear", "model.proximity=1"], ["task=mnist"], []),
+        (
+            ["model=nbrc"],
+            ["task=mnist", "task.read_as=rows", "task.patch=7", "task.steps=9"],
+            [
+                "no effect without task.read_as=patches: task.patch",
+                "no effect without task.read_as=poisson: task.steps",
+            ],
+        ),
+        (["model=nbrc"], ["task=mnist", "task.read_as=patches", "task.patch=7"], []),
+    ],
+)
+def test_options_without_effect_are_noted(model: list[str], task: list[str], noted: list[str]) -> None:
+    register(CONFIGS)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", [*model, *task])
+    out = io.StringIO()
+    print_unused_options(Console(file=out, width=300), OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    assert out.getvalue().splitlines() == [f"note: {each}" for each in noted]
