@@ -15,7 +15,7 @@ from torch import Tensor
 import bionets
 from bionets.experiment.errors import UserError
 from bionets.experiment.run import export as module
-from bionets.experiment.run.build import prepare_data
+from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.layers import get_states, set_states
 from bionets.layers.single_step import StatefulStep

@@ -38,6 +38,38 @@ class Sums(Task):
         return MetricCollection({"mse": MeanSquaredError()})
 
 
+class Stream(torch.utils.data.IterableDataset):
+    def __init__(self, batches):
+        self.batches = list(batches)
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def stream(batches):
+    return torch.utils.data.DataLoader(Stream(batches), batch_size=None)
+
+
+class StreamedTest(Sums):
+    def test_dataloader(self):
+        return stream(super().test_dataloader()[0])
+
+
+class StreamedVal(Sums):
+    def val_dataloader(self):
+        return stream(super().val_dataloader())
+
+
+class StreamedTrain(Sums):
+    def train_dataloader(self):
+        return stream(self.train_batches(0))
+
+
+class ListedVal(Sums):
+    def val_dataloader(self):
+        return [super().val_dataloader()]
+
+
 class Named(Sums):
     class_names = ["cat", "dog"]  # a name that is the user's to take
 
@@ -137,7 +169,7 @@ def refused(cli: Command, workplace: Path) -> Command:
 )
 def test_a_value_of_another_type_than_a_task_says(refused: Command, argument: str, message: str) -> None:
     error = refused(*TASK, "task.data=mistakes.Sums", f"task.arguments={{{argument}}}")
-    assert error == f"error: {message}\n"
+    assert error.startswith(f"error: task.arguments.{argument.partition(':')[0]}") and error.endswith(f": {message}\n")
 
 
 def test_values_that_a_task_says_are_taken(cli: Command, workplace: Path) -> None:
@@ -234,3 +266,31 @@ def test_a_task_of_the_users_own_may_have_class_names(cli: Command, workplace: P
     assert outcome.code == 0, outcome.error
     outcome = cli("evaluate", f"run={the_run(workplace).path}", "trust=mistakes")
     assert outcome.code == 0, outcome.error
+
+
+def test_loaders_without_a_length_give_the_same_numbers(cli: Command, workplace: Path) -> None:
+    (workplace / "mistakes.py").write_text(CODE)
+    words = [*TASK, "model=spiking_recurrent", "task.batch_size=4", "trainer.max_epochs=2"]
+    results = []
+    for name in ("Sums", "StreamedTest", "StreamedVal"):
+        outcome = cli("train", *words, f"task.data=mistakes.{name}", f"name={name}")
+        assert outcome.code == 0, outcome.error
+        folder = the_run(next((workplace / "outputs").rglob(f"{name}-*")))
+        results.append((folder.result() or {})["metrics"])
+        evaluated = cli("evaluate", f"run={folder.path}", "trust=mistakes")
+        assert evaluated.code == 0 and "was otherwise" not in evaluated.out, evaluated.error
+    assert results[0]["test/spikes_per_step"] > 0
+    assert results[1:] == results[:1] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("StreamedTrain", (), "train_dataloader of the task has no length"),
+        ("StreamedTest", ("trainer.limit_test_batches=0.5",), "trainer.limit_test_batches=0.5 is a share of batches"),
+        ("ListedVal", (), "val_dataloader of the task must return one loader"),
+        ("StreamedVal", ("seeds=2",), "val_dataloader of your own works with one run at a time"),
+    ],
+)
+def test_loaders_that_cannot_be_used(refused: Command, name: str, words: tuple[str, ...], message: str) -> None:
+    assert message in refused(*TASK, f"task.data=mistakes.{name}", "task.batch_size=4", *words)

@@ -24,11 +24,11 @@ from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
     build_run,
     build_trainer,
-    prepare_data,
     refuse_processes,
 )
 from bionets.experiment.run.callbacks import Figures, NonFiniteLoss, Record
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
@@ -107,7 +107,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         print_results(console, config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
-    prepare_data(task)
+    prepare_data(task, config["trainer"])
     own, class_names, device = own_files(config), classes_by_target(task), trainer.strategy.root_device
     if folder.last.exists():
         folder.require_class_names(class_names)

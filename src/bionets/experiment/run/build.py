@@ -1,7 +1,6 @@
 """Construction of task, model, trainer and callbacks from a config."""
 
 from contextlib import nullcontext
-from copy import copy
 from typing import Any
 
 import torch
@@ -18,7 +17,8 @@ from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
 from bionets.experiment.run.custom_metrics import add_metrics
-from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.data import refuse_share
+from bionets.experiment.run.instantiate import instantiate_node, naming_options
 from bionets.experiment.run.model_size import with_size
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
 from bionets.experiment.run.process import Process
@@ -31,7 +31,6 @@ from bionets.models import Model
 from bionets.models.chunks import GRADIENTS
 from bionets.scan import OnlineGradients
 from bionets.tasks import Task, TaskSpec
-from bionets.tasks.checks import check_batch, check_loss
 from bionets.tasks.own_task import CUSTOM, own_task
 
 AVERAGED = "the best epoch is chosen before it averages: take average_weights=0.999"
@@ -72,7 +71,8 @@ def build_task(config: dict[str, Any]) -> Task:
             node = own_task(node) or node
         except ValueError as error:
             raise UserError(str(error)) from error
-    task = instantiate_node(node)
+    with naming_options("task", config["task"]):
+        task = instantiate_node(node)
     target = node["_target_"]
     if not isinstance(task, Task):
         raise UserError(f"{target} is not a task: derive it from bionets.tasks.Task")
@@ -85,33 +85,12 @@ def build_task(config: dict[str, Any]) -> Task:
     return task
 
 
-def prepare_data(task: Task, trains: bool = True) -> None:
-    """Download the files of a task if necessary, and check its data against its spec and, with ``trains``, its loss,
-    before anything is written. Raises UserError.
-    """
-    try:
-        task.prepare_data()
-        batch = next(iter(task.train_batches(0)))
-        check_batch(task.spec, *batch)
-        check_batch(task.spec, *next(iter(task.val_dataloader())))
-        if trains:
-            check_loss(copy(task).loss, task.spec, *batch)  # a loss that counts its calls begins with 0
-    except (ValueError, NotImplementedError) as error:
-        raise UserError(str(error)) from error
-    except (MemoryError, RuntimeError) as error:
-        too_large = ("allocate memory", "Storage size calculation overflowed")
-        if isinstance(error, RuntimeError) and not any(text in str(error) for text in too_large):
-            raise
-        raise UserError(
-            "the data of the task do not fit into memory: choose less of them, as in task.train_size=1000"
-        ) from error
-
-
 def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
     """Build the model of a config for a task with this spec. Raises UserError if they do not fit."""
     require_fit(config, spec)
     optimizer = build_optimizer(config)
-    model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
+    with naming_options("model", config["model"]):
+        model: Model = instantiate_node(config["model"], spec=spec, optimizer=optimizer)
     if model.automatic_optimization:
         try_out(optimizer, model.parameters())
     if config.get("average_weights") is not None and not model.automatic_optimization:
@@ -205,7 +184,8 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
             raise UserError(
                 f"callbacks.extra.{name} needs the class of a callback: callbacks.extra.{name}._target_=..."
             )
-    callbacks = [instantiate_node(node) for node in nodes.values()]
+    with naming_options("callbacks.extra", nodes):
+        callbacks = [instantiate_node(node) for node in nodes.values()]
     for name, callback in zip(nodes, callbacks, strict=True):
         if not isinstance(callback, Callback):
             raise UserError(f"callbacks.extra.{name} is a {type(callback).__name__}, not a Lightning callback")
@@ -234,9 +214,16 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
     """Raise UserError for settings under which no epoch would be validated, so that there is no best epoch."""
     interval = arguments["val_check_interval"]
     batches = task.train_batches_per_epoch
-    limit = arguments["overfit_batches"] or arguments["limit_train_batches"]
-    if limit is not None:
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    key = "overfit_batches" if arguments["overfit_batches"] else "limit_train_batches"
+    limit = arguments[key]
+    if isinstance(limit, int):
+        batches = min(batches, limit)
+    elif limit is not None:
+        try:
+            refuse_share(f"trainer.{key}={limit}", limit, batches)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        batches = int(batches * limit)
     if interval is not None and not 0 < interval <= (batches if isinstance(interval, int) else 1):
         raise UserError(
             f"trainer.val_check_interval={interval} must be a share of an epoch, above 0 and at most 1.0, "

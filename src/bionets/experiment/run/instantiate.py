@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,42 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
             near = did_you_mean(unknown[1], known)
             raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from None
         raise UserError(str(error)) from error
+
+
+@contextmanager
+def naming_options(path: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """Add the full key of the option at fault, such as ``optimizer.lr=-1.0``, to a UserError without it, if the message
+    has the name and the value of a single option, or ends with a colon and the number of a single option.
+    """
+    try:
+        yield
+    except UserError as error:
+        message, flat = str(error), list(_flat(path, options))
+        named = [(key, value) for key, value in flat if _has(message, key.rpartition(".")[2]) and _has(message, value)]
+        ending = [(key, value) for key, value in flat if not isinstance(value, str) and message.endswith(f": {value}")]
+        values: dict[str, list[Any]] = {}
+        for key, value in named or ending:
+            values.setdefault(key, []).append(value)
+        if len(values) != 1 or f"{path}." in message:
+            raise
+        ((key, of_key),) = values.items()
+        raise UserError(f"{f'{key}={of_key[0]}' if len(of_key) == 1 else key}: {message}") from error
+
+
+def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Each value within mappings and lists, with the key of the mapping."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _flat(f"{path}.{key}", each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _flat(path, each)
+    else:
+        yield path, value
+
+
+def _has(message: str, text: Any) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(str(text))}(?!\w|\.\d)", message) is not None
 
 
 def require_values(target: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.instantiate import instantiate_node, naming_options
 from bionets.tasks import TaskSpec
 
 KEY = "hidden_size"
@@ -27,7 +27,8 @@ def with_size(run: RunConfig, spec: TaskSpec) -> RunConfig:
         raise UserError(f"parameters={most} chooses model.{KEY}, which model={model['name']} does not have")
     if any(word.lstrip("+").startswith(f"model.{KEY}=") for word in run.overrides):
         raise UserError(f"parameters={most} chooses model.{KEY}: give one of the two")
-    size = largest(most, model, spec)
+    with naming_options("model", model):
+        size = largest(most, model, spec)
     if size == 0:
         raise UserError(f"parameters={most} is too few: model={model['name']} has more with model.{KEY}=1")
     return replace(run, values={**run.values, "model": {**model, KEY: size}})

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.instantiate import instantiate_node, naming_options
 from bionets.models.optimization import Schedule
 from bionets.tasks import Task
 
@@ -43,10 +43,12 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
     def make(optimizer: Optimizer, steps: int) -> LRScheduler:
         return factory(optimizer, **number_of_steps(factory, steps))
 
-    try:
-        make(try_out(instantiate_node(config["optimizer"])), 100)
-    except Exception as error:  # depends on the constructor
-        raise UserError(f"schedule refuses its settings: {error}") from error
+    optimizer = try_out(instantiate_node(config["optimizer"]))
+    with naming_options("schedule", factory.keywords):
+        try:
+            make(optimizer, 100)
+        except Exception as error:  # depends on the constructor
+            raise UserError(f"the schedule refuses its settings: {error}") from error
     return Schedule(make, interval, monitor)
 
 
@@ -65,7 +67,8 @@ def number_of_steps(schedule: "partial[LRScheduler]", steps: int) -> dict[str, i
 
 def try_out(factory: "partial[Optimizer]", parameters: Iterable[torch.nn.Parameter] | None = None) -> Optimizer:
     """Build the optimizer of these parameters, by default of a small matrix. Raises UserError for invalid settings."""
-    try:
-        return factory([torch.nn.Parameter(torch.zeros(2, 2))] if parameters is None else parameters)
-    except Exception as error:  # depends on the constructor
-        raise UserError(f"the optimizer refuses its settings: {error}") from error
+    with naming_options("optimizer", factory.keywords):
+        try:
+            return factory([torch.nn.Parameter(torch.zeros(2, 2))] if parameters is None else parameters)
+        except Exception as error:  # depends on the constructor
+            raise UserError(f"the optimizer refuses its settings: {error}") from error

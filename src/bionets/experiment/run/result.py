@@ -1,6 +1,7 @@
 """The content of ``result.json``: the results of a complete run, or the reason why a run ended early."""
 
 import contextlib
+import math
 import traceback
 from collections.abc import Iterator
 from copy import copy
@@ -31,7 +32,8 @@ def complete_result(
     metrics = headlines(task, model.test_results)
     metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
     metrics.update(measured_like_published(config, series))
-    tested = islice(test_inputs(model, task), int(model.trainer.num_test_batches[0]))  # see trainer.limit_test_batches
+    count = model.trainer.num_test_batches[0]  # see trainer.limit_test_batches; infinite for a loader without a length
+    tested = islice(test_inputs(model, task), int(count) if math.isfinite(count) else None)
     metrics.update(model.eval().test_metrics(tested))
     return {
         "status": "complete",
@@ -56,7 +58,8 @@ def test_inputs(model: Model, task: Task) -> Iterator[tuple[Tensor, ...]]:
     """
     task = copy(task)
     task.trainer = None  # whose number of processes shares the batches
-    for x, _, *lengths in task.test_dataloader()[0]:
+    loaders: Any = task.test_dataloader()  # one of the user's own may be alone
+    for x, _, *lengths in loaders[0] if isinstance(loaders, list | tuple) else loaders:
         yield model.converted(x), *(each.to(model.device) for each in lengths)
 
 

@@ -15,7 +15,8 @@ from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.run.build import bare_trainer, build_run, prepare_data
+from bionets.experiment.run.build import bare_trainer, build_run
+from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.report import command_of, figure_title
 from bionets.models import Model
 from bionets.tasks import Task

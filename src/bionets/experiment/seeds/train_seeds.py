@@ -15,9 +15,10 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
 from bionets.experiment.run import environment
-from bionets.experiment.run.build import build_run, checkpoint_callbacks, prepare_data, trainer_with
+from bionets.experiment.run.build import build_run, checkpoint_callbacks, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.model_summary import print_unused_options
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_stopped
@@ -95,8 +96,11 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}
     for member in members:
-        prepare_data(member.task)
+        prepare_data(member.task, member.run.values["trainer"])
     tasks, folders = [member.task for member in members], [member.folder for member in members]
+    for method in ("train_dataloader", "val_dataloader"):
+        if getattr(type(tasks[0]), method) is not getattr(Task, method):
+            raise UserError(f"{method} of your own works with one run at a time; {ONE_BY_ONE}")
     models = StackedModels([member.model for member in members], tasks)
     models.try_out(next(iter(StackedTasks(tasks).val_dataloader())))
     begun = max(member.next_epoch for member in members)

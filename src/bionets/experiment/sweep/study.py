@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bionets.atomic import write_atomically
 from bionets.experiment.errors import Pruned, UserError
-from bionets.experiment.run.instantiate import instantiate_node
+from bionets.experiment.run.instantiate import instantiate_node, naming_options
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -74,7 +74,10 @@ class Study:
         identity = self.settings.folder / "identity"
         if not identity.exists():
             write_atomically(identity, secrets.token_hex(8))
-        database, name, pruner = self.settings.folder / "study.db", self.settings.folder.name, self.settings.pruner
+        database, name = self.settings.folder / "study.db", self.settings.folder.name
+        node = self.settings.pruner or {}
+        with naming_options("hydra.sweeper.pruner", node):
+            pruner = instantiate_node(node) if node else optuna.pruners.NopPruner()
         url = self.settings.storage or f"sqlite:///{database}"
         try:
             if mode is not None and self.settings.storage is not None:
@@ -87,11 +90,7 @@ class Study:
                 optuna.create_study(storage=storage, study_name=name, direction=DIRECTIONS[mode])
                 storage.engine.dispose()
                 new.replace(database)
-            study = optuna.load_study(
-                storage=connect(url),
-                study_name=name,
-                pruner=instantiate_node(pruner) if pruner else optuna.pruners.NopPruner(),
-            )
+            study = optuna.load_study(storage=connect(url), study_name=name, pruner=pruner)
         except Exception as error:  # its type depends on the database
             raise UserError(f"the study's storage {url} cannot be used: {error}") from error
         if mode is not None and study.direction != DIRECTIONS[mode]:
@@ -148,7 +147,8 @@ class Study:
     def _seed(self, number: int) -> None:
         """Seed the sampler by the number of the trial: workers draw different values, and a resumed search the same."""
         digest = hashlib.sha256(f"{self.settings.seed} {number}".encode()).digest()
-        self._study.sampler = instantiate_node(self.settings.sampler, seed=int.from_bytes(digest[:4], "little"))
+        with naming_options("hydra.sweeper.sampler", self.settings.sampler):
+            self._study.sampler = instantiate_node(self.settings.sampler, seed=int.from_bytes(digest[:4], "little"))
 
     def trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
