@@ -159,6 +159,42 @@ def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Pat
     assert len({mirror.name for mirror in mirrors}) == 2
 
 
+# A BRC needs a word for its initialisation, and a GRU does not; so three of four combinations can be composed.
+TOGETHER = ("model=gru,brc", "model.initialisation=warmup,null")
+
+
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
+def test_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path, launcher: str) -> None:
+    outcome = cli("train", "-m", *TINY, "seed=0,1", *TOGETHER, f"launcher={launcher}")
+    assert outcome.code == 1
+    assert outcome.error.splitlines()[-1].startswith("error: 2 of 8 jobs failed")
+    for seed in (0, 1):
+        assert f"failed: model=brc seed={seed} model.initialisation=null: model.initialisation: " in outcome.error
+    results = [json.loads(file.read_text()) for file in workplace.rglob("result.json")]
+    assert [result["status"] for result in results] == ["complete"] * 6
+
+
+def test_trials_of_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path) -> None:
+    for _ in range(2):
+        outcome = cli("train", "-m", *TINY, "sweep=random", *TOGETHER, "hydra.sweeper.n_trials=6")
+        assert outcome.code == 1
+        trials = table(workplace)
+        bad = [(trial["model"], trial["model.initialisation"]) == ("brc", "null") for trial in trials]
+        assert len(trials) == 6 and 0 < sum(bad) < 6
+        assert [trial["state"] for trial in trials] == ["fail" if each else "complete" for each in bad]
+        assert all("model.initialisation: " in trial["error"] for trial, each in zip(trials, bad, strict=True) if each)
+
+
+def test_another_pruner_is_noted(cli: Command, workplace: Path) -> None:
+    command = ("train", "-m", *TINY, "sweep=tpe", LEARNING_RATES, "hydra.sweeper.n_trials=1")
+    assert "another pruner" not in cli(*command).out
+    assert "another pruner" not in cli(*command).out
+    outcome = cli(*command, "hydra.sweeper.pruner=null")
+    assert outcome.code == 0, outcome.error
+    assert "began with another pruner" in outcome.out
+    assert len(table(workplace)) == 1
+
+
 def test_several_runs_are_evaluated_by_one_command(cli: Command, workplace: Path) -> None:
     assert cli("train", *TINY, "seed=0").code == 0
     folder = the_run(workplace / "outputs")

@@ -4,22 +4,25 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import which
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import UserError, escape_controls
+from bionets.experiment.errors import UserError, escape_controls, one_line
 from bionets.experiment.run.process import JOB_VARIABLE, Process, end_with
 
+NOT_COMPOSED = "not_composed"  # the key of the reason why the config of a job cannot be composed
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -36,6 +39,8 @@ class LaunchedJob:
     launched_by: Process | None
 
     def __call__(self, config: DictConfig) -> Any:
+        if NOT_COMPOSED in config:
+            raise UserError(config[NOT_COMPOSED])
         if self.launched_by is not None:
             end_with(self.launched_by)
         if self.shares > 1:  # then jobs run in processes of their own
@@ -46,6 +51,25 @@ class LaunchedJob:
             if "torch" in sys.modules:  # which has read the variable already
                 sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         return self.job(config)
+
+
+class JobConfigs:
+    """The config loader of a launcher. A job whose config cannot be composed gets the config of the sweep with the
+    reason as `NOT_COMPOSED`, so that this job fails; an error here would end the whole sweep.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self.loader = loader
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        try:
+            return self.loader.load_sweep_config(master_config, sweep_overrides)
+        except Exception as error:  # its type depends on the word
+            config = deepcopy(master_config)
+            with open_dict(config):
+                config[NOT_COMPOSED] = one_line(error)
+                config.hydra.overrides.task = list(sweep_overrides)
+            return config
 
 
 @dataclass(frozen=True)
@@ -71,8 +95,9 @@ class Jobs:
                 self.config.hydra.launcher.n_jobs = at_once  # not more processes than jobs
         # A job in SLURM continues after the process that queued it has ended.
         launched_by = None if launcher_kind == "SlurmLauncher" else Process.current()
+        loader = cast(ConfigLoader, JobConfigs(self.hydra_context.config_loader))  # all that launchers call
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self.hydra_context,
+            hydra_context=HydraContext(loader, self.hydra_context.callbacks),
             task_function=LaunchedJob(job or self.job, at_once, launched_by),
             config=self.config,
         )

@@ -29,7 +29,7 @@ from bionets.experiment.sweep.space import Space
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from bionets.experiment.sweep.study import Study
+    from bionets.experiment.sweep.study import Settings, Study
 
 
 class SearchSweeper(Sweeper):
@@ -87,13 +87,15 @@ class SearchSweeper(Sweeper):
             name = require_component("hydra.sweeper.study_name", self.study_name)
         folder = Path(config.paths.output_dir) / "sweeps" / name
         settings = Settings(folder, plain(self.sampler), plain(self.pruner), self.n_trials, self.seed, self.storage)
+        console = Console(markup=False)
+        note_pruner(console, settings)
         worker = Worker(self.jobs, settings, space)
         for result in self.jobs.launch([some] * self.workers(), worker):
             if result.status != JobStatus.COMPLETED:
                 raise cast(Exception, result._return_value)  # the error that ended the worker
         study = Study.existing(settings)
         write_atomically(folder / "trials.csv", trials_as_csv(study.trials(), list(space.swept)))
-        report(Console(markup=False), study, space)
+        report(console, study, space)
 
     def workers(self) -> int:
         """The number of worker processes."""
@@ -118,6 +120,22 @@ def refuse_other_runs(config: DictConfig, space: Space) -> None:
     ):
         if key in space.swept or OmegaConf.select(config, key) not in usual:
             raise UserError(f"a search {reason}: leave out {key}=")
+
+
+def note_pruner(console: Console, settings: "Settings") -> None:
+    """Store the pruner with which a study begins, and print a note if it is continued with another one: unlike the
+    sampler, the pruner is not part of the name of the study, so that it can be switched off for the remaining trials.
+    """
+    file, text = settings.folder / "pruner.json", json.dumps(settings.pruner, indent=2, sort_keys=True) + "\n"
+    if not file.exists():
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text)
+    elif file.read_text() != text:
+        print_line(
+            console,
+            f"note: the study {settings.folder.name} began with another pruner, and its trials count: "
+            "for a search of its own give hydra.sweeper.study_name=another",
+        )
 
 
 def first_of(distribution: Any) -> Any:

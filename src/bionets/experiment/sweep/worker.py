@@ -40,7 +40,10 @@ class Worker:
         print(escape_controls(f"trial {trial.number} of {self.settings.n_trials}: {values}"), flush=True)
         if JOB_VARIABLE in os.environ:
             os.environ[JOB_VARIABLE] = f"trial {trial.number}"
-        config = self.jobs.compose(self.space.overrides(trial.values))
+        try:
+            config = self.jobs.compose(self.space.overrides(trial.values))
+        except Exception as error:  # its type depends on the word
+            return JobReturn(status=JobStatus.FAILED, _return_value=error)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = trial.number
         while True:
