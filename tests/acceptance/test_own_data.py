@@ -1,5 +1,6 @@
 """``task=custom`` with what ``task.data`` may name, as a user types it."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -33,10 +34,17 @@ class Sums(Task):
 def test_a_folder_of_recordings_by_class(cli: Command, workplace: Path) -> None:
     data = write_own(workplace / "recordings")
     keys = (f"task.data={data}", "task.arguments={steps: 4, bin_ms: 2.5, channels: 1}", "task.batch_size=8")
-    outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys)
+    outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys, "callbacks.figures=true")
     assert outcome.code == 0, outcome.error
     assert "sequences of 4 steps of 108 numbers -> 2 classes; 16 for training, 2 for validation" in outcome.out
-    assert cli("evaluate", f"run={the_run(workplace).path}").code == 0
+    folder = the_run(workplace).path
+    assert cli("evaluate", f"run={folder}", "predictions=true").code == 0
+    with (folder / "predictions-best.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["sample", "target", "prediction", "probability_left", "probability_right"]
+    assert all(row["sample"].startswith(f"{row['target']}/") for row in rows)
+    matrix = (folder / "figures" / "confusion_matrix-best.csv").read_text()
+    assert "left" in matrix and "right" in matrix
     refused = cli("train", "model=spiking_recurrent", *SHORT, f"task.data={data}", "task.arguments={stesp: 4}")
     assert refused.code == 1 and "stesp" in refused.error and refused.error.count("\n") == 1
 

@@ -2,11 +2,14 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
-from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO, read_checkpoint
+from bionets.experiment.run.metrics_file import read_rows
 from bionets.tasks import CopyFirstInput
 from tests.acceptance.conftest import Command, the_run
 from tests.acceptance.test_runs import assert_equal_runs
@@ -136,3 +139,40 @@ def test_seeds_together_in_every_precision(
     for seed in ("seed-0", "seed-1"):
         (part,), (whole,) = Path("part").rglob(seed), Path("whole").rglob(seed)
         assert_equal_runs(whole, part)
+
+
+@pytest.mark.parametrize("timed_out", [False, True])
+@pytest.mark.parametrize("interval", ["1.0", "0.4"])
+def test_a_process_that_is_killed_between_its_two_checkpoints(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, interval: str, timed_out: bool
+) -> None:
+    words = (*WORDS, f"trainer.val_check_interval={interval}", "trainer.max_time=00:01:00:00", "optimizer.lr=0.01")
+    save, handler = AtomicCheckpointIO.save_checkpoint, signal.getsignal(signal.SIGINT)
+
+    def kill(self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, **more: Any) -> None:
+        if Path(path).name == "last.ckpt" and checkpoint["epoch"] == 2:
+            raise KeyboardInterrupt
+        save(self, checkpoint, path, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", kill)
+        assert cli("train", *words, "paths.output_dir=part").code == 130
+    signal.signal(signal.SIGINT, handler)
+    folder = the_run(Path("part"))
+    best = read_checkpoint(folder.best)
+    assert best["epoch"] == 2 and read_checkpoint(folder.last)["epoch"] == 1
+    score = [row.value for row in read_rows(folder.metrics_file) if (row.name, row.epoch) == ("val/loss", 2)]
+    if timed_out:  # within the first epoch after the start, which is no better
+        started = iter([0.0])
+        monkeypatch.setattr(Timer, "time_elapsed", lambda *_: next(started, 1e9))
+        monkeypatch.setattr(ModelCheckpoint, "check_monitor_top_k", lambda *_: False)
+    outcome = cli("train", *words, "paths.output_dir=part")
+    assert outcome.code == 0, outcome.error
+    if timed_out:
+        result = folder.result()
+        assert result is not None and result["best_epoch"] == 2
+        assert result["metrics"]["val/loss"] == min(score)
+        assert cli("evaluate", f"run={folder.path}").code == 0
+    else:
+        assert cli("train", *words, "paths.output_dir=whole").code == 0
+        assert_equal_runs(Path("whole"), Path("part"))

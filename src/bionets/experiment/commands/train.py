@@ -27,7 +27,7 @@ from bionets.experiment.run.build import (
     refuse_processes,
 )
 from bionets.experiment.run.callbacks import Figures, NonFiniteLoss, Record
-from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.checkpoints import read_checkpoint, restore_last
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
@@ -113,6 +113,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         folder.require_class_names(class_names)
         note_changes(console, folder, config["name"], own)
     with folder.open(config, run.overrides, environment.describe(device, own, class_names)):
+        restore_last(folder)
         print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():
             print_unused_options(console, config)

@@ -15,7 +15,7 @@ from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
-from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing, within_epochs
 from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.data import refuse_share
 from bionets.experiment.run.instantiate import instantiate_node, naming_options
@@ -205,9 +205,7 @@ def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) 
         if patience < 1:
             raise UserError(f"callbacks.patience must be at least 1, got {patience}")
         stop.append(StopAfter(task.monitor, task.mode, patience))
-    interval = config["trainer"]["val_check_interval"]
-    within_epochs = interval is not None and (isinstance(interval, int) or interval < 1)  # 1 is a batch, 1.0 an epoch
-    return [*stop, *checkpointing(folder, task.monitor, task.mode, within_epochs)]
+    return [*stop, *checkpointing(folder, task.monitor, task.mode, within_epochs(config["trainer"]))]
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:

@@ -3,7 +3,7 @@
 import io
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,29 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
     if fault := fault_of_content(checkpoint):
         raise UserError(f"checkpoint {path} cannot be used, {fault}: {advice}")
     return checkpoint
+
+
+def restore_last(folder: RunFolder) -> None:
+    """Replace ``last.ckpt`` by ``best.ckpt`` if the latter is of the end of a later epoch: the process was killed after
+    it had written ``best.ckpt``. The run then resumes with the epoch after it.
+    """
+    if not (folder.best.exists() and folder.last.exists()):
+        return
+    best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
+    if best["epoch"] > last["epoch"] and not within_epochs(folder.config()["trainer"]):
+        write_atomically(folder.last, folder.best.read_bytes())
+
+
+def within_epochs(trainer: Mapping[str, Any]) -> bool:
+    """Whether a trainer with this config validates within an epoch, where it may write ``best.ckpt``."""
+    interval = trainer["val_check_interval"]
+    return interval is not None and (isinstance(interval, int) or interval < 1)  # 1 is a batch, 1.0 an epoch
+
+
+def best_score(checkpoint: Mapping[str, Any], monitor: str) -> float:
+    """The best value of a metric up to a checkpoint, as stored by the callback that wrote it."""
+    states = checkpoint["callbacks"].values()
+    return next(float(each["best_model_score"]) for each in states if each.get("monitor") == monitor)
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from bionets.experiment.errors import Pruned, one_line
-from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.checkpoints import best_score, read_checkpoint
 from bionets.experiment.run.custom_metrics import headlines
 from bionets.experiment.run.metrics_file import Series, read_metrics
 from bionets.experiment.run.published import published
@@ -28,9 +28,11 @@ def complete_result(
     """The content of ``result.json`` from the folder's files and the test results."""
     best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
     series = read_metrics(folder.metrics_file)
-    steps, values = series[task.monitor]
+    measured = dict(zip(*series.get(task.monitor, ([], [])), strict=True))
     metrics = headlines(task, model.test_results)
-    metrics[task.monitor] = values[steps.index(best["global_step"] - 1)]
+    # Killed within an epoch and resumed without time to train it again, a run has no rows of this epoch.
+    value = measured.get(best["global_step"] - 1)
+    metrics[task.monitor] = best_score(best, task.monitor) if value is None else value
     metrics.update(measured_like_published(config, series))
     count = model.trainer.num_test_batches[0]  # see trainer.limit_test_batches; infinite for a loader without a length
     tested = islice(test_inputs(model, task), int(count) if math.isfinite(count) else None)
