@@ -54,6 +54,7 @@ class Model(LightningModule):
     abstract: ClassVar[bool] = True  # cannot be chosen in a config; not inherited
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     accepts_lengths: ClassVar[bool] = False
+    needed_options: tuple[tuple[str, str], ...] = ()  # an option, and the one without which it has no effect
     exportable: ClassVar[bool] = True  # whether forward consists only of tensor operations
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:

@@ -46,6 +46,8 @@ class RecurrentModel(SequenceModel):
         ValueError: the kind of task is not supported, the layer cannot be imported, or a size is below 1.
     """
 
+    needed_options: tuple[tuple[str, str], ...] = (("chrono_steps", "initialisation=chrono"),)
+
     def __init__(
         self,
         spec: TaskSpec,

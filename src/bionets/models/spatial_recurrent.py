@@ -32,6 +32,8 @@ class SpatialRecurrentModel(RecurrentModel):
     Source: Achterberg, Akarca, Strouse, Duncan and Astle, Nature Machine Intelligence 2023 (seRNN).
     """
 
+    needed_options = (*RecurrentModel.needed_options, ("proximity", "learn_positions"))
+
     def __init__(
         self,
         spec: TaskSpec,

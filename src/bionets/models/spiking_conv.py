@@ -32,6 +32,7 @@ class SpikingConvModel(SpikingModel):
     """
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"image_to_class", "image_to_value", "sequence_to_class"})
+    needed_options = (("pool_spikes", "pool"),)
 
     @classmethod
     def fits(cls, spec: TaskSpec) -> bool:

@@ -36,6 +36,7 @@ class StigmergicModel(Model):
 
     accepts: ClassVar[frozenset[Kind]] = frozenset({"sequence_to_value", "sequence_to_sequence", "sequence_to_class"})
     accepts_lengths = True
+    needed_options = (("readout_size", "readout_layers"),)
 
     def __init__(
         self,

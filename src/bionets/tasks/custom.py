@@ -92,6 +92,8 @@ class CustomData(FixedSets):
         ValueError: the data cannot be read, or inputs and targets do not match.
     """
 
+    needed_options = (("patch", "read_as=patches"),)
+
     def __init__(
         self,
         data: str,

@@ -71,6 +71,7 @@ class Images(Classification, FixedSets):
     """
 
     stored_batch_dims = (0, 0)
+    needed_options = (("patch", "read_as=patches"), ("max_rate", "read_as=poisson"), ("steps", "read_as=poisson"))
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class Task(LightningDataModule):
     """
 
     spec: TaskSpec
+    needed_options: tuple[tuple[str, str], ...] = ()  # an option, and the one without which it has no effect
     monitor: str = "val/loss"
     mode: str = "min"
 

@@ -15,17 +15,6 @@ from bionets.scan.interface import default_backend
 from bionets.tasks import Task, TaskSpec
 from bionets.tasks.own_task import CUSTOM, without_effect
 
-NEEDED = (
-    ("trainer.gradient_clip_algorithm", "trainer.gradient_clip_val"),
-    ("model.chrono_steps", "model.initialisation=chrono"),
-    ("model.pool_spikes", "model.pool"),
-    ("model.proximity", "model.learn_positions"),
-    ("model.readout_size", "model.readout_layers"),
-    ("task.patch", "task.read_as=patches"),
-    ("task.max_rate", "task.read_as=poisson"),
-    ("task.steps", "task.read_as=poisson"),
-)
-"""Options, and the option without which they have no effect: without this value, or with 0, null or ``none``."""
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 MOST_ROWS, WIDEST = 12, 60
 
@@ -38,33 +27,29 @@ def print_task(console: Console, task: Task) -> None:
 
 def print_unused_options(console: Console, config: Mapping[str, Any]) -> None:
     """Print a note on options that have no effect with the other options, if there are any."""
-    node = config["task"]
-    for option, needed in NEEDED:
-        if is_given(option, config) and lacks(needed, config):
-            print_line(console, f"note: no effect without {needed}: {option}")
+    trainer, node = config["trainer"], config["task"]
+    if trainer["gradient_clip_algorithm"] is not None and trainer["gradient_clip_val"] is None:
+        print_line(console, "note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm")
+    for part in ("model", "task"):
+        for option, needed in import_object(config[part]["_target_"]).needed_options:
+            if is_given(option, config[part]) and lacks(needed, config[part]):
+                print_line(console, f"note: no effect without {part}.{needed}: {part}.{option}")
     if node["_target_"] == CUSTOM and (unused := without_effect(node)):
         names = ", ".join(f"task.{name}" for name in unused)
         print_line(console, f"note: no effect with task.data={node['data']}: {names}")
 
 
-def is_given(option: str, config: Mapping[str, Any]) -> bool:
+def is_given(option: str, node: Mapping[str, Any]) -> bool:
     """Whether an option has another value than the default of its constructor, and not null."""
-    part, _, name = option.partition(".")
-    node = config[part]
-    if node.get(name) is None:
-        return False
-    parameters = parameters_of(import_object(node["_target_"])) if "_target_" in node else {}
-    return name not in parameters or node[name] != parameters[name].default
+    value = node.get(option)
+    return value is not None and value != parameters_of(import_object(node["_target_"]))[option].default
 
 
-def lacks(needed: str, config: Mapping[str, Any]) -> bool:
-    """Whether an option of `NEEDED` exists in the config, and does not have the value that is needed."""
-    key, _, wanted = needed.partition("=")
-    part, _, name = key.partition(".")
-    if name not in config[part]:
-        return False
-    value = config[part][name]
-    return str(value) != wanted if wanted else value in (None, 0, "none")
+def lacks(needed: str, node: Mapping[str, Any]) -> bool:
+    """Whether an option does not have the value that another option needs: ``name=value``, or ``name`` for any value
+    but 0, null and ``none``."""
+    name, _, wanted = needed.partition("=")
+    return str(node[name]) != wanted if wanted else node[name] in (None, 0, "none")
 
 
 def spec_in_words(spec: TaskSpec) -> str:
