@@ -34,7 +34,7 @@ def x() -> Tensor:
     return torch.rand(6, 4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_trace_holds_outputs_and_states_of_every_step_and_leaves_the_network_alone(x: Tensor) -> None:
+def test_a_trace_holds_all_outputs_and_states_and_does_not_change_the_network(x: Tensor) -> None:
     net = network()
     net(x[0])
     kept = {name: state.clone() for name, state in get_states(net).items()}
@@ -70,7 +70,7 @@ def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> No
 @pytest.mark.parametrize(
     "layer", [nn.Linear(4, 3), nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Conv2d(2, 4, 2, groups=2)]
 )
-def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
+def test_synaptic_operations_equal_a_naive_count(layer: nn.Module) -> None:
     """Changing one input changes as many outputs as it has synapses (with weights that no chance makes 0)."""
     x = (torch.rand(1, *((4,) if isinstance(layer, nn.Linear) else (2, 5, 4))) < 0.4).float()
     x.view(-1)[0] = 1  # at least one spike
@@ -83,7 +83,7 @@ def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
     assert synapses > 0 and synaptic_operations(layer, x).item() == synapses
 
 
-def test_spikes_cost_additions_and_numbers_cost_multiplications(x: Tensor) -> None:
+def test_spikes_count_as_accumulates_and_other_inputs_as_multiplies(x: Tensor) -> None:
     net, metric = network(), SynapticOperations(unroll, batch_dim=1)
     metric.update(net, x)
     reset_states(net)
@@ -96,7 +96,7 @@ def test_spikes_cost_additions_and_numbers_cost_multiplications(x: Tensor) -> No
     torch.testing.assert_close(found["nanojoules"], nanojoules)
 
 
-def test_a_fully_recurrent_layer_is_one_layer_whose_spikes_go_to_all_its_neurons() -> None:
+def test_spikes_of_a_fully_recurrent_layer_reach_all_its_neurons() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 5), FullyRecurrent(LIB(5, threshold=0.2, quant_fn="round")))
     x, rate, operations = torch.ones(8, 2, 3), SpikeRate(unroll), SynapticOperations(unroll, batch_dim=1)
@@ -122,7 +122,7 @@ def test_a_spike_costs_each_of_its_synapses_once_whatever_their_delays() -> None
     assert found["multiplies"].item() == 0
 
 
-def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:
+def test_operations_on_a_time_invariant_input_are_counted_once(x: Tensor) -> None:
     still = x[:1].expand(6, *x.shape[1:])
     counts = []
     for seen in (still, still.contiguous()):
@@ -132,7 +132,7 @@ def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:
     assert counts[1] == 6 * counts[0]
 
 
-def test_figures_are_pictures_of_every_layer(x: Tensor, tmp_path: Path) -> None:
+def test_raster_membranes_and_parameters_are_drawn(x: Tensor, tmp_path: Path) -> None:
     net = network()
     activity = trace_activity(net, x)
     files = [
