@@ -1,4 +1,4 @@
-"""Values of a config against the annotations of what they are given to."""
+"""Values of a config are checked against the annotations of the arguments that receive them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Place(NamedTuple):
 
 
 class Odd(Base):
-    """Annotations that are no types, and a base whose arguments are not those of this class."""
+    """Annotations that are not types, and a base whose arguments are not those of this class."""
 
     def __init__(self, gain: "how loud it is", size: "torch.nn.NoSuch", level: float = "auto") -> None: ...  # type: ignore  # noqa: F722, F821, UP037
 

@@ -1,4 +1,4 @@
-"""Who may import whom: between the packages, inside `experiment` and inside `scan`. The entry points stay short."""
+"""Allowed imports between packages, inside `experiment` and inside `scan`; the length of the entry points."""
 
 import ast
 import subprocess
@@ -116,7 +116,7 @@ def test_backends_do_not_import_each_other(package: str, other: str) -> None:
 
 
 def cycle(source: Path) -> list[str]:
-    """Modules that import each other in a circle, or none."""
+    """The modules of an import cycle, or none."""
     graph = {module_of(file, source): set(imports(file, source, deferred=False)) for file in source.rglob("*.py")}
     sorter = TopologicalSorter({module: {*found} & {*graph} for module, found in graph.items()})
     try:

@@ -1,4 +1,4 @@
-"""bionets.load and bionets.export: what leaves a run's folder computes what the model in it computes."""
+"""bionets.load and bionets.export: loaded and exported models compute what the model of the run computes."""
 
 import re
 import shutil

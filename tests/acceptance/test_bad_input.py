@@ -223,7 +223,7 @@ def test_evaluate_and_compare_refuse_a_folder_that_is_not_a_run(cli: Command, wo
 
 
 class Trap:
-    """Pickles to a call that leaves a file."""
+    """An object whose unpickling creates a file."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("trap-was-sprung"),)  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""A run on images, from the files to the figure of the memory; and what a user sees where the files are not right."""
+"""Runs on images: the figure of the memory, evaluation, and errors about missing or damaged files."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same sweep through every launcher; SLURM's programs are played by small scripts."""
+"""The same sweep with every launcher; small scripts stand in for the programs of SLURM."""
 
 import json
 import os
@@ -38,7 +38,7 @@ printf 'JobID|State|NodeList\\n7_0|RUNNING|here\\n7_1|RUNNING|here\\n'
 
 
 def check(code: int, said: str, workplace: Path) -> None:
-    """One job was trained, the other failed and was named."""
+    """Assert that one job was trained, and that the failure of the other was reported."""
     assert code == 1, said
     assert "error: 1 of 2 jobs failed" in said
     assert "failed: task.length=-5: task.length must be" in said

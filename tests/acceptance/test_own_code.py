@@ -1,4 +1,4 @@
-"""Mistakes in a user's own code, and values that it does not take: one line that names the place."""
+"""Errors in a user's own code, and arguments of the wrong type: a one-line error that names the place."""
 
 from pathlib import Path
 

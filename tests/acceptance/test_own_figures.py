@@ -1,4 +1,4 @@
-"""A figure of the user's own, from a file beside the command."""
+"""A user-defined figure, from a file beside the command."""
 
 from pathlib import Path
 

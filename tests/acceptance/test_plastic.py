@@ -1,4 +1,4 @@
-"""Runs of models that learn by plasticity: a stopped one goes on with the same bits, a finished one is tested alike."""
+"""Runs of models that learn by plasticity: resumed runs have the same bits, and evaluate repeats the test."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The prediction for each test sample, and confusion matrices: what the files say is what the metrics say."""
+"""The prediction for each test sample, and confusion matrices: the files agree with the metrics."""
 
 import csv
 import json

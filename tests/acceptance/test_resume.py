@@ -1,4 +1,4 @@
-"""A run that was interrupted leaves the bits of one that was not, whatever it was told."""
+"""A resumed run has the same bits as an uninterrupted one, with every setting."""
 
 import signal
 from pathlib import Path

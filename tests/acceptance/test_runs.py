@@ -19,7 +19,7 @@ from tests.experiment.logging.wandb_api import inspect, uploaded
 
 
 def reproducible_parts(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:
-    """What two equal runs have in common to the bit: metrics.csv, the result but its times, the best weights."""
+    """The parts that two equal runs share to the bit: metrics.csv, the result without its times, the best weights."""
     run = the_run(folder)
     result = run.result()
     assert result is not None

@@ -1,4 +1,4 @@
-"""Two ways of saying the same thing give the same numbers."""
+"""Equivalent settings give the same numbers."""
 
 import csv
 import shutil

@@ -1,4 +1,4 @@
-"""Several seeds at once: the folders are those of single runs, whatever happens to one of them or to all."""
+"""Several seeds at once: the folders equal those of single runs, also after an error or an interruption."""
 
 import csv
 import itertools
@@ -148,7 +148,7 @@ def test_interrupted_batched_seeds_are_resumed_as_one_batch(cli: Command, workpl
 
 
 def reproducible_parts(root: Path) -> list[tuple[bytes, Any, Any]]:
-    """What equal runs have in common to the bit: metrics.csv, both checkpoints' weights, the callbacks' states."""
+    """The parts that equal runs share to the bit: metrics.csv, the weights of both checkpoints, callback states."""
     folders = [RunFolder(file.parent) for file in sorted(root.rglob("config.yaml"))]
     return [
         (

@@ -1,4 +1,4 @@
-"""From training a spatial network on two tasks to what each of its neurons is for; and what is refused."""
+"""Spatial networks on two tasks: training, analysis of the trained network, and refused input."""
 
 import csv
 import json

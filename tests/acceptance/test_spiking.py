@@ -1,4 +1,4 @@
-"""A run with random spikes: what it draws and counts, and that a second test of it finds the same."""
+"""Runs of spiking networks: reproducible random spikes, spike counts and energy."""
 
 import json
 from pathlib import Path

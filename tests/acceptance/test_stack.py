@@ -1,4 +1,4 @@
-"""Stacks of different layers, and what stands between the layers and the answer, as a user types them."""
+"""Stacks of different layers, decoders and readouts, as a user types them."""
 
 from pathlib import Path
 

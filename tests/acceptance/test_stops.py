@@ -1,4 +1,4 @@
-"""What signals and dead parents leave: a run that goes on to the same bits, and no process."""
+"""Runs ended by a signal or with their parent process: they resume to the same bits and leave no process."""
 
 import os
 import signal

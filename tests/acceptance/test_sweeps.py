@@ -1,4 +1,4 @@
-"""Sweeps as a user types them: they survive, repeat nothing, and say what failed."""
+"""Sweeps as a user types them: they can be resumed, repeat no complete trial, and report failures."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Lightning's tools from the command line: each works, or is refused in one line. See docs/training.md."""
+"""Options and callbacks of Lightning on the command line: each works or is refused in one line (docs/training.md)."""
 
 import csv
 from pathlib import Path

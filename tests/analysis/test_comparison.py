@@ -1,4 +1,4 @@
-"""The figures of a comparison say what they should: means in bands, published points, one colour for a label."""
+"""The figures of a comparison: means with bands, published points, one colour for each label."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bionets.analysis.style import LINE_STYLES, new_figure
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved, to look into."""
+    """The figures that were saved."""
     figures: list[Figure] = []
     save = comparison.save
 

@@ -1,4 +1,4 @@
-"""Figures are files with what they say in them."""
+"""The figures of a run."""
 
 from pathlib import Path
 

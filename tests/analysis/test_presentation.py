@@ -1,4 +1,4 @@
-"""A presentation is recorded step by step, without a trace in the network itself."""
+"""A presentation is recorded step by step, and the network itself does not change."""
 
 from pathlib import Path
 

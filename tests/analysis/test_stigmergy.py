@@ -1,4 +1,4 @@
-"""The trace of a memory is what the layer does, and its figure is a picture."""
+"""The trace of a stigmergic memory, and its figure."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Splits find the subnetworks of a net that is two nets side by side, and subnetworks are what their masks say."""
+"""Splits separate two independent networks within one, and subnetworks follow their masks."""
 
 from contextlib import nullcontext
 from pathlib import Path

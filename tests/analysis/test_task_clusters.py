@@ -1,4 +1,4 @@
-"""On constructed positions, silhouette and purity tell compact regions, many small regions and none apart."""
+"""Silhouette and purity on constructed positions: compact regions, many small regions, no regions."""
 
 import numpy as np
 import pytest

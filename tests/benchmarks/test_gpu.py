@@ -1,4 +1,4 @@
-"""The benchmarks of a CUDA device without one: nothing that a case does stops the others, and all of it runs tiny."""
+"""The GPU benchmarks without a GPU: a failing case does not stop the others, and all cases run at tiny size."""
 
 import json
 import os

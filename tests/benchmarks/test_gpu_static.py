@@ -1,4 +1,4 @@
-"""The report on compiled GPU kernels reads machine code rightly, and no kernel keeps its numbers in slow memory."""
+"""The report on compiled GPU kernels parses machine code correctly, and no kernel spills registers."""
 
 import json
 import os

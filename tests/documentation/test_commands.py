@@ -1,4 +1,4 @@
-"""Every command of README and docs is one that works: all are composed, and run at small size."""
+"""Every command of README and docs works: all are composed, and run at small size."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C reach the command, wherever it is just then."""
+"""SIGTERM and Ctrl-C reach the command at any point of its execution."""
 
 import os
 import signal

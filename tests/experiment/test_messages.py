@@ -1,4 +1,4 @@
-"""Messages that name a command can be pasted as they stand."""
+"""Commands in messages can be pasted into a shell."""
 
 import ast
 import re

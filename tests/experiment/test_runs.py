@@ -1,4 +1,4 @@
-"""`bionets runs`: every run, whatever became of it; and the deletion of those that ended early."""
+"""`bionets runs` lists every run with its status, and deletes runs that ended early."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Delays of neurons and of synapses: against loops, in pieces, annealed and rounded."""
+"""Delays of neurons and of synapses: against loops over time, in pieces, annealed and rounded."""
 
 import copy
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""torch.export: a saved program runs in a process that does not know bionets."""
+"""torch.export: a saved program runs in a process without bionets."""
 
 import subprocess
 import sys

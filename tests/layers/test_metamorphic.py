@@ -1,4 +1,4 @@
-"""Two ways of saying the same thing give the same numbers and gradients: every public layer against itself."""
+"""Equivalent computations give the same outputs and gradients, for every public layer."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""Pruned and parametrised weights count wherever they are used."""
+"""Pruned and parametrised weights take effect wherever they are used."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""States that are kept between calls: forgetting, cutting, copying, moving, and what must not be done with them."""
+"""States that are kept between calls: reset, detach, copy, change of dtype and device, and refused uses."""
 
 import copy
 import io

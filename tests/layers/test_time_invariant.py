@@ -1,4 +1,4 @@
-"""Time-invariant inputs: computed once where that changes no number, no gradient and no hook."""
+"""Time-invariant inputs are computed once where outputs, gradients and hooks stay the same."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model over a whole sequence: the numbers of single steps, whatever its forward does."""
+"""`unroll` gives the results of single steps for any forward, or refuses the model."""
 
 from typing import Any
 

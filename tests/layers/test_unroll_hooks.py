@@ -1,4 +1,4 @@
-"""Whatever wraps a module's call acts within `unroll` as it does step by step."""
+"""Hooks and other wrappers of a module's call act within `unroll` as they do step by step."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which steps a sequence model answers from, and the layers between its core and the answer."""
+"""Readouts, decoders and losses of sequence models."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Spatial models: shapes, what is minimised and what is logged, and what is refused."""
+"""Spatial models: shapes, training loss, recorded values, and refused options."""
 
 from functools import partial
 from types import SimpleNamespace

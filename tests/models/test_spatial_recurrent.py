@@ -1,4 +1,4 @@
-"""A spatial recurrent model: what is minimised, what is recorded, what is refused, and that its connections shorten."""
+"""Spatial recurrent models: training loss, recorded values, refused options, and shorter connections after training."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The spiking families: what they are built of, that no answer depends on what was seen before, and what is refused."""
+"""Spiking models: layers, encoders, readouts, delays, independence of earlier batches, and refused options."""
 
 from pathlib import Path
 

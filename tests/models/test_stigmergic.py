@@ -1,4 +1,4 @@
-"""The stigmergic families and their rivals: the published sizes, and predictions of the shapes that a spec asks for."""
+"""Stigmergic models and the models that they are compared with: published sizes, and the shapes of predictions."""
 
 import copy
 

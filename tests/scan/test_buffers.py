@@ -1,4 +1,4 @@
-"""The memory of large results is used again, and what goes out of use makes room for what is in use."""
+"""Buffers of large results are reused, and buffers of sizes out of use are freed."""
 
 import pytest
 import torch

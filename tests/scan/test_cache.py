@@ -1,4 +1,4 @@
-"""The folder of compiled kernels: nothing is loaded that somebody else may have written, nor anything damaged."""
+"""The folder of compiled kernels: files that others may have written and damaged files are not loaded."""
 
 import os
 import random

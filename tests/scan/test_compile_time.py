@@ -1,4 +1,4 @@
-"""Compiling that takes long is said once."""
+"""A long compilation is logged once."""
 
 import logging
 

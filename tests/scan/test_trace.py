@@ -1,4 +1,4 @@
-"""Tracing: what is found again, what is refused and how it is named, and the graph that printers receive."""
+"""Tracing: cached steps, refused steps and their messages, and the traced graph."""
 
 import math
 from functools import partial

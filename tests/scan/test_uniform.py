@@ -1,4 +1,4 @@
-"""Random numbers against Philox written in Python's own integers, and as a stream."""
+"""Random numbers against Philox in Python integers, and as a stream."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Boolean functions in spikes: the rates that code the bits, the classes, purity in seed and epoch."""
+"""Boolean functions in spikes: the rates that encode the bits, the classes, and dependence on seed and epoch only."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Data that a spec does not describe are refused in one line."""
+"""Data that do not match a spec are refused in one line."""
 
 import warnings
 from collections.abc import Callable
@@ -150,7 +150,7 @@ def test_drawn_data_that_are_not_tensors_are_refused(data: Any) -> None:
 
 
 class Read(FixedSets):
-    """A task that reads its data by itself."""
+    """A task that overrides how its data are read."""
 
     spec = TaskSpec("sequence_to_value", 2, 1)
 

@@ -1,4 +1,4 @@
-"""CogScale's problems keep their data, their scored steps and their score."""
+"""The problems of CogScale: data, scored steps and score are those of the package."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Recordings of the user's own, in a folder for each class."""
+"""User-defined event recordings, in a folder for each class."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Delay equations are integrated as closed forms and small steps say."""
+"""Integration of delay equations, against closed forms and small steps."""
 
 import math
 from collections.abc import Callable

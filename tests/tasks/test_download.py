@@ -1,4 +1,4 @@
-"""Downloads from servers that are silent, slow, endless or cut off: given up in time, and never a file's content."""
+"""Downloads from servers that are silent, slow, endless or cut off are given up in time and leave no file."""
 
 import hashlib
 import os

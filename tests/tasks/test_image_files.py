@@ -1,4 +1,4 @@
-"""Downloads over HTTP on the loopback interface: what comes whole, and what must never get a file's name."""
+"""Downloads over HTTP on the loopback interface: complete files are kept, others never get their final name."""
 
 import gzip
 import math

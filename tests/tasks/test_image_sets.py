@@ -1,4 +1,4 @@
-"""Image sets of other sizes and colours than MNIST, and images made into another size or colour."""
+"""Image sets of other sizes and colours than MNIST, and conversion to another size or colour."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Image tasks: layouts, disjoint splits, purity in seed and epoch, augmentation, and what is refused."""
+"""Image tasks: layouts, disjoint splits, dependence on seed and epoch only, augmentation, and refused options."""
 
 import os
 from pathlib import Path

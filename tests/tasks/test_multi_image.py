@@ -1,4 +1,4 @@
-"""Several image tasks in one: what is shown, labels and units, pairs, continual learning, and what is refused."""
+"""Several image tasks in one: presentation, labels and units, pairs, continual learning, and refused options."""
 
 from pathlib import Path
 

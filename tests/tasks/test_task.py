@@ -1,4 +1,4 @@
-"""What holds for every task: the interface, purity in seed and epoch, splits that never overlap, resumed training."""
+"""Properties of every task: the interface, dependence on seed and epoch only, disjoint splits, resumed training."""
 
 import inspect
 import math

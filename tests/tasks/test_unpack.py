@@ -1,4 +1,4 @@
-"""Archives: unpacked whole or not at all, never outside of their folder, never to more than they should."""
+"""Archives are unpacked completely or not at all, never outside of their folder, and never beyond a size limit."""
 
 import io
 import stat

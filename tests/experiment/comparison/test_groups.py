@@ -1,4 +1,4 @@
-"""Groups are what their keys say, and what makes them less than comparable is said."""
+"""Runs are grouped by their keys, and differences that limit a comparison are noted."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs are read from their folders alone; what is no whole run is named and left out."""
+"""Runs are read from their folders alone; incomplete runs are left out with a reason."""
 
 import json
 from pathlib import Path

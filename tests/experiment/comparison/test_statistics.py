@@ -1,4 +1,4 @@
-"""Means, standard errors and probabilities, beside naive restatements of them."""
+"""Means, standard errors and p-values, against naive restatements."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Schemas say what the constructors say."""
+"""Schemas are derived from the signatures of constructors."""
 
 import pickle
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`--help`: every key, with what its docstring says."""
+"""`--help`: every key, with the description from its docstring."""
 
 import re
 from dataclasses import fields

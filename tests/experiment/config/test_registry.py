@@ -1,4 +1,4 @@
-"""A class in a module of `bionets.tasks` or `bionets.models` is a choice without an entry anywhere else."""
+"""A class in a module of `bionets.tasks` or `bionets.models` is registered without an entry anywhere else."""
 
 import sys
 from pathlib import Path

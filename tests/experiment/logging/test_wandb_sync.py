@@ -1,4 +1,4 @@
-"""Offline runs are sent once; what was sent, and what could not be, is said."""
+"""Offline runs are sent once, and successes and failures are reported."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""Averaged weights: what is validated and kept is the average, and training does not notice."""
+"""Averaged weights are validated and saved, and do not change training."""
 
 from pathlib import Path
 from typing import Any

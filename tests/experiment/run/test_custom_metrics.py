@@ -1,4 +1,4 @@
-"""Metrics of the user's own, by import path."""
+"""User-defined metrics, by import path."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every file of a run, damaged in every way: one line that names the file, or numbers that are those of the file."""
+"""Every file of a run, damaged in every way: a one-line error that names the file, or the values that it holds."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def one_line(error: UserError, *words: str) -> None:
 
 
 def read_everything(folder: RunFolder) -> None:
-    """What evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
+    """Read what evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
     for read in (
         folder.config,
         folder.overrides,

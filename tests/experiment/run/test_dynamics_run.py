@@ -1,4 +1,4 @@
-"""``analyse.py method=dynamics``: what it writes is what the functions of `bionets.analysis.dynamics` say."""
+"""``analyse.py method=dynamics`` writes the values of the functions of `bionets.analysis.dynamics`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run sets in its process does not outlast it."""
+"""Process-wide settings of a run are restored when it ends."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from bionets.layers.denormals import flushes_denormals
 
 
 def state() -> tuple[object, ...]:
-    """All of a process that one run could leave to the next."""
+    """All settings of a process that one run could leave to the next."""
     return (
         dict(os.environ),
         random.getstate(),

@@ -1,4 +1,4 @@
-"""metrics.csv after a crash: the rows of epochs that no checkpoint knows are cut off, and nothing else."""
+"""metrics.csv after a crash: the rows of epochs after the last checkpoint are removed, and no others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The largest model with at most so many parameters."""
+"""The largest model with at most a given number of parameters."""
 
 from typing import Any
 

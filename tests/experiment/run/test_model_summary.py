@@ -1,4 +1,4 @@
-"""What a run says of its model when it starts."""
+"""The summary of the model that a run prints when it starts."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The user's modules and data that a run notes."""
+"""The user's modules and data whose digests a run records."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A process ends with the one that launched it."""
+"""A process ends when the process that launched it ends."""
 
 import json
 import os

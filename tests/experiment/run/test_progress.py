@@ -1,4 +1,4 @@
-"""A bar where a terminal belongs to one job, lines where several share it."""
+"""Progress is a bar if one job uses the terminal, and lines if several share it."""
 
 import io
 from types import SimpleNamespace

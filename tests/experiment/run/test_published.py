@@ -1,4 +1,4 @@
-"""Published figures stand beside runs under the published protocol, and beside no others."""
+"""Published values are shown for runs that follow the published protocol, and for no others."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a run says when it ends."""
+"""The report that a run prints when it ends."""
 
 import sys
 from pathlib import Path

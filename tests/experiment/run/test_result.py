@@ -1,4 +1,4 @@
-"""A measured curve is read at the step where the published one was."""
+"""A measured curve is read at the step of the published value."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The processes of ddp end with the one that an interrupt ends."""
+"""An interrupt of one process ends the other processes of ddp."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What Lightning receives of ``trainer.*``: each value with the type that was typed."""
+"""Lightning receives each value of ``trainer.*`` with the type that was typed."""
 
 import inspect
 from pathlib import Path
@@ -40,7 +40,7 @@ def composed(*words: str) -> dict[str, Any]:
 
 
 def received(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
-    """What Lightning's Trainer is called with."""
+    """The arguments with which Lightning's Trainer is called."""
     calls: list[dict[str, Any]] = []
 
     def spy(**arguments: Any) -> Trainer:

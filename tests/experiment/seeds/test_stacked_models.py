@@ -1,4 +1,4 @@
-"""Models that cannot be stacked are refused, since a batch of seeds would leave out what they do."""
+"""Stacked models equal single models, and models that cannot be stacked are refused."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -103,7 +103,7 @@ def test_gradients_of_each_model_are_clipped_by_their_own_norm_also_for_scalar_p
 
 
 class Third(Metric):
-    """A metric whose value is no tensor."""
+    """A metric whose value is not a tensor."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Hydra's own words for what is swept, as a grid and as Optuna's distributions."""
+"""Hydra's sweep syntax, as a grid and as Optuna distributions."""
 
 import re
 from typing import Any

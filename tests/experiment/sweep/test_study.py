@@ -1,4 +1,4 @@
-"""Studies outlive the processes that work on them: nothing is lost, nothing is done twice."""
+"""Studies survive the end of their processes: no trial is lost or repeated."""
 
 import multiprocessing
 import os

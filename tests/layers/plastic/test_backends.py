@@ -1,4 +1,4 @@
-"""The kernel that computes a whole presentation gives what the reference gives, for networks drawn at random."""
+"""The kernel that computes a whole presentation agrees with the reference, for random networks."""
 
 import copy
 import sys

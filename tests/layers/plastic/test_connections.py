@@ -1,4 +1,4 @@
-"""Connections carry spikes, late ones too, as each of their synapses would alone."""
+"""Currents and traces of connections, also with delays, are sums over single synapses."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Analogue currents from outside are added to those of the connections, in every backend alike."""
+"""External currents are added to those of the connections, equally in every backend."""
 
 import copy
 
@@ -73,7 +73,7 @@ def test_a_current_has_the_effect_of_the_spikes_that_would_cause_it(backend: str
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_synapses_learn_from_spikes_that_a_current_causes(backend: str) -> None:
-    """A teacher's current makes the second neuron fire, whose synapses alone grow."""
+    """An external current makes only the second neuron fire, and only its synapses grow."""
     network, trace = Network(), LinearDynamics(0.9)
     network.add("input", Input(4, trace=trace))
     network.add("cells", LIF(2, LinearDynamics(0.5), trace=trace))

@@ -1,4 +1,4 @@
-"""The lines in docs/plastic.md run, and do what the page says."""
+"""The code blocks in docs/plastic.md run, and have the results stated there."""
 
 import re
 from pathlib import Path

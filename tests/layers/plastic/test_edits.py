@@ -1,4 +1,4 @@
-"""What somebody sets by hand, before a presentation or between two, counts in every backend alike."""
+"""Values set before a presentation or between two have the same effect in every backend."""
 
 import copy
 import math

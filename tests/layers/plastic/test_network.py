@@ -1,4 +1,4 @@
-"""Networks know cycles, sum inputs, forget, move, and keep what they have learnt."""
+"""Networks: cycles, sums of currents, states, dtypes and devices, learning, and refused input."""
 
 import contextlib
 import copy

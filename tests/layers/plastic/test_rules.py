@@ -1,4 +1,4 @@
-"""Learning rules change every weight as its synapses would alone, summed up; a rule of one's own is short."""
+"""Learning rules, also user-defined ones, change every weight by the sum over its single synapses."""
 
 import math
 from collections.abc import Callable

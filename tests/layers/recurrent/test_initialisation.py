@@ -1,4 +1,4 @@
-"""Every initialisation does to the parameters, and to the cell's dynamics, what its name says."""
+"""Every initialisation: its parameters, and the dynamics of the cell that it gives."""
 
 import math
 

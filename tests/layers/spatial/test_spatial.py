@@ -1,4 +1,4 @@
-"""Spatial layers compute what their plain ones do, and the costs are what their definitions say."""
+"""Spatial layers give the outputs of the plain layers, and the costs equal their definitions."""
 
 import math
 import resource

@@ -1,4 +1,4 @@
-"""The wiring cost is what its definition says, and a spatial recurrent layer computes what its layer does."""
+"""The wiring cost equals its definition, and a spatial recurrent layer gives the output of its layer."""
 
 import math
 

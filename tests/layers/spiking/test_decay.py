@@ -1,4 +1,4 @@
-"""Decays in other words."""
+"""Decay constants from half-lives and time steps."""
 
 import pytest
 import torch

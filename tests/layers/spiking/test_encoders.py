@@ -1,4 +1,4 @@
-"""Encoders: what their spikes say of the numbers, and that a seed says all of the random ones."""
+"""Encoders: the relation of spikes to values, and reproducible random spikes."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Freezing and unfreezing: the numbers stay, the parameters come back."""
+"""Freezing keeps the outputs, and unfreezing restores the parameters."""
 
 import copy
 import pickle

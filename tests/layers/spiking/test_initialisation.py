@@ -1,4 +1,4 @@
-"""Fluctuation-driven initialisation: the membranes of the network fluctuate as asked."""
+"""Fluctuation-driven initialisation: the membranes of the network fluctuate by the requested amount."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""NIR: what is written, loaded and read back spikes identically; what NIR cannot express is refused by name."""
+"""NIR: an exported and imported network spikes identically; what NIR cannot express is refused by name."""
 
 from pathlib import Path
 

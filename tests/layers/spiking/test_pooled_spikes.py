@@ -1,4 +1,4 @@
-"""Neurons and the pooling behind them in one pass: the numbers, gradients and states of one after the other."""
+"""Neurons and the max-pooling after them in one pass: outputs, gradients and states of separate passes."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""States of spiking nets: where they are found, how they are saved, and what forgetting to forget does."""
+"""States of spiking networks: how they are found and saved, and errors after a missing reset."""
 
 from pathlib import Path
 

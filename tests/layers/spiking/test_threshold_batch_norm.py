@@ -1,4 +1,4 @@
-"""Threshold-dependent batch normalisation gives neurons a drive as large as their threshold."""
+"""Threshold-dependent batch normalisation scales the input of neurons by their threshold."""
 
 import torch
 from torch import nn

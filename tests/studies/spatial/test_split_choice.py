@@ -1,4 +1,4 @@
-"""The setting to train with is the most accurate of those under which the tasks part in every run."""
+"""The chosen setting is the most accurate of those that separate the tasks in every run."""
 
 from bionets.studies.spatial.split_choice import choose_settings
 from bionets.studies.spatial.split_numbers import READ, Group, Row, summarise
