@@ -35,7 +35,7 @@ SEQUENCES = {"brc", "spatial_recurrent", "spiking_recurrent", "stack", "stigmerg
 CLASSES = SEQUENCES | {"feed_forward", "stigmergic_perceptron"}
 SPIKES = CLASSES | {"reward_modulated", "stdp"}
 IMAGES = {"feed_forward", "spatial_conv", "spatial_linear", "spiking_conv"}
-# A task of each kind, and the families that train on it. A model knows nothing else of a task than its spec.
+# A task of each kind, and the families that train on it. A model receives nothing of a task but its spec.
 TRAINS: dict[str, tuple[list[str], set[str]]] = {
     "sequences to a value": (["task=copy_first_input", *TINY["copy_first_input"]], SEQUENCES),
     "sequences to sequences": (["task=binary_addition", *TINY["binary_addition"]], SEQUENCES),

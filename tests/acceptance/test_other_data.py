@@ -71,7 +71,7 @@ def test_evaluate_notes_metrics_that_changed_since_the_run_ended(cli: Command, w
 
 
 def test_classes_of_other_data_are_matched_by_name(cli: Command, workplace: Path) -> None:
-    """As many words in another file would be numbered in their own order."""
+    """Without names, the words of another file would be numbered in their own order."""
     words = ("ant", "bee", "cat")
     for name, labels in (("data", words), ("other", words[1:]), ("new", ("bee", "dog")), ("changed", ("x", "y", "z"))):
         rows = "".join(

@@ -250,7 +250,7 @@ def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
     for word in (identity, "binary_addition/brc/run-", '"job_type": "train"', "demo", "figures/loss"):
         assert word in shown
 
-    # Sent to W&B and read there, it is the run that its folder tells.
+    # Sent to W&B and read there, the run has the values of its folder.
     ((here,), _) = read_folders(str(workplace / "outputs"))
     there = read_wandb_run(uploaded(mirror))
     assert isinstance(there, Run)

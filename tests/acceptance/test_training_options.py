@@ -164,7 +164,7 @@ def test_find_lr_is_refused_for_a_model_without_an_optimizer(cli: Command, workp
 
 
 def test_the_best_of_several_validations_per_epoch_is_kept(cli: Command, workplace: Path) -> None:
-    """After each of four batches, as a number of batches and as a share of an epoch."""
+    """Validations after each of four batches, given as a number of batches and as a share of an epoch."""
     found = {}
     for interval in ("1", "0.25"):
         words = (f"trainer.val_check_interval={interval}", "optimizer.lr=0.5", "trainer.max_epochs=1")

@@ -180,7 +180,7 @@ def test_states_settle_on_the_stable_fixed_point() -> None:
 
 
 def test_margin_excludes_fixed_points_far_outside_the_starts() -> None:
-    """With c = σ(−h) a state of −40 stays where it is in float64, though the unit never leaves [−1, 1]."""
+    """With c = σ(−h) a state of −40 is a fixed point in float64, though the unit never leaves [−1, 1]."""
     layer = one_unit(1.5)
     with torch.no_grad():
         layer.weight_hh_l0[1] = -1.0

@@ -1,5 +1,4 @@
-"""What is written down of a spiking network is what it does; its operations are counted one by one; its figures are
-pictures."""
+"""Recorded activity of spiking networks, operation counts against a naive count, and figures."""
 
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> No
     "layer", [nn.Linear(4, 3), nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Conv2d(2, 4, 2, groups=2)]
 )
 def test_synaptic_operations_equal_a_naive_count(layer: nn.Module) -> None:
-    """Changing one input changes as many outputs as it has synapses (with weights that no chance makes 0)."""
+    """Changing one input changes as many outputs as it has synapses, since no random weight is 0."""
     x = (torch.rand(1, *((4,) if isinstance(layer, nn.Linear) else (2, 5, 4))) < 0.4).float()
     x.view(-1)[0] = 1  # at least one spike
     places = x.nonzero().tolist()

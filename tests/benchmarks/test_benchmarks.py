@@ -104,7 +104,7 @@ def test_the_timed_lib_step_equals_the_published_equation() -> None:
 
 
 def test_the_timed_dsrlits_step_and_its_gradients_equal_the_published_equation() -> None:
-    """The original keeps its last output and updates the recurrent trace at the next step; ours updates it at once."""
+    """The original keeps its last output and updates the recurrent trace at the next step; bionets does so at once."""
     torch.manual_seed(0)
     x = (2 * torch.randn(12, 2, 3)).requires_grad_()
     noise = torch.rand(2, 12, 2, 3)

@@ -189,7 +189,7 @@ def test_a_delay_beyond_its_range_is_learned_back_into_it() -> None:
 
 
 def test_recurrent_delays_are_learned() -> None:
-    """A pulse that comes back after a fixed number of steps."""
+    """The target is a pulse that returns after a fixed number of steps."""
     torch.manual_seed(0)
     wanted = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=5.0)
     layer = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=2.0, sigma=4.0)

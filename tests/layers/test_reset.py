@@ -35,7 +35,7 @@ from tests.layers.test_lengths import MODELS
 
 STEPS, BATCH = 7, 3
 RESET = torch.zeros(STEPS, BATCH, dtype=torch.bool)
-RESET[[3, 5], 0] = True  # the second sequence is whole, the third starts anew at once
+RESET[[3, 5], 0] = True  # the second sequence has no reset, the third is reset at its first step
 RESET[[0, 6], 2] = True
 
 LAYERS: dict[str, Any] = {

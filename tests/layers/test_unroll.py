@@ -184,7 +184,7 @@ def test_a_layer_that_works_along_time_is_refused_by_name(x: Tensor, name: str) 
         with pytest.raises(RuntimeError, match=rf"{shown} is called within unroll: .*{shown.lower()}\(unroll"):
             unroll(model, x)
         assert get_states(model) == {}
-    layer(x)  # by itself it works as ever
+    layer(x)  # called directly, it works
 
 
 class Carried(nn.Module):
@@ -281,7 +281,7 @@ def test_a_stateful_layer_may_call_another_step_by_step(x: Tensor) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + self.outer(x)
 
-    x = x.repeat(2, 7, 1).abs()  # B is a multiple of T, so that no shape tells them apart
+    x = x.repeat(2, 7, 1).abs()  # B is a multiple of T, so that shapes alone cannot distinguish them
     model = Model()
     expected = torch.stack([model(step) for step in x])
     reset_states(model)

@@ -116,7 +116,7 @@ WRAPPED: dict[str, Callable[[nn.Sequential], Any]] = {
 def test_parametrisations_and_pruning_have_the_same_effect_as_step_by_step(wrapped: str) -> None:
     plain, net = run(network(), X, whole=True)[0], network()
     WRAPPED[wrapped](net)
-    for parameter in net.parameters():  # an optimizer's step, after which masks and norms must be applied anew
+    for parameter in net.parameters():  # like an optimizer's step, after which masks and norms must be applied again
         parameter.data += 0.1
     torch.testing.assert_close(run(net, X, whole=True), run(net, X, whole=False))
     assert wrapped == "old weight norm" or not torch.equal(run(net, X, whole=True)[0], plain)

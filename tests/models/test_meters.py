@@ -71,7 +71,7 @@ def of_lengths(batch_size: int, folder: Path) -> Task:
 
 
 def test_batches_of_weight_zero_count_in_metrics(tmp_path: Path) -> None:
-    """With a class that weighs nothing, the accuracy is still that of all samples."""
+    """With a class of weight zero, the accuracy is still that of all samples."""
     weighted(2, tmp_path)
     for batch_size in (1, 8):
         file = str(tmp_path / "data.pt")
@@ -107,7 +107,7 @@ def losses(task: Task, loss_every_step: bool = False, **options: Any) -> tuple[f
 def test_the_batch_size_does_not_change_the_loss_or_the_trained_parameters(
     make: Callable[[int, Path], Task], tmp_path: Path
 ) -> None:
-    """Neither the loss of a test nor what an optimizer step learns, where the gradients of its parts are added up."""
+    """Neither the test loss nor an optimizer step with accumulated gradients depends on it."""
     loss, parameters = losses(make(24, tmp_path))
     for batch_size in (12, 6):
         found, learnt = losses(make(batch_size, tmp_path), accumulate_grad_batches=24 // batch_size)

@@ -204,7 +204,7 @@ torch.testing.assert_close(y, scan(step, x, torch.zeros(2, 3), backend="referenc
 
 @pytest.mark.slow
 def test_damaged_kernels_never_crash_a_process(folder: Path) -> None:
-    """Every kernel of a folder damaged in some place, again and again, while processes use it."""
+    """Every kernel of a folder is damaged at a random place several times, while processes use the folder."""
 
     def run() -> None:
         environment = os.environ | {"BIONETS_CACHE": str(folder)}

@@ -625,7 +625,7 @@ def test_a_change_of_what_a_step_reads_has_the_same_effect_in_both_backends(make
     assert not torch.equal(agree(step), before), "the change has no effect on the reference"
 
 
-# steps that ask for more than values
+# steps that read shapes, devices and other attributes
 
 SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "shape": lambda x, h: x / math.sqrt(x.shape[-1]),
@@ -928,7 +928,7 @@ def test_adding_zero_gives_the_sign_of_zero_of_torch(name: str) -> None:
     torch.testing.assert_close(found, expected)
 
 
-# trees
+# containers of tensors
 
 
 def test_dicts_and_lists_of_tensors_are_accepted() -> None:
@@ -1031,7 +1031,7 @@ def test_an_error_inside_a_step_names_its_line() -> None:
     assert any("test_contract.py, line" in note and "missing" in note for note in caught.value.__notes__)
 
 
-# what is remembered
+# caching of traced steps
 
 
 def make(slope: float) -> Any:

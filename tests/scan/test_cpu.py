@@ -92,7 +92,7 @@ def test_a_dense_scan_of_any_width_agrees_with_the_reference(width: int) -> None
 def test_weights_of_fewer_rows_and_columns_are_padded_with_zeros(
     width: int, first: tuple[int, int], second: tuple[int, int], options: dict[str, object]
 ) -> None:
-    """They are those that zeros complete; and so are their gradients."""
+    """Results and gradients equal those of weights padded with zeros."""
 
     def open_gates(x, recurrent, h, bias):  # type: ignore[no-untyped-def]
         return None, (torch.sigmoid(x + recurrent[0] + bias), torch.tanh(recurrent[1]) + h)
@@ -276,7 +276,7 @@ def test_parameters_may_be_strided() -> None:
 def test_states_that_stages_pass_on_unchanged_agree_with_the_reference(
     first_too: bool, options: dict[str, object]
 ) -> None:
-    """Such states, and gradients, share their memory from stage to stage, also where one gradient is that of two."""
+    """Such states and gradients share memory between stages, also if one gradient belongs to two states."""
 
     def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
         a, b, c = state

@@ -247,7 +247,7 @@ def test_a_gradient_has_the_shape_of_the_result(backward: Backward) -> None:
 
 
 def test_a_mask_must_have_the_shape_of_the_tensor() -> None:
-    """Of a mask [B] or [N], torch takes rows, or raises an error."""
+    """With a mask [B] or [N], torch selects rows or raises an error."""
 
     def backward(ctx: Any, g: Tensor) -> Tensor:
         g = g.clone()

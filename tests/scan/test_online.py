@@ -360,7 +360,7 @@ def allocated() -> int:
 )
 @pytest.mark.parametrize("backward", [True, False])
 def test_memory_does_not_grow_with_time(backward: bool) -> None:
-    """A chunk of time leaves nothing behind once its gradients are taken; where they are not, its graph."""
+    """A chunk of time keeps no memory once its gradients are computed; without them, it keeps its graph."""
     chunk, batch, units = 20, 16, 256
     model = nn.Sequential(nn.Linear(32, units), LIB(units, quant_fn="round"))
     online, losses = OnlineGradients(), torch.zeros(())

@@ -127,7 +127,7 @@ def printed_kernel() -> str:
 
 
 def test_every_process_prints_the_same_kernel() -> None:
-    """Whatever the hashes of strings are: otherwise a kernel on the disk is not found again."""
+    """For any hash seed of strings: otherwise a kernel on the disk would not be found again."""
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [environment.get("PYTHONPATH")])])

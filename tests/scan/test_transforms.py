@@ -197,7 +197,7 @@ def test_code_of_torch_compile_follows_a_changed_step_or_raises_an_error(monkeyp
 
 
 def test_a_second_derivative_with_respect_to_the_gradient_of_y_is_refused() -> None:
-    """Such as that of a layer behind the scan; it was None."""
+    """For example that of a layer after the scan."""
     x, behind = X.clone().requires_grad_(), torch.ones(3, dtype=X.dtype, requires_grad=True)
     (first,) = torch.autograd.grad((run("cpu", x) * behind).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative on compiled backends"):
@@ -205,7 +205,7 @@ def test_a_second_derivative_with_respect_to_the_gradient_of_y_is_refused() -> N
 
 
 def test_a_second_derivative_through_split_gates_is_correct() -> None:
-    """The gradients of the gates, which lie side by side, are not read as one tensor."""
+    """The gradients of the gates, which are adjacent in memory, are not read as one tensor."""
     x, gradient = torch.randn(4, 2, 6).requires_grad_(), torch.randn(4, 2, 3, 2).requires_grad_()
     gates = split_gates(x, 3)
     (found,) = torch.autograd.grad(gates, x, gradient.unbind(-2), create_graph=True)

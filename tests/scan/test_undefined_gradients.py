@@ -175,7 +175,7 @@ def test_the_input_of_a_long_shift_register_has_a_gradient_only_if_it_reaches_th
 
 @pytest.mark.parametrize(("lags", "time"), [(2, 2), (3, 2), (3, 3), (3, 5)])
 def test_delayed_states_have_the_gradients_of_the_reference(lags: int, time: int) -> None:
-    """A state reaches steps further away than the next."""
+    """A delayed state reaches steps beyond the next one."""
 
     def gradients(backend: str) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
@@ -192,7 +192,7 @@ def test_delayed_states_have_the_gradients_of_the_reference(lags: int, time: int
 
 @pytest.mark.slow
 def test_a_scan_in_torch_compile_has_the_same_gradients_at_every_length() -> None:
-    """torch.compile makes a symbol of T when it changes."""
+    """torch.compile treats T as a symbol when it changes."""
     torch.compiler.reset()
 
     def loss(x: Tensor, v: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ def test_an_optimizer_does_not_change_an_unused_parameter() -> None:
 
 
 def test_a_spike_without_a_surrogate_has_no_gradient() -> None:
-    """The usual mistake ends in the error of PyTorch, not in a training that learns nothing."""
+    """This common mistake gives an error of PyTorch instead of a training without gradients."""
     x = torch.randn(3, 1, 2, requires_grad=True)
     spikes, _ = scan(lambda x, v, _: ((0.9 * v + x > 1).float(), 0.9 * v + x), x, torch.zeros(1, 2), backend="cpu")
     with pytest.raises(RuntimeError, match="does not require grad"):

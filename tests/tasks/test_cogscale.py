@@ -126,7 +126,7 @@ def test_the_difficulty_sets_the_size_of_the_training_set() -> None:
 
 
 def test_words_have_the_same_encoding_in_every_process() -> None:
-    """The package orders words as a set does, which the hash of strings decides."""
+    """The package orders words by iterating over a set, which depends on the hash of strings."""
     code = (
         "from bionets.tasks import CogScale\n"
         "x = CogScale('cross_situation').train_data(0)[0]\n"

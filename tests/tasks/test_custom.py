@@ -553,7 +553,7 @@ def test_a_data_set_may_name_its_classes() -> None:
 
 
 def test_class_names_without_samples_do_not_add_outputs() -> None:
-    """The highest target has always said how many outputs there are."""
+    """The highest target determines the number of outputs."""
     path, words = f"{__name__}.Named", ["ant", "bee", "cat"]
     trained = CustomData(path, arguments={"classes": words, "shown": 2})
     assert trained.classes_by_target == {"y": 2} and trained.spec.output_size == 2

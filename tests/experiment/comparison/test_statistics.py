@@ -87,7 +87,7 @@ def test_the_permutation_test_counts_all_arrangements(n: int, m: int) -> None:
     ],
 )
 def test_the_permutation_test_counts_ties_despite_rounding(one: list[int], other: list[int]) -> None:
-    """Numbers of right answers of 61, and the accuracies that a run writes in float32."""
+    """Numbers of right answers out of 61, and the accuracies that a run writes in float32."""
     together, wanted = one + other, sum(one)
     sums = [sum(chosen) for chosen in combinations(together, len(one))]
     above, below = np.mean([each >= wanted for each in sums]), np.mean([each <= wanted for each in sums])

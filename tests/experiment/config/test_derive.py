@@ -58,7 +58,7 @@ def test_an_unknown_key_is_refused() -> None:
 
 @pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
 def test_every_key_of_a_schema_is_an_argument_of_its_constructor(schemas: dict[str, type]) -> None:
-    """Each is a config of OmegaConf, and each of its keys an argument of its constructor, or one of ours."""
+    """Each schema is a config of OmegaConf; its keys are arguments of its constructor or keys of bionets."""
     from hydra.utils import get_object
 
     ours = {"_target_", "_partial_", "name", "interval", "monitor"}

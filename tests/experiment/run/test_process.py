@@ -15,7 +15,7 @@ from bionets.experiment.run.process import LAUNCHER_VARIABLE, Process, end_with
 
 ROOT = Path(__file__).parents[3]
 
-# Launches a worker, says its number, and waits. The worker is blocked on a pipe that nobody writes to.
+# Launches a worker, prints its process id, and waits. The worker is blocked on a pipe that nobody writes to.
 LAUNCH = """
 import os, subprocess, sys, time
 from bionets.experiment.run.process import Process

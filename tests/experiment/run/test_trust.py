@@ -50,7 +50,7 @@ def run(cli: Command, workplace: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def change(run: RunFolder, how: Change) -> None:
-    run.manifest_file.unlink(missing_ok=True)  # as whoever means harm would
+    run.manifest_file.unlink(missing_ok=True)  # as an attacker would
     config = run.config()
     how(config)
     run.config_file.write_text(yaml.safe_dump(config))

@@ -133,7 +133,7 @@ def test_both_backends_agree_on_outputs_states_and_weights(
 ) -> None:
     network, first, second, rewards = drawn
     other = copy.deepcopy(network)
-    for x in (first, second):  # the second goes on from the state that the first left
+    for x in (first, second):  # the second continues from the state after the first
         ours, theirs = network(x, rewards, backend="numba"), other(x, rewards, backend="reference")
         network.reinforce(0.5)
         other.reinforce(0.5)

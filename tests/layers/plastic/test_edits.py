@@ -213,7 +213,7 @@ def test_the_kernel_refuses_weights_that_are_not_finite() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_steps_before_the_first_pair_do_not_change_a_growing_eligibility(backend: str) -> None:
-    """From its first pair on; the steps without any before it do not count."""
+    """The eligibility grows from the first pair on."""
     network, other = (learning("eligibility").double() for _ in range(2))
     for each in (network, other):
         each.rules[0].groups[0].update(decay=1.5, rate=1e-6)
@@ -225,7 +225,7 @@ def test_steps_before_the_first_pair_do_not_change_a_growing_eligibility(backend
 
 
 def test_lateral_inhibition_gives_the_same_bits_in_both_backends() -> None:
-    """The one neuron that spikes does not inhibit itself, and loses no digit of its current."""
+    """The only neuron that spikes does not inhibit itself, and its current loses no digit."""
     voltages = []
     for backend in BACKENDS:
         network = Network()

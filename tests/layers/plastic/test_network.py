@@ -67,7 +67,7 @@ def test_spikes_reach_later_groups_in_the_same_step_and_earlier_ones_in_the_next
     network.connect("a", "c", Linear(1, 1, weight=one))
     network.connect("c", "b", Linear(1, 1, weight=one))  # back
     network.connect("b", "d", Linear(1, 1, weight=one))
-    network.connect("d", "d", Linear(1, 1, weight=one))  # to itself: once on, it goes on
+    network.connect("d", "d", Linear(1, 1, weight=one))  # to itself: after one spike it spikes at every step
     out = network(torch.tensor([0, 1, 0, 0, 0]).reshape(5, 1, 1), backend=backend)
     assert {name: s.flatten().int().tolist() for name, s in out.items()} == {
         "b": [0, 0, 1, 0, 0],

@@ -33,7 +33,7 @@ def test_the_cases_pass_in_the_triton_interpreter() -> None:
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
 def test_no_kernel_parameter_has_a_name_reserved_by_triton() -> None:
-    """Triton writes a Python function with the kernel's parameters and these names; neither the interpreter nor the
+    """Triton generates a Python function with the kernel's parameters and these names; neither the interpreter nor the
     compiler ahead of time runs it."""
     kernels = [
         each for module in (dynamics, learning) for each in vars(module).values() if isinstance(each, JITFunction)

@@ -92,7 +92,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor]:
 def test_triton_agrees_with_the_cpu_kernel(drawn: tuple[Network, Tensor]) -> None:
     other, x = drawn
     network = copy.deepcopy(other).to(DEVICE)
-    for _ in range(2):  # the second presentation goes on from the state that the first left
+    for _ in range(2):  # the second presentation continues from the state after the first
         ours, theirs = network(x.to(DEVICE), backend="triton"), other(x, backend="numba")
         assert (network.backend, other.backend) == ("triton", "numba")
         assert ours.keys() == theirs.keys()

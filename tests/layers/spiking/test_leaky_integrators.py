@@ -131,7 +131,7 @@ def test_any_shape_axis_and_chunks_equal_one_pass_over_plain_features(data: st.D
     dim = data.draw(st.sampled_from([axis, axis - len(others) - 1]))
     lengths = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
     x = 2 * torch.randn(sum(lengths), *others, N, dtype=torch.float64)
-    moved = x.movedim(-1, axis + 1)  # lies in memory in another order than it is indexed
+    moved = x.movedim(-1, axis + 1)  # the order in memory is not that of the indices
     moved = moved.contiguous() if data.draw(st.booleans()) else moved
     expected = layer_of(name, quant).over_time(x.flatten(1, -2) if others else x.unsqueeze(1))[0].reshape(x.shape)
     layer = layer_of(name, quant, dim=dim)
@@ -317,7 +317,7 @@ def test_a_bias_shifts_the_thresholds_but_not_the_reset(name: str) -> None:
         sum(each for key, each in zip(layer.state_names, found, strict=True) if "mem" in key)
         for found in (states, others)
     )
-    if not layer.kind.ternary:  # else o₊ and o₋ cannot be told from y
+    if not layer.kind.ternary:  # else o₊ and o₋ cannot be derived from y
         torch.testing.assert_close(membrane, other - y[0] * bias)
     (gradient,) = torch.autograd.grad(y.sum(), layer.bias)
     assert (gradient != 0).all()

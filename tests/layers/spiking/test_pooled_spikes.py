@@ -92,7 +92,7 @@ def test_unsupported_pooling_and_hooked_layers_run_as_separate_passes() -> None:
     layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
     assert not can_pool(layer, pool, X.flatten(0, 1))
     unroll(nn.Sequential(layer, pool), X)
-    assert seen[0].shape == X.flatten(0, 1).shape  # whoever looks sees all spikes
+    assert seen[0].shape == X.flatten(0, 1).shape  # a hook receives all spikes
 
 
 def test_a_batch_of_another_size_is_refused() -> None:

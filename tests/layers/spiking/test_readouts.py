@@ -32,7 +32,7 @@ def test_each_readout_gives_the_values_of_its_definition() -> None:
 @pytest.mark.parametrize("name", READOUTS)
 @pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
 def test_readouts_with_lengths_equal_those_of_single_sequences(name: str, shape: tuple[int, ...]) -> None:
-    """Each sequence has the readout of its own steps, whatever the values after its end are."""
+    """The values after the end of a sequence have no effect."""
     lengths = torch.tensor([6, 1, 4, 3])
     values = torch.rand(6, 4, *shape, dtype=torch.float64)
     found = READOUTS[name](values if name == "first_spike" else values - 2, lengths)

@@ -262,7 +262,7 @@ def test_an_input_of_another_size_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
 def test_hooks_pruning_and_replaced_layers_of_the_networks_take_effect(kind: type[StigmergicMemory]) -> None:
-    """The weights are also read without calling the layers; then what wraps the calls must not be lost."""
+    """The weights can be read without calling the layers, but not if hooks or other wrappers change the calls."""
     torch.manual_seed(0)
     x = torch.randn(5, 2, 3)
 
