@@ -85,10 +85,7 @@ def test_an_interrupted_run_resumes_to_the_metrics_of_an_uninterrupted_run(cli: 
     for name, value in expected["metrics"].items():
         assert result["metrics"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
     found, known = (read_metrics(folder.metrics_file) for folder in (stopped, whole))
-    for name, (
-        steps,
-        _,
-    ) in known.items():  # values of later versions start at the interrupted epoch
+    for name, (steps, _) in known.items():  # values of later versions start at the interrupted epoch
         assert found[name][0] == steps, name
 
 
