@@ -270,7 +270,7 @@ def test_a_user_task_may_have_class_names(cli: Command, workplace: Path) -> None
     assert outcome.code == 0, outcome.error
 
 
-def test_loaders_without_a_length_give_the_same_numbers(cli: Command, workplace: Path) -> None:
+def test_data_loaders_without_a_length_give_the_same_metrics(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     words = [*TASK, "model=spiking_recurrent", "task.batch_size=4", "trainer.max_epochs=2"]
     results = []
@@ -294,5 +294,5 @@ def test_loaders_without_a_length_give_the_same_numbers(cli: Command, workplace:
         ("StreamedVal", ("seeds=2",), "val_dataloader of your own works with one run at a time"),
     ],
 )
-def test_loaders_that_cannot_be_used(refused: Command, name: str, words: tuple[str, ...], message: str) -> None:
+def test_unusable_data_loaders_are_refused(refused: Command, name: str, words: tuple[str, ...], message: str) -> None:
     assert message in refused(*TASK, f"task.data=mistakes.{name}", "task.batch_size=4", *words)

@@ -166,7 +166,7 @@ TOGETHER = ("model=gru,brc", "model.initialisation=warmup,null")
 
 
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
-def test_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path, launcher: str) -> None:
+def test_only_jobs_with_incompatible_values_fail_in_a_sweep(cli: Command, workplace: Path, launcher: str) -> None:
     outcome = cli("train", "-m", *TINY, "seed=0,1", *TOGETHER, f"launcher={launcher}")
     assert outcome.code == 1
     assert outcome.error.splitlines()[-1].startswith("error: 2 of 8 jobs failed")
@@ -176,7 +176,7 @@ def test_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path
     assert [result["status"] for result in results] == ["complete"] * 6
 
 
-def test_trials_of_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path) -> None:
+def test_only_trials_with_incompatible_values_fail_in_a_search(cli: Command, workplace: Path) -> None:
     for _ in range(2):
         outcome = cli("train", "-m", *TINY, "sweep=random", *TOGETHER, "hydra.sweeper.n_trials=6")
         assert outcome.code == 1

@@ -48,7 +48,7 @@ def test_a_trace_holds_all_outputs_and_states_and_does_not_change_the_network(x:
     assert activity["1"].output.shape == (6, 4, 2, 4, 4) and activity["1"].output.any()
 
 
-def test_a_layer_of_ones_own_fires_if_it_has_a_threshold() -> None:
+def test_a_user_layer_counts_as_firing_if_it_has_a_threshold() -> None:
     layer = SpikingLayer(3)
     assert not fires(layer) and not fires(LI(3)) and fires(LIB(3)) and fires(FullyRecurrent(LIB(3)))
     layer.add_parameter("limit", 0.5, "threshold")
@@ -109,7 +109,7 @@ def test_spikes_of_a_fully_recurrent_layer_reach_all_its_neurons() -> None:
     assert operations.compute()["accumulates"].item() == pytest.approx((5 * spikes + 8 * 2 * 3 * 5) / 2)
 
 
-def test_a_spike_costs_each_of_its_synapses_once_whatever_their_delays() -> None:
+def test_a_spike_is_counted_once_for_each_synapse_for_any_delays() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(DelayedLinear(3, 5, max_delay=4, sigma=2.0), LIB(5, quant_fn="round"), nn.Linear(5, 2))
     x = torch.zeros(8, 2, 3)

@@ -184,7 +184,7 @@ def test_nan_and_infinity_pass_through() -> None:
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
-def test_values_beyond_the_end_of_a_sequence_touch_nothing(value: float, backend: str) -> None:
+def test_values_past_the_end_of_a_sequence_have_no_effect(value: float, backend: str) -> None:
     x = torch.randn(9, 3, 3, 5)
     for row, length in enumerate(RAGGED):
         x[length:, row] = value

@@ -101,7 +101,7 @@ def test_the_scored_steps_of_the_splits_of_a_forecast_follow_each_other(problem:
 
 
 @pytest.mark.parametrize("problem", ["simple_copy", "cross_situation", "continuous_postcasting"])
-def test_targets_of_a_table_are_empty_where_they_are_not_scored(problem: str) -> None:
+def test_targets_of_unscored_steps_are_empty_in_prediction_columns(problem: str) -> None:
     task = CogScale(problem)
     target = task.val_data()[1][:, 0]
     prediction = torch.randn(len(target), task.spec.output_size)

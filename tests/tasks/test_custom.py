@@ -333,7 +333,7 @@ def test_lengths_that_do_not_fit_are_refused(lengths: Tensor, message: str, tmp_
         CustomData(str(tmp_path / "data.pt"), lengths="lengths")
 
 
-def test_sequences_of_different_lengths_have_one_target(tmp_path: Path) -> None:
+def test_several_targets_of_sequences_of_different_lengths_are_refused(tmp_path: Path) -> None:
     x, y = sequences()
     torch.save({"x": x, "y": y, "z": y, "lengths": torch.arange(N) % T + 1}, tmp_path / "data.pt")
     with pytest.raises(ValueError, match="sequences of different lengths go with one target"):

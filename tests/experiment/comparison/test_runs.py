@@ -93,7 +93,7 @@ def test_unfinished_runs_have_curves_and_no_metrics(tmp_path: Path) -> None:
     assert [run.reason for run in left_out] == ["failed (the loss became nan)"]
 
 
-def test_a_change_is_named_once_with_the_number_of_its_runs() -> None:
+def test_a_change_is_reported_once_with_the_number_of_its_runs() -> None:
     runs = [Run(place, {}, {}, {}, dict, changed={"metrics.csv": "was changed"}) for place in ("a", "b", "c")]
     assert changes(runs[:1]) == ["metrics.csv was changed in a"]
     assert changes(runs) == ["metrics.csv was changed in a and 2 more"]

@@ -174,7 +174,7 @@ def test_each_panel_has_its_own_best_group(tmp_path: Path) -> None:
     assert too_few_runs(groups) == []
 
 
-def test_numbers_that_are_not_measured_on_data_have_no_test(tmp_path: Path) -> None:
+def test_values_that_are_not_measured_on_data_have_no_p_value(tmp_path: Path) -> None:
     for seed in range(4):
         for model in ("brc", "gru"):
             file = make_run(tmp_path, model, seed, 0.5) / "result.json"

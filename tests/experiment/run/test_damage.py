@@ -450,7 +450,7 @@ def test_damaged_positions_give_a_one_line_error(tmp_path: Path) -> None:
             assert all(np.array_equal(values, positions[key]) for key, values in read.items())
 
 
-def test_modules_may_keep_what_is_no_tensor_in_a_checkpoint_and_weights_may_not() -> None:
+def test_extra_states_in_a_checkpoint_may_be_other_than_tensors_but_weights_may_not() -> None:
     content = {
         "state_dict": {"net.weight": torch.ones(2), "net._extra_state": {"steps": 3}},
         "epoch": 0,

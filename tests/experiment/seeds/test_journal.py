@@ -29,7 +29,7 @@ def test_an_interruption_between_two_checkpoints_rolls_both_back_to_the_previous
     assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
 
 
-def test_a_stop_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> None:
+def test_an_interruption_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> None:
     folders = folders_in(tmp_path)
     for folder in folders:
         folder.last.unlink()

@@ -62,7 +62,7 @@ def test_an_interval_in_a_grid_is_refused() -> None:
         space("k=interval(0,1)").grid()
 
 
-def test_a_grid_is_whole_or_refused() -> None:
+def test_a_grid_with_too_many_or_no_values_is_refused() -> None:
     assert len(space(f"k=range(0,{MOST_JOBS})").grid()) == MOST_JOBS
     for words in ([f"k=range(0,{MOST_JOBS + 1})"], [f"k=range(0,{MOST_JOBS // 2 + 1})", "l=1,2"]):
         with pytest.raises(UserError, match=f"at most {MOST_JOBS}"):
@@ -71,7 +71,7 @@ def test_a_grid_is_whole_or_refused() -> None:
         space("k=range(1,1)").grid()
 
 
-def test_one_value_in_place_of_those_of_a_chosen_sweep_is_refused() -> None:
+def test_one_value_for_a_key_of_a_chosen_sweep_is_refused() -> None:
     with pytest.raises(UserError, match="the sweep says seed=0,1, and the command line seed=3: leave out one"):
         space("sweep=seeds", "seed=3", seed="0,1")
     assert space("seed=3", seed="0,1").grid() == [["seed=3"]]

@@ -148,7 +148,7 @@ def test_normalise_scales_the_inputs_of_each_neuron() -> None:
         assert silent.weight.tolist() == [[0.0], [0.0]]
 
 
-def test_weights_of_whole_numbers_are_converted_and_others_keep_their_dtype() -> None:
+def test_integer_and_bool_weights_are_converted_and_others_keep_their_dtype() -> None:
     assert Linear(2, 2, weight=torch.eye(2, dtype=torch.float32)).weight.dtype == torch.float32
     for weight in (torch.eye(2, dtype=torch.int64), torch.eye(2, dtype=torch.bool)):
         connection = Linear(2, 2, weight=weight)
