@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def in_new_process(module: str, *arguments: object, **environment: str) -> Any:
-    """The output of `python -m module *arguments`. Raises RuntimeError with the last line of its complaint."""
+    """The output of `python -m module *arguments`. Raises RuntimeError with the last line of its error."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     path = os.pathsep.join(entry for entry in (str(ROOT), os.environ.get("PYTHONPATH")) if entry)
     done = subprocess.run(

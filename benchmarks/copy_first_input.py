@@ -78,7 +78,7 @@ def _brc_pytorch(cell: str, hidden: int) -> nn.Module:
 
 
 def _work(length: int, batch: int, hidden: int, gates: int, recurrent_gates: int, states: int) -> Work:
-    """The least of one step. The loss reads the last step alone, so the upper layer's output has no gradient to read.
+    """The least work of a step. The loss reads only the last step, so the upper layer's output has no gradient to read.
 
     Products of the input and of the weight gradients are one each; those on the recurrent weight follow each other.
     """

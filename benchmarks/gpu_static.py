@@ -50,7 +50,7 @@ ISSUED, SPECIAL = 128, 16  # threads' instructions per multiprocessor and cycle,
 
 @dataclass(frozen=True)
 class Report:
-    """One kernel of one kind on one architecture. Per element: of one time step. `limit` is what takes longest."""
+    """One kernel of one kind on one architecture. Per element: of one time step. `limit` is the slowest resource."""
 
     kind: str
     pass_: str

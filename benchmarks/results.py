@@ -16,7 +16,7 @@ class Measured:
     floors: list[Floor]
 
     def row(self, start: str) -> Row | None:
-        """The first contestant whose name starts so."""
+        """The row of the first contestant whose name begins with `start`."""
         return next((row for row in self.rows if row.contestant.name.startswith(start)), None)
 
     @property

@@ -169,7 +169,7 @@ def _relu(steps: int) -> Network:
 
 
 def _work(size: Size, random: bool) -> Work:
-    """The least of one step: between the layers everything is written once and read once in each direction. The
+    """The least work of one step: between layers everything is written once and read once in each direction. The
     convolutions themselves are not counted: no matrix product says how fast they can be.
     """
     steps, batch = size

@@ -105,7 +105,7 @@ def _training(net: nn.Sequential, run: Callable[[nn.Sequential, Tensor], Tensor]
 
 
 def _work(batch: int) -> Work:
-    """The least of one round: in each step the input read twice, what the input drives written and read, the states
+    """The least work of a round: in each step the input read twice, what the input drives written and read, the states
     written and read, and the products of input, memory and hidden units, forwards and backwards."""
     rows, both = STEPS * batch, 2 * HIDDEN
     moved = {

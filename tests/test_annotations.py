@@ -1,4 +1,4 @@
-"""Values of a config against the annotations of what they are given to."""
+"""Values of a config are checked against the annotations of the arguments that receive them."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(s
         (Callable[[float], float], ["tanh"], []),
     ],
 )
-def test_types(annotation: Any, right: list[Any], wrong: list[Any]) -> None:
+def test_values_are_accepted_or_rejected_by_their_annotation(
+    annotation: Any, right: list[Any], wrong: list[Any]
+) -> None:
     assert all(has_type(value, annotation) for value in right)
     assert not any(has_type(value, annotation) for value in wrong)
 
 
 @given(VALUES)
-def test_a_union_takes_what_one_of_its_types_takes(value: Any) -> None:
+def test_a_union_accepts_values_of_any_of_its_types(value: Any) -> None:
     for one, other in [(int, str), (list[int], None), (dict[str, float], bool)]:
         assert has_type(value, one | other) == (has_type(value, one) or has_type(value, other))
     assert has_type(value, type(value)) and has_type(value, Any)
@@ -69,7 +71,9 @@ class Derived(Base):
         ({"names": "a"}, r"Derived: names must be collections.abc.Sequence\[str\], got 'a'"),
     ],
 )
-def test_arguments_of_a_class_and_of_its_bases(values: dict[str, Any], message: str) -> None:
+def test_arguments_are_checked_by_the_annotations_of_a_class_and_its_bases(
+    values: dict[str, Any], message: str
+) -> None:
     if message:
         with pytest.raises(ValueError, match=f"^{message}$"):
             require_types("Derived: ", Derived, values)
@@ -86,18 +90,18 @@ class Place(NamedTuple):
 
 
 class Odd(Base):
-    """Annotations that are no types, and a base whose arguments are not those of this class."""
+    """Annotations that are not types, and a base whose arguments are not those of this class."""
 
     def __init__(self, gain: "how loud it is", size: "torch.nn.NoSuch", level: float = "auto") -> None: ...  # type: ignore  # noqa: F722, F821, UP037
 
 
-def test_what_is_no_type_of_a_config_is_not_checked() -> None:
+def test_annotations_that_are_not_config_types_are_not_checked() -> None:
     assert has_type("fast", Mode) and has_type("fast", Mode | None)
     assert has_type({"x": 1.0}, Place) and has_type({"a": 1}, Counter) and has_type(3, range)
     require_types("Odd: ", Odd, {"gain": "loud", "size": [1, 2]})
 
 
-def test_arguments_that_have_a_name_are_told_in_their_order() -> None:
+def test_parameters_are_the_named_arguments_in_order() -> None:
     assert list(parameters_of(Derived)) == ["size", "names", "steps", "gain"]
     require_types("Derived: ", Derived, {"options": "one of **options"})
 

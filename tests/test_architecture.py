@@ -1,4 +1,4 @@
-"""Who may import whom: between the packages, inside `experiment` and inside `scan`. The entry points stay short."""
+"""Allowed imports between packages, inside `experiment` and inside `scan`; the length of the entry points."""
 
 import ast
 import subprocess
@@ -82,7 +82,7 @@ def inside(module: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_imports_follow_the_arrows(package: str) -> None:
+def test_packages_import_only_allowed_packages(package: str) -> None:
     files = list((SOURCE / package).rglob("*.py"))
     assert files
     for file in files:
@@ -95,7 +95,7 @@ def test_imports_follow_the_arrows(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", INSIDE)
-def test_imports_inside_a_package_follow_their_order(package: str) -> None:
+def test_subpackages_import_only_those_before_them(package: str) -> None:
     order = INSIDE[package]
     assert {path.name for path in (SOURCE / package).iterdir() if (path / "__init__.py").exists()} == set(order)
     for place, part in enumerate(order):
@@ -110,13 +110,13 @@ def test_imports_inside_a_package_follow_their_order(package: str) -> None:
 
 
 @pytest.mark.parametrize(("package", "other"), APART)
-def test_backends_do_not_know_each_other(package: str, other: str) -> None:
+def test_backends_do_not_import_each_other(package: str, other: str) -> None:
     for file in SOURCE.joinpath(*package.split(".")).rglob("*.py"):
         assert not [module for module in imports(file) if inside(module, f"bionets.{other}")], file
 
 
 def cycle(source: Path) -> list[str]:
-    """Modules that import each other in a circle, or none."""
+    """The modules of an import cycle, or none."""
     graph = {module_of(file, source): set(imports(file, source, deferred=False)) for file in source.rglob("*.py")}
     sorter = TopologicalSorter({module: {*found} & {*graph} for module, found in graph.items()})
     try:
@@ -126,11 +126,11 @@ def cycle(source: Path) -> list[str]:
     return []
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert not cycle(SOURCE)
 
 
-def test_experiment_names_no_family() -> None:
+def test_experiment_refers_to_no_model_family() -> None:
     for file in (SOURCE / "experiment").rglob("*.py"):
         if file.name == "registry.py" or "published" in file.name:
             continue
@@ -141,7 +141,7 @@ def test_experiment_names_no_family() -> None:
         assert not {name for name in names if name.endswith("Model") and name not in ("Model", "BaseModel")}, file
 
 
-def test_a_module_imported_from_its_package_is_seen(tmp_path: Path) -> None:
+def test_a_module_imported_from_its_package_is_found(tmp_path: Path) -> None:
     source = tmp_path / "bionets"
     (source / "layers").mkdir(parents=True)
     for file in ("__init__.py", "layers/__init__.py", "scan.py"):
@@ -154,13 +154,13 @@ def test_a_module_imported_from_its_package_is_seen(tmp_path: Path) -> None:
     assert not cycle(source)
 
 
-def test_every_package_has_its_arrows() -> None:
+def test_every_package_has_a_list_of_allowed_imports() -> None:
     assert {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()} == set(MAY_IMPORT)
     assert not (ROOT / "src" / "__init__.py").exists()
 
 
 @pytest.mark.parametrize("plugin", sorted((SOURCE.parent / "hydra_plugins").glob("*.py")), ids=lambda file: file.stem)
-def test_what_hydra_scans_in_every_program_of_this_environment_is_light(plugin: Path) -> None:
+def test_hydra_plugins_import_no_heavy_package(plugin: Path) -> None:
     heavy = "{'torch', 'lightning', 'optuna'}"
     code = f"import runpy, sys; runpy.run_path({str(plugin)!r}); print(*{heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

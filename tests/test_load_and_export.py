@@ -1,4 +1,4 @@
-"""bionets.load and bionets.export: what leaves a run's folder computes what the model in it computes."""
+"""bionets.load and bionets.export: loaded and exported models compute what the model of the run computes."""
 
 import re
 import shutil
@@ -57,7 +57,7 @@ def run(cli: Command, workplace: Path, tmp_path_factory: pytest.TempPathFactory)
     return the_run(workplace / "outputs").path
 
 
-def test_importing_bionets_is_light() -> None:
+def test_importing_bionets_does_not_import_torch() -> None:
     code = "import bionets, sys; print('torch' in sys.modules, {'load', 'export'} <= {*dir(bionets)})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "True"]
@@ -65,7 +65,7 @@ def test_importing_bionets_is_light() -> None:
         bionets.loaded  # noqa: B018
 
 
-def test_a_run_gives_its_model_and_task(run: Path) -> None:
+def test_load_gives_the_model_and_task_of_a_run(run: Path) -> None:
     model, task = bionets.load(run)
     assert isinstance(task, BinaryAddition) and not model.training
     saved = torch.load(RunFolder(run).best, weights_only=True)["state_dict"]
@@ -86,9 +86,7 @@ def test_a_model_is_loaded_without_its_data(run: Path, monkeypatch: pytest.Monke
     assert torch.equal(model(x), expected(x))
 
 
-def test_a_loss_that_training_refuses_now_does_not_close_an_earlier_run(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_earlier_run_whose_loss_is_refused_now_can_be_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BinaryAddition, "loss", lambda self, prediction, target: prediction.new_zeros(2))
     _, task = bionets.load(run)
     with pytest.raises(UserError, match="must be a tensor of one number"):
@@ -106,7 +104,7 @@ def run_onnx() -> Callable[[Path, np.ndarray], np.ndarray]:
 
 
 @pytest.mark.slow
-def test_a_run_in_onnx_runtime_predicts_what_the_model_predicts(run: Path, workplace: Path) -> None:
+def test_onnx_runtime_gives_the_predictions_of_the_model(run: Path, workplace: Path) -> None:
     model, task = bionets.load(run)
     file = bionets.export(run, workplace / "model.onnx")
     for batch in (1, 4):
@@ -116,7 +114,7 @@ def test_a_run_in_onnx_runtime_predicts_what_the_model_predicts(run: Path, workp
 
 
 @pytest.mark.slow
-def test_a_number_of_steps_exports_the_whole_sequence(run: Path, workplace: Path) -> None:
+def test_a_number_of_steps_exports_the_whole_sequence_without_states(run: Path, workplace: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     inputs = onnxruntime.InferenceSession(bionets.export(run, "model.onnx", steps=5)).get_inputs()
     assert [each.name for each in inputs] == ["x"] and inputs[0].shape[0] == 5  # no states
@@ -150,7 +148,7 @@ def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -
         ("model.pt2", {"checkpoint": "first"}, "choose best or last"),
     ],
 )
-def test_what_cannot_be_exported_is_one_line_and_leaves_no_file(
+def test_an_invalid_export_gives_a_one_line_error_and_leaves_no_file(
     run: Path, workplace: Path, file: str, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError) as refused:
@@ -159,7 +157,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_no_file(
     assert not (workplace / file).exists()
 
 
-def test_a_missing_package_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_gives_an_error_with_the_pip_command(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package onnx: pip install 'bionets\[export\]'"):
         bionets.export(run, "model.onnx")
@@ -180,7 +178,7 @@ STEPWISE: dict[str, Callable[[], Model]] = {
 
 
 @pytest.mark.parametrize("name", STEPWISE)
-def test_single_steps_give_what_the_whole_sequence_gives(name: str) -> None:
+def test_single_steps_give_the_result_of_the_whole_sequence(name: str) -> None:
     torch.manual_seed(0)
     model = STEPWISE[name]().eval()
     spec = model.spec
@@ -197,7 +195,7 @@ def test_single_steps_give_what_the_whole_sequence_gives(name: str) -> None:
     torch.testing.assert_close(found, model(x), rtol=1e-5, atol=1e-6)
 
 
-def test_a_single_step_leaves_the_states_of_its_network_alone() -> None:
+def test_a_single_step_does_not_change_the_states_of_its_network() -> None:
     network = LIB(3, spike_fn="arctan")
     network(torch.rand(2, 3))
     kept = {name: state.clone() for name, state in get_states(network).items()}
@@ -218,7 +216,7 @@ def test_every_family_is_exported_and_checked(name: str, suffix: str, single: bo
 
 
 @pytest.mark.slow
-def test_a_spiking_network_goes_to_nir() -> None:
+def test_a_spiking_network_is_exported_to_nir() -> None:
     pytest.importorskip("nir")
     for model in (
         SpikingRecurrentModel(SEQUENCE, hidden_size=6, layer_arguments=HARD),
@@ -248,7 +246,7 @@ def test_a_spiking_network_goes_to_nir() -> None:
         ),
     ],
 )
-def test_a_model_that_cannot_be_exported_says_why(
+def test_a_model_that_cannot_be_exported_is_refused_with_the_reason(
     make: Callable[[], Model], suffix: str, single: bool | None, message: str
 ) -> None:
     torch.manual_seed(0)
@@ -256,13 +254,13 @@ def test_a_model_that_cannot_be_exported_says_why(
         module.exported(make().eval().requires_grad_(False), suffix, single, None)
 
 
-def test_numbers_that_differ_are_refused() -> None:
+def test_an_export_with_different_outputs_is_refused() -> None:
     traced = module._traced(STEPWISE["lstm"]().eval(), True, None, False)
     with pytest.raises(ValueError, match="other numbers"), torch.no_grad():
         traced.check(lambda *inputs: tuple(1.01 * each for each in traced.module(*inputs)))
 
 
-def test_a_run_names_its_layers_device_and_backend(cli: Command) -> None:
+def test_train_prints_layers_device_and_backend(cli: Command) -> None:
     outcome = cli("train", *TINY, "accelerator=cpu")
     assert outcome.code == 0, outcome.error
     lines = [line.split() for line in outcome.out.splitlines()]

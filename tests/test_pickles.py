@@ -42,7 +42,7 @@ def read_data(file: Path) -> None:
         (read_recorded_arrays, ".npz"),
     ],
 )
-def test_a_pickle_is_not_run(tmp_path: Path, read: Callable[[Path], object], suffix: str) -> None:
+def test_a_pickle_in_a_data_file_is_never_executed(tmp_path: Path, read: Callable[[Path], object], suffix: str) -> None:
     file, trap = tmp_path / f"data{suffix}", Trap(tmp_path / "trap-was-sprung")
     objects = np.array([trap] * 4, dtype=object)
     if suffix == ".pt":

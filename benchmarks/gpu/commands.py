@@ -71,7 +71,7 @@ def _train(*words: str) -> Row:
 
 
 def _resumed(*words: str) -> Row:
-    """A run that is killed after its first checkpoint and started again ends with the weights of one that was not."""
+    """A run that is killed after its first checkpoint and resumed ends with the weights of an uninterrupted one."""
     with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed:
         subprocess.run(_command(whole, words), cwd=ROOT, capture_output=True, timeout=SECONDS)
         process = subprocess.Popen(

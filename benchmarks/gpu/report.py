@@ -1,4 +1,4 @@
-"""The lines that a part prints: plain text, few, since only the end of a long output may be kept."""
+"""The lines that a part prints: short plain text, since only the end of a long output may be kept."""
 
 from collections import Counter
 from typing import Any

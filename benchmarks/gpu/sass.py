@@ -35,7 +35,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class MachineCode:
-    """spills: loads and stores of local memory. loop: what the innermost loops execute once each, all together."""
+    """spills: loads and stores of local memory. loop: the instructions of all innermost loops, once each."""
 
     registers: int
     stack: int
@@ -50,7 +50,7 @@ class MachineCode:
 
     @property
     def bytes_per_thread(self) -> int:
-        """Moved from and to global memory by one thread in one round of the loops."""
+        """Bytes moved from and to global memory by one thread in one iteration of the loops."""
         moving = (*LOADS, *STORES, ASYNCHRONOUS)
         return sum(width * count for width, count in self.widths(moving).items())
 
@@ -74,7 +74,7 @@ def read_cubin(cubin: bytes) -> MachineCode:
 
 
 def innermost_loops(instructions: list[Instruction]) -> list[tuple[int, int]]:
-    """First and last address of each loop that has no other one in it. The endless one behind the code is none."""
+    """First and last address of each innermost loop. The endless loop after the code is left out."""
     loops = []
     for each in instructions:
         target = re.search(r"0x([0-9a-f]+)\s*$", each.operands) if each.kind == "BRA" else None

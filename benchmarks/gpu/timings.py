@@ -89,7 +89,7 @@ def graph_cases(tiny: bool) -> Iterator[Case]:
 
 
 def _cases(comparison: Comparison, size: str, graph: bool = False) -> Iterator[Case]:
-    """One for each contestant: an error, or memory that one of them fills, is then no other's."""
+    """One case for each contestant, so that an error or exhausted memory of one does not affect the others."""
     for contestant in comparison.contestants:
         if contestant.name.startswith(WITHOUT) or (graph and contestant.name.startswith(NOT_CAPTURED)):
             continue
@@ -114,7 +114,7 @@ def _measure(comparison: Comparison, contestant: Contestant, graph: bool) -> Row
     }
 
 
-# what `python -m benchmarks` does not have
+# contestants that `python -m benchmarks` does not have
 
 
 def _peephole(length: int, batch: int, hidden: int) -> Comparison:

@@ -104,7 +104,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("--shell-completion", ["install"]),
     ],
 )
-def test_a_wrong_word_is_one_line_and_writes_nothing(
+def test_a_wrong_argument_gives_a_one_line_error_and_writes_nothing(
     cli: Command, workplace: Path, argument: str, words: list[str]
 ) -> None:
     refused(cli("train", *SMALL, argument), *words)
@@ -130,7 +130,7 @@ SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.0
         (["train", "-m", "--cfg", "job"], ["Only one of"]),
     ],
 )
-def test_a_wrong_word_of_any_command_is_one_line(
+def test_a_wrong_argument_of_any_command_gives_a_one_line_error(
     cli: Command, workplace: Path, command: list[str], words: list[str]
 ) -> None:
     refused(cli(*command), *words)
@@ -138,7 +138,7 @@ def test_a_wrong_word_of_any_command_is_one_line(
 
 
 @pytest.mark.parametrize("words", [("model=brc", "model=gru"), ("seed=1", "seed=2"), ("-m", "seed=0,1", "seed=2")])
-def test_two_words_for_one_key_are_both_named(workplace: Path, words: tuple[str, ...]) -> None:
+def test_an_error_names_both_of_two_values_for_one_key(workplace: Path, words: tuple[str, ...]) -> None:
     process = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], cwd=workplace, capture_output=True, text=True, timeout=300
     )
@@ -152,7 +152,7 @@ def test_a_flag_that_does_not_exist_is_a_usage_error(cli: Command, workplace: Pa
 
 
 @pytest.mark.parametrize("value", ["x" * 5000, "'\x1b[31mred'", "'a\nb'"])
-def test_an_error_is_short_and_obeyed_by_no_terminal(cli: Command, workplace: Path, value: str) -> None:
+def test_an_error_is_short_and_contains_no_control_characters(cli: Command, workplace: Path, value: str) -> None:
     outcome = cli("train", *SMALL, f"matmul_precision={value}")
     refused(outcome, "matmul_precision")
     assert len(outcome.error) < 1000
@@ -160,12 +160,12 @@ def test_an_error_is_short_and_obeyed_by_no_terminal(cli: Command, workplace: Pa
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_asking_for_a_gpu_where_there_is_none_says_what_to_choose(cli: Command, workplace: Path) -> None:
+def test_requesting_a_missing_gpu_suggests_accelerator_cpu(cli: Command, workplace: Path) -> None:
     refused(cli("train", *SMALL, "accelerator=gpu"), "accelerator=cpu")
     assert list(workplace.iterdir()) == []
 
 
-def test_a_misspelt_key_in_a_file_is_found(cli: Command, workplace: Path) -> None:
+def test_a_misspelt_key_in_a_config_file_is_reported(cli: Command, workplace: Path) -> None:
     (workplace / "mine" / "model").mkdir(parents=True)
     file = workplace / "mine" / "model" / "mine.yaml"
     file.write_text("defaults: [/schema/model/brc@_here_, _self_]\nname: mine\nhiden_size: 5\n")
@@ -174,12 +174,12 @@ def test_a_misspelt_key_in_a_file_is_found(cli: Command, workplace: Path) -> Non
     refused(cli("train", "--config-dir", str(workplace / "mine"), "model=mine"), "mine.yaml")
 
 
-def test_an_output_folder_that_is_a_file_is_one_line(cli: Command, workplace: Path) -> None:
+def test_an_output_folder_that_is_a_file_gives_a_one_line_error(cli: Command, workplace: Path) -> None:
     (workplace / "outputs").write_text("a file")
     refused(cli("train", *SMALL), "outputs")
 
 
-def test_a_full_disk_is_one_line_and_keeps_what_was_whole(workplace: Path) -> None:
+def test_a_full_disk_gives_an_error_and_leaves_no_partial_file(workplace: Path) -> None:
     limit = 20_000  # bytes a file may have: less than the checkpoint of 50 units
 
     process = start(
@@ -196,7 +196,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_whole(workplace: Path) -> No
     assert [file for file in (workplace / "outputs").rglob("*") if file.name.endswith((".ckpt", ".partial"))] == []
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_good_checkpoint(
+def test_a_non_finite_loss_is_reported_with_its_step_and_keeps_the_last_finite_checkpoint(
     cli: Command, workplace: Path
 ) -> None:
     good = cli("train", *SMALL, "trainer.max_epochs=2", "optimizer=sgd")
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_last_good_checkp
         assert all(torch.isfinite(value).all() for value in state.values())
 
 
-def test_evaluating_what_is_no_run_is_one_line(cli: Command, workplace: Path) -> None:
+def test_evaluate_and_compare_refuse_a_folder_that_is_not_a_run(cli: Command, workplace: Path) -> None:
     refused(cli("evaluate"), "run")
     refused(cli("evaluate", "run=nowhere"), "nowhere", "train.py")
     refused(cli("compare", "runs=nowhere"), "nowhere", "train.py")
@@ -223,13 +223,13 @@ def test_evaluating_what_is_no_run_is_one_line(cli: Command, workplace: Path) ->
 
 
 class Trap:
-    """Pickles to a call that leaves a file."""
+    """An object whose unpickling creates a file."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("trap-was-sprung"),)  # type: ignore[return-value]
 
 
-def test_a_checkpoint_that_is_not_ours_is_refused_and_never_unpickled(cli: Command, workplace: Path) -> None:
+def test_a_foreign_checkpoint_is_refused_and_never_unpickled(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL).code == 0
     folder = the_run(workplace / "outputs")
     evaluate = ("evaluate", f"run={folder.path}")
@@ -252,7 +252,7 @@ def test_a_checkpoint_that_is_not_ours_is_refused_and_never_unpickled(cli: Comma
     assert cli(*evaluate).code == 0
 
 
-def test_a_folder_whose_files_are_broken_is_one_line(cli: Command, workplace: Path) -> None:
+def test_a_damaged_result_file_gives_a_one_line_error(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL).code == 0
     folder = the_run(workplace / "outputs")
     folder.result_file.write_text('{"status": "comp')
@@ -260,7 +260,7 @@ def test_a_folder_whose_files_are_broken_is_one_line(cli: Command, workplace: Pa
     refused(cli("compare", "runs=outputs"), "result.json")
 
 
-def test_a_config_that_names_a_missing_schema_is_one_line(cli: Command, workplace: Path) -> None:
+def test_a_config_that_names_a_missing_schema_gives_a_one_line_error(cli: Command, workplace: Path) -> None:
     (workplace / "configs" / "task").mkdir(parents=True)
     (workplace / "configs" / "task" / "parity.yaml").write_text(
         "defaults: [/schema/task/parity@_here_]\nname: parity\n"

@@ -26,7 +26,9 @@ CELLS = ("brc", "nbrc", "gru", "lstm", "lem", "lru", "lmu", "min_gru", "src", "c
 
 
 @pytest.mark.parametrize("model", CLOSED_LOOP)
-def test_mackey_glass_trains_and_reports_its_closed_loop(cli: Command, workplace: Path, model: str) -> None:
+def test_mackey_glass_trains_and_reports_the_error_of_the_closed_loop(
+    cli: Command, workplace: Path, model: str
+) -> None:
     outcome = cli("train", f"model={model}", "model.hidden_size=4", *MACKEY_GLASS)
     assert outcome.code == 0, outcome.error
     folder = the_run(workplace)
@@ -38,7 +40,7 @@ def test_mackey_glass_trains_and_reports_its_closed_loop(cli: Command, workplace
     assert again["test/smape"] == pytest.approx(metrics["test/smape"], rel=1e-5)
 
 
-def test_mackey_glass_of_several_seeds_at_once_is_that_of_each(cli: Command, workplace: Path) -> None:
+def test_closed_loop_errors_of_batched_seeds_equal_those_of_single_seeds(cli: Command, workplace: Path) -> None:
     def smape(name: str) -> list[float]:
         files = sorted(workplace.glob(f"outputs/mackey_glass/brc/{name}-*/seed-*/result.json"))
         return [json.loads(file.read_text())["metrics"]["test/smape"] for file in files]
@@ -50,7 +52,7 @@ def test_mackey_glass_of_several_seeds_at_once_is_that_of_each(cli: Command, wor
     assert smape("together") == pytest.approx(smape("alone"), rel=1e-3)
 
 
-def test_the_experiment_compares_forecasts(cli: Command, workplace: Path) -> None:
+def test_the_mackey_glass_experiment_and_study_give_a_table(cli: Command, workplace: Path) -> None:
     few = ("model=brc,gru", "model.hidden_size=4", "seed=0")
     outcome = cli("train", "-m", "experiment=mackey_glass", *few, *MACKEY_GLASS[1:])
     assert outcome.code == 0, outcome.error
@@ -59,7 +61,7 @@ def test_the_experiment_compares_forecasts(cli: Command, workplace: Path) -> Non
     assert "| brc | 17 | 1 |" in (workplace / "comparison" / "mackey_glass" / "table.md").read_text()
 
 
-def test_the_study_of_spoken_digits(
+def test_the_speech_digits_experiment_and_study_give_a_table(
     cli: Command, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoken_digits.write(tmp_path / "data")
@@ -82,7 +84,7 @@ def test_cogscale_trains(cli: Command, workplace: Path, problem: str) -> None:
     assert 0 <= json.loads(folder.result_file.read_text())["metrics"]["test/error"] < 5
 
 
-def test_the_table_of_cells_and_problems(cli: Command, workplace: Path) -> None:
+def test_the_cogscale_study_gives_a_table_of_cells_by_problem(cli: Command, workplace: Path) -> None:
     few = ("model=brc,gru", "task.problem=adding_problem,simple_copy", "parameters=500,1000", "seed=0")
     outcome = cli("train", "-m", "experiment=cogscale", *few, "trainer.max_epochs=1", "logger=none")
     assert outcome.code == 0, outcome.error
@@ -100,7 +102,7 @@ def test_the_table_of_cells_and_problems(cli: Command, workplace: Path) -> None:
     assert outcome.error.startswith("error: columns=task.length must be one of by=[model,parameters,task.problem]")
 
 
-def test_the_experiment_names_every_problem() -> None:
+def test_the_cogscale_experiment_lists_every_problem_and_cell() -> None:
     text = (Path(__file__).parents[2] / "configs" / "experiment" / "cogscale.yaml").read_text()
     (problems,) = (line.split(": ")[1] for line in text.splitlines() if "task.problem:" in line)
     (models,) = (line.split(": ")[1] for line in text.splitlines() if " model:" in line)
@@ -108,7 +110,7 @@ def test_the_experiment_names_every_problem() -> None:
     assert models.split(",") == list(CELLS)
 
 
-def test_a_size_found_by_parameters_trains_as_the_size_itself(cli: Command, workplace: Path) -> None:
+def test_a_run_sized_by_parameters_equals_a_run_with_that_hidden_size(cli: Command, workplace: Path) -> None:
     arguments = ("model=gru", "task=copy_first_input", "task.length=3", "task.train_size=40", "task.batch_size=10")
     sizes = ("task.val_size=10", "task.test_size=10")
     assert cli("train", *arguments, *sizes, *QUIET, "parameters=200", "name=sized").code == 0
@@ -132,14 +134,16 @@ def test_a_size_found_by_parameters_trains_as_the_size_itself(cli: Command, work
         ),
     ],
 )
-def test_sizes_that_cannot_be_had_are_one_line(cli: Command, words: tuple[str, ...], message: str) -> None:
+def test_impossible_numbers_of_parameters_give_a_one_line_error(
+    cli: Command, words: tuple[str, ...], message: str
+) -> None:
     outcome = cli("train", *words)
     assert outcome.code == 1
     assert outcome.error.startswith(f"error: {message}")
     assert outcome.error.count("\n") == 1
 
 
-def test_the_leaderboard_of_all_runs(cli: Command, workplace: Path) -> None:
+def test_compare_writes_a_leaderboard_of_all_runs(cli: Command, workplace: Path) -> None:
     small = ("task.length=3", "task.train_size=10", "task.val_size=10", "task.test_size=10", "task.batch_size=10")
     assert cli("train", "-m", "model=brc,gru", "task=copy_first_input", *small, "seed=0,1", *QUIET).code == 0
     assert cli("train", "model=spiking_recurrent", "model.hidden_size=4", *MACKEY_GLASS).code == 0

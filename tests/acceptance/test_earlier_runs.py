@@ -36,14 +36,14 @@ def words_of(folder: RunFolder) -> list[str]:
     return list(yaml.safe_load(folder.overrides_file.read_text()))
 
 
-def test_every_kind_of_run_is_kept() -> None:
+def test_fixtures_cover_every_kind_of_run() -> None:
     assert {Path(run).parent.name.partition("-")[0] for run in RUNS} == {
         "single", "interrupted", "together", "spiking", "stdp", "spatial",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("run", COMPLETE)
-def test_a_complete_run_is_found_by_its_command_and_evaluates_to_its_numbers(
+def test_a_complete_run_is_not_repeated_and_evaluates_to_its_recorded_metrics(
     cli: Command, outputs: Path, run: str
 ) -> None:
     folder = RunFolder(outputs / run)
@@ -60,7 +60,7 @@ def test_a_complete_run_is_found_by_its_command_and_evaluates_to_its_numbers(
 
 
 @pytest.mark.parametrize("run", COMPLETE)
-def test_a_run_that_lost_its_result_is_tested_again_from_its_checkpoints(cli: Command, outputs: Path, run: str) -> None:
+def test_a_run_without_result_file_is_tested_again_from_its_checkpoints(cli: Command, outputs: Path, run: str) -> None:
     folder = RunFolder(outputs / run)
     before = folder.result()
     assert before is not None
@@ -73,7 +73,7 @@ def test_a_run_that_lost_its_result_is_tested_again_from_its_checkpoints(cli: Co
         assert after["metrics"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
-def test_an_interrupted_run_goes_on_to_the_numbers_of_the_run_that_was_not_stopped(cli: Command, outputs: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_metrics_of_an_uninterrupted_run(cli: Command, outputs: Path) -> None:
     (stopped,) = (RunFolder(outputs / run) for run in RUNS if "interrupted" in run)
     (whole,) = (RunFolder(outputs / run) for run in RUNS if "single" in run)
     outcome = cli("train", *words_of(stopped))
@@ -85,11 +85,11 @@ def test_an_interrupted_run_goes_on_to_the_numbers_of_the_run_that_was_not_stopp
     for name, value in expected["metrics"].items():
         assert result["metrics"][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
     found, known = (read_metrics(folder.metrics_file) for folder in (stopped, whole))
-    for name, (steps, _) in known.items():  # what is recorded since then goes on from the epoch of the stop
+    for name, (steps, _) in known.items():  # values of later versions start at the interrupted epoch
         assert found[name][0] == steps, name
 
 
-def test_seeds_trained_together_are_found_together(cli: Command, outputs: Path) -> None:
+def test_complete_batched_seeds_of_an_earlier_version_are_not_repeated(cli: Command, outputs: Path) -> None:
     folder = next(RunFolder(outputs / run) for run in RUNS if "together" in run)
     words = [word for word in words_of(folder) if not word.startswith("seed=")]
     outcome = cli("train", *words, "seeds=2")
@@ -97,7 +97,7 @@ def test_seeds_trained_together_are_found_together(cli: Command, outputs: Path) 
     assert outcome.out.count("already complete") == 2
 
 
-def test_earlier_runs_compare_and_analyse(cli: Command, outputs: Path) -> None:
+def test_compare_and_analyse_accept_runs_of_earlier_versions(cli: Command, outputs: Path) -> None:
     outcome = cli("compare", "runs=outputs/binary_addition")
     assert outcome.code == 0, outcome.error
     assert "brc" in outcome.out and "interrupted" in outcome.out  # as left out
@@ -108,7 +108,7 @@ def test_earlier_runs_compare_and_analyse(cli: Command, outputs: Path) -> None:
     assert not (outputs / spatial / "analysis" / "positions.gif").exists()  # film: the earlier name of animation
 
 
-def test_every_choice_keeps_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_config_keeps_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BIONETS_DATA", raising=False)
     register(ROOT / "configs")
     GlobalHydra.instance().clear()

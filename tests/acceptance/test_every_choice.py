@@ -35,7 +35,7 @@ SEQUENCES = {"brc", "spatial_recurrent", "spiking_recurrent", "stack", "stigmerg
 CLASSES = SEQUENCES | {"feed_forward", "stigmergic_perceptron"}
 SPIKES = CLASSES | {"reward_modulated", "stdp"}
 IMAGES = {"feed_forward", "spatial_conv", "spatial_linear", "spiking_conv"}
-# A task of each kind, and the families that train on it. A model knows nothing else of a task than its spec.
+# A task of each kind, and the families that train on it. A model receives nothing of a task but its spec.
 TRAINS: dict[str, tuple[list[str], set[str]]] = {
     "sequences to a value": (["task=copy_first_input", *TINY["copy_first_input"]], SEQUENCES),
     "sequences to sequences": (["task=binary_addition", *TINY["binary_addition"]], SEQUENCES),
@@ -100,7 +100,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_every_config_file_stands_on_a_schema_or_another_file() -> None:
+def test_every_config_file_extends_a_schema_or_another_config_file() -> None:
     for group, schemas in (("model", MODELS), ("task", TASKS)):
         for file in (ROOT / "configs" / group).rglob("*.yaml"):
             first = yaml.safe_load(file.read_text())["defaults"][0].removesuffix("@_here_").rpartition("/")
@@ -113,7 +113,9 @@ def train(cli: Command, model: str, task: Sequence[str]) -> Outcome:
 
 
 @pytest.mark.parametrize("kind", TRAINS)
-def test_a_model_that_does_not_fit_is_refused_with_all_that_do(cli: Command, workplace: Path, kind: str) -> None:
+def test_an_incompatible_model_is_refused_with_a_list_of_compatible_ones(
+    cli: Command, workplace: Path, kind: str
+) -> None:
     task, families = TRAINS[kind]
     outcome = train(cli, min(FAMILIES - families), task)
     assert outcome.code == 1
@@ -125,7 +127,7 @@ def test_a_model_that_does_not_fit_is_refused_with_all_that_do(cli: Command, wor
 
 
 @pytest.mark.parametrize(("kind", "model"), [(kind, model) for kind in TRAINS for model in sorted(TRAINS[kind][1])])
-def test_every_family_trains_on_the_kinds_of_tasks_that_it_fits(cli: Command, kind: str, model: str) -> None:
+def test_every_model_family_trains_on_every_compatible_kind_of_task(cli: Command, kind: str, model: str) -> None:
     outcome = train(cli, model, TRAINS[kind][0])
     assert outcome.code == 0, outcome.error
     assert f"{model} on {TRAINS[kind][0][0].removeprefix('task=')}" in outcome.out
@@ -147,7 +149,7 @@ def test_every_cell_trains(cli: Command, model: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_every_set_of_data_trains(cli: Command, model: str, task: list[str]) -> None:
+def test_every_data_set_trains(cli: Command, model: str, task: list[str]) -> None:
     outcome = train(cli, model, task)
     assert outcome.code == 0, outcome.error
 
@@ -172,7 +174,7 @@ def test_every_experiment_runs(cli: Command, workplace: Path, experiment: str) -
         assert files >= {"table.csv", "table.md", "table.tex", "bars.png", "bars.svg", "loss.svg"}
 
 
-def test_every_study_has_its_experiment() -> None:
+def test_every_study_has_an_experiment() -> None:
     assert {*EXPERIMENTS, *ELSEWHERE} > STUDIES
 
 
@@ -193,7 +195,7 @@ def test_the_cell_of_the_readme_trains(cli: Command, workplace: Path, monkeypatc
     assert "leaky on copy_first_input" in outcome.out
 
 
-def test_a_config_file_of_ones_own_needs_no_change_to_the_package(cli: Command, workplace: Path) -> None:
+def test_a_user_config_file_trains_without_changes_to_the_package(cli: Command, workplace: Path) -> None:
     (workplace / "mine" / "model").mkdir(parents=True)
     (workplace / "mine" / "model" / "mine.yaml").write_text(
         "defaults: [/schema/model/brc@_here_, _self_]\nname: mine\nlayer: bionets.layers.BRC\n"

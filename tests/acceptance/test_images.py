@@ -1,4 +1,4 @@
-"""A run on images, from the files to the figure of the memory; and what a user sees where the files are not right."""
+"""Runs on images: the figure of the memory, evaluation, and errors about missing or damaged files."""
 
 import dataclasses
 from pathlib import Path
@@ -28,7 +28,7 @@ def own_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIONETS_DATA", "data")
 
 
-def test_a_run_draws_its_memory_and_can_be_tested_again(cli: Command, workplace: Path) -> None:
+def test_a_run_on_images_draws_the_memory_and_can_be_evaluated(cli: Command, workplace: Path) -> None:
     idx_files.write(workplace / "data")
     trained = cli("train", *SMALL, "schedule=cosine")
     assert trained.code == 0, trained.error
@@ -39,7 +39,7 @@ def test_a_run_draws_its_memory_and_can_be_tested_again(cli: Command, workplace:
     assert evaluated.code == 0, evaluated.error
 
 
-def test_the_folder_of_a_run_does_not_depend_on_where_the_images_are(cli: Command, workplace: Path) -> None:
+def test_the_run_folder_does_not_depend_on_the_data_folder(cli: Command, workplace: Path) -> None:
     for place in ("here", "there"):
         idx_files.write(workplace / place)
         assert cli("train", *SMALL, "callbacks=quiet", f"paths.data_dir={place}").code == 0
@@ -53,7 +53,7 @@ def refused(outcome: Outcome, workplace: Path, *words: str) -> None:
     assert not (workplace / "outputs").exists()
 
 
-def test_without_files_and_without_network_one_line_says_what_to_do(
+def test_a_failed_download_gives_a_one_line_error_with_a_remedy(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offline = dataclasses.replace(IMAGE_FILES["mnist"], mirrors=("http://127.0.0.1:9/",))
@@ -61,13 +61,13 @@ def test_without_files_and_without_network_one_line_says_what_to_do(
     refused(cli("train", *SMALL), workplace, "could not be downloaded", "BIONETS_DATA")
 
 
-def test_a_damaged_file_is_one_line(cli: Command, workplace: Path) -> None:
+def test_a_damaged_image_file_gives_a_one_line_error(cli: Command, workplace: Path) -> None:
     idx_files.write(workplace / "data")
     file = workplace / "data" / "mnist" / idx_files.NAMES[0]
     file.write_bytes(file.read_bytes()[:-50])
     refused(cli("train", *SMALL), workplace, str(file.name), "delete it")
 
 
-def test_more_images_than_there_are_is_one_line(cli: Command, workplace: Path) -> None:
+def test_sizes_beyond_the_number_of_images_give_a_one_line_error(cli: Command, workplace: Path) -> None:
     idx_files.write(workplace / "data")
     refused(cli("train", *SMALL, "task.train_size=50"), workplace, "task.train_size + task.val_size")

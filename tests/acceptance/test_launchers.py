@@ -1,4 +1,4 @@
-"""The same sweep through every launcher; SLURM's programs are played by small scripts."""
+"""The same sweep with every launcher; small scripts stand in for the programs of SLURM."""
 
 import json
 import os
@@ -38,7 +38,7 @@ printf 'JobID|State|NodeList\\n7_0|RUNNING|here\\n7_1|RUNNING|here\\n'
 
 
 def check(code: int, said: str, workplace: Path) -> None:
-    """One job was trained, the other failed and was named."""
+    """Assert that one job was trained, and that the failure of the other was reported."""
     assert code == 1, said
     assert "error: 1 of 2 jobs failed" in said
     assert "failed: task.length=-5: task.length must be" in said
@@ -57,7 +57,7 @@ def test_a_launcher_runs_jobs_that_share_the_cores(workplace: Path, launcher: st
 
 
 @pytest.mark.slow
-def test_slurm_gets_one_array_of_jobs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_receives_a_sweep_as_one_job_array(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = workplace / "bin"
     programs.mkdir()
     for name, text in (("sbatch", SBATCH.format(python=sys.executable)), ("srun", SRUN), ("sacct", SACCT)):
@@ -74,7 +74,7 @@ def test_slurm_gets_one_array_of_jobs(workplace: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_workers_of_a_search_do_not_wait_for_each_other(workplace: Path) -> None:
+def test_two_commands_work_on_one_search_at_the_same_time(workplace: Path) -> None:
     search = ("sweep=tpe", "optimizer.lr=interval(0.001,0.1)", "hydra.sweeper.n_trials=4", "hydra.sweeper.pruner=null")
     commands = [start("train", "-m", *SMALL, *search, "launcher=joblib", cwd=workplace)]
     commands.append(start("train", "-m", *SMALL, *search, cwd=workplace))  # the same study, from another terminal
@@ -86,7 +86,7 @@ def test_workers_of_a_search_do_not_wait_for_each_other(workplace: Path) -> None
 
 
 @pytest.mark.parametrize("launcher", [name for name in LAUNCHERS if name != "basic"])
-def test_a_launcher_that_is_not_installed_names_what_to_install(
+def test_a_launcher_that_is_not_installed_is_refused_with_the_pip_command(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
     import hydra.core.plugins
@@ -103,7 +103,9 @@ def test_a_launcher_that_is_not_installed_names_what_to_install(
     )
 
 
-def test_slurm_without_slurm_is_one_line(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slurm_launcher_without_slurm_gives_a_one_line_error(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(launching, "which", lambda program: None)
     outcome = cli("train", "-m", *SMALL, "launcher=submitit_slurm", "seed=0,1")
     assert outcome.code == 1

@@ -42,7 +42,7 @@ def tensorboard_tags(folder: RunFolder) -> tuple[set[str], set[str], list[int]]:
     return {*tags["scalars"]}, {*tags["images"]}, [event.step for event in events.Scalars("val/loss")]
 
 
-def test_several_loggers_mirror_one_run_and_go_on_with_it(cli: Command, workplace: Path) -> None:
+def test_several_loggers_record_one_run_and_continue_when_it_is_resumed(cli: Command, workplace: Path) -> None:
     pytest.importorskip("tensorboard")
     words = (*SMALL, "logger=[tensorboard,csv]", "callbacks.progress=false")
     with pytest.MonkeyPatch.context() as patch:
@@ -62,7 +62,7 @@ def test_several_loggers_mirror_one_run_and_go_on_with_it(cli: Command, workplac
 @pytest.mark.parametrize(
     "words", [("trainer.val_check_interval=0.5",), ("trainer.log_every_n_steps=3", "trainer.check_val_every_n_epoch=2")]
 )
-def test_the_table_of_a_resumed_run_is_that_of_an_uninterrupted_one(
+def test_the_csv_log_of_a_resumed_run_equals_that_of_an_uninterrupted_run(
     cli: Command, workplace: Path, words: tuple[str, ...]
 ) -> None:
     words = (*SMALL, *words, "task.batch_size=5", "logger=csv", "callbacks=quiet")
@@ -75,7 +75,7 @@ def test_the_table_of_a_resumed_run_is_that_of_an_uninterrupted_one(
     assert part == whole
 
 
-def test_seeds_together_log_each_epoch_once_also_if_they_are_interrupted(cli: Command, workplace: Path) -> None:
+def test_batched_seeds_log_each_epoch_once_despite_an_interruption(cli: Command, workplace: Path) -> None:
     pytest.importorskip("tensorboard")
     words = (*SMALL, "model=brc", "seeds=2", "logger=tensorboard", "callbacks=quiet")
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +87,9 @@ def test_seeds_together_log_each_epoch_once_also_if_they_are_interrupted(cli: Co
         assert tensorboard_tags(RunFolder(folder))[2] == [1, 3, 5]
 
 
-def test_mlflow_keeps_one_run(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_has_one_run_despite_an_interruption(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mlflow = pytest.importorskip("mlflow")
     for variable in ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(variable, raising=False)
@@ -107,7 +109,7 @@ def test_mlflow_keeps_one_run(cli: Command, workplace: Path, monkeypatch: pytest
     assert len(client.get_metric_history(run.info.run_id, "val/loss")) == 3
 
 
-def test_wandb_and_another(cli: Command, workplace: Path) -> None:
+def test_wandb_and_csv_loggers_record_one_run(cli: Command, workplace: Path) -> None:
     words = (*SMALL, "logger=[wandb,csv]", "logger.mode=offline", "logger.tags=[demo]", "callbacks=quiet")
     outcome = cli("train", *words)
     assert outcome.code == 0, outcome.error
@@ -115,7 +117,7 @@ def test_wandb_and_another(cli: Command, workplace: Path) -> None:
     assert list(folder.path.glob("wandb/offline-run-*/*.wandb")) and columns(folder)["epoch"]
 
 
-def test_a_logger_of_ones_own_is_one_class_and_one_file(
+def test_a_user_logger_needs_one_class_and_one_config_file(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workplace / "my_logger.py").write_text(
@@ -138,7 +140,7 @@ def test_a_logger_of_ones_own_is_one_class_and_one_file(
     assert result is not None and float((workplace / "result.txt").read_text()) == result["metrics"]["test/loss"]
 
 
-def test_a_logger_that_is_not_installed_is_named_before_anything_is_written(
+def test_a_logger_that_is_not_installed_is_refused_before_anything_is_written(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bionets.experiment.logging.tensorboard_mirror import TensorBoardMirror

@@ -15,7 +15,7 @@ def losses(workplace: Path, name: str) -> list[float]:
     return read_metrics(file)["train/loss"][1]
 
 
-def test_online_learning_trains_as_backpropagation_does(cli: Command, workplace: Path) -> None:
+def test_online_learning_gives_the_losses_of_backpropagation_through_time(cli: Command, workplace: Path) -> None:
     assert cli("train", *ONE_LAYER, "name=bptt").code == 0
     assert cli("train", *ONE_LAYER, "name=online", "model.gradients=online", "trainer.tbptt=2").code == 0
     assert cli("train", *ONE_LAYER, "name=truncated", "trainer.tbptt=2").code == 0
@@ -35,7 +35,9 @@ def test_online_learning_trains_as_backpropagation_does(cli: Command, workplace:
         (("model=stigmergic", "trainer.tbptt=2"), "cannot be trained in chunks of time"),
     ],
 )
-def test_what_cannot_be_trained_so_is_refused_in_one_line(cli: Command, words: tuple[str, ...], message: str) -> None:
+def test_unsupported_gradients_and_tbptt_are_refused_without_a_traceback(
+    cli: Command, words: tuple[str, ...], message: str
+) -> None:
     words = tuple(word for word in words if word != "model.initialisation=null")
     small = () if "model=stigmergic" in words else ONE_LAYER
     outcome = cli("train", *small, *words, "logger=none")

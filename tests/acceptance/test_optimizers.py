@@ -45,7 +45,7 @@ def stop_in_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
 
 
 @pytest.mark.parametrize("words", CHOICES, ids=lambda words: words[0] + "," + words[-1])
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(cli: Command, workplace: Any, words: tuple[str, ...]) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_run(cli: Command, workplace: Any, words: tuple[str, ...]) -> None:
     whole = cli("train", *SMALL, *words, "name=whole")
     assert whole.code == 0, whole.error
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +60,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(cli: Command, workplace
         assert value.equal(other[name]), name
 
 
-def test_the_learning_rate_falls_when_the_monitored_value_does_not(cli: Command, workplace: Any) -> None:
+def test_reduce_on_plateau_lowers_the_learning_rate_when_the_monitored_value_stalls(
+    cli: Command, workplace: Any
+) -> None:
     words = ("optimizer=sgd", "optimizer.lr=0.5", "schedule=ReduceLROnPlateau", "schedule.patience=0")
     assert cli("train", *SMALL, *words, "schedule.threshold=10").code == 0  # no value falls by so much
     (file,) = workplace.rglob("last.ckpt")
@@ -68,7 +70,7 @@ def test_the_learning_rate_falls_when_the_monitored_value_does_not(cli: Command,
     assert group["lr"] < 0.5
 
 
-def test_a_schedule_may_monitor_a_value_that_is_measured_after_the_validation(cli: Command, workplace: Any) -> None:
+def test_a_schedule_may_monitor_a_value_logged_after_validation(cli: Command, workplace: Any) -> None:
     (workplace / "my_late_value.py").write_text(
         "from lightning import Callback\n\n\nclass Late(Callback):\n"
         "    def on_train_epoch_end(self, trainer, model):\n        model.log('late', 1.0)\n"
@@ -81,7 +83,7 @@ def test_a_schedule_may_monitor_a_value_that_is_measured_after_the_validation(cl
     assert state["param_groups"][0]["lr"] == pytest.approx(0.05)  # missing, best, no better
 
 
-def test_a_schedule_of_a_value_that_is_not_measured_is_one_line(cli: Command) -> None:
+def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command) -> None:
     outcome = cli("train", *SMALL, "schedule=ReduceLROnPlateau", "schedule.monitor=val/los")
     assert outcome.code == 1
     assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
@@ -101,7 +103,7 @@ def test_a_schedule_of_a_value_that_is_not_measured_is_one_line(cli: Command) ->
         (["schedule=ReduceLROnPlateau", "schedule.mode=low"], ["mode", "low"]),
     ],
 )
-def test_a_setting_that_does_not_fit_is_one_line(
+def test_invalid_optimizer_and_schedule_options_give_a_one_line_error(
     cli: Command, workplace: Any, words: list[str], named: list[str]
 ) -> None:
     outcome = cli("train", *SMALL, *words)

@@ -39,7 +39,7 @@ def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: 
     assert refused.code == 1 and "task._target_ is not an option" in refused.error
 
 
-def test_what_numbers_on_other_data_do_not_mean_is_said(cli: Command, workplace: Path) -> None:
+def test_evaluate_notes_another_split_and_another_standardisation(cli: Command, workplace: Path) -> None:
     for name, scale in (("data", 1), ("other", 5)):
         rows = "".join(f"{scale * number},{number % 2}\n" for number in range(60))
         (workplace / f"{name}.csv").write_text(f"a,y\n{rows}")
@@ -56,7 +56,7 @@ def test_what_numbers_on_other_data_do_not_mean_is_said(cli: Command, workplace:
     )
 
 
-def test_a_run_whose_numbers_have_changed_since_it_ended_says_so(cli: Command, workplace: Path) -> None:
+def test_evaluate_notes_metrics_that_changed_since_the_run_ended(cli: Command, workplace: Path) -> None:
     data = workplace / "data.csv"
     data.write_text("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(60)))
     assert (
@@ -70,8 +70,8 @@ def test_a_run_whose_numbers_have_changed_since_it_ended_says_so(cli: Command, w
     assert "when the run ended and is" in changed and "note: data.csv has changed since" in changed
 
 
-def test_classes_are_told_apart_by_their_names_on_other_data(cli: Command, workplace: Path) -> None:
-    """As many words in another file would be numbered in their own order."""
+def test_classes_of_other_data_are_matched_by_name(cli: Command, workplace: Path) -> None:
+    """Without names, the words of another file would be numbered in their own order."""
     words = ("ant", "bee", "cat")
     for name, labels in (("data", words), ("other", words[1:]), ("new", ("bee", "dog")), ("changed", ("x", "y", "z"))):
         rows = "".join(
@@ -100,7 +100,7 @@ def test_classes_are_told_apart_by_their_names_on_other_data(cli: Command, workp
     assert other.code == 0 and "note: the run has not kept the names of its classes" in other.out
 
 
-def test_a_number_that_is_still_nan_has_not_changed() -> None:
+def test_a_metric_that_is_nan_both_times_counts_as_unchanged() -> None:
     numbers = {"test/loss": float("nan")}
     assert list(notes_on_changes(numbers, numbers)) == []
     assert len(list(notes_on_changes(numbers, {"test/loss": 1.0}))) == 1

@@ -1,4 +1,4 @@
-"""Mistakes in a user's own code, and values that it does not take: one line that names the place."""
+"""Errors in a user's own code, and arguments of the wrong type: a one-line error that names the place."""
 
 from pathlib import Path
 
@@ -167,12 +167,12 @@ def refused(cli: Command, workplace: Path) -> Command:
         ("seed: one", "mistakes.Sums: seed must be int, got 'one'"),
     ],
 )
-def test_a_value_of_another_type_than_a_task_says(refused: Command, argument: str, message: str) -> None:
+def test_a_task_argument_of_the_wrong_type_is_refused(refused: Command, argument: str, message: str) -> None:
     error = refused(*TASK, "task.data=mistakes.Sums", f"task.arguments={{{argument}}}")
     assert error.startswith(f"error: task.arguments.{argument.partition(':')[0]}") and error.endswith(f": {message}\n")
 
 
-def test_values_that_a_task_says_are_taken(cli: Command, workplace: Path) -> None:
+def test_task_arguments_of_the_annotated_types_are_accepted(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     arguments = "task.arguments={steps: 4, kind: b, shares: [1, 0.5]}"
     outcome = cli("train", *TASK, "task.data=mistakes.Sums", arguments)
@@ -195,7 +195,9 @@ def test_values_that_a_task_says_are_taken(cli: Command, workplace: Path) -> Non
         (("model=lmu", "model.layer_arguments={theta: five}"), "LMU: theta must be a number, got 'five'"),
     ],
 )
-def test_a_value_of_another_type_than_other_code_says(refused: Command, words: tuple[str, ...], message: str) -> None:
+def test_an_argument_of_the_wrong_type_for_other_user_code_is_refused(
+    refused: Command, words: tuple[str, ...], message: str
+) -> None:
     assert message in refused(*SMALL, "model.name=own", *words)
 
 
@@ -217,11 +219,11 @@ def test_a_value_of_another_type_than_other_code_says(refused: Command, words: t
         (("model=recurrent", "model.layer=mistakes.Layer", "model.name=own"), "in forward)"),
     ],
 )
-def test_a_mistake_in_own_code_names_its_line(refused: Command, words: tuple[str, ...], place: str) -> None:
+def test_an_error_in_user_code_is_reported_with_its_line(refused: Command, words: tuple[str, ...], place: str) -> None:
     assert place in refused(*TASK, "task.data=mistakes.Sums", *words)
 
 
-def test_a_metric_that_fails_when_a_run_is_evaluated(cli: Command, workplace: Path) -> None:
+def test_an_error_in_a_metric_during_evaluate_is_reported_with_its_line(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     assert cli("train", *SMALL, "trainer.max_epochs=1").code == 0
     words = (f"run={the_run(workplace).path}", "metrics=[mistakes.metric]", "trust=mistakes")
@@ -230,14 +232,14 @@ def test_a_metric_that_fails_when_a_run_is_evaluated(cli: Command, workplace: Pa
     assert outcome.error.count("\n") == 1 and "(mistakes.py, line " in outcome.error
 
 
-def test_a_job_of_a_sweep_fails_in_one_line(cli: Command, workplace: Path) -> None:
+def test_an_error_in_a_sweep_job_is_reported_with_its_line(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     outcome = cli("train", "-m", *TASK, "task.data=mistakes.WrongDraw", "seed=0,1")
     assert outcome.code == 1 and "Traceback" not in outcome.error
     assert outcome.error.count("KeyError: 'missing' (mistakes.py, line ") >= 2
 
 
-def test_a_run_says_which_own_code_and_data_have_changed_since(cli: Command, workplace: Path) -> None:
+def test_evaluate_notes_user_code_and_data_that_changed_since_training(cli: Command, workplace: Path) -> None:
     used, named, data = workplace / "used_by_changed.py", workplace / "changed_cells.py", workplace / "data.csv"
     used.write_text("SLOPE = 1.0\n")  # of which the module that imports it has a number alone
     named.write_text(
@@ -260,7 +262,7 @@ def test_a_run_says_which_own_code_and_data_have_changed_since(cli: Command, wor
     assert "already complete" in changed.out and "data.csv has changed since" in changed.out
 
 
-def test_a_task_of_the_users_own_may_have_class_names(cli: Command, workplace: Path) -> None:
+def test_a_user_task_may_have_class_names(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     outcome = cli("train", *TASK, "task.data=mistakes.Named")
     assert outcome.code == 0, outcome.error
@@ -268,7 +270,7 @@ def test_a_task_of_the_users_own_may_have_class_names(cli: Command, workplace: P
     assert outcome.code == 0, outcome.error
 
 
-def test_loaders_without_a_length_give_the_same_numbers(cli: Command, workplace: Path) -> None:
+def test_data_loaders_without_a_length_give_the_same_metrics(cli: Command, workplace: Path) -> None:
     (workplace / "mistakes.py").write_text(CODE)
     words = [*TASK, "model=spiking_recurrent", "task.batch_size=4", "trainer.max_epochs=2"]
     results = []
@@ -292,5 +294,5 @@ def test_loaders_without_a_length_give_the_same_numbers(cli: Command, workplace:
         ("StreamedVal", ("seeds=2",), "val_dataloader of your own works with one run at a time"),
     ],
 )
-def test_loaders_that_cannot_be_used(refused: Command, name: str, words: tuple[str, ...], message: str) -> None:
+def test_unusable_data_loaders_are_refused(refused: Command, name: str, words: tuple[str, ...], message: str) -> None:
     assert message in refused(*TASK, f"task.data=mistakes.{name}", "task.batch_size=4", *words)

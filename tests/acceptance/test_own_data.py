@@ -31,7 +31,7 @@ class Sums(Task):
 """
 
 
-def test_a_folder_of_recordings_by_class(cli: Command, workplace: Path) -> None:
+def test_a_folder_of_event_recordings_by_class_trains(cli: Command, workplace: Path) -> None:
     data = write_own(workplace / "recordings")
     keys = (f"task.data={data}", "task.arguments={steps: 4, bin_ms: 2.5, channels: 1}", "task.batch_size=8")
     outcome = cli("train", "model=spiking_recurrent", *SHORT, *keys, "callbacks.figures=true")
@@ -49,7 +49,7 @@ def test_a_folder_of_recordings_by_class(cli: Command, workplace: Path) -> None:
     assert refused.code == 1 and "stesp" in refused.error and refused.error.count("\n") == 1
 
 
-def test_a_task_class_by_import_path(cli: Command, workplace: Path) -> None:
+def test_a_task_class_given_by_import_path_trains(cli: Command, workplace: Path) -> None:
     (workplace / "own_sums.py").write_text(OWN)
     sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"
     outcome = cli("train", "model=brc", *SHORT, "task.data=own_sums.Sums", sizes, "task.batch_size=10")
@@ -64,7 +64,7 @@ def test_a_task_class_by_import_path(cli: Command, workplace: Path) -> None:
     assert missing.code == 1 and "train_size" in missing.error and missing.error.count("\n") == 1
 
 
-def test_options_without_effect_are_named(cli: Command, workplace: Path) -> None:
+def test_options_without_effect_are_listed_in_a_note(cli: Command, workplace: Path) -> None:
     (workplace / "own_sums.py").write_text(OWN)
     sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"
     keys = ("task.data=own_sums.Sums", sizes, "task.batch_size=10")
@@ -83,7 +83,7 @@ def test_options_without_effect_are_named(cli: Command, workplace: Path) -> None
     assert f"note: no effect with task.data={data}: task.read_as\n" in outcome.out.replace("\n/", " /")
 
 
-def test_several_targets(cli: Command, workplace: Path) -> None:
+def test_arrays_with_several_targets_train(cli: Command, workplace: Path) -> None:
     random = np.random.default_rng(0)
     np.savez(
         workplace / "mine.npz", x=random.normal(size=(40, 5, 3)), kind=np.arange(40) % 3, speed=random.normal(size=40)
@@ -94,7 +94,7 @@ def test_several_targets(cli: Command, workplace: Path) -> None:
     assert "test/kind_accuracy" in outcome.out and "test/speed_mse" in outcome.out
 
 
-def test_several_targets_of_a_table(cli: Command, workplace: Path) -> None:
+def test_a_csv_file_with_several_targets_trains(cli: Command, workplace: Path) -> None:
     random = np.random.default_rng(0)
     rows = [f"{a:.3f},{b:.3f},{'up' if a > 0 else 'down'},{a + b:.3f}" for a, b in random.normal(size=(40, 2))]
     (workplace / "table.csv").write_text("\n".join(["a,b,way,sum", *rows]))
@@ -108,7 +108,7 @@ def test_several_targets_of_a_table(cli: Command, workplace: Path) -> None:
     assert "choose model=feed_forward, spatial_conv, spatial_linear, spiking_conv" in refused.error
 
 
-def test_a_config_file_of_a_task_of_ones_own_names_a_misspelt_key(cli: Command, workplace: Path) -> None:
+def test_a_misspelt_key_in_the_config_file_of_a_user_task_is_reported(cli: Command, workplace: Path) -> None:
     handing_on = (
         "\n\nclass Louder(Sums):\n    def __init__(self, gain=1.0, **options):\n        super().__init__(**options)\n"
     )
@@ -128,7 +128,7 @@ def test_a_config_file_of_a_task_of_ones_own_names_a_misspelt_key(cli: Command, 
     )
 
 
-def test_classes_at_every_step(cli: Command, workplace: Path) -> None:
+def test_a_csv_file_with_a_class_at_every_step_trains(cli: Command, workplace: Path) -> None:
     """A word in each row of sequences of different lengths; then another file without one of these words."""
     random = np.random.default_rng(0)
     numbers = {"up": 2.0, "still": 0.0, "down": -2.0}
@@ -153,7 +153,7 @@ def test_classes_at_every_step(cli: Command, workplace: Path) -> None:
     assert refused.code == 1 and refused.error.count("\n") == 1 and "choose model=" in refused.error
 
 
-def test_a_loss_that_counts_its_calls_counts_those_of_the_training(cli: Command, workplace: Path) -> None:
+def test_the_check_of_a_loss_does_not_change_the_state_of_the_task(cli: Command, workplace: Path) -> None:
     counting = OWN.replace("    def loss(", "    calls = 0\n\n    def loss(").replace(
         "        return torch.nn.functional.mse_loss",
         "        self.calls += 1\n        print('call', self.calls, 'with', int(prediction.any()))\n"
@@ -167,7 +167,7 @@ def test_a_loss_that_counts_its_calls_counts_those_of_the_training(cli: Command,
     assert calls[:2] == ["call 1 with 0", "call 1 with 1"]  # the check with zeros, and the first batch
 
 
-def test_steps_without_a_label(cli: Command, workplace: Path) -> None:
+def test_a_csv_file_with_unlabelled_steps_trains(cli: Command, workplace: Path) -> None:
     """The rows are not in the order of time, and every second one has no label; two seeds at once, and then evaluation
     on data that are labelled throughout."""
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A figure of the user's own, from a file beside the command."""
+"""A user-defined figure, from a file beside the command."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Weights(Figures):
 OWN = "+callbacks.extra.own._target_=my_own_figures."
 
 
-def test_it_lies_beside_the_others_and_only_where_figures_are_drawn(cli: Command, workplace: Path) -> None:
+def test_a_user_figure_is_saved_beside_the_others_only_if_figures_are_drawn(cli: Command, workplace: Path) -> None:
     (workplace / "my_own_figures.py").write_text(FILE)
     outcome = cli("train", *SMALL, "trainer.max_epochs=1", OWN + "Weights", "callbacks.figures=true")
     assert outcome.code == 0 and "weights.png" in outcome.out, outcome.error

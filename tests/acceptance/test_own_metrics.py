@@ -18,7 +18,7 @@ def spread(prediction, target):
 TRAIN = ("train", "model=brc", "model.hidden_size=4", *TINY)
 
 
-def test_a_metric_is_recorded_tested_and_read_back(cli: Command, workplace: Path) -> None:
+def test_a_user_metric_is_recorded_tested_and_evaluated(cli: Command, workplace: Path) -> None:
     (workplace / "my_own_metrics.py").write_text(OWN)
     outcome = cli(*TRAIN, "metrics=[my_own_metrics.bias]")
     assert outcome.code == 0, outcome.error
@@ -33,7 +33,7 @@ def test_a_metric_is_recorded_tested_and_read_back(cli: Command, workplace: Path
     assert again["test/bias"] == trained and again["test/spread"] > 0
 
 
-def test_metrics_make_another_run(cli: Command, workplace: Path) -> None:
+def test_runs_with_different_metrics_have_different_folders(cli: Command, workplace: Path) -> None:
     (workplace / "my_own_metrics.py").write_text(OWN)
     assert cli(*TRAIN).code == 0
     assert cli(*TRAIN, "metrics=[my_own_metrics.bias]").code == 0
@@ -42,7 +42,7 @@ def test_metrics_make_another_run(cli: Command, workplace: Path) -> None:
     assert wrong.code == 1 and wrong.error.startswith("error: metrics=my_own_metrics.missing cannot be imported")
 
 
-def test_each_value_of_a_metric_with_several_is_a_headline_number(cli: Command, workplace: Path) -> None:
+def test_each_value_of_a_multi_valued_metric_is_in_the_result(cli: Command, workplace: Path) -> None:
     (workplace / "my_metric_of_two_values.py").write_text(
         "from torchmetrics import MeanSquaredError\n\n\nclass Errors(MeanSquaredError):\n"
         "    def compute(self):\n        return {'squared': super().compute(), 'root': super().compute() ** 0.5}\n"

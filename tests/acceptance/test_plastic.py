@@ -1,4 +1,4 @@
-"""Runs of models that learn by plasticity: a stopped one goes on with the same bits, a finished one is tested alike."""
+"""Runs of models that learn by plasticity: resumed runs have the same bits, and evaluate repeats the test."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def own_data_dir(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("words", [DIGITS, XOR, POLE], ids=["stdp", "xor", "pole"])
-def test_a_stopped_run_goes_on_with_the_same_bits(
+def test_a_resumed_run_has_the_same_bits_as_an_uninterrupted_one(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     run = ("train", *words, *SHORT, "callbacks=quiet")
@@ -49,7 +49,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(
     assert_equal_runs(workplace / "whole", workplace / "stopped")
 
 
-def test_filters_are_drawn_and_the_test_can_be_made_again(cli: Command, workplace: Path) -> None:
+def test_filters_are_drawn_and_evaluate_repeats_the_test(cli: Command, workplace: Path) -> None:
     assert cli("train", *DIGITS, *SHORT, "callbacks.progress=false").code == 0
     folder = the_run(workplace / "outputs")
     assert (folder.figures / "filters.png").read_bytes().startswith(b"\x89PNG")
@@ -65,7 +65,7 @@ def test_half_precision_is_refused_in_one_line(cli: Command, words: tuple[str, .
     assert "trainer.precision=bf16-true loses the small changes" in outcome.error
 
 
-def test_a_pair_that_needs_spikes_is_refused_in_one_line(cli: Command) -> None:
+def test_stdp_on_rows_of_images_is_refused_in_one_line(cli: Command) -> None:
     outcome = cli("train", "model=stdp", "task=mnist", "task.read_as=rows", *SHORT)
     assert outcome.code == 1 and outcome.error.count("\n") == 1
     assert outcome.error.startswith("error: model=stdp does not fit task=mnist (sequence_to_class): choose model=")

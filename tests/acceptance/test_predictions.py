@@ -1,4 +1,4 @@
-"""The prediction for each test sample, and confusion matrices: what the files say is what the metrics say."""
+"""The prediction for each test sample, and confusion matrices: the files agree with the metrics."""
 
 import csv
 import json
@@ -55,7 +55,7 @@ def write_sequences(file: Path) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def test_each_sequence_has_its_name_its_class_and_its_probabilities(cli: Command, workplace: Path) -> None:
+def test_each_sequence_has_a_row_with_its_name_class_and_probabilities(cli: Command, workplace: Path) -> None:
     sequences = write_sequences(workplace / "data.csv")
     assert cli("train", *SEQUENCES, "task.targets=kind").code == 0
     folder = the_run(workplace).path
@@ -88,7 +88,7 @@ def test_each_sequence_has_its_name_its_class_and_its_probabilities(cli: Command
 
 @pytest.mark.parametrize("all_labelled", [True, False])
 @pytest.mark.parametrize(("column", "kind"), [("state", "class_every_step"), ("load", "number_every_step")])
-def test_each_step_that_counts_has_a_row(
+def test_each_labelled_step_has_a_row(
     cli: Command, workplace: Path, column: str, kind: str, all_labelled: bool
 ) -> None:
     sequences = write_sequences(workplace / "data.csv")
@@ -116,7 +116,7 @@ def test_each_step_that_counts_has_a_row(
     assert metrics["test/accuracy" if kind.startswith("class") else "test/mse"] == pytest.approx(measured, rel=1e-4)
 
 
-def test_each_of_several_targets_has_its_columns_and_its_matrix(cli: Command, workplace: Path) -> None:
+def test_each_of_several_targets_has_columns_and_a_confusion_matrix(cli: Command, workplace: Path) -> None:
     rows = "".join(f"{number},{number % 3},{'xy'[number % 2]},{number / 7}\n" for number in range(60))
     (workplace / "data.csv").write_text("a,b/c,kind,speed\n" + rows)
     words = ("model=feed_forward", "task=custom", "task.data=data.csv", "trainer.max_epochs=1", "logger=none")
@@ -133,7 +133,7 @@ def test_each_of_several_targets_has_its_columns_and_its_matrix(cli: Command, wo
         assert sum(int(row[key]) for row in counts for key in row if key != "true class") == len(found)
 
 
-def test_several_test_sets_and_several_outputs(cli: Command, workplace: Path) -> None:
+def test_predictions_of_several_test_sets_and_outputs_agree_with_the_metrics(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL, "task.epochs_per_length=1").code == 0
     folder = the_run(workplace).path
     rows = predictions(cli, folder)
@@ -149,7 +149,7 @@ def test_several_test_sets_and_several_outputs(cli: Command, workplace: Path) ->
         assert metrics["accuracy"] == pytest.approx(sum(right.values()) / 50)
 
 
-def test_the_steps_of_a_target_at_the_end_are_the_last_ones_also_in_bfloat16(cli: Command, workplace: Path) -> None:
+def test_targets_at_the_end_of_a_sequence_have_the_numbers_of_the_last_steps(cli: Command, workplace: Path) -> None:
     words = ("task.length=9", "task.forgetting_period=2", "task.marked=3", "task.train_size=20", "task.val_size=10")
     tiny = ("task.test_size=4", "trainer.max_epochs=1", "trainer.precision=bf16-true", *TINY[-2:])
     assert cli("train", "model=brc", "model.hidden_size=4", "task=denoising", *words, *tiny).code == 0
@@ -159,7 +159,7 @@ def test_the_steps_of_a_target_at_the_end_are_the_last_ones_also_in_bfloat16(cli
     ]
 
 
-def test_what_has_no_targets_has_no_predictions(cli: Command, workplace: Path) -> None:
+def test_predictions_of_a_task_without_targets_are_refused(cli: Command, workplace: Path) -> None:
     words = ("task.train_size=2", "task.val_size=2", "task.test_size=2", "trainer.max_epochs=1", *TINY[-2:])
     assert cli("train", "model=reward_modulated", "task=cart_pole", *words).code == 0
     refused = cli("evaluate", f"run={the_run(workplace).path}", "predictions=true")

@@ -1,4 +1,4 @@
-"""A run that was interrupted leaves the bits of one that was not, whatever it was told."""
+"""A resumed run has the same bits as an uninterrupted one, with every setting."""
 
 import signal
 from pathlib import Path
@@ -64,7 +64,7 @@ def assert_resumes(cli: Command, monkeypatch: pytest.MonkeyPatch, *words: str) -
 
 
 @pytest.mark.parametrize(("precision", "average"), [*((each, "0.9") for each in PRECISIONS), ("bf16-true", "null")])
-def test_in_every_precision(
+def test_a_resumed_run_has_the_same_bits_in_every_precision(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, precision: str, average: str
 ) -> None:
     words = (f"trainer.precision={precision}", f"average_weights={average}")
@@ -95,7 +95,7 @@ def test_in_every_precision(
     ],
     ids=" ".join,
 )
-def test_with_every_setting_of_training(
+def test_a_resumed_run_has_the_same_bits_with_every_training_setting(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     assert_resumes(cli, monkeypatch, *words)
@@ -110,7 +110,7 @@ def test_with_every_setting_of_training(
     ],
     ids=" ".join,
 )
-def test_seeds_together_that_end_early(
+def test_resumed_batched_seeds_that_stop_early_have_the_same_bits(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     together = (*WORDS, "model.dropout=0", "seeds=3", *words)
@@ -128,7 +128,7 @@ def test_seeds_together_that_end_early(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_seeds_together_in_every_precision(
+def test_resumed_batched_seeds_have_the_same_bits_in_every_precision(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     words = (*WORDS, "model.dropout=0", f"trainer.precision={precision}", "average_weights=0.9", "seeds=2")

@@ -18,8 +18,8 @@ from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
 from tests.experiment.logging.wandb_api import inspect, uploaded
 
 
-def lasting(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:
-    """What two equal runs have in common to the bit: metrics.csv, the result but its times, the best weights."""
+def reproducible_parts(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor]]:
+    """The parts that two equal runs share to the bit: metrics.csv, the result without its times, the best weights."""
     run = the_run(folder)
     result = run.result()
     assert result is not None
@@ -28,14 +28,14 @@ def lasting(folder: Path) -> tuple[bytes, dict[str, Any], dict[str, torch.Tensor
 
 
 def assert_equal_runs(first: Path, second: Path) -> None:
-    metrics, result, weights = lasting(first)
-    other_metrics, other_result, other_weights = lasting(second)
+    metrics, result, weights = reproducible_parts(first)
+    other_metrics, other_result, other_weights = reproducible_parts(second)
     assert metrics.splitlines() == other_metrics.splitlines()
     assert result == other_result
     assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
 
 
-def test_a_run_leaves_a_folder_with_everything(cli: Command, workplace: Path) -> None:
+def test_a_run_writes_a_complete_folder(cli: Command, workplace: Path) -> None:
     started = time.monotonic()
     outcome = cli("train", *SMALL, "callbacks=default", "seed=0")
     assert outcome.code == 0, outcome.error
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(cli: Comman
         assert cli("train", *SMALL, f"paths.output_dir={name}").code == 0
     assert cli("train", *SMALL, "paths.output_dir=c", "seed=1").code == 0
     assert_equal_runs(workplace / "a", workplace / "b")
-    assert lasting(workplace / "a")[0] != lasting(workplace / "c")[0]
+    assert reproducible_parts(workplace / "a")[0] != reproducible_parts(workplace / "c")[0]
     assert the_run(workplace / "a").path.parent.name == the_run(workplace / "c").path.parent.name
 
 
@@ -99,7 +99,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bits(workplace: Path, cli
     assert_equal_runs(workplace / "whole", workplace / "killed")
 
 
-def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(workplace: Path, cli: Command) -> None:
+def test_a_run_stopped_by_ctrl_c_reports_it_and_can_be_resumed(workplace: Path, cli: Command) -> None:
     arguments = (*SMALL, "task.epochs_per_length=200")
     process = start("train", *arguments, cwd=workplace)
     last = None
@@ -119,7 +119,7 @@ def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(workplace: Path, cli: Comma
     assert line.startswith("going on after epoch")
 
 
-def test_two_processes_do_not_share_a_run(workplace: Path, cli: Command) -> None:
+def test_a_second_process_is_refused_while_a_run_trains(workplace: Path, cli: Command) -> None:
     arguments = (*SMALL, "task.epochs_per_length=200")
     process = start("train", *arguments, cwd=workplace)
     try:
@@ -144,7 +144,7 @@ def test_evaluate_recomputes_the_test_metrics_to_the_bit(cli: Command, workplace
     assert cli("evaluate", "run=moved", "checkpoint=last").code == 0
 
 
-def test_ctrl_c_while_a_run_is_evaluated_exits_as_the_shell_expects(
+def test_ctrl_c_during_evaluate_exits_with_code_130(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*arguments: object) -> None:
@@ -167,7 +167,7 @@ def test_checkpoints_are_readable_with_weights_only(cli: Command, workplace: Pat
     assert sorted(file.name for file in folder.checkpoints.iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_a_sweep_and_its_comparison(cli: Command, workplace: Path) -> None:
+def test_the_runs_of_a_sweep_are_compared_by_model(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "-m", *SMALL, "model=brc,gru", "model.num_layers=1", "model.dropout=0", "seed=0,1")
     assert outcome.code == 0, outcome.error
     outcome = cli("compare", "runs=outputs", "by=model")
@@ -181,7 +181,7 @@ def test_a_sweep_and_its_comparison(cli: Command, workplace: Path) -> None:
             assert (workplace / "comparison" / f"{stem}.{kind}").stat().st_size > 1000
 
 
-def test_compare_says_which_runs_it_leaves_out(cli: Command, workplace: Path) -> None:
+def test_compare_reports_the_runs_that_it_leaves_out(cli: Command, workplace: Path) -> None:
     cli("train", *SMALL)
     cli("train", *SMALL, "seed=1", "optimizer.lr=1e38", "optimizer=sgd", "name=wild")
     outcome = cli("compare", "runs=outputs")
@@ -189,7 +189,7 @@ def test_compare_says_which_runs_it_leaves_out(cli: Command, workplace: Path) ->
     assert "left out, failed" in outcome.out
 
 
-def test_compare_shows_the_curves_of_runs_that_have_not_ended(cli: Command, workplace: Path) -> None:
+def test_compare_draws_the_curves_of_unfinished_runs(cli: Command, workplace: Path) -> None:
     cli("train", *SMALL)
     the_run(workplace / "outputs").result_file.unlink()
     assert cli("compare", "runs=outputs").code == 1
@@ -199,29 +199,27 @@ def test_compare_shows_the_curves_of_runs_that_have_not_ended(cli: Command, work
     assert {file.stem for file in (workplace / "comparison").glob("*.png")} == {"loss", "val_accuracy", "val_loss"}
 
 
-def test_one_failing_job_of_a_sweep_leaves_the_others_whole_and_the_exit_code_says_so(
-    cli: Command, workplace: Path
-) -> None:
+def test_a_sweep_with_a_failed_job_completes_the_others_and_exits_with_code_1(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "-m", *SMALL, "task.length=-5,5")
     assert outcome.code == 1
     assert "task.length" in outcome.error
     assert the_run(workplace / "outputs").complete()
 
 
-def test_two_processes_train_as_one(workplace: Path, cli: Command) -> None:
+def test_two_ddp_processes_give_the_weights_of_one_process(workplace: Path, cli: Command) -> None:
     same = [word for word in SMALL if "dropout" not in word]
     arguments = (*same, "accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "paths.output_dir=two")
     process = start("train", *arguments, cwd=workplace)
     out, _ = process.communicate(timeout=180)
     assert process.returncode == 0, out
     assert cli("train", *same, "paths.output_dir=one").code == 0
-    one, two = lasting(workplace / "one"), lasting(workplace / "two")
+    one, two = reproducible_parts(workplace / "one"), reproducible_parts(workplace / "two")
     assert all(torch.allclose(one[2][name], two[2][name], atol=1e-5) for name in one[2])
     assert one[1]["tests"].keys() == two[1]["tests"].keys()
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_in_any_process_is_told_once_and_noted(workplace: Path) -> None:
+def test_a_non_finite_loss_with_ddp_is_reported_once_and_recorded(workplace: Path) -> None:
     two = ("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     process = start("train", *SMALL, *two, "optimizer=sgd", "optimizer.lr=1e38", cwd=workplace)
     out, _ = process.communicate(timeout=500)
@@ -233,7 +231,7 @@ def test_a_loss_that_is_not_finite_in_any_process_is_told_once_and_noted(workpla
     assert "at step" in result["error"]
 
 
-def test_ddp_inside_a_multirun_is_refused_with_the_way_out(cli: Command, workplace: Path) -> None:
+def test_ddp_in_a_multirun_is_refused_with_a_remedy(cli: Command, workplace: Path) -> None:
     two = ("trainer.accelerator=cpu", "trainer.devices=2")
     outcome = cli("train", "-m", *SMALL, *two, "seed=0,1")
     assert outcome.code == 1
@@ -252,7 +250,7 @@ def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
     for word in (identity, "binary_addition/brc/run-", '"job_type": "train"', "demo", "figures/loss"):
         assert word in shown
 
-    # Sent to W&B and read there, it is the run that its folder tells.
+    # Sent to W&B and read there, the run has the values of its folder.
     ((here,), _) = read_folders(str(workplace / "outputs"))
     there = read_wandb_run(uploaded(mirror))
     assert isinstance(there, Run)
@@ -261,7 +259,7 @@ def test_an_offline_wandb_run_mirrors_the_folder(workplace: Path) -> None:
     assert there.curves()["val/loss"] == here.curves()["val/loss"]
 
 
-def test_the_help_page_shows_the_choices_and_three_commands(cli: Command) -> None:
+def test_the_help_page_shows_the_config_groups_and_three_commands(cli: Command) -> None:
     outcome = cli("train", "--help")
     assert outcome.code == 0
     assert outcome.out.count("python train.py") >= 3
@@ -273,7 +271,7 @@ def test_the_help_page_shows_the_choices_and_three_commands(cli: Command) -> Non
         assert cli(name, "--help").code == 0
 
 
-def test_a_config_written_into_a_folder_trains_the_same_run_again(cli: Command, workplace: Path) -> None:
+def test_the_recorded_overrides_reproduce_a_run(cli: Command, workplace: Path) -> None:
     cli("train", *SMALL, "paths.output_dir=first")
     overrides = yaml.safe_load(the_run(workplace / "first").overrides_file.read_text())
     cli("train", *overrides, "paths.output_dir=second")

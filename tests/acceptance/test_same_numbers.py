@@ -1,4 +1,4 @@
-"""Two ways of saying the same thing give the same numbers."""
+"""Equivalent settings give the same numbers."""
 
 import csv
 import shutil
@@ -61,14 +61,16 @@ def assert_same(one: Path, other: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_two_processes_are_one(cli: Command, workplace: Path, words: tuple[str, ...]) -> None:
+def test_two_ddp_processes_give_the_numbers_of_one_process(
+    cli: Command, workplace: Path, words: tuple[str, ...]
+) -> None:
     process = start("train", *WORDS, *words, *TWO, "paths.output_dir=two", cwd=workplace)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
     assert_same(trained(cli, "one", *words), Path("two"))
 
 
-def test_two_processes_measure_the_whole_test_set(cli: Command, workplace: Path) -> None:
+def test_two_ddp_processes_measure_the_whole_test_set(cli: Command, workplace: Path) -> None:
     words = ("model=spiking_recurrent", "task.test_size=17", "optimizer.lr=1e-9")
     process = start("train", *WORDS, *words, *TWO, "paths.output_dir=two", cwd=workplace)
     out, _ = process.communicate(timeout=300)
@@ -80,7 +82,7 @@ def test_two_processes_measure_the_whole_test_set(cli: Command, workplace: Path)
 
 @pytest.mark.parametrize("train_size", [48, 43])
 @pytest.mark.parametrize("together", [2, 3])
-def test_accumulated_batches_are_one_larger_batch(
+def test_accumulated_batches_give_the_numbers_of_one_larger_batch(
     cli: Command, workplace: Path, train_size: int, together: int
 ) -> None:
     size = f"task.train_size={train_size}"
@@ -89,7 +91,7 @@ def test_accumulated_batches_are_one_larger_batch(
     assert rows(accumulated)[0][0] == 0
 
 
-def test_seeds_together_accumulate_as_seeds_alone(cli: Command, workplace: Path) -> None:
+def test_batched_seeds_accumulate_gradients_as_single_seeds_do(cli: Command, workplace: Path) -> None:
     words = ("model=brc", "trainer.accumulate_grad_batches=3", "callbacks.patience=1")
     together = trained(cli, "together", *words, "seeds=2")
     for seed in (0, 1):
@@ -97,18 +99,18 @@ def test_seeds_together_accumulate_as_seeds_alone(cli: Command, workplace: Path)
         assert_same(one, trained(cli, f"alone-{seed}", *words, f"seed={seed}"))
 
 
-def test_a_share_of_all_batches_and_their_number_are_the_same(cli: Command, workplace: Path) -> None:
+def test_a_batch_limit_as_a_fraction_equals_that_as_a_number(cli: Command, workplace: Path) -> None:
     share = trained(cli, "share", "trainer.limit_train_batches=0.5", "trainer.limit_val_batches=0.34")
     assert_same(share, trained(cli, "number", "trainer.limit_train_batches=3", "trainer.limit_val_batches=1"))
 
 
-def test_overfitting_sees_the_same_batches_in_every_epoch(cli: Command, workplace: Path) -> None:
+def test_overfit_batches_uses_the_same_batches_in_every_epoch(cli: Command, workplace: Path) -> None:
     folder = trained(cli, "over", "trainer.overfit_batches=1", "optimizer=sgd", "optimizer.lr=1e-12")
     losses = [value for _, _, name, value in rows(folder) if name == "train/loss"]
     assert losses == pytest.approx([losses[0]] * 2, rel=1e-5)
 
 
-def test_a_moved_and_renamed_folder_is_evaluated_alike(cli: Command, workplace: Path) -> None:
+def test_a_copied_and_renamed_run_folder_evaluates_to_the_same_bits(cli: Command, workplace: Path) -> None:
     folder = the_run(trained(cli, "there", "model.name=mine", "trainer.precision=64-true")).path
     shutil.copytree(folder, workplace / "elsewhere")
     metrics = []
@@ -118,9 +120,9 @@ def test_a_moved_and_renamed_folder_is_evaluated_alike(cli: Command, workplace: 
     assert metrics[0] == metrics[1]
 
 
-def test_a_renamed_model_is_the_same_model(cli: Command, workplace: Path) -> None:
+def test_the_names_of_model_and_run_do_not_change_the_numbers(cli: Command, workplace: Path) -> None:
     assert rows(trained(cli, "one")) == rows(trained(cli, "other", "model.name=mine", "name=mine"))
 
 
-def test_without_flushing_denormals_a_healthy_run_is_the_same(cli: Command, workplace: Path) -> None:
+def test_flushing_denormals_does_not_change_a_run_without_denormals(cli: Command, workplace: Path) -> None:
     assert rows(trained(cli, "flushed")) == rows(trained(cli, "kept", "flush_denormals=false"))

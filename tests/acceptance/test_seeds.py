@@ -1,4 +1,4 @@
-"""Several seeds at once: the folders are those of single runs, whatever happens to one of them or to all."""
+"""Several seeds at once: the folders equal those of single runs, also after an error or an interruption."""
 
 import csv
 import itertools
@@ -64,7 +64,7 @@ def assert_alike(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
-def test_seeds_together_are_seeds_alone(cli: Command, workplace: Path) -> None:
+def test_batched_seeds_equal_single_seeds(cli: Command, workplace: Path) -> None:
     words = (*TOGETHER, "schedule=cosine", "trainer.gradient_clip_val=0.05", "optimizer=adamw", "average_weights=0.9")
     outcome = cli("train", *words, "seeds=3", "paths.output_dir=together")
     assert outcome.code == 0, outcome.error
@@ -73,7 +73,7 @@ def test_seeds_together_are_seeds_alone(cli: Command, workplace: Path) -> None:
     assert_same_runs(workplace / "together", workplace / "alone")
 
 
-def test_each_seed_is_warmed_up_as_if_alone(cli: Command, workplace: Path) -> None:
+def test_each_batched_seed_is_warmed_up_like_a_single_seed(cli: Command, workplace: Path) -> None:
     words = [
         "model=brc",
         "model.initialisation=warmup",
@@ -87,7 +87,7 @@ def test_each_seed_is_warmed_up_as_if_alone(cli: Command, workplace: Path) -> No
     assert_same_runs(workplace / "together", workplace / "alone")
 
 
-def test_the_delays_of_each_seed_are_annealed_as_if_alone(cli: Command, workplace: Path) -> None:
+def test_delays_of_each_batched_seed_are_annealed_like_those_of_a_single_seed(cli: Command, workplace: Path) -> None:
     words = ["model=spiking_recurrent", "model.hidden_size=6", "model.max_delay=5", "model.delay_sigma=2.0"]
     words += ["task=copy_first_input", "task.length=6", "task.train_size=40", "task.val_size=10", "task.test_size=10"]
     words += ["trainer.max_epochs=3", "task.batch_size=10", *QUIET]
@@ -96,7 +96,7 @@ def test_the_delays_of_each_seed_are_annealed_as_if_alone(cli: Command, workplac
     assert_same_runs(workplace / "together", workplace / "alone")
 
 
-def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path) -> None:
+def test_each_batched_seed_stops_at_the_epoch_of_the_single_seed(cli: Command, workplace: Path) -> None:
     words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
     words += ["task.train_size=400", "task.val_size=100", "task.test_size=50", "task.stop_below=0.9", *QUIET]
     assert cli("train", *words, "seeds=3", "paths.output_dir=together").code == 0
@@ -106,7 +106,7 @@ def test_each_seed_stops_when_it_would_stop_alone(cli: Command, workplace: Path)
     assert len({result["epochs"] for result in results if result}) > 1
 
 
-def test_what_goes_wrong_with_one_seed_lets_the_others_end(
+def test_an_error_in_completing_one_seed_does_not_stop_the_others(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure = train_module.complete_result
@@ -127,7 +127,7 @@ def test_what_goes_wrong_with_one_seed_lets_the_others_end(
     assert [each["status"] for each in statuses] == ["failed", "complete"]
 
 
-def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -> None:
+def test_interrupted_batched_seeds_are_resumed_as_one_batch(cli: Command, workplace: Path) -> None:
     words = (*TOGETHER, "task.epochs_per_length=8", "task.train_size=2000", "average_weights=0.9")
     process = start("train", *words, "seeds=2", "paths.output_dir=stopped")
     while not (checkpoints := sorted(Path("stopped").rglob("seed-1/checkpoints/last.ckpt"))):
@@ -147,8 +147,8 @@ def test_seeds_that_were_stopped_go_on_together(cli: Command, workplace: Path) -
     assert_same_runs(workplace / "stopped", workplace / "whole")
 
 
-def lasting(root: Path) -> list[tuple[bytes, Any, Any]]:
-    """What equal runs have in common to the bit: metrics.csv, both checkpoints' weights, the callbacks' states."""
+def reproducible_parts(root: Path) -> list[tuple[bytes, Any, Any]]:
+    """The parts that equal runs share to the bit: metrics.csv, the weights of both checkpoints, callback states."""
     folders = [RunFolder(file.parent) for file in sorted(root.rglob("config.yaml"))]
     return [
         (
@@ -161,7 +161,7 @@ def lasting(root: Path) -> list[tuple[bytes, Any, Any]]:
 
 
 def assert_same_bits(root: Path, other_root: Path) -> None:
-    for one, other in zip(lasting(root), lasting(other_root), strict=True):
+    for one, other in zip(reproducible_parts(root), reproducible_parts(other_root), strict=True):
         assert one[0] == other[0]
         for weights, others in zip(one[1], other[1], strict=True):
             assert all(torch.equal(weights[name], others[name]) for name in weights)
@@ -180,7 +180,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int, error: type
     monkeypatch.setattr(PerSeedCheckpoint, "save_checkpoint", stopped)
 
 
-def test_seeds_stopped_between_their_checkpoints_end_with_the_same_bits(
+def test_batched_seeds_interrupted_between_their_checkpoints_end_with_the_same_bits(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*TOGETHER, "seeds=3", "average_weights=0.9")
@@ -201,7 +201,7 @@ def test_seeds_stopped_between_their_checkpoints_end_with_the_same_bits(
 
 
 @pytest.mark.parametrize("deleted", ["seed-0", "seed-1", "seed-*"])
-def test_a_seed_deleted_after_a_stop_is_trained_again(
+def test_a_seed_deleted_after_an_interruption_is_trained_again(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, deleted: str
 ) -> None:
     words = (*TOGETHER, "seeds=3")
@@ -216,7 +216,9 @@ def test_a_seed_deleted_after_a_stop_is_trained_again(
     assert_same_runs(workplace / "stopped", workplace / "whole")
 
 
-def test_the_time_limit_is_that_of_all_seeds(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_holds_for_all_batched_seeds_together(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def elapsed(timer: Timer, stage: str = "train") -> float:  # a clock that counts how often it is read
         timer.readings = getattr(timer, "readings", timer._offset) + 1  # type: ignore[attr-defined]
         return timer.readings  # type: ignore[attr-defined,no-any-return]
@@ -231,7 +233,7 @@ def test_the_time_limit_is_that_of_all_seeds(cli: Command, workplace: Path, monk
     assert [result["epochs"] - 1 for result in results if result] == [*last] * 3
 
 
-def test_seeds_that_ended_early_are_kept_in_the_batch_after_a_stop(
+def test_seeds_that_stopped_early_stay_in_the_resumed_batch(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["model=brc", "model.hidden_size=6", "task=copy_first_input", "task.length=3", "optimizer.lr=0.01"]
@@ -248,7 +250,7 @@ def test_seeds_that_ended_early_are_kept_in_the_batch_after_a_stop(
     assert_same_bits(workplace / "whole", workplace / "stopped")
 
 
-def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> None:
+def test_complete_seeds_are_not_trained_again(cli: Command, workplace: Path) -> None:
     assert cli("train", *TOGETHER, "seed=1").code == 0
     outcome = cli("train", *TOGETHER, "seeds=3")
     assert outcome.code == 0, outcome.error
@@ -259,7 +261,7 @@ def test_what_is_there_is_not_trained_again(cli: Command, workplace: Path) -> No
     assert "at once" not in again.out
 
 
-def test_one_seed_that_fails_leaves_the_others_alone(
+def test_a_seed_with_a_non_finite_loss_does_not_change_the_others(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workplace / "my_strict_metric.py").write_text(
@@ -300,7 +302,9 @@ def test_one_seed_that_fails_leaves_the_others_alone(
         (("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "one process"),
     ],
 )
-def test_what_cannot_be_batched_is_one_line(cli: Command, workplace: Path, words: tuple[str, ...], why: str) -> None:
+def test_seeds_that_cannot_be_batched_give_a_one_line_error(
+    cli: Command, workplace: Path, words: tuple[str, ...], why: str
+) -> None:
     small = TOGETHER
     if "task=multi_image" in words:
         for name in ("mnist", "fashion_mnist"):

@@ -1,4 +1,4 @@
-"""From training a spatial network on two tasks to what each of its neurons is for; and what is refused."""
+"""Spatial networks on two tasks: training, analysis of the trained network, and refused input."""
 
 import csv
 import json
@@ -89,7 +89,7 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     refused(cli("analyse", f"run={folder.path}", "steps=[plot]", "methods=[greedy]"), "positions.npz")
 
 
-def test_a_run_of_another_family_or_of_one_task_is_one_line(cli: Command, workplace: Path) -> None:
+def test_analyse_refuses_a_run_of_another_family_or_of_a_single_task(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL, "model=feed_forward", "model.hidden_size=4", "task=multi_image").code == 0
     refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "model=feed_forward", "spatial_linear")
     shutil.rmtree(workplace / "outputs")
@@ -97,7 +97,7 @@ def test_a_run_of_another_family_or_of_one_task_is_one_line(cli: Command, workpl
     refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "task=mnist", "multi_image")
 
 
-def test_a_resumed_run_leaves_the_same_positions(cli: Command, workplace: Path) -> None:
+def test_a_resumed_run_records_the_same_positions(cli: Command, workplace: Path) -> None:
     arguments = (*SMALL, *SPATIAL, "task=multi_image")
     assert cli("train", *arguments, "paths.output_dir=whole").code == 0
     assert cli("train", *arguments, "paths.output_dir=stopped").code == 0
@@ -122,14 +122,14 @@ def test_a_resumed_run_leaves_the_same_positions(cli: Command, workplace: Path) 
         ("task.datasets=[mnist,minst]", ["minst", "fashion_mnist"]),
     ],
 )
-def test_a_wrong_word_is_one_line_and_writes_nothing(
+def test_a_wrong_argument_gives_a_one_line_error_and_writes_nothing(
     cli: Command, workplace: Path, argument: str, words: list[str]
 ) -> None:
     refused(cli("train", *SMALL, *SPATIAL, "task=multi_image", argument), *words)
     assert not (workplace / "outputs").exists()
 
 
-def test_data_sets_of_different_shape_are_one_line(cli: Command, workplace: Path) -> None:
+def test_data_sets_of_different_shapes_give_a_one_line_error(cli: Command, workplace: Path) -> None:
     idx_files.write(workplace / "data", "kmnist", side=32)
     refused(cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.datasets=[mnist,kmnist]"), "kmnist 32 × 32")
     assert not (workplace / "outputs").exists()

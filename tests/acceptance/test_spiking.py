@@ -1,4 +1,4 @@
-"""A run with random spikes: what it draws and counts, and that a second test of it finds the same."""
+"""Runs of spiking networks: reproducible random spikes, spike counts and energy."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_random_spikes_are_the_same_at_every_test_of_a_run(cli: Command, workpla
 
 
 def test_spikes_and_energy_are_means_over_the_test_set(cli: Command, workplace: Path) -> None:
-    """Whatever the size of its batches, of which some have no spikes."""
+    """For any batch size; some of the batches have no spikes."""
     x = torch.zeros(40, 5, 2)
     x[20:] = 50
     np.savez("data.npz", x=x, y=np.arange(40) % 2)

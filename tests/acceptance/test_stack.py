@@ -1,4 +1,4 @@
-"""Stacks of different layers, and what stands between the layers and the answer, as a user types them."""
+"""Stacks of different layers, decoders and readouts, as a user types them."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Doubled(torch.nn.Module):
 """
 
 
-def test_a_mixed_stack_trains_and_is_read_back(cli: Command, workplace: Path) -> None:
+def test_a_stack_of_different_layers_trains_and_can_be_evaluated_and_loaded(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "model=stack", MIXED, "model.decoder=[6]", "model.loss_every_step=true", *TINY)
     assert outcome.code == 0, outcome.error
     folder = the_run(workplace).path
@@ -40,7 +40,7 @@ def test_a_mixed_stack_trains_and_is_read_back(cli: Command, workplace: Path) ->
     assert isinstance(model, StackModel) and len(model.network) == 2
 
 
-def test_a_wrong_entry_is_one_line(cli: Command) -> None:
+def test_an_invalid_entry_of_layers_gives_a_one_line_error(cli: Command) -> None:
     outcome = cli("train", "model=stack", "model.layers=[{layer: BRC, size: 4, nrom: layer}]", *TINY)
     assert outcome.code == 1
     assert outcome.error.strip() == "error: model.layers[0]: BRC has no argument nrom"
@@ -48,7 +48,7 @@ def test_a_wrong_entry_is_one_line(cli: Command) -> None:
     assert outcome.code == 1 and "give it a value, as in model.layers=" in outcome.error
 
 
-def test_a_layer_of_the_users_own_needs_trust_when_it_comes_from_a_folder(cli: Command, workplace: Path) -> None:
+def test_a_user_layer_named_in_a_run_folder_needs_trust(cli: Command, workplace: Path) -> None:
     (workplace / "own_stack_layers.py").write_text(OWN)
     outcome = cli("train", "model=stack", "model.layers=[{layer: own_stack_layers.Doubled, size: 4}]", *TINY)
     assert outcome.code == 0, outcome.error
@@ -58,7 +58,7 @@ def test_a_layer_of_the_users_own_needs_trust_when_it_comes_from_a_folder(cli: C
     assert cli("evaluate", f"run={folder}", "trust=own_stack_layers").code == 0
 
 
-def test_recurrent_models_take_decoder_readout_and_loss(cli: Command) -> None:
+def test_recurrent_models_accept_decoder_readout_and_loss_every_step(cli: Command) -> None:
     keys = ("model.decoder=[6,5]", "model.readout=mean", "model.loss_every_step=true")
     assert cli("train", "model=gru", "model.hidden_size=4", *keys, *TINY).code == 0
     refused = cli("train", "model=gru", "model.readout=middle", *TINY)

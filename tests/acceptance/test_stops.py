@@ -1,4 +1,4 @@
-"""What signals and dead parents leave: a run that goes on to the same bits, and no process."""
+"""Runs ended by a signal or with their parent process: they resume to the same bits and leave no process."""
 
 import os
 import signal
@@ -25,15 +25,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
 
 
 @pytest.fixture
-def nobody_left(workplace: Path) -> Iterator[None]:
+def no_process_left(workplace: Path) -> Iterator[None]:
     yield
     os.chdir("/")
     wait_for(lambda: not processes_in(workplace), 60)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_as_the_shell_expects_and_the_run_says_so(
-    workplace: Path, nobody_left: None, number: int, code: int
+def test_a_signal_ends_a_run_with_its_exit_code_and_is_recorded(
+    workplace: Path, no_process_left: None, number: int, code: int
 ) -> None:
     process = start("train", *LONG, cwd=workplace)
     wait_for(lambda: list(workplace.rglob("last.ckpt")))
@@ -49,7 +49,7 @@ def test_a_signal_ends_a_run_as_the_shell_expects_and_the_run_says_so(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_run_in_two_processes_is_ended_by_one_signal(workplace: Path, nobody_left: None, number: int) -> None:
+def test_one_signal_ends_both_processes_of_a_ddp_run(workplace: Path, no_process_left: None, number: int) -> None:
     two = ("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "model.dropout=0")
     process = start("train", *LONG, *two, cwd=workplace)
     wait_for(lambda: list(workplace.rglob("last.ckpt")))
@@ -61,8 +61,8 @@ def test_a_run_in_two_processes_is_ended_by_one_signal(workplace: Path, nobody_l
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 @pytest.mark.parametrize("search", [(), ("sweep=random", "hydra.sweeper.n_trials=4")])
-def test_workers_end_with_the_process_that_launched_them(
-    workplace: Path, nobody_left: None, launcher: str, search: tuple[str, ...]
+def test_workers_end_when_the_process_that_launched_them_is_killed(
+    workplace: Path, no_process_left: None, launcher: str, search: tuple[str, ...]
 ) -> None:
     swept = ("optimizer.lr=interval(0.001,0.1)",) if search else ("seed=0,1",)
     process = start("train", "-m", *LONG, f"launcher={launcher}", *search, *swept, cwd=workplace)
@@ -73,7 +73,7 @@ def test_workers_end_with_the_process_that_launched_them(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_sigterm_ends_a_sweep_with_its_workers(workplace: Path, nobody_left: None, launcher: str) -> None:
+def test_sigterm_ends_a_sweep_and_its_workers(workplace: Path, no_process_left: None, launcher: str) -> None:
     process = start("train", "-m", *LONG, f"launcher={launcher}", "seed=0,1,2,3", cwd=workplace)
     wait_for(lambda: list(workplace.rglob("last.ckpt")))
     process.terminate()
@@ -93,7 +93,7 @@ def test_a_requeue_checkpoint_of_another_run_is_not_loaded(
     assert_equal_runs(workplace / "alone", workplace / "in_slurm")
 
 
-def test_a_job_that_slurm_requeues_goes_on_from_its_last_whole_epoch(
+def test_a_job_requeued_by_slurm_resumes_after_its_last_complete_epoch(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (*SMALL, "task.epochs_per_length=8")
@@ -119,7 +119,7 @@ def test_a_job_that_slurm_requeues_goes_on_from_its_last_whole_epoch(
     assert_equal_runs(workplace / "whole", workplace / "requeued_run")
 
 
-def test_ctrl_c_while_pytorch_is_imported_is_quiet(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_pytorch_is_imported_prints_no_error(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Sweeps as a user types them: they survive, repeat nothing, and say what failed."""
+"""Sweeps as a user types them: they can be resumed, repeat no complete trial, and report failures."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ def table(workplace: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.open()))
 
 
-def test_a_search_names_its_failures_and_the_same_command_repeats_nothing(cli: Command, workplace: Path) -> None:
+def test_a_search_reports_failed_trials_and_the_same_command_repeats_none(cli: Command, workplace: Path) -> None:
     command = ("train", "-m", *TINY, "sweep=tpe", LEARNING_RATES, "task.length=5,-5")
     outcome = cli(*command, "hydra.sweeper.n_trials=4", "hydra.sweeper.seed=1")
     assert outcome.code == 1
@@ -48,7 +48,7 @@ def test_a_search_names_its_failures_and_the_same_command_repeats_nothing(cli: C
     assert f"in trial {best['trial']}" in again.out
 
 
-def test_own_data_with_classes_are_searched_for_the_largest_accuracy(cli: Command, workplace: Path) -> None:
+def test_a_search_on_user_data_with_classes_maximises_accuracy(cli: Command, workplace: Path) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 3, 1)).astype("float32")
     np.savez("two.npz", x=x, y=(x[:, -1, 0] > 0).astype("int64"))
@@ -68,7 +68,7 @@ def test_own_data_with_classes_are_searched_for_the_largest_accuracy(cli: Comman
     assert missing.error == "error: task.data=three.npz does not exist\n"
 
 
-def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, workplace: Path) -> None:
+def test_a_trial_worse_than_the_others_is_pruned_and_its_run_records_it(cli: Command, workplace: Path) -> None:
     study = (
         "train",
         "-m",
@@ -118,7 +118,9 @@ def test_a_trial_that_others_outdo_is_pruned_and_its_run_says_so(cli: Command, w
         (["seed=0,1", "hydra.launcher=null"], "hydra.launcher has no value"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_one_line(cli: Command, workplace: Path, words: list[str], message: str) -> None:
+def test_an_impossible_sweep_gives_a_one_line_error(
+    cli: Command, workplace: Path, words: list[str], message: str
+) -> None:
     outcome = cli("train", "-m", *SMALL, *words)
     assert outcome.code == 1
     assert message in outcome.error
@@ -126,7 +128,7 @@ def test_a_sweep_that_cannot_be_is_one_line(cli: Command, workplace: Path, words
     assert outcome.error.count("\n") == 1
 
 
-def test_a_run_that_another_process_has_is_left_to_it(cli: Command, workplace: Path) -> None:
+def test_a_sweep_leaves_out_a_run_that_another_process_trains(cli: Command, workplace: Path) -> None:
     assert cli("train", *TINY, "seed=0").code == 0
     folder = the_run(workplace / "outputs")
     result = folder.result_file.read_text()
@@ -140,7 +142,7 @@ def test_a_run_that_another_process_has_is_left_to_it(cli: Command, workplace: P
     assert len(list((workplace / "outputs").rglob("result.json"))) == 2
 
 
-def test_the_second_job_of_a_process_is_as_if_alone(cli: Command, workplace: Path) -> None:
+def test_the_second_job_of_a_sweep_equals_a_single_run(cli: Command, workplace: Path) -> None:
     jobs = ("seed=1,0", "logger=wandb", "logger.mode=offline", "trainer.deterministic=true")
     outcome = cli("train", "-m", *SMALL, *jobs, "paths.output_dir=both")
     assert outcome.code == 0, outcome.error
@@ -164,7 +166,7 @@ TOGETHER = ("model=gru,brc", "model.initialisation=warmup,null")
 
 
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
-def test_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path, launcher: str) -> None:
+def test_only_jobs_with_incompatible_values_fail_in_a_sweep(cli: Command, workplace: Path, launcher: str) -> None:
     outcome = cli("train", "-m", *TINY, "seed=0,1", *TOGETHER, f"launcher={launcher}")
     assert outcome.code == 1
     assert outcome.error.splitlines()[-1].startswith("error: 2 of 8 jobs failed")
@@ -174,7 +176,7 @@ def test_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path
     assert [result["status"] for result in results] == ["complete"] * 6
 
 
-def test_trials_of_values_that_do_not_go_together_fail_alone(cli: Command, workplace: Path) -> None:
+def test_only_trials_with_incompatible_values_fail_in_a_search(cli: Command, workplace: Path) -> None:
     for _ in range(2):
         outcome = cli("train", "-m", *TINY, "sweep=random", *TOGETHER, "hydra.sweeper.n_trials=6")
         assert outcome.code == 1
@@ -207,7 +209,7 @@ def test_several_runs_are_evaluated_by_one_command(cli: Command, workplace: Path
     assert {path.name for path in workplace.iterdir()} == before
 
 
-def test_no_model_outlives_its_job(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_model_stays_in_memory_after_its_job(cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[Model] = weakref.WeakSet()
     build = Model.__init__
 
@@ -225,7 +227,7 @@ def test_no_model_outlives_its_job(cli: Command, workplace: Path, monkeypatch: p
     ("trials", "kills", "epochs"),
     [(4, 2, 6), pytest.param(200, 10, 40, marks=[pytest.mark.slow, pytest.mark.timeout(10_000)])],
 )
-def test_a_search_killed_at_any_moment_ends_as_if_it_had_not_been(
+def test_a_search_killed_at_any_moment_ends_like_an_uninterrupted_one(
     workplace: Path, trials: int, kills: int, epochs: int
 ) -> None:
     length = ("task.length=4", f"task.epochs_per_length={epochs // 2}", "task.test_length=4")

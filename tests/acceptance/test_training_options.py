@@ -1,4 +1,4 @@
-"""Lightning's tools from the command line: each works, or is refused in one line. See docs/training.md."""
+"""Options and callbacks of Lightning on the command line: each works or is refused in one line (docs/training.md)."""
 
 import csv
 from pathlib import Path
@@ -33,7 +33,7 @@ LIGHTNING = f"{EXTRA}._target_=lightning.pytorch.callbacks"
     ],
     ids=lambda words: words[0].rpartition(".")[2],
 )
-def test_an_option_trains(cli: Command, workplace: Path, words: list[str]) -> None:
+def test_runs_with_trainer_options_complete(cli: Command, workplace: Path, words: list[str]) -> None:
     outcome = cli("train", *SMALL, *words)
     assert outcome.code == 0, outcome.error
     assert the_run(workplace).complete()
@@ -60,7 +60,9 @@ def test_an_option_without_effect_is_noted(cli: Command, workplace: Path) -> Non
     ],
     ids=" ".join,
 )
-def test_what_runs_outside_of_training_has_its_precision(cli: Command, words: list[str], precision: str) -> None:
+def test_computations_outside_of_training_accept_every_precision(
+    cli: Command, words: list[str], precision: str
+) -> None:
     outcome = cli("train", *SMALL, *words, "model.hidden_size=4", f"trainer.precision={precision}")
     assert outcome.code == 0, outcome.error
 
@@ -110,7 +112,7 @@ def test_the_learning_rate_is_logged(cli: Command, workplace: Path) -> None:
     ],
     ids=lambda words: words[0].rpartition(".")[2],
 )
-def test_what_does_not_serve_is_refused_in_one_line(
+def test_unsupported_options_and_callbacks_are_refused_in_one_line(
     cli: Command, workplace: Path, words: list[str], named: list[str]
 ) -> None:
     outcome = cli("train", *SMALL, *words)
@@ -124,7 +126,7 @@ def command_in(out: str) -> list[str]:
     return line.split()[3:]
 
 
-def test_a_learning_rate_is_found_with_which_the_loss_falls(cli: Command, workplace: Path) -> None:
+def test_find_lr_proposes_a_learning_rate_that_lowers_the_loss(cli: Command, workplace: Path) -> None:
     outcome = cli("train", *SMALL, "find=lr", "optimizer.lr=7")
     assert outcome.code == 0, outcome.error
     assert (workplace / "outputs" / "copy_first_input" / "rnn" / "learning_rate.png").exists()
@@ -143,26 +145,26 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_batch_size_is_found_that_is_at_most_the_training_set(cli: Command, workplace: Path) -> None:
+def test_find_batch_size_proposes_at_most_the_training_set(cli: Command, workplace: Path) -> None:
     outcome = cli("train", *SMALL, "find=batch_size")
     assert outcome.code == 0, outcome.error
     words = command_in(outcome.out)
     assert "task.batch_size=40" in words and "find=batch_size" not in words
 
 
-def test_a_value_found_for_several_seeds_is_printed_with_all_of_them(cli: Command, workplace: Path) -> None:
+def test_the_command_printed_by_find_keeps_seed_and_seeds(cli: Command, workplace: Path) -> None:
     outcome = cli("train", *SMALL, "find=batch_size", "seed=2", "seeds=3")
     assert outcome.code == 0, outcome.error
     assert {"seed=2", "seeds=3"} < set(command_in(outcome.out))
 
 
-def test_a_model_without_an_optimizer_has_no_learning_rate_to_find(cli: Command, workplace: Path) -> None:
+def test_find_lr_is_refused_for_a_model_without_an_optimizer(cli: Command, workplace: Path) -> None:
     outcome = cli("train", "model=reward_modulated", "task=boolean", "task.steps=10", "find=lr", "logger=none")
     assert outcome.code == 1 and "leave out find=lr" in outcome.error
 
 
-def test_the_best_of_all_validations_is_kept(cli: Command, workplace: Path) -> None:
-    """After each of four batches, as a number of batches and as a share of an epoch."""
+def test_the_best_of_several_validations_per_epoch_is_kept(cli: Command, workplace: Path) -> None:
+    """Validations after each of four batches, given as a number of batches and as a share of an epoch."""
     found = {}
     for interval in ("1", "0.25"):
         words = (f"trainer.val_check_interval={interval}", "optimizer.lr=0.5", "trainer.max_epochs=1")
@@ -177,7 +179,7 @@ def test_the_best_of_all_validations_is_kept(cli: Command, workplace: Path) -> N
     assert found["1"] == found["0.25"]
 
 
-def test_a_validation_before_the_first_step_of_accumulated_gradients(cli: Command, workplace: Path) -> None:
+def test_validations_before_the_first_accumulated_step_are_recorded(cli: Command, workplace: Path) -> None:
     outcome = cli("train", *SMALL, "trainer.accumulate_grad_batches=4", "trainer.val_check_interval=1")
     assert outcome.code == 0, outcome.error
     run = the_run(workplace)
@@ -187,7 +189,7 @@ def test_a_validation_before_the_first_step_of_accumulated_gradients(cli: Comman
     )
 
 
-def test_steps_end_after_an_epoch_of_fewer_batches(cli: Command, workplace: Path) -> None:
+def test_max_steps_is_reached_with_limited_batches_per_epoch(cli: Command, workplace: Path) -> None:
     limits = ("limit_train_batches=1", "limit_train_batches=0.25", "overfit_batches=1")
     for number, limit in enumerate(limits):
         outcome = cli("train", *SMALL, f"trainer.{limit}", "trainer.max_steps=3", f"paths.output_dir={number}")
@@ -195,7 +197,7 @@ def test_steps_end_after_an_epoch_of_fewer_batches(cli: Command, workplace: Path
         assert the_run(workplace / str(number)).result()["steps"] == 3  # type: ignore[index]
 
 
-def test_a_run_that_early_stopping_has_ended_is_not_trained_further(
+def test_a_resumed_run_that_early_stopping_has_ended_is_not_trained_further(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object, **__: object) -> None:
@@ -211,7 +213,7 @@ def test_a_run_that_early_stopping_has_ended_is_not_trained_further(
     assert read_checkpoint(the_run(workplace).last)["epoch"] == 1
 
 
-def test_a_learning_rate_is_searched_with_the_ratios_of_the_groups() -> None:
+def test_the_learning_rate_search_keeps_the_ratios_of_parameter_groups() -> None:
     layer = torch.nn.Linear(1, 1)
     optimizer = torch.optim.Adam([{"params": [layer.weight], "lr": 0.3}, {"params": [layer.bias]}], lr=0.1)
     trainer: Any = SimpleNamespace(optimizers=[optimizer], global_step=0)
@@ -223,7 +225,7 @@ def test_a_learning_rate_is_searched_with_the_ratios_of_the_groups() -> None:
         assert factor == pytest.approx(3) and base == 1
 
 
-def test_a_monitor_that_is_not_measured_is_named_in_one_line(cli: Command, workplace: Path) -> None:
+def test_an_unknown_monitor_gives_a_one_line_error(cli: Command, workplace: Path) -> None:
     (workplace / "my_monitor.py").write_text(
         "from bionets.tasks import CopyFirstInput\n\n\nclass Mine(CopyFirstInput):\n    monitor = 'val/typo'\n"
     )
@@ -232,7 +234,7 @@ def test_a_monitor_that_is_not_measured_is_named_in_one_line(cli: Command, workp
         assert outcome.code == 1 and outcome.error.count("\n") == 1 and "val/typo" in outcome.error
 
 
-def test_a_test_that_was_limited_is_said(cli: Command, workplace: Path) -> None:
+def test_evaluate_notes_that_the_run_was_tested_on_limited_batches(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL, "task.batch_size=5", "trainer.limit_test_batches=1").code == 0
     limited = "note: the run was tested with trainer.limit_test_batches=1, this evaluation with the whole test set"
     for other in ([], ["task.length=4"]):

@@ -99,7 +99,7 @@ def test_a_new_project_trains_and_its_tests_pass(bionets: Path, empty: Path) -> 
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-def test_a_folder_with_a_cell_and_a_config_of_ones_own(bionets: Path, empty: Path) -> None:
+def test_a_folder_with_a_user_cell_and_config_trains(bionets: Path, empty: Path) -> None:
     (empty / "my_cells.py").write_text("from torch.nn import RNN\n\n\nclass Mine(RNN):\n    pass\n")
     (empty / "configs" / "model").mkdir(parents=True)
     (empty / "configs" / "model" / "gru.yaml").write_text(
@@ -111,7 +111,7 @@ def test_a_folder_with_a_cell_and_a_config_of_ones_own(bionets: Path, empty: Pat
     assert "in_place_of_gru on copy_first_input" in trained.stdout
 
 
-def test_commands_say_what_they_take(bionets: Path, empty: Path) -> None:
+def test_commands_print_help_and_unknown_commands_are_refused(bionets: Path, empty: Path) -> None:
     assert "bionets new" in run(bionets, cwd=empty).stdout
     wrong = run(bionets, "trian", cwd=empty)
     assert wrong.returncode == 2 and "no command trian" in wrong.stderr

@@ -1,4 +1,4 @@
-"""The figures of a comparison say what they should: means in bands, published points, one colour for a label."""
+"""The figures of a comparison: means with bands, published points, one colour for each label."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bionets.analysis.style import LINE_STYLES, new_figure
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved, to look into."""
+    """The figures that were saved."""
     figures: list[Figure] = []
     save = comparison.save
 
@@ -32,7 +32,7 @@ def colour_of(axes: Axes, label: str) -> str:
     return next(to_hex(line.get_color()) for line in axes.lines if str(line.get_label()).startswith(label))
 
 
-def test_a_band_is_one_standard_error_around_the_mean_over_what_all_runs_have() -> None:
+def test_a_band_is_one_standard_error_around_the_mean_at_the_steps_of_all_runs() -> None:
     axes = new_figure().add_subplot()
     draw_band(axes, "brc", [([0, 1, 2, 3], [9.0, 1.0, 2.0, 3.0]), ([1, 2], [3.0, 6.0])])
     (line,) = axes.lines
@@ -49,9 +49,7 @@ def test_long_curves_are_thinned(drawn: list[Figure]) -> None:
     assert MOST_POINTS <= len(axes.lines[0].get_xdata()) < 2 * MOST_POINTS
 
 
-def test_each_panel_has_its_curves_in_the_same_colours_and_the_published_points(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_panels_show_published_points_and_one_colour_per_model(tmp_path: Path, drawn: list[Figure]) -> None:
     curve = ([3, 60], [1.0, 0.5])
     curves = {"num_layers = 1": {"brc": [curve, curve], "gru": [curve]}, "num_layers = 2": {"gru": [curve]}}
     marks = {"num_layers = 1": {"gru": (60.0, 0.59)}}
@@ -101,13 +99,15 @@ def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, draw
     assert [line.get_xydata().tolist() for line in lines] == [[[1, 0.5], [2, 0.4]], [[3, 0.4]]]
 
 
-def test_losses_that_reach_zero_or_below_have_a_linear_axis(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_the_axis_is_logarithmic_only_for_positive_losses_over_a_wide_range(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
     for losses, scale in (([1.0, -0.5], "linear"), ([1.0, 0.5], "linear"), ([1.0, 0.05], "log")):
         draw_curves(tmp_path / "l", {"": {"brc": [([0, 1], losses)]}}, {}, x_label="step", y_label="loss", log=True)
         assert drawn[-1].axes[0].get_yscale() == scale
 
 
-def test_bars_are_whole_in_every_panel_and_a_label_has_one_colour(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_panels_of_bars_share_their_limits_and_one_colour_per_label(tmp_path: Path, drawn: list[Figure]) -> None:
     ours = {"one": {"brc-a": [0.1, 0.2]}, "two": {"brc-b": [5.0], "brc-a": [0.0]}}
     draw_bars(tmp_path / "bars", {"test/a": (ours, {}), "test/b": ({"one": {"brc-b": [1.0]}}, {})})
     first, second, third = (axes for axes in drawn[0].axes if axes.axison)

@@ -12,7 +12,7 @@ from bionets.analysis.style import new_figure
 
 
 @pytest.mark.parametrize("classes", [2, LABELLED, LABELLED + 1, 100])
-def test_a_matrix_is_a_figure_and_a_table(tmp_path: Path, classes: int) -> None:
+def test_a_confusion_matrix_is_saved_as_a_figure_and_a_csv_file(tmp_path: Path, classes: int) -> None:
     names = ["a, b", *(f"a name of {number} that is too long" for number in range(1, classes))]
     counts = torch.randint(0, 50, (classes, classes))
     counts[0] = 0  # a class without samples
@@ -26,12 +26,12 @@ def test_a_matrix_is_a_figure_and_a_table(tmp_path: Path, classes: int) -> None:
     assert ("<!-- a, b -->" in svg) == (classes <= LABELLED) and names[1] not in svg and len(names[1]) > LONGEST_NAME
 
 
-def test_two_targets_whose_names_give_one_file_have_two(tmp_path: Path) -> None:
+def test_two_targets_with_the_same_file_name_have_different_files(tmp_path: Path) -> None:
     matrices = {name: (("a", "b"), torch.eye(2).long()) for name in ("of a b", "of_a_b")}
     assert len(set(draw_confusion_matrices(tmp_path, "a run", matrices))) == 2
 
 
-def test_every_cell_with_samples_has_its_number() -> None:
+def test_every_cell_with_samples_shows_their_number() -> None:
     counts = np.array([[3, 0], [1, 12]])
     axes = new_figure().add_subplot()
     write_counts(axes, counts, counts / counts.sum(1, keepdims=True))

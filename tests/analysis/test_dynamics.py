@@ -74,7 +74,7 @@ def test_the_pitchfork_lies_at_a_equal_to_one() -> None:
     assert counts == {0.5: 1, 0.9: 1, 1.1: 3, 1.5: 3}
 
 
-def test_the_default_initialisation_sits_on_the_pitchfork() -> None:
+def test_the_default_initialisation_is_at_the_pitchfork_bifurcation() -> None:
     step = state_map(BRC(1, 4, dtype=torch.float64))
     points = find_fixed_points(step, NO_INPUT, torch.zeros(1, 4, dtype=torch.float64))
     assert points[0].spectral_radius == pytest.approx(1.0, abs=1e-9)
@@ -97,7 +97,7 @@ def test_a_line_attractor_of_a_gru_is_found() -> None:
 
 
 @pytest.mark.parametrize("layer", [nn.LSTM(2, 3, 2), PeepholeLSTM(2, 3), NBRC(2, 3, 2), nn.GRU(2, 3, batch_first=True)])
-def test_the_map_takes_the_steps_of_the_layer(layer: nn.Module) -> None:
+def test_states_and_jacobians_of_a_state_map_equal_those_of_the_layer(layer: nn.Module) -> None:
     torch.manual_seed(0)
     x = torch.randn(5, 4, 2, dtype=torch.float64)
     step = state_map(layer)
@@ -113,7 +113,7 @@ def test_the_map_takes_the_steps_of_the_layer(layer: nn.Module) -> None:
     torch.testing.assert_close(step(s + nudge, x[3]) - step(s, x[3]), expected_change, rtol=1e-3, atol=1e-10)
 
 
-def test_spiking_layers_have_maps_too() -> None:
+def test_state_map_accepts_spiking_layers_without_random_spikes() -> None:
     step = state_map(LI(3, beta=0.5))
     (point,) = find_fixed_points(step, torch.ones(3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64))
     assert point.state.tolist() == pytest.approx([2.0, 2.0, 2.0])
@@ -128,7 +128,7 @@ def test_spiking_layers_have_maps_too() -> None:
 @pytest.mark.parametrize(
     "layer", [FullyRecurrent(ALIF(3), max_delay=4), StigmergicPerceptron(3, 2, stigmergic_weights=True)]
 )
-def test_states_of_different_sizes_are_one_vector(layer: nn.Module) -> None:
+def test_state_map_concatenates_states_of_different_sizes(layer: nn.Module) -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 4, 3, dtype=torch.float64)
     step = state_map(layer)
@@ -139,7 +139,7 @@ def test_states_of_different_sizes_are_one_vector(layer: nn.Module) -> None:
     torch.testing.assert_close(output, layer.double()(x, whole_sequence=True))
 
 
-def test_layers_without_a_map_are_refused() -> None:
+def test_state_map_refuses_random_spikes_and_projections() -> None:
     with pytest.raises(ValueError, match="random spikes"):
         state_map(FullyRecurrent(LIB(3)))
     with pytest.raises(ValueError, match="proj_size"):
@@ -155,14 +155,14 @@ def test_only_a_bistable_unit_shows_hysteresis() -> None:
         assert up[-1] > 0 > down[0]
 
 
-def test_the_bifurcation_diagram_folds_back() -> None:
+def test_the_bifurcation_diagram_has_three_branches_at_zero_input() -> None:
     diagram = bifurcation_diagram(state_map(one_unit(1.5)), ONE, [-0.5, 0.0, 0.5], unit=0)
     at = {factor: [(value, stable) for f, value, stable in diagram if f == factor] for factor in (-0.5, 0.0, 0.5)}
     assert [len(at[factor]) for factor in (-0.5, 0.0, 0.5)] == [1, 3, 1]
     assert sorted(stable for _, stable in at[0.0]) == [False, True, True]
 
 
-def test_the_bifurcation_diagram_from_visited_states_is_that_from_a_grid() -> None:
+def test_the_bifurcation_diagram_from_visited_states_equals_that_from_a_grid() -> None:
     step = state_map(one_unit(1.5))
     factors = [-0.5, 0.0, 0.5]
     grid = bifurcation_diagram(step, ONE, factors, unit=0)
@@ -179,8 +179,8 @@ def test_states_settle_on_the_stable_fixed_point() -> None:
     assert ends[:, 0].tolist() == pytest.approx([-root_of_tanh(1.5), root_of_tanh(1.5)], abs=1e-6)
 
 
-def test_fixed_points_of_a_saturated_gate_far_outside_do_not_count() -> None:
-    """With c = σ(−h) a state of −40 stays where it is in float64, though the unit never leaves [−1, 1]."""
+def test_margin_excludes_fixed_points_far_outside_the_starts() -> None:
+    """With c = σ(−h) a state of −40 is a fixed point in float64, though the unit never leaves [−1, 1]."""
     layer = one_unit(1.5)
     with torch.no_grad():
         layer.weight_hh_l0[1] = -1.0
@@ -198,7 +198,7 @@ def test_memory_half_life_of_a_leaky_integrator() -> None:
     assert memory_half_life(state_map(LI(1, beta=1.0, learn_beta=False)), torch.zeros(1, 1), horizon=50).isinf().all()
 
 
-def test_lyapunov_exponents() -> None:
+def test_lyapunov_exponents_of_leaky_integrators_and_a_chaotic_network() -> None:
     x = torch.zeros(200, 3, dtype=torch.float64)
     decay = largest_lyapunov_exponent(state_map(LI(3, beta=torch.tensor([0.5, 0.7, 0.9]))), x, discard=100)
     assert decay == pytest.approx(math.log(0.9), abs=1e-6)
@@ -212,7 +212,7 @@ def test_lyapunov_exponents() -> None:
     assert largest_lyapunov_exponent(state_map(chaotic), torch.zeros(150, 1), start, discard=50) > 0.1
 
 
-def test_a_lyapunov_exponent_follows_the_run_from_its_start() -> None:
+def test_a_lyapunov_exponent_after_discarded_steps_starts_at_the_state_reached() -> None:
     step, x = state_map(one_unit(1.5)), torch.linspace(-1, 1, 60, dtype=torch.float64).unsqueeze(1)
     (half,) = visited_states(step, x[:30].unsqueeze(1))[-1]
     whole = largest_lyapunov_exponent(step, x, discard=30)  # of one unit, whose growth has one direction alone
@@ -220,7 +220,7 @@ def test_a_lyapunov_exponent_follows_the_run_from_its_start() -> None:
     assert largest_lyapunov_exponent(step, x[30:]) != pytest.approx(whole, abs=1e-3)
 
 
-def test_a_lyapunov_exponent_begins_at_the_initial_state_of_the_layer() -> None:
+def test_a_lyapunov_exponent_starts_at_the_initial_state_of_the_layer() -> None:
     torch.manual_seed(0)
     step, x = state_map(StigmergicPerceptron(2, 3)), torch.randn(20, 2, dtype=torch.float64)
     start = step.initial_state(x.unsqueeze(1))
@@ -228,7 +228,7 @@ def test_a_lyapunov_exponent_begins_at_the_initial_state_of_the_layer() -> None:
     assert largest_lyapunov_exponent(step, x) == largest_lyapunov_exponent(step, x, start)
 
 
-def test_a_lyapunov_exponent_needs_a_step() -> None:
+def test_a_lyapunov_exponent_over_no_steps_is_refused() -> None:
     with pytest.raises(ValueError, match="discard must be at least 0 and below the 5 steps of x, got 5"):
         largest_lyapunov_exponent(state_map(one_unit(1.5)), torch.zeros(5, 1), discard=5)
 

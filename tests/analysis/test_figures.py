@@ -1,4 +1,4 @@
-"""Figures are files with what they say in them."""
+"""The figures of a run."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_a_moving_average_is_the_mean_of_each_window(values: list[float], window
     assert np.allclose(moving_average(values, window), naive)
 
 
-def test_lengths_are_read_off_the_names_of_the_test_sets() -> None:
+def test_lengths_are_parsed_from_the_names_of_test_sets() -> None:
     assert by_length({"length_3": {"accuracy": 1.0}, "length_12": {"accuracy": 0.5}}, "accuracy") == (
         [3, 12],
         [1.0, 0.5],
@@ -26,7 +26,7 @@ def test_lengths_are_read_off_the_names_of_the_test_sets() -> None:
     assert by_length({"test": {"mse": 1.0}}, "accuracy") == ([], [])
 
 
-def test_a_run_is_drawn(tmp_path: Path) -> None:
+def test_a_run_is_drawn_as_png_and_svg_files(tmp_path: Path) -> None:
     series = {"train/loss": ([0, 1, 2], [3.0, 2.0, 1.0]), "val/loss": ([2], [1.5])}
     tests = {"length_3": {"accuracy": 1.0}, "length_4": {"accuracy": 0.5}}
     files = draw_run(tmp_path / "run", "brc", series, tests)
@@ -37,13 +37,13 @@ def test_a_run_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [float("nan")] * 3])
-def test_a_loss_that_was_never_measured_twice_has_no_figure(tmp_path: Path, losses: list[float]) -> None:
+def test_a_loss_with_fewer_than_two_finite_values_has_no_figure(tmp_path: Path, losses: list[float]) -> None:
     assert draw_run(tmp_path, "brc", {"train/loss": (list(range(len(losses))), losses)}, {}) == []
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("apart", [1, 50])
-def test_a_mean_says_how_many_training_steps_it_covers(apart: int) -> None:
+def test_the_label_of_a_moving_average_states_its_number_of_training_steps(apart: int) -> None:
     axes = new_figure().add_subplot()
     draw_losses(axes, {"train/loss": (list(range(0, 40 * apart, apart)), [1.0] * 40)})
     assert f"training, mean over {20 * apart} steps" in [line.get_label() for line in axes.lines]

@@ -1,4 +1,4 @@
-"""The figure of what neurons have learnt."""
+"""The figure of learnt filters."""
 
 from pathlib import Path
 

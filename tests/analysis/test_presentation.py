@@ -1,4 +1,4 @@
-"""A presentation is recorded step by step, without a trace in the network itself."""
+"""A presentation is recorded step by step, and the network itself does not change."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def network_of(rule: str) -> Network:
     return network.eval()
 
 
-def test_it_is_the_presentation_of_a_network_that_learns(x: Tensor) -> None:
+def test_a_traced_presentation_equals_that_of_a_learning_network(x: Tensor) -> None:
     network = network_of("stdp")
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     found = trace_presentation(network, x)
@@ -50,7 +50,7 @@ def test_it_is_the_presentation_of_a_network_that_learns(x: Tensor) -> None:
     assert not found.eligibility
 
 
-def test_a_reward_turns_eligibility_into_weights(x: Tensor) -> None:
+def test_a_reward_adds_eligibility_to_the_weights(x: Tensor) -> None:
     network = network_of("reward")
     found = trace_presentation(network, x, reward=0.5)
     weights, eligibility = found.weights["input_output"], found.eligibility["input_output"]
@@ -61,7 +61,7 @@ def test_a_reward_turns_eligibility_into_weights(x: Tensor) -> None:
     assert not torch.equal(weights[-1], weights[-2])
 
 
-def test_currents_are_presented_too(x: Tensor) -> None:
+def test_trace_presentation_applies_currents(x: Tensor) -> None:
     current = torch.full((30, 1, 3), 2.0)
     with_current = trace_presentation(network_of("stdp"), x, currents={"output": current})
     assert with_current.spikes["output"].sum() > trace_presentation(network_of("stdp"), x).spikes["output"].sum()
@@ -79,7 +79,7 @@ def test_titles_name_the_ends_of_a_connection(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("rule", ["stdp", "reward"])
-def test_it_is_drawn(rule: str, x: Tensor, tmp_path: Path) -> None:
+def test_a_presentation_is_drawn(rule: str, x: Tensor, tmp_path: Path) -> None:
     found = trace_presentation(network_of(rule), x, reward=None if rule == "stdp" else 1.0)
     file = draw_presentation(tmp_path / "presentation.png", found, "a network")
     assert file.stat().st_size > 5000

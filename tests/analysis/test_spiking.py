@@ -1,5 +1,4 @@
-"""What is written down of a spiking network is what it does; its operations are counted one by one; its figures are
-pictures."""
+"""Recorded activity of spiking networks, operation counts against a naive count, and figures."""
 
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def x() -> Tensor:
     return torch.rand(6, 4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_trace_holds_outputs_and_states_of_every_step_and_leaves_the_network_alone(x: Tensor) -> None:
+def test_a_trace_holds_all_outputs_and_states_and_does_not_change_the_network(x: Tensor) -> None:
     net = network()
     net(x[0])
     kept = {name: state.clone() for name, state in get_states(net).items()}
@@ -49,7 +48,7 @@ def test_a_trace_holds_outputs_and_states_of_every_step_and_leaves_the_network_a
     assert activity["1"].output.shape == (6, 4, 2, 4, 4) and activity["1"].output.any()
 
 
-def test_a_layer_of_ones_own_fires_if_it_has_a_threshold() -> None:
+def test_a_user_layer_counts_as_firing_if_it_has_a_threshold() -> None:
     layer = SpikingLayer(3)
     assert not fires(layer) and not fires(LI(3)) and fires(LIB(3)) and fires(FullyRecurrent(LIB(3)))
     layer.add_parameter("limit", 0.5, "threshold")
@@ -70,8 +69,8 @@ def test_the_spike_rate_is_the_share_of_outputs_that_are_spikes(x: Tensor) -> No
 @pytest.mark.parametrize(
     "layer", [nn.Linear(4, 3), nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.Conv2d(2, 4, 2, groups=2)]
 )
-def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
-    """Changing one input changes as many outputs as it has synapses (with weights that no chance makes 0)."""
+def test_synaptic_operations_equal_a_naive_count(layer: nn.Module) -> None:
+    """Changing one input changes as many outputs as it has synapses, since no random weight is 0."""
     x = (torch.rand(1, *((4,) if isinstance(layer, nn.Linear) else (2, 5, 4))) < 0.4).float()
     x.view(-1)[0] = 1  # at least one spike
     places = x.nonzero().tolist()
@@ -83,7 +82,7 @@ def test_synaptic_operations_are_counted_one_by_one(layer: nn.Module) -> None:
     assert synapses > 0 and synaptic_operations(layer, x).item() == synapses
 
 
-def test_spikes_cost_additions_and_numbers_cost_multiplications(x: Tensor) -> None:
+def test_spikes_count_as_accumulates_and_other_inputs_as_multiplies(x: Tensor) -> None:
     net, metric = network(), SynapticOperations(unroll, batch_dim=1)
     metric.update(net, x)
     reset_states(net)
@@ -96,7 +95,7 @@ def test_spikes_cost_additions_and_numbers_cost_multiplications(x: Tensor) -> No
     torch.testing.assert_close(found["nanojoules"], nanojoules)
 
 
-def test_a_fully_recurrent_layer_is_one_layer_whose_spikes_go_to_all_its_neurons() -> None:
+def test_spikes_of_a_fully_recurrent_layer_reach_all_its_neurons() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 5), FullyRecurrent(LIB(5, threshold=0.2, quant_fn="round")))
     x, rate, operations = torch.ones(8, 2, 3), SpikeRate(unroll), SynapticOperations(unroll, batch_dim=1)
@@ -110,7 +109,7 @@ def test_a_fully_recurrent_layer_is_one_layer_whose_spikes_go_to_all_its_neurons
     assert operations.compute()["accumulates"].item() == pytest.approx((5 * spikes + 8 * 2 * 3 * 5) / 2)
 
 
-def test_a_spike_costs_each_of_its_synapses_once_whatever_their_delays() -> None:
+def test_a_spike_is_counted_once_for_each_synapse_for_any_delays() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(DelayedLinear(3, 5, max_delay=4, sigma=2.0), LIB(5, quant_fn="round"), nn.Linear(5, 2))
     x = torch.zeros(8, 2, 3)
@@ -122,7 +121,7 @@ def test_a_spike_costs_each_of_its_synapses_once_whatever_their_delays() -> None
     assert found["multiplies"].item() == 0
 
 
-def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:
+def test_operations_on_a_time_invariant_input_are_counted_once(x: Tensor) -> None:
     still = x[:1].expand(6, *x.shape[1:])
     counts = []
     for seen in (still, still.contiguous()):
@@ -132,7 +131,7 @@ def test_what_does_not_change_with_time_is_counted_once(x: Tensor) -> None:
     assert counts[1] == 6 * counts[0]
 
 
-def test_figures_are_pictures_of_every_layer(x: Tensor, tmp_path: Path) -> None:
+def test_raster_membranes_and_parameters_are_drawn(x: Tensor, tmp_path: Path) -> None:
     net = network()
     activity = trace_activity(net, x)
     files = [

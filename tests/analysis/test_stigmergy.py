@@ -1,4 +1,4 @@
-"""The trace of a memory is what the layer does, and its figure is a picture."""
+"""The trace of a stigmergic memory, and its figure."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
 
 
 @pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
-def test_marks_and_ticks_make_the_memory(kind: type[StigmergicMemory], tmp_path: Path) -> None:
+def test_marks_and_ticks_of_a_trace_add_up_to_the_memory(kind: type[StigmergicMemory], tmp_path: Path) -> None:
     torch.manual_seed(0)
     layer, x = kind(5, 4, 1, 6), torch.rand(9, 5)
     layer(x[0])

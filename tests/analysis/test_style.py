@@ -35,7 +35,7 @@ def test_labels_of_a_figure_differ_and_a_model_keeps_its_line_style(labels: list
 
 
 @given(st.text())
-def test_an_unknown_model_alone_has_the_same_look_in_every_figure(name: str) -> None:
+def test_an_unknown_model_has_the_same_line_style_in_every_figure(name: str) -> None:
     assert line_styles([name]) == line_styles([name])
     assert line_styles([name])[name].colour in PALETTE
 
@@ -53,7 +53,7 @@ def as_seen_without_red_receptors(colour: str) -> tuple[float, ...]:
     return tuple(row[0] * r + row[1] * g + row[2] * b for row in rows)
 
 
-def test_the_colours_differ_for_colour_blind_readers_and_stand_out_from_every_ground() -> None:
+def test_colours_are_distinct_for_colour_blind_readers_and_contrast_with_every_background() -> None:
     for one, other in combinations(PALETTE, 2):
         seen, beside = as_seen_without_red_receptors(one), as_seen_without_red_receptors(other)
         assert max(abs(a - b) for a, b in zip(seen, beside, strict=True)) > 0.05, (one, other)
@@ -81,7 +81,7 @@ def test_labels_are_words_and_units(key: str, label: str) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_holds_within_a_drawing_function_alone(style: str, tmp_path: Path) -> None:
+def test_a_style_applies_only_within_a_drawing_function(style: str, tmp_path: Path) -> None:
     @styled
     def draw() -> tuple[Figure, float]:
         figure = new_figure()
@@ -100,7 +100,7 @@ def test_a_style_holds_within_a_drawing_function_alone(style: str, tmp_path: Pat
     assert "<svg" in (tmp_path / "figure.svg").read_text()
 
 
-def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
+def test_a_figure_drawn_twice_gives_identical_files(tmp_path: Path) -> None:
     series = {"train/loss": ([0, 1, 2], [3.0, 2.0, 1.0])}
     for name in "ab":
         draw_run(tmp_path / name, "nBRC", series, {}, "nbrc")
@@ -113,7 +113,7 @@ def test_an_unknown_style_is_refused() -> None:
         pass
 
 
-def test_a_value_of_one_layer_is_named_after_it() -> None:
+def test_the_label_of_a_value_of_one_layer_names_the_layer() -> None:
     assert label_of("val/bistable_share_layer_2") == f"{label_of('val/bistable_share')}, layer 2"
 
 
@@ -125,7 +125,9 @@ def test_earlier_names_are_deprecated(old: str, new: object) -> None:
         style_module.nothing  # noqa: B018
 
 
-def test_a_figure_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_that_cannot_be_written_keeps_the_previous_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(new_figure(), tmp_path / "figure.png")
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 

@@ -1,4 +1,4 @@
-"""Splits find the subnetworks of a net that is two nets side by side, and subnetworks are what their masks say."""
+"""Splits separate two independent networks within one, and subnetworks follow their masks."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -52,7 +52,7 @@ def images(shown: int | None = None, size: int = 40) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("convolutional", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_finds_two_nets_in_one(method: str, convolutional: bool) -> None:
+def test_every_method_separates_two_independent_networks(method: str, convolutional: bool) -> None:
     net = network(convolutional)
     activations = record(net, [[images(0)], [images(1)]], "variance")
     masks = split(net, TASKS, method, activations=activations)
@@ -78,7 +78,7 @@ def mixed() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("method", ["greedy", "probability", "rescale"])
-def test_the_rules_go_backwards_by_the_sum_of_outgoing_weights(method: str) -> None:
+def test_masks_follow_from_the_sum_of_outgoing_weights(method: str) -> None:
     net = mixed()
     masks = split(net, 3, method, seed=5)
     assert torch.equal(owners(masks)[-1], torch.arange(6) % 3)
@@ -95,14 +95,14 @@ def test_the_rules_go_backwards_by_the_sum_of_outgoing_weights(method: str) -> N
                 assert set(kept) <= {0.0, 1.0} and kept[ratios.index(1.0)] == 1.0
 
 
-def test_probability_keeps_a_neuron_as_often_as_its_ratio_says() -> None:
+def test_probability_keeps_a_neuron_as_often_as_its_ratio() -> None:
     net = mixed()
     last_hidden = split(net, 3, "rescale")[1]
     often = torch.stack([split(net, 3, "probability", seed=seed)[1] for seed in range(300)]).mean(0)
     assert (often - last_hidden).abs().max() < 0.12
 
 
-def test_what_a_mask_takes_away_is_gone_whatever_the_activation() -> None:
+def test_masked_neurons_have_no_effect_for_any_activation() -> None:
     net, x = mixed(), torch.randn(9, 5)
     masks = split(net, 3, "rescale")
     masks[0][1, 2] = 0.0
@@ -118,7 +118,7 @@ def test_what_a_mask_takes_away_is_gone_whatever_the_activation() -> None:
 
 
 @pytest.mark.parametrize("convolutional", [False, True])
-def test_record_is_the_mean_and_the_variance_of_what_the_next_layer_receives(convolutional: bool) -> None:
+def test_record_gives_mean_and_variance_of_the_input_of_the_next_layer(convolutional: bool) -> None:
     net = network(convolutional)
     parts = [images(0)[0], images(1)[0]]
     seen = [[], [], []]
@@ -155,7 +155,7 @@ def test_every_subnetwork_is_scored_on_every_task() -> None:
 
 
 @pytest.mark.parametrize("batch", [torch.ones(4, 3), torch.ones(4, 99)], ids=["right", "wrong"])
-def test_each_module_keeps_its_mode(batch: Tensor) -> None:
+def test_record_and_accuracies_keep_the_mode_of_every_module(batch: Tensor) -> None:
     net = nn.Sequential(SpatialLinear(3, 6), nn.Dropout(), nn.Sequential(nn.Dropout(), SpatialLinear(6, 4)))
     net[2].eval()
     before = [module.training for module in net.modules()]
@@ -166,7 +166,7 @@ def test_each_module_keeps_its_mode(batch: Tensor) -> None:
     assert [module.training for module in net.modules()] == before == [True, True, True, False, False, False]
 
 
-def test_the_cluster_score_of_one_owner_is_not_a_number_and_of_random_places_nothing() -> None:
+def test_the_cluster_score_is_nan_for_one_owner_and_near_zero_for_random_positions() -> None:
     net = mixed()
     alone = [torch.stack([torch.ones(n), torch.zeros(n)]) for n in (7, 5, 6)]
     assert np.isnan(cluster_score(net, alone))
@@ -184,12 +184,12 @@ def test_the_cluster_score_of_one_owner_is_not_a_number_and_of_random_places_not
         (lambda: record(mixed(), [[(torch.rand(3, 5),)]], "median"), "reduction=median"),
     ],
 )
-def test_what_cannot_be_done_is_refused(call: object, message: str) -> None:
+def test_invalid_arguments_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_the_pictures(tmp_path: Path) -> None:
+def test_figures_of_subnetworks_are_drawn(tmp_path: Path) -> None:
     net = network()
     masks, names = split(net, TASKS), ["a", "b"]
     activations = record(net, [[images(0)], [images(1)]])

@@ -1,4 +1,4 @@
-"""On constructed positions, silhouette and purity tell compact regions, many small regions and none apart."""
+"""Silhouette and purity on constructed positions: compact regions, many small regions, no regions."""
 
 import numpy as np
 import pytest
@@ -30,21 +30,21 @@ def test_two_compact_regions_have_a_high_silhouette_and_are_pure() -> None:
     assert found.silhouette.p == found.purity.p == 1 / 201
 
 
-def test_many_small_regions_are_pure_without_a_silhouette() -> None:
+def test_many_small_regions_have_high_purity_and_no_silhouette() -> None:
     centres = [[10.0 * (k % 4), 10.0 * (k // 4)] for k in (0, 1, 5, 4, 2, 3, 7, 6)]  # a chess board
     found = task_clusters(*placed(centres), neighbours=5)
     assert abs(found.silhouette.value) < 0.1
     assert found.purity.value == 1 and found.purity.p < 0.01
 
 
-def test_random_places_are_as_chance_has_them() -> None:
+def test_random_positions_have_silhouette_and_purity_at_chance() -> None:
     net, masks = placed([[0.0, 0.0], [0.0, 0.0]])
     found = task_clusters(net, masks)
     assert found.purity.p > 0.05 and found.purity.value == pytest.approx(found.purity.chance, abs=0.1)
     assert found.silhouette.value == pytest.approx(cluster_score(net, masks), abs=1e-5)
 
 
-def test_the_permutations_keep_the_shares_of_each_layer() -> None:
+def test_permutations_keep_the_task_shares_of_each_layer() -> None:
     net, _ = placed([[0.0, 0.0], [10.0, 0.0]])
     first, second = (torch.zeros(2, NEURONS) for _ in range(2))
     first[0], second[1] = 1, 1  # each layer belongs to one task: nothing can be permuted
@@ -52,7 +52,7 @@ def test_the_permutations_keep_the_shares_of_each_layer() -> None:
     assert found.purity.value == pytest.approx(found.purity.chance) and found.purity.p == 1
 
 
-def test_all_neurons_of_one_task_are_no_clusters() -> None:
+def test_the_purity_of_a_single_task_is_nan() -> None:
     net, (mask, _) = placed([[0.0, 0.0]])
     assert np.isnan(task_clusters(net, [mask, mask]).purity.value)
 

@@ -27,7 +27,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_quick_run_writes_every_contestant_with_its_time_or_its_reason(tmp_path: Path) -> None:
+def test_a_quick_run_writes_the_time_or_the_failure_of_every_contestant(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "benchmarks.json"
     options = ["--quick", "--rounds", "2", "--threads", "1", "--plain-allocator", "--output", str(file)]
     assert main(["--only", "lif-round", "--only", "nbrc", "--only", "spiking-conv-round", *options]) == 0
@@ -45,13 +45,13 @@ def test_quick_run_writes_every_contestant_with_its_time_or_its_reason(tmp_path:
             assert sum(row["floor_bytes"].values()) > 0
 
 
-def test_a_name_that_fits_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_comparison_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "transformer"])
     assert "fits nothing" in capsys.readouterr().err
 
 
-def test_a_contestant_that_cannot_run_is_a_row_with_its_reason() -> None:
+def test_a_contestant_that_fails_has_a_row_with_its_error() -> None:
     calls: list[str] = []
 
     def missing() -> Run:
@@ -76,7 +76,7 @@ def test_a_contestant_that_cannot_run_is_a_row_with_its_reason() -> None:
     assert calls == ["ours", "ours", "ours", "ours", "slow", "ours", "ours", "ours", "ours"]
 
 
-def test_goals_name_comparisons_and_contestants_that_exist() -> None:
+def test_goals_refer_to_existing_comparisons_and_contestants() -> None:
     results = Results({})
     for comparison in comparisons(quick=False):
         rows = [Row(contestant, [1.0]) for contestant in comparison.contestants]
@@ -87,7 +87,7 @@ def test_goals_name_comparisons_and_contestants_that_exist() -> None:
     assert [goal.measure(results) for goal in GOALS] == [1.0] * len(GOALS)
 
 
-def test_the_timed_lib_is_the_published_equation() -> None:
+def test_the_timed_lib_step_equals_the_published_equation() -> None:
     x, noise = torch.randn(6, 2, 3), torch.rand(6, 2, 3)
     beta, theta = torch.tensor([0.9, 0.5, 0.7]), torch.tensor([1.0, 0.3, 0.6])
     for quantiser in ("round", "bernoulli"):
@@ -103,8 +103,8 @@ def test_the_timed_lib_is_the_published_equation() -> None:
         torch.testing.assert_close(last, mem)
 
 
-def test_the_timed_dsrlits_is_the_published_equation_with_its_gradients() -> None:
-    """The original keeps its last output and updates the recurrent trace at the next step; ours updates it at once."""
+def test_the_timed_dsrlits_step_and_its_gradients_equal_the_published_equation() -> None:
+    """The original keeps its last output and updates the recurrent trace at the next step; bionets does so at once."""
     torch.manual_seed(0)
     x = (2 * torch.randn(12, 2, 3)).requires_grad_()
     noise = torch.rand(2, 12, 2, 3)
@@ -152,7 +152,7 @@ def _positive(value: Tensor) -> Tensor:
     return torch.where(value >= 0, value, torch.zeros_like(value))
 
 
-def test_the_stigmergic_contestants_compute_the_same() -> None:
+def test_the_stigmergic_contestants_compute_the_same_losses() -> None:
     runs = [contestant.build() for contestant in stigmergic(4).contestants]
     ours, *others = [[loss for _ in range(3) for loss in run()] for run in runs]
     for other in others:

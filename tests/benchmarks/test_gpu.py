@@ -1,4 +1,4 @@
-"""The benchmarks of a CUDA device without one: nothing that a case does stops the others, and all of it runs tiny."""
+"""The GPU benchmarks without a GPU: a failing case does not stop the others, and all cases run at tiny size."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def rows_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shares", [1, 3])
-def test_a_case_that_raises_dies_or_hangs_is_a_row_and_the_rest_goes_on(
+def test_a_case_that_raises_exits_or_hangs_is_recorded_and_the_others_run(
     faulty: None, tmp_path: Path, shares: int
 ) -> None:
     *_, result = run_part(Part("correctness", 0, silence=25, shares=shares), 250, tiny=True, folder=tmp_path)
@@ -42,14 +42,14 @@ def test_a_case_that_raises_dies_or_hangs_is_a_row_and_the_rest_goes_on(
 
 
 @pytest.mark.slow
-def test_a_part_ends_at_its_limit_with_what_it_has(faulty: None, tmp_path: Path) -> None:
+def test_a_part_ends_at_its_time_limit_and_keeps_its_rows(faulty: None, tmp_path: Path) -> None:
     *_, result = run_part(Part("correctness", 0, silence=600), 40, tiny=True, folder=tmp_path)
     assert not result["complete"]
     assert rows_of(result)["first"]["ok"]
     assert "cut off at the part's limit" in rows_of(result)["hangs"]["failure"]
 
 
-def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_reports_the_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(gpu, "WORKER", "benchmarks.no_such_module")
     *_, result = run_part(Part("correctness", 0, silence=600), 100, tiny=True, folder=tmp_path)
     assert result["rows"] == []
@@ -65,11 +65,11 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tm
         ({"name": "lif / norse", "failure": "ModuleNotFoundError"}, False),
     ],
 )
-def test_a_peer_may_fail(row: dict[str, Any], expected: bool) -> None:
+def test_only_failures_of_bionets_count(row: dict[str, Any], expected: bool) -> None:
     assert failed(row) == expected
 
 
-def test_agreement_sees_a_wrong_number_a_missing_gradient_and_nan() -> None:
+def test_agreement_detects_wrong_values_missing_gradients_and_nan() -> None:
     one = torch.tensor([1.0, 100.0])
     assert correctness.agreement([one], [one.clone()], 1e-6)["ok"]
     assert correctness.agreement([one], [one + 1e-3], 1e-6)["error"] == pytest.approx(1e-5, rel=1e-2)
@@ -83,7 +83,7 @@ def test_agreement_sees_a_wrong_number_a_missing_gradient_and_nan() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a rehearsal for machines without a GPU")
-def test_everything_runs_tiny_in_the_interpreter(tmp_path: Path) -> None:
+def test_all_parts_run_at_tiny_size_in_the_triton_interpreter(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     file = tmp_path / "gpu.json"
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHON": sys.executable}
@@ -95,7 +95,7 @@ def test_everything_runs_tiny_in_the_interpreter(tmp_path: Path) -> None:
     assert all(part["complete"] for part in parts.values())
 
 
-def test_without_a_device_only_a_rehearsal_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_run_without_a_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a device")
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""The report on compiled GPU kernels reads machine code rightly, and no kernel keeps its numbers in slow memory."""
+"""The report on compiled GPU kernels parses machine code correctly, and no kernel spills registers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SPILLING = ("nBRC 256", "peephole LSTM 64")  # the first is a loop over time, th
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in SPILLING])
-def test_no_kernel_spills(kind: str) -> None:
+def test_no_kernel_spills_registers(kind: str) -> None:
     found = list(reports(kind))
     assert {report.pass_ for report in found} == {"forward", "backward"}
     assert {report.architecture for report in found} == set(DEVICES)
@@ -28,7 +28,7 @@ def test_no_kernel_spills(kind: str) -> None:
         assert not wide or min(report.load_bytes + report.store_bytes) >= 8, report
 
 
-def test_a_large_layer_moves_16_bytes_at_once_and_loads_ahead(tmp_path: Path) -> None:
+def test_a_large_layer_uses_16_byte_accesses_and_asynchronous_loads(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "static.json"
     assert main(["--only", "SLIEMA", "--architecture", "90", "--output", str(file)]) == 0
     found = json.loads(file.read_text())
@@ -39,7 +39,7 @@ def test_a_large_layer_moves_16_bytes_at_once_and_loads_ahead(tmp_path: Path) ->
         assert report["limit"] == "memory"
 
 
-def test_loops_are_those_without_another_one_inside() -> None:
+def test_only_innermost_loops_are_found() -> None:
     code = [
         Instruction(0x00, "MOV", ""),
         Instruction(0x10, "LDG.E.128", ""),
@@ -51,7 +51,7 @@ def test_loops_are_those_without_another_one_inside() -> None:
     assert innermost_loops(code) == [(0x10, 0x20)]
 
 
-def test_bytes_are_those_of_global_memory() -> None:
+def test_only_accesses_to_global_memory_are_counted() -> None:
     names = ("LDG.E.128", "LDGSTS.E.BYPASS.64", "STG.E", "LDS.128", "LDG.E.U16", "FADD")
     code = MachineCode(32, 0, 0, tuple(Instruction(16 * i, name, "") for i, name in enumerate(names)))
     assert code.bytes_per_thread == 16 + 8 + 4 + 2
@@ -62,5 +62,7 @@ def test_bytes_are_those_of_global_memory() -> None:
     ("registers", "warps", "shared", "expected"),
     [(32, 8, 0, 1.0), (128, 8, 0, 0.25), (255, 16, 0, 0.0), (32, 8, 100 * 1024, 0.25), (32, 1, 0, 0.5)],
 )
-def test_occupancy(registers: int, warps: int, shared: int, expected: float) -> None:
+def test_occupancy_follows_from_registers_warps_and_shared_memory(
+    registers: int, warps: int, shared: int, expected: float
+) -> None:
     assert occupancy(DEVICES[90], registers, warps, shared) == expected

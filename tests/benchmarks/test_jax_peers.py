@@ -12,7 +12,7 @@ jax = pytest.importorskip("jax")
 
 
 @pytest.mark.parametrize("cell", ["BRC", "nBRC"])
-def test_a_bistable_layer_in_jax_is_ours(cell: str) -> None:
+def test_the_jax_bistable_layers_equal_those_of_bionets(cell: str) -> None:
     ours = {"BRC": BRC, "nBRC": NBRC}[cell](3, 5)
     parameters = {name: parameter.detach().numpy() for name, parameter in ours.named_parameters()}
     weights = {
@@ -25,7 +25,7 @@ def test_a_bistable_layer_in_jax_is_ours(cell: str) -> None:
     np.testing.assert_allclose(ours(x)[0].detach().numpy(), theirs, rtol=0, atol=1e-5)
 
 
-def test_a_lif_layer_in_jax_is_ours() -> None:
+def test_the_jax_lif_layer_and_its_gradients_equal_those_of_bionets() -> None:
     x = torch.randn(20, 4, 3, requires_grad=True)
     raw = torch.full((3,), 2.0, requires_grad=True), torch.full((3,), 0.5, requires_grad=True)
     params = torch.sigmoid(raw[0]), torch.nn.functional.softplus(raw[1])

@@ -1,4 +1,4 @@
-"""Every command of README and docs is one that works: all are composed, and run at small size."""
+"""Every command of README and docs works: all are composed, and run at small size."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def run_pages(*words: str) -> None:
     assert outcome.returncode == 0, outcome.stdout[-5000:] + outcome.stderr[-2000:]
 
 
-def test_commands_are_found() -> None:
+def test_commands_are_found_in_the_main_pages() -> None:
     assert {"README.md", "tutorial.md", "sweeps.md", "training.md"} <= set(WITH_COMMANDS)
 
 

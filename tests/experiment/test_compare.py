@@ -34,7 +34,7 @@ def run(**given: Any) -> None:
     compare(OmegaConf.merge(OmegaConf.structured(Compare), given))  # type: ignore[arg-type]
 
 
-def test_folders_alone_give_tables_figures_and_notes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_folders_give_tables_figures_and_notes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(place / "outputs", "lstm", 0, None)
     run()
     assert {file.name for file in (place / "comparison").iterdir()} == FILES
@@ -44,7 +44,7 @@ def test_folders_alone_give_tables_figures_and_notes(place: Path, capsys: pytest
     assert "brc | 4 | **0.9200 ± 0.0091**" in (place / "comparison" / "table.md").read_text()
 
 
-def test_wandb_gives_the_same_table(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_runs_give_the_same_table_as_run_folders(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     for model, accuracies in ACCURACIES.items():
         series = read_metrics(place / "outputs" / model / "run-1-0.001" / "seed-0" / "metrics.csv")["train/loss"]
@@ -62,7 +62,7 @@ def test_wandb_gives_the_same_table(place: Path, monkeypatch: pytest.MonkeyPatch
     assert (place / "theirs" / "loss.svg").exists()
 
 
-def test_what_is_asked_for_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_by_metrics_and_curves_select_what_is_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(place / "outputs", "brc", 0, 0.8, layers=2)
     wanted = ["length_3/accuracy", "parameters", "test/acuracy"]
     run(where={"model.num_layers": 2}, by=["model", "task.length"], metrics=wanted, curves=["val/loss"])
@@ -88,7 +88,7 @@ def test_what_is_asked_for_is_compared(place: Path, capsys: pytest.CaptureFixtur
         ({"source": "wandb"}, "wandb login"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line_before_anything_is_written(
+def test_invalid_arguments_are_refused_before_anything_is_written(
     place: Path, given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
@@ -96,7 +96,7 @@ def test_what_cannot_be_is_said_in_one_line_before_anything_is_written(
     assert not (place / "comparison").exists()
 
 
-def test_runs_without_an_end_are_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_without_complete_runs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "outputs", accuracy=None)
     with pytest.raises(UserError, match="no complete run"):

@@ -29,7 +29,7 @@ def completions(line: str) -> list[str]:
         pytest.param("bionets train model=nb", ["model=nbrc"], marks=pytest.mark.slow),
     ],
 )
-def test_a_word_is_completed(line: str, found: list[str]) -> None:
+def test_an_argument_is_completed(line: str, found: list[str]) -> None:
     assert completions(line) == found
 
 
@@ -40,13 +40,13 @@ def test_the_installed_script_completes_bionets() -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["install=tcsh"], ["query=bash", "install=zsh"]])
-def test_an_odd_argument_is_one_line(cli: Command, words: list[str]) -> None:
+def test_an_invalid_completion_argument_gives_a_one_line_error(cli: Command, words: list[str]) -> None:
     outcome = cli("evaluate", "--shell-completion", *words)
     assert outcome.code == 1
     assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
 
 
-def test_the_script_that_bash_evaluates_is_valid() -> None:
+def test_the_completion_script_is_valid_bash() -> None:
     script = subprocess.run(
         [sys.executable, str(ROOT / "evaluate.py"), "-sc", "install=bash"], capture_output=True, text=True
     ).stdout

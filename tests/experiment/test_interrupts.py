@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C reach the command, wherever it is just then."""
+"""SIGTERM and Ctrl-C reach the command at any point of its execution."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ class Signalled:
             time.sleep(0.001)
 
 
-def test_sigterm_raises_and_its_handler_is_set_back() -> None:
+def test_sigterm_raises_an_exception_and_its_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated), sigterm_interrupts():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -32,7 +32,7 @@ def test_sigterm_raises_and_its_handler_is_set_back() -> None:
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_signal_that_a_finalizer_swallowed_is_sent_again(number: int, kind: type[BaseException]) -> None:
+def test_a_signal_swallowed_by_a_finalizer_is_raised_again(number: int, kind: type[BaseException]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hook: Any = sys.unraisablehook
     with pytest.raises(kind), sigterm_interrupts():
@@ -42,7 +42,7 @@ def test_a_signal_that_a_finalizer_swallowed_is_sent_again(number: int, kind: ty
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
-def test_an_interrupt_that_became_an_exit_is_itself_again(kind: type[KeyboardInterrupt]) -> None:
+def test_an_interrupt_turned_into_an_exit_is_raised_as_an_interrupt(kind: type[KeyboardInterrupt]) -> None:
     with pytest.raises(KeyboardInterrupt) as caught, keyboard_interrupts():
         try:
             raise kind

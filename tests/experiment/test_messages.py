@@ -1,4 +1,4 @@
-"""Messages that name a command can be pasted as they stand."""
+"""Commands in messages can be pasted into a shell."""
 
 import ast
 import re
@@ -25,12 +25,12 @@ def messages() -> Iterator[tuple[str, str]]:
                         yield f"{file.name}:{part.lineno}", part.value
 
 
-def test_no_message_supposes_how_the_command_was_started() -> None:
+def test_no_message_assumes_how_the_command_was_started() -> None:
     found = [(place, text) for place, text in messages() if re.search(r"python \w+\.py|bionets (train|compare)", text)]
     assert not found
 
 
-def test_the_program_is_the_one_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suggested_commands_are_started_like_the_running_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BIONETS_COMMAND", raising=False)
     monkeypatch.setattr("sys.argv", ["my folder/train.py"])
     assert shlex.split(program("compare")) == ["python", "my folder/compare.py"]
@@ -38,7 +38,7 @@ def test_the_program_is_the_one_that_was_started(monkeypatch: pytest.MonkeyPatch
     assert program("compare") == "bionets compare"
 
 
-def test_a_sweep_without_m_names_the_command(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_without_m_is_refused_with_the_right_command(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIONETS_COMMAND", "train")
     assert "bionets train -m sweep=seeds" in cli("train", "sweep=seeds").error
 

@@ -8,7 +8,7 @@ from bionets.experiment.commands.new import new, write_project
 from bionets.experiment.errors import UserError
 
 
-def test_every_file_speaks_of_the_new_project(tmp_path: Path) -> None:
+def test_every_file_uses_the_name_of_the_new_project(tmp_path: Path) -> None:
     folder = write_project(tmp_path / "my-own project")
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert {"README.md", "Makefile", "cells.py", "tasks.py", "first.yaml"} <= {file.name for file in files}
@@ -16,7 +16,7 @@ def test_every_file_speaks_of_the_new_project(tmp_path: Path) -> None:
     assert not [file for file in files if "my_project" in file.read_text() or file.suffix == ".template"]
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_folders_that_are_not_empty_and_invalid_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").touch()
     with pytest.raises(UserError, match="not empty"):
@@ -27,6 +27,6 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["--help"]])
-def test_a_name_is_asked_for(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_other_than_one_name_print_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert new(words) == 1
     assert "bionets new my_project" in capsys.readouterr().err

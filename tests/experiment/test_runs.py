@@ -1,4 +1,4 @@
-"""`bionets runs`: every run, whatever became of it; and the deletion of those that ended early."""
+"""`bionets runs` lists every run with its status, and deletes runs that ended early."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def rows(out: str) -> list[list[str]]:
     return [line.split() for line in out.splitlines()[1:-1] if not line.startswith("  ")]
 
 
-def test_every_run_is_listed_with_what_became_of_it(cli: Command, outputs: dict[str, Path]) -> None:
+def test_every_run_is_listed_with_its_status(cli: Command, outputs: dict[str, Path]) -> None:
     outcome = cli("runs")
     assert outcome.code == 0, outcome.error
     shown = {row[-1]: row for row in rows(outcome.out)}
@@ -54,14 +54,14 @@ def test_every_run_is_listed_with_what_became_of_it(cli: Command, outputs: dict[
     assert outcome.out.splitlines()[-1].startswith("7 runs: 2 complete, 1 failed, 1 interrupted, 1 pruned, 1 stopped")
 
 
-def test_a_run_that_a_process_trains_is_running(cli: Command, outputs: dict[str, Path]) -> None:
+def test_a_run_in_training_is_listed_as_running_and_not_deleted(cli: Command, outputs: dict[str, Path]) -> None:
     with FileLock(outputs["stopped"] / ".lock", thread_local=False):
         assert [row[0] for row in rows(cli("runs", "where={model:lstm,model.num_layers:1}").out)] == ["running"]
         assert "0 runs" in cli("runs", "delete=stopped", "yes=true").out
     assert outputs["stopped"].exists()
 
 
-def test_filter_and_sort(cli: Command, outputs: dict[str, Path]) -> None:
+def test_runs_are_filtered_and_sorted(cli: Command, outputs: dict[str, Path]) -> None:
     def models(*words: str) -> list[str]:
         return [row[2] for row in rows(cli("runs", *words).out)]
 
@@ -76,7 +76,7 @@ def test_filter_and_sort(cli: Command, outputs: dict[str, Path]) -> None:
     assert "val/loss 0.3" in cli("runs", "metric=val/loss", "status=complete").out
 
 
-def test_the_figures_of_each_run_are_named(cli: Command, outputs: dict[str, Path]) -> None:
+def test_the_figures_of_each_run_are_listed_on_request(cli: Command, outputs: dict[str, Path]) -> None:
     figure = outputs["complete"] / "figures" / "loss.png"
     figure.parent.mkdir()
     figure.touch()
@@ -84,7 +84,7 @@ def test_the_figures_of_each_run_are_named(cli: Command, outputs: dict[str, Path
     assert "loss.png" not in cli("runs").out
 
 
-def test_only_what_ended_early_is_deleted_and_only_when_asked(cli: Command, outputs: dict[str, Path]) -> None:
+def test_only_runs_that_ended_early_are_deleted_and_only_with_yes_true(cli: Command, outputs: dict[str, Path]) -> None:
     outcome = cli("runs", "delete=[failed,pruned]")
     assert outcome.code == 1 and "yes=true" in outcome.error and outcome.error.count("\n") == 1
     assert all(folder.exists() for folder in outputs.values())
@@ -113,14 +113,16 @@ def test_a_run_whose_process_was_killed_is_deleted(cli: Command, outputs: dict[s
         (["runs=nowhere"], ["runs=nowhere"]),
     ],
 )
-def test_a_wrong_word_is_one_line(cli: Command, outputs: dict[str, Path], words: list[str], named: list[str]) -> None:
+def test_a_wrong_argument_gives_a_one_line_error(
+    cli: Command, outputs: dict[str, Path], words: list[str], named: list[str]
+) -> None:
     outcome = cli("runs", *words)
     assert outcome.code == 1
     assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
     assert all(name in outcome.error for name in named), outcome.error
 
 
-def test_a_folder_whose_name_would_steer_the_terminal_is_printed_escaped(cli: Command, workplace: Path) -> None:
+def test_control_characters_in_a_folder_name_are_printed_escaped(cli: Command, workplace: Path) -> None:
     make_run(workplace / "shared").rename(workplace / "shared" / "\x1b]0;title\x07")
     for command in ("runs", "compare"):
         outcome = cli(command, "runs=shared")
@@ -129,7 +131,7 @@ def test_a_folder_whose_name_would_steer_the_terminal_is_printed_escaped(cli: Co
     assert "\\x1b]0;title\\x07" in cli("runs", "runs=shared").out
 
 
-def test_a_character_that_the_terminal_lacks_is_printed_escaped(
+def test_a_character_missing_in_the_terminal_encoding_is_printed_escaped(
     cli: Command, outputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = io.BytesIO()

@@ -13,14 +13,14 @@ FIRST = 1000  # seed
 
 
 @pytest.mark.parametrize("words", [["--commands", "12"], ["--commands", "8", "--damaged"]], ids=["commands", "damaged"])
-def test_random_commands_end_in_order(words: list[str]) -> None:
+def test_random_commands_end_without_a_fault(words: list[str]) -> None:
     """In a process of its own, since the commands are forked: a process that has used OpenMP cannot be."""
     command = [sys.executable, "-m", "tests.fuzz", "--minutes", "8", "--seconds", "300", "--seed", str(FIRST), *words]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-def test_disorder_is_found() -> None:
+def test_faulty_outcomes_are_detected() -> None:
     for outcome in (
         runner.Outcome(None, "", ""),
         runner.Outcome(-9, "", ""),

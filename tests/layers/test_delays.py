@@ -1,4 +1,4 @@
-"""Delays of neurons and of synapses: against loops, in pieces, annealed and rounded."""
+"""Delays of neurons and of synapses: against loops over time, in pieces, annealed and rounded."""
 
 import copy
 from itertools import pairwise
@@ -72,7 +72,7 @@ def naive(layer: StatefulModule, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_loop_over_time(name: str, x: Tensor) -> None:
+def test_outputs_and_gradients_equal_those_of_a_loop_over_time(name: str, x: Tensor) -> None:
     layer = layer_of(name)
     found = []
     for y in (layer.over_time(x)[0], naive(layer, x)):
@@ -83,7 +83,7 @@ def test_a_loop_over_time(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_pieces_and_single_steps(name: str, x: Tensor) -> None:
+def test_pieces_and_single_steps_equal_one_pass(name: str, x: Tensor) -> None:
     layer = layer_of(name)
     whole = unroll(layer, x)
     for bounds in ((0, 2, 3, STEPS), range(STEPS + 1)):
@@ -95,7 +95,7 @@ def test_pieces_and_single_steps(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_lengths(name: str, x: Tensor) -> None:
+def test_batches_with_lengths_equal_single_sequences(name: str, x: Tensor) -> None:
     layer, lengths = layer_of(name), torch.tensor([6, 1, 9])
     y, states = layer.over_time(x, lengths=lengths)
     for b, end in enumerate(lengths.tolist()):
@@ -108,7 +108,7 @@ def test_lengths(name: str, x: Tensor) -> None:
 
 @pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
 @pytest.mark.parametrize("lengths", [None, [6, 4, 9]])
-def test_resets(name: str, lengths: list[int] | None, x: Tensor) -> None:
+def test_pieces_between_resets_equal_separate_sequences(name: str, lengths: list[int] | None, x: Tensor) -> None:
     layer, reset = layer_of(name), torch.zeros(STEPS, BATCH, dtype=torch.bool)
     reset[[3, 5], 0] = reset[[0, 7], 1] = True
     given = None if lengths is None else torch.tensor(lengths)
@@ -121,7 +121,7 @@ def test_resets(name: str, lengths: list[int] | None, x: Tensor) -> None:
         torch.testing.assert_close(past[b : b + 1], found[-1][1][0])
 
 
-def test_a_delay_is_a_number_of_steps() -> None:
+def test_an_integer_delay_shifts_the_input_by_that_number_of_steps() -> None:
     x = torch.randn(STEPS, 2, 3)
     y = Delay(3, 4, delays=torch.tensor([0.0, 2.0, 4.0])).over_time(x)[0]
     for i, d in enumerate((0, 2, 4)):
@@ -134,7 +134,7 @@ def test_delays_have_the_default_dtype(double_precision: None) -> None:
         assert {each.dtype for each in Delay(3, 4, delays=delays).state_dict().values()} == {torch.float64}
 
 
-def test_synapses_with_the_delay_of_their_neuron(x: Tensor) -> None:
+def test_synaptic_delays_equal_to_those_of_the_neurons_give_the_same_output(x: Tensor) -> None:
     neurons, synapses = recurrent().double(), recurrent(synaptic=True).double()
     assert neurons.delays is not None and synapses.delays is not None
     with torch.no_grad():
@@ -148,7 +148,9 @@ def test_synapses_with_the_delay_of_their_neuron(x: Tensor) -> None:
     st.floats(0, 5),
     st.sampled_from(["linear", "gaussian"]),
 )
-def test_weights_of_lags(values: list[float], sigma: float, interpolation: str) -> None:
+def test_lag_weights_add_up_to_one_and_are_rounded_to_the_nearest_lag(
+    values: list[float], sigma: float, interpolation: str
+) -> None:
     delays = Delays((len(values),), 0, 6, delays=torch.tensor(values), sigma=sigma, interpolation=interpolation)
     weights = delays()
     torch.testing.assert_close(weights.sum(0), torch.ones(len(values)))
@@ -162,7 +164,7 @@ def test_weights_of_lags(values: list[float], sigma: float, interpolation: str) 
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "gaussian"])
-def test_gradients_of_delays(interpolation: str) -> None:
+def test_lag_weights_pass_gradcheck(interpolation: str) -> None:
     delays = Delays((4,), 1, 6, delays=torch.tensor([1.2, 2.6, 3.1, 5.7]), sigma=1.3, interpolation=interpolation)
     delays = delays.double()
     assert torch.autograd.gradcheck(
@@ -170,7 +172,7 @@ def test_gradients_of_delays(interpolation: str) -> None:
     )
 
 
-def test_a_delay_beyond_its_range_comes_back() -> None:
+def test_a_delay_beyond_its_range_is_learned_back_into_it() -> None:
     layer = Delay(1, 4, sigma=1.0)
     with torch.no_grad():
         layer.delays.delays.fill_(5.5)
@@ -187,7 +189,7 @@ def test_a_delay_beyond_its_range_comes_back() -> None:
 
 
 def test_recurrent_delays_are_learned() -> None:
-    """A pulse that comes back after a fixed number of steps."""
+    """The target is a pulse that returns after a fixed number of steps."""
     torch.manual_seed(0)
     wanted = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=5.0)
     layer = FullyRecurrent(LIB(1, spike_fn="sigmoid4x", quant_fn="identity"), 8, delays=2.0, sigma=4.0)
@@ -207,7 +209,7 @@ def test_recurrent_delays_are_learned() -> None:
     assert layer.delays.delays.item() == 5
 
 
-def test_a_model_is_saved_and_goes_on(x: Tensor, tmp_path: Path) -> None:
+def test_a_model_with_delays_is_saved_loaded_and_continued(x: Tensor, tmp_path: Path) -> None:
     def build() -> nn.Sequential:
         torch.manual_seed(0)
         return nn.Sequential(Delay(SIZE, LONGEST), DelayedLinear(SIZE, SIZE, 2), recurrent(sigma=2.0)).double()
@@ -236,12 +238,12 @@ def test_a_model_is_saved_and_goes_on(x: Tensor, tmp_path: Path) -> None:
         (lambda: Delay(2, 3).over_time(torch.zeros(4, 1, 3)), "expected"),
     ],
 )
-def test_what_does_not_fit_is_refused(make: Any, message: str) -> None:
+def test_invalid_delays_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_nir_has_no_word_for_delays() -> None:
+def test_the_export_to_nir_refuses_delays() -> None:
     nir = pytest.importorskip("nir")
     from bionets.layers.spiking.nir import to_nir
 
@@ -270,7 +272,7 @@ def test_delays_are_distances_over_velocity() -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 1.0, 1.5, 2.0, 4.0])
-def test_the_gradient_of_a_delay_on_a_ramp(delay: float) -> None:
+def test_the_gradient_of_a_delay_on_a_ramp_is_minus_one(delay: float) -> None:
     """y[t] = t − p, also where p is a whole number of steps or at the end of its range."""
     layer = Delay(1, 4, delays=delay)
     y, _ = layer.over_time(torch.arange(9.0).view(9, 1, 1))
@@ -286,7 +288,7 @@ def test_spikes_may_be_integers(dtype: torch.dtype, learn: bool, x: Tensor) -> N
 
 
 @pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
-def test_no_steps_leave_the_state(name: str, x: Tensor) -> None:
+def test_an_empty_sequence_keeps_the_state(name: str, x: Tensor) -> None:
     layer = LAYERS[name]().double()
     _, states = layer.over_time(x)
     y, after = layer.over_time(x[:0], states)
@@ -294,7 +296,7 @@ def test_no_steps_leave_the_state(name: str, x: Tensor) -> None:
     torch.testing.assert_close(after, states)
 
 
-def test_lengths_beside_resets_are_checked(x: Tensor) -> None:
+def test_lengths_are_checked_when_resets_are_given(x: Tensor) -> None:
     layer, reset = Delay(x.shape[-1], 3), torch.zeros(x.shape[:2], dtype=torch.bool)
     with pytest.raises(ValueError, match="lengths must lie between 0 and T"):
         layer.over_time(x, lengths=torch.full((x.shape[1],), len(x) + 1), reset=reset)

@@ -1,4 +1,4 @@
-"""torch.export: a saved program runs in a process that does not know bionets."""
+"""torch.export: a saved program runs in a process without bionets."""
 
 import subprocess
 import sys
@@ -71,7 +71,7 @@ def test_random_spikes_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("stigmergic_weights", [False, True])
-def test_an_exported_step_takes_the_states_that_it_gives(stigmergic_weights: bool) -> None:
+def test_an_exported_step_accepts_the_states_that_it_returns(stigmergic_weights: bool) -> None:
     """Its example states are those of `initial_states`, which may be views of a parameter."""
     torch.manual_seed(0)
     layer, x = StigmergicPerceptron(3, 4, stigmergic_weights).eval(), torch.randn(5, 2, 3)
@@ -85,7 +85,7 @@ def test_an_exported_step_takes_the_states_that_it_gives(stigmergic_weights: boo
     torch.testing.assert_close(torch.stack(found), unroll(layer, x))
 
 
-def test_a_single_step_leaves_the_network_as_it_is() -> None:
+def test_a_stateful_step_does_not_change_its_network() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), SequenceDropout(), LIB(4, spike_fn="arctan"))
     x = torch.randn(5, 3)
     network(x)

@@ -86,7 +86,7 @@ def test_layers_are_found_wherever_they_are_held(holder: str) -> None:
     assert layer.mem is states[f"{path}.mem"]
 
 
-def test_cycles_end_and_shared_layers_are_found_once() -> None:
+def test_cycles_are_handled_and_shared_layers_are_found_once() -> None:
     layer = LI(3)
     first, second = Record(layer), Record([layer])
     first.back, second.back = second, first
@@ -96,7 +96,7 @@ def test_cycles_end_and_shared_layers_are_found_once() -> None:
     assert list(find_modules(first, LI)) == [("layer", layer)]
 
 
-def test_deep_nesting_is_no_limit() -> None:
+def test_deeply_nested_layers_are_found() -> None:
     layer = LI(3)
     nested: Any = layer
     for _ in range(5000):

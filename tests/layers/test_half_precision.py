@@ -41,7 +41,7 @@ def step_by_step(layer: nn.Module, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", LAYERS)
-def test_long_sequences(name: str, dtype: torch.dtype) -> None:
+def test_long_sequences_are_close_to_float64(name: str, dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     layer = LAYERS[name]().to(dtype)
     x = (0.1 * torch.randn(300, 2, 4)).to(dtype)
@@ -58,14 +58,14 @@ def test_long_sequences(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("initialisation", ["ring", "slow"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_no_eigenvalue_of_an_lru_is_drawn_at_infinity(initialisation: str, dtype: torch.dtype) -> None:
+def test_the_initial_parameters_of_an_lru_are_finite(initialisation: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     layer = LRU(4, 4096, initialisation=initialisation, dtype=dtype)
     assert all(bool(parameter.isfinite().all()) for parameter in layer.parameters())
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_decay_close_to_one_is_not_one(frozen: bool) -> None:
+def test_a_decay_close_to_one_is_not_rounded_to_one(frozen: bool) -> None:
     layer = LI(4, beta=0.999)
     if frozen:
         freeze(layer)

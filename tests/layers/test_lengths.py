@@ -90,7 +90,7 @@ def test_a_model_sees_each_sequence_as_if_it_were_alone(name: str, x: Tensor) ->
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_images_that_are_the_same_at_every_step(x: Tensor) -> None:
+def test_time_invariant_images_equal_repeated_images(x: Tensor) -> None:
     model = MODELS["max-pooling behind neurons"]().double()
     still = x[:1].expand_as(x)
     y = unroll(model, still, lengths=LENGTHS)
@@ -106,7 +106,7 @@ def test_batch_normalisation_takes_its_statistics_over_the_valid_steps(x: Tensor
     torch.testing.assert_close(norm.state_dict(), other.state_dict())
 
 
-def test_no_step_at_all(x: Tensor) -> None:
+def test_lengths_of_zero_give_zero_outputs_and_states(x: Tensor) -> None:
     model = MODELS["a recurrent layer between spiking ones"]().double()
     y = unroll(model, x, lengths=torch.zeros(len(LENGTHS), dtype=torch.int32))
     assert y.shape == (STEPS, len(LENGTHS), 3) and not y.any()
@@ -159,7 +159,7 @@ def test_lengths_without_a_batch_or_without_time_are_refused(x: Tensor) -> None:
         BRC(16, 5).double()(nn.utils.rnn.pack_sequence([x[:, 0]]), lengths=torch.tensor([7]))
 
 
-def test_a_layer_of_ones_own_without_lengths_is_named(x: Tensor) -> None:
+def test_a_user_layer_without_lengths_is_refused_by_name(x: Tensor) -> None:
     class Old(StatefulModule):
         state_names = ("sum",)
 
@@ -175,7 +175,7 @@ def test_a_layer_of_ones_own_without_lengths_is_named(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("kind", [BRC, NBRC])
-def test_the_gates_of_each_sequence(kind: type[BistableLayer], x: Tensor) -> None:
+def test_the_gates_of_each_sequence_equal_those_of_the_sequence_alone(kind: type[BistableLayer], x: Tensor) -> None:
     layer, x = kind(16, 5, num_layers=2, bidirectional=True).double(), x.flatten(2)
     h0 = torch.randn(4, len(LENGTHS), 5, dtype=torch.float64)
     _, _, gates = layer(x, h0, lengths=LENGTHS, return_gates=True)
@@ -200,7 +200,7 @@ def test_a_readout_reads_each_sequence_alone(name: str, lengths: list[int], seed
 
 
 @pytest.mark.parametrize("name", READOUTS)
-def test_what_stands_past_the_end_has_no_gradient(name: str) -> None:
+def test_steps_past_the_end_have_no_gradient(name: str) -> None:
     x = torch.rand(4, 2, 3)
     x[2:, 0] = torch.nan
     x.requires_grad_()
@@ -217,7 +217,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 @given(lengths=SEQUENCES.map(lambda lengths: [length or 1 for length in lengths]), seed=st.integers(0, 99))
-def test_a_loss_is_the_mean_of_that_of_each_sequence(name: str, lengths: list[int], seed: int) -> None:
+def test_a_loss_is_the_mean_over_single_sequences(name: str, lengths: list[int], seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     x = torch.rand(5, len(lengths), 3, generator=random, dtype=torch.float64)
     target = torch.randint(3, (len(lengths),), generator=random)
@@ -225,7 +225,7 @@ def test_a_loss_is_the_mean_of_that_of_each_sequence(name: str, lengths: list[in
     torch.testing.assert_close(LOSSES[name](x, target, lengths=torch.tensor(lengths)), torch.stack(alone).mean())
 
 
-def test_lengths_and_resets_that_are_no_tensors_are_named(x: Tensor) -> None:
+def test_lengths_and_resets_that_are_not_tensors_are_refused(x: Tensor) -> None:
     for model in (LIB(16).double(), StatefulRecurrent(BRC(16, 5).double())):
         with pytest.raises(TypeError, match="lengths must be a tensor of integers, got a list"):
             unroll(model, x.flatten(2), lengths=[4, 7, 0, 1])

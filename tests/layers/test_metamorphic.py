@@ -1,4 +1,4 @@
-"""Two ways of saying the same thing give the same numbers and gradients: every public layer against itself."""
+"""Equivalent computations give the same outputs and gradients, for every public layer."""
 
 import copy
 import inspect
@@ -163,7 +163,7 @@ def close(found: Any, expected: Any, what: str = "") -> None:
 
 @pytest.mark.parametrize("name", STATEFUL)
 class TestStateful:
-    def test_the_same_run_in_other_words(self, name: str, x: Tensor) -> None:
+    def test_steps_chunks_models_and_single_samples_equal_one_pass(self, name: str, x: Tensor) -> None:
         layer = STATEFUL[name]()
         expected = outcome(layer, x)
         for run in (step_by_step, in_chunks, within_a_model):
@@ -171,13 +171,13 @@ class TestStateful:
         for run in (sample_by_sample, pure):  # which leave other states
             close(outcome(layer, x, run)[::2], expected[::2], run.__name__)
 
-    def test_sequences_of_different_lengths(self, name: str, x: Tensor) -> None:
+    def test_batches_with_lengths_equal_single_sequences(self, name: str, x: Tensor) -> None:
         layer = STATEFUL[name]()
         expected = outcome(layer, x, each_to_its_length)
         for run in (with_lengths, whole_sequence_with_lengths, with_lengths_in_chunks):
             close(outcome(layer, x, run), expected, run.__name__)
 
-    def test_the_batch_in_another_order_and_no_step_from_the_future(self, name: str, x: Tensor) -> None:
+    def test_samples_are_independent_and_outputs_are_causal(self, name: str, x: Tensor) -> None:
         layer, order = STATEFUL[name](), torch.tensor([2, 0, 1])
         y, states, _ = outcome(layer, x)
         other, other_states, _ = outcome(layer, x[:, order])
@@ -185,7 +185,7 @@ class TestStateful:
         close(other_states, {key: state[order] for key, state in states.items()})
         close(outcome(layer, x[:3])[0], y[:3])
 
-    def test_inputs_that_lie_otherwise_in_memory(self, name: str, x: Tensor) -> None:
+    def test_the_memory_layout_of_the_input_does_not_change_the_result(self, name: str, x: Tensor) -> None:
         views = {
             "transposed": x.transpose(0, 2).contiguous().transpose(0, 2),
             "strided": x.repeat_interleave(2, -1)[..., ::2],
@@ -204,7 +204,7 @@ class TestStateful:
                 gradients = torch.autograd.grad((y * weight).sum(), learned, allow_unused=True)
                 close(list(gradients), expected[2][1:], layout)
 
-    def test_copies_with_their_states(self, name: str, x: Tensor) -> None:
+    def test_copies_and_loaded_layers_equal_the_original(self, name: str, x: Tensor) -> None:
         layer = STATEFUL[name]()
         for parameter in layer.parameters():
             parameter.data += 0.05
@@ -231,7 +231,7 @@ class TestStateful:
         for how, other in copies.items():
             close(outcome(other, x), expected, how)
 
-    def test_single_and_double_precision(self, name: str, x: Tensor) -> None:
+    def test_single_precision_is_close_to_double_precision(self, name: str, x: Tensor) -> None:
         layer = STATEFUL[name]()
         double = copy.deepcopy(layer).double()
         y, states, gradients = outcome(double, x.double())
@@ -245,7 +245,7 @@ class TestStateful:
                 of_single, None if of_double is None else of_double.float(), rtol=1e-3, atol=1e-3
             )
 
-    def test_parameters_that_are_not_learned(self, name: str, x: Tensor) -> None:
+    def test_fixed_and_frozen_parameters_do_not_change_the_result(self, name: str, x: Tensor) -> None:
         layer = STATEFUL[name]()
         y, states, (of_x, *_) = outcome(layer, x)
         layer.requires_grad_(False)
@@ -256,7 +256,7 @@ class TestStateful:
 
 
 @pytest.mark.parametrize("name", [*SPIKING, "FullyRecurrent", "StatefulRecurrent BRC", "StatefulRecurrent stack"])
-def test_the_axis_of_the_neurons_may_be_any(name: str) -> None:
+def test_the_neurons_may_lie_along_any_axis(name: str) -> None:
     def make(**options: Any) -> nn.Module:
         torch.manual_seed(0)
         return STATEFUL[name](**options)
@@ -296,7 +296,9 @@ class TestRecurrent:
         close(results[0], results[1])
 
     @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=["one", "stacked"])
-    def test_batch_first_and_single_sequences(self, name: str, options: dict[str, Any], x: Tensor) -> None:
+    def test_batch_first_and_single_sequences_equal_the_batch(
+        self, name: str, options: dict[str, Any], x: Tensor
+    ) -> None:
         layer, other = self.make(name, **options), self.make(name, batch_first=True, **options)
 
         def one_by_one(x: Tensor) -> Any:
@@ -317,7 +319,7 @@ class TestRecurrent:
         self.compare(layer, one_by_one, layer, x)
         self.compare(layer, batch_first, layer, x)
 
-    def test_chunks(self, name: str, x: Tensor) -> None:
+    def test_chunks_equal_one_pass(self, name: str, x: Tensor) -> None:
         layer = self.make(name, num_layers=2)
 
         def chunks(x: Tensor) -> Any:
@@ -328,7 +330,7 @@ class TestRecurrent:
 
         self.compare(layer, chunks, layer, x)
 
-    def test_packed_and_padded_sequences(self, name: str, x: Tensor) -> None:
+    def test_packed_and_padded_sequences_equal_single_sequences(self, name: str, x: Tensor) -> None:
         layer, lengths = self.make(name, num_layers=2, bidirectional=True), (3, 6, 1)
 
         def packed(x: Tensor) -> Any:
@@ -356,7 +358,7 @@ class TestRecurrent:
         y, _ = layer(x)
         close(y[..., 5:], single(x.flip(0))[0].flip(0))
 
-    def test_copies_precisions_and_layouts(self, name: str, x: Tensor) -> None:
+    def test_copies_precisions_and_layouts_give_the_same_output(self, name: str, x: Tensor) -> None:
         layer = self.make(name, num_layers=2)
         fresh = self.make(name, num_layers=2)
         for parameter in layer.parameters():
@@ -375,7 +377,7 @@ class TestRecurrent:
         layer.requires_grad_(False)
         assert torch.equal(layer(x)[0], y) and not layer(x)[0].requires_grad
 
-    def test_a_cell_step_by_step(self, name: str, x: Tensor) -> None:
+    def test_a_cell_step_by_step_equals_the_layer(self, name: str, x: Tensor) -> None:
         layer, cell = self.make(name), vars(all_layers)[f"{name}Cell"](SIZE, 5)
         cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
         state, outputs = None, []
@@ -397,7 +399,7 @@ PLASTIC: dict[str, Callable[[], StatefulModule]] = {
 
 
 @pytest.mark.parametrize("name", PLASTIC)
-def test_plastic_neurons_within_a_model(name: str, x: Tensor) -> None:
+def test_plastic_neurons_give_the_same_result_in_steps_chunks_and_models(name: str, x: Tensor) -> None:
     layer, results = PLASTIC[name](), []
     for run in (unroll, step_by_step, within_a_model, in_chunks):
         reset_states(layer)
@@ -408,7 +410,7 @@ def test_plastic_neurons_within_a_model(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("kind", [all_layers.SpatialLinear, all_layers.SpatialConv2d])
-def test_positions_change_no_number(kind: type[nn.Module]) -> None:
+def test_positions_do_not_change_the_output(kind: type[nn.Module]) -> None:
     layer = kind(SIZE, 3) if kind is all_layers.SpatialLinear else kind(SIZE, 3, 2)
     x = torch.randn(5, SIZE, *(() if kind is all_layers.SpatialLinear else (4, 4)))
     plain = (nn.Linear(SIZE, 3) if kind is all_layers.SpatialLinear else nn.Conv2d(SIZE, 3, 2)).requires_grad_(False)

@@ -146,7 +146,7 @@ class Drawn:
 
 
 @pytest.mark.parametrize("seed", range(48))
-def test_two_ways_of_saying_the_same(seed: int) -> None:
+def test_lengths_padding_and_chunks_equal_single_sequences(seed: int) -> None:
     drawn = Drawn(seed)
     expected = drawn.outcome(drawn.alone, drawn.x)
     for backend in ("auto", "reference"):

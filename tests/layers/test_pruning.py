@@ -1,4 +1,4 @@
-"""Pruned and parametrised weights count wherever they are used."""
+"""Pruned and parametrised weights take effect wherever they are used."""
 
 import copy
 
@@ -15,7 +15,7 @@ def smooth(kind: type[LIB] | type[RLIB]) -> LIB | RLIB:
     return kind(4, spike_fn="sigmoid4x", quant_fn="identity")
 
 
-def test_a_parameter_without_a_constraint() -> None:
+def test_pruning_a_parameter_without_a_constraint_takes_effect() -> None:
     layer = smooth(RLIB)
     layer.rec_weight = torch.arange(4.0)
     expected = copy.deepcopy(layer)
@@ -27,14 +27,14 @@ def test_a_parameter_without_a_constraint() -> None:
     assert layer.rec_weight.tolist() == [0, 0, 2, 3]
 
 
-def test_a_value_that_is_computed_cannot_be_set() -> None:
+def test_setting_a_pruned_value_is_refused() -> None:
     layer = smooth(LIB)
     prune.random_unstructured(layer, "raw_beta", 0.5)
     with pytest.raises(AttributeError, match="set what beta is made of, since raw_beta is computed"):
         layer.beta = 0.5
 
 
-def test_neurons_within_full_recurrence_are_pruned_anew_at_each_call() -> None:
+def test_neurons_of_a_fully_recurrent_layer_are_pruned_at_each_call() -> None:
     layer, x = FullyRecurrent(smooth(LIB)), torch.randn(5, 2, 4)
     prune.custom_from_mask(layer.layer, "raw_beta", torch.tensor([0, 1, 0, 1]))
     optimizer = torch.optim.SGD(layer.parameters(), 1.0)
@@ -54,7 +54,9 @@ def test_neurons_within_full_recurrence_are_pruned_anew_at_each_call() -> None:
 
 @pytest.mark.parametrize("make", [PeepholeLSTM, CoRNN, nn.GRU])
 @pytest.mark.parametrize("how", ["pruned", "parametrised"])
-def test_the_wiring_cost_of_all_recurrent_weights(make: type[nn.Module], how: str) -> None:
+def test_the_wiring_cost_of_pruned_or_parametrised_weights_equals_the_plain_one(
+    make: type[nn.Module], how: str
+) -> None:
     plain = SpatialRecurrent(make(3, 4))
     changed = copy.deepcopy(plain)
     if how == "pruned":
@@ -64,7 +66,7 @@ def test_the_wiring_cost_of_all_recurrent_weights(make: type[nn.Module], how: st
     torch.testing.assert_close(changed.wiring_cost(), plain.wiring_cost())
 
 
-def test_the_wiring_cost_of_pruned_weights_is_that_of_now() -> None:
+def test_the_wiring_cost_of_pruned_weights_follows_their_changes() -> None:
     layer = SpatialRecurrent(nn.GRU(3, 4))
     prune.custom_from_mask(layer.layer, "weight_hh_l0", torch.ones(12, 4))
     for _ in range(2):  # without a call of the layer between them

@@ -35,7 +35,7 @@ from tests.layers.test_lengths import MODELS
 
 STEPS, BATCH = 7, 3
 RESET = torch.zeros(STEPS, BATCH, dtype=torch.bool)
-RESET[[3, 5], 0] = True  # the second sequence is whole, the third starts anew at once
+RESET[[3, 5], 0] = True  # the second sequence has no reset, the third is reset at its first step
 RESET[[0, 6], 2] = True
 
 LAYERS: dict[str, Any] = {
@@ -64,7 +64,7 @@ def outcome(y: Tensor, model: nn.Module) -> list[Tensor | None]:
 
 @pytest.mark.parametrize("name", [*MODELS, *LAYERS])
 @pytest.mark.parametrize("started", [False, True])
-def test_a_piece_is_a_sequence_of_its_own(name: str, started: bool) -> None:
+def test_pieces_between_resets_equal_separate_sequences(name: str, started: bool) -> None:
     torch.manual_seed(0)
     model = {**MODELS, **LAYERS}[name]().double()
     x = 2 * torch.randn(STEPS, BATCH, *((1, 4, 4) if name in MODELS else (4,)), dtype=torch.float64)
@@ -102,7 +102,7 @@ class First(nn.Module):
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True}], ids=str)
 @pytest.mark.parametrize("layer", RECURRENT)
-def test_recurrent_layers(layer: type[Any], options: dict[str, Any]) -> None:
+def test_pieces_of_recurrent_layers_equal_separate_sequences(layer: type[Any], options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model = layer(4, 3, **options).double()
     x = torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_recurrent_layers(layer: type[Any], options: dict[str, Any]) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_gates_start_anew() -> None:
+def test_gates_between_resets_equal_those_of_separate_sequences() -> None:
     layer, x = NBRC(4, 3, bidirectional=True).double(), torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
     _, _, gates = layer(x, reset=RESET, return_gates=True)
     for b in range(BATCH):
@@ -128,7 +128,7 @@ def test_gates_start_anew() -> None:
             torch.testing.assert_close(gates[direction].a[:, b : b + 1], expected)
 
 
-def test_resets_and_lengths_together() -> None:
+def test_resets_and_lengths_can_be_combined() -> None:
     layer, lengths = FullyRecurrent(PLIF(4)).double(), torch.tensor([6, 2, 7])
     x = 3 * torch.randn(STEPS, BATCH, 4, dtype=torch.float64)
     y, states = layer.over_time(x, lengths=lengths, reset=RESET)
@@ -141,7 +141,7 @@ def test_resets_and_lengths_together() -> None:
             torch.testing.assert_close(one[b : b + 1], other)
 
 
-def test_what_takes_no_reset_says_so() -> None:
+def test_layers_without_reset_and_invalid_resets_are_refused() -> None:
     x = torch.randn(STEPS, BATCH, 4)
     for model, message in (
         (StatefulRecurrent(nn.GRU(4, 3)), "GRU of torch has no reset"),
@@ -154,7 +154,7 @@ def test_what_takes_no_reset_says_so() -> None:
         BRC(4, 3)(x[:, 0], reset=RESET[:, 0])
 
 
-def test_a_piece_has_a_dropout_mask_of_its_own() -> None:
+def test_each_piece_has_its_own_dropout_mask() -> None:
     torch.manual_seed(0)
     y = SequenceDropout(0.5).over_time(torch.ones(STEPS, BATCH, 64), reset=RESET)[0]
     for b in range(BATCH):

@@ -7,7 +7,7 @@ from torch import nn
 from bionets.layers import SequenceDropout, get_states, reset_states, set_states, unroll
 
 
-def test_all_steps_share_a_mask_and_sequences_do_not() -> None:
+def test_steps_share_a_mask_and_samples_do_not() -> None:
     torch.manual_seed(0)
     y = unroll(SequenceDropout(0.5), torch.ones(7, 4, 50))
     assert bool((y == y[0]).all())
@@ -15,7 +15,7 @@ def test_all_steps_share_a_mask_and_sequences_do_not() -> None:
     assert not torch.equal(y[0, 0], y[0, 1])
 
 
-def test_step_by_step_is_the_same_as_at_once_and_as_chunks() -> None:
+def test_step_by_step_and_chunks_equal_one_pass() -> None:
     model = nn.Sequential(nn.Linear(3, 8), SequenceDropout(0.4), nn.Linear(8, 2))
     x = torch.randn(6, 5, 3)
     whole = unroll(model, x)
@@ -72,13 +72,13 @@ def test_lengths_are_checked() -> None:
         SequenceDropout().over_time(torch.ones(5, 3, 4), lengths=torch.tensor([2]))
 
 
-def test_training_goes_on_from_a_state_of_evaluation() -> None:
+def test_training_draws_a_mask_after_evaluation() -> None:
     layer, x = SequenceDropout(0.5).eval(), torch.ones(4, 50, 3)
     assert torch.equal(unroll(layer, x), x)
     assert set(unroll(layer.train(), x).unique().tolist()) == {0.0, 2.0}
 
 
-def test_evaluation_draws_nothing() -> None:
+def test_evaluation_draws_no_random_numbers() -> None:
     layer, x = SequenceDropout(0.5).eval(), torch.ones(4, 50, 3)
     before = torch.get_rng_state()
     assert torch.equal(unroll(layer, x), x)

@@ -1,4 +1,4 @@
-"""States that are kept between calls: forgetting, cutting, copying, moving, and what must not be done with them."""
+"""States that are kept between calls: reset, detach, copy, change of dtype and device, and refused uses."""
 
 import copy
 import io
@@ -38,7 +38,7 @@ def x() -> Tensor:
     return torch.randn(7, 2, 3, generator=torch.Generator().manual_seed(0))
 
 
-def test_unroll_gives_the_numbers_of_calling_step_by_step_and_leaves_the_same_states(x: Tensor) -> None:
+def test_unroll_gives_the_outputs_and_states_of_single_steps(x: Tensor) -> None:
     net = network()
     expected = torch.stack([net(x_t) for x_t in x])
     states = get_states(net)
@@ -48,14 +48,14 @@ def test_unroll_gives_the_numbers_of_calling_step_by_step_and_leaves_the_same_st
     torch.testing.assert_close(get_states(net), states)
 
 
-def test_unroll_goes_on_from_the_kept_states(x: Tensor) -> None:
+def test_unroll_continues_from_the_kept_states(x: Tensor) -> None:
     net = network()
     whole = unroll(net, x)
     reset_states(net)
     torch.testing.assert_close(torch.cat([unroll(net, x[:3]), unroll(net, x[3:])]), whole)
 
 
-def test_reset_forgets(x: Tensor) -> None:
+def test_reset_states_removes_all_states(x: Tensor) -> None:
     net = network()
     first = net(x[0])
     assert not torch.equal(net(x[0]), first)
@@ -64,7 +64,7 @@ def test_reset_forgets(x: Tensor) -> None:
     assert torch.equal(net(x[0]), first)
 
 
-def test_states_can_be_taken_and_given_back(x: Tensor) -> None:
+def test_states_can_be_read_and_set(x: Tensor) -> None:
     net = network()
     net(x[0])
     states = get_states(net)
@@ -77,7 +77,7 @@ def test_states_can_be_taken_and_given_back(x: Tensor) -> None:
         set_states(net, {"0.memery": states["0.memory"]})
 
 
-def test_a_batch_of_another_size_is_an_error_that_says_what_to_call(x: Tensor) -> None:
+def test_a_batch_of_another_size_gives_an_error_with_the_function_to_call(x: Tensor) -> None:
     net = network()
     net(x[0])
     for call in (lambda: net(x[0, :1]), lambda: unroll(net, x[:, :1])):
@@ -88,7 +88,7 @@ def test_a_batch_of_another_size_is_an_error_that_says_what_to_call(x: Tensor) -
 
 
 @pytest.mark.parametrize("whole_sequence", [False, True])
-def test_a_second_backward_through_an_old_state_is_an_error_that_says_what_to_call(
+def test_a_second_backward_through_an_old_state_gives_an_error_with_the_functions_to_call(
     x: Tensor, whole_sequence: bool
 ) -> None:
     net = network()
@@ -109,7 +109,7 @@ def test_the_graph_may_be_retained(x: Tensor) -> None:
     net(x[1]).sum().backward()
 
 
-def test_detach_cuts_the_gradient_and_keeps_the_numbers(x: Tensor) -> None:
+def test_detach_states_cuts_the_gradient_and_keeps_the_values(x: Tensor) -> None:
     net = network()
     first = x[0].clone().requires_grad_()
     net(first)
@@ -141,7 +141,7 @@ def saved(net: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, pickled, saved])
-def test_a_copy_remembers(x: Tensor, copied: object) -> None:
+def test_copies_keep_the_states(x: Tensor, copied: object) -> None:
     net = network()
     net(x[0])
     other = copied(net)
@@ -151,7 +151,7 @@ def test_a_copy_remembers(x: Tensor, copied: object) -> None:
     assert torch.equal(get_states(other)["0.memory"], get_states(copied(other))["0.memory"])
 
 
-def test_a_change_of_dtype_keeps_the_memory(x: Tensor) -> None:
+def test_a_change_of_dtype_keeps_the_states(x: Tensor) -> None:
     net = network()
     net(x[0])
     expected = {name: state.double() for name, state in get_states(net).items()}
@@ -171,7 +171,7 @@ def test_states_move_with_the_layer(x: Tensor, device: str) -> None:
     assert {state.device.type for state in get_states(net).values()} == {device}
 
 
-def test_an_inplace_layer_may_follow(x: Tensor) -> None:
+def test_an_in_place_layer_may_follow_a_stateful_layer(x: Tensor) -> None:
     net = nn.Sequential(StigmergicMemory(3, 4), nn.ReLU(inplace=True))
     for x_t in x:
         y = net(x_t)
@@ -226,7 +226,7 @@ def test_vmap_draws_the_same_random_spikes_for_all_its_calls(x: Tensor) -> None:
     ],
     ids=["smooth", "random", "GRU"],
 )
-def test_gradients_of_torch_func(make: Callable[[], nn.Module], x: Tensor) -> None:
+def test_gradients_of_torch_func_equal_those_of_autograd(make: Callable[[], nn.Module], x: Tensor) -> None:
     layer = make()
 
     def loss(parameters: dict[str, Tensor]) -> Tensor:

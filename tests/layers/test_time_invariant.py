@@ -1,4 +1,4 @@
-"""Time-invariant inputs: computed once where that changes no number, no gradient and no hook."""
+"""Time-invariant inputs are computed once where outputs, gradients and hooks stay the same."""
 
 import itertools
 from typing import Any
@@ -29,7 +29,7 @@ def batches_seen(layer: nn.Module) -> list[int]:
     return seen
 
 
-def test_one_step_is_found_where_its_gradient_is_not_asked_for() -> None:
+def test_one_step_detects_expanded_inputs_that_need_no_gradient() -> None:
     image = torch.rand(2, 3)
     assert torch.equal(one_step(image.expand(5, 2, 3)), image)
     rows = torch.rand(4, 3)
@@ -46,7 +46,7 @@ def test_one_step_is_found_where_its_gradient_is_not_asked_for() -> None:
     assert one_step(repeat_over_time(learned, 5)) is learned
 
 
-def test_the_first_layers_are_computed_once() -> None:
+def test_layers_before_the_first_state_are_computed_once() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)), memory(3, dim=-3), nn.ReLU())
     seen = [batches_seen(layer) for layer in (net[0][0], net[0][1], net[2])]
@@ -62,7 +62,7 @@ def test_the_first_layers_are_computed_once() -> None:
 
 
 @pytest.mark.parametrize("made", ["leaf", "of a leaf", "of something computed", "with a hook"])
-def test_the_gradient_of_every_step_is_there(made: str) -> None:
+def test_gradients_of_an_expanded_input_equal_those_of_a_repeated_one(made: str) -> None:
     """Saliency maps, adversarial inputs, tensor hooks: an expanded input is differentiated as a repeated one."""
     net = nn.Sequential(nn.Linear(4, 4), memory(4), nn.Linear(4, 2))
     weight = torch.randn(6, 2, 2)
@@ -98,7 +98,7 @@ NORMS = {
 
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("name", NORMS)
-def test_normalisation_takes_an_expanded_input_as_a_repeated_one(name: str, samples: int) -> None:
+def test_normalisation_treats_an_expanded_input_as_a_repeated_one(name: str, samples: int) -> None:
     make, shape = NORMS[name]
     image = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     results: list[Any] = []
@@ -112,7 +112,7 @@ def test_normalisation_takes_an_expanded_input_as_a_repeated_one(name: str, samp
     torch.testing.assert_close(results[0], results[1])
 
 
-def test_a_hook_sees_every_step() -> None:
+def test_a_hook_receives_every_step() -> None:
     image = torch.rand(2, 4)
     registrations = (
         "register_forward_hook",
@@ -132,7 +132,7 @@ def test_a_hook_sees_every_step() -> None:
         assert seen[0] == seen[1] and len(seen[0]) == 1, (place, register)
 
 
-def test_randomness_does_not_repeat_itself_over_time() -> None:
+def test_dropout_of_a_time_invariant_input_differs_between_steps() -> None:
     net = nn.Sequential(nn.Dropout(0.5), memory(50))
     ones = torch.ones(2, 50).expand(3, 2, 50)
     net.train()

@@ -1,4 +1,4 @@
-"""A model over a whole sequence: the numbers of single steps, whatever its forward does."""
+"""`unroll` gives the results of single steps for any forward, or refuses the model."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def x() -> Tensor:
     return torch.randn(7, 2, 4, generator=torch.Generator().manual_seed(0))
 
 
-def test_any_forward_gives_the_numbers_of_single_steps_and_leaves_the_same_states(x: Tensor) -> None:
+def test_any_forward_gives_the_outputs_and_states_of_single_steps(x: Tensor) -> None:
     torch.manual_seed(0)
     model = Branches()
     steps = [model(step) for step in x]
@@ -101,7 +101,7 @@ def repeated() -> dict[str, nn.Module]:
 
 
 @pytest.mark.parametrize("name", repeated())
-def test_a_module_may_stand_in_several_places(x: Tensor, name: str) -> None:
+def test_a_module_may_be_used_in_several_places(x: Tensor, name: str) -> None:
     torch.manual_seed(0)
     model = repeated()[name]
     for given in (x, x[:1].expand(x.shape)):
@@ -137,7 +137,7 @@ def called_twice() -> dict[str, nn.Module]:
 
 
 @pytest.mark.parametrize("name", called_twice())
-def test_a_stateful_layer_called_twice_is_named_and_the_states_are_kept(x: Tensor, name: str) -> None:
+def test_a_stateful_layer_called_twice_is_refused_and_the_states_are_kept(x: Tensor, name: str) -> None:
     model = called_twice()[name]
     model(x[0])
     states = get_states(model)
@@ -184,7 +184,7 @@ def test_a_layer_that_works_along_time_is_refused_by_name(x: Tensor, name: str) 
         with pytest.raises(RuntimeError, match=rf"{shown} is called within unroll: .*{shown.lower()}\(unroll"):
             unroll(model, x)
         assert get_states(model) == {}
-    layer(x)  # by itself it works as ever
+    layer(x)  # called directly, it works
 
 
 class Carried(nn.Module):
@@ -206,13 +206,13 @@ def test_a_cell_is_refused_by_name(x: Tensor, cell: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("activation", [nn.Softmax(0), nn.LogSoftmax(-2), nn.GLU(0)])
-def test_what_mixes_the_samples_of_a_batch_is_refused(x: Tensor, activation: nn.Module) -> None:
+def test_activations_along_the_batch_axis_are_refused(x: Tensor, activation: nn.Module) -> None:
     with pytest.raises(RuntimeError, match="works along the batch axis within unroll"):
         unroll(nn.Sequential(nn.Linear(4, 4), activation), x)
     unroll(nn.Sequential(nn.Linear(4, 4), nn.Softmax(-1)), x)
 
 
-def test_attention_over_the_patches_of_one_step_is_no_attention_over_time(x: Tensor) -> None:
+def test_sequence_layers_over_the_patches_of_one_step_are_accepted(x: Tensor) -> None:
     torch.manual_seed(0)
     layers = (nn.TransformerEncoderLayer(2, 1, 8, batch_first=True, dropout=0.0), nn.GRU(2, 2, batch_first=True))
     for layer in (*layers, BRC(2, 2, batch_first=True)):
@@ -231,7 +231,7 @@ class First(nn.Module):
 
 
 @pytest.mark.parametrize("function", [reset_states, detach_states, get_states, lambda model: model[1].mem])
-def test_what_reads_or_changes_states_within_a_step_is_refused(x: Tensor, function: Any) -> None:
+def test_reading_or_changing_states_within_a_step_is_refused(x: Tensor, function: Any) -> None:
     class Reset(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
             y = super().forward(x)
@@ -244,7 +244,7 @@ def test_what_reads_or_changes_states_within_a_step_is_refused(x: Tensor, functi
     torch.stack([model(step) for step in x])
 
 
-def test_a_model_that_unrolls_itself_is_named(x: Tensor) -> None:
+def test_a_nested_unroll_is_refused(x: Tensor) -> None:
     class Whole(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -257,7 +257,7 @@ def test_a_model_that_unrolls_itself_is_named(x: Tensor) -> None:
         unroll(Whole(), x)
 
 
-def test_a_stateful_layer_may_step_another(x: Tensor) -> None:
+def test_a_stateful_layer_may_call_another_step_by_step(x: Tensor) -> None:
     class Outer(StatefulModule):
         state_names = ("inner",)
 
@@ -281,7 +281,7 @@ def test_a_stateful_layer_may_step_another(x: Tensor) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + self.outer(x)
 
-    x = x.repeat(2, 7, 1).abs()  # B is a multiple of T, so that no shape tells them apart
+    x = x.repeat(2, 7, 1).abs()  # B is a multiple of T, so that shapes alone cannot distinguish them
     model = Model()
     expected = torch.stack([model(step) for step in x])
     reset_states(model)
@@ -301,13 +301,13 @@ class Mixed(nn.Module):
 @pytest.mark.parametrize(
     ("before", "message"), [(True, r"LIB: .*7 steps.*\(5, 4\)"), (False, r"Mixed gave.*\(\) for 7 steps of 2 samples")]
 )
-def test_a_model_that_mixes_samples_is_named(x: Tensor, before: bool, message: str) -> None:
+def test_a_model_that_mixes_samples_is_refused(x: Tensor, before: bool, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unroll(Mixed(before), x)
 
 
 @pytest.mark.parametrize("given", [3.0, "text", object()])
-def test_a_result_that_has_no_steps_is_named(x: Tensor, given: object) -> None:
+def test_a_result_that_is_not_a_tensor_is_refused(x: Tensor, given: object) -> None:
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> Any:
             return x, given
@@ -316,7 +316,7 @@ def test_a_result_that_has_no_steps_is_named(x: Tensor, given: object) -> None:
         unroll(Pair(), x)
 
 
-def test_no_steps_and_no_samples(x: Tensor) -> None:
+def test_empty_sequences_and_batches_are_accepted(x: Tensor) -> None:
     model = nn.Sequential(nn.Linear(4, 4), memory(4))
     for empty in (x[:0], x[:, :0]):
         reset_states(model)

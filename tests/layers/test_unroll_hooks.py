@@ -1,4 +1,4 @@
-"""Whatever wraps a module's call acts within `unroll` as it does step by step."""
+"""Hooks and other wrappers of a module's call act within `unroll` as they do step by step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +60,7 @@ def run(net: nn.Module, x: Tensor, whole: bool) -> list[Tensor]:
 
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("place", PLACES)
-def test_a_hook_changes_the_same_numbers_and_gradients(place: str, hook: str) -> None:
+def test_a_hook_has_the_same_effect_as_step_by_step(place: str, hook: str) -> None:
     plain, net = network(), network()
     HOOKS[hook](PLACES[place](net))
     found, expected = run(net, X, whole=True), run(net, X, whole=False)
@@ -82,7 +82,7 @@ GLOBAL_HOOKS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("hook", GLOBAL_HOOKS)
-def test_hooks_of_all_modules_too(hook: str) -> None:
+def test_a_global_hook_has_the_same_effect_as_step_by_step(hook: str) -> None:
     net = network()
     unhooked = run(net, X, whole=True)
     handle = GLOBAL_HOOKS[hook]()
@@ -113,16 +113,16 @@ WRAPPED: dict[str, Callable[[nn.Sequential], Any]] = {
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
 @pytest.mark.parametrize("wrapped", WRAPPED)
-def test_parametrisations_and_pruning(wrapped: str) -> None:
+def test_parametrisations_and_pruning_have_the_same_effect_as_step_by_step(wrapped: str) -> None:
     plain, net = run(network(), X, whole=True)[0], network()
     WRAPPED[wrapped](net)
-    for parameter in net.parameters():  # an optimizer's step, after which masks and norms must be applied anew
+    for parameter in net.parameters():  # like an optimizer's step, after which masks and norms must be applied again
         parameter.data += 0.1
     torch.testing.assert_close(run(net, X, whole=True), run(net, X, whole=False))
     assert wrapped == "old weight norm" or not torch.equal(run(net, X, whole=True)[0], plain)
 
 
-def test_a_forward_of_the_instance_and_a_subclass_are_called() -> None:
+def test_overridden_forward_and_call_methods_are_called() -> None:
     class Louder(LIB):
         def forward(self, x: Tensor, **options: Any) -> Tensor:
             return 3 * super().forward(x, **options) + x

@@ -87,7 +87,7 @@ def test_truncated_backpropagation_cuts_the_graph_between_chunks() -> None:
     assert not torch.allclose(found["recurrent.weight_hh_l0"], whole(model, TARGET)["recurrent.weight_hh_l0"])
 
 
-def test_a_loss_after_every_step() -> None:
+def test_a_loss_at_every_step_has_the_gradients_of_the_whole_sequence() -> None:
     model = recurrent(LAST, "online")
     model.loss_every_step = True
     outputs, _ = model.recurrent(X)
@@ -97,7 +97,7 @@ def test_a_loss_after_every_step() -> None:
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_eprop_trains_cells_with_weights_between_their_units() -> None:
+def test_eprop_gradients_do_not_depend_on_the_chunks_and_differ_from_backpropagation() -> None:
     one, other = (chunked(recurrent(EVERY, "eprop", "NBRC"), TARGET, length) for length in (2, 7))
     for name, gradient in one.items():
         torch.testing.assert_close(gradient, other[name], rtol=1e-4, atol=1e-6)
@@ -106,7 +106,7 @@ def test_eprop_trains_cells_with_weights_between_their_units() -> None:
     )
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_unsupported_gradients_and_chunks_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown: choose bptt, online, eprop"):
         recurrent(LAST, "rtrl")
     with pytest.raises(ValueError, match="has only bptt"):
@@ -126,7 +126,7 @@ def test_what_cannot_be_is_refused() -> None:
         chunked(recurrent(EVERY), TARGET[:3], 2)
 
 
-def test_a_loss_without_a_gradient_has_none_in_chunks_either() -> None:
+def test_a_loss_without_a_gradient_is_refused_in_chunks() -> None:
     class Detached(Task):
         @staticmethod
         def loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def test_a_loss_without_a_gradient_has_none_in_chunks_either() -> None:
         model.backward(loss)
 
 
-def test_the_memory_of_the_backward_pass_has_no_parameters_and_no_views_of_them() -> None:
+def test_peak_saved_bytes_excludes_parameters_and_their_views() -> None:
     first, second = torch.nn.Linear(2, 30), torch.nn.Linear(30, 50)
     x = torch.randn(4, 2)
     assert peak_saved_bytes(lambda: second(first(x)).tanh()) == 4 * (4 * 2 + 4 * 30 + 4 * 50)
@@ -159,7 +159,7 @@ class Masked(Task):
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])
-def test_chunks_without_an_answer_that_counts_add_nothing(length: int) -> None:
+def test_chunks_without_scored_steps_add_nothing(length: int) -> None:
     model, target = recurrent(EVERY, "online"), TARGET.clone()
     target[:4, :, :] = torch.nan
     target[5, 1:, 2] = torch.nan

@@ -36,7 +36,7 @@ def naive_forecast(model: Model, x: Tensor, steps: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", models())
-def test_it_is_the_whole_sequence_seen_again_at_each_step(name: str) -> None:
+def test_a_forecast_equals_running_the_extended_sequence_at_each_step(name: str) -> None:
     torch.manual_seed(0)
     model = models()[name]().eval()
     x = torch.randn(9, 3, 2)
@@ -46,7 +46,7 @@ def test_it_is_the_whole_sequence_seen_again_at_each_step(name: str) -> None:
         torch.testing.assert_close(forecast(model, x, 6), found)  # no state is left over
 
 
-def test_one_step_is_the_last_prediction() -> None:
+def test_a_forecast_of_one_step_is_the_last_prediction() -> None:
     model = models()["lem"]().eval()
     x = torch.randn(4, 3, 2)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_a_forecast_that_diverges_stays_finite() -> None:
     assert values[-1].tolist() == [3 * LARGEST, -3 * LARGEST]
 
 
-def test_models_answer_in_a_closed_loop_outside_training_alone() -> None:
+def test_models_run_in_a_closed_loop_only_outside_of_training() -> None:
     model = models()["brc"]()
     x, next_values, later = torch.randn(7, 3, 2), torch.randn(7, 3, 2), torch.randn(5, 3, 2)
     prediction, target = model.train().answers((x, next_values))
@@ -86,6 +86,6 @@ def test_models_answer_in_a_closed_loop_outside_training_alone() -> None:
         {"kind": "sequence_to_sequence", "input_size": 1, "output_size": 1, "lengths": True},
     ],
 )
-def test_a_closed_loop_needs_predictions_that_can_be_inputs(fields: dict[str, Any]) -> None:
+def test_a_closed_loop_whose_predictions_cannot_be_inputs_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="closed_loop needs a sequence_to_sequence"):
         TaskSpec(**fields, closed_loop=True)

@@ -57,13 +57,13 @@ def path(layer: type) -> str:
 @pytest.mark.parametrize(
     "layer", ["torch.nn.GRU", "torch.nn.LSTM", "bionets.layers.BRC", path(Plain), path(Swallowing)]
 )
-def test_a_layer_need_not_take_what_is_not_used(layer: str) -> None:
+def test_a_layer_need_not_accept_arguments_that_are_not_set(layer: str) -> None:
     model = RecurrentModel(SEQUENCE, layer, hidden_size=3)
     assert model(torch.zeros(4, 2, 2)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("layer", ["torch.nn.GRU", "bionets.layers.BRC", path(Keeping)])
-def test_what_a_layer_takes_is_given(layer: str) -> None:
+def test_arguments_that_a_layer_accepts_are_passed(layer: str) -> None:
     assert RecurrentModel(SEQUENCE, layer, num_layers=2).recurrent.num_layers == 2
 
 
@@ -78,14 +78,14 @@ def test_what_a_layer_takes_is_given(layer: str) -> None:
         (Keeping, {"dropout": 0.5}, "model.dropout=0.5: Keeping takes it by"),
     ],
 )
-def test_what_a_layer_would_ignore_is_refused(layer: type, arguments: dict[str, Any], message: str) -> None:
+def test_arguments_that_a_layer_would_ignore_are_refused(layer: type, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as error:
         RecurrentModel(SEQUENCE, path(layer), **arguments)
     assert str(error.value).startswith(message)
 
 
 @pytest.mark.parametrize("layer", [*(kind.name for kind in KINDS), "PLIF", "ALIF"])
-def test_every_kind_of_spiking_layer_fits_the_arguments_of_the_config(layer: str) -> None:
+def test_every_kind_of_spiking_layer_accepts_the_arguments_of_the_config(layer: str) -> None:
     arguments = {**CONFIG, "backend": "reference"}
     model = SpikingConvModel(IMAGE, channels=(2,), hidden_size=3, layer=layer, layer_arguments=arguments)
     model(torch.rand(2, 1, 8, 8)).sum().backward()
@@ -96,7 +96,7 @@ def test_every_kind_of_spiking_layer_fits_the_arguments_of_the_config(layer: str
         torch.testing.assert_close(getattr(neurons, name).mean(), torch.tensor(0.5))
 
 
-def test_a_layer_of_ones_own_gets_only_what_it_takes() -> None:
+def test_a_user_layer_receives_only_the_arguments_that_it_accepts() -> None:
     model = SpikingRecurrentModel(EVENTS, hidden_size=3, recurrent=False, layer=path(Resonator), layer_arguments=CONFIG)
     assert model(torch.rand(3, 2, 128)).shape == (2, 3)
     given = {**CONFIG, "damping": 0.25}
@@ -107,7 +107,7 @@ def test_a_layer_of_ones_own_gets_only_what_it_takes() -> None:
             SpikingRecurrentModel(EVENTS, layer=path(Resonator), layer_arguments=wrong)
 
 
-def test_a_sequence_of_images_is_seen_as_images() -> None:
+def test_a_sequence_of_flattened_images_is_processed_as_images() -> None:
     arguments = {"channels": (2,), "hidden_size": 3, "layer_arguments": {**CONFIG, "backend": "reference"}}
     torch.manual_seed(0)
     events = SpikingConvModel(EVENTS, time_steps=1, **arguments).eval()
@@ -119,7 +119,7 @@ def test_a_sequence_of_images_is_seen_as_images() -> None:
     assert not SpikingConvModel.fits(TaskSpec("sequence_to_class", 28, 10, steps=28))
 
 
-def test_the_constants_of_a_memory_cell_are_taken() -> None:
+def test_the_constants_of_a_memory_cell_are_passed() -> None:
     model = RecurrentModel(SEQUENCE, "bionets.layers.LMU", 4, layer_arguments={"theta": 30.0})
     assert model.recurrent.constants["theta"] == 30.0
     with pytest.raises(TypeError, match="LMU has no argument tehta"):
@@ -197,7 +197,7 @@ def model_of(layer: type[nn.Module], lengths: bool = False) -> RecurrentModel:
     return RecurrentModel(spec, f"{__name__}.{layer.__name__}", hidden_size=4)
 
 
-def test_a_layer_of_ones_own_is_read_out() -> None:
+def test_the_last_output_of_a_user_layer_is_read_out() -> None:
     model, x = model_of(Running), torch.randn(5, 2, 3)
     torch.testing.assert_close(model(x), model.readout(model.recurrent(x)[0][-1]))
 
@@ -210,7 +210,7 @@ def test_a_layer_of_ones_own_is_read_out() -> None:
         (TwiceAsWide, "must return outputs [T, B, H], here [5, 2, 4]; got [5, 2, 8]"),
     ],
 )
-def test_what_a_layer_returns_is_checked(layer: type[nn.Module], message: str) -> None:
+def test_the_result_of_a_user_layer_is_checked(layer: type[nn.Module], message: str) -> None:
     x = torch.randn(5, 2, 3)
     with pytest.raises(InterfaceError) as error:
         model_of(layer)(x)
@@ -244,14 +244,14 @@ def test_an_answer_at_every_step_needs_outputs_of_every_step() -> None:
 
 
 @pytest.mark.parametrize("layer", [Wrapper, GRUWithoutState])
-def test_a_layer_that_holds_one_of_torch_gets_packed_sequences(layer: type[nn.Module]) -> None:
+def test_a_user_layer_based_on_a_torch_layer_receives_packed_sequences(layer: type[nn.Module]) -> None:
     model, x, lengths = model_of(layer, lengths=True), torch.randn(5, 2, 3), torch.tensor([5, 2])
     own = getattr(model.recurrent, "layer", model.recurrent)
     expected = [nn.GRU.forward(own, x[:length, row])[0][-1] for row, length in enumerate(lengths)]
     torch.testing.assert_close(model(x, lengths), model.readout(torch.stack(expected)))
 
 
-def test_what_a_layer_takes_is_checked() -> None:
+def test_the_arguments_of_the_forward_of_a_user_layer_are_checked() -> None:
     with pytest.raises(InterfaceError, match="differ in length: write Running"):
         model_of(Running, lengths=True)
     with pytest.raises(InterfaceError, match=r"hand on the state: write WithoutState.forward\(self, x, h=None\)"):

@@ -49,7 +49,7 @@ MODELS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", SPECS)
 @pytest.mark.parametrize("name", MODELS)
-def test_each_sequence_is_answered_as_if_alone(name: str, kind: str) -> None:
+def test_predictions_of_a_batch_with_lengths_equal_those_of_single_sequences(name: str, kind: str) -> None:
     torch.manual_seed(0)
     spec, random = SPECS[kind], torch.Generator().manual_seed(1)
     model: Model = MODELS[name](spec).eval()
@@ -91,7 +91,7 @@ def saved(path: Path, steps: int, garbage: float, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["class", "sequence"])
-def test_training_and_metrics_do_not_see_the_padding(kind: str, tmp_path: Path) -> None:
+def test_padding_does_not_change_training_and_metrics(kind: str, tmp_path: Path) -> None:
     results = []
     for steps, garbage in ((STEPS, 0.0), (STEPS + 5, 77.0)):
         path = saved(tmp_path / f"{steps}.pt", steps, garbage, kind)
@@ -122,7 +122,7 @@ def test_a_loss_over_batches_is_the_mean_over_valid_steps(tmp_path: Path) -> Non
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
-def test_spikes_are_counted_in_valid_steps() -> None:
+def test_spikes_are_counted_in_valid_steps_only() -> None:
     torch.manual_seed(0)
     model = MODELS["spiking"](SPECS["class"]).eval()
     x = 3 * torch.randn(STEPS, BATCH, INPUTS)
@@ -136,14 +136,14 @@ def test_spikes_are_counted_in_valid_steps() -> None:
     assert model.test_metrics(parts) == pytest.approx(expected)
 
 
-def test_a_family_that_takes_no_lengths_says_so() -> None:
+def test_a_model_without_lengths_refuses_a_task_with_lengths() -> None:
     spec = replace(SPECS["class"], kind="image_to_class", image_shape=(1, 1, 3))
     with pytest.raises(ValueError, match="with sequences of different lengths"):
         FeedForwardModel(spec)
 
 
 @pytest.mark.parametrize("name", ["NBRC", "spiking"])
-def test_a_loss_at_every_step_is_that_of_the_valid_steps(name: str) -> None:
+def test_a_loss_at_every_step_is_the_mean_over_valid_steps(name: str) -> None:
     torch.manual_seed(0)
     model: Model = MODELS[name](SPECS["class"]).eval()
     x, targets = torch.randn(STEPS, BATCH, INPUTS), torch.tensor([0, 1, 2, 3])

@@ -17,7 +17,7 @@ from bionets.models.meters import make_meters, measure, values_of
 from bionets.tasks import CopyFirstInput, CustomData, Task, TaskSpec
 
 
-def test_the_numbers_of_a_metric_keep_their_names_unless_two_have_the_same() -> None:
+def test_the_values_of_a_metric_keep_their_names_unless_two_metrics_share_them() -> None:
     metrics = {"loss": MeanMetric(), "one": MinMaxMetric(MeanMetric())}
     for more in ({}, {"two": MinMaxMetric(MeanMetric())}):
         meters = MetricCollection({**metrics, **more}, compute_groups=False)
@@ -70,8 +70,8 @@ def of_lengths(batch_size: int, folder: Path) -> Task:
     return CustomData(str(folder / "data.pt"), lengths="lengths", val_share=0.2, test_share=0.2, batch_size=batch_size)
 
 
-def test_batches_of_no_weight_count_in_metrics(tmp_path: Path) -> None:
-    """With a class that weighs nothing, the accuracy is still that of all samples."""
+def test_batches_of_weight_zero_count_in_metrics(tmp_path: Path) -> None:
+    """With a class of weight zero, the accuracy is still that of all samples."""
     weighted(2, tmp_path)
     for batch_size in (1, 8):
         file = str(tmp_path / "data.pt")
@@ -104,8 +104,10 @@ def losses(task: Task, loss_every_step: bool = False, **options: Any) -> tuple[f
 
 
 @pytest.mark.parametrize("make", [masked, weighted, of_lengths])
-def test_the_size_of_batches_changes_no_mean(make: Callable[[int, Path], Task], tmp_path: Path) -> None:
-    """Neither the loss of a test nor what an optimizer step learns, where the gradients of its parts are added up."""
+def test_the_batch_size_does_not_change_the_loss_or_the_trained_parameters(
+    make: Callable[[int, Path], Task], tmp_path: Path
+) -> None:
+    """Neither the test loss nor an optimizer step with accumulated gradients depends on it."""
     loss, parameters = losses(make(24, tmp_path))
     for batch_size in (12, 6):
         found, learnt = losses(make(batch_size, tmp_path), accumulate_grad_batches=24 // batch_size)

@@ -36,7 +36,7 @@ def test_decays_thresholds_biases_and_positions_have_no_weight_decay() -> None:
     assert {"net.0.weight", "net.2.weight"}.isdisjoint(spared)
 
 
-def test_weight_decay_shrinks_weights_alone() -> None:
+def test_weight_decay_applies_to_weights_only() -> None:
     module = Net()
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     optimizer = configure_optimizers(module, partial(torch.optim.SGD, lr=0.5, weight_decay=0.1), None)
@@ -49,7 +49,7 @@ def test_weight_decay_shrinks_weights_alone() -> None:
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_one_group_without_weight_decay_or_in_a_run_that_began_so(weight_decay: float) -> None:
+def test_there_is_one_parameter_group_without_weight_decay_or_on_request(weight_decay: float) -> None:
     module = Net()
     factory = partial(torch.optim.AdamW, weight_decay=weight_decay)
     grouped = configure_optimizers(module, factory, None)
@@ -73,7 +73,7 @@ def test_a_parameter_may_have_a_learning_rate_of_its_own(weight_decay: float) ->
         assert group["weight_decay"] == (0.0 if name in spared else weight_decay)
 
 
-def test_a_schedule_says_after_what_it_changes_the_learning_rate() -> None:
+def test_a_schedule_receives_the_number_of_steps_and_runs_at_every_step() -> None:
     module: Any = Net()
     module._trainer = SimpleNamespace(estimated_stepping_batches=7)
     steps: list[int] = []
@@ -98,7 +98,7 @@ def steps(optimizer: torch.optim.Optimizer, given: list[nn.Parameter], count: in
         optimizer.step()
 
 
-def test_muon_for_matrices_and_adamw_for_the_rest() -> None:
+def test_muon_optimises_matrices_and_adamw_the_other_parameters() -> None:
     ours, theirs = parameters(), parameters()
     steps(MuonWithAdamW(ours, lr=0.02, weight_decay=0.1), ours, 3)
     matrices, rest = [theirs[0], theirs[3]], [theirs[1], theirs[2]]
@@ -108,7 +108,7 @@ def test_muon_for_matrices_and_adamw_for_the_rest() -> None:
         torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
 
 
-def test_muon_goes_on_from_its_state_to_the_same_numbers() -> None:
+def test_muon_resumed_from_its_state_dict_gives_the_same_bits() -> None:
     whole = parameters()
     steps(MuonWithAdamW(whole), whole, 4)
     resumed = parameters()
@@ -122,7 +122,7 @@ def test_muon_goes_on_from_its_state_to_the_same_numbers() -> None:
         torch.testing.assert_close(one.detach(), other.detach(), rtol=0, atol=0)
 
 
-def test_a_schedule_changes_the_rate_of_both_parts_of_muon() -> None:
+def test_a_schedule_changes_the_learning_rate_of_both_parts_of_muon() -> None:
     given = parameters()
     optimizer = MuonWithAdamW(given, lr=0.1, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
@@ -133,7 +133,7 @@ def test_a_schedule_changes_the_rate_of_both_parts_of_muon() -> None:
         torch.testing.assert_close(one.detach(), other)
 
 
-def test_muon_takes_groups_with_options_of_their_own() -> None:
+def test_muon_accepts_parameter_groups_with_their_own_options() -> None:
     given = parameters()
     optimizer = MuonWithAdamW([{"params": given[:2], "weight_decay": 0.0}, {"params": given[2:]}], weight_decay=0.2)
     assert sorted(group["weight_decay"] for group in optimizer.param_groups) == [0.0, 0.0, 0.2, 0.2]
@@ -172,6 +172,6 @@ def test_muon_is_copied_and_pickled_with_its_options() -> None:
 
 
 @pytest.mark.parametrize("checkpoint", [{}, {"optimizer_states": []}, {"optimizer_states": [{}]}])
-def test_a_checkpoint_without_the_state_of_an_optimizer_is_named(checkpoint: dict[str, Any]) -> None:
+def test_a_checkpoint_without_the_state_of_an_optimizer_is_refused(checkpoint: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no state of the optimizer"):
         require_optimizer_state(checkpoint)

@@ -21,21 +21,21 @@ def model(spec: TaskSpec, **options: object) -> RecurrentModel:
     return RecurrentModel(spec, layer="bionets.layers.BRC", hidden_size=5, **options)  # type: ignore[arg-type]
 
 
-def test_the_prediction_has_the_shape_that_the_spec_asks_for() -> None:
+def test_predictions_have_the_shape_of_the_spec() -> None:
     x = torch.randn(7, 4, 2)
     assert model(LAST)(x).shape == (4, 3)
     assert model(EVERY)(x).shape == (7, 4, 3)
     assert model(EVERY, bidirectional=True)(x).shape == (7, 4, 3)
 
 
-def test_the_last_step_is_read_out_of_the_same_network() -> None:
+def test_the_prediction_after_the_last_step_is_the_last_of_those_at_every_step() -> None:
     last, every = model(LAST), model(EVERY)
     every.load_state_dict(last.state_dict())
     x = torch.randn(7, 4, 2)
     assert torch.allclose(last(x), every(x)[-1], atol=1e-6)
 
 
-def test_the_layer_gets_its_arguments() -> None:
+def test_arguments_are_passed_to_the_layer() -> None:
     layer = model(LAST, num_layers=2, initialisation="chrono", chrono_steps=9).recurrent
     assert isinstance(layer, BRC)
     assert (layer.num_layers, layer.initialisation, layer.chrono_steps) == (2, "chrono", 9)
@@ -72,14 +72,14 @@ def test_the_share_of_bistable_units_is_recorded_for_bistable_cells(bidirectiona
         assert recorded[name].item() == pytest.approx(int((a > 1).sum()) / a.numel())
 
 
-def test_a_cell_that_is_bistable_throughout_has_the_share_one_and_other_cells_record_none() -> None:
+def test_bistable_units_have_a_share_of_one_and_other_cells_record_no_share() -> None:
     x = torch.zeros(7, 4, 2)
     assert model(LAST, initialisation="bistable").validation_metrics(x)["bistable_share"] == 1
     assert RecurrentModel(LAST, "torch.nn.GRU", 5).validation_metrics(x) == {}
 
 
 @pytest.mark.parametrize("layer", ["torch.nn.GRU", "bionets.layers.NBRC"])
-def test_the_warm_up_is_that_of_the_function_and_starts_from_the_default(layer: str) -> None:
+def test_before_training_runs_warm_up_from_the_default_initialisation(layer: str) -> None:
     batches = [torch.randn(7, 4, 2)]
     torch.manual_seed(0)
     warm = RecurrentModel(LAST, layer, 5, initialisation="warmup")
@@ -92,12 +92,12 @@ def test_the_warm_up_is_that_of_the_function_and_starts_from_the_default(layer: 
     assert all(map(torch.equal, warm.state_dict().values(), plain.state_dict().values()))
 
 
-def test_a_warm_up_in_two_directions_is_refused() -> None:
+def test_a_warm_up_of_a_bidirectional_layer_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.initialisation=warmup"):
         model(LAST, initialisation="warmup", bidirectional=True)
 
 
-def test_an_initialisation_that_a_layer_of_torch_does_not_have_is_refused() -> None:
+def test_an_initialisation_of_a_torch_layer_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.initialisation=orthogonal: torch.nn.GRU"):
         RecurrentModel(LAST, "torch.nn.GRU", 5, initialisation="orthogonal")
 
@@ -127,7 +127,9 @@ class Sum(Task):
         (torch.float32, True, "the loss of the task has no gradient"),
     ],
 )
-def test_a_task_that_cannot_train_the_model_is_named(dtype: torch.dtype, detached: bool, message: str) -> None:
+def test_inputs_of_another_dtype_and_losses_without_gradient_are_refused(
+    dtype: torch.dtype, detached: bool, message: str
+) -> None:
     task = Sum(train_size=4, val_size=4, test_size=4, batch_size=2, epochs=1)
     task.dtype, task.detached = dtype, detached
     model = RecurrentModel(task.spec, "bionets.layers.BRC", hidden_size=4, optimizer=torch.optim.SGD)

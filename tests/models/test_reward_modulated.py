@@ -31,7 +31,7 @@ def which_half(samples: int) -> tuple[Tensor, Tensor]:
     return (torch.rand(30, samples, 4) < chance).float(), label
 
 
-def test_reward_teaches_which_answer_is_right() -> None:
+def test_reward_trains_a_model_to_give_the_right_answer() -> None:
     model = small()
     for _ in range(120):
         x, label = which_half(10)
@@ -42,7 +42,7 @@ def test_reward_teaches_which_answer_is_right() -> None:
     assert model.expected > 0.3
 
 
-def test_what_was_as_good_as_expected_changes_nothing() -> None:
+def test_an_expected_reward_does_not_change_the_weights() -> None:
     model = small()
     model.expected.fill_(1.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -78,14 +78,14 @@ def test_the_critic_learns_discounted_sums_of_rewards() -> None:
     torch.testing.assert_close(critic.weight, 0.5 * torch.tensor([1.0, 2.0, 4.0]), atol=1e-3, rtol=0)
 
 
-def test_the_initial_value_may_be_a_whole_number() -> None:
+def test_the_initial_value_may_be_an_integer() -> None:
     critic = Critic(2, rate=1, discount=0.5, decay=1, initial_value=1)
     cells = torch.tensor([[0.25, 0.75]])
     critic.learn(cells, critic.error(cells, torch.ones(1), cells, torch.tensor([True])))
     torch.testing.assert_close(critic.weight, torch.tensor([1 - 0.5 * 0.25, 1 - 0.5 * 0.75]))
 
 
-def test_episodes_are_those_of_the_seeds_and_end_each_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batched_episodes_have_the_returns_of_single_episodes_with_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Control(steps=15, train_size=4, val_size=4, test_size=4, batch_size=4, epochs=1)
     torch.manual_seed(0)
     model = RewardModulatedModel(task.spec, place_cells=[2, 2, 3, 3]).eval()
@@ -101,7 +101,7 @@ def test_episodes_are_those_of_the_seeds_and_end_each_on_its_own(monkeypatch: py
         assert found == steps
 
 
-def test_playing_teaches_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playing_changes_the_model_only_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Control(steps=30, train_size=4, val_size=4, test_size=4, batch_size=4, epochs=1)
     torch.manual_seed(0)
     model = RewardModulatedModel(task.spec, place_cells=[2, 2, 3, 3])
@@ -114,7 +114,7 @@ def test_playing_teaches_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert moved == {"network.connections.input_output.weight", "critic.weight"}
 
 
-def test_it_learns_xor() -> None:
+def test_a_reward_modulated_model_learns_xor() -> None:
     torch.manual_seed(0)
     task = Boolean("xor", train_size=3_000, val_size=400, test_size=4, batch_size=10, epochs=1)
     model = RewardModulatedModel(task.spec)
@@ -141,6 +141,8 @@ def test_it_learns_xor() -> None:
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"critic_decay": -0.1}, "critic_decay"),
     ],
 )
-def test_what_does_not_fit_is_refused(spec: TaskSpec, keys: dict[str, object], message: str) -> None:
+def test_incompatible_tasks_and_invalid_options_are_refused(
+    spec: TaskSpec, keys: dict[str, object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         RewardModulatedModel(spec, **keys)

@@ -1,4 +1,4 @@
-"""Which steps a sequence model answers from, and the layers between its core and the answer."""
+"""Readouts, decoders and losses of sequence models."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ def trained_on(model: Model, x: torch.Tensor, target: torch.Tensor) -> torch.Ten
     return model.training_step((x, target), 0)
 
 
-def test_the_mean_over_steps_is_that_of_the_predictions_at_every_step() -> None:
+def test_readout_mean_is_the_mean_of_the_predictions_at_every_step() -> None:
     x = torch.randn(7, 4, 3)
     every = recurrent(EVERY, decoder=[6])(x)
     torch.testing.assert_close(recurrent(LAST, decoder=[6], readout="mean")(x), every.mean(0))
@@ -45,7 +45,7 @@ def test_the_mean_over_steps_is_that_of_the_predictions_at_every_step() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_loss_at_every_step_is_the_mean_of_the_losses_of_the_steps(model: Model, x: torch.Tensor) -> None:
+def test_loss_every_step_is_the_mean_of_the_losses_of_the_steps(model: Model, x: torch.Tensor) -> None:
     target = torch.tensor([0, 1, 1, 0])
     loss = trained_on(model, x, target)
     losses = [functional.cross_entropy(each, target) for each in model.step_predictions(x)]
@@ -53,19 +53,19 @@ def test_a_loss_at_every_step_is_the_mean_of_the_losses_of_the_steps(model: Mode
     assert model(x).shape == (4, 2)  # what is measured is one answer
 
 
-def test_without_it_the_loss_is_that_of_the_prediction() -> None:
+def test_the_default_loss_is_that_of_the_prediction() -> None:
     model, x, target = recurrent(LAST), torch.randn(7, 4, 3), torch.tensor([0, 1, 1, 0])
     torch.testing.assert_close(trained_on(model, x, target), functional.cross_entropy(model(x), target))
 
 
-def test_decoder_layers_stand_behind_the_core() -> None:
+def test_decoder_adds_hidden_layers_to_the_readout() -> None:
     readout = recurrent(LAST, decoder=[6, 4]).readout
     assert [type(layer) for layer in readout] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]  # type: ignore[arg-type]
     assert [layer.out_features for layer in readout[::2]] == [6, 4, 2]  # type: ignore[index]
     assert isinstance(recurrent(LAST).readout, nn.Linear)  # as in checkpoints from before
 
 
-def test_what_does_not_fit_is_refused_by_name() -> None:
+def test_invalid_readouts_decoders_and_losses_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"model\.readout=first is unknown: choose last, mean"):
         recurrent(LAST, readout="first")
     with pytest.raises(ValueError, match=r"model\.decoder must be at least 1"):

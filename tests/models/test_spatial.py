@@ -1,4 +1,4 @@
-"""Spatial models: shapes, what is minimised and what is logged, and what is refused."""
+"""Spatial models: shapes, training loss, recorded values, and refused options."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ def test_a_prediction_has_a_score_for_each_unit_and_every_layer_is_spatial(kind:
 
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (2.0, 0.0), (2.0, 3.0)])
-def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(
+def test_the_training_loss_is_the_loss_of_the_task_plus_the_weighted_costs(
     kind: type[SpatialModel], weights: tuple[float, float]
 ) -> None:
     proximity, transport = weights
@@ -52,7 +52,7 @@ def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(
     assert third.weight.grad is not None
 
 
-def test_both_costs_are_recorded_apart_and_not_weighted() -> None:
+def test_both_costs_are_recorded_separately_and_unweighted() -> None:
     model = build(SpatialLinearModel, proximity=5.0, transport=5.0)
     recorded = model.validation_metrics(torch.rand(8, 2, 7, 7))
     assert recorded.keys() == {"proximity", "transport"}
@@ -89,7 +89,7 @@ def test_positions_may_have_a_learning_rate_of_their_own(kind: type[SpatialModel
         ({"dim": 0}, "model.dim"),
     ],
 )
-def test_impossible_keys_are_refused(kind: type[SpatialModel], keys: dict, message: str) -> None:
+def test_invalid_options_are_refused(kind: type[SpatialModel], keys: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(kind, **keys)
 
@@ -105,12 +105,12 @@ def test_impossible_keys_are_refused(kind: type[SpatialModel], keys: dict, messa
         (lambda: SpatialConvModel(IMAGE, kernel_size=2), "model.kernel_size"),
     ],
 )
-def test_what_cannot_be_built_is_refused(make: object, message: str) -> None:
+def test_incompatible_tasks_and_invalid_layers_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_convolutions_take_dilation_and_groups() -> None:
+def test_convolutions_accept_dilation_and_groups() -> None:
     spec = TaskSpec("image_to_class", 3 * 20 * 20, 5, image_shape=(3, 20, 20))
     model = SpatialConvModel(spec, channels=[4, 6], dilation=2, groups=2)
     assert model(torch.rand(7, 3, 20, 20)).shape == (7, 5)

@@ -1,4 +1,4 @@
-"""A spatial recurrent model: what is minimised, what is recorded, what is refused, and that its connections shorten."""
+"""Spatial recurrent models: training loss, recorded values, refused options, and shorter connections after training."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ def build(**keys: object) -> SpatialRecurrentModel:
 
 
 @pytest.mark.parametrize("weights", [(0.0, 0.0), (0.5, 0.0), (0.5, 2.0)])
-def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(weights: tuple[float, float]) -> None:
+def test_the_training_loss_is_the_loss_of_the_task_plus_the_weighted_costs(weights: tuple[float, float]) -> None:
     wiring, proximity = weights
     model = build(wiring=wiring, proximity=proximity, learn_positions=proximity > 0)
     x, target = torch.randn(7, 4, 2), torch.randn(4, 3)
@@ -29,7 +29,7 @@ def test_what_is_minimised_is_the_loss_of_the_task_and_the_weighted_costs(weight
     torch.testing.assert_close(model.training_step((x, target), 0), expected)
 
 
-def test_it_predicts_what_the_recurrent_model_of_its_layer_does() -> None:
+def test_predictions_and_bistable_share_equal_those_of_the_recurrent_model() -> None:
     torch.manual_seed(0)
     model = build(layer="bionets.layers.NBRC")
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def test_it_predicts_what_the_recurrent_model_of_its_layer_does() -> None:
     assert model.recorded_arrays() == {} and build(learn_positions=True, wiring=0.0).recorded_arrays()["positions"]
 
 
-def test_it_learns_online_as_the_recurrent_model_of_its_layer_does() -> None:
+def test_online_gradients_equal_those_of_the_recurrent_model() -> None:
     x, target = torch.randn(6, 4, 2), torch.randn(4, 3)
     gradients = []
     for kind in (RecurrentModel, SpatialRecurrentModel):
@@ -54,7 +54,7 @@ def test_it_learns_online_as_the_recurrent_model_of_its_layer_does() -> None:
     torch.testing.assert_close(*gradients)
 
 
-def test_sizes_by_position_are_no_weights_of_costs() -> None:
+def test_positional_sizes_are_refused() -> None:
     with pytest.raises(TypeError, match="positional"):
         SpatialRecurrentModel(SPEC, "torch.nn.RNN", 8)  # type: ignore[misc]
 
@@ -82,6 +82,6 @@ def test_training_shortens_the_connections() -> None:
         ({"layer": "bionets.layers.BRC"}, "model.layer=bionets.layers.BRC: BRC has no recurrent weight matrix"),
     ],
 )
-def test_impossible_keys_are_refused(keys: dict, message: str) -> None:
+def test_invalid_options_are_refused(keys: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(**keys)

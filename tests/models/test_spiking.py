@@ -1,4 +1,4 @@
-"""The spiking families: what they are built of, that no answer depends on what was seen before, and what is refused."""
+"""Spiking models: layers, encoders, readouts, delays, independence of earlier batches, and refused options."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def conv(**arguments: object) -> SpikingConvModel:
 
 @pytest.mark.parametrize("pool_spikes", [False, True])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_an_image_is_seen_for_some_steps_and_read_out(pool_spikes: bool, batch_norm: bool) -> None:
+def test_an_image_is_presented_for_several_steps_and_read_out(pool_spikes: bool, batch_norm: bool) -> None:
     model = conv(pool_spikes=pool_spikes, batch_norm=batch_norm, time_steps=3).eval()
     x = torch.rand(4, 1, 12, 12)
     steps = torch.stack([model.network(x) for _ in range(3)])
@@ -37,7 +37,7 @@ def test_an_image_is_seen_for_some_steps_and_read_out(pool_spikes: bool, batch_n
 
 @pytest.mark.parametrize("encoder", ["direct", "rate", "latency"])
 @pytest.mark.parametrize("readout", ["mean_membrane", "last_membrane", "max_membrane", "spike_count", "first_spike"])
-def test_every_weight_of_every_way_to_see_and_to_read_gets_a_gradient(encoder: str, readout: str) -> None:
+def test_every_weight_has_a_gradient_with_every_encoder_and_readout(encoder: str, readout: str) -> None:
     model = conv(encoder=encoder, readout=readout, time_steps=5)
     assert isinstance(model.network[-1], LI if readout.endswith("membrane") else LIB)
     prediction = model(torch.rand(6, 1, 12, 12))
@@ -55,7 +55,7 @@ def test_pooling_halves_the_image_in_each_block(pool: str, size: int) -> None:
 
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("time_steps", [1, 3])
-def test_sequences_are_answered_after_the_last_step_or_at_every_step(recurrent: bool, time_steps: int) -> None:
+def test_sequences_have_predictions_after_the_last_step_or_at_every_step(recurrent: bool, time_steps: int) -> None:
     for spec, x, shape in (
         (ROWS, torch.rand(28, 3, 28), (3, 10)),
         (VALUE, torch.randn(6, 3, 1), (3, 1)),
@@ -69,7 +69,7 @@ def test_sequences_are_answered_after_the_last_step_or_at_every_step(recurrent: 
         assert torch.equal(model(x), prediction)
 
 
-def test_each_step_of_a_sequence_is_answered_from_its_own_time_steps() -> None:
+def test_the_prediction_of_each_step_is_read_from_its_own_time_steps() -> None:
     model = SpikingRecurrentModel(BITS, hidden_size=5, time_steps=4, readout="mean_membrane", layer_arguments=HARD)
     x = torch.rand(6, 3, 2)
     answers = model(x)
@@ -79,7 +79,7 @@ def test_each_step_of_a_sequence_is_answered_from_its_own_time_steps() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["direct", "rate", "latency", "delta"])
-def test_every_encoder_of_a_sequence(encoder: str) -> None:
+def test_every_encoder_accepts_sequences(encoder: str) -> None:
     model = SpikingRecurrentModel(ROWS, hidden_size=4, encoder=encoder, time_steps=2, layer_arguments=HARD)
     x = torch.rand(28, 3, 28)
     seen = model.encode(x)
@@ -89,7 +89,7 @@ def test_every_encoder_of_a_sequence(encoder: str) -> None:
     assert model(x).shape == (3, 10)
 
 
-def test_layers_by_name_by_path_and_with_arguments() -> None:
+def test_layers_are_chosen_by_name_or_import_path_with_arguments() -> None:
     model = SpikingRecurrentModel(
         ROWS, hidden_size=4, recurrent=False, layer="SRLIT", layer_arguments={"alpha": 0.25, **HARD}
     )
@@ -118,7 +118,7 @@ def test_layers_by_name_by_path_and_with_arguments() -> None:
         ({"layer": "LIX"}, "model.layer=bionets.layers.spiking.LIX cannot be imported"),
     ],
 )
-def test_what_does_not_fit_is_refused(arguments: dict[str, object], message: str) -> None:
+def test_invalid_options_and_incompatible_tasks_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         conv(**arguments)
     with pytest.raises(ValueError, match="does not fit"):
@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, object], message: str
         SpikingRecurrentModel(IMAGE)
 
 
-def test_the_initialisation_by_name() -> None:
+def test_the_initialisation_is_chosen_by_name_with_arguments() -> None:
     spec = TaskSpec("sequence_to_value", input_size=50, output_size=2)
     torch.manual_seed(0)
     model = SpikingRecurrentModel(spec, initialisation="fluctuation_driven", initialisation_arguments={"rate": 0.02})
@@ -159,7 +159,7 @@ def test_delays_are_annealed_over_the_epochs() -> None:
     assert not torch.equal(recurrent.delays.delays, before)
 
 
-def test_delays_by_the_distance_of_neurons() -> None:
+def test_velocity_gives_delays_by_the_distance_of_neurons() -> None:
     model = SpikingRecurrentModel(VALUE, 4, max_delay=5, velocity=0.5)
     (recurrent,) = (layer for layer in model.network if isinstance(layer, FullyRecurrent))
     assert isinstance(recurrent.delays, DistanceDelays)
@@ -183,7 +183,7 @@ def test_delays_without_recurrent_connections_are_refused() -> None:
         ("Izhikevich", "spike_count", {"parameters", "raster", "membranes"}, True),
     ],
 )
-def test_every_kind_of_neuron_has_its_figures_and_its_spikes(
+def test_every_kind_of_neuron_has_its_figures_and_spike_counts(
     layer: str, readout: str, figures: set[str], spikes: bool, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)

@@ -36,7 +36,7 @@ class OverTheBatch(nn.Module):
         return x - x.mean(0)
 
 
-def test_kinds_are_mixed_and_trained() -> None:
+def test_different_kinds_of_layers_are_trained_in_one_stack() -> None:
     torch.manual_seed(0)
     model, x = StackModel(EVERY, MIXED), torch.randn(7, 4, 3)
     assert model(x).shape == (7, 4, 2)
@@ -47,7 +47,7 @@ def test_kinds_are_mixed_and_trained() -> None:
     assert {StatefulRecurrent, FullyRecurrent, SequenceDropout, ThresholdBatchNorm1d, nn.LayerNorm} <= kinds
 
 
-def test_an_entry_is_the_modules_that_it_describes() -> None:
+def test_a_stack_equals_the_modules_that_its_entries_describe() -> None:
     entries = [{"layer": "NBRC", "size": 5}, {"layer": "LIB", "size": 4, "beta": 0.7, "residual": False}]
     model, x = StackModel(EVERY, entries).eval(), torch.randn(7, 4, 3)
     recurrent, neurons = NBRC(3, 5), LIB(4, beta=0.7, spike_fn="arctan")
@@ -67,7 +67,7 @@ def test_a_residual_adds_the_input() -> None:
     torch.testing.assert_close(prediction, model.readout(x + unroll(model.network[0].block, x)))
 
 
-def test_it_runs_step_by_step() -> None:
+def test_single_steps_of_a_stack_equal_one_pass() -> None:
     model, x = StackModel(EVERY, MIXED).eval(), torch.randn(7, 4, 3)
     step = model.single_step(x[0])
     states, outputs = step.initial_states(x[0]), []
@@ -77,7 +77,7 @@ def test_it_runs_step_by_step() -> None:
     torch.testing.assert_close(torch.stack(outputs), model(x), atol=1e-5, rtol=1e-5)
 
 
-def test_layers_of_your_own_take_their_arguments() -> None:
+def test_user_layers_receive_their_arguments() -> None:
     entries = [{"layer": f"{__name__}.Doubled", "size": 5, "factor": 3.0}, {"layer": "StigmergicMemory", "size": 4}]
     model = StackModel(LAST, entries)
     assert type(model.network[0]).__name__ == "Doubled" and model.network[0].factor == 3.0
@@ -114,17 +114,17 @@ def test_layers_of_your_own_take_their_arguments() -> None:
         ({"layer": "Conv1d", "size": 4, "kernel_size": 3}, r"takes no input \[B, 3\], a single step .*BRC, LRU or GRU"),
     ],
 )
-def test_an_entry_that_cannot_be_built_is_named(entry: dict[str, object], message: str) -> None:
+def test_invalid_entries_are_refused(entry: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StackModel(LAST, [entry])
 
 
-def test_no_layers_are_refused() -> None:
+def test_an_empty_stack_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one entry"):
         StackModel(LAST, [])
 
 
-def test_an_entry_of_several_layers_is_these_layers_one_after_the_other() -> None:
+def test_an_entry_of_several_layers_applies_them_in_sequence() -> None:
     inner = [{"layer": "NBRC", "size": 5}, {"layer": "ReLU"}, {"layer": "Linear", "size": 3, "dropout": 0.5}]
     entry = {"layers": inner, "norm": "layer", "dropout": 0.2, "residual": True}
     model, x = StackModel(EVERY, [entry]), torch.randn(7, 4, 3)
@@ -146,6 +146,6 @@ def test_an_entry_of_several_layers_is_these_layers_one_after_the_other() -> Non
         ({"layers": [{"layer": "None"}]}, r"model.layers\[0\].layers\[0\].layer=None"),
     ],
 )
-def test_mistakes_in_an_entry_of_several_layers_are_named(entry: dict[str, object], message: str) -> None:
+def test_invalid_entries_of_several_layers_are_refused(entry: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StackModel(EVERY, [entry])

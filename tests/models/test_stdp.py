@@ -43,7 +43,7 @@ def test_neurons_learn_the_patterns_of_the_images_and_classify_them() -> None:
     assert (corners.max(0).values > 3 * corners.min(0).values).sum() >= 4  # most neurons took one of the two
 
 
-def test_weights_and_thresholds_move_in_training_alone() -> None:
+def test_weights_and_thresholds_change_only_in_training() -> None:
     model, (images, _) = small(), bars(4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.eval()
@@ -87,19 +87,19 @@ def test_the_counts_of_several_presentations_are_added() -> None:
 @pytest.mark.parametrize(
     "change", [lambda x: x * 255, lambda x: x - 0.5, lambda x: (x * 255).byte(), lambda x: x * torch.nan]
 )
-def test_pixels_that_are_no_firing_rates_are_refused(change: Callable[[Tensor], Tensor]) -> None:
+def test_pixels_that_are_not_between_0_and_1_are_refused(change: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match=r"needs pixels from 0 \(black\) to 1 \(white\)"):
         small().counts(change(bars(2)[0]))
 
 
-def test_poisson_spikes_have_the_chances_asked_for() -> None:
+def test_poisson_spikes_have_the_given_probabilities() -> None:
     chances = torch.tensor([[0.0, 0.5, 0.1], [0.0, 0.0, 1.0]])
     spikes = poisson_spikes(chances, 4000, torch.Generator().manual_seed(0))
     assert spikes.dtype == torch.bool and spikes.shape == (4000, 2, 3)
     torch.testing.assert_close(spikes.float().mean(0), chances, atol=0.03, rtol=0)
 
 
-def test_votes_are_those_of_the_definitions() -> None:
+def test_votes_equal_their_definitions() -> None:
     counts = torch.tensor([[4, 0, 1], [2, 0, 1], [0, 6, 1]])
     labels = torch.tensor([0, 0, 1])
     sample = torch.tensor([[2, 1, 0]])
@@ -128,6 +128,6 @@ def test_votes_are_those_of_the_definitions() -> None:
         (lambda: small(SPIKES, presentations=2), "model.presentations is for images"),
     ],
 )
-def test_what_does_not_fit_is_refused(build: object, message: str) -> None:
+def test_incompatible_tasks_and_invalid_options_are_refused(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()

@@ -1,4 +1,4 @@
-"""The stigmergic families and their rivals: the published sizes, and predictions of the shapes that a spec asks for."""
+"""Stigmergic models and the models that they are compared with: published sizes, and the shapes of predictions."""
 
 import copy
 
@@ -25,14 +25,14 @@ IMAGE = TaskSpec("image_to_class", input_size=784, output_size=10, image_shape=(
         (RecurrentModel(ROWS, "torch.nn.RNN", hidden_size=42), 3454),
     ],
 )
-def test_the_published_sizes(model: Model, parameters: int) -> None:
+def test_models_have_the_published_numbers_of_parameters(model: Model, parameters: int) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
     x = torch.rand(5, 1, 28, 28) if model.spec is IMAGE else torch.rand(28, 5, 28)
     assert model(x).shape == (5, 10)
 
 
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_a_stigmergic_model_answers_at_the_last_step_or_at_every_step(recurrent: bool) -> None:
+def test_a_stigmergic_model_predicts_at_the_last_step_or_at_every_step(recurrent: bool) -> None:
     last = StigmergicModel(TaskSpec("sequence_to_value", 2, 3), recurrent=recurrent, final_prelu=False)
     every = StigmergicModel(TaskSpec("sequence_to_sequence", 2, 3), recurrent=recurrent, final_prelu=False)
     every.load_state_dict(last.state_dict())
@@ -42,7 +42,7 @@ def test_a_stigmergic_model_answers_at_the_last_step_or_at_every_step(recurrent:
     assert isinstance(last.readout[-1], nn.Linear)
 
 
-def test_a_prediction_does_not_depend_on_what_was_seen_before() -> None:
+def test_a_prediction_does_not_depend_on_earlier_batches() -> None:
     for model in (StigmergicModel(ROWS), StigmergicPerceptronModel(ROWS)):
         x = torch.rand(28, 3, 28)
         first = model(x)
@@ -51,7 +51,7 @@ def test_a_prediction_does_not_depend_on_what_was_seen_before() -> None:
         assert get_states(copy.deepcopy(model)).keys() == get_states(model).keys() != set()
 
 
-def test_images_and_rows_are_the_same_to_a_feed_forward_network() -> None:
+def test_a_feed_forward_network_gives_the_same_predictions_for_images_and_rows() -> None:
     rows, image = FeedForwardModel(ROWS), FeedForwardModel(IMAGE)
     image.load_state_dict(rows.state_dict())
     x = torch.rand(5, 1, 28, 28)
@@ -68,12 +68,12 @@ def test_images_and_rows_are_the_same_to_a_feed_forward_network() -> None:
         (lambda: FeedForwardModel(TaskSpec("sequence_to_value", 2, 3)), "does not fit"),
     ],
 )
-def test_what_does_not_fit_is_refused(build: object, message: str) -> None:
+def test_incompatible_tasks_and_invalid_options_are_refused(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
 
 
-def test_the_number_of_layers_of_the_readout() -> None:
+def test_readout_layers_sets_the_number_of_hidden_layers_of_the_readout() -> None:
     counts = []
     for layers in (0, 1, 3):
         model = StigmergicModel(ROWS, readout_layers=layers)
@@ -83,7 +83,7 @@ def test_the_number_of_layers_of_the_readout() -> None:
 
 
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_the_last_inputs_evaporate(recurrent: bool) -> None:
+def test_tick_inputs_divides_the_inputs_between_marks_and_ticks(recurrent: bool) -> None:
     model = StigmergicModel(ROWS, recurrent=recurrent, tick_inputs=8)
     assert (model.memory.mark_input_size, model.memory.tick_input_size) == (20, 8)
     assert model(torch.rand(28, 5, 28)).shape == (5, 10)

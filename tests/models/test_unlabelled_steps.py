@@ -57,7 +57,7 @@ TRAININGS = [
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize(("kind", "weights", "ragged", "chunk"), TRAININGS)
-def test_a_step_of_accumulated_batches_is_that_of_the_mean_over_labels(
+def test_a_step_over_accumulated_batches_follows_the_mean_loss_over_labels(
     kind: str, weights: list[float] | None, ragged: bool, chunk: int | None, batch_size: int, tmp_path: Path
 ) -> None:
     """With one sequence in a batch, some batches have no label at all."""
@@ -94,7 +94,7 @@ def square(prediction: Tensor, target: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("kind", ["class", "number"])
-def test_test_results_do_not_depend_on_the_batches(kind: str, ragged: bool, tmp_path: Path) -> None:
+def test_test_results_do_not_depend_on_the_batch_size(kind: str, ragged: bool, tmp_path: Path) -> None:
     path = write(tmp_path / "data", kind, ragged, math.nan)
     for batch_size in (1, 4):
         task = task_of(path, kind, ragged, math.nan, test_share=0.4, batch_size=batch_size)
@@ -107,7 +107,7 @@ def test_test_results_do_not_depend_on_the_batches(kind: str, ragged: bool, tmp_
         assert results["square"] == pytest.approx(sum(label**2 for label in known) / len(known), rel=1e-5)
 
 
-def test_several_seeds_at_once_learn_what_each_learns_alone(tmp_path: Path) -> None:
+def test_batched_seeds_learn_the_weights_of_single_seeds(tmp_path: Path) -> None:
     path = write(tmp_path / "data", "class", False, -100)
     tasks = [task_of(path, "class", False, -100, batch_size=4, seed=seed) for seed in range(2)]
     stacked = StackedModels([model_of(task) for task in tasks], tasks)
@@ -139,7 +139,7 @@ class EverySecond(Task):
         return MetricCollection({"mse": MeanSquaredError()})
 
 
-def test_a_task_of_ones_own_may_have_unlabelled_steps() -> None:
+def test_a_user_task_may_have_unlabelled_steps() -> None:
     task = EverySecond(train_size=6, val_size=6, test_size=6, batch_size=1, epochs=1)
     assert set(task.train_batches(0).sizes) == {0, T // 2}
     model, fitting = model_of(task), trainer()

@@ -52,7 +52,7 @@ def test_a_notebook_is_stored_without_output_and_runs_the_python_of_its_kernel(f
 
 @pytest.mark.slow
 def test_the_first_notebook_shows_the_run_of_its_own_command(workplace: Path) -> None:
-    """Not another run of the same model and task, however new."""
+    """A newer run of the same model and task is not shown."""
     other = workplace / "outputs" / "binary_addition" / "nbrc" / "other-00000000" / "seed-0"
     other.mkdir(parents=True)
     os.utime(other, (2**32, 2**32))

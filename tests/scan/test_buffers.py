@@ -1,4 +1,4 @@
-"""The memory of large results is used again, and what goes out of use makes room for what is in use."""
+"""Buffers of large results are reused, and buffers of sizes out of use are freed."""
 
 import pytest
 import torch
@@ -20,17 +20,17 @@ def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffers, "KEPT", 8 * MEBI)
 
 
-def test_a_buffer_of_the_same_size_lies_where_the_last_one_lay() -> None:
+def test_a_freed_buffer_of_the_same_size_is_reused() -> None:
     assert address(3) == address(3)
 
 
-def test_a_buffer_in_use_is_nobody_elses() -> None:
+def test_a_buffer_in_use_is_not_handed_out_again() -> None:
     one = buffers.empty((MEBI,), torch.float32)
     other = buffers.empty((MEBI,), torch.float32)
     assert one.data_ptr() != other.data_ptr()
 
 
-def test_sizes_that_nobody_asks_for_make_room_for_those_in_use() -> None:
+def test_sizes_out_of_use_are_freed_for_those_in_use() -> None:
     for mebibytes in (2, 3, 2, 5, 2, 4, 2):
         address(mebibytes)
     kept = {size // MEBI for size, arrays in buffers._free.items() if arrays}
@@ -38,7 +38,7 @@ def test_sizes_that_nobody_asks_for_make_room_for_those_in_use() -> None:
     assert buffers._kept == sum(array.nbytes for arrays in buffers._free.values() for array in arrays) == 6 * MEBI
 
 
-def test_what_is_larger_than_all_that_is_kept_is_not_kept() -> None:
+def test_a_buffer_larger_than_the_store_is_not_kept() -> None:
     address(2)
     address(9)
     assert buffers._kept <= 8 * MEBI

@@ -1,4 +1,4 @@
-"""The folder of compiled kernels: nothing is loaded that somebody else may have written, nor anything damaged."""
+"""The folder of compiled kernels: files that others may have written and damaged files are not loaded."""
 
 import os
 import random
@@ -42,7 +42,7 @@ def stored(folder: Path, key: str = KEY) -> Path:
     return folder / f"{key}.kernel"
 
 
-def test_what_was_written_is_read_and_nothing_else(folder: Path) -> None:
+def test_only_stored_keys_are_found_and_files_are_private(folder: Path) -> None:
     assert cache.read(KEY) is None
     file = stored(folder)
     assert cache.read(OTHER) is None
@@ -50,7 +50,7 @@ def test_what_was_written_is_read_and_nothing_else(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [file.name]
 
 
-def test_any_damage_is_noticed(folder: Path) -> None:
+def test_any_damage_of_a_kernel_file_is_detected(folder: Path) -> None:
     file = stored(folder)
     whole = file.read_bytes()
     generator = random.Random(1)
@@ -68,7 +68,7 @@ def test_any_damage_is_noticed(folder: Path) -> None:
     assert cache.read(KEY) == CONTENT
 
 
-def test_a_kernel_under_the_name_of_another_is_not_taken(folder: Path) -> None:
+def test_a_kernel_under_the_name_of_another_is_not_loaded(folder: Path) -> None:
     file = stored(folder)
     file.rename(folder / f"{OTHER}.kernel")
     assert cache.read(OTHER) is None
@@ -76,7 +76,7 @@ def test_a_kernel_under_the_name_of_another_is_not_taken(folder: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
-def test_a_folder_that_others_may_write_is_not_used_and_the_user_is_told_once(folder: Path, mode: int) -> None:
+def test_a_folder_that_others_may_write_is_not_used_and_gives_one_warning(folder: Path, mode: int) -> None:
     file = stored(folder)
     folder.chmod(mode)
     with pytest.warns(UserWarning, match="kernels is not yours alone to write"):
@@ -103,7 +103,7 @@ def test_a_folder_below_one_that_others_may_write_is_not_used(folder: Path) -> N
 
 @as_root
 @pytest.mark.parametrize("planted", ["folder", "parent", "file"])
-def test_what_somebody_else_has_planted_is_not_loaded(folder: Path, planted: str) -> None:
+def test_files_and_folders_of_another_user_are_not_used(folder: Path, planted: str) -> None:
     file = stored(folder)
     folder.parent.chmod(0o1777)
     os.chown({"folder": folder, "parent": folder.parent, "file": file}[planted], 12345, 12345)
@@ -135,7 +135,9 @@ def test_links_and_pipes_are_not_followed(folder: Path, tmp_path: Path) -> None:
 
 
 @posix
-def test_a_link_to_a_safe_folder_is_as_safe(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_a_folder_is_checked_like_the_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stored(folder)
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.setenv("BIONETS_CACHE", str(tmp_path / "link"))
@@ -145,7 +147,7 @@ def test_a_link_to_a_safe_folder_is_as_safe(folder: Path, tmp_path: Path, monkey
         assert cache.read(KEY) is None
 
 
-def test_the_kernels_used_longest_ago_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_kernels_are_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIONETS_CACHE_SIZE", str(3.5 * len(CONTENT) / (1 << 20)))
     folder.mkdir()
     mine = folder / "thesis.txt"
@@ -164,21 +166,23 @@ def test_the_kernels_used_longest_ago_make_room(folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("size", ["0", "1e-9"])
-def test_a_size_of_nothing_keeps_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+def test_a_cache_size_of_zero_keeps_no_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
     monkeypatch.setenv("BIONETS_CACHE_SIZE", size)
     cache.write(KEY, CONTENT)
     assert cache.read(KEY) is None
 
 
 @pytest.mark.parametrize("size", ["much", "nan", "inf"])
-def test_a_size_that_is_no_number_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+def test_a_cache_size_that_is_not_a_number_gives_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
     monkeypatch.setenv("BIONETS_CACHE_SIZE", size)
     with pytest.warns(UserWarning, match="BIONETS_CACHE_SIZE must be a number of MiB"):
         cache.write(KEY, CONTENT)
     assert cache.read(KEY) == CONTENT
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_created_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
         monkeypatch.setenv("BIONETS_CACHE", str(place))
@@ -199,8 +203,8 @@ torch.testing.assert_close(y, scan(step, x, torch.zeros(2, 3), backend="referenc
 
 
 @pytest.mark.slow
-def test_damaged_kernels_cost_time_and_never_a_crash(folder: Path) -> None:
-    """Every kernel of a folder damaged in some place, again and again, while processes use it."""
+def test_damaged_kernels_never_crash_a_process(folder: Path) -> None:
+    """Every kernel of a folder is damaged at a random place several times, while processes use the folder."""
 
     def run() -> None:
         environment = os.environ | {"BIONETS_CACHE": str(folder)}

@@ -13,7 +13,7 @@ from bionets.scan.torch_operators import scan_forward
 from .cells import CELLS, brc, leaves_of, nbrc
 
 
-def test_compiles_as_one_graph_with_gradients() -> None:
+def test_torch_compile_gives_one_graph_with_gradients() -> None:
     def loss(name: str, *leaves: Tensor) -> Any:
         y, state = CELLS[name].call(*leaves, backend="cpu")
         return y.square().sum() + state.cos().sum()
@@ -37,7 +37,7 @@ class Recurrent(nn.Module):
         return dense_scan(nbrc, split_gates(self.project(x), 3), state, (), self.weight)[0]
 
 
-def test_exports() -> None:
+def test_an_exported_scan_has_no_operator_of_bionets() -> None:
     model, x = Recurrent(), torch.randn(7, 3, 4)
     exported = torch.export.export(model, (x,))
     assert not any("bionets" in str(node.target) for node in exported.graph.nodes)
@@ -54,7 +54,7 @@ def test_autocast_computes_in_single_precision_and_returns_half() -> None:
     torch.testing.assert_close(y.float(), model(x), rtol=2e-2, atol=2e-2)
 
 
-def test_the_operator_obeys_torch_rules() -> None:
+def test_the_operator_passes_opcheck() -> None:
     w = torch.ones(5)
     leaves = [torch.randn(4, 3, 5, requires_grad=True) for _ in range(3)]
     known = read_arguments(tuple(leaves), torch.zeros(3, 5), (w, w), (), None, False, 1)

@@ -1,4 +1,4 @@
-"""Compiling that takes long is said once."""
+"""A long compilation is logged once."""
 
 import logging
 
@@ -18,7 +18,7 @@ def first_time(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     caplog.set_level(logging.INFO, "bionets.scan")
 
 
-def test_a_long_compilation_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_compilation_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     clock = iter([0.0, 0.6, 10.0, 10.7, 20.0, 25.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     said = []
@@ -30,7 +30,7 @@ def test_a_long_compilation_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog
     assert "1.3 s" in caplog.text
 
 
-def test_a_kernel_from_the_disk_is_not_compiled(
+def test_a_kernel_from_the_disk_is_not_compiled_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: object
 ) -> None:
     from bionets.scan.cpu import cache, compile, kernels

@@ -617,7 +617,7 @@ NAMES = [*SOURCES, *(make.__name__ for make in CASES[len(SOURCES) :])]
 
 
 @pytest.mark.parametrize("make", CASES, ids=NAMES)
-def test_a_change_is_seen(make: Callable[[], Case]) -> None:
+def test_a_change_of_what_a_step_reads_has_the_same_effect_in_both_backends(make: Callable[[], Case]) -> None:
     step, change = make()
     before = agree(step)
     assert torch.equal(agree(step), before)
@@ -625,7 +625,7 @@ def test_a_change_is_seen(make: Callable[[], Case]) -> None:
     assert not torch.equal(agree(step), before), "the change has no effect on the reference"
 
 
-# steps that ask for more than values
+# steps that read shapes, devices and other attributes
 
 SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "shape": lambda x, h: x / math.sqrt(x.shape[-1]),
@@ -651,7 +651,7 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_a_step_asks_is_answered_as_by_the_arguments(name: str) -> None:
+def test_shapes_read_by_a_step_are_those_of_the_arguments(name: str) -> None:
     def step(x: Tensor, h: Tensor, params: Any) -> Any:
         h = 0.5 * h + SHAPES[name](x, h)
         return h, h
@@ -661,7 +661,7 @@ def test_what_a_step_asks_is_answered_as_by_the_arguments(name: str) -> None:
         agree(step, x=x, state=torch.zeros(shape[1:]))
 
 
-def test_parameters_and_inputs_that_broadcast_have_their_own_shapes() -> None:
+def test_parameters_and_inputs_that_broadcast_keep_their_own_shapes() -> None:
     def step(x: Any, h: Tensor, params: Any) -> Any:
         wide, narrow = x
         gain, bias = params
@@ -674,7 +674,7 @@ def test_parameters_and_inputs_that_broadcast_have_their_own_shapes() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_stages_see_the_shapes_of_the_stage_before() -> None:
+def test_stages_have_the_shapes_of_the_previous_stage() -> None:
     def first(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> Any:
         return None, (h + x / recurrent.shape[1], x)
 
@@ -786,7 +786,7 @@ def _without_gradient(function: Callable[..., Any], *arguments: Any, **options: 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_right_is_refused_with_its_line(name: str) -> None:
+def test_steps_that_cannot_be_compiled_correctly_are_refused_with_their_line(name: str) -> None:
     step, message = REFUSED[name]
     with pytest.raises(UnsupportedStepError, match=message) as caught:
         scan(step, X, STATE, torch.ones(3, dtype=X.dtype), backend="cpu")
@@ -818,14 +818,14 @@ def test_a_default_dtype_that_cannot_be_compiled_falls_back() -> None:
         torch.set_default_dtype(torch.float32)
 
 
-def test_auto_falls_back_to_the_numbers_of_the_reference() -> None:
+def test_auto_falls_back_to_the_reference() -> None:
     step: Any = lambda x, h, p: (x * 2 if x.requires_grad else x, h)  # noqa: E731
     with pytest.warns(UserWarning, match="reads requires_grad"):
         found, _ = scan(step, X, STATE)
     torch.testing.assert_close(found, scan(step, X, STATE, backend="reference")[0])
 
 
-def test_an_error_of_several_lines_is_told_by_its_first() -> None:
+def test_only_the_first_line_of_an_error_is_reported() -> None:
     def step(x: Tensor, h: Tensor, params: Any) -> Any:
         raise RuntimeError("first\nsecond")
 
@@ -835,7 +835,7 @@ def test_an_error_of_several_lines_is_told_by_its_first() -> None:
 
 
 @pytest.mark.parametrize("axes", [lambda h: h.t(), lambda h: h.transpose(0, -1), lambda h: torch.swapaxes(h, 0, 1)])
-def test_a_square_transposed_runs_on_the_reference_backend(axes: Callable[[Tensor], Tensor]) -> None:
+def test_a_transposed_square_runs_on_the_reference_backend(axes: Callable[[Tensor], Tensor]) -> None:
     step: Any = lambda x, h, p: (x + axes(h), x)  # noqa: E731
     x, state = torch.randn(3, 2, 2), torch.randn(2, 2)
     with warnings.catch_warnings():
@@ -849,7 +849,7 @@ def exp_of_a_user(x: Tensor) -> Tensor:
     return 2 * x + 1
 
 
-def test_an_operator_of_the_user_is_none_of_torch() -> None:
+def test_a_user_operator_named_like_one_of_torch_is_refused() -> None:
     def step(x: Tensor, h: Tensor, params: Any) -> Any:
         return exp_of_a_user((x + h).detach()), h
 
@@ -857,7 +857,7 @@ def test_an_operator_of_the_user_is_none_of_torch() -> None:
         scan(step, X, STATE, backend="cpu")
 
 
-def test_a_composite_operator_of_the_user_is_read_anew() -> None:
+def test_a_composite_user_operator_is_traced_at_each_call() -> None:
     scale = [1.0]
     library = torch.library.Library("bionets_tests_composite", "DEF")
     library.define("scaled(Tensor x) -> Tensor")
@@ -894,7 +894,7 @@ def test_scalar_parameters_are_promoted_as_such_or_refused(name: str, shape: tup
     torch.testing.assert_close(found, scan(step, X, STATE, params, backend="reference")[0])
 
 
-def test_a_scalar_parameter_after_a_vector_is_promoted_as_such() -> None:
+def test_a_scalar_parameter_is_refused_after_a_vector_was_compiled() -> None:
     def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
         return ((x > 0).to(torch.int8) * 100 + p.long()).to(x.dtype), h
 
@@ -904,7 +904,7 @@ def test_a_scalar_parameter_after_a_vector_is_promoted_as_such() -> None:
         scan(step, X, STATE, torch.tensor(100.0), backend="cpu")
 
 
-def test_scalar_parameters_may_choose_and_scale() -> None:
+def test_scalar_parameters_may_be_compared_and_multiplied() -> None:
     step: Any = lambda x, h, p: (torch.where(p > 0.5, x * (p > 0), h) + (p > 0).int() * x, h)  # noqa: E731
     found, expected = (scan(step, X, STATE, torch.tensor(0.7), backend=each)[0] for each in ("cpu", "reference"))
     torch.testing.assert_close(found, expected)
@@ -921,17 +921,17 @@ SIGNED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_adding_zero_keeps_the_sign_that_torch_gives(name: str) -> None:
+def test_adding_zero_gives_the_sign_of_zero_of_torch(name: str) -> None:
     step: Any = lambda x, h, p: (1 / SIGNED[name](x), h)  # noqa: E731
     x = torch.tensor([0.0, -0.0, 2.0]).expand(1, 2, 3)
     found, expected = (scan(step, x, STATE, backend=each)[0] for each in ("cpu", "reference"))
     torch.testing.assert_close(found, expected)
 
 
-# trees
+# containers of tensors
 
 
-def test_dicts_and_lists_of_tensors() -> None:
+def test_dicts_and_lists_of_tensors_are_accepted() -> None:
     def step(x: Any, state: Any, params: Any) -> Any:
         state["v"] = params[0] * state["v"] + x["drive"] * params[1]["gain"]
         params[1]["gain"] = params[1]["gain"] * 2  # a step's own dict
@@ -962,7 +962,7 @@ def test_other_containers_are_refused_by_name(backend: str) -> None:
         scan(step, X, STATE, {"a": 0.5}, backend=backend)
 
 
-def test_methods_of_named_tuples_of_tensors_are_read_anew() -> None:
+def test_methods_of_named_tuples_of_tensors_are_traced_at_each_call() -> None:
     gain = 1.0
 
     class Params(NamedTuple):
@@ -984,7 +984,7 @@ def test_methods_of_named_tuples_of_tensors_are_read_anew() -> None:
         torch.testing.assert_close(found, expected)
 
 
-def test_results_in_named_tuples_of_one_name_have_their_own_fields() -> None:
+def test_results_in_named_tuples_of_the_same_name_keep_their_own_fields() -> None:
     def step_of(fields: list[str]) -> Callable[..., Any]:
         kind = collections.namedtuple("Results", fields)  # type: ignore[misc]
         return lambda x, h, p: (kind(2 * x, h), h + x)
@@ -1006,7 +1006,7 @@ def test_results_share_no_memory_with_arguments(returned: str, time: int, backen
     assert torch.equal(x, X[:time]) and torch.equal(state, STATE) and torch.equal(params, torch.ones_like(params))
 
 
-def test_tensors_with_operations_of_their_own_run_on_the_reference() -> None:
+def test_tensor_subclasses_run_on_the_reference() -> None:
     class Doubled(Tensor):
         @classmethod
         def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -1031,7 +1031,7 @@ def test_an_error_inside_a_step_names_its_line() -> None:
     assert any("test_contract.py, line" in note and "missing" in note for note in caught.value.__notes__)
 
 
-# what is remembered
+# caching of traced steps
 
 
 def make(slope: float) -> Any:
@@ -1086,7 +1086,7 @@ def test_an_annealed_number_becomes_a_parameter() -> None:
     assert len(keys) <= 2
 
 
-def test_an_annealed_number_in_stages_beside_parameters_and_shapes() -> None:
+def test_annealed_numbers_in_stages_agree_with_the_reference() -> None:
     cell = types.SimpleNamespace(slope=1.0, gain=2.0)
 
     def first(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> Any:
@@ -1117,7 +1117,7 @@ def test_tables_of_known_steps_are_bounded() -> None:
     assert len(table) == 3 and table.get(0) is None and table.get(4) == 4
 
 
-def test_what_a_step_captures_is_freed() -> None:
+def test_objects_captured_by_a_step_are_freed() -> None:
     class Cell(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -1163,7 +1163,7 @@ def test_a_step_along_a_dimension_runs_on_the_reference_backend(function: Callab
         scan(step, x, h, backend="cpu")
 
 
-def test_a_stage_may_hand_on_a_state_that_is_broadcast() -> None:
+def test_a_stage_may_pass_on_a_broadcast_state() -> None:
     def first(x: Tensor, recurrent: Tensor, state: tuple[Tensor], params: tuple[Tensor]) -> tuple[None, tuple[Tensor]]:
         return None, (torch.tanh(params[0]),)
 

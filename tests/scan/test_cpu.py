@@ -39,7 +39,7 @@ def test_agrees_with_the_reference(name: str, dtype: torch.dtype, option: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype", "option"), [case for case in WHOLE_WALK if case not in SMALL_WALK])
-def test_agrees_with_the_reference_everywhere(name: str, dtype: torch.dtype, option: str) -> None:
+def test_agrees_with_the_reference_for_all_cells_dtypes_and_options(name: str, dtype: torch.dtype, option: str) -> None:
     walk(name, dtype, option)
 
 
@@ -60,7 +60,7 @@ def test_same_input_gives_same_bits(name: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 17, 70])  # less than a vector, one and a little more, more than a strip
-def test_a_dense_scan_of_any_width(width: int) -> None:
+def test_a_dense_scan_of_any_width_agrees_with_the_reference(width: int) -> None:
     def step(x, recurrent, h, bias):  # type: ignore[no-untyped-def]
         h = torch.sigmoid(x[0] + recurrent[0]) * torch.tanh(x[1] + recurrent[1] + bias) + recurrent[2]
         return h, h
@@ -89,10 +89,10 @@ def test_a_dense_scan_of_any_width(width: int) -> None:
         (9, (18, 8), (1, 9)),
     ],
 )
-def test_weights_of_fewer_rows_and_columns(
+def test_weights_of_fewer_rows_and_columns_are_padded_with_zeros(
     width: int, first: tuple[int, int], second: tuple[int, int], options: dict[str, object]
 ) -> None:
-    """They are those that zeros complete; and so are their gradients."""
+    """Results and gradients equal those of weights padded with zeros."""
 
     def open_gates(x, recurrent, h, bias):  # type: ignore[no-untyped-def]
         return None, (torch.sigmoid(x + recurrent[0] + bias), torch.tanh(recurrent[1]) + h)
@@ -144,7 +144,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 @pytest.mark.parametrize("time", [0, 1])
 @pytest.mark.parametrize("batch", [0, 2])
-def test_empty_and_single_steps(time: int, batch: int) -> None:
+def test_empty_and_single_step_sequences_agree_with_the_reference(time: int, batch: int) -> None:
     for run in (
         lambda x, h, w, backend: scan(brc, x, h, (w[0], w[1]), backend=backend),
         lambda x, h, w, backend: dense_scan(nbrc, x, h, (), w[:8], backend=backend),
@@ -159,7 +159,7 @@ def test_empty_and_single_steps(time: int, batch: int) -> None:
         assert h.grad is not None
 
 
-def test_strided_and_broadcast_inputs() -> None:
+def test_strided_and_broadcast_inputs_agree_with_the_reference() -> None:
     base = torch.randn(3, 4, 7, 6, 2)
     x = (base[0].permute(1, 0, 2, 3)[..., 0], base[1, :, :, :, 1].transpose(0, 1), torch.randn(7, 1, 6))
     h, wide, w = torch.zeros(()), torch.randn(1, requires_grad=True), torch.randn(6)
@@ -184,7 +184,7 @@ def test_nan_and_infinity_pass_through() -> None:
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
-def test_values_beyond_the_end_of_a_sequence_touch_nothing(value: float, backend: str) -> None:
+def test_values_past_the_end_of_a_sequence_have_no_effect(value: float, backend: str) -> None:
     x = torch.randn(9, 3, 3, 5)
     for row, length in enumerate(RAGGED):
         x[length:, row] = value
@@ -196,7 +196,7 @@ def test_values_beyond_the_end_of_a_sequence_touch_nothing(value: float, backend
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_denormals_are_zero_inside_kernels_and_nowhere_else(threads: int) -> None:
+def test_denormals_are_flushed_only_inside_kernels(threads: int) -> None:
     def decay(x, v, params):  # type: ignore[no-untyped-def]
         v = v * params + x
         return v, v
@@ -222,7 +222,7 @@ def test_second_derivatives_are_refused_by_name() -> None:
         gradient.sum().backward()
 
 
-def test_gradients_flow_only_where_they_are_wanted() -> None:
+def test_gradients_are_computed_only_where_required() -> None:
     x = torch.randn(4, 2, 3)
     with torch.no_grad():
         y, _ = scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(2, 3), backend="cpu")
@@ -232,7 +232,7 @@ def test_gradients_flow_only_where_they_are_wanted() -> None:
     torch.testing.assert_close(*(torch.autograd.grad(z.sum(), h, retain_graph=True)[0] for z in (y[-1], last)))
 
 
-def test_an_unknown_backend_is_named() -> None:
+def test_an_unknown_backend_is_refused() -> None:
     x = torch.randn(4, 2, 3)
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         scan(lambda x, h, p: (x, h), x, torch.zeros(2, 3), backend="cuda")
@@ -273,8 +273,10 @@ def test_parameters_may_be_strided() -> None:
     "options", [{}, {"checkpoint_every": 3}, {"lengths": torch.tensor([7, 0, 4])}, {"reverse": True}]
 )
 @pytest.mark.parametrize("first_too", [False, True])
-def test_states_that_stages_hand_on_as_they_are(first_too: bool, options: dict[str, object]) -> None:
-    """Such states, and gradients, share their memory from stage to stage, also where one gradient is that of two."""
+def test_states_that_stages_pass_on_unchanged_agree_with_the_reference(
+    first_too: bool, options: dict[str, object]
+) -> None:
+    """Such states and gradients share memory between stages, also if one gradient belongs to two states."""
 
     def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
         a, b, c = state
@@ -307,7 +309,7 @@ def test_states_that_stages_hand_on_as_they_are(first_too: bool, options: dict[s
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_rounded_sigmoid_is_that_of_torch_at_the_threshold_too(dtype: torch.dtype) -> None:
+def test_a_rounded_sigmoid_equals_that_of_torch_at_the_threshold(dtype: torch.dtype) -> None:
     edge = 0.75 * torch.finfo(dtype).eps
     around = torch.tensor([edge], dtype=dtype)
     below, above = (torch.nextafter(around, torch.tensor(float(end), dtype=dtype)) for end in ("-inf", "inf"))
@@ -324,7 +326,7 @@ def test_a_rounded_sigmoid_is_that_of_torch_at_the_threshold_too(dtype: torch.dt
 
 @pytest.mark.parametrize("options", [{}, {"lengths": torch.tensor([7, 0, 4])}, {"checkpoint_every": 3}])
 @pytest.mark.parametrize("uses", ["later x", "no x", "one x of two"])
-def test_inputs_that_only_some_stages_use(uses: str, options: dict[str, object]) -> None:
+def test_inputs_that_only_some_stages_use_agree_with_the_reference(uses: str, options: dict[str, object]) -> None:
     def first(x, recurrent, state, params):  # type: ignore[no-untyped-def]
         a, b = state
         return None, (torch.tanh(a + recurrent), b) if uses == "later x" else (a, b)
@@ -350,7 +352,7 @@ def test_inputs_that_only_some_stages_use(uses: str, options: dict[str, object])
     torch.testing.assert_close(run("cpu"), run("reference"))
 
 
-def test_a_default_device_does_not_matter_to_tensors_that_have_one() -> None:
+def test_the_default_device_does_not_change_a_scan() -> None:
     x = torch.randn(4, 2, 3, requires_grad=True)
     weight, state, step = torch.eye(3), torch.zeros(2, 3), lambda x, r, h, p: (torch.tanh(x + r),) * 2
     with torch.device("meta"):

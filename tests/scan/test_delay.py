@@ -119,18 +119,18 @@ def check(name: str, backend: str, time: int, batch: int, count: int, **options:
 )
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-def test_a_loop_that_keeps_every_state(backend: str, name: str, options: dict[str, Any]) -> None:
+def test_delays_agree_with_a_loop_that_keeps_every_state(backend: str, name: str, options: dict[str, Any]) -> None:
     options = {key: torch.tensor(value) if key == "lengths" else value for key, value in options.items()}
     check(name, backend, 9, 3, 4, **options)
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 30), st.booleans())
 @settings(max_examples=15)
-def test_any_number_of_lags(time: int, batch: int, count: int, reverse: bool) -> None:
+def test_any_number_of_lags_agrees_with_the_loop(time: int, batch: int, count: int, reverse: bool) -> None:
     check("soft", "cpu", time, batch, count, reverse=reverse)
 
 
-def test_gradients_in_float64() -> None:
+def test_gradients_pass_gradcheck_in_float64() -> None:
     leaves = leaves_of("soft", 5, 2, 3, torch.float64)
 
     def outputs(*values: Tensor) -> tuple[Tensor, ...]:
@@ -140,7 +140,7 @@ def test_gradients_in_float64() -> None:
     assert torch.autograd.gradcheck(outputs, tuple(leaves.values()))
 
 
-def test_wide_layers_in_float32() -> None:
+def test_wide_layers_in_float32_agree_with_the_reference() -> None:
     torch.manual_seed(0)
     x, h, lags = torch.randn(30, 33, 70), torch.randn(33, 70), torch.rand(20, 70, requires_grad=True)
     weight, past = (torch.randn(70, 70) / 20).requires_grad_(), torch.randn(19, 33, 70, requires_grad=True)
@@ -157,7 +157,7 @@ def test_wide_layers_in_float32() -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
-def test_a_single_lag_is_no_delay() -> None:
+def test_a_single_lag_equals_a_scan_without_delays() -> None:
     leaves = leaves_of("nbrc", 6, 2, 1, torch.float32)
     leaves["lags"] = torch.ones(1, H)
     y, _ = run("nbrc", leaves, backend="cpu")
@@ -166,7 +166,7 @@ def test_a_single_lag_is_no_delay() -> None:
     torch.testing.assert_close(y, expected)
 
 
-def test_a_sequence_in_pieces() -> None:
+def test_a_sequence_in_pieces_equals_one_pass() -> None:
     leaves = leaves_of("soft", 9, 2, 4, torch.float64)
     whole, (first, _) = run("soft", leaves, backend="cpu")
     found, past, state = [], leaves["past"], (leaves["state0"], leaves["state1"])
@@ -179,7 +179,7 @@ def test_a_sequence_in_pieces() -> None:
     torch.testing.assert_close(state[0], first)
 
 
-def test_under_vmap() -> None:
+def test_vmap_agrees_with_single_calls() -> None:
     leaves = leaves_of("soft", 6, 2, 3, torch.float64)
     several = {key: torch.stack((leaf, 2 * leaf, -leaf)).detach() for key, leaf in leaves.items()}
     y = torch.vmap(lambda *values: run("soft", dict(zip(leaves, values, strict=True)), backend="cpu")[0])
@@ -187,7 +187,7 @@ def test_under_vmap() -> None:
     torch.testing.assert_close(y(*several.values()), torch.stack(expected))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_lags_past_and_reset_are_refused() -> None:
     leaves = leaves_of("firing", 4, 2, 3, torch.float32)
     for change, message in (
         ({"lags": torch.ones(3, H + 1)}, r"lags must be \[L, H\] with H = 5"),
@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_refused() -> None:
         run("firing", leaves, reset=torch.zeros(4, 2, dtype=torch.bool))
 
 
-def test_a_first_state_that_is_no_output_runs_on_the_reference() -> None:
+def test_a_step_whose_first_state_is_not_its_output_runs_on_the_reference() -> None:
     def hidden(x: Tensor, recurrent: Tensor, h: Tensor, _: Any) -> Any:
         h = torch.tanh(h + x + recurrent)
         return 2 * h, h
@@ -214,7 +214,7 @@ def test_a_first_state_that_is_no_output_runs_on_the_reference() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_code_holds_delays() -> None:
+def test_delays_in_torch_compile_agree_with_the_reference() -> None:
     leaves = leaves_of("soft", 6, 2, 3, torch.float64)
     compiled = torch.compile(lambda: run("soft", leaves, backend="cpu")[0], backend="aot_eager", fullgraph=True)
     wanted = [leaves["lags"], leaves["past"], leaves["weight0"]]
@@ -226,7 +226,7 @@ def test_compiled_code_holds_delays() -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "auto"])
-def test_a_weight_for_each_lag(backend: str) -> None:
+def test_a_weight_for_each_lag_runs_on_the_reference(backend: str) -> None:
     leaves = leaves_of("soft", 6, 2, 3, torch.float64)
     weight = leaves["lags"].unsqueeze(1) * leaves["weight0"]
     state = (leaves["state0"], leaves["state1"])

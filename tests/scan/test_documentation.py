@@ -44,7 +44,7 @@ def test_the_annealed_step_follows_its_slope() -> None:
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
-def test_the_spike_function_of_your_own() -> None:
+def test_the_documented_spike_function_has_its_spikes_and_gradient() -> None:
     v = torch.tensor([-0.1, 0.0, 0.2], requires_grad=True)
     spike = run(BLOCKS[2])["exponential"](v)
     assert spike.tolist() == [0.0, 1.0, 1.0]

@@ -96,20 +96,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_linear_backward_passes(name: str, option: str) -> None:
+def test_linear_backward_passes_agree_with_the_reference(name: str, option: str) -> None:
     agree(of_voltage(LINEAR[name]), **OPTIONS[option])
     agree(of_parameter(LINEAR[name]), **OPTIONS[option])
 
 
 @pytest.mark.parametrize("name", CLIPPING)
 @pytest.mark.parametrize("option", OPTIONS)
-def test_gradients_are_clipped_element_by_element_or_not_at_all(name: str, option: str) -> None:
+def test_clipped_gradients_agree_elementwise_and_are_refused_for_parameters(name: str, option: str) -> None:
     agree(of_voltage(CLIPPING[name]), **OPTIONS[option])
     with pytest.raises(UnsupportedStepError, match=r"OfUser \(test_functions.py, line \d+\) is not linear"):
         run(of_parameter(CLIPPING[name]), "cpu", **OPTIONS[option])
 
 
-def test_an_input_that_broadcasts_is_not_clipped() -> None:
+def test_clipping_the_gradient_of_a_broadcast_input_is_refused() -> None:
     def step(x: Any, h: Tensor, params: Any) -> Any:
         return CLIPPING["clamp"](x[0]) * x[1], h
 
@@ -120,13 +120,13 @@ def test_an_input_that_broadcasts_is_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("backward", [lambda ctx, g: torch.ones_like(g), lambda ctx, g: g + 1, lambda ctx, g: g.cos()])
-def test_a_gradient_out_of_nothing_is_refused(backward: Backward) -> None:
+def test_a_backward_pass_that_makes_a_gradient_of_zero_is_refused(backward: Backward) -> None:
     """Beyond the end of a sequence, or without a gradient of the state, the reference may not call the function."""
     with pytest.raises(UnsupportedStepError, match="may return a gradient for a gradient of zero"):
         run(of_voltage(function(backward)), "cpu")
 
 
-def test_a_gradient_out_of_none_is_refused() -> None:
+def test_a_backward_pass_that_makes_a_gradient_of_none_is_refused() -> None:
     """The reference calls the function only where the state has a gradient."""
     cut, ones = function(lambda ctx, g: None), function(lambda ctx, g: torch.ones_like(g))
 
@@ -161,7 +161,7 @@ def test_a_gradient_that_is_none_counts_as_zero(none_is_zero: bool) -> None:
             run(step, "cpu")
 
 
-def test_none_ends_a_path() -> None:
+def test_a_backward_pass_that_returns_none_ends_the_path() -> None:
     cut = function(lambda ctx, g: None)
 
     def parameter(x: Tensor, h: Tensor, p: Tensor) -> Any:
@@ -177,7 +177,7 @@ def test_none_ends_a_path() -> None:
         agree(step, used=used)
 
 
-def test_none_ends_a_path_through_a_weight() -> None:
+def test_a_backward_pass_that_returns_none_ends_the_path_through_a_weight() -> None:
     cut = function(lambda ctx, g: None)
 
     def step(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> Any:
@@ -207,7 +207,7 @@ numbers: Iterator[int] = itertools.count()
         (lambda ctx, g: g[:1], "is not elementwise|changes a shape|not supported"),
     ],
 )
-def test_what_a_backward_pass_must_not_read(backward: Backward, message: str) -> None:
+def test_a_backward_pass_that_reads_what_may_change_is_refused(backward: Backward, message: str) -> None:
     with pytest.raises(UnsupportedStepError, match=message):
         run(of_voltage(function(backward)), "cpu")
 
@@ -247,7 +247,7 @@ def test_a_gradient_has_the_shape_of_the_result(backward: Backward) -> None:
 
 
 def test_a_mask_must_have_the_shape_of_the_tensor() -> None:
-    """Of a mask [B] or [N], torch takes rows, or raises an error."""
+    """With a mask [B] or [N], torch selects rows or raises an error."""
 
     def backward(ctx: Any, g: Tensor) -> Tensor:
         g = g.clone()
@@ -265,7 +265,7 @@ def test_a_mask_must_have_the_shape_of_the_tensor() -> None:
         run(step, "cpu")
 
 
-def test_what_is_refused_runs_on_the_reference_backend() -> None:
+def test_refused_functions_run_on_the_reference_backend() -> None:
     step = of_parameter(CLIPPING["clamp"])
     with pytest.warns(UserWarning, match="is not linear in the gradient"):
         found = run(step, "auto")

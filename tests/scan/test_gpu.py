@@ -57,7 +57,7 @@ def test_remainders_are_exact(function: Callable[[Tensor, Tensor], Tensor], dtyp
     compare(run, 0)
 
 
-def test_erfc_of_large_arguments() -> None:
+def test_erfc_of_large_arguments_agrees_with_the_reference() -> None:
     def run(backend: str, device: str) -> list[Tensor]:
         a = torch.linspace(-5, 9, 200, device=device).view(1, 1, -1)
         y, _ = scan(lambda x, s, p: (torch.erfc(x), s), a, torch.zeros(1, 200, device=device), backend=backend)
@@ -78,7 +78,7 @@ def test_a_reset_discards_a_state_that_is_not_finite() -> None:
     compare(run)
 
 
-def test_online_gradients_of_a_long_chunk() -> None:
+def test_online_gradients_of_a_long_chunk_agree_with_the_reference() -> None:
     def run(backend: str, device: str) -> list[Tensor]:
         x, a = torch.randn(LONG, 2, 5).to(device), torch.full((5,), 0.5, device=device, requires_grad=True)
         with OnlineGradients():
@@ -89,7 +89,7 @@ def test_online_gradients_of_a_long_chunk() -> None:
 
 
 @pytest.mark.parametrize("width", [13, 130])  # on one block, and as launches over time
-def test_a_stage_may_hand_on_its_state(width: int) -> None:
+def test_a_stage_may_pass_on_its_state(width: int) -> None:
     def first(x: Tensor, r: Tensor, s: Any, p: Any) -> Any:
         return None, (torch.tanh(x + r + s[0]),)
 
@@ -112,7 +112,7 @@ def test_a_stage_may_hand_on_its_state(width: int) -> None:
     compare(run, 1e-4)
 
 
-def test_inputs_of_any_alignment() -> None:
+def test_inputs_of_any_alignment_agree_with_the_reference() -> None:
     def run(backend: str, device: str) -> list[Tensor]:
         found = []
         for width, batch in ((16, 4), (1, 4), (16, 1), (1, 1), (15, 4)):
@@ -127,7 +127,7 @@ def test_inputs_of_any_alignment() -> None:
     compare(run)
 
 
-def test_vmap() -> None:
+def test_vmap_agrees_with_the_reference() -> None:
     def run(backend: str, device: str) -> list[Tensor]:
         x, a, state = torch.randn(5, 2, 7).to(device), torch.rand(3, 7).to(device), torch.zeros(2, 7, device=device)
         return [torch.vmap(lambda a: scan(lambda x, s, p: (p * s + x,) * 2, x, state, a, backend=backend)[0])(a)]
@@ -135,7 +135,7 @@ def test_vmap() -> None:
     compare(run)
 
 
-def test_another_stream_waits_for_its_inputs() -> None:
+def test_a_scan_on_another_stream_waits_for_its_inputs() -> None:
     x, a = torch.randn(2000, 64, 1024), torch.full((1024,), 0.5)
     with torch.cuda.stream(torch.cuda.Stream()):
         on_device, zero = x.to("cuda").mul_(1.0), torch.zeros(64, 1024, device="cuda")
@@ -146,7 +146,7 @@ def test_another_stream_waits_for_its_inputs() -> None:
     torch.testing.assert_close(found, 2 * state, rtol=1e-4, atol=1e-4)
 
 
-def test_threads_compile_and_train_at_once() -> None:
+def test_threads_compile_and_train_at_the_same_time() -> None:
     steps = [
         lambda x, s, p, k=k: ((k + 0.5) * s[0] + x[0], (p[0] * s[0] + (k + 0.1) * torch.sin(x[0]),)) for k in range(4)
     ]
@@ -175,7 +175,7 @@ def test_threads_compile_and_train_at_once() -> None:
     assert not wrong
 
 
-def test_more_elements_than_an_int32_counts() -> None:
+def test_more_elements_than_an_int32_can_count_are_supported() -> None:
     if torch.cuda.mem_get_info()[0] < 60 << 30:
         pytest.skip("needs 60 GiB")
     code = """

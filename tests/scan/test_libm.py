@@ -18,7 +18,7 @@ print(y.sum().item())
 """
 
 
-def test_a_second_process_computes_the_same(tmp_path: Path) -> None:
+def test_a_second_process_with_cached_kernels_gives_the_same_result(tmp_path: Path) -> None:
     environment = {**os.environ, "BIONETS_CACHE": str(tmp_path)}
     runs = [
         subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)

@@ -41,7 +41,9 @@ def maps_of(step: Callable[..., Any], x: int, state: int, params: int) -> tuple[
         (lambda x, s, p: (s[0], (s[1], s[0] + x)), (1, 2, 0), FULL),
     ],
 )
-def test_linear_steps(step: Callable[..., Any], count: tuple[int, int, int], filled: tuple[Any, ...]) -> None:
+def test_linear_steps_are_recognised(
+    step: Callable[..., Any], count: tuple[int, int, int], filled: tuple[Any, ...]
+) -> None:
     found = maps_of(step, *count)
     assert found is not None
     forward, backward = found
@@ -63,7 +65,7 @@ def test_linear_steps(step: Callable[..., Any], count: tuple[int, int, int], fil
         (lambda x, s, p: (x, s.abs()), (1, 1, 0)),
     ],
 )
-def test_other_steps(step: Callable[..., Any], count: tuple[int, int, int]) -> None:
+def test_nonlinear_steps_are_not_recognised_as_linear(step: Callable[..., Any], count: tuple[int, int, int]) -> None:
     assert maps_of(step, *count) is None
 
 
@@ -71,7 +73,7 @@ def test_other_steps(step: Callable[..., Any], count: tuple[int, int, int]) -> N
     ("name", "linear"),
     [("LI", True), ("SLI", True), ("LIEMA", True), ("SLIEMA", True), ("DLI", True), ("DSLI", False), ("LIB", False)],
 )
-def test_leaky_integrators(name: str, linear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linear_leaky_integrators_are_recognised(name: str, linear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[bool] = []
     import bionets.scan.compiled as compiled
 

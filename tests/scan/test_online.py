@@ -129,7 +129,7 @@ def leaky_step(x: Tensor, state: tuple[Tensor, Tensor], params: Any) -> tuple[Te
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_parameters_of_any_shape_and_sequences_of_any_length(backend: str) -> None:
+def test_parameters_of_any_shape_and_sequences_of_any_length_have_exact_gradients(backend: str) -> None:
     x = torch.randn(T, B, 2, 3, 4)
     state = (torch.zeros(B, 2, 3, 4), torch.zeros(1, 2, 1, 1))
     params = {"alpha": torch.tensor(0.5), "beta": torch.full((2, 1, 1), 0.3), "gain": torch.full((4,), 0.2)}
@@ -169,7 +169,7 @@ def test_mixed_precision_sums_traces_in_float32(make: Callable[[], nn.Module]) -
     assert_equal(whole, in_chunks(model, x, (T,), "eprop"), 0.05)
 
 
-def test_training_goes_on_between_chunks() -> None:
+def test_parameters_are_updated_between_chunks() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(INPUTS, UNITS), LIB(UNITS, quant_fn="identity"))
     optimizer, online = torch.optim.SGD(model.parameters(), 0.05), OnlineGradients()
@@ -183,7 +183,7 @@ def test_training_goes_on_between_chunks() -> None:
     assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
 
 
-def test_a_reset_begins_another_sequence_and_evaluation_leaves_the_traces() -> None:
+def test_a_reset_starts_a_new_sequence_and_evaluation_does_not_change_the_traces() -> None:
     torch.manual_seed(0)
     model, online = neurons("LIB"), OnlineGradients()
     expected = through_time(model, inputs())
@@ -214,7 +214,7 @@ def test_an_error_in_a_chunk_ends_the_sequence() -> None:
     assert_equal(gradients(model), expected)
 
 
-def test_the_last_layer_of_a_stack_is_exact() -> None:
+def test_only_the_last_layer_of_a_stack_has_exact_gradients() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(neurons("LIB"), nn.Linear(UNITS, UNITS), LI(UNITS))
     expected = through_time(model, inputs())
@@ -283,7 +283,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_followed_is_refused(name: str) -> None:
+def test_unsupported_models_are_refused(name: str) -> None:
     make, message = REFUSED[name]
     model = make()
     with pytest.raises(ValueError, match=message), OnlineGradients():
@@ -316,7 +316,7 @@ def test_clipped_gradients_are_refused(rule: str, clipped: str, backend: str) ->
         scan(step, torch.randn(T, B, UNITS), torch.zeros(B, UNITS), p, backend=backend)
 
 
-def test_a_state_that_does_not_go_on_is_refused() -> None:
+def test_a_state_that_does_not_continue_the_last_one_is_refused() -> None:
     layer, online = layers.BRC(INPUTS, UNITS), OnlineGradients()
     with online:
         layer(inputs())
@@ -324,7 +324,7 @@ def test_a_state_that_does_not_go_on_is_refused() -> None:
         layer(inputs())
 
 
-def test_wrong_uses_are_refused() -> None:
+def test_lengths_unknown_rules_nesting_and_reverse_are_refused() -> None:
     with pytest.raises(ValueError, match="no lengths"), OnlineGradients():
         unroll(neurons("LIB"), inputs(), lengths=torch.tensor([12, 5, 0]))
     with pytest.raises(ValueError, match="unknown rule 'rtrl'"):
@@ -360,7 +360,7 @@ def allocated() -> int:
 )
 @pytest.mark.parametrize("backward", [True, False])
 def test_memory_does_not_grow_with_time(backward: bool) -> None:
-    """A chunk of time leaves nothing behind once its gradients are taken; where they are not, its graph."""
+    """A chunk of time keeps no memory once its gradients are computed; without them, it keeps its graph."""
     chunk, batch, units = 20, 16, 256
     model = nn.Sequential(nn.Linear(32, units), LIB(units, quant_fn="round"))
     online, losses = OnlineGradients(), torch.zeros(())
@@ -389,7 +389,7 @@ def test_resets_and_delays_are_refused() -> None:
         unroll(neurons("LIB"), inputs(), reset=torch.ones(T, B, dtype=torch.bool))
 
 
-def test_other_threads_are_left_alone() -> None:
+def test_other_threads_are_not_affected() -> None:
     """A recurrence in reverse, which online gradients refuse, runs in another thread while they are on in this one."""
     found = []
     x, state = torch.randn(3, 2, 4, requires_grad=True), torch.zeros(2, 4)

@@ -34,7 +34,7 @@ def test_agrees_with_eager_torch(names: list[str], dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("names", GROUPS, ids=name_group)
-def test_zeros_infinities_and_nan(names: list[str], dtype: torch.dtype) -> None:
+def test_zeros_infinities_and_nan_agree_with_eager_torch(names: list[str], dtype: torch.dtype) -> None:
     check_zeros_infinities_and_nan(names, dtype, "cpu")
 
 
@@ -105,12 +105,12 @@ def test_the_samples_reach_every_lowering() -> None:
         (lambda x: torch.round(x, decimals=1), "round"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name_and_line(step: Callable[[Tensor], Tensor], message: str) -> None:
+def test_unsupported_operations_are_refused_by_name_and_line(step: Callable[[Tensor], Tensor], message: str) -> None:
     with pytest.raises(NotImplementedError, match=rf"{message}.*test_operations.py, line \d+"):
         scan(lambda x, h, p: (step(x), h), torch.randn(2, 3, 4), torch.zeros(3, 4), backend="cpu")
 
 
-def test_a_step_whose_derivative_torch_lacks_is_refused_by_name() -> None:
+def test_a_step_without_a_derivative_in_torch_is_refused_by_name() -> None:
     with pytest.raises(NotImplementedError, match="floor_divide"):
         scan(lambda x, h, p: (x // 2, h), torch.randn(2, 3, 4), torch.zeros(3, 4), backend="cpu")
 

@@ -51,7 +51,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[float, bool]:
     return float(seconds), compiled == "True"
 
 
-def test_cache_serves_the_next_process_and_survives_damage(tmp_path: Path) -> None:
+def test_the_cache_is_used_by_the_next_process_and_recovers_from_damage(tmp_path: Path) -> None:
     together = [start(tmp_path), start(tmp_path)]  # two processes fill one folder
     found = [finish(process) for process in together]
     assert any(compiled for _, compiled in found)
@@ -66,7 +66,7 @@ def test_cache_serves_the_next_process_and_survives_damage(tmp_path: Path) -> No
     assert not compiled
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_ignored(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     locked = tmp_path / "locked"
@@ -84,7 +84,7 @@ def gradient_of(seed: int) -> torch.Tensor:
     return torch.autograd.grad(y.square().sum(), x)[0]
 
 
-def test_many_threads_at_once() -> None:
+def test_many_threads_give_the_gradients_of_one() -> None:
     expected = [gradient_of(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(gradient_of, [seed % 4 for seed in range(24)]))
@@ -98,7 +98,7 @@ def _in_child(leaves: tuple[torch.Tensor, ...], queue: "multiprocessing.Queue[li
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_children_compute_the_same() -> None:
+def test_forked_children_give_the_same_results() -> None:
     """Only the scan uses threads in the child: torch's own OpenMP does not survive a fork."""
     leaves = (torch.randn(50, 20, 120, requires_grad=True), torch.ones(40), torch.randn(50, 20, 40))
     context = multiprocessing.get_context("fork")
@@ -114,7 +114,7 @@ def test_forked_children_compute_the_same() -> None:
     assert results == [expected, expected]
 
 
-def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
+def test_memory_is_reused_only_when_no_view_of_it_exists() -> None:
     x = torch.randn(100, 64, 64)
     w = torch.ones(64)
     kept = []
@@ -127,7 +127,7 @@ def test_memory_comes_back_only_when_nobody_looks_at_it() -> None:
     assert all(torch.equal(view, copy) for view, copy in kept)
 
 
-def test_every_part_runs_once() -> None:
+def test_run_parts_runs_every_part_once() -> None:
     module = Module(host())
     f = module.function("count", {"place": "ptr", "step": "i64", "times": "i64"})
     place, step, times = f.arguments

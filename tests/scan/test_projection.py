@@ -34,7 +34,7 @@ def test_values_and_gradients_are_those_of_linear(batch: int, inputs: int, featu
         torch.testing.assert_close(a, b, **tolerance)
 
 
-def test_any_layout_and_a_frozen_weight() -> None:
+def test_any_layout_and_a_frozen_weight_agree_with_linear() -> None:
     x, weight = _inputs((64, 50, 30), 45, torch.float32)
     across = x.detach().transpose(0, 1).requires_grad_()
     out = project(across, weight.detach())
@@ -43,7 +43,7 @@ def test_any_layout_and_a_frozen_weight() -> None:
     torch.testing.assert_close(across.grad, weight.detach().sum(0).expand_as(across), rtol=1e-4, atol=1e-4)
 
 
-def test_an_input_that_is_the_same_everywhere() -> None:
+def test_an_expanded_input_agrees_with_linear() -> None:
     x, weight = _inputs((1, 1, 33), 9, torch.float64)
     everywhere = x.detach().expand(1000, 3, 33)
     out = project(everywhere, weight)
@@ -66,18 +66,18 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 130])
-def test_a_weight_that_does_not_fit_is_refused(columns: int) -> None:
+def test_a_weight_of_the_wrong_width_is_refused(columns: int) -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         project(torch.randn(100, 50, 100), torch.randn(200, columns))
 
 
 @pytest.mark.parametrize("shape", [(), (100,), (2, 3, 100)])
-def test_a_weight_that_is_no_matrix_is_refused(shape: tuple[int, ...]) -> None:
+def test_a_weight_that_is_not_a_matrix_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"weight must be \[G \* H, I\], got \["):
         project(torch.randn(100, 50, 100), torch.randn(shape))
 
 
-def test_second_derivatives() -> None:
+def test_second_derivatives_are_those_of_linear() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float64)
     (first,) = torch.autograd.grad(project(x, weight).square().sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), weight)
@@ -86,19 +86,19 @@ def test_second_derivatives() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite_stays_in_its_row(value: float) -> None:
+def test_values_that_are_not_finite_stay_in_their_row(value: float) -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float32)
     x.detach()[3, 4, 5] = value
     torch.testing.assert_close(project(x, weight), F.linear(x, weight), equal_nan=True)
 
 
-def test_autocast_is_that_of_linear() -> None:
+def test_autocast_gives_bfloat16() -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         assert project(x, weight).dtype == torch.bfloat16
 
 
-def test_a_lazily_negated_weight_is_read_as_it_is() -> None:
+def test_a_lazily_negated_weight_agrees_with_linear() -> None:
     x, weight = _inputs((100, 10, 64), 64, torch.float32)
     negated = torch._neg_view(weight.detach())  # what .imag of a conjugate is, too
     for lazy in (negated, negated.T):

@@ -94,20 +94,22 @@ cases = given(
 
 @settings(max_examples=5, derandomize=True, database=None)
 @cases
-def test_random_steps_agree(recipe: list[tuple[Any, ...]], states: int, time: int, reverse: bool, seed: int) -> None:
+def test_random_steps_agree_with_the_reference(
+    recipe: list[tuple[Any, ...]], states: int, time: int, reverse: bool, seed: int
+) -> None:
     compare(recipe, states, time, reverse, seed)
 
 
 @pytest.mark.slow
 @settings(max_examples=300)
 @cases
-def test_many_random_steps_agree(
+def test_many_random_steps_agree_with_the_reference(
     recipe: list[tuple[Any, ...]], states: int, time: int, reverse: bool, seed: int
 ) -> None:
     compare(recipe, states, time, reverse, seed)
 
 
-def test_all_operations_in_one_step() -> None:
+def test_all_operations_in_one_step_agree_with_the_reference() -> None:
     """Each operation at least once, in a chain that keeps values moderate."""
     recipe: list[tuple[Any, ...]] = []
     for number, name in enumerate(UNARY):

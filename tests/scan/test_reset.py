@@ -57,7 +57,7 @@ def with_gradients(results: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-def test_a_reset_cuts_a_sequence_in_two(backend: str, name: str, options: dict[str, Any]) -> None:
+def test_pieces_between_resets_equal_separate_sequences(backend: str, name: str, options: dict[str, Any]) -> None:
     options = {"lengths": None, **options}
     leaves = leaves_of(name, torch.float64)
     y, state = CELLS[name].call(*leaves, reset=MASK, backend=backend, **options)
@@ -69,7 +69,7 @@ def test_a_reset_cuts_a_sequence_in_two(backend: str, name: str, options: dict[s
 
 @given(st.lists(st.booleans(), min_size=TIME * BATCH, max_size=TIME * BATCH), st.sampled_from(NAMES))
 @settings(max_examples=20)
-def test_any_mask_in_float32(mask: list[bool], name: str) -> None:
+def test_any_reset_mask_equals_separate_sequences_in_float32(mask: list[bool], name: str) -> None:
     reset, leaves = torch.tensor(mask).view(TIME, BATCH), leaves_of(name, torch.float32)
     y, state = CELLS[name].call(*leaves, reset=reset, backend="cpu")
     expected = with_gradients(pieces(name, leaves, reset, None), leaves)
@@ -88,14 +88,14 @@ def test_half_precision_keeps_its_dtypes() -> None:
 
 
 @pytest.mark.parametrize("reset", [torch.zeros(4, 3, dtype=torch.bool), torch.zeros(4, 2)])
-def test_a_mask_that_does_not_fit_is_refused(reset: Tensor) -> None:
+def test_a_reset_mask_of_the_wrong_shape_or_dtype_is_refused(reset: Tensor) -> None:
     with pytest.raises(ValueError, match=r"reset must be \[4, 2\] bools"):
         scan(lambda x, h, _: (h + x, h + x), torch.randn(4, 2, 3), torch.zeros(2, 3), reset=reset)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-def test_a_state_to_reset_to(backend: str, reverse: bool) -> None:
+def test_reset_to_sets_the_state_after_a_reset(backend: str, reverse: bool) -> None:
     x, h, fresh = torch.randn(6, 2, 3), torch.randn(2, 3), torch.randn(2, 3)
     reset = torch.zeros(6, 2, dtype=torch.bool)
     reset[[-1, 2] if reverse else [0, 3], 0] = True
@@ -113,13 +113,13 @@ def test_a_state_to_reset_to(backend: str, reverse: bool) -> None:
         torch.testing.assert_close(y[first, 0], start[0] + x[first, 0])
 
 
-def test_a_number_to_reset_an_integer_state_to_is_not_rounded() -> None:
+def test_a_float_reset_to_of_an_integer_state_is_not_rounded() -> None:
     x, reset = torch.zeros(3, 1, 1), torch.ones(3, 1, dtype=torch.bool)
     y, _ = scan(lambda x, h, _: (h, h), x, torch.zeros(1, 1, dtype=torch.long), reset=reset, reset_to=0.5)
     assert y.flatten().tolist() == [0.5] * 3
 
 
-def test_a_state_to_reset_to_that_does_not_fit_is_refused() -> None:
+def test_a_reset_to_of_the_wrong_structure_or_shape_is_refused() -> None:
     reset = torch.zeros(4, 2, dtype=torch.bool)
     for reset_to, message in (((torch.zeros(2, 3),), "structure"), (torch.zeros(2, 4), "reset_to")):
         with pytest.raises(ValueError, match=message):

@@ -22,7 +22,7 @@ def from_one_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", DENSE)
-def test_bits_are_those_of_products_computed_again(
+def test_stored_products_give_the_bits_of_recomputed_products(
     name: str, option: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = run_cell(name, "cpu", dtype, **OPTIONS[option])
@@ -37,7 +37,7 @@ def test_agrees_with_the_reference(name: str, from_one_unit: None) -> None:
 
 
 @pytest.mark.usefixtures("from_one_unit")
-def test_with_delays() -> None:
+def test_stored_products_with_delays_agree_with_the_reference() -> None:
     def run(name: str) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
         shapes = {"x": (6, 2, 15), "h": (2, 5), "weight": (10, 5), "lags": (3, 5), "past": (2, 2, 5)}
@@ -53,7 +53,7 @@ def test_with_delays() -> None:
     assert_close(run("cpu"), run("reference"), 1e-10)
 
 
-def test_a_wide_layer_in_torch_compile() -> None:
+def test_a_wide_layer_in_torch_compile_agrees_with_the_reference() -> None:
     layer, x = NBRC(3, compiled.WIDE + 5), torch.randn(4, 2, 3)
 
     def gradients(call: Any, **options: Any) -> list[Tensor]:
@@ -67,7 +67,7 @@ def test_a_wide_layer_in_torch_compile() -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_kept_memory_is_not_more_with_checkpoints() -> None:
+def test_products_are_not_stored_with_checkpoints() -> None:
     def kept(**options: Any) -> int:
         sizes: list[int] = []
 

@@ -46,7 +46,7 @@ def assembly(module: Module, target: Target) -> str:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("options", ["plain", "lengths and checkpoints"])
 @pytest.mark.parametrize("kind", ["elementwise", "dense", "stages"])
-def test_kernels_compute_on_vectors_on_arm(kind: str, options: str, dtype: torch.dtype) -> None:
+def test_kernels_are_vectorised_on_arm(kind: str, options: str, dtype: torch.dtype) -> None:
     given, every = program(kind, dtype), options != "plain"
     needs = ((True,) * given.x, (True,) * given.params)
     for variant in (Variant(every, every, histories=(0,)), Variant(every, every, (), *needs, backward=True)):
@@ -60,7 +60,7 @@ def test_kernels_compute_on_vectors_on_arm(kind: str, options: str, dtype: torch
 
 
 @pytest.mark.parametrize("size", [4, 8])
-def test_products_compute_on_vectors_on_arm(size: int) -> None:
+def test_products_are_vectorised_on_arm(size: int) -> None:
     module = Module(ARM)
     define_products(module, size)
     assert re.search(rf"fmla\s+v\d+\.{'4s' if size == 4 else '2d'}", assembly(module, ARM))
@@ -79,7 +79,7 @@ for name, options in (("brc", "plain"), ("brc", "lengths"), ("peephole_lstm", "p
 
 @pytest.mark.skipif(llvm.get_process_triple().split("-")[0] not in ("x86_64", "amd64"), reason="needs x86")
 @pytest.mark.parametrize("level", LEVELS)
-def test_older_processors(level: str, tmp_path: Path) -> None:
+def test_kernels_for_older_processors_agree_with_the_reference(level: str, tmp_path: Path) -> None:
     features = llvm.get_host_cpu_features()
     if not features.get({"x86-64-v2": "sse4.2", "x86-64-v3": "avx2", "x86-64-v4": "avx512f"}[level]):
         pytest.skip(f"this processor is no {level}")
@@ -90,7 +90,7 @@ def test_older_processors(level: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=root)
 
 
-def test_an_unknown_level_is_named() -> None:
+def test_an_unknown_processor_level_is_refused() -> None:
     with pytest.raises(ValueError, match="choose one of x86-64-v2, x86-64-v3, x86-64-v4"):
         named("x86_64-unknown-linux-gnu", "pentium")
 
@@ -103,7 +103,7 @@ scan(lambda x, h, p: (torch.tanh(x + h),) * 2, x, torch.zeros(3, 4))[0].sum().ba
 """
 
 
-def test_what_the_compiler_makes_is_written_to_a_folder(tmp_path: Path) -> None:
+def test_the_dump_folder_gets_graph_schedule_llvm_ir_and_assembly(tmp_path: Path) -> None:
     environment = {**os.environ, "BIONETS_DUMP": str(tmp_path), "BIONETS_CACHE": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", DUMPED], env=environment, check=True)
     texts = {path.name.partition("-")[2]: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
@@ -127,7 +127,7 @@ def printed_kernel() -> str:
 
 
 def test_every_process_prints_the_same_kernel() -> None:
-    """Whatever the hashes of strings are: otherwise a kernel on the disk is not found again."""
+    """For any hash seed of strings: otherwise a kernel on the disk would not be found again."""
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [environment.get("PYTHONPATH")])])

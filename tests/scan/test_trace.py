@@ -1,4 +1,4 @@
-"""Tracing: what is found again, what is refused and how it is named, and the graph that printers receive."""
+"""Tracing: cached steps, refused steps and their messages, and the traced graph."""
 
 import math
 from functools import partial
@@ -22,7 +22,7 @@ def program(step: Any, x: Any = X, state: Any = STATE, params: Any = ()) -> Prog
     return find_program((step,), read_arguments(x, state, params, (), None, False, 1)).program
 
 
-def test_forward_needs_no_derivative_and_backward_saves_no_gate() -> None:
+def test_the_forward_graph_has_no_derivatives_and_the_backward_graph_reads_no_gates() -> None:
     graph = program(brc, (X, X, X), STATE, (torch.ones(3), torch.ones(3))).stages[0].graph
     forward = graph.select(["y0", "new_state0"])
     assert set(forward.inputs) == {"x0", "x1", "x2", "state0", "params0", "params1"}
@@ -31,7 +31,7 @@ def test_forward_needs_no_derivative_and_backward_saves_no_gate() -> None:
     assert forward.outputs["y0"] == forward.outputs["new_state0"]
 
 
-def test_elements_are_set_by_a_mask() -> None:
+def test_elements_may_be_set_by_a_mask() -> None:
     def step(x: Tensor, h: Tensor, p: Tensor) -> Any:
         spike, h, gain = torch.zeros_like(x), 0.9 * h + x, 2 * p
         spike[h > 0.5] = 1
@@ -71,12 +71,12 @@ def cumulative(x: Tensor, h: Tensor, params: Any) -> Any:
         (lambda x, h, p: (x + X[0, 0, :2], h), "hand it in through params"),
     ],
 )
-def test_what_cannot_be_compiled_is_named_with_its_line(step: Any, message: str) -> None:
+def test_steps_that_cannot_be_compiled_are_refused_with_their_line(step: Any, message: str) -> None:
     with pytest.raises(NotImplementedError, match=message):
         scan(step, X, STATE, backend="cpu")
 
 
-def test_auto_falls_back_with_a_warning_that_says_why() -> None:
+def test_auto_falls_back_with_a_warning_that_gives_the_reason() -> None:
     with pytest.warns(UserWarning, match="aten.cumsum"):
         found = scan(cumulative, X, STATE)
     torch.testing.assert_close(found, scan(cumulative, X, STATE, backend="reference"))
@@ -99,7 +99,7 @@ def make_step(slope: float, function: Any = surrogate.sigmoid) -> Any:
     return lambda x, h, params: (function(x + h, slope), h)
 
 
-def test_a_step_made_anew_is_the_same_step_and_another_constant_another() -> None:
+def test_a_step_is_identified_by_its_code_and_constants() -> None:
     assert identify(make_step(2.0)) == identify(make_step(2.0))
     assert identify(make_step(2.0)) != identify(make_step(3.0))
     assert identify(make_step(2.0)) != identify(make_step(2.0, surrogate.arctan))
@@ -150,12 +150,12 @@ def test_a_step_is_traced_again_when_something_it_reads_has_changed() -> None:
         (((), STATE, ()), "x must hold at least one tensor"),
     ],
 )
-def test_shapes_that_do_not_fit_are_named(arguments: Any, message: str) -> None:
+def test_shapes_that_do_not_fit_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         scan(lambda x, h, p: (x, h), *arguments)
 
 
-def test_other_misuse_is_named() -> None:
+def test_arguments_of_wrong_types_are_refused() -> None:
     from bionets.scan import dense_scan
 
     def step(x: Tensor, h: Tensor, p: Any) -> Any:
@@ -195,7 +195,7 @@ def test_other_misuse_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SURROGATES if name != "straight_round"])
-def test_surrogates_step_at_zero_and_have_a_bump_around_it(name: str) -> None:
+def test_surrogates_step_at_zero_and_have_a_symmetric_derivative(name: str) -> None:
     v = torch.linspace(-3, 3, 601, dtype=torch.float64, requires_grad=True)
     spike = SURROGATES[name](v)
     assert torch.equal(spike.detach(), (v >= 0).double())
@@ -220,7 +220,7 @@ def test_straight_bernoulli_fires_as_often_as_its_probability() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
-def test_anomaly_detection_does_not_look_at_the_examples_of_a_trace() -> None:
+def test_anomaly_detection_ignores_the_example_values_of_a_trace() -> None:
     def step(x: Tensor, h: Tensor, params: Any) -> Any:
         h = torch.where(x > 100, torch.sqrt(x - 100), h)  # of a negative example the gradient is NaN
         return h, h

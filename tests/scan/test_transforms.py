@@ -83,7 +83,7 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("kind", RUNS)
-def test_transforms_give_the_numbers_of_the_reference(kind: str, name: str) -> None:
+def test_transforms_agree_with_the_reference(kind: str, name: str) -> None:
     function, transform = RUNS[kind], TRANSFORMS[name]
     expected = transform(lambda x: function("reference", x))
     torch.testing.assert_close(transform(lambda x: function("auto", x)), expected)
@@ -102,7 +102,7 @@ def test_backward_under_vmap_is_compiled(kind: str) -> None:
     torch.testing.assert_close(*rows)
 
 
-def test_what_has_no_compiled_form_says_what_to_use() -> None:
+def test_derivatives_without_a_compiled_form_are_refused_with_an_alternative() -> None:
     x = X.clone().requires_grad_()
     y = run("cpu", x)
     with pytest.raises(RuntimeError, match=r"torch.vmap of torch.autograd.grad, or backend='reference'"):
@@ -119,7 +119,7 @@ def negated(tensor: Tensor) -> Tensor:
     return view
 
 
-def test_lazily_negated_tensors_are_read_as_they_are() -> None:
+def test_lazily_negated_tensors_agree_with_the_reference() -> None:
     torch.testing.assert_close(run("cpu", negated(X)), run("reference", -X))
     torch.testing.assert_close(run("cpu", X, negated(STATE)), run("reference", X, -STATE))
     torch.testing.assert_close(run("cpu", X, STATE, negated(GAIN)), run("reference", X, STATE, -GAIN))
@@ -130,7 +130,7 @@ def test_lazily_negated_tensors_are_read_as_they_are() -> None:
     torch.testing.assert_close(project(wide, negated(weight)), -project(wide, weight))
 
 
-def test_lazily_negated_and_empty_gradients_are_read_as_they_are() -> None:
+def test_lazily_negated_and_zero_gradients_are_accepted() -> None:
     x = X.clone().requires_grad_()
     y, last = scan(step, x, STATE, GAIN, backend="cpu")
     (expected,) = torch.autograd.grad([y, last], x, [-Y, -Y[0]], retain_graph=True)
@@ -143,7 +143,7 @@ def test_lazily_negated_and_empty_gradients_are_read_as_they_are() -> None:
     torch.testing.assert_close(found, torch.zeros_like(found))
 
 
-def test_inference_mode_and_the_meta_device() -> None:
+def test_inference_mode_and_the_meta_device_are_supported() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(run("auto"), run("reference"))
         torch.testing.assert_close(run_layer("auto"), run_layer("reference"))
@@ -171,7 +171,7 @@ class Cell:
         return h, h
 
 
-def test_code_of_torch_compile_follows_a_step_or_says_that_it_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_torch_compile_follows_a_changed_step_or_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
     cell = Cell()
 
@@ -196,16 +196,16 @@ def test_code_of_torch_compile_follows_a_step_or_says_that_it_has_changed(monkey
         cell.slope = 1.0
 
 
-def test_a_second_derivative_by_the_gradient_of_y_is_refused() -> None:
-    """Such as that of a layer behind the scan; it was None."""
+def test_a_second_derivative_with_respect_to_the_gradient_of_y_is_refused() -> None:
+    """For example that of a layer after the scan."""
     x, behind = X.clone().requires_grad_(), torch.ones(3, dtype=X.dtype, requires_grad=True)
     (first,) = torch.autograd.grad((run("cpu", x) * behind).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative on compiled backends"):
         torch.autograd.grad(first.square().sum(), behind, allow_unused=True)
 
 
-def test_a_second_derivative_through_gates() -> None:
-    """The gradients of the gates, which lie side by side, are not read as one tensor."""
+def test_a_second_derivative_through_split_gates_is_correct() -> None:
+    """The gradients of the gates, which are adjacent in memory, are not read as one tensor."""
     x, gradient = torch.randn(4, 2, 6).requires_grad_(), torch.randn(4, 2, 3, 2).requires_grad_()
     gates = split_gates(x, 3)
     (found,) = torch.autograd.grad(gates, x, gradient.unbind(-2), create_graph=True)
@@ -233,7 +233,7 @@ def test_a_step_may_be_traced_within_a_checkpoint(reentrant: bool) -> None:
     torch.testing.assert_close(*found)
 
 
-def test_hooks_for_saved_tensors_see_the_tensors_of_the_call_alone() -> None:
+def test_hooks_for_saved_tensors_receive_only_the_tensors_of_the_call() -> None:
     seen: list[torch.Size] = []
 
     def pack(tensor: Tensor) -> Tensor:

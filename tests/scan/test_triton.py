@@ -31,24 +31,24 @@ compiling = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason
 SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes that one kernel may take on each architecture
 
 
-def test_cases_in_the_interpreter() -> None:
+def test_the_cases_pass_in_the_triton_interpreter() -> None:
     _run_cases("not slow")
 
 
 @pytest.mark.slow
-def test_every_operation_in_the_interpreter() -> None:
+def test_every_operation_passes_in_the_triton_interpreter() -> None:
     _run_cases("not slow", "triton_operation_cases.py")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_linear_recurrences_in_the_interpreter() -> None:
+def test_linear_recurrences_pass_in_the_triton_interpreter() -> None:
     _run_cases("not slow", "triton_parallel_cases.py")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_every_cell_in_the_interpreter() -> None:
+def test_every_cell_passes_in_the_triton_interpreter() -> None:
     _run_cases("slow")
 
 
@@ -131,25 +131,27 @@ def test_kernels_compile_for_nvidia_gpus(kind: str, launches: list[Launch]) -> N
 
 
 @compiling
-def test_loads_of_later_steps_are_under_way_during_a_step(launches: list[Launch]) -> None:
+def test_inputs_of_later_steps_are_loaded_asynchronously(launches: list[Launch]) -> None:
     brc()
     assert all("cp.async" in compile_ahead(launch, 80).asm["ptx"] for launch in launches)
 
 
 @compiling
-def test_offsets_beyond_32_bits_compile(launches: list[Launch]) -> None:
+def test_kernels_with_64_bit_offsets_compile(launches: list[Launch]) -> None:
     brc(batch=64)
     compile_ahead(replace(launches[0], wide=True), 90)
 
 
-def test_time_and_batch_are_not_compiled_in(launches: list[Launch]) -> None:
+def test_one_kernel_serves_every_length_and_batch_size(launches: list[Launch]) -> None:
     brc(time=20, batch=64)
     brc(time=7, batch=11)
     assert launches[0].kernel is launches[2].kernel
     assert launches[1].kernel is launches[3].kernel
 
 
-def test_an_operation_that_cannot_be_printed_is_named(launches: list[Launch], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_cannot_be_printed_is_refused_with_its_line(
+    launches: list[Launch], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(triton_printer.OPERATIONS, "erf")
 
     def step(x: Tensor, state: Tensor, params: Any) -> tuple[Tensor, Tensor]:
@@ -159,12 +161,12 @@ def test_an_operation_that_cannot_be_printed_is_named(launches: list[Launch], mo
         train((step,), tensor(2, 1, 1), tensor(1, 1), ())
 
 
-def test_a_missing_triton_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_triton_gives_an_error_with_an_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="needs the package triton; install it or use backend='auto'"):
         triton_kernels.load_kernel(triton_printer.Source("", ()))
 
 
-def test_wide_weights_loop_over_time() -> None:
+def test_widths_are_padded_to_powers_of_two_from_16() -> None:
     assert [triton_kernels.padded(width) for width in (1, 16, 100, 128, 129)] == [16, 16, 128, 128, 256]
     assert triton_backend.ON_CHIP == 4 * 128**2

@@ -95,7 +95,7 @@ def test_gradients_are_undefined_where_the_reference_has_none(
 
 
 @pytest.mark.parametrize("used", ["y", "final", "second"])
-def test_weights(used: str) -> None:
+def test_a_weight_whose_products_do_not_reach_the_loss_has_no_gradient(used: str) -> None:
     """A weight of which no product reaches the loss has no gradient."""
 
     def first(x: Tensor, recurrent: Tensor, state: Any, params: Tensor) -> Any:
@@ -125,7 +125,7 @@ def test_weights(used: str) -> None:
 
 
 @pytest.mark.parametrize("used", [0, 1])
-def test_infinite_derivative_of_an_unused_result(used: int) -> None:
+def test_an_infinite_derivative_of_an_unused_result_gives_no_nan(used: int) -> None:
     """0 · ∞ is NaN; a gradient that is None takes part in no product. Neither the second y reaches the loss, nor the
     second state, which no other result depends on."""
 
@@ -142,7 +142,7 @@ def test_infinite_derivative_of_an_unused_result(used: int) -> None:
 
 
 @pytest.mark.parametrize("time", [65, 66, 101])
-def test_two_states_that_are_exchanged(time: int) -> None:
+def test_exchanged_states_have_the_gradients_of_the_reference(time: int) -> None:
     """Which initial state the final one comes from depends on whether T is even."""
 
     def run(backend: str) -> tuple[list[Tensor | None], list[bool]]:
@@ -160,7 +160,7 @@ def test_two_states_that_are_exchanged(time: int) -> None:
     ]
 
 
-def test_a_long_shift_register() -> None:
+def test_the_input_of_a_long_shift_register_has_a_gradient_only_if_it_reaches_the_end() -> None:
     """Of 70 states only the last is read: x is reached after 70 steps, and not before."""
 
     def run(backend: str, time: int) -> bool:
@@ -174,8 +174,8 @@ def test_a_long_shift_register() -> None:
 
 
 @pytest.mark.parametrize(("lags", "time"), [(2, 2), (3, 2), (3, 3), (3, 5)])
-def test_delays(lags: int, time: int) -> None:
-    """A state reaches steps further away than the next."""
+def test_delayed_states_have_the_gradients_of_the_reference(lags: int, time: int) -> None:
+    """A delayed state reaches steps beyond the next one."""
 
     def gradients(backend: str) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
@@ -191,8 +191,8 @@ def test_delays(lags: int, time: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_scan_of_another_length() -> None:
-    """torch.compile makes a symbol of T when it changes."""
+def test_a_scan_in_torch_compile_has_the_same_gradients_at_every_length() -> None:
+    """torch.compile treats T as a symbol when it changes."""
     torch.compiler.reset()
 
     def loss(x: Tensor, v: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def test_a_compiled_scan_of_another_length() -> None:
         torch.testing.assert_close(torch.autograd.grad(compiled(x, v), x), expected)
 
 
-def test_optimizer_leaves_an_unused_parameter_alone() -> None:
+def test_an_optimizer_does_not_change_an_unused_parameter() -> None:
     used, unused = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
 
     def step(x: Tensor, v: Tensor, params: Any) -> Any:
@@ -220,7 +220,7 @@ def test_optimizer_leaves_an_unused_parameter_alone() -> None:
 
 
 def test_a_spike_without_a_surrogate_has_no_gradient() -> None:
-    """The usual mistake ends in the error of PyTorch, not in a training that learns nothing."""
+    """This common mistake gives an error of PyTorch instead of a training without gradients."""
     x = torch.randn(3, 1, 2, requires_grad=True)
     spikes, _ = scan(lambda x, v, _: ((0.9 * v + x > 1).float(), 0.9 * v + x), x, torch.zeros(1, 2), backend="cpu")
     with pytest.raises(RuntimeError, match="does not require grad"):

@@ -1,4 +1,4 @@
-"""Random numbers against Philox written in Python's own integers, and as a stream."""
+"""Random numbers against Philox in Python integers, and as a stream."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def test_numbers_are_those_of_philox(size: int) -> None:
         assert found[place].item() == (word >> 8) / 2**24
 
 
-def test_a_stream_goes_on_where_it_was_left_whatever_the_number_of_threads() -> None:
+def test_a_stream_continues_where_it_stopped_for_any_number_of_threads() -> None:
     whole = uniform(3, 0, (7, 5, 1000))
     threads = torch.get_num_threads()
     try:
@@ -58,7 +58,7 @@ assert torch.equal(found, expected)
 """
 
 
-def test_a_gpu_draws_the_same() -> None:
+def test_the_triton_kernel_draws_the_same_numbers() -> None:
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run([sys.executable, "-c", INTERPRETED], env=environment, check=True)

@@ -65,12 +65,12 @@ def test_any_part_batched_along_any_axis_agrees_with_a_loop(name: str, seed: int
 
 
 @pytest.mark.parametrize("options", [{"reverse": True}, {"checkpoint_every": 4}, {"lengths": torch.tensor([9, 2, 5])}])
-def test_options_pass_through(options: dict[str, Any]) -> None:
+def test_options_under_vmap_agree_with_a_loop(options: dict[str, Any]) -> None:
     for name in ("brc", "nbrc"):
         check(name, [0] * len(leaves_of(name, torch.float64)), **options)
 
 
-def test_lengths_may_be_batched_too() -> None:
+def test_lengths_may_be_batched() -> None:
     x, lengths = torch.randn(SIZE, TIME, BATCH, 4), torch.randint(1, TIME + 1, (SIZE, BATCH))
 
     def integrate(x: Tensor, lengths: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def test_lengths_may_be_batched_too() -> None:
 
 
 @pytest.mark.parametrize("kind", [BRC, NBRC, PeepholeLSTM])
-def test_layers_with_stacked_parameters(kind: type[BRC]) -> None:
+def test_layers_with_stacked_parameters_agree_with_single_layers(kind: type[BRC]) -> None:
     layers = [kind(3, 6, num_layers=2, bidirectional=True) for _ in range(SIZE)]
     x = torch.randn(SIZE, TIME, BATCH, 3)
     parameters, buffers = stack_module_state(list(layers))

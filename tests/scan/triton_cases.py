@@ -99,44 +99,50 @@ def lstm_leaves() -> list[Tensor]:
 
 
 @pytest.mark.parametrize("options", [OPTIONS[0], *OPTIONS[3:6], *OPTIONS[9:]], ids=str)
-def test_brc(options: dict[str, Any]) -> None:
+def test_brc_agrees_with_the_reference(options: dict[str, Any]) -> None:
     check_agreement(run_brc, brc_leaves(), **options)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[11]], ids=str)
-def test_dtypes(dtype: torch.dtype, options: dict[str, Any]) -> None:
+def test_other_dtypes_agree_with_the_reference(dtype: torch.dtype, options: dict[str, Any]) -> None:
     tolerance = {torch.float64: 1e-12, torch.bfloat16: 1e-2, torch.float16: 2e-3}[dtype]
     check_agreement(run_brc, brc_leaves(dtype), tolerance, **options)
 
 
 @pytest.mark.parametrize("options", FEW_OPTIONS, ids=str)
 @pytest.mark.parametrize("on_chip", [True, False])
-def test_nbrc(options: dict[str, Any], on_chip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nbrc_agrees_with_the_reference(
+    options: dict[str, Any], on_chip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
     check_agreement(run_nbrc, nbrc_leaves(), 5e-6, **options)
 
 
 @pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[11]], ids=str)
 @pytest.mark.parametrize("on_chip", [True, False])
-def test_two_stages(options: dict[str, Any], on_chip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_stages_agree_with_the_reference(
+    options: dict[str, Any], on_chip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
     check_agreement(run_lstm, lstm_leaves(), 1e-5, **options)
 
 
 @pytest.mark.parametrize("on_chip", [True, False])
-def test_weights_of_fewer_rows_and_columns(on_chip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_fewer_rows_and_columns_agree_with_the_reference(
+    on_chip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
     leaves = lstm_leaves()
     leaves[12:] = [normal(4 * WIDTH - 2, WIDTH - 3, scale=0.3), normal(3 * WIDTH, WIDTH - 1, scale=0.3)]
     check_agreement(run_lstm, leaves, 1e-5, pad_weights=True)
 
 
-def test_dense_in_float64() -> None:
+def test_a_dense_scan_in_float64_agrees_with_the_reference() -> None:
     check_agreement(run_nbrc, nbrc_leaves(dtype=torch.float64), 1e-12)
 
 
-def test_wide_weights_run_in_a_loop() -> None:
+def test_wide_weights_agree_with_the_reference() -> None:
     check_agreement(run_nbrc, nbrc_leaves(width=130), 1e-5)
 
 
@@ -154,7 +160,7 @@ SURROGATES += ["multi_gaussian", "leaky"]
 
 
 @pytest.mark.parametrize("name", SURROGATES)
-def test_surrogates(name: str) -> None:
+def test_surrogates_agree_with_the_reference(name: str) -> None:
     spike = getattr(surrogate, name)
 
     def lif(x: Tensor, v: Tensor, params: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -167,7 +173,7 @@ def test_surrogates(name: str) -> None:
     check_agreement(lambda l, **options: scan(lif, l[0], l[1], (l[2], l[3]), **options), leaves)
 
 
-def test_straight_through_functions() -> None:
+def test_straight_through_functions_agree_with_the_reference() -> None:
     def step(x: tuple[Tensor, Tensor], p: Tensor, decay: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         drive, noise = x
         p = torch.sigmoid(decay * p + drive)
@@ -191,22 +197,22 @@ def run_decay(leaves: list[Tensor], **options: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3, 4)])
 @pytest.mark.parametrize("time", [1, 4])
-def test_shapes(shape: tuple[int, ...], time: int) -> None:
+def test_any_shape_agrees_with_the_reference(shape: tuple[int, ...], time: int) -> None:
     check_agreement(run_decay, [normal(time, BATCH, *shape), normal(BATCH, *shape), normal(*shape), normal()])
 
 
 @pytest.mark.parametrize("time, batch", [(0, 2), (3, 0), (0, 0)])
-def test_nothing_to_do(time: int, batch: int) -> None:
+def test_empty_sequences_and_batches_agree_with_the_reference(time: int, batch: int) -> None:
     check_agreement(run_decay, [normal(time, batch, 2), normal(batch, 2), normal(2), normal()])
 
 
-def test_broadcasting_of_every_argument() -> None:
+def test_every_argument_may_broadcast() -> None:
     leaves = [normal(TIME, 1, 3, 1), normal(BATCH, 1, 4), normal(3, 1), normal(1, 4)]
     check_agreement(run_decay, leaves)
 
 
 @pytest.mark.parametrize("view", ["batch first", "every other", "transposed", "expanded"])
-def test_inputs_of_any_strides(view: str) -> None:
+def test_inputs_may_have_any_strides(view: str) -> None:
     x = {
         "batch first": lambda: normal(BATCH, TIME, WIDTH).transpose(0, 1),
         "every other": lambda: normal(2 * TIME, 2 * BATCH, WIDTH)[::2, 1::2],
@@ -216,7 +222,7 @@ def test_inputs_of_any_strides(view: str) -> None:
     check_agreement(run_decay, [x, normal(WIDTH, BATCH).T, normal(2 * WIDTH)[::2], normal()], reverse=True)
 
 
-def test_gradients_only_where_they_are_wanted() -> None:
+def test_gradients_are_computed_only_where_required() -> None:
     leaves = brc_leaves()
     wanted = [leaves[1], leaves[6]]
     for leaf in wanted:
@@ -227,7 +233,7 @@ def test_gradients_only_where_they_are_wanted() -> None:
         torch.testing.assert_close(one, other, rtol=2e-6, atol=2e-6)
 
 
-def test_gradient_of_the_final_state_alone() -> None:
+def test_the_gradient_of_the_final_state_agrees_with_the_reference() -> None:
     expected, found = (_gradient_of_final(backend) for backend in ("reference", "triton"))
     torch.testing.assert_close(found, expected, rtol=2e-6, atol=2e-6)
 
@@ -267,7 +273,7 @@ def test_online_gradients_are_those_of_the_whole_sequence() -> None:
 @pytest.mark.parametrize("option", CELL_OPTIONS)
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 3e-5), (torch.float64, 1e-10), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("name", CELLS)
-def test_every_cell(name: str, dtype: torch.dtype, tolerance: float, option: str) -> None:
+def test_every_cell_agrees_with_the_reference(name: str, dtype: torch.dtype, tolerance: float, option: str) -> None:
     options = CELL_OPTIONS[option]
     found, expected = (run_cell(name, backend, dtype, **options) for backend in ("triton", "reference"))
     assert_close(found, expected, tolerance)
@@ -281,7 +287,7 @@ UNARY += ["floor", "ceil", "trunc", "relu", "sign", "square"]
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", UNARY)
-def test_functions_at_special_values(name: str, dtype: torch.dtype) -> None:
+def test_functions_agree_with_torch_at_special_values(name: str, dtype: torch.dtype) -> None:
     x = torch.cat([torch.tensor(SPECIAL, dtype=dtype), 3 * torch.randn(40, dtype=dtype)]).to(DEVICE)
     if name in ("sin", "cos"):
         x = x.clamp(-100, 100)
@@ -292,7 +298,7 @@ def test_functions_at_special_values(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("function", [torch.maximum, torch.minimum, torch.pow, torch.div, torch.lt, torch.ne])
-def test_functions_of_two_at_special_values(function: Callable[..., Tensor]) -> None:
+def test_functions_of_two_arguments_agree_with_torch_at_special_values(function: Callable[..., Tensor]) -> None:
     a, b = torch.cartesian_prod(*2 * [torch.tensor([*SPECIAL, 3.0, -3.0], device=DEVICE)]).T
 
     def step(x: tuple[Tensor, Tensor], s: Tensor, _: Any) -> tuple[Tensor, Tensor]:
@@ -302,7 +308,7 @@ def test_functions_of_two_at_special_values(function: Callable[..., Tensor]) -> 
     torch.testing.assert_close(y.flatten(), function(a, b).to(y.dtype), rtol=1e-6, atol=0, equal_nan=True)
 
 
-def test_clamp_passes_nan_on() -> None:
+def test_clamp_propagates_nan() -> None:
     x = torch.tensor([math.nan, 2.0, -2.0], device=DEVICE).view(1, 1, 3)
     y, _ = scan(lambda x, s, _: (x.clamp(-1, 1), s), x, torch.zeros(1, 3, device=DEVICE), backend="triton")
     torch.testing.assert_close(y, x.clamp(-1, 1), equal_nan=True)
@@ -314,7 +320,7 @@ BINARY: list[Callable[..., Tensor]] = [torch.add, torch.sub, torch.mul, torch.ma
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.data())
-def test_random_steps(data: st.DataObject) -> None:
+def test_random_steps_agree_with_the_reference(data: st.DataObject) -> None:
     states = data.draw(st.integers(1, 3))
     size = data.draw(st.integers(2, 8))
     recipe = [

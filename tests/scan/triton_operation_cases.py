@@ -19,5 +19,5 @@ def test_agrees_with_eager_torch(names: list[str], dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("names", GROUPS, ids=name_group)
-def test_zeros_infinities_and_nan(names: list[str], dtype: torch.dtype) -> None:
+def test_zeros_infinities_and_nan_agree_with_eager_torch(names: list[str], dtype: torch.dtype) -> None:
     check_zeros_infinities_and_nan(names, dtype, "triton")

@@ -44,18 +44,18 @@ def drive(count: int, dtype: torch.dtype = torch.float32, time: int = TIME) -> l
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_min_gru(options: dict[str, Any]) -> None:
+def test_min_gru_agrees_with_the_reference(options: dict[str, Any]) -> None:
     leaves = [*drive(2), normal(BATCH, WIDTH)]
     check_agreement(lambda l, **o: scan(min_gru_step, (l[0], l[1]), l[2], (), **o), leaves, **options)
 
 
-def test_min_lstm() -> None:
+def test_min_lstm_agrees_with_the_reference() -> None:
     leaves = [*drive(3), normal(BATCH, WIDTH)]
     check_agreement(lambda l, **o: scan(min_lstm_step, tuple(l[:3]), l[3], (), **o), leaves)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_complex_numbers(options: dict[str, Any]) -> None:
+def test_complex_recurrences_agree_with_the_reference(options: dict[str, Any]) -> None:
     radius, angle = torch.rand(WIDTH, device=DEVICE), 3 * normal(WIDTH)
     leaves = [*drive(2), normal(BATCH, WIDTH), normal(BATCH, WIDTH), radius * angle.cos(), radius * angle.sin()]
     run = lambda l, **o: scan(lru_step, (l[0], l[1]), (l[2], l[3]), (l[4], l[5]), **o)  # noqa: E731
@@ -63,13 +63,13 @@ def test_complex_numbers(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.bfloat16, 1e-2)])
-def test_dtypes(dtype: torch.dtype, tolerance: float) -> None:
+def test_other_dtypes_agree_with_the_reference(dtype: torch.dtype, tolerance: float) -> None:
     leaves = [*drive(2, dtype), normal(BATCH, WIDTH, dtype=torch.promote_types(dtype, torch.float32))]
     check_agreement(lambda l, **o: scan(min_gru_step, (l[0], l[1]), l[2], (), **o), leaves, tolerance)
 
 
 @pytest.mark.parametrize("layer", [LI, SLI])
-def test_leaky_integrators(layer: type[LI] | type[SLI]) -> None:
+def test_leaky_integrators_agree_with_the_reference(layer: type[LI] | type[SLI]) -> None:
     own = layer(WIDTH, **{name: torch.rand(WIDTH) for name in ("alpha", "beta")[layer is LI :]}).to(DEVICE)
     x = drive(1)[0].requires_grad_()
     found = []
@@ -86,7 +86,7 @@ def growing_step(x: Tensor, s: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("start", [0.0, 1e-3, float("inf"), float("nan")])
-def test_factors_whose_product_overflows(start: float) -> None:
+def test_factors_whose_product_overflows_agree_with_the_reference(start: float) -> None:
     """The state stays finite until the third step from the end; the product of all factors would not."""
     x = torch.zeros(TIME, BATCH, WIDTH, device=DEVICE)
     x[TIME - 3, 0] = 1e-3
@@ -109,7 +109,7 @@ def test_a_reset_discards_a_state_that_is_not_finite(value: float) -> None:
     check_agreement(run, [x, factor, normal(BATCH, WIDTH)])
 
 
-def test_online_gradients() -> None:
+def test_online_gradients_agree_with_the_reference() -> None:
     x, found = drive(1)[0], []
     factor = torch.rand(WIDTH, device=DEVICE, requires_grad=True)
     for backend in ("triton", "reference"):
@@ -120,12 +120,12 @@ def test_online_gradients() -> None:
 
 
 @pytest.mark.parametrize("time", [1, 2, 4, 5])
-def test_short_sequences(time: int) -> None:
+def test_short_sequences_agree_with_the_reference(time: int) -> None:
     leaves = [*drive(2, time=time), normal(BATCH, WIDTH)]
     check_agreement(lambda l, **o: scan(min_gru_step, (l[0], l[1]), l[2], (), **o), leaves)
 
 
-def test_gradients_only_where_they_are_wanted() -> None:
+def test_a_single_required_gradient_agrees_with_the_reference() -> None:
     x, state, factor = drive(1)[0], normal(BATCH, WIDTH), torch.rand(WIDTH, device=DEVICE, requires_grad=True)
     found = [
         torch.autograd.grad(scan(growing_step, x, state, factor, backend=backend)[0].sum(), factor)[0]
@@ -145,7 +145,7 @@ def test_same_input_gives_the_same_bits() -> None:
 
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(st.data())
-def test_random_linear_steps(data: st.DataObject) -> None:
+def test_random_linear_steps_agree_with_the_reference(data: st.DataObject) -> None:
     factors = data.draw(st.lists(st.sampled_from(["sigmoid", "param", "half", "zero"]), min_size=4, max_size=4))
     output = data.draw(st.sampled_from(["new", "old", "both"]))
     segments = data.draw(st.sampled_from([1, 100]))
@@ -164,7 +164,7 @@ def test_random_linear_steps(data: st.DataObject) -> None:
         check_agreement(lambda l, **o: scan(step, l[0], (l[1], l[2]), l[3], **o), leaves, 1e-5, **options)
 
 
-def test_a_long_sequence_of_few_elements_takes_this_way() -> None:
+def test_a_long_sequence_of_few_elements_is_computed_in_parallel() -> None:
     x, z, state = (torch.zeros(*shape, device=DEVICE) for shape in ((TIME, 1, 2), (TIME, 1, 2), (1, 2)))
     with patch("bionets.scan.gpu.backend.parallel_forward") as used:
         scan(min_gru_step, (x, z), state, (), backend="triton")

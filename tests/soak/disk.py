@@ -1,4 +1,4 @@
-"""A run on a disk that is full after so many bytes: one line, and it goes on once there is space."""
+"""A run on a disk that is full after some bytes gives a one-line error and resumes once there is space."""
 
 import subprocess
 import tempfile

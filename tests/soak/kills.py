@@ -1,4 +1,4 @@
-"""One command killed again and again at random moments, then left to end: is all as if it had not been killed?"""
+"""A command is killed several times at random moments and then completed; its results equal those without a kill."""
 
 import shutil
 import signal

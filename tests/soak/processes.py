@@ -1,4 +1,4 @@
-"""A command in a process of its own, and whoever works in a folder."""
+"""A command in a process of its own, and the processes that work in a folder."""
 
 import atexit
 import os
@@ -75,7 +75,7 @@ def processes_in(folder: Path) -> list[int]:
 
 
 def left_behind(folder: Path, seconds: float = 60.0) -> list[int]:
-    """Who still works in a folder after this time; none as soon as nobody does. They are ended then."""
+    """The processes that still work in a folder after this time, which are then ended; none once all have ended."""
     end = time.monotonic() + seconds
     while (left := processes_in(folder)) and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Every kind of command that may be killed, and what it must leave all the same."""
+"""Every kind of command that may be killed, and the results that it must leave in any case."""
 
 import csv
 import json

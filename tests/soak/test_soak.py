@@ -14,18 +14,18 @@ from tests.soak.scenarios import SCENARIOS
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", SCENARIOS)
-def test_a_killed_command_ends_as_if_it_had_not_been(kind: str) -> None:
+def test_a_killed_command_ends_like_an_uninterrupted_one(kind: str) -> None:
     assert soak([kind], kills=4, seed=1) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_run_goes_on_once_the_disk_has_space_again() -> None:
+def test_a_run_resumes_once_the_disk_has_space_again() -> None:
     assert [fault for _, fault in walk(5) if fault] == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["single", "compare", "evaluate"])
-def test_a_command_that_ends_at_any_change_of_a_file_can_be_given_again(kind: str, tmp_path: Path) -> None:
+def test_a_command_that_ends_at_any_file_change_can_be_repeated(kind: str, tmp_path: Path) -> None:
     assert list(at_points(SCENARIOS[kind], tmp_path / kind, Random(1), points=6)) == []

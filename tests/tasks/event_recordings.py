@@ -11,7 +11,7 @@ from bionets.tasks.event_files import EVENT_FILES, SUBSET
 Columns = NDArray[np.int64]
 """``[events, 4]``: x, y, time in microseconds, polarity."""
 
-NAMES = "x", "y", "t", "p"  # the fields of a recording of one's own
+NAMES = "x", "y", "t", "p"  # the fields of a user-defined recording
 OVERFLOW = 240, 2**13  # the row that marks one, and by how much later all that follows is
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -113,7 +113,7 @@ def save(file: Path, events: Columns) -> Path:
 
 
 def write_own(folder: Path, suffix: str = ".npz", each: int = 10) -> str:
-    """A folder of recordings of one's own, by class."""
+    """A folder of user-defined recordings, by class."""
     random = np.random.default_rng(0)
     for name in ("left", "right"):
         for number in range(each):

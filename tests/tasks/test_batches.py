@@ -24,7 +24,7 @@ def test_batches_without_order_are_the_rows_as_stored() -> None:
     assert len(batches) == 3
 
 
-def test_x_and_target_keep_their_layout_and_stay_in_step() -> None:
+def test_x_and_target_keep_their_layout_and_stay_aligned() -> None:
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
     for x, target in Batches(numbered(10), (1, 0), batch_size=5, order=order):
         assert x.shape == (2, 5, 1)
@@ -126,7 +126,7 @@ def test_too_few_rows_are_refused() -> None:
         Batches(numbered(1), (1, 0), batch_size=2, drop_last=True)
 
 
-def test_rows_of_no_weight_stay_with_their_process() -> None:
+def test_rows_of_weight_zero_stay_with_their_process() -> None:
     """The first process has all of the weight, but half of the rows."""
     target = torch.tensor([1.0, 1, 0, 0])
     ranks = [
@@ -146,7 +146,7 @@ def test_rows_of_no_weight_stay_with_their_process() -> None:
     assert [x.tolist() for batches in ranks for x, _ in batches] == [[0, 1], [2, 3]]
 
 
-def test_a_batch_that_one_process_has_alone_is_weighed_once() -> None:
+def test_each_batch_of_a_single_process_is_weighed_once() -> None:
     weighed: list[int] = []
     Batches(numbered(6), (1, 0), batch_size=2, weigh=lambda target: weighed.append(1) or 1)  # type: ignore[func-returns-value]
     assert len(weighed) == 3

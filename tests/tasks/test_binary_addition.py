@@ -35,7 +35,7 @@ def all_pairs(length: int) -> Tensor:
     return torch.tensor(bits, dtype=torch.uint8)
 
 
-def test_protocol() -> None:
+def test_the_defaults_are_the_published_protocol() -> None:
     task = BinaryAddition()
     assert task.spec == TaskSpec("sequence_to_sequence", input_size=2, output_size=1)
     assert (task.train_size, task.val_size, task.test_size, task.batch_size) == (10_000, 1_000, 1_000, 200)
@@ -79,7 +79,7 @@ def test_target_is_the_sum(length: int, seed: int, split: str) -> None:
         assert as_integer(sums[:, row]) == first + second
 
 
-def test_the_task_hands_out_sums_longer_than_64_bits() -> None:
+def test_sums_longer_than_64_bits_are_exact() -> None:
     task = BinaryAddition(test_length=200, min_test_length=200, test_size=50)
     ((x, target),) = task.test_dataloader()[0]
     assert x.shape == (201, 50, 2)
@@ -88,7 +88,7 @@ def test_the_task_hands_out_sums_longer_than_64_bits() -> None:
 
 
 @pytest.mark.parametrize("length", [3, 5, 8])
-def test_every_sum_of_a_short_length(length: int) -> None:
+def test_every_sum_of_a_short_length_is_exact(length: int) -> None:
     pairs = all_pairs(length)
     for row, total in enumerate(add(pairs).T):
         assert as_integer(total) == as_integer(pairs[:, row, 0]) + as_integer(pairs[:, row, 1])
@@ -110,13 +110,13 @@ def test_every_pair_belongs_to_one_split_and_every_split_has_pairs(length: int) 
     assert (shares - torch.tensor(list(SHARES.values()))).abs().max() < 0.05
 
 
-def test_splits_of_long_pairs_have_their_shares() -> None:
+def test_splits_of_long_pairs_have_the_given_shares() -> None:
     splits = split_of(draw_pairs(30, 100_000, generator(0)))
     shares = torch.bincount(splits, minlength=3) / 100_000
     assert (shares - torch.tensor(list(SHARES.values()))).abs().max() < 0.005
 
 
-def test_a_pair_is_in_the_split_of_its_mirror_image() -> None:
+def test_a_pair_and_the_swapped_pair_are_in_the_same_split() -> None:
     pairs = draw_pairs(20, 1000, generator(0))
     assert torch.equal(split_of(pairs), split_of(pairs.flip(2)))
 
@@ -134,7 +134,7 @@ def test_short_lengths_use_every_pair_in_every_split() -> None:
         assert len({tuple(pair.flatten().tolist()) for pair in pairs.unbind(1)}) == 4
 
 
-def test_samples_are_fresh_every_epoch() -> None:
+def test_every_epoch_has_new_samples() -> None:
     task = BinaryAddition(length=30, min_length=30, train_size=1000)
     first, second = ({tuple(x.T.flatten().tolist()) for x in task.train_data(e)[0].unbind(1)} for e in (0, 1))
     assert len(first & second) < 100
@@ -185,7 +185,7 @@ def test_headline_is_the_longest_length_and_the_mean() -> None:
         ({"epochs_per_length": 0}, "task.epochs_per_length must be at least 1, got 0"),
     ],
 )
-def test_bad_values_are_one_line(keys: dict[str, int], message: str) -> None:
+def test_invalid_values_give_a_one_line_error(keys: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError) as error:
         BinaryAddition(**keys)
     assert str(error.value) == message

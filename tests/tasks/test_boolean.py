@@ -1,4 +1,4 @@
-"""Boolean functions in spikes: the rates that code the bits, the classes, purity in seed and epoch."""
+"""Boolean functions in spikes: the rates that encode the bits, the classes, and dependence on seed and epoch only."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def make(**keys: object) -> Boolean:
 
 
 @pytest.mark.parametrize(("function", "ones"), [("and", {3}), ("or", {1, 2, 3}), ("xor", {1, 2})])
-def test_the_class_is_that_of_the_bits(function: str, ones: set[int]) -> None:
+def test_the_class_is_the_function_of_the_bits(function: str, ones: set[int]) -> None:
     task = make(function=function, noise=0.0)
     bits, label = task.draw("train", 40, torch.Generator())
     pair = (2 * bits[:, 0] + bits[:, 1]).long()
@@ -21,7 +21,7 @@ def test_the_class_is_that_of_the_bits(function: str, ones: set[int]) -> None:
     assert label.tolist() == [int(int(value) in ones) for value in pair]
 
 
-def test_a_bit_is_told_by_the_rates_of_two_populations() -> None:
+def test_a_bit_is_encoded_by_the_rates_of_two_populations() -> None:
     task = make(noise=0.0, steps=4000, population=3, low_rate=20.0, high_rate=200.0)
     x, _ = next(iter(task.val_dataloader()))
     bits, _ = task.val_data()
@@ -31,7 +31,7 @@ def test_a_bit_is_told_by_the_rates_of_two_populations() -> None:
     torch.testing.assert_close(rates, expected.unsqueeze(3).expand_as(rates), atol=40.0, rtol=0.0)
 
 
-def test_noise_moves_the_bits_but_not_beyond_zero_and_one() -> None:
+def test_noise_changes_the_bits_within_zero_and_one() -> None:
     bits, _ = make(noise=0.5).draw("train", 400, torch.Generator())
     assert bits.min() == 0 and bits.max() == 1 and len(bits.unique()) > 100
 
@@ -48,6 +48,6 @@ def test_spikes_are_a_function_of_seed_epoch_and_batch() -> None:
 
 
 @pytest.mark.parametrize("keys", [{"function": "nor"}, {"low_rate": 100.0}, {"noise": -1.0}, {"population": 0}])
-def test_wrong_keys_are_named(keys: dict[str, object]) -> None:
+def test_invalid_options_are_refused_by_name(keys: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"task.{next(iter(keys))}"):
         make(**keys)

@@ -1,4 +1,4 @@
-"""Data that a spec does not describe are refused in one line."""
+"""Data that do not match a spec are refused in one line."""
 
 import warnings
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_samples_are_counted_along_the_batch_dimension() -> None:
         (CONTROL, (8, 4), (8,), False),
     ],
 )
-def test_a_batch_is_shaped_as_its_spec_says(
+def test_a_batch_whose_shape_does_not_match_the_spec_is_refused(
     spec: TaskSpec, x: tuple[int, ...], target: tuple[int, ...], fits: bool
 ) -> None:
     if fits:
@@ -67,7 +67,9 @@ def test_a_batch_is_shaped_as_its_spec_says(
         (replace(VALUE, lengths=True), [5, 1], None),
     ],
 )
-def test_lengths_are_as_the_spec_says(spec: TaskSpec, lengths: list[int] | None, message: str | None) -> None:
+def test_lengths_that_do_not_match_the_spec_are_refused(
+    spec: TaskSpec, lengths: list[int] | None, message: str | None
+) -> None:
     batch = (torch.zeros(5, 2, 3), torch.zeros(2, 1), *([torch.tensor(lengths)] if lengths else []))
     if message is None:
         check_batch(spec, *batch)
@@ -87,7 +89,7 @@ def test_lengths_are_as_the_spec_says(spec: TaskSpec, lengths: list[int] | None,
         (lambda p, t: float((p - t).sum()), torch.zeros(4, 1), "one number, got a float"),
     ],
 )
-def test_a_loss_is_one_number_of_tensors_of_one_shape(
+def test_losses_that_broadcast_or_are_not_one_number_are_refused(
     loss: Callable[[Tensor, Tensor], Any], target: Tensor, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -106,7 +108,7 @@ def test_a_loss_is_one_number_of_tensors_of_one_shape(
         ("sequence_to_value", (5, 4, 2), torch.ones(4), lambda p, t: (p.mean(1, keepdim=True) - t.view(-1, 1)).mean()),
     ],
 )
-def test_other_losses_are_left_alone(
+def test_valid_losses_are_accepted(
     kind: Kind, x: tuple[int, ...], target: Tensor, loss: Callable[[Tensor, Tensor], Any]
 ) -> None:
     before = torch.get_rng_state()
@@ -114,7 +116,7 @@ def test_other_losses_are_left_alone(
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_another_warning_of_a_loss_is_no_broadcasting() -> None:
+def test_other_warnings_of_a_loss_are_ignored() -> None:
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
         warnings.warn("of another kind", UserWarning, stacklevel=1)
         return functional.mse_loss(prediction, target)
@@ -123,7 +125,7 @@ def test_another_warning_of_a_loss_is_no_broadcasting() -> None:
         check_loss(loss, TaskSpec("sequence_to_value", 2, 1), torch.zeros(5, 4, 2), torch.zeros(4, 1))
 
 
-def test_of_sequences_with_lengths_the_loss_sees_the_valid_steps() -> None:
+def test_the_loss_receives_the_valid_steps_of_sequences_with_lengths() -> None:
     spec = TaskSpec("sequence_to_sequence", 2, 3, lengths=True)
     shapes = []
 
@@ -136,7 +138,7 @@ def test_of_sequences_with_lengths_the_loss_sees_the_valid_steps() -> None:
 
 
 @pytest.mark.parametrize("data", [(np.zeros((5, 4, 2)), np.zeros((4, 1))), (torch.zeros(5, 4, 2),), torch.zeros(5)])
-def test_data_are_tensors(data: Any) -> None:
+def test_drawn_data_that_are_not_tensors_are_refused(data: Any) -> None:
     class Drawn(Task):
         spec = TaskSpec("sequence_to_value", 2, 1)
 
@@ -148,7 +150,7 @@ def test_data_are_tensors(data: Any) -> None:
 
 
 class Read(FixedSets):
-    """A task that reads its data by itself."""
+    """A task that overrides how its data are read."""
 
     spec = TaskSpec("sequence_to_value", 2, 1)
 
@@ -169,7 +171,7 @@ class Read(FixedSets):
         (None, "got NoneType"),
     ],
 )
-def test_data_that_a_task_reads_by_itself_are_tensors(data: Any, got: str) -> None:
+def test_data_read_by_a_task_that_are_not_tensors_are_refused(data: Any, got: str) -> None:
     task = Read(data)
     for batches in (task.train_dataloader, task.val_dataloader, task.test_dataloader):
         with pytest.raises(ValueError, match=f"a data set must be tensors, .* {got}$"):
@@ -177,7 +179,7 @@ def test_data_that_a_task_reads_by_itself_are_tensors(data: Any, got: str) -> No
 
 
 @pytest.mark.parametrize("size", [3, 5])
-def test_a_training_set_of_another_size_than_it_says_is_refused(size: int) -> None:
+def test_a_training_set_of_the_wrong_size_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="x of a data set must have its 4 samples along dimension 1"):
         Read((torch.zeros(5, size, 2), torch.zeros(size, 1))).train_dataloader()
 

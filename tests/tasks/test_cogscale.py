@@ -1,4 +1,4 @@
-"""CogScale's problems keep their data, their scored steps and their score."""
+"""The problems of CogScale: data, scored steps and score are those of the package."""
 
 import json
 import os
@@ -25,12 +25,12 @@ def data_of(task: CogScale, split: str) -> tuple[Tensor, ...]:
     return {"train": lambda: task.train_data(0), "val": task.val_data, "test": lambda: task.test_data("test")}[split]()
 
 
-def test_all_problems_of_the_package_are_there() -> None:
+def test_all_problems_of_the_package_are_available() -> None:
     assert sorted(PROBLEMS) == sorted(cogscale.tasks)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_the_error_is_the_score_of_the_package(problem: str) -> None:
+def test_the_data_and_the_error_are_those_of_the_package(problem: str) -> None:
     task = CogScale(problem, seed=3)
     arrays: dict[str, Any] = cogscale.build_task(problem, "small", seed=3)
     for split, name in SPLITS.items():
@@ -48,7 +48,7 @@ def test_the_error_is_the_score_of_the_package(problem: str) -> None:
 
 
 @pytest.mark.parametrize("problem", ["simple_copy", "cross_situation", "sinus_forecasting"])
-def test_the_loss_is_that_of_the_scored_steps(problem: str) -> None:
+def test_the_loss_is_the_mean_over_the_scored_steps(problem: str) -> None:
     task = CogScale(problem)
     x, target = task.train_data(0)
     prediction = torch.randn(*x.shape[:2], task.spec.output_size, requires_grad=True)
@@ -72,7 +72,7 @@ def test_the_loss_is_that_of_the_scored_steps(problem: str) -> None:
     assert not found[(target == UNSCORED).view(*found.shape[:2], -1).all(-1)].any()
 
 
-def test_a_chunk_without_a_scored_step_costs_nothing() -> None:
+def test_a_chunk_without_a_scored_step_has_zero_loss_and_gradient() -> None:
     task = CogScale("simple_copy")
     _, target = task.train_data(0)
     prediction = torch.randn(4, target.shape[1], task.spec.output_size, requires_grad=True)
@@ -93,7 +93,7 @@ def test_the_loss_in_chunks_of_time_is_that_of_the_whole_sequence(problem: str, 
 
 
 @pytest.mark.parametrize("problem", ["sinus_forecasting", "chaotic_forecasting"])
-def test_the_parts_of_a_forecast_are_scored_one_after_the_other(problem: str) -> None:
+def test_the_scored_steps_of_the_splits_of_a_forecast_follow_each_other(problem: str) -> None:
     task = CogScale(problem)
     scored = [{int(t) for t in (data_of(task, split)[1][:, 0, 0] != UNSCORED).nonzero()} for split in SPLITS]
     assert all(scored)
@@ -101,7 +101,7 @@ def test_the_parts_of_a_forecast_are_scored_one_after_the_other(problem: str) ->
 
 
 @pytest.mark.parametrize("problem", ["simple_copy", "cross_situation", "continuous_postcasting"])
-def test_targets_of_a_table_are_empty_where_they_are_not_scored(problem: str) -> None:
+def test_targets_of_unscored_steps_are_empty_in_prediction_columns(problem: str) -> None:
     task = CogScale(problem)
     target = task.val_data()[1][:, 0]
     prediction = torch.randn(len(target), task.spec.output_size)
@@ -120,13 +120,13 @@ def test_a_seed_draws_its_own_data() -> None:
     assert not torch.equal(one, other)
 
 
-def test_difficulties_differ() -> None:
+def test_the_difficulty_sets_the_size_of_the_training_set() -> None:
     assert CogScale("simple_copy", "medium").train_size == 1000
     assert CogScale("simple_copy").train_size == 100
 
 
-def test_words_have_the_same_place_in_every_process() -> None:
-    """The package orders words as a set does, which the hash of strings decides."""
+def test_words_have_the_same_encoding_in_every_process() -> None:
+    """The package orders words by iterating over a set, which depends on the hash of strings."""
     code = (
         "from bionets.tasks import CogScale\n"
         "x = CogScale('cross_situation').train_data(0)[0]\n"
@@ -145,12 +145,12 @@ def test_words_have_the_same_place_in_every_process() -> None:
         ({"difficulty": "hard"}, "task.difficulty=hard is unknown: choose small, medium, large"),
     ],
 )
-def test_bad_values_are_one_line(keys: dict[str, str], message: str) -> None:
+def test_invalid_values_are_refused(keys: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CogScale(**keys)
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_gives_an_error_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cogscale", None)
     with pytest.raises(ValueError, match=r'pip install "bionets\[cogscale\]"'):
         CogScale()

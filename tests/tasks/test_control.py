@@ -14,7 +14,7 @@ def make(**keys: object) -> Control:
     return Control(**{**sizes, **keys})
 
 
-def test_the_environment_is_as_the_spec_says() -> None:
+def test_the_environment_matches_the_spec() -> None:
     task = make(steps=3)
     environment = task.environment()
     observation, _ = environment.reset(seed=0)
@@ -25,7 +25,7 @@ def test_the_environment_is_as_the_spec_says() -> None:
         assert reward == 1 and not ended and out_of_time == (step == 3)
 
 
-def test_every_epoch_has_its_own_episodes_and_every_seed() -> None:
+def test_every_epoch_and_every_seed_has_its_own_episodes() -> None:
     def seeds(epoch: int, **keys: object) -> list[int]:
         return torch.cat([x for x, _ in make(**keys).train_batches(epoch)]).tolist()
 
@@ -33,7 +33,7 @@ def test_every_epoch_has_its_own_episodes_and_every_seed() -> None:
     assert not set(seeds(0)) & (set(seeds(1)) | set(seeds(0, seed=1)))
 
 
-def test_returns_are_measured() -> None:
+def test_loss_and_metrics_follow_from_the_returns() -> None:
     task = make()
     returns, nothing = torch.tensor([500.0, 100.0]), torch.zeros(2)
     assert float(task.loss(returns, nothing)) == pytest.approx(0.4)
@@ -71,6 +71,6 @@ def test_actions_that_are_not_numbered_from_0_are_refused(
         ({"best_return": 0.0}, "task.best_return must not be 0"),
     ],
 )
-def test_wrong_keys_are_named(keys: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**keys)

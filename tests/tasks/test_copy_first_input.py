@@ -6,7 +6,7 @@ import torch
 from bionets.tasks import CopyFirstInput, TaskSpec
 
 
-def test_protocol() -> None:
+def test_the_defaults_are_the_published_protocol() -> None:
     task = CopyFirstInput()
     assert task.spec == TaskSpec("sequence_to_value", input_size=1, output_size=1)
     assert (task.length, task.train_size, task.val_size, task.test_size) == (300, 45_000, 5_000, 5_000)
@@ -46,7 +46,7 @@ def test_loss_and_metric_are_the_mean_squared_error() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_threshold_that_nothing_can_meet_is_refused(value: float) -> None:
+def test_a_stop_below_that_no_loss_can_reach_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"^task\.stop_below must be above 0"):
         CopyFirstInput(stop_below=value)
 

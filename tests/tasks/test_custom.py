@@ -38,7 +38,7 @@ def write(path: Path, x: Tensor, y: Tensor) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz"])
-def test_all_formats_hold_the_same_task(suffix: str, tmp_path: Path) -> None:
+def test_every_file_format_gives_the_same_task(suffix: str, tmp_path: Path) -> None:
     x, y = sequences()
     task = CustomData(write(tmp_path / f"data{suffix}", x, y))
     assert (task.spec.kind, task.spec.input_size, task.spec.output_size, task.spec.steps) == (
@@ -70,7 +70,7 @@ def test_the_split_does_not_depend_on_the_seed(tmp_path: Path) -> None:
         (torch.randn(N, T, 2), "sequence_to_sequence", 2, (T, 32, 2)),
     ],
 )
-def test_the_kind_follows_from_the_targets(
+def test_the_kind_of_the_task_follows_from_the_targets(
     y: Tensor, kind: str, output_size: int, target_shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     task = CustomData(write(tmp_path / "data.pt", sequences()[0], y))
@@ -87,7 +87,7 @@ def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> str:
     return str(path)
 
 
-def test_a_csv_of_sequences(tmp_path: Path) -> None:
+def test_a_csv_of_sequences_is_read(tmp_path: Path) -> None:
     rows = [[f"s{n}", t, n * 10 + t, -t, "left" if n % 2 else "right"] for n in range(20) for t in range(5)]
     path = write_csv(tmp_path / "data.csv", ["id", "t", "a", "b", "label"], rows)
     task = CustomData(path, inputs=["a", "b"], targets="label", sequences="id")
@@ -113,7 +113,7 @@ def make_images(folder: Path) -> str:
     return str(folder)
 
 
-def test_a_folder_of_images(tmp_path: Path) -> None:
+def test_a_folder_of_images_is_read_with_its_classes(tmp_path: Path) -> None:
     path = make_images(tmp_path / "images")
     task = CustomData(path)
     assert task.classes == ("cat", "dog")
@@ -167,14 +167,14 @@ def my_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("my_pairs")
-def test_a_data_set_by_import_path() -> None:
+def test_a_data_set_is_read_by_import_path() -> None:
     task = CustomData("my_pairs.Pairs")
     x, y = task.train_data(0)
     assert torch.equal(x[0, :, 0].long() % 2, y)
 
 
 @pytest.mark.usefixtures("my_pairs")
-def test_a_data_set_of_sequences_of_different_lengths() -> None:
+def test_a_data_set_may_have_sequences_of_different_lengths() -> None:
     task = CustomData("my_pairs.Ragged")
     x, y, lengths = task.train_data(0)
     assert task.spec.lengths and (task.spec.kind, len(x)) == ("sequence_to_class", 4)
@@ -207,7 +207,7 @@ def test_targets_at_every_step_are_as_long_as_their_sequences() -> None:
         ("Pairs", {"odd": 5}, "refuses task.arguments={'odd': 5}: Pairs"),
     ],
 )
-def test_mistakes_of_a_data_set_are_one_line(name: str, arguments: dict[str, object], message: str) -> None:
+def test_invalid_data_sets_are_refused(name: str, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CustomData(f"my_pairs.{name}", arguments=arguments)
 
@@ -220,7 +220,7 @@ def test_standardised_features_have_mean_0_and_deviation_1_on_the_training_set(t
     torch.testing.assert_close(trained.flatten(0, 1).std(0), torch.ones(I), atol=1e-5, rtol=0)
 
 
-def test_balanced_class_weights_weigh_each_class_alike(tmp_path: Path) -> None:
+def test_balanced_class_weights_weigh_each_class_equally(tmp_path: Path) -> None:
     x, _ = sequences()
     y = (torch.arange(N) % 4 == 0).long()
     task = CustomData(write(tmp_path / "data.pt", x, y), class_weights="balanced")
@@ -243,14 +243,14 @@ def test_balanced_class_weights_weigh_each_class_alike(tmp_path: Path) -> None:
         ({"class_weights": "even"}, "class_weights must be balanced or 4 numbers"),
     ],
 )
-def test_mistakes_are_one_line(change: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_invalid_options_give_a_one_line_error(change: dict[str, object], message: str, tmp_path: Path) -> None:
     arguments = {"data": write(tmp_path / "data.npz", *sequences()), **change}
     with pytest.raises(ValueError, match=message) as error:
         CustomData(**arguments)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
 
 
-def test_bad_files_are_one_line(tmp_path: Path) -> None:
+def test_invalid_files_are_refused(tmp_path: Path) -> None:
     x, y = sequences()
     x[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="holds NaN"):
@@ -282,7 +282,7 @@ def test_lengths_come_with_each_batch(tmp_path: Path) -> None:
             assert steps[:length, b].all()
 
 
-def test_standardised_over_valid_steps(tmp_path: Path) -> None:
+def test_features_are_standardised_over_the_valid_steps(tmp_path: Path) -> None:
     x, y = sequences()
     lengths = torch.arange(N) % T + 1
     valid = torch.arange(T) < lengths.unsqueeze(1)
@@ -333,7 +333,7 @@ def test_lengths_that_do_not_fit_are_refused(lengths: Tensor, message: str, tmp_
         CustomData(str(tmp_path / "data.pt"), lengths="lengths")
 
 
-def test_sequences_of_different_lengths_have_one_target(tmp_path: Path) -> None:
+def test_several_targets_of_sequences_of_different_lengths_are_refused(tmp_path: Path) -> None:
     x, y = sequences()
     torch.save({"x": x, "y": y, "z": y, "lengths": torch.arange(N) % T + 1}, tmp_path / "data.pt")
     with pytest.raises(ValueError, match="sequences of different lengths go with one target"):
@@ -397,7 +397,7 @@ def test_targets_that_do_not_go_with_images_are_refused(tmp_path: Path) -> None:
         (["0.5", "1", "inf"], "line 4, column y: 'inf' is not a number"),
     ],
 )
-def test_a_target_that_is_missing_makes_no_class(targets: list[str], message: str, tmp_path: Path) -> None:
+def test_missing_targets_are_refused(targets: list[str], message: str, tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_text("a,y\n" + "".join(f"{n},{target}\n" for n, target in enumerate(targets * 10)))
     with pytest.raises(ValueError, match=message):
@@ -408,9 +408,7 @@ def test_a_target_that_is_missing_makes_no_class(targets: list[str], message: st
     ("names", "classes"),
     [(["7", "B ", "B"], ("7", "B")), (["Nan", "Ann", "Bob"], ("Ann", "Bob", "Nan"))],
 )
-def test_classes_of_a_csv_are_words_or_whole_numbers_and_words(
-    names: list[str], classes: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_classes_of_a_csv_may_be_words_and_integers(names: list[str], classes: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     file.write_text("a,y\n" + "".join(f"{n},{name}\n" for n, name in enumerate(names * 10)))
     task = CustomData(str(file))
@@ -435,7 +433,7 @@ def test_a_constant_feature_is_standardised_to_0_and_a_small_one_to_deviation_1(
     assert float(small.std()) == pytest.approx(1, abs=1e-3)
 
 
-def test_each_number_of_vectors_is_standardised_by_itself(tmp_path: Path) -> None:
+def test_each_feature_of_vectors_is_standardised_separately(tmp_path: Path) -> None:
     x = torch.randn(N, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 1e4])
     task = CustomData(write(tmp_path / "data.pt", x, torch.arange(N) % 2), standardise=True)
     got = task.train_data(0)[0].flatten(1)
@@ -443,7 +441,7 @@ def test_each_number_of_vectors_is_standardised_by_itself(tmp_path: Path) -> Non
     torch.testing.assert_close(got.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
 
 
-def test_hidden_and_empty_folders_are_no_classes(tmp_path: Path) -> None:
+def test_hidden_and_empty_folders_are_not_classes(tmp_path: Path) -> None:
     for name in (".ipynb_checkpoints", "b", "a", "B", "empty"):
         (tmp_path / name).mkdir()
         for number in range(0 if name == "empty" else 10):
@@ -505,7 +503,7 @@ def test_classes_of_other_data_have_the_numbers_of_training(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shape", [(30,), (30, 1), (30, 2), (30, 4), (30, 4, 2)])
 @pytest.mark.parametrize("several", [False, True])
-def test_numbers_are_read_for_a_trained_network_as_in_training(
+def test_numeric_targets_are_read_for_a_trained_network_as_in_training(
     tmp_path: Path, shape: tuple[int, ...], several: bool
 ) -> None:
     path, targets = str(tmp_path / "data.npz"), np.random.default_rng(0).normal(size=shape)
@@ -554,8 +552,8 @@ def test_a_data_set_may_name_its_classes() -> None:
     assert other._y[:2].tolist() == [2, 1] and other.spec.output_size == 3
 
 
-def test_names_of_classes_that_no_target_shows_do_not_widen_a_network() -> None:
-    """The highest target has always said how many outputs there are."""
+def test_class_names_without_samples_do_not_add_outputs() -> None:
+    """The highest target determines the number of outputs."""
     path, words = f"{__name__}.Named", ["ant", "bee", "cat"]
     trained = CustomData(path, arguments={"classes": words, "shown": 2})
     assert trained.classes_by_target == {"y": 2} and trained.spec.output_size == 2
@@ -574,18 +572,18 @@ class WordsAsTargets(torch.utils.data.Dataset[tuple[torch.Tensor, object]]):
         return torch.zeros(4, 2), "yes" if number == 3 else 1
 
 
-def test_a_sample_of_a_data_set_that_is_no_number_is_named() -> None:
+def test_a_target_that_is_not_a_number_is_refused_with_its_sample() -> None:
     with pytest.raises(ValueError, match="the target of sample 3 is a str, not numbers"):
         CustomData(f"{__name__}.WordsAsTargets")
 
 
-def test_a_csv_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+def test_a_csv_with_two_columns_of_the_same_name_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["a", "a", "y"], [[n, n, n % 2] for n in range(30)])
     with pytest.raises(ValueError, match="has several columns 'a'"):
         CustomData(path, targets="y")
 
 
-def test_columns_that_are_not_read_may_have_one_name(tmp_path: Path) -> None:
+def test_columns_that_are_not_read_may_have_the_same_name(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data.csv", ["a", "y", "", ""], [[n, n % 2, "", ""] for n in range(30)])
     assert CustomData(path, inputs=["a"], targets="y").spec.input_size == 1
 

@@ -1,4 +1,4 @@
-"""Recordings of the user's own, in a folder for each class."""
+"""User-defined event recordings, in a folder for each class."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from .event_recordings import NAMES, random_events, save, write_own
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".bin", ".dat"])
-def test_what_was_written_is_read(tmp_path: Path, suffix: str) -> None:
+def test_recordings_in_every_format_are_read_back(tmp_path: Path, suffix: str) -> None:
     events = random_events(np.random.default_rng(1), 12, 9)
     found = read_recording(save(tmp_path / f"a{suffix}", events))
     assert np.array_equal(np.column_stack([found[name] for name in NAMES]), events)
 
 
-def test_a_folder_is_a_task(tmp_path: Path) -> None:
+def test_a_folder_of_recordings_gives_a_task_with_disjoint_splits(tmp_path: Path) -> None:
     task = CustomEvents(write_own(tmp_path / "mine"), steps=5)
     assert task.classes == ("left", "right")
     assert (task.spec.output_size, task.spec.steps, task.spec.step_shape) == (2, 5, (2, 9, 12))
@@ -52,7 +52,7 @@ def test_a_frame_holds_the_events_of_its_file(tmp_path: Path) -> None:
         assert target[column] == label
 
 
-def test_windows_of_fixed_duration() -> None:
+def test_windows_of_fixed_duration_count_their_events() -> None:
     events = random_events(np.random.default_rng(2), 12, 9, events=200)
     structured = np.array([tuple(row) for row in events.tolist()], [(name, np.int64) for name in NAMES])
     frames = count_events(structured, 4, (12, 9), (12, 9), window=1_000)
@@ -64,7 +64,7 @@ def test_windows_of_fixed_duration() -> None:
     assert empty.sum() == 200 and empty[12:].sum() == 0
 
 
-def test_both_polarities_in_one_channel(tmp_path: Path) -> None:
+def test_a_single_channel_counts_both_polarities(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     two, one = (CustomEvents(data, steps=5, bin_ms=2.5, channels=channels) for channels in (2, 1))
     assert one.spec.step_shape == (1, 9, 12) and one.spec.input_size * 2 == two.spec.input_size
@@ -72,7 +72,7 @@ def test_both_polarities_in_one_channel(tmp_path: Path) -> None:
     assert torch.equal(x.unflatten(2, (2, -1)).sum(2), together)
 
 
-def test_another_split_seed_is_another_split(tmp_path: Path) -> None:
+def test_another_split_seed_gives_another_split(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     splits = [CustomEvents(data, split_seed=seed)._chosen("test") for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
@@ -82,12 +82,12 @@ def test_another_split_seed_is_another_split(tmp_path: Path) -> None:
     ("keys", "message"),
     [({"bin_ms": 0}, "bin_ms must be at least"), ({"channels": 3}, "channels must be 2"), ({"steps": 0}, "steps")],
 )
-def test_mistakes_are_one_line(tmp_path: Path, keys: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CustomEvents(write_own(tmp_path / "mine"), **keys)  # type: ignore[arg-type]
 
 
-def test_bad_files_are_named(tmp_path: Path) -> None:
+def test_invalid_files_are_refused_by_name(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     for suffix in (".npy", ".npz", ".csv", ".bin", ".dat"):
         file = tmp_path / "mine" / "left" / f"broken{suffix}"
@@ -99,7 +99,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         CustomEvents(str(tmp_path / "mine" / "left"))
 
 
-def test_a_folder_without_recordings_is_no_class(tmp_path: Path) -> None:
+def test_a_folder_without_recordings_is_not_a_class(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     before = CustomEvents(data)
     (tmp_path / "mine" / "0 empty").mkdir()

@@ -45,7 +45,7 @@ def test_lengths_may_be_integers_of_any_type(tmp_path: Path) -> None:
         ({}, {"sequences": "id"}, "task.sequences and .* are for a CSV"),
     ],
 )
-def test_arrays_that_are_no_data_are_refused(
+def test_invalid_arrays_give_a_one_line_error(
     arrays: dict[str, Any], keys: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "data.npz", **{"x": np.zeros((N, T, I)), "y": np.arange(N) % 3, **arrays})
@@ -54,7 +54,7 @@ def test_arrays_that_are_no_data_are_refused(
     assert "\n" not in str(error.value)
 
 
-def test_the_first_sample_with_a_missing_number_is_named(tmp_path: Path) -> None:
+def test_a_missing_number_is_refused_with_its_sample(tmp_path: Path) -> None:
     x, y = sequences()
     x[7, 3, 1] = torch.nan
     with pytest.raises(ValueError, match=r"NaN or infinity in sample 7: .*task.lengths"):
@@ -75,13 +75,13 @@ def test_the_first_sample_with_a_missing_number_is_named(tmp_path: Path) -> None
         ("a,y\n1,0\n2,1\n", {"lengths": "a"}, "task.lengths is for files of arrays"),
     ],
 )
-def test_mistakes_in_a_csv_are_named(text: str, keys: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_csv_files_are_refused(text: str, keys: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         CustomData(str(tmp_path / "data.csv"), **keys)
 
 
-def test_spaces_around_the_names_of_columns_and_sequences_do_not_count(tmp_path: Path) -> None:
+def test_spaces_around_the_names_of_columns_and_sequences_are_ignored(tmp_path: Path) -> None:
     rows = "".join(f"s{n}{' ' * (t % 2)}, {n + t}, {n % 2}\n" for n in range(20) for t in range(4))
     (tmp_path / "data.csv").write_text("id, a, y\n" + rows)
     task = CustomData(str(tmp_path / "data.csv"), sequences="id")
@@ -118,7 +118,7 @@ def test_the_rows_of_a_sequence_may_be_sorted_by_a_column(tmp_path: Path) -> Non
     assert any(sample[:3, 0].tolist() != [0, 1, 2] for sample in as_written.unbind(1))
 
 
-def test_labels_of_steps_are_sorted_with_them(tmp_path: Path) -> None:
+def test_labels_of_steps_are_sorted_with_their_rows(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows = [f"s{n},{t},{t},{(n + t) % 2 if t else ''}" for n in range(20) for t in random.permutation(4)]
     (tmp_path / "data.csv").write_text("\n".join(["id,t,a,y", *rows]))
@@ -138,7 +138,7 @@ def test_labels_of_steps_are_sorted_with_them(tmp_path: Path) -> None:
         ([0, "2024-01-01", 1, 2], "line 4, column t: '2024-01-01' is not a number, as task.sort_by needs"),
     ],
 )
-def test_rows_that_cannot_be_sorted_are_named(times: list[object], message: str, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_sorted_are_refused(times: list[object], message: str, tmp_path: Path) -> None:
     rows = [f"s{n},{t},{n},{n % 2}" for n in range(1, 21) for t in (times if n == 1 else range(4))]
     (tmp_path / "data.csv").write_text("\n".join(["id,t,a,y", "s0,2,0,0", *rows]))
     with pytest.raises(ValueError, match=message) as error:
@@ -146,7 +146,7 @@ def test_rows_that_cannot_be_sorted_are_named(times: list[object], message: str,
     assert "\n" not in str(error.value)
 
 
-def test_a_column_to_sort_by_needs_the_sequences_of_a_csv(tmp_path: Path) -> None:
+def test_sort_by_is_refused_without_the_sequences_of_a_csv(tmp_path: Path) -> None:
     path = timed(tmp_path / "data.csv", {f"s{n}": [0, 1] for n in range(20)})
     with pytest.raises(ValueError, match="has no column 'time': it has id, t, a, y"):
         CustomData(path, sequences="id", sort_by="time")

@@ -1,4 +1,4 @@
-"""Delay equations are integrated as closed forms and small steps say."""
+"""Integration of delay equations, against closed forms and small steps."""
 
 import math
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import pytest
 from bionets.tasks.delay_equation import integrate
 
 
-def test_a_linear_equation_has_its_closed_form() -> None:
+def test_a_linear_equation_agrees_with_its_closed_form() -> None:
     """x' = −x(t − 1), x = 1 before: x = Σ_k (−1)^k (t − k + 1)^k / k! over k ≤ t + 1."""
     times = np.linspace(0, 4, 101)
     exact = [sum((-1) ** k * (t - k + 1) ** k / math.factorial(k) for k in range(int(t) + 2)) for t in times]
     np.testing.assert_allclose(integrate(lambda x, delayed: -delayed, 1.0, 1, times), exact, atol=3e-8)
 
 
-def test_without_a_delayed_term_it_is_an_ordinary_equation() -> None:
+def test_an_equation_without_a_delayed_term_agrees_with_its_closed_form() -> None:
     times = np.array([0.0, 0.3, 1.0, 2.77])
     np.testing.assert_allclose(integrate(lambda x, delayed: -x, 2.0, 3, times), 2 * np.exp(-times), atol=3e-8)
 
@@ -35,7 +35,7 @@ def small_steps(
 
 
 @pytest.mark.parametrize("delay", [2, 17])
-def test_it_agrees_with_small_steps(delay: int) -> None:
+def test_a_nonlinear_equation_agrees_with_small_steps(delay: int) -> None:
     def rate(x: float, delayed: float) -> float:
         return 0.2 * delayed / (1 + delayed**10) - 0.1 * x
 

@@ -6,7 +6,7 @@ import torch
 from bionets.tasks import Denoising, TaskSpec
 
 
-def test_protocol() -> None:
+def test_the_defaults_are_the_published_protocol() -> None:
     task = Denoising()
     assert task.spec == TaskSpec("sequence_to_sequence", input_size=2, output_size=1)
     assert (task.length, task.forgetting_period, task.marked) == (400, 200, 5)
@@ -37,7 +37,7 @@ def test_marked_steps_are_uniform_before_the_forgetting_period() -> None:
     assert (share[10:] == 0).all()
 
 
-def test_loss_and_metric_look_at_the_recall_steps_alone() -> None:
+def test_loss_and_metric_use_only_the_recall_steps() -> None:
     task = Denoising(length=6, forgetting_period=1, marked=2, train_size=30, batch_size=30)
     ((x, target),) = task.train_dataloader()
     prediction = torch.randn(8, 30, 1, generator=torch.Generator().manual_seed(0))
@@ -61,7 +61,7 @@ def test_loss_and_metric_look_at_the_recall_steps_alone() -> None:
         ({"length": 204}, "task.length must be at least task.forgetting_period + task.marked = 205, got 204"),
     ],
 )
-def test_bad_values_are_one_line(keys: dict[str, int], message: str) -> None:
+def test_invalid_values_give_a_one_line_error(keys: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError) as error:
         Denoising(**keys)
     assert str(error.value) == message

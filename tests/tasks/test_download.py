@@ -1,4 +1,4 @@
-"""Downloads from servers that are silent, slow, endless or cut off: given up in time, and never a file's content."""
+"""Downloads from servers that are silent, slow, endless or cut off are given up in time and leave no file."""
 
 import hashlib
 import os
@@ -101,7 +101,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("bad", [silent, slow_headers, slow_body, endless, cut], ids=lambda each: each.__name__)
-def test_a_bad_server_is_left_for_the_next(
+def test_the_next_server_is_tried_after_a_faulty_one(
     tmp_path: Path, serve: Callable[..., Server], bad: Callable[[socket.socket], None]
 ) -> None:
     download([serve(bad).url, serve(whole).url], tmp_path / "file", MD5, len(CONTENT), progress=False)
@@ -111,7 +111,7 @@ def test_a_bad_server_is_left_for_the_next(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("bad", [silent, slow_headers, slow_body, endless, cut], ids=lambda each: each.__name__)
-def test_where_every_server_is_bad_there_is_no_file(
+def test_no_file_is_left_if_every_server_is_faulty(
     tmp_path: Path, serve: Callable[..., Server], bad: Callable[[socket.socket], None]
 ) -> None:
     server = serve(bad)
@@ -120,14 +120,14 @@ def test_where_every_server_is_bad_there_is_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_fails_once_is_asked_again(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_server_that_fails_is_tried_again(tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve(cut, cut, whole)
     download([server.url], tmp_path / "file", MD5, ENOUGH, progress=False)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.connections == 3
 
 
-def test_a_server_with_another_file_is_asked_once(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_server_with_the_wrong_file_is_not_tried_again(tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve(whole)
     with pytest.raises(ConnectionError, match="checksum"):
         download([server.url], tmp_path / "file", "0" * 32, ENOUGH, progress=False)
@@ -135,7 +135,7 @@ def test_a_server_with_another_file_is_asked_once(tmp_path: Path, serve: Callabl
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_download_and_leaves_nothing(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_ctrl_c_ends_a_download_and_leaves_no_file(tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve(silent)
     code = (
         "import pathlib, signal; from bionets.tasks.download import download;"

@@ -31,7 +31,7 @@ def make(data_dir: Path, dataset: str, **keys: object) -> EventRecordings:
 
 
 @pytest.mark.parametrize("overflow", [None, 20])
-def test_what_was_written_is_read(tmp_path: Path, overflow: int | None) -> None:
+def test_recordings_in_published_formats_are_read_back(tmp_path: Path, overflow: int | None) -> None:
     events = random_events(np.random.default_rng(1), 34, 34)
     events[20:, 2] += 9_000  # so that the times after the overflow are not negative without it
     for name, content, read in (
@@ -62,7 +62,7 @@ def test_frames_hold_every_event_at_its_place_and_time(data_dir: Path, dataset: 
     assert np.array_equal(x[:, 0].view(expected.shape).numpy(), expected)
 
 
-def test_the_formats_of_dvs_gesture_and_cifar10_dvs(tmp_path: Path) -> None:
+def test_recordings_of_dvs_gesture_and_cifar10_dvs_are_read_back(tmp_path: Path) -> None:
     events = random_events(np.random.default_rng(2), 128, 128)
     (tmp_path / "a.aedat").write_bytes(event_recordings.aedat(events))
     found = read_dvs128(tmp_path / "a.aedat")
@@ -99,7 +99,7 @@ def events_at_random() -> event_recordings.Columns:
         ("dvs_gesture", b"\x93NUMPY", "is damaged"),
     ],
 )
-def test_files_in_other_formats_are_named(tmp_path: Path, dataset: str, content: bytes, message: str) -> None:
+def test_files_in_unsupported_formats_are_refused(tmp_path: Path, dataset: str, content: bytes, message: str) -> None:
     event_recordings.write(tmp_path)
     task = make(tmp_path, dataset)
     task._chosen("train")[2][0].write_bytes(content)
@@ -107,7 +107,7 @@ def test_files_in_other_formats_are_named(tmp_path: Path, dataset: str, content:
         task.prepare_data()
 
 
-def test_what_must_be_asked_for_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_missing_data_set_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"CIFAR10DVS.aedat is missing: get cifar10_dvs from https:..figshare"):
         make(tmp_path, "cifar10_dvs").prepare_data()
 
@@ -155,7 +155,7 @@ def test_denoising_keeps_events_with_a_recent_neighbour() -> None:
     assert np.argwhere(kept).tolist() == [[5, 0, 2, 1], [6, 1, 2, 1], [59, 0, 1, 2]]
 
 
-def test_smaller_binary_frames(data_dir: Path) -> None:
+def test_frames_can_be_binary_and_of_lower_resolution(data_dir: Path) -> None:
     plain, _ = next(iter(make(data_dir, "n_mnist").val_dataloader()))
     binary, _ = next(iter(make(data_dir, "n_mnist", binary=True).val_dataloader()))
     assert torch.equal(binary, (plain > 0).float())
@@ -166,7 +166,7 @@ def test_smaller_binary_frames(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", sorted(EVENT_FILES))
-def test_no_recording_is_in_two_sets(data_dir: Path, dataset: str) -> None:
+def test_no_recording_is_in_two_splits(data_dir: Path, dataset: str) -> None:
     task = make(data_dir, dataset)
     train, test = ([file for file, _ in task._chosen(split)] for split in ("train", "test"))
     assert len({*train, *test}) == 20 + 8 + 12
@@ -175,7 +175,7 @@ def test_no_recording_is_in_two_sets(data_dir: Path, dataset: str) -> None:
     assert not set(task.train_data(0)[0].tolist()) & set(task.val_data()[0].tolist())
 
 
-def test_frames_are_made_once_and_anew_for_other_settings(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_are_cached_for_each_setting(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = next(iter(make(data_dir, "n_cars").test_dataloader()[0]))
     with monkeypatch.context() as patch:
         patch.setattr(EventRecordings, "to_frames", None)  # nothing to make frames with
@@ -185,7 +185,7 @@ def test_frames_are_made_once_and_anew_for_other_settings(data_dir: Path, monkey
     assert other.shape[0] == 5
 
 
-def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
+def test_missing_and_damaged_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"n-cars_train is missing: get n_cars from https"):
         make(tmp_path, "n_cars").prepare_data()
     event_recordings.write(tmp_path)
@@ -206,7 +206,7 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["n_mnist", "n_cars"])
-def test_a_recording_that_is_cut_off_is_named(tmp_path: Path, dataset: str) -> None:
+def test_a_truncated_recording_is_refused_by_name(tmp_path: Path, dataset: str) -> None:
     event_recordings.write(tmp_path)
     task = make(tmp_path, dataset)
     damaged = task._chosen("train")[2][0]
@@ -216,7 +216,7 @@ def test_a_recording_that_is_cut_off_is_named(tmp_path: Path, dataset: str) -> N
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not ours"])
-def test_frames_that_are_not_as_they_were_written_are_made_anew(tmp_path: Path, damage: str) -> None:
+def test_damaged_frames_are_created_again(tmp_path: Path, damage: str) -> None:
     event_recordings.write(tmp_path)
     first, _ = next(iter(make(tmp_path, "n_mnist").val_dataloader()))
     for file in (tmp_path / "NMNIST" / "frames").iterdir():

@@ -37,7 +37,7 @@ def test_the_loss_is_the_weighted_sum_of_the_losses(tmp_path: Path) -> None:
     torch.testing.assert_close(task.loss(prediction, target), 0.5 * of_class + 2.0 * of_number)
 
 
-def test_every_target_keeps_its_samples(tmp_path: Path) -> None:
+def test_several_targets_have_the_split_of_a_single_target(tmp_path: Path) -> None:
     task, alone = mixed(tmp_path), CustomData(str(tmp_path / "data.npz"), targets="kind")
     x, target = task.val_data()
     expected_x, expected = alone.val_data()
@@ -60,7 +60,7 @@ def test_metrics_have_the_name_of_their_target(tmp_path: Path) -> None:
         torch.testing.assert_close(values["speed_mse"], functional.mse_loss(prediction[:, 4:], target[:, 1:]))
 
 
-def test_targets_at_every_step(tmp_path: Path) -> None:
+def test_losses_of_several_targets_at_every_step_are_added(tmp_path: Path) -> None:
     data = write(tmp_path / "data.npz", a=torch.randn(N, T), b=torch.randn(N, T, 2))
     task = CustomData(data, targets=["a", "b"])
     _, target = task.train_data(0)
@@ -71,7 +71,7 @@ def test_targets_at_every_step(tmp_path: Path) -> None:
     torch.testing.assert_close(task.loss(prediction, target), expected)
 
 
-def test_columns_of_a_csv(tmp_path: Path) -> None:
+def test_targets_may_be_columns_of_a_csv(tmp_path: Path) -> None:
     with (tmp_path / "data.csv").open("w", newline="") as file:
         rows = [[n, n / 2, n % 3, -n / 4] for n in range(30)]
         csv.writer(file).writerows([["a", "b", "kind", "value"], *rows])
@@ -94,7 +94,7 @@ class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return torch.full((4, 2), float(number)), {"parity": number % 2, "half": number / 2}
 
 
-def test_a_data_set_with_mappings_as_targets_and_with_arguments() -> None:
+def test_a_data_set_may_give_targets_as_mappings_and_take_arguments() -> None:
     task = CustomData(f"{__name__}.Pairs", targets=["parity", "half"], arguments={"size": 20})
     x, target = task.train_data(0)
     assert x.shape == (4, 16, 2)
@@ -128,13 +128,13 @@ def test_all_targets_of_a_data_set_belong_to_the_same_inputs() -> None:
         ({"class_weights": "balanced"}, "class_weights need whole-number targets"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, keys: dict[str, object], message: str) -> None:
+def test_incompatible_targets_and_options_are_refused(tmp_path: Path, keys: dict[str, object], message: str) -> None:
     data = write(tmp_path / "data.npz", kind=torch.arange(N) % 4, speed=torch.randn(N), steps=torch.randn(N, T))
     with pytest.raises(ValueError, match=message):
         CustomData(data, **{"targets": ["kind", "speed"], **keys})  # type: ignore[arg-type]
 
 
-def test_several_targets_of_images(tmp_path: Path) -> None:
+def test_images_may_have_several_targets(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.zeros((N, 1, 4, 4)), a=np.arange(N) % 2, b=np.arange(N) % 3)
     spec = CustomData(str(tmp_path / "data.npz"), targets=["a", "b"]).spec
     assert (spec.kind, spec.output_size) == ("image_to_value", 5)

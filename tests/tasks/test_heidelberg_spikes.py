@@ -55,7 +55,7 @@ def spikes_of(recording: heidelberg_archive.Recording) -> tuple[np.ndarray, np.n
     return recording[0].astype(np.float64) * 1000, recording[1].astype(np.int64)
 
 
-def test_shd_gets_a_validation_set_of_each_class(data_dir: Path) -> None:
+def test_the_validation_set_of_shd_is_stratified(data_dir: Path) -> None:
     task = HeidelbergSpikes("shd", data_dir, val_share=0.25)
     assert (task.train_size, task.val_size, task.test_size) == (30, 10, 40)
     assert sorted(task.val_data()[1].tolist()) == list(range(10))
@@ -68,7 +68,7 @@ def test_shd_gets_a_validation_set_of_each_class(data_dir: Path) -> None:
     assert not torch.equal(other.val_data()[0], task.val_data()[0])
 
 
-def test_speakers_held_out_are_the_validation_set(data_dir: Path) -> None:
+def test_val_speakers_are_the_validation_set(data_dir: Path) -> None:
     task = HeidelbergSpikes("shd", data_dir, val_speakers=[1, 3])
     speakers = torch.tensor([number // 3 % 4 for number in range(40)])
     assert {*speakers[task.val_data()[0]].tolist()} == {1, 3}
@@ -91,7 +91,7 @@ def test_ssc_has_a_validation_set_of_its_own(data_dir: Path) -> None:
         HeidelbergSpikes("ssc", data_dir, val_speakers=[1])
 
 
-def test_counts_are_made_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spike_counts_are_cached(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = next(iter(HeidelbergSpikes("shd", data_dir, bin_ms=20, val_speakers=[0]).val_dataloader()))
     with monkeypatch.context() as patch:
         patch.setattr(HeidelbergSpikes, "_read", None)  # nothing to make them with
@@ -122,7 +122,7 @@ def test_a_downloaded_archive_is_unpacked(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("damage", ["cut", "no spikes", "unit", "time", "class", "fewer"])
-def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     heidelberg_archive.write(tmp_path, "shd", 20)
     file = tmp_path / "SHD" / "shd_train.h5"
     recordings, labels = random_recordings(20), [number % 10 for number in range(20)]
@@ -153,6 +153,6 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
         ({"val_share": 0.001}, "leaves none for validation"),
     ],
 )
-def test_mistakes_are_one_line(data_dir: Path, keys: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(data_dir: Path, keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HeidelbergSpikes(data_dir=data_dir, **keys)  # type: ignore[arg-type]

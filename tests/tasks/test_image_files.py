@@ -1,4 +1,4 @@
-"""Downloads over HTTP on the loopback interface: what comes whole, and what must never get a file's name."""
+"""Downloads over HTTP on the loopback interface: complete files are kept, others never get their final name."""
 
 import gzip
 import math
@@ -88,7 +88,7 @@ def names_in(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()} - {".lock"}
 
 
-def test_files_come_whole(tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]) -> None:
+def test_files_are_downloaded_and_read(tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]) -> None:
     published = idx_files.published_at(serve(files).url, files=files)
     paths = fetch(published, tmp_path, progress=False)
     assert [path.read_bytes() for path in paths] == list(files.values())
@@ -99,7 +99,7 @@ def test_files_come_whole(tmp_path: Path, files: dict[str, bytes], serve: Callab
 
 
 @pytest.mark.parametrize("mode", ["wrong", "truncated", "cut", "missing", "dead"])
-def test_the_next_mirror_is_tried_where_one_fails(
+def test_the_next_mirror_is_tried_if_one_fails(
     tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror], mode: str
 ) -> None:
     bad = dead_mirror() if mode == "dead" else serve(files, mode).url
@@ -108,7 +108,7 @@ def test_the_next_mirror_is_tried_where_one_fails(
 
 
 @pytest.mark.parametrize("mode", ["wrong", "truncated", "cut", "missing", "dead"])
-def test_where_all_mirrors_fail_nothing_is_left_and_the_message_says_what_to_do(
+def test_no_file_is_left_if_all_mirrors_fail_and_the_error_gives_a_remedy(
     tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror], mode: str
 ) -> None:
     bad = dead_mirror() if mode == "dead" else serve(files, mode).url
@@ -120,7 +120,7 @@ def test_where_all_mirrors_fail_nothing_is_left_and_the_message_says_what_to_do(
     assert names_in(tmp_path / "mnist") == set()
 
 
-def test_a_later_call_goes_on_with_what_is_missing(
+def test_a_later_call_downloads_only_the_missing_files(
     tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]
 ) -> None:
     first, *rest = files
@@ -134,7 +134,7 @@ def test_a_later_call_goes_on_with_what_is_missing(
 
 
 @pytest.mark.parametrize("unzipped", [False, True])
-def test_files_that_lie_there_need_no_network_and_no_checksum(
+def test_existing_files_need_no_network_and_no_checksum(
     tmp_path: Path, files: dict[str, bytes], unzipped: bool
 ) -> None:
     published = idx_files.published_at(dead_mirror(), files=dict.fromkeys(files, b"other bytes"))
@@ -147,7 +147,7 @@ def test_files_that_lie_there_need_no_network_and_no_checksum(
     assert torch.equal(images, read_idx(fetch(published, tmp_path)[0]))
 
 
-def test_many_processes_at_once_download_once(
+def test_concurrent_processes_download_each_file_once(
     tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]
 ) -> None:
     mirror = serve(files)
@@ -184,7 +184,9 @@ def test_qmnist_labels_are_their_first_column(tmp_path: Path) -> None:
         lambda content: b"",
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, files: dict[str, bytes], damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_refused_by_name(
+    tmp_path: Path, files: dict[str, bytes], damage: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(damage(files[idx_files.NAMES[0]]))
     with pytest.raises(ValueError, match=f"{path}.*delete it"):
@@ -206,7 +208,7 @@ def test_a_file_that_unpacks_to_far_more_than_it_says_is_not_unpacked(tmp_path: 
 
 
 @pytest.mark.parametrize("shape", [(2**31 - 1, 2**31 - 1), (-5, 3), (2**30, 2)])
-def test_a_file_that_says_it_is_huge_takes_no_memory(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_a_file_that_claims_a_huge_size_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     (tmp_path / "images").write_bytes(struct.pack(">BBBB2i", 0, 0, 8, 2, *shape))
     assert math.prod(shape) < 0 or math.prod(shape) > idx.MOST_BYTES
     with pytest.raises(ValueError, match="claims to hold"):

@@ -1,4 +1,4 @@
-"""Image sets of other sizes and colours than MNIST, and images made into another size or colour."""
+"""Image sets of other sizes and colours than MNIST, and conversion to another size or colour."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_a_published_file_is_read(data_dir: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_layout_fits_its_spec(data_dir: Path, name: str) -> None:
+def test_every_layout_matches_its_spec(data_dir: Path, name: str) -> None:
     for read_as in ("image", "rows", "columns", "pixels", "patches"):
         task = Images(name, data_dir, read_as=read_as, **SIZES)  # type: ignore[arg-type]
         x, target = next(iter(task.val_dataloader()))
@@ -44,7 +44,7 @@ def test_every_layout_fits_its_spec(data_dir: Path, name: str) -> None:
         assert task.loss(torch.zeros(8, task.spec.output_size), target) > 0
 
 
-def test_the_pixels_of_a_colour_image_are_where_the_format_says(data_dir: Path) -> None:
+def test_the_pixels_of_a_colour_image_are_in_the_order_of_the_format(data_dir: Path) -> None:
     content = idx_files.cifar(10)
     (data_dir / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(content)
     images, _ = read(IMAGE_FILES["cifar10"], data_dir, "test")
@@ -53,7 +53,7 @@ def test_the_pixels_of_a_colour_image_are_where_the_format_says(data_dir: Path) 
     assert torch.equal(x[5, 2, 32 + 7] * 255, images[2, 1, 5, 7].float())  # row 5, green, column 7
 
 
-def test_gray_colour_and_size(data_dir: Path) -> None:
+def test_images_are_converted_to_gray_colour_and_another_size(data_dir: Path) -> None:
     images, labels = read(IMAGE_FILES["cifar10"], data_dir, "test")
     gray = Images("cifar10", data_dir, colour="gray", size=[16, 16], **SIZES)  # type: ignore[arg-type]
     assert gray.spec.image_shape == (1, 16, 16)
@@ -66,7 +66,7 @@ def test_gray_colour_and_size(data_dir: Path) -> None:
     assert x.shape == (8, 3, 20, 24) and torch.equal(x[:, 0], x[:, 2])
 
 
-def test_a_permutation_moves_all_channels_alike(data_dir: Path) -> None:
+def test_a_permutation_is_the_same_for_all_channels(data_dir: Path) -> None:
     task = Images("cifar10", data_dir, read_as="pixels", permuted=True, **SIZES)  # type: ignore[arg-type]
     plain = Images("cifar10", data_dir, read_as="pixels", **SIZES)  # type: ignore[arg-type]
     x, _ = next(iter(task.val_dataloader()))
@@ -89,13 +89,13 @@ def test_a_sequence_holds_every_pixel_once(read_as: str) -> None:
         ({"colour": "red"}, "colour=red is unknown: choose gray or colour"),
     ],
 )
-def test_what_cannot_be_read_so_is_refused(data_dir: Path, keys: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(data_dir: Path, keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Images("cifar10", data_dir, **keys)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     idx_files.write(tmp_path, name)
     file = next(iter(IMAGE_FILES[name].files))
     whole = (tmp_path / name / file).read_bytes()
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
             read(IMAGE_FILES[name], tmp_path, "train")
 
 
-def test_a_record_that_is_cut_off_is_named(tmp_path: Path) -> None:
+def test_a_truncated_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar10").mkdir()
     archive = idx_files.tar_gz({f"cifar-10-batches-bin/data_batch_{n}.bin": bytes(3072) for n in range(1, 6)})
     (tmp_path / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(archive)

@@ -1,4 +1,4 @@
-"""Image tasks: layouts, disjoint splits, purity in seed and epoch, augmentation, and what is refused."""
+"""Image tasks: layouts, disjoint splits, dependence on seed and epoch only, augmentation, and refused options."""
 
 import os
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_an_image_is_read_as_it_is_or_as_a_sequence(data_dir: Path) -> None:
         assert torch.equal(batches["pixels"][28 * row + column, :, 0], image[:, row, column])
 
 
-def test_a_permutation_is_fixed_and_loses_nothing(data_dir: Path) -> None:
+def test_a_permutation_is_fixed_and_keeps_every_pixel(data_dir: Path) -> None:
     plain, _ = next(iter(make(data_dir, read_as="pixels").val_dataloader()))
     permuted, _ = next(iter(make(data_dir, read_as="pixels", permuted=True, seed=1).val_dataloader()))
     again, _ = next(iter(make(data_dir, read_as="pixels", permuted=True, seed=2).val_dataloader()))
@@ -69,7 +69,7 @@ def test_blank_steps_follow_the_sequence(data_dir: Path) -> None:
     assert task.spec.steps == 100 and torch.equal(x[:28], plain) and x[28:].eq(0).all()
 
 
-def test_rows_are_permuted_as_a_whole_and_alike_for_all(data_dir: Path) -> None:
+def test_whole_rows_are_permuted_and_equally_in_all_images(data_dir: Path) -> None:
     plain, _ = next(iter(make(data_dir, read_as="rows").val_dataloader()))
     permuted, _ = next(iter(make(data_dir, read_as="rows", permute_rows=True, seed=1).val_dataloader()))
     again, _ = next(iter(make(data_dir, read_as="rows", permute_rows=True, seed=2).val_dataloader()))
@@ -117,7 +117,7 @@ def test_pixels_can_be_made_black_or_white(data_dir: Path) -> None:
     assert torch.equal(x[:, 0], (first_images(task) > 0.05).float())
 
 
-def test_splits_are_apart_and_the_same_for_every_seed(data_dir: Path) -> None:
+def test_splits_are_disjoint_and_the_same_for_every_seed(data_dir: Path) -> None:
     task, other = make(data_dir, seed=0), make(data_dir, seed=1)
     train, val, test = task.train_data(0)[0], task.val_data()[0], task.test_data("test")[0]
     rows = torch.cat([train, val, test]).flatten(1)
@@ -130,7 +130,7 @@ def epoch_of(task: Images, epoch: int) -> Tensor:
 
 
 @pytest.mark.parametrize("augmentation", [None, {"shift": 2, "rotation": 10, "scale": 0.1, "flip": True}])
-def test_an_epoch_is_a_function_of_seed_and_epoch_alone(data_dir: Path, augmentation: dict | None) -> None:
+def test_an_epoch_depends_only_on_seed_and_epoch_number(data_dir: Path, augmentation: dict | None) -> None:
     task = make(data_dir, augmentation=augmentation)
     first = epoch_of(task, 3)
     batches = task.train_batches(3)
@@ -193,12 +193,12 @@ def test_a_rotation_keeps_distances_in_images_that_are_not_square() -> None:
     assert (turned[:, 0, 5].amax(1) > 0.9).any()  # upright
 
 
-def test_a_change_of_size_to_nothing_is_refused(data_dir: Path) -> None:
+def test_a_scale_of_one_or_more_is_refused(data_dir: Path) -> None:
     with pytest.raises(ValueError, match=r"task\.augmentation\.scale must be below 1, got 1\.5"):
         make(data_dir, augmentation={"scale": 1.5})
 
 
-def test_the_losses(data_dir: Path) -> None:
+def test_losses_and_accuracy_equal_their_definitions(data_dir: Path) -> None:
     prediction, target = torch.randn(8, 10), torch.arange(8)
     expected = {
         "cross_entropy": functional.nll_loss(prediction.log_softmax(1), target),
@@ -223,7 +223,7 @@ def test_the_losses(data_dir: Path) -> None:
         ({"centred": True, "read_as": "poisson"}, "negative pixels"),
     ],
 )
-def test_impossible_keys_are_refused(data_dir: Path, keys: dict, message: str) -> None:
+def test_invalid_options_are_refused(data_dir: Path, keys: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(data_dir, **keys)
 
@@ -236,14 +236,14 @@ def test_sizes_beyond_the_data_are_refused_when_the_data_are_prepared(data_dir: 
 
 @pytest.mark.skipif("BIONETS_DATA" not in os.environ, reason="needs real images in BIONETS_DATA")
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
-def test_real_images(dataset: str) -> None:
+def test_real_image_sets_have_their_published_sizes(dataset: str) -> None:
     task = Images(dataset, os.environ["BIONETS_DATA"])
     images, labels = task.train_data(0)
     assert images.shape == (55_000, 28, 28) and labels.bincount().min() > 4_500
     assert len(task.test_data("test")[0]) == 10_000
 
 
-def test_images_are_shown_as_poisson_trains(data_dir: Path) -> None:
+def test_poisson_spike_trains_have_the_rates_of_the_pixels(data_dir: Path) -> None:
     keys = {"read_as": "poisson", "steps": 3000, "max_rate": 200.0, "blank_steps": 5}
     task = make(data_dir, **keys)
     x, _ = next(iter(task.val_dataloader()))
@@ -254,7 +254,7 @@ def test_images_are_shown_as_poisson_trains(data_dir: Path) -> None:
     assert torch.equal(x, next(iter(make(data_dir, **keys).val_dataloader()))[0])
 
 
-def test_poisson_trains_are_other_ones_in_every_epoch_but_the_same_on_resume(data_dir: Path) -> None:
+def test_poisson_spike_trains_differ_between_epochs_and_are_reproducible(data_dir: Path) -> None:
     def first(epoch: int, seed: int = 0) -> Tensor:
         return next(iter(make(data_dir, read_as="poisson", steps=20, seed=seed).train_batches(epoch)))[0]
 

@@ -35,7 +35,7 @@ def test_the_series_stays_on_its_attractor(tau: int) -> None:
     assert 1.1 < float(series.max()) < 1.5
 
 
-def test_values_are_a_part_of_a_lyapunov_time_apart() -> None:
+def test_values_are_sampled_at_a_fraction_of_the_lyapunov_time() -> None:
     task = MackeyGlass(17, seed=0)
     times = 17 + np.arange(1500) * 197 / 75
     np.testing.assert_array_equal(
@@ -61,7 +61,7 @@ def test_the_three_parts_follow_each_other() -> None:
     assert (len(seen), len(validation), len(test)) == (60, 20, 40)
 
 
-def test_windows_lie_in_the_training_part_and_ask_for_the_next_value() -> None:
+def test_windows_lie_in_the_training_part_and_have_the_next_values_as_targets() -> None:
     task = MackeyGlass(**SMALL, train_size=500)
     x, target = task.train_data(3)
     assert x.shape == (20, 500, 1)
@@ -82,7 +82,7 @@ def test_the_loss_leaves_out_the_warm_up() -> None:
     assert float(task.loss(prediction, target)) == pytest.approx(0.25)
 
 
-def test_the_error_is_that_of_the_original_values() -> None:
+def test_the_error_is_computed_on_unscaled_values() -> None:
     metric = MeanOf(partial(symmetric_errors, mean=0.9, deviation=0.2))
     truth, guess = torch.tensor([[0.5], [1.2], [0.8]]), torch.tensor([[0.6], [1.2], [-0.8]])
     metric.update((guess - 0.9) / 0.2, (truth - 0.9) / 0.2)
@@ -102,7 +102,7 @@ def test_the_error_is_that_of_the_original_values() -> None:
         ({"points": 0}, "task.points must be at least 1, got 0"),
     ],
 )
-def test_bad_values_are_one_line(keys: dict[str, Any], message: str) -> None:
+def test_invalid_values_give_a_one_line_error(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         MackeyGlass(**keys)
     assert "\n" not in str(error.value)
@@ -110,7 +110,7 @@ def test_bad_values_are_one_line(keys: dict[str, Any], message: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tau", [17, 24, 30])
-def test_neighbours_part_as_fast_as_the_lyapunov_time_says(tau: int) -> None:
+def test_neighbouring_trajectories_diverge_at_the_rate_of_the_lyapunov_time(tau: int) -> None:
     """Their distance, a root mean square over each Lyapunov time, grows by e in one: from 1e-9 to 1e-2 by e^16."""
     times = np.arange(0.0, 35 * LYAPUNOV_TIMES[tau])
     taken = []

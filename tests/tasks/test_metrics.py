@@ -16,7 +16,9 @@ def of_torch(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tens
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("weights", [None, [0.3, 1.0, 2.0], [0.0, 1.0, 3.0]])
-def test_it_has_the_bits_of_torch_if_a_weight_is_positive(weights: list[float] | None, dtype: torch.dtype) -> None:
+def test_cross_entropy_has_the_bits_of_torch_if_a_weight_is_positive(
+    weights: list[float] | None, dtype: torch.dtype
+) -> None:
     torch.manual_seed(0)
     for shape in ((7,), (5, 4)):
         target = torch.arange(torch.Size(shape).numel()).reshape(shape) % 3
@@ -31,7 +33,7 @@ def test_it_has_the_bits_of_torch_if_a_weight_is_positive(weights: list[float] |
             assert one.dtype == two.dtype and torch.equal(one, two)
 
 
-def test_without_any_weight_loss_and_gradient_are_0() -> None:
+def test_cross_entropy_and_its_gradient_are_0_if_all_targets_have_weight_0() -> None:
     prediction = torch.randn(4, 3, requires_grad=True)
     for weights in (torch.zeros(3), torch.tensor([0.0, 1.0, 1.0])):
         loss = cross_entropy(prediction, torch.zeros(4, dtype=torch.int64), weights)
@@ -39,7 +41,7 @@ def test_without_any_weight_loss_and_gradient_are_0() -> None:
         assert loss.item() == 0 and torch.equal(gradient, torch.zeros(4, 3))
 
 
-def test_it_reads_no_value_of_a_tensor() -> None:
+def test_cross_entropy_reads_no_value_of_a_tensor() -> None:
     """On a GPU, such a read waits for all kernels. A tensor on the meta device has no values."""
     prediction, target = torch.randn(4, 3, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
     assert cross_entropy(prediction, target, torch.ones(3, device="meta")).shape == ()

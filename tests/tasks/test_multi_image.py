@@ -1,4 +1,4 @@
-"""Several image tasks in one: what is shown, labels and units, pairs, continual learning, and what is refused."""
+"""Several image tasks in one: presentation, labels and units, pairs, continual learning, and refused options."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def images_of(task: MultiImage, which: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("presentation", PRESENTATIONS)
-def test_what_is_shown(data_dir: Path, presentation: str) -> None:
+def test_images_and_labels_follow_the_presentation(data_dir: Path, presentation: str) -> None:
     task = make(data_dir, presentation=presentation)
     batches = list(task.test_dataloader()[0])
     x, target = batches[0]
@@ -51,7 +51,7 @@ def test_what_is_shown(data_dir: Path, presentation: str) -> None:
         assert torch.equal(target, labels.unsqueeze(1).expand(8, 2)) and len(batches) == 3
 
 
-def test_the_loss_over_the_shown_task_is_that_of_its_units_alone(data_dir: Path) -> None:
+def test_loss_over_shown_uses_only_the_units_of_the_shown_task(data_dir: Path) -> None:
     task = make(data_dir, presentation="sequential", loss_over="shown", batch_size=80)
     x, target = next(iter(task.train_batches(0)))
     assert {row.argmax().item() for row in target} == {0, 1}  # images of both tasks
@@ -84,7 +84,7 @@ def test_a_task_can_be_shown_alone(data_dir: Path, presentation: str, which: int
 
 
 @pytest.mark.parametrize("presentation", PRESENTATIONS)
-def test_the_right_units_have_no_loss_and_full_accuracy(data_dir: Path, presentation: str) -> None:
+def test_correct_predictions_have_zero_loss_and_full_accuracy(data_dir: Path, presentation: str) -> None:
     task = make(data_dir, presentation=presentation)
     metrics, blind = task.metrics(), task.metrics()
     for _, target in task.test_dataloader()[0]:
@@ -99,7 +99,7 @@ def test_the_right_units_have_no_loss_and_full_accuracy(data_dir: Path, presenta
     assert blind.compute()["accuracy_mnist"] == 0.1
 
 
-def test_a_label_is_told_among_its_task_and_a_unit_among_all(data_dir: Path) -> None:
+def test_the_accuracy_of_a_task_compares_its_own_units_and_the_total_compares_all(data_dir: Path) -> None:
     metrics = make(data_dir).metrics()
     prediction = torch.zeros(1, 20)
     prediction[0, 2 * 3] = 1.0  # label 3 of mnist, and the highest of mnist
@@ -120,13 +120,13 @@ def test_the_loss_of_several_images_is_the_mean_over_their_tasks(data_dir: Path)
     torch.testing.assert_close(make(data_dir, presentation="mix").loss(prediction, target), sum(each) / 2)
 
 
-def test_labels_are_taken_modulo(data_dir: Path) -> None:
+def test_labels_are_taken_modulo_their_number(data_dir: Path) -> None:
     task = make(data_dir, labels=3)
     assert task.spec.output_size == 6
     assert torch.equal(task._sets("test")[0][1], torch.arange(20) % 10 % 3)
 
 
-def test_short_sets_are_repeated_and_never_leak(data_dir: Path) -> None:
+def test_short_sets_are_repeated_within_their_split(data_dir: Path) -> None:
     task = make(data_dir, train_size=50, test_size=30)
     (train, _), (repeated, labels) = task._sets("train")
     assert len(train) == len(repeated) == len(labels) == 50
@@ -139,7 +139,7 @@ def test_short_sets_are_repeated_and_never_leak(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("presentation", PRESENTATIONS)
-def test_an_epoch_is_a_function_of_seed_and_epoch_alone(data_dir: Path, presentation: str) -> None:
+def test_an_epoch_depends_only_on_seed_and_epoch_number(data_dir: Path, presentation: str) -> None:
     def epoch_of(epoch: int, **keys: object) -> torch.Tensor:
         return torch.cat([x for x, _ in make(data_dir, presentation=presentation, **keys).train_batches(epoch)])
 
@@ -149,7 +149,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_alone(data_dir: Path, presenta
 
 
 @pytest.mark.parametrize("presentation", ["concatenate", "mix"])
-def test_images_meet_others_in_every_epoch(data_dir: Path, presentation: str) -> None:
+def test_images_are_paired_differently_in_every_epoch(data_dir: Path, presentation: str) -> None:
     task = make(data_dir, presentation=presentation)
     pairs = [{tuple(row.tolist()) for row in task.train_data(epoch)[0].flatten(2).double().mean(2)} for epoch in (0, 1)]
     assert len(pairs[0] | pairs[1]) > 60
@@ -157,7 +157,7 @@ def test_images_meet_others_in_every_epoch(data_dir: Path, presentation: str) ->
     assert labels[0] == labels[1]
 
 
-def test_task_after_task_shows_one_for_its_epochs_and_then_the_next(data_dir: Path) -> None:
+def test_sampling_by_task_shows_one_task_after_the_other(data_dir: Path) -> None:
     def tasks_of(**keys: object) -> list[int | None]:
         return [make(data_dir, **keys).task_of_epoch(epoch) for epoch in range(4)]
 
@@ -188,7 +188,7 @@ def test_task_after_task_shows_one_for_its_epochs_and_then_the_next(data_dir: Pa
         ({"train_size": 0}, "task.train_size"),
     ],
 )
-def test_impossible_keys_are_refused(data_dir: Path, keys: dict, message: str) -> None:
+def test_invalid_options_are_refused(data_dir: Path, keys: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(data_dir, **keys)
 

@@ -18,7 +18,7 @@ def test_numbers_have_a_column_for_each_output() -> None:
         assert torch.equal(torch.tensor(one["target"]), target[:, 0]) and list(one) == ["target", "prediction"]
 
 
-def test_each_data_set_has_its_columns_empty_if_it_is_not_shown() -> None:
+def test_each_data_set_has_columns_that_are_empty_where_it_is_not_shown() -> None:
     task = MultiImage(datasets=("mnist", "fashion_mnist"), labels=3)
     target = torch.tensor([[2, NOT_SHOWN], [NOT_SHOWN, 1]])
     prediction = torch.randn(2, 6)
@@ -31,7 +31,7 @@ def test_each_data_set_has_its_columns_empty_if_it_is_not_shown() -> None:
         torch.testing.assert_close(found, scores.softmax(1))
 
 
-def test_a_task_of_classes_without_a_base_class_has_the_columns_of_classes() -> None:
+def test_a_classification_task_without_the_base_class_has_class_columns() -> None:
     class Plain(Task):
         spec = TaskSpec("sequence_to_class", 1, 3, steps=4)
 

@@ -21,7 +21,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_official_split(data_dir: Path) -> None:
+def test_the_splits_are_the_official_ones(data_dir: Path) -> None:
     task = SpeechDigits(data_dir, steps=30)
     assert (task.train_size, task.val_size, task.test_size) == (27, 3, 30)
     names = [{file.name for file in task._files[split]} for split in ("train", "val", "test")]
@@ -32,7 +32,7 @@ def test_the_official_split(data_dir: Path) -> None:
     assert other._files == task._files
 
 
-def test_held_out_speakers_are_heard_in_the_test_alone(data_dir: Path) -> None:
+def test_held_out_speakers_are_only_in_the_test_set(data_dir: Path) -> None:
     task = SpeechDigits(data_dir, held_out=["lucas"])
     assert {file.name.split("_")[1] for file in task._files["test"]} == {"lucas"}
     assert all("lucas" not in file.name for split in ("train", "val") for file in task._files[split])
@@ -58,7 +58,7 @@ def test_a_tone_is_loudest_in_its_band() -> None:
         assert filters[round(frequency / (RATE / 200)), band] > 0
 
 
-def test_the_spectrum_of_a_frame() -> None:
+def test_the_log_mel_spectrum_equals_its_definition() -> None:
     """Frames of 25 ms every 10 ms, power of a Hann window, triangles between corners that are equally far in mel."""
     generator = np.random.default_rng(0)
     samples = generator.normal(size=1000).astype(np.float32)
@@ -82,7 +82,7 @@ def test_samples_lie_between_minus_one_and_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\x24\x00\x00\x00WAVEfmt "])
-def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "0_george_0.wav"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"0_george_0\.wav is damaged"):
@@ -92,14 +92,14 @@ def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
         read_wave(file)
 
 
-def test_missing_data_and_unknown_speakers_are_one_line(tmp_path: Path, data_dir: Path) -> None:
+def test_missing_data_and_unknown_speakers_are_refused(tmp_path: Path, data_dir: Path) -> None:
     with pytest.raises(ValueError, match="holds no recordings"):
         SpeechDigits(tmp_path)
     with pytest.raises(ValueError, match="alice is not a speaker"):
         SpeechDigits(data_dir, held_out=["alice"])
 
 
-def test_the_length_of_each_recording(data_dir: Path) -> None:
+def test_each_recording_has_its_length(data_dir: Path) -> None:
     task = SpeechDigits(data_dir, steps=24, bands=20, lengths=True)
     assert task.spec.lengths
     x, y, lengths = task.train_data(0)

@@ -70,7 +70,7 @@ def in_valid_steps(task: CustomData, prediction: Tensor, batch: tuple[Tensor, ..
 
 @pytest.mark.parametrize("numbers", [None, {"rest": 0, "step": 1, "turn": 2}])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_rows_of_a_csv_are_steps_with_a_class_each(
+def test_rows_of_a_csv_are_read_as_steps_with_a_class_each(
     ragged: bool, numbers: dict[str, int] | None, tmp_path: Path
 ) -> None:
     found = recordings(ragged)
@@ -111,7 +111,7 @@ def saved(path: Path, padding: float, lengths: bool = True, dtype: Any = np.int6
 
 
 @pytest.mark.parametrize(("padding", "dtype"), [(-100, np.int64), (99, np.int64), (np.nan, np.float32)])
-def test_targets_and_inputs_past_the_end_may_be_anything(padding: float, dtype: Any, tmp_path: Path) -> None:
+def test_targets_and_inputs_past_the_end_have_no_effect(padding: float, dtype: Any, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"lengths": "lengths", "target_kind": "class_every_step", "standardise": True}
     usual = CustomData(saved(tmp_path / "0.npz", 0), class_weights="balanced", **keys)
     other = CustomData(saved(tmp_path / "1.npz", padding, dtype=dtype), class_weights="balanced", **keys)
@@ -182,7 +182,7 @@ def test_a_data_set_may_have_classes_at_every_step() -> None:
     assert all(int(batch[1][t, b]) == (int(batch[0][0, b, 0]) + t) % 3 for t, b in steps_of(batch))
 
 
-def test_several_targets_at_every_step(tmp_path: Path) -> None:
+def test_several_targets_at_every_step_may_be_classes_and_numbers(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {"phase": rng.integers(0, K, (N, T)), "count": rng.integers(0, 9, (N, T))}
     np.savez(tmp_path / "data.npz", x=rng.normal(size=(N, T, I)), **arrays)
@@ -247,7 +247,7 @@ def test_targets_of_another_kind_are_refused(y: Any, kind: Any, message: str, tm
     assert "\n" not in str(error.value)
 
 
-def test_a_label_that_differs_within_a_sequence_is_named(tmp_path: Path) -> None:
+def test_a_label_that_differs_within_a_sequence_is_refused(tmp_path: Path) -> None:
     found = {name: [(a, "rest") for a, _ in steps] for name, steps in recordings(False).items()}
     found["s7"][2] = (703.0, "rset")
     path = write_csv(tmp_path / "data.csv", found)
@@ -285,7 +285,7 @@ class Parity(Classification):
         return x.float(), x.cumsum(0)[..., 0] % 2
 
 
-def test_a_task_of_ones_own_has_loss_and_accuracy_of_classes_at_every_step() -> None:
+def test_a_user_task_has_loss_and_accuracy_of_classes_at_every_step() -> None:
     task = Parity(train_size=20, val_size=5, test_size=5, batch_size=4, epochs=1)
     batch = task.val_data()
     prediction = nn.functional.one_hot(batch[1], 2) + 0.1 * torch.randn(T, 5, 2)

@@ -1,4 +1,4 @@
-"""What holds for every task: the interface, purity in seed and epoch, splits that never overlap, resumed training."""
+"""Properties of every task: the interface, dependence on seed and epoch only, disjoint splits, resumed training."""
 
 import inspect
 import math
@@ -128,7 +128,7 @@ def test_loss_has_a_gradient_at_every_step_that_it_scores(make: Callable[..., Ta
 
 
 @each_task
-def test_sets_have_their_sizes(make: Callable[..., Task]) -> None:
+def test_sets_have_the_given_sizes(make: Callable[..., Task]) -> None:
     task = make(train_size=47, val_size=13, test_size=17)
     assert len(rows(task.train_dataloader())) == 47
     assert len(rows(task.val_dataloader())) == 13
@@ -136,7 +136,7 @@ def test_sets_have_their_sizes(make: Callable[..., Task]) -> None:
 
 
 @each_task
-def test_an_epoch_is_the_same_whatever_was_drawn_before(make: Callable[..., Task]) -> None:
+def test_an_epoch_does_not_depend_on_earlier_draws(make: Callable[..., Task]) -> None:
     fresh, used = make(), make()
     for epoch in range(7):
         list(used.train_batches(epoch))
@@ -150,7 +150,7 @@ def test_an_epoch_is_the_same_whatever_was_drawn_before(make: Callable[..., Task
 
 
 @each_task
-def test_drawing_leaves_the_global_generator_alone(make: Callable[..., Task]) -> None:
+def test_drawing_does_not_change_the_global_generator(make: Callable[..., Task]) -> None:
     before = torch.get_rng_state()
     task = make()
     list(task.train_dataloader())
@@ -179,7 +179,7 @@ def test_splits_never_overlap(make: Callable[..., Task]) -> None:
 
 
 @each_task
-def test_an_interrupted_run_ends_as_one_that_was_not(make: Callable[..., Task], tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(make: Callable[..., Task], tmp_path: Path) -> None:
     whole = Linear(make())
     trainer(tmp_path / "whole", 4).fit(whole, datamodule=make())
 
@@ -195,7 +195,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(make: Callable[..., Task], 
 
 
 @each_task
-def test_a_trainer_sees_each_epochs_own_batches(make: Callable[..., Task], tmp_path: Path) -> None:
+def test_a_trainer_receives_the_batches_of_each_epoch(make: Callable[..., Task], tmp_path: Path) -> None:
     task = make()
     model = Linear(task)
     trainer(tmp_path, 3).fit(model, datamodule=task)
@@ -249,7 +249,7 @@ def test_two_processes_share_every_batch(make: Callable[..., Task]) -> None:
         ("seed", -1, "task.seed must be at least 0, got -1"),
     ],
 )
-def test_bad_values_are_one_line(make: Callable[..., Task], key: str, value: int, message: str) -> None:
+def test_invalid_values_give_a_one_line_error(make: Callable[..., Task], key: str, value: int, message: str) -> None:
     with pytest.raises(ValueError) as error:
         make(**{key: value})
     assert str(error.value).startswith(message)
@@ -257,7 +257,7 @@ def test_bad_values_are_one_line(make: Callable[..., Task], key: str, value: int
 
 
 @pytest.mark.parametrize("kind", [CopyFirstInput, BinaryAddition, Denoising])
-def test_every_protocol_is_drawn_in_bulk(kind: type[Task]) -> None:
+def test_default_data_are_drawn_without_a_loop_over_samples(kind: type[Task]) -> None:
     task, calls = kind(), 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -274,7 +274,7 @@ def test_every_protocol_is_drawn_in_bulk(kind: type[Task]) -> None:
 
 
 @pytest.mark.parametrize("kind", [CopyFirstInput, BinaryAddition, Denoising])
-def test_every_argument_has_its_default(kind: type[Task]) -> None:
+def test_every_argument_has_a_default(kind: type[Task]) -> None:
     parameters = inspect.signature(kind).parameters.values()
     assert all(parameter.default is not parameter.empty for parameter in parameters)
 
@@ -295,7 +295,7 @@ class SumOfInputs(Task):
         return MetricCollection({"mse": MeanSquaredError()})
 
 
-def test_a_task_of_ones_own_needs_only_draw_loss_and_metrics(tmp_path: Path) -> None:
+def test_a_user_task_needs_only_draw_loss_and_metrics(tmp_path: Path) -> None:
     task = SumOfInputs(train_size=30, val_size=10, test_size=10, batch_size=10, epochs=2)
     model = Linear(task)
     trainer(tmp_path, task.epochs).fit(model, datamodule=task)
@@ -313,7 +313,7 @@ def test_data_of_an_unknown_test_set_are_refused(make: Callable[..., Task]) -> N
 
 
 @pytest.mark.parametrize("method", ["draw", "loss", "metrics"])
-def test_what_a_task_must_implement_is_named(method: str) -> None:
+def test_a_missing_method_of_a_task_is_named(method: str) -> None:
     class Unfinished(Task):
         spec = SumOfInputs.spec
 
@@ -323,7 +323,7 @@ def test_what_a_task_must_implement_is_named(method: str) -> None:
         getattr(task, method)(*arguments[method])
 
 
-def test_the_batches_of_a_set_by_its_name() -> None:
+def test_batches_of_gives_the_batches_of_a_set_by_its_name() -> None:
     task = BinaryAddition(length=4, test_length=5, epochs_per_length=1, train_size=20, val_size=10, test_size=10)
     for data, expected in (
         ("train", task.train_batches(0)),

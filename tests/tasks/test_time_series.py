@@ -13,7 +13,7 @@ from .test_unpack import archive_of
 from .time_series_files import random_series, write, write_ts
 
 
-def test_unequal_series_come_with_their_lengths(tmp_path: Path) -> None:
+def test_series_of_unequal_length_have_lengths(tmp_path: Path) -> None:
     _, expected = write(tmp_path, "Vowels")
     task = TimeSeries("Vowels", tmp_path, standardise=False)
     spec = task.spec
@@ -42,21 +42,21 @@ def test_predictions_have_the_names_of_the_classes(tmp_path: Path) -> None:
     assert [*task.confusion_matrices()["confusion_matrix"].class_names] == ["a", "b", "c"]
 
 
-def test_the_same_series_without_lengths(tmp_path: Path) -> None:
+def test_lengths_false_gives_the_same_series_without_lengths(tmp_path: Path) -> None:
     write(tmp_path, "Vowels")
     task = TimeSeries("Vowels", tmp_path, lengths=False)
     assert not task.spec.lengths and len(task.train_data(0)) == 2
     assert torch.equal(task.train_data(0)[0], TimeSeries("Vowels", tmp_path).train_data(0)[0])
 
 
-def test_equal_series_have_no_lengths(tmp_path: Path) -> None:
+def test_series_of_equal_length_have_no_lengths(tmp_path: Path) -> None:
     _, expected = write(tmp_path, "Vowels", unequal=False)
     task = TimeSeries("Vowels", tmp_path, standardise=False)
     assert not task.spec.lengths
     np.testing.assert_allclose(task.test_data("test")[0].transpose(0, 1), np.stack(expected), rtol=1e-6)
 
 
-def test_the_split_is_of_each_class_alike_and_the_same_for_every_seed(tmp_path: Path) -> None:
+def test_the_split_is_stratified_and_the_same_for_every_seed(tmp_path: Path) -> None:
     write(tmp_path, "Vowels")
     task = TimeSeries("Vowels", tmp_path)
     assert (task.train_size, task.val_size, task.test_size) == (24, 6, 15)
@@ -104,7 +104,7 @@ def test_missing_values_and_regression_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "no data at all", "@classLabel true a b\n@data\n1.0,x,2.0:a\n", "\0\1\2"])
-def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
     write(tmp_path, "Vowels")
     (tmp_path / "time_series" / "Vowels" / "Vowels_TEST.ts").write_text(content)
     with pytest.raises(ValueError, match=r"Vowels_TEST.ts") as error:
@@ -124,7 +124,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
         ("1,inf:3,4:a", "missing values"),
     ],
 )
-def test_a_damaged_series_is_told(tmp_path: Path, row: str, message: str) -> None:
+def test_a_damaged_series_is_refused_with_its_fault(tmp_path: Path, row: str, message: str) -> None:
     write(tmp_path, "Vowels", channels=2)
     file = tmp_path / "time_series" / "Vowels" / "Vowels_TRAIN.ts"
     file.write_text(file.read_text() + row + "\n")
@@ -133,7 +133,7 @@ def test_a_damaged_series_is_told(tmp_path: Path, row: str, message: str) -> Non
     assert "\n" not in str(error.value)
 
 
-def test_what_is_missing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "published", "Vowels")
 
     def downloaded(urls: list[str], file: Path, md5: str | None, most_bytes: int) -> None:
@@ -153,6 +153,6 @@ def test_what_is_missing_is_downloaded(tmp_path: Path, monkeypatch: pytest.Monke
         TimeSeries("Other", tmp_path / "data")
 
 
-def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_a_name_outside_the_data_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dataset=../Vowels is not the name of a data set"):
         TimeSeries("../Vowels", tmp_path)

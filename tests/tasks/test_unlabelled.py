@@ -116,7 +116,7 @@ SOURCES = [
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize(("source", "kind", "missing"), SOURCES)
-def test_all_sources_hold_the_same_labels(source: str, kind: str, missing: Any, ragged: bool, tmp_path: Path) -> None:
+def test_every_source_gives_the_same_labels(source: str, kind: str, missing: Any, ragged: bool, tmp_path: Path) -> None:
     path = "Pairs" if source == "Pairs" else write(tmp_path / "data", kind, ragged, missing)
     task, found, samples = task_of(path, kind, ragged, missing), {}, 0
     classes = kind.startswith("class")
@@ -165,7 +165,7 @@ def test_loss_and_metrics_are_means_over_the_steps_with_a_label(
             assert metrics == pytest.approx({"mse": loss, "mae": absolute}, rel=1e-5)
 
 
-def test_balanced_weights_count_labels(tmp_path: Path) -> None:
+def test_balanced_class_weights_count_labelled_steps_only(tmp_path: Path) -> None:
     task = task_of(write(tmp_path / "data", "class", True, -100), "class", True, -100, class_weights="balanced")
     counts = [0] * K
     for label in found_in(task.train_data(0)).values():
@@ -231,7 +231,7 @@ some = np.where(np.arange(N * T).reshape(N, T) % 2, np.nan, 1.0)
         (np.stack([some, some + 1, np.ones((N, T))], 2), "number_every_step", "step 1 of sample 0 has only some of"),
     ],
 )
-def test_missing_labels_that_make_no_sense_are_refused(y: Any, kind: Any, message: str, tmp_path: Path) -> None:
+def test_invalid_missing_labels_are_refused(y: Any, kind: Any, message: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.zeros((N, T, 3)), y=y)
     with pytest.raises(ValueError, match=message) as raised:
         CustomData(str(tmp_path / "data.npz"), target_kind=kind)
@@ -239,7 +239,7 @@ def test_missing_labels_that_make_no_sense_are_refused(y: Any, kind: Any, messag
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "training"), ("val", "validation"), ("test", "test")])
-def test_every_set_needs_a_label(split: str, name: str, tmp_path: Path) -> None:
+def test_a_set_without_a_label_is_refused(split: str, name: str, tmp_path: Path) -> None:
     x = np.zeros((N, T, 1)) + np.arange(N)[:, None, None]
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(N * T).reshape(N, T) % 2)
     task = CustomData(str(tmp_path / "data.npz"), target_kind="class_every_step")
@@ -259,7 +259,7 @@ def test_a_number_of_minus_100_is_a_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, "class", "number"])
-def test_an_empty_cell_needs_a_target_at_every_step(kind: Any, tmp_path: Path) -> None:
+def test_empty_cells_are_refused_without_a_target_at_every_step(kind: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "data", "class", True, "")
     with pytest.raises(ValueError, match=r"column y is empty: fill it, or .* choose task.target_kind=class_every_step"):
         CustomData(path, sequences="id", target_kind=kind)
@@ -269,7 +269,7 @@ def test_an_empty_cell_needs_a_target_at_every_step(kind: Any, tmp_path: Path) -
         CustomData(path, sequences="id", target_kind="class_every_step")
 
 
-def test_a_spec_with_unlabelled_steps_is_for_targets_at_every_step() -> None:
+def test_unlabelled_is_refused_for_one_target_per_sequence() -> None:
     with pytest.raises(ValueError, match="unlabelled=True is for sequence_to_sequence: leave it out for sequence_to_v"):
         TaskSpec("sequence_to_value", 1, 1, unlabelled=True)
 

@@ -1,4 +1,4 @@
-"""Archives: unpacked whole or not at all, never outside of their folder, never to more than they should."""
+"""Archives are unpacked completely or not at all, never outside of their folder, and never beyond a size limit."""
 
 import io
 import stat
@@ -24,7 +24,7 @@ def archive_of(file: Path, members: dict[str, bytes], compressed: bool = False) 
     return file
 
 
-def test_the_folder_gets_its_place(tmp_path: Path) -> None:
+def test_only_the_requested_folder_is_unpacked(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "a.zip", {"Train/0/a.bin": b"a", "Train/1/b.bin": b"b", "readme.txt": b"c"})
     unpack(archive, tmp_path / "set" / "Train")
     found = {str(path.relative_to(tmp_path)) for path in (tmp_path / "set").rglob("*") if path.is_file()}
@@ -32,7 +32,7 @@ def test_the_folder_gets_its_place(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "set").iterdir()] == ["Train"]
 
 
-def test_an_archive_within_an_archive(tmp_path: Path) -> None:
+def test_an_archive_within_an_archive_is_unpacked(tmp_path: Path) -> None:
     inner = archive_of(tmp_path / "inner.zip", {"Set/x/a.bin": b"a"}).read_bytes()
     archive = archive_of(tmp_path / "outer.zip", {"downloads/inner.zip": inner})
     unpack(archive, tmp_path / "Set", inner="inner.zip")
@@ -40,7 +40,7 @@ def test_an_archive_within_an_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin", "Train\\..\\out.bin"])
-def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+def test_member_names_outside_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": b"a", name: b"b"})
     with pytest.raises(ValueError, match="outside its folder"):
         unpack(archive, tmp_path / "set" / "Train")
@@ -56,7 +56,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "a.zip", tmp_path / "Train")
 
 
-def test_what_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": bytes(10_000_000)}, compressed=True)
     with pytest.raises(ValueError, match="would unpack from"):
         unpack(archive, tmp_path / "Train")
@@ -67,7 +67,7 @@ def test_what_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path, monke
     assert not (tmp_path / "Train").exists()
 
 
-def test_a_header_that_lies_about_the_size_gains_nothing(tmp_path: Path) -> None:
+def test_a_header_with_a_false_size_is_refused(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "a.zip", {"Train/a.bin": bytes(1_000_000)}, compressed=True)
     content = archive.read_bytes().replace((1_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
     archive.write_bytes(content)
@@ -76,7 +76,7 @@ def test_a_header_that_lies_about_the_size_gains_nothing(tmp_path: Path) -> None
     assert not (tmp_path / "Train").exists()
 
 
-def test_a_damaged_archive_leaves_nothing(tmp_path: Path) -> None:
+def test_a_damaged_archive_leaves_no_files(tmp_path: Path) -> None:
     whole = archive_of(tmp_path / "a.zip", {f"Train/{n}.bin": bytes([n]) * 500 for n in range(9)}).read_bytes()
     for damaged in (whole[:2000], whole.replace(bytes([7]) * 500, bytes([7]) * 499 + b"x"), b""):
         (tmp_path / "a.zip").write_bytes(damaged)
@@ -85,7 +85,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path: Path) -> None:
         assert list((tmp_path / "set").iterdir()) == []
 
 
-def test_an_unpacking_that_was_interrupted_is_no_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_unpacking_leaves_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = EVENT_FILES["n_mnist"]
     event_recordings.write(tmp_path / "made")
     members = {
@@ -145,7 +145,7 @@ def test_a_tar_is_unpacked_like_a_zip(tmp_path: Path) -> None:
     assert found["set/Train/1/b.bin"].read_bytes() == b"b"
 
 
-def test_a_single_file_gets_its_place(tmp_path: Path) -> None:
+def test_only_the_requested_file_is_unpacked(tmp_path: Path) -> None:
     archive = archive_of(tmp_path / "a.zip", {"data/a.h5": b"content", "a.h5/other": b"x"})
     unpack(archive, tmp_path / "set" / "a.h5")
     assert (tmp_path / "set" / "a.h5").read_bytes() == b"content"
@@ -154,7 +154,7 @@ def test_a_single_file_gets_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin"])
-def test_names_in_a_tar_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+def test_member_names_of_a_tar_outside_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     for archive in (
         tar_of(tmp_path / "a.tar.gz", {"Train/a.bin": b"a", name: b"b"}),
         tar_of(tmp_path / "b.tar.gz", {"Train/a.bin": b"a"}, link="Train/link"),
@@ -164,7 +164,7 @@ def test_names_in_a_tar_that_lead_elsewhere_are_refused(tmp_path: Path, name: st
         assert list((tmp_path / "set").iterdir()) == []
 
 
-def test_a_tar_that_is_damaged_or_too_much_leaves_nothing(tmp_path: Path) -> None:
+def test_a_damaged_or_too_large_tar_leaves_no_files(tmp_path: Path) -> None:
     random = bytes(index * 7919 % 251 for index in range(9000))
     whole = tar_of(tmp_path / "a.tar.gz", {f"Train/{n}.bin": random for n in range(3)}).read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no archive"):

@@ -10,7 +10,7 @@ from bionets.experiment.comparison.statistics import Row
 
 
 @pytest.mark.parametrize(("panels", "drawn"), [(2, True), (MOST_PANELS + 1, False)])
-def test_bars_are_left_to_the_table_where_there_are_many_panels(panels: int, drawn: bool, tmp_path: Path) -> None:
+def test_bars_are_not_drawn_for_many_panels(panels: int, drawn: bool, tmp_path: Path) -> None:
     rows = [
         Row(Group((model, str(panel)), []), "test/error", (0.1, 0.2), model == "brc", None, None)
         for panel in range(panels)

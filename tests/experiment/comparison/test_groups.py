@@ -1,4 +1,4 @@
-"""Groups are what their keys say, and what makes them less than comparable is said."""
+"""Runs are grouped by their keys, and differences that limit a comparison are noted."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def groups_in(folder: Path, *by: str) -> list[Group]:
     return grouped(read_folders(str(folder))[0], by)
 
 
-def test_the_first_key_tells_groups_apart_and_the_others_make_panels(tmp_path: Path) -> None:
+def test_the_first_key_separates_groups_and_the_others_separate_panels(tmp_path: Path) -> None:
     for model in ("gru", "brc"):
         for layers in (10, 2):
             make_run(tmp_path, model, layers=layers)
@@ -28,7 +28,7 @@ def test_the_first_key_tells_groups_apart_and_the_others_make_panels(tmp_path: P
         groups_in(tmp_path, "model.colour")
 
 
-def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_path: Path) -> None:
+def test_pooling_runs_that_differ_in_more_than_the_seed_is_noted(tmp_path: Path) -> None:
     make_run(tmp_path, layers=1)
     make_run(tmp_path, layers=2, seed=1, lr=0.01)
     (note,) = notes(groups_in(tmp_path, "model"), ["model"])
@@ -48,7 +48,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_pooled_in_silence(tmp_pa
         ({"arguments": {"seed": 1}}, {"arguments": {"seed": 2}}, "task.arguments.seed"),  # not the seed of the run
     ],
 )
-def test_an_option_with_the_name_of_a_setting_that_is_left_out_is_not_pooled_in_silence(
+def test_pooling_runs_that_differ_in_an_option_named_like_an_ignored_setting_is_noted(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], key: str
 ) -> None:
     for seed, options in enumerate((first, second)):
@@ -60,13 +60,13 @@ def test_an_option_with_the_name_of_a_setting_that_is_left_out_is_not_pooled_in_
     assert note.startswith(f"brc pools runs that differ in {key}")
 
 
-def test_a_seed_counted_twice_is_said(tmp_path: Path) -> None:
+def test_a_seed_counted_twice_is_noted(tmp_path: Path) -> None:
     make_run(tmp_path / "a", seed=3)
     make_run(tmp_path / "b", seed=3)
     assert notes(groups_in(tmp_path, "model"), ["model"]) == ["brc counts a seed more than once: 3, 3"]
 
 
-def test_missing_seeds_are_said(tmp_path: Path) -> None:
+def test_missing_seeds_are_noted(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, "brc", seed)
     make_run(tmp_path, "gru", 1)
@@ -74,7 +74,7 @@ def test_missing_seeds_are_said(tmp_path: Path) -> None:
     assert note.startswith("gru has no complete run of seed 0, 2")
 
 
-def test_groups_that_differ_in_more_than_they_are_grouped_by_are_said(tmp_path: Path) -> None:
+def test_differences_between_groups_beyond_their_keys_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path, "brc", lr=0.01)
     make_run(tmp_path, "gru", lr=0.001)
     assert notes(groups_in(tmp_path, "model"), ["model"]) == [
@@ -85,14 +85,14 @@ def test_groups_that_differ_in_more_than_they_are_grouped_by_are_said(tmp_path: 
     ]
 
 
-def test_a_published_figure_stands_beside_groups_that_follow_its_protocol_whole(tmp_path: Path) -> None:
+def test_a_group_has_a_published_value_only_if_all_its_runs_follow_the_protocol(tmp_path: Path) -> None:
     make_run(tmp_path, "nbrc", 0)
     assert groups_in(tmp_path, "model")[0].published == {"test/accuracy_length_60": 0.995}
     make_run(tmp_path, "nbrc", 1, layers=2)
     assert groups_in(tmp_path, "model")[0].published == {}
 
 
-def test_groups_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_groups_are_sorted_by_the_numbers_of_their_keys(tmp_path: Path) -> None:
     for lr in (0.01, 1e-5, 0.001, -1.0, -2.0, 10.0):
         make_run(tmp_path, lr=lr)
     assert [group.label for group in groups_in(tmp_path, "optimizer.lr")] == [

@@ -30,7 +30,7 @@ def lines_of(text: str, task: str) -> list[str]:
     return [line for line in section.splitlines() if line.startswith("| ")]
 
 
-def test_a_line_is_the_mean_over_seeds_of_runs_that_differ_in_nothing_else() -> None:
+def test_a_row_is_the_mean_of_runs_that_differ_only_in_the_seed() -> None:
     runs = [run("spiking", "shd", "test/accuracy", 0.5 + 0.1 * seed, seed) for seed in range(3)]
     text = leaderboard([*runs, run("brc", "shd", "test/accuracy", 0.9)])
     header, _, first, second = lines_of(text, "shd")
@@ -42,7 +42,7 @@ def test_a_line_is_the_mean_over_seeds_of_runs_that_differ_in_nothing_else() -> 
     assert second == "| spiking | run |  | 3 | 0.600 ± 0.058 |  | 1000 | 13 | 21 |"
 
 
-def test_settings_tell_runs_of_a_model_apart() -> None:
+def test_runs_of_a_model_are_distinguished_by_their_settings() -> None:
     runs = [run("brc", "copy", "test/mse", value, length=length) for value, length in ((0.5, 300), (0.1, 100))]
     _, _, first, second = lines_of(leaderboard([*runs, run("gru", "copy", "test/mse", 0.7, length=300)]), "copy")[:4]
     assert first.startswith("| brc | run | length 100 | 1 | 0.1 |")  # the smallest error first
@@ -55,7 +55,7 @@ def test_the_length_of_a_task_is_shown_where_models_differ_in_it() -> None:
     assert [line.split(" | ")[2] for line in lines[2:]] == ["length 5", "length 300"]
 
 
-def test_settings_are_short() -> None:
+def test_settings_are_shown_in_short_form() -> None:
     schedule = {"_target_": "bionets.models.cosine_schedule", "_partial_": True, "warmup": 0.05}
     one, other = run("brc", "copy", "test/mse", 0.5), run("brc", "copy", "test/mse", 0.4)
     other.config["schedule"] = schedule
@@ -63,11 +63,11 @@ def test_settings_are_short() -> None:
     assert [line.split(" | ")[2] for line in lines[2:]] == ["cosine_schedule, warmup 0.05", ""]
 
 
-def test_the_loss_is_shown_where_there_is_nothing_else() -> None:
+def test_the_loss_is_shown_if_there_is_no_other_metric() -> None:
     assert " | test/loss | " in lines_of(leaderboard([run("brc", "copy", "test/loss", 0.5)]), "copy")[0]
 
 
-def test_experiments_are_told_apart_by_their_names() -> None:
+def test_experiments_are_distinguished_by_their_names() -> None:
     runs = [run("brc", "copy", "test/mse", 0.5, name=name) for name in ("one", "two")]
     lines = lines_of(leaderboard(runs), "copy")
     assert [line.split(" | ")[1] for line in lines[2:]] == ["one", "two"]
@@ -81,7 +81,7 @@ def test_every_task_has_its_own_metric_and_the_best_published_number() -> None:
     assert text.index("## mackey_glass") < text.index("## shd")
 
 
-def test_a_published_number_stands_beside_runs_under_its_protocol() -> None:
+def test_a_published_number_is_shown_for_runs_that_follow_its_protocol() -> None:
     settings = {"dataset": "mnist", "test_size": 10_000, "hidden_size": 400}
     text = leaderboard([run("stdp", "mnist", "test/accuracy", 0.9, **settings)])
     assert " | 0.9 | 0.87 | " in text
@@ -95,12 +95,12 @@ def test_published_numbers_are_complete(task: str) -> None:
     assert 0 < best.value < (200 if best.metric == "test/smape" else 1)
 
 
-def test_published_numbers_are_of_tasks_that_are_there() -> None:
+def test_published_numbers_belong_to_existing_or_planned_tasks() -> None:
     coming = {"shd", "ssc"}
     assert set(published_bests()) - coming <= set(TASKS)
 
 
-def test_the_order_does_not_depend_on_that_of_the_runs() -> None:
+def test_the_leaderboard_does_not_depend_on_the_order_of_the_runs() -> None:
     runs = [run(model, "copy", "test/mse", value) for model, value in (("a", 0.1), ("b", 0.3), ("c", 0.2))]
     assert leaderboard(runs) == leaderboard(runs[::-1])
 

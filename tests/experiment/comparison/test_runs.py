@@ -1,4 +1,4 @@
-"""Runs are read from their folders alone; what is no whole run is named and left out."""
+"""Runs are read from their folders alone; incomplete runs are left out with a reason."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from bionets.experiment.errors import UserError
 from tests.experiment.run_folders import add_offline_wandb, config_of, make_run
 
 
-def test_every_folder_is_a_run_or_is_left_out_with_its_reason(tmp_path: Path) -> None:
+def test_every_folder_is_read_or_left_out_with_a_reason(tmp_path: Path) -> None:
     whole = make_run(tmp_path, seed=0, accuracy=0.9)
     make_run(tmp_path, seed=1, accuracy=None)
     failed, torn = make_run(tmp_path, seed=2), make_run(tmp_path, seed=3)
@@ -24,7 +24,7 @@ def test_every_folder_is_a_run_or_is_left_out_with_its_reason(tmp_path: Path) ->
     assert reasons["seed-3"].startswith("unreadable")
 
 
-def test_the_files_that_wandb_keeps_in_a_run_are_no_run(tmp_path: Path) -> None:
+def test_the_wandb_folder_of_a_run_is_not_read_as_a_run(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     add_offline_wandb(folder, "abc12345")
     runs, left_out = read_folders(str(tmp_path))
@@ -32,7 +32,7 @@ def test_the_files_that_wandb_keeps_in_a_run_are_no_run(tmp_path: Path) -> None:
     assert runs[0].mirror == WandbPlace(None, "bionets", "abc12345")
 
 
-def test_a_glob_names_folders_at_any_depth_and_each_counts_once(tmp_path: Path) -> None:
+def test_a_glob_finds_folders_at_any_depth_once_each(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, seed=seed)
     make_run(tmp_path, model="gru")
@@ -42,7 +42,7 @@ def test_a_glob_names_folders_at_any_depth_and_each_counts_once(tmp_path: Path) 
         read_folders(str(tmp_path / "elsewhere"))
 
 
-def test_a_run_tells_every_number_it_has(tmp_path: Path) -> None:
+def test_the_values_of_a_run_include_metrics_parameters_and_tests(tmp_path: Path) -> None:
     make_run(tmp_path, accuracy=0.8)
     (run,) = read_folders(str(tmp_path))[0]
     shown = [run.value(name) for name in ("test/accuracy_length_60", "parameters", "length_60/accuracy", "val/none")]
@@ -50,7 +50,7 @@ def test_a_run_tells_every_number_it_has(tmp_path: Path) -> None:
     assert run.curves()["val/loss"] == ([29], [0.5])
 
 
-def test_runs_are_chosen_by_what_their_config_says(tmp_path: Path) -> None:
+def test_runs_are_selected_by_values_of_their_config(tmp_path: Path) -> None:
     for layers in (1, 2):
         make_run(tmp_path, layers=layers)
     runs, _ = read_folders(str(tmp_path))
@@ -61,7 +61,7 @@ def test_runs_are_chosen_by_what_their_config_says(tmp_path: Path) -> None:
         matching(runs, {"model.colour": "red"})
 
 
-def test_model_and_task_mean_their_names() -> None:
+def test_the_keys_model_and_task_give_their_names() -> None:
     config = config_of("nbrc")
     assert [value_of(config, key) for key in ("model", "task", "task.length", "task.none")] == [
         "nbrc",
@@ -78,7 +78,7 @@ def test_a_folder_whose_name_holds_wildcards_is_found_by_its_name(tmp_path: Path
         assert [run.place for run in read_folders(str(place))[0]] == [str(folder)]
 
 
-def test_runs_that_have_not_ended_have_only_curves(tmp_path: Path) -> None:
+def test_unfinished_runs_have_curves_and_no_metrics(tmp_path: Path) -> None:
     make_run(tmp_path, seed=0, accuracy=0.9)
     make_run(tmp_path, seed=1, accuracy=None)
     stopped, failed = make_run(tmp_path, seed=2), make_run(tmp_path, seed=3)
@@ -93,7 +93,7 @@ def test_runs_that_have_not_ended_have_only_curves(tmp_path: Path) -> None:
     assert [run.reason for run in left_out] == ["failed (the loss became nan)"]
 
 
-def test_a_change_is_named_once_with_the_number_of_its_runs() -> None:
+def test_a_change_is_reported_once_with_the_number_of_its_runs() -> None:
     runs = [Run(place, {}, {}, {}, dict, changed={"metrics.csv": "was changed"}) for place in ("a", "b", "c")]
     assert changes(runs[:1]) == ["metrics.csv was changed in a"]
     assert changes(runs) == ["metrics.csv was changed in a and 2 more"]

@@ -1,4 +1,4 @@
-"""Means, standard errors and probabilities, beside naive restatements of them."""
+"""Means, standard errors and p-values, against naive restatements."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def row_of(values: list[float], metric: str = "test/accuracy") -> Row:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
-def test_the_standard_error_is_that_of_the_mean(values: list[float]) -> None:
+def test_mean_and_standard_error_equal_those_of_numpy(values: list[float]) -> None:
     row = row_of(values)
     assert row.error is not None
     assert math.isclose(row.mean, np.mean(values), abs_tol=1e-6)
@@ -45,7 +45,7 @@ def test_a_single_run_has_no_standard_error() -> None:
     assert (row_of([0.5]).mean, row_of([0.5]).error) == (0.5, None)
 
 
-def test_the_best_run_is_the_best_way_round() -> None:
+def test_the_best_run_follows_the_direction_of_its_metric() -> None:
     assert row_of([0.1, 0.9], "test/accuracy").best_run == 0.9
     assert row_of([0.1, 0.9], "train/loss_step_5400").best_run == 0.1
     assert not any(map(higher_is_better, ("test/smape", "test/error", "test/nanojoules")))
@@ -57,7 +57,7 @@ def test_the_best_run_is_the_best_way_round() -> None:
     ]
 
 
-def test_the_direction_of_a_metric_is_that_of_its_last_word_that_says_one() -> None:
+def test_the_direction_of_a_metric_follows_from_the_last_known_word_of_its_name() -> None:
     lower = ("test/mae", "test/speed_mae", "test/accuracy_mse", "test/MeanAbsoluteError", "val/wiring", "val/transport")
     assert not any(map(higher_is_better, (*lower, "test/mean_absolute_error", "test/rmse", "test/HammingDistance")))
     assert not any(map(higher_is_better, ("test/cost", "test/cross_entropy", "test/nrmse", "test/NMSE", "test/wer")))
@@ -65,7 +65,7 @@ def test_the_direction_of_a_metric_is_that_of_its_last_word_that_says_one() -> N
 
 
 @pytest.mark.parametrize(("n", "m"), [(5, 5), (4, 5), (4, 4)])
-def test_the_permutation_test_counts_every_way_to_deal_the_numbers_out(n: int, m: int) -> None:
+def test_the_permutation_test_counts_all_arrangements(n: int, m: int) -> None:
     random = np.random.default_rng(n)
     one, other = random.normal(0.8, 1, n), random.normal(0, 1, m)
     together = np.concatenate([one, other])
@@ -86,8 +86,8 @@ def test_the_permutation_test_counts_every_way_to_deal_the_numbers_out(n: int, m
         ([33, 32, 31, 31], [31, 32, 30, 30, 32]),
     ],
 )
-def test_arrangements_whose_difference_only_rounding_changes_count(one: list[int], other: list[int]) -> None:
-    """Numbers of right answers of 61, and the accuracies that a run writes in float32."""
+def test_the_permutation_test_counts_ties_despite_rounding(one: list[int], other: list[int]) -> None:
+    """Numbers of right answers out of 61, and the accuracies that a run writes in float32."""
     together, wanted = one + other, sum(one)
     sums = [sum(chosen) for chosen in combinations(together, len(one))]
     above, below = np.mean([each >= wanted for each in sums]), np.mean([each <= wanted for each in sums])
@@ -95,19 +95,19 @@ def test_arrangements_whose_difference_only_rounding_changes_count(one: list[int
     assert permutation_p(*accuracies) == pytest.approx(min(1, 2 * min(above, below)))
 
 
-def test_numbers_far_apart_give_the_smallest_possible_probability() -> None:
+def test_separated_groups_give_the_smallest_possible_p_value() -> None:
     assert permutation_p([1, 1, 1, 1, 1], [0, 0, 0, 0, 0]) == pytest.approx(smallest_p(5, 5)) == pytest.approx(2 / 252)
     assert permutation_p([1, 1, 1, 1], [1, 1, 1, 1]) == 1
     assert permutation_p([1, 1], [0, 0]) == 1  # 2 / C(4, 2) is no evidence
 
 
-def test_a_single_run_is_compared_with_no_other_group_however_many_runs_this_has() -> None:
+def test_a_group_of_a_single_run_is_not_compared_with_groups_of_any_size() -> None:
     values = {("one",): [1.0], ("many",): [0.0] * 45, ("few",): [0.5] * 5}
     best, p_values = compare_with_best(values, higher=True)
     assert (best, p_values) == (("one",), {})
 
 
-def test_many_runs_are_compared_by_arrangements_drawn_at_random_from_a_fixed_seed() -> None:
+def test_large_groups_are_compared_by_random_arrangements_with_a_fixed_seed() -> None:
     random = np.random.default_rng(0)
     one, other = list(random.normal(0, 1, 15)), list(random.normal(0, 1, 15))
     p = permutation_p(one, other)
@@ -123,7 +123,7 @@ def test_a_value_that_is_not_finite_has_no_standard_error(value: float) -> None:
 
 
 @given(probabilities)
-def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float]) -> None:
+def test_holm_rejects_the_same_hypotheses_as_the_step_down_procedure(p_values: list[float]) -> None:
     corrected = holm(p_values)
     assert all(after >= before for before, after in zip(p_values, corrected, strict=True))
     level, order = 0.05, sorted(range(len(p_values)), key=lambda index: p_values[index])
@@ -135,7 +135,7 @@ def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float]
     assert {index for index, p in enumerate(corrected) if p <= level} == rejected
 
 
-def test_holm_of_an_example() -> None:
+def test_holm_gives_the_corrected_p_values_of_an_example() -> None:
     """3 · 0.01; 2 · 0.03; 0.04, raised to the value before it; never above 1."""
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
@@ -149,7 +149,7 @@ def test_holm_does_not_depend_on_the_order(p_values: list[float]) -> None:
         assert sorted(holm(list(order))) == pytest.approx(expected)
 
 
-def test_the_best_is_compared_with_each_and_every_pair_is_corrected_for() -> None:
+def test_the_best_group_is_compared_with_each_other_and_corrected_for_all_pairs() -> None:
     values = {("a",): [0.9 + i / 100 for i in range(5)], ("b",): [0.1 + i / 100 for i in range(5)], ("c",): [0.5]}
     best, p_values = compare_with_best(values, higher=True)
     assert best == ("a",)
@@ -157,7 +157,7 @@ def test_the_best_is_compared_with_each_and_every_pair_is_corrected_for() -> Non
     assert compare_with_best(values, higher=False)[0] == ("b",)
 
 
-def test_each_panel_has_its_best(tmp_path: Path) -> None:
+def test_each_panel_has_its_own_best_group(tmp_path: Path) -> None:
     for seed in range(4):
         for layers, good, bad in ((1, "brc", "gru"), (2, "gru", "brc")):
             make_run(tmp_path, good, seed, 0.9 + seed / 100, layers)
@@ -174,7 +174,7 @@ def test_each_panel_has_its_best(tmp_path: Path) -> None:
     assert too_few_runs(groups) == []
 
 
-def test_numbers_that_are_not_measured_on_data_have_no_test(tmp_path: Path) -> None:
+def test_values_that_are_not_measured_on_data_have_no_p_value(tmp_path: Path) -> None:
     for seed in range(4):
         for model in ("brc", "gru"):
             file = make_run(tmp_path, model, seed, 0.5) / "result.json"
@@ -198,7 +198,7 @@ def test_all_groups_with_the_best_mean_are_best(tmp_path: Path) -> None:
     assert [row.best for row in rows] == [True, True, False]
 
 
-def test_means_that_only_rounding_tells_apart_are_both_best(tmp_path: Path) -> None:
+def test_means_that_differ_only_by_rounding_are_both_best(tmp_path: Path) -> None:
     for model, right in (("brc", (30, 33, 30, 31)), ("gru", (31, 31, 31, 31)), ("lstm", (31, 31, 31, 30))):
         for seed, each in enumerate(right):
             make_run(tmp_path, model, seed, float(np.float32(each) / np.float32(61)))
@@ -207,7 +207,7 @@ def test_means_that_only_rounding_tells_apart_are_both_best(tmp_path: Path) -> N
     assert [row.best for row in rows] == [True, True, False]
 
 
-def test_too_few_runs_are_said(tmp_path: Path) -> None:
+def test_too_few_runs_for_a_significant_difference_are_noted(tmp_path: Path) -> None:
     for model in ("brc", "gru", "lstm"):
         for seed in range(3):
             make_run(tmp_path, model, seed)

@@ -42,11 +42,11 @@ ROWS = [
         (0.5, None, "0.5"),
     ],
 )
-def test_a_mean_has_as_many_digits_as_its_error_leaves(mean: float, error: float | None, text: str) -> None:
+def test_a_mean_is_rounded_to_the_digits_of_its_standard_error(mean: float, error: float | None, text: str) -> None:
     assert with_error(mean, error) == text
 
 
-def test_csv_holds_every_number_in_full() -> None:
+def test_csv_holds_unrounded_numbers() -> None:
     first, second, third = csv.DictReader(io.StringIO(as_csv(ROWS, BY)))
     assert (first["model"], first["model.num_layers"], first["n"]) == ("brc", "1", "2")
     assert float(first["mean"]) == 0.55
@@ -55,7 +55,7 @@ def test_csv_holds_every_number_in_full() -> None:
     assert (second["best"], third["standard error"]) == ("True", "")
 
 
-def test_markdown_marks_the_best_and_what_is_worse() -> None:
+def test_markdown_marks_the_best_and_the_significantly_worse() -> None:
     lines = as_markdown(ROWS, BY).splitlines()
     assert lines[0] == "| model | num_layers | n | test/accuracy_60 | published |"
     assert lines[2] == "| brc | 1 | 2 | 0.550 ± 0.050 * | 0.92 |"
@@ -73,7 +73,7 @@ def test_latex_is_a_booktabs_table_with_a_rule_between_panels() -> None:
     assert {line.count("&") for line in body} == {4}
 
 
-def test_the_terminal_shows_them_in_eighty_columns() -> None:
+def test_a_table_fits_a_terminal_of_80_columns() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     print_table(console, ROWS, BY)
     text = console.export_text()
@@ -91,7 +91,7 @@ def test_the_values_of_a_key_become_columns() -> None:
     assert as_markdown(ROWS, BY, columns="model.num_layers").splitlines()[2] == "| model | 1 | 2 |"
 
 
-def test_a_metric_that_some_runs_lack_says_how_many_have_it() -> None:
+def test_a_metric_that_some_runs_lack_shows_its_number_of_runs_beside_other_metrics() -> None:
     group = Group(("brc", "1"), [None] * 5)  # type: ignore[list-item]
     rows = [Row(group, "loss", (0.2,) * 5, True, None, None), Row(group, "own", (0.5, 0.6), True, None, None)]
     assert as_markdown(rows, BY).splitlines()[2] == "| brc | 1 | 5 | **0.2 ± 0** | **0.550 ± 0.050** (n = 2) |"
@@ -99,7 +99,7 @@ def test_a_metric_that_some_runs_lack_says_how_many_have_it() -> None:
     assert as_markdown(rows, BY, columns="model").splitlines()[-3] == "| 1 | **0.550 ± 0.050** (n = 2) |"
 
 
-def test_names_keep_a_table_whole() -> None:
+def test_special_characters_in_names_are_escaped() -> None:
     odd = [row("a|b_~^\\c", "1", (0.5,), True, None, None)]
     assert as_markdown(odd, BY).splitlines()[2].startswith("| a\\|b_~^\\c | 1 |")
     assert r"a|b\_\textasciitilde{}\textasciicircum{}\textbackslash{}c & 1 &" in as_latex(odd, BY)

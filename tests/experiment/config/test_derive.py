@@ -1,4 +1,4 @@
-"""Schemas say what the constructors say."""
+"""Schemas are derived from the signatures of constructors."""
 
 import pickle
 from collections.abc import Mapping, Sequence
@@ -57,8 +57,8 @@ def test_an_unknown_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
-def test_every_schema_builds_with_its_own_defaults(schemas: dict[str, type]) -> None:
-    """Each is a config of OmegaConf, and each of its keys an argument of its constructor, or one of ours."""
+def test_every_key_of_a_schema_is_an_argument_of_its_constructor(schemas: dict[str, type]) -> None:
+    """Each schema is a config of OmegaConf; its keys are arguments of its constructor or keys of bionets."""
     from hydra.utils import get_object
 
     ours = {"_target_", "_partial_", "name", "interval", "monitor"}
@@ -75,7 +75,7 @@ class Derived(Base):
     def __init__(self, depth: int, rate: float = 0.5, **others: Any) -> None: ...
 
 
-def test_what_a_class_hands_on_to_its_base_is_an_option_too() -> None:
+def test_arguments_passed_on_to_a_base_class_are_options() -> None:
     made = OmegaConf.structured(schema_of(Derived))
     assert OmegaConf.is_missing(made, "depth") and "network" not in made  # which the class itself gives its base
     assert made.rate == 0.5 and made.sizes == [1, 2]
@@ -83,7 +83,7 @@ def test_what_a_class_hands_on_to_its_base_is_an_option_too() -> None:
         made.sizes = ["a"]
 
 
-def test_the_keys_of_a_config_that_a_launcher_pickled_by_value_are_known() -> None:
+def test_the_keys_of_a_config_pickled_by_value_are_known() -> None:
     cloudpickle = pytest.importorskip("cloudpickle")
     copy = pickle.loads(cloudpickle.dumps(config()))
     refuse_unused(copy)

@@ -49,12 +49,14 @@ CONFIG: dict[str, Any] = {
         ("metrics", "f1", {"_target_": "my_metrics.F1"}, False),
     ],
 )
-def test_the_digest_names_what_can_change_the_result(group: str, key: str, value: object, same: bool) -> None:
+def test_the_digest_depends_only_on_settings_that_can_change_the_result(
+    group: str, key: str, value: object, same: bool
+) -> None:
     changed = {**CONFIG, group: {**CONFIG.get(group, {}), key: value}}
     assert (scientific_digest(changed) == scientific_digest(CONFIG)) is same
 
 
-def test_other_settings_are_in_the_digest_or_not() -> None:
+def test_the_digest_depends_on_top_level_settings_that_change_the_result() -> None:
     for key, value, same in (
         ("seed", 7, True),
         ("metrics", {}, True),

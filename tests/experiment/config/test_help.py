@@ -1,4 +1,4 @@
-"""`--help`: every key, with what its docstring says."""
+"""`--help`: every key, with the description from its docstring."""
 
 import re
 from dataclasses import fields
@@ -38,7 +38,7 @@ class Derived(Base):
     def __init__(self, size: int, rate: float, decay: float) -> None: ...
 
 
-def test_the_first_sentence_on_each_argument_is_found_also_in_bases() -> None:
+def test_descriptions_are_the_first_sentences_of_docstrings_including_those_of_base_classes() -> None:
     assert argument_descriptions(Base)["size"] == "of it, in units"
     assert argument_descriptions(Derived) == {
         "size": "another",
@@ -47,7 +47,7 @@ def test_the_first_sentence_on_each_argument_is_found_also_in_bases() -> None:
 
 
 @pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
-def test_every_option_is_documented_where_it_is_written(schemas: dict[str, type]) -> None:
+def test_every_option_of_a_schema_is_documented(schemas: dict[str, type]) -> None:
     missing = {}
     for name, schema in schemas.items():
         documented = argument_descriptions(get_object(schema._target_)) | argument_descriptions(schema)  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ def test_the_encoder_and_its_arguments_have_descriptions_of_their_own() -> None:
         assert "encoder" not in found or found["encoder"] != found["encoder_arguments"]
 
 
-def test_the_page_shows_the_choices_that_the_words_make() -> None:
+def test_the_help_page_shows_the_options_of_the_chosen_configs() -> None:
     register(ROOT / "configs")
     page = help_page("train", str(ROOT / "configs"), ["--help", "model=stigmergic", "schedule=StepLR"])
     assert "Choose one of each" in page and "$CONFIG" not in page
@@ -95,7 +95,7 @@ def test_the_page_shows_the_choices_that_the_words_make() -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare", "analyse", "runs"])
-def test_every_command_has_a_page(command: str) -> None:
+def test_every_command_has_a_help_page(command: str) -> None:
     register(ROOT / "configs", families=False)
     assert "# " in help_page(command, str(ROOT / "configs"), ["--help"])
 

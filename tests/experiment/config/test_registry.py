@@ -1,4 +1,4 @@
-"""A class in a module of `bionets.tasks` or `bionets.models` is a choice without an entry anywhere else."""
+"""A class in a module of `bionets.tasks` or `bionets.models` is registered without an entry anywhere else."""
 
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("added")
-def test_a_file_in_the_package_is_enough() -> None:
+def test_classes_in_a_new_module_of_the_package_are_registered() -> None:
     try:
         task = OmegaConf.structured(task_schemas()["copy_last_input"])
         assert (task.length, task._target_) == (7, "bionets.tasks.added_here.CopyLastInput")
@@ -65,11 +65,11 @@ def test_a_file_in_the_package_is_enough() -> None:
 
 
 @pytest.mark.parametrize("path", ["bionets.tasks.nowhere.Task", "bionets.tasks..Task", "bionets.tasks.\0.Task", "Task"])
-def test_what_is_not_there_is_not_registered(path: str) -> None:
+def test_paths_that_do_not_exist_are_not_registered(path: str) -> None:
     assert not registered("task", path)
 
 
-def test_abstract_bases_are_no_choices() -> None:
+def test_abstract_base_classes_are_not_registered() -> None:
     found = concrete_classes(models, models.Model)
     assert {"Model", "PlasticModel", "SequenceModel", "SpatialModel", "SpikingModel"}.isdisjoint(found)
     assert found["RecurrentModel"] is models.RecurrentModel  # although another class derives from it
@@ -77,7 +77,7 @@ def test_abstract_bases_are_no_choices() -> None:
     assert list(found) == sorted(found)
 
 
-def test_exported_classes_keep_the_path_that_earlier_runs_have() -> None:
+def test_registered_classes_keep_the_import_path_of_earlier_runs() -> None:
     for package, schemas in ((tasks, TASKS), (models, MODELS)):
         for schema in schemas.values():
             target = OmegaConf.structured(schema)._target_

@@ -38,7 +38,7 @@ def blocks(groups: list[Group], monkeypatch: pytest.MonkeyPatch) -> list[dict[st
     return spec["blocks"]
 
 
-def test_there_is_the_table_and_a_grid_for_each_panel(blocks: list[dict[str, Any]]) -> None:
+def test_a_report_has_the_table_and_a_grid_for_each_panel(blocks: list[dict[str, Any]]) -> None:
     assert "test/accuracy_length_60" in str([block for block in blocks if "markdown" in block["type"]])
     run_sets = [block["metadata"]["runSets"][0] for block in blocks if block["type"] == "panel-grid"]
     assert [run_set["name"] for run_set in run_sets] == ["num_layers = 1", "num_layers = 2"]
@@ -70,7 +70,7 @@ def test_runs_without_a_mirror_or_in_several_projects_are_refused(tmp_path: Path
         project_of([*groups, Group(("brc", "3"), [elsewhere])])
 
 
-def test_a_report_needs_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_without_an_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with pytest.raises(UserError, match="wandb login"):

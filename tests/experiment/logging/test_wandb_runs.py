@@ -24,7 +24,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
 
 
-def test_a_finished_run_tells_what_its_folder_tells(tmp_path: Path) -> None:
+def test_a_finished_run_has_the_values_of_its_folder(tmp_path: Path) -> None:
     make_run(tmp_path, accuracy=0.75)
     (folder,) = read_folders(str(tmp_path))[0]
     run = read_wandb_run(ApiRun(config_of(), summary_of(0.75)))
@@ -33,7 +33,7 @@ def test_a_finished_run_tells_what_its_folder_tells(tmp_path: Path) -> None:
     assert run.mirror == WandbPlace("lab", "bionets", "abc12345")
 
 
-def test_curves_are_read_from_the_history_once_each_step() -> None:
+def test_curves_are_read_from_the_history_with_each_step_once() -> None:
     history = [
         {"trainer/global_step": 1, "val/loss": 0.5, "_step": 0},
         {"trainer/global_step": 1, "val/loss": 0.5, "train/loss": "NaN", "_step": 1},
@@ -56,11 +56,11 @@ def test_curves_are_read_from_the_history_once_each_step() -> None:
         (ApiRun({"lr": 0.1}, {}), "not a run of bionets"),
     ],
 )
-def test_what_is_no_whole_run_is_left_out(run: ApiRun, reason: str) -> None:
+def test_incomplete_runs_are_left_out_with_a_reason(run: ApiRun, reason: str) -> None:
     assert read_wandb_run(run) == LeftOut(run.url, reason)
 
 
-def test_a_project_is_read_whole_or_refused(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_projects_and_projects_without_runs_are_refused(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [ApiRun(config_of(seed=seed), summary_of(0.5)) for seed in range(3)]
     runs[1].state = "running"
     monkeypatch.setattr("wandb.Api", lambda: Api({"lab/bionets": runs, "lab/empty": []}))
@@ -73,7 +73,7 @@ def test_a_project_is_read_whole_or_refused(account: None, monkeypatch: pytest.M
         read_project("lab/empty")
 
 
-def test_without_an_account_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_project_without_an_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with pytest.raises(UserError, match="wandb login"):

@@ -1,4 +1,4 @@
-"""Offline runs are sent once; what was sent, and what could not be, is said."""
+"""Offline runs are sent once, and successes and failures are reported."""
 
 import io
 import subprocess
@@ -35,7 +35,9 @@ def shown(console: Console) -> str:
     return console.file.getvalue()
 
 
-def test_only_what_was_not_sent_is_sent(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_runs_that_were_not_sent_before_are_sent(
+    runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[Path] = []
 
     def send(folders: Sequence[Path]) -> None:  # marks what it took, as wandb sync does
@@ -55,14 +57,16 @@ def test_only_what_was_not_sent_is_sent(runs: Path, console: Console, monkeypatc
     assert "0 offline runs to send, 3 sent before" in shown(console)
 
 
-def test_runs_that_wandb_does_not_take_are_said(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_wandb_does_not_accept_are_reported(
+    runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: None)
     with pytest.raises(UserError, match="did not accept 2 offline runs"):
         sync(str(runs), console)
 
 
-def test_without_an_account_nothing_is_tried(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_sent_without_an_account(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(runs / "none"))
     monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: pytest.fail("nothing may be sent"))
@@ -70,7 +74,7 @@ def test_without_an_account_nothing_is_tried(runs: Path, console: Console, monke
         sync(str(runs), console)
 
 
-def test_wandb_itself_finds_the_same_runs(runs: Path) -> None:
+def test_wandb_sync_finds_the_same_runs(runs: Path) -> None:
     folders = [str(file.parent) for file in offline_files(str(runs))]
     dry = subprocess.run(
         [sys.executable, "-m", "wandb", "sync", "--dry-run", *folders], capture_output=True, text=True, timeout=60

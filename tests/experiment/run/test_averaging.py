@@ -1,4 +1,4 @@
-"""Averaged weights: what is validated and kept is the average, and training does not notice."""
+"""Averaged weights are validated and saved, and do not change training."""
 
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     torch.testing.assert_close({name: value.double() for name, value in found.items()}, expected)
 
 
-def test_the_average_is_validated_and_kept_and_training_does_not_notice() -> None:
+def test_the_average_is_validated_and_kept_without_a_change_of_training() -> None:
     noted, noted_without = Note(), Note()
     model, trainer = train(3, AverageWeights(DECAY), noted)
     train(3, noted_without)
@@ -92,7 +92,7 @@ def test_accumulated_gradients_count_as_one_step() -> None:
     assert_close(copy(model), average([noted.weights[BATCHES - 1], noted.weights[-1]]))
 
 
-def test_a_resumed_run_goes_on_from_the_weights_of_training(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_from_the_weights_of_training(tmp_path: Path) -> None:
     class Save(Callback):
         def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
             trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch}.ckpt")
@@ -107,6 +107,6 @@ def test_a_resumed_run_goes_on_from_the_weights_of_training(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, 1.5])
-def test_a_share_that_is_none_is_refused(decay: float) -> None:
+def test_a_decay_that_is_not_between_0_and_1_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=f"average_weights must lie between 0 and 1, got {decay}"):
         AverageWeights(decay)

@@ -65,7 +65,7 @@ def test_no_tensor_is_kept_from_each_training_step(tmp_path: Path) -> None:
     assert max(in_first_epoch) - min(in_first_epoch) < 10
 
 
-def test_the_loss_of_every_step_is_written_in_its_order(tmp_path: Path) -> None:
+def test_the_loss_of_every_step_is_written_in_order(tmp_path: Path) -> None:
     model = train(tmp_path)
     lines = (tmp_path / "metrics.csv").read_text().splitlines()[1:]
     rows = [line.split(",") for line in lines]

@@ -1,4 +1,4 @@
-"""Metrics of the user's own, by import path."""
+"""User-defined metrics, by import path."""
 
 import sys
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def task() -> CopyFirstInput:
     return CopyFirstInput(length=4, train_size=10, val_size=10, test_size=10)
 
 
-def test_functions_and_classes_measure_beside_the_task() -> None:
+def test_user_functions_and_classes_are_measured_beside_the_metrics_of_the_task() -> None:
     measured = task()
     names = set(measured.metrics())
     add_metrics(measured, ["own_metrics.largest_error", "own_metrics.Mae"])
@@ -71,7 +71,7 @@ def test_a_function_may_return_a_number_for_each_sample() -> None:
     assert meters.compute()["each_error"].isnan()
 
 
-def test_every_pass_has_fresh_metrics() -> None:
+def test_every_set_of_meters_has_new_metrics() -> None:
     measured = task()
     add_metrics(measured, ["own_metrics.Mae"])
     assert make_meters(measured)["Mae"] is not make_meters(measured)["Mae"]
@@ -96,12 +96,12 @@ def test_the_headline_is_the_mean_over_the_test_sets() -> None:
         ("own_metrics.loss", "cannot be imported"),
     ],
 )
-def test_what_is_no_metric_is_refused_by_name(path: str, message: str) -> None:
+def test_a_path_that_is_not_a_metric_is_refused_by_name(path: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         add_metrics(task(), [path])
     assert f"metrics={path}" in str(error.value)
 
 
-def test_a_name_is_taken_once() -> None:
+def test_two_metrics_of_the_same_name_are_refused() -> None:
     with pytest.raises(UserError, match="already"):
         add_metrics(task(), ["own_metrics.Mae", "own_metrics.Mae"])

@@ -1,4 +1,4 @@
-"""Every file of a run, damaged in every way: one line that names the file, or numbers that are those of the file."""
+"""Every file of a run, damaged in every way: a one-line error that names the file, or the values that it holds."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def one_line(error: UserError, *words: str) -> None:
 
 
 def read_everything(folder: RunFolder) -> None:
-    """What evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
+    """Read what evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
     for read in (
         folder.config,
         folder.overrides,
@@ -112,7 +112,7 @@ def read_everything(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("number", [WITH_MANIFEST, WITHOUT_MANIFEST], ids=["with a manifest", "without"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_one_line(run: RunFolder, name: str, number: int) -> None:
+def test_a_damaged_file_gives_at_most_a_one_line_error(run: RunFolder, name: str, number: int) -> None:
     file = run.path / name
     if number == WITHOUT_MANIFEST and name != "manifest.json":
         run.manifest_file.unlink()
@@ -129,7 +129,7 @@ def test_a_damaged_file_is_one_line(run: RunFolder, name: str, number: int) -> N
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_damaged_checkpoint_is_one_line(run: RunFolder, name: str) -> None:
+def test_a_damaged_checkpoint_gives_at_most_a_one_line_error(run: RunFolder, name: str) -> None:
     run.manifest_file.unlink()
     file = run.path / name
     for kind, content in list(damages(file, flips=20)):
@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_one_line(run: RunFolder, name: str) -> None:
                 one_line(error, str(run.path))
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_found_or_changes_nothing(run: RunFolder) -> None:
+def test_a_flipped_bit_in_a_checkpoint_is_detected_or_changes_nothing(run: RunFolder) -> None:
     content, source = run.best.read_bytes(), random.Random(0)
     expected = read_checkpoint(run.best)["state_dict"]
     found = 0
@@ -162,13 +162,13 @@ def test_a_flipped_bit_in_a_checkpoint_is_found_or_changes_nothing(run: RunFolde
 
 
 @pytest.mark.parametrize("missing", [*FILES, *CHECKPOINTS])
-def test_a_file_that_is_gone_is_one_line(run: RunFolder, missing: str) -> None:
+def test_a_missing_file_gives_at_most_a_one_line_error(run: RunFolder, missing: str) -> None:
     (run.path / missing).unlink()
     read_everything(run)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_the_place_of_a_file_is_one_line(run: RunFolder, name: str) -> None:
+def test_a_folder_in_the_place_of_a_file_gives_at_most_a_one_line_error(run: RunFolder, name: str) -> None:
     (run.path / name).unlink()
     (run.path / name).mkdir()
     read_everything(run)
@@ -200,7 +200,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_read(run: RunFolder, name: str, te
 
 
 @pytest.mark.parametrize("kind", ["link", "folder"])
-def test_a_lock_that_no_run_makes_spoils_no_list(run: RunFolder, tmp_path: Path, kind: str) -> None:
+def test_a_lock_that_is_a_link_or_a_folder_does_not_prevent_listing(run: RunFolder, tmp_path: Path, kind: str) -> None:
     lock, elsewhere = run.path / ".lock", tmp_path / "elsewhere"
     elsewhere.write_text("kept")
     lock.unlink(missing_ok=True)
@@ -214,7 +214,7 @@ def test_a_lock_that_no_run_makes_spoils_no_list(run: RunFolder, tmp_path: Path,
 
 
 @pytest.mark.parametrize("value", [None, "text", 3, [1]])
-def test_callbacks_that_are_no_mapping_leave_a_run_out_of_a_comparison(run: RunFolder, value: object) -> None:
+def test_a_run_whose_callbacks_are_not_a_mapping_is_left_out_of_a_comparison(run: RunFolder, value: object) -> None:
     run.manifest_file.unlink()
     run.config_file.write_text(yaml.safe_dump({**yaml.safe_load(run.config_file.read_text()), "callbacks": value}))
     found, (missing,) = read_folders("outputs")
@@ -223,7 +223,7 @@ def test_callbacks_that_are_no_mapping_leave_a_run_out_of_a_comparison(run: RunF
 
 
 @pytest.mark.parametrize("file", ["result.json", "metrics.csv"])
-def test_a_number_too_large_to_be_squared_leaves_a_run_out_of_a_comparison(
+def test_a_run_with_a_number_too_large_to_be_squared_is_left_out_of_a_comparison(
     run: RunFolder, cli: Command, file: str
 ) -> None:
     run.manifest_file.unlink()
@@ -250,7 +250,7 @@ def test_a_number_too_large_to_be_squared_leaves_a_run_out_of_a_comparison(
         ("metrics.csv", ",0,train/loss,", ",1,train/loss,", "metrics.csv"),
     ],
 )
-def test_a_change_that_makes_sense_is_found_by_its_digest(
+def test_a_plausible_change_of_a_file_is_detected_by_its_digest(
     run: RunFolder, name: str, old: str, new: str, word: str
 ) -> None:
     file = run.path / name
@@ -265,7 +265,7 @@ def test_a_change_that_makes_sense_is_found_by_its_digest(
 
 
 @pytest.mark.parametrize("key", ["test/loss", "val/loss"])
-def test_a_number_that_is_none_leaves_a_run_out_of_a_comparison(run: RunFolder, cli: Command, key: str) -> None:
+def test_a_run_with_a_metric_that_is_nan_is_left_out_of_a_comparison(run: RunFolder, cli: Command, key: str) -> None:
     run.manifest_file.unlink()
     result = json.loads(run.result_file.read_text())
     result["metrics"][key] = float("nan")
@@ -284,7 +284,7 @@ def refused(outcome: Outcome, *words: str) -> None:
     assert all(word in outcome.error for word in words), outcome.error
 
 
-def test_weights_that_are_nan_are_named(run: RunFolder, cli: Command) -> None:
+def test_weights_that_are_nan_are_refused_by_name(run: RunFolder, cli: Command) -> None:
     run.manifest_file.unlink()
     checkpoint = torch.load(run.best, weights_only=True)
     checkpoint["state_dict"]["readout.bias"][0] = float("nan")
@@ -302,7 +302,9 @@ def test_weights_that_are_nan_are_named(run: RunFolder, cli: Command) -> None:
     ],
     ids=["sparse", "meta", "overlapping"],
 )
-def test_a_tensor_that_no_run_writes_is_one_line(run: RunFolder, part: str, tensor: torch.Tensor) -> None:
+def test_sparse_meta_and_overlapping_tensors_in_a_checkpoint_are_refused(
+    run: RunFolder, part: str, tensor: torch.Tensor
+) -> None:
     checkpoint = torch.load(run.last, weights_only=True)
     holder = checkpoint[part][0] if part == "optimizer_states" else checkpoint[part]
     holder["planted"] = tensor
@@ -311,7 +313,7 @@ def test_a_tensor_that_no_run_writes_is_one_line(run: RunFolder, part: str, tens
         read_checkpoint(run.last)
 
 
-def test_an_expanded_weight_takes_no_more_memory_than_its_file(run: RunFolder) -> None:
+def test_an_expanded_weight_is_refused_without_allocating_its_memory(run: RunFolder) -> None:
     run.manifest_file.unlink()
     checkpoint = torch.load(run.best, weights_only=True)
     checkpoint["state_dict"]["readout.bias"] = torch.zeros(1).expand(10**15)
@@ -321,7 +323,7 @@ def test_an_expanded_weight_takes_no_more_memory_than_its_file(run: RunFolder) -
 
 
 @pytest.mark.parametrize("wrong", [None, "x", -1, 10**30, [1], 0.5])
-def test_a_count_that_is_none_is_one_line(run: RunFolder, wrong: object) -> None:
+def test_an_invalid_epoch_counter_is_refused(run: RunFolder, wrong: object) -> None:
     checkpoint = torch.load(run.last, weights_only=True)
     checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"] = wrong
     torch.save(checkpoint, run.last)
@@ -340,7 +342,7 @@ def test_a_count_that_is_none_is_one_line(run: RunFolder, wrong: object) -> None
         ("param_groups", "betas", 0.5),
     ],
 )
-def test_an_optimizer_state_that_cannot_be_used_is_one_line(
+def test_an_invalid_optimizer_state_gives_a_one_line_error(
     run: RunFolder, cli: Command, part: str, key: str, wrong: object
 ) -> None:
     run.result_file.unlink()
@@ -392,13 +394,13 @@ def test_an_evaluation_does_not_draw_into_another_folder(run: RunFolder, cli: Co
     refused(cli("evaluate", f"run={run.path}"), "figures", "is a link")
 
 
-def test_evaluate_names_a_changed_file_that_it_does_not_need(run: RunFolder, cli: Command) -> None:
+def test_evaluate_notes_a_changed_file_that_it_does_not_need(run: RunFolder, cli: Command) -> None:
     run.metrics_file.write_text(run.metrics_file.read_text() + "9,1,val/loss,0.5\n")
     outcome = cli("evaluate", f"run={run.path}")
     assert outcome.code == 0 and "metrics.csv is not as the run wrote it" in outcome.out
 
 
-def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: RunFolder, cli: Command) -> None:
+def test_a_resumed_run_refuses_damaged_files_and_continues_from_undamaged_ones(run: RunFolder, cli: Command) -> None:
     run.result_file.unlink()
     run.manifest_file.unlink()
     checkpoint, metrics = run.last.read_bytes(), run.metrics_file.read_bytes()
@@ -431,7 +433,7 @@ def test_a_resumed_run_refuses_damaged_files_and_goes_on_from_whole_ones(run: Ru
     assert run.changed_files() == {}
 
 
-def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
+def test_damaged_positions_give_a_one_line_error(tmp_path: Path) -> None:
     file = tmp_path / "positions.npz"
     positions = {"epoch": np.arange(3), "layer_0": np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)}
     write_npz(file, positions)
@@ -448,7 +450,7 @@ def test_positions_damaged_in_every_way_are_one_line(tmp_path: Path) -> None:
             assert all(np.array_equal(values, positions[key]) for key, values in read.items())
 
 
-def test_modules_may_keep_what_is_no_tensor_in_a_checkpoint_and_weights_may_not() -> None:
+def test_extra_states_in_a_checkpoint_may_be_other_than_tensors_but_weights_may_not() -> None:
     content = {
         "state_dict": {"net.weight": torch.ones(2), "net._extra_state": {"steps": 3}},
         "epoch": 0,

@@ -1,4 +1,4 @@
-"""``analyse.py method=dynamics``: what it writes is what the functions of `bionets.analysis.dynamics` say."""
+"""``analyse.py method=dynamics`` writes the values of the functions of `bionets.analysis.dynamics`."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def refused(outcome: Outcome, *words: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_dynamics_of_a_bistable_run(cli: Command, workplace: Path) -> None:
+def test_analyse_writes_the_dynamics_of_a_bistable_run(cli: Command, workplace: Path) -> None:
     assert cli("train", "model=nbrc", "model.num_layers=2", *TINY).code == 0
     folder = the_run(workplace / "outputs").path
     done = cli("analyse", f"run={folder}", "method=dynamics", "unit=5", "style=slides")
@@ -65,7 +65,9 @@ def test_the_dynamics_of_a_bistable_run(cli: Command, workplace: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["lstm", "lru", "unicornn"])
-def test_models_without_bistable_gates_or_with_two_states(cli: Command, workplace: Path, model: str) -> None:
+def test_runs_without_bistable_gates_are_analysed_without_a_bistable_share(
+    cli: Command, workplace: Path, model: str
+) -> None:
     assert cli("train", f"model={model}", *TINY).code == 0
     run = DynamicsRun(the_run(workplace / "outputs").path)
     numbers = run.measure()
@@ -78,7 +80,7 @@ def test_models_without_bistable_gates_or_with_two_states(cli: Command, workplac
 
 
 @pytest.mark.slow
-def test_what_has_no_dynamics_to_analyse_is_refused_in_one_line(cli: Command, workplace: Path) -> None:
+def test_stigmergic_and_bidirectional_models_are_refused_in_one_line(cli: Command, workplace: Path) -> None:
     assert cli("train", "model=stigmergic", *TINY[:-4], *TINY[-3:]).code == 0
     refused(
         cli("analyse", f"run={the_run(workplace / 'outputs').path}", "method=dynamics"), "model=stigmergic", "model=brc"
@@ -87,7 +89,7 @@ def test_what_has_no_dynamics_to_analyse_is_refused_in_one_line(cli: Command, wo
     refused(cli("analyse", f"run={the_run(workplace / 'both').path}", "method=dynamics"), "bidirectional")
 
 
-def test_a_method_and_a_style_that_are_unknown_are_refused(cli: Command) -> None:
+def test_unknown_methods_and_styles_are_refused(cli: Command) -> None:
     refused(cli("analyse", "run=here", "method=dynamic"), "method=dynamic is unknown", "spatial, dynamics")
     refused(cli("analyse", "runs=here", "method=dynamics"), "one run")
     refused(cli("train", "style=purple", *TINY), "style=purple is unknown", "paper, slides, dark")

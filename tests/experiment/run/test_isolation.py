@@ -1,4 +1,4 @@
-"""What a run sets in its process does not outlast it."""
+"""Process-wide settings of a run are restored when it ends."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from bionets.layers.denormals import flushes_denormals
 
 
 def state() -> tuple[object, ...]:
-    """All of a process that one run could leave to the next."""
+    """All settings of a process that one run could leave to the next."""
     return (
         dict(os.environ),
         random.getstate(),
@@ -51,7 +51,7 @@ def disturb() -> None:
     logging.getLogger().setLevel(logging.CRITICAL)
 
 
-def test_everything_that_a_run_sets_is_set_back() -> None:
+def test_process_wide_settings_are_restored_after_a_run() -> None:
     before = state()
     with isolated():
         disturb()
@@ -59,7 +59,7 @@ def test_everything_that_a_run_sets_is_set_back() -> None:
     assert state() == before
 
 
-def test_and_after_a_run_that_failed_too() -> None:
+def test_process_wide_settings_are_restored_after_a_failed_run() -> None:
     before = state()
     with pytest.raises(ValueError, match="wrong"), isolated():
         disturb()

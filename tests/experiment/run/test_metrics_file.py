@@ -1,4 +1,4 @@
-"""metrics.csv after a crash: the rows of epochs that no checkpoint knows are cut off, and nothing else."""
+"""metrics.csv after a crash: the rows of epochs after the last checkpoint are removed, and no others."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ row = st.tuples(st.integers(0, 99), st.integers(0, 9), names, st.floats(allow_na
 
 
 @given(rows=st.lists(row), epoch=st.integers(0, 10), torn=st.integers(0, 40))
-def test_cutting_keeps_exactly_the_whole_rows_before_the_epoch(
+def test_only_complete_rows_before_the_epoch_are_kept(
     tmp_path_factory: pytest.TempPathFactory, rows: Rows, epoch: int, torn: int
 ) -> None:
     file = tmp_path_factory.mktemp("metrics") / "metrics.csv"
@@ -30,7 +30,7 @@ def test_cutting_keeps_exactly_the_whole_rows_before_the_epoch(
     assert read_metrics(file) == expected
 
 
-def test_a_file_torn_in_its_header_is_begun_anew(tmp_path: Path) -> None:
+def test_a_file_truncated_in_its_header_is_started_again(tmp_path: Path) -> None:
     file = tmp_path / "metrics.csv"
     for torn in ("", "step,ep"):
         file.write_text(torn)

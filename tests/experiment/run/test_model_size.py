@@ -1,4 +1,4 @@
-"""The largest model with at most so many parameters."""
+"""The largest model with at most a given number of parameters."""
 
 from typing import Any
 
@@ -26,17 +26,17 @@ def count(node: dict[str, Any], size: int) -> int:
 
 @pytest.mark.parametrize("name", NODES)
 @pytest.mark.parametrize("most", [200, 1000])
-def test_one_unit_more_would_be_too_many(name: str, most: int) -> None:
+def test_the_largest_size_fits_and_one_more_unit_does_not(name: str, most: int) -> None:
     state = torch.random.get_rng_state()
     size = largest(most, NODES[name], SPEC)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert count(NODES[name], size) <= most < count(NODES[name], size + 1)
 
 
-def test_the_limit_itself_is_allowed() -> None:
+def test_a_model_may_have_exactly_as_many_parameters_as_the_limit() -> None:
     for size in (1, 2, 3, 8, 9):
         assert largest(count(NODES["gru"], size), NODES["gru"], SPEC) == size
 
 
-def test_not_even_one_unit_fits() -> None:
+def test_the_largest_size_is_zero_if_one_unit_does_not_fit() -> None:
     assert largest(3, NODES["gru"], SPEC) == 0

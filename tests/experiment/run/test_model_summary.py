@@ -1,4 +1,4 @@
-"""What a run says of its model when it starts."""
+"""The summary of the model that a run prints when it starts."""
 
 import io
 from pathlib import Path
@@ -25,7 +25,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 SEQUENCE = TaskSpec("sequence_to_value", input_size=3, output_size=2)
 
 
-def test_layers_sizes_parameters_and_device_are_there_once() -> None:
+def test_the_summary_shows_layers_sizes_parameters_and_device() -> None:
     model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=4)
     out = io.StringIO()
     print_model(Console(file=out, width=300), model, torch.device("cpu"))
@@ -38,7 +38,7 @@ def test_layers_sizes_parameters_and_device_are_there_once() -> None:
     assert "GRU(3, 4)" in layers[0]
 
 
-def test_the_layers_of_a_container_stand_in_its_place_and_many_are_cut() -> None:
+def test_containers_are_expanded_and_long_lists_are_shortened() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
     assert [(name, count) for name, _, count in rows_of(network)] == [("0", "9"), ("1.0", "0"), ("1.1", "4")]
     model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=2)
@@ -57,11 +57,11 @@ def test_the_layers_of_a_container_stand_in_its_place_and_many_are_cut() -> None
         (TaskSpec("control", 4, 2), ("[B]", "[B]")),
     ],
 )
-def test_shapes(spec: TaskSpec, shapes: tuple[str, str]) -> None:
+def test_shapes_follow_from_the_spec(spec: TaskSpec, shapes: tuple[str, str]) -> None:
     assert shapes_of(spec) == shapes
 
 
-def test_the_shapes_are_those_of_a_forward_pass() -> None:
+def test_shapes_equal_those_of_a_forward_pass() -> None:
     spec = TaskSpec("image_to_class", 4, 3, image_shape=(1, 2, 2))
     model = FeedForwardModel(spec)
     assert list(model(torch.randn(5, 1, 2, 2)).shape) == [5, 3]

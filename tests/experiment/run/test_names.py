@@ -15,13 +15,13 @@ LEAVING = ["../up", "/abs", "a/b", "..", ".", ".hidden", "", "a\\b"]
 
 
 @pytest.mark.parametrize("name", LEAVING)
-def test_no_component_leaves_its_folder(name: str) -> None:
+def test_a_name_that_is_not_a_single_path_component_is_rejected(name: str) -> None:
     assert fault_of_component(name) is not None
 
 
 @pytest.mark.parametrize("key", ["name", "task.name", "model.name"])
 @pytest.mark.parametrize("name", ["../up", ""])
-def test_a_name_that_leaves_its_folder_is_refused(cli: Command, workplace: Path, key: str, name: str) -> None:
+def test_a_name_that_leaves_the_output_folder_is_refused(cli: Command, workplace: Path, key: str, name: str) -> None:
     outcome = cli("train", *SMALL, f"{key}='{name}'")
     assert outcome.code == 1 and outcome.error.count("\n") == 1
     named = [f"{key}="] if name else [f"{key}=", f"{key} must", "has no name"]
@@ -29,7 +29,7 @@ def test_a_name_that_leaves_its_folder_is_refused(cli: Command, workplace: Path,
     assert list(workplace.iterdir()) == []
 
 
-def test_a_study_that_leaves_its_folder_is_refused(cli: Command, workplace: Path) -> None:
+def test_a_study_name_that_leaves_the_output_folder_is_refused(cli: Command, workplace: Path) -> None:
     words = ("sweep=random", "hydra.sweeper.n_trials=1", "task.length=3,5")
     for name in ("../../up", "/abs", ".."):
         outcome = cli("train", "-m", *SMALL, *words, f"hydra.sweeper.study_name={name}")
@@ -43,7 +43,7 @@ def test_terminal_escapes_in_a_name_are_refused_and_not_printed(cli: Command, wo
     assert "\x1b" not in outcome.error + outcome.out
 
 
-def test_markup_in_a_name_is_shown_as_it_is(cli: Command, workplace: Path) -> None:
+def test_markup_in_a_name_is_printed_literally(cli: Command, workplace: Path) -> None:
     words = ("model.name='[red]x[bold]'", "trainer.max_epochs=1", "task.train_size=20")
     assert cli("train", *SMALL, *words).code == 0
     compared = cli("compare", "runs=outputs")
@@ -51,12 +51,12 @@ def test_markup_in_a_name_is_shown_as_it_is(cli: Command, workplace: Path) -> No
 
 
 @given(st.text())
-def test_a_component_stays_in_its_folder(name: str) -> None:
+def test_an_accepted_path_component_stays_in_its_folder(name: str) -> None:
     if fault_of_component(name) is None:
         path = Path("/outputs") / name
         assert path.parent == Path("/outputs") and path.name == name and name.isprintable()
 
 
 @given(st.text())
-def test_what_is_shown_of_a_file_is_one_line_without_escapes(text: str) -> None:
+def test_printable_line_gives_a_short_line_without_escapes(text: str) -> None:
     assert printable_line(text).isprintable() and len(printable_line(text)) <= 300

@@ -1,4 +1,4 @@
-"""The user's modules and data that a run notes."""
+"""The user's modules and data whose digests a run records."""
 
 import sys
 from importlib import import_module
@@ -9,7 +9,7 @@ import pytest
 from bionets.experiment.run.own_files import own_files
 
 
-def test_modules_along_a_path_and_all_that_they_import_are_noted(
+def test_modules_of_an_import_path_and_all_their_imports_are_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {
@@ -39,7 +39,7 @@ def test_modules_along_a_path_and_all_that_they_import_are_noted(
             del sys.modules[name]
 
 
-def test_the_data_of_several_runs_are_read_once(tmp_path: Path) -> None:
+def test_data_shared_by_several_runs_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,y")
     config = {"task": {"data": str(tmp_path / "data.csv")}}
     digests: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A process ends with the one that launched it."""
+"""A process ends when the process that launched it ends."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from bionets.experiment.run.process import LAUNCHER_VARIABLE, Process, end_with
 
 ROOT = Path(__file__).parents[3]
 
-# Launches a worker, says its number, and waits. The worker is blocked on a pipe that nobody writes to.
+# Launches a worker, prints its process id, and waits. The worker is blocked on a pipe that nobody writes to.
 LAUNCH = """
 import os, subprocess, sys, time
 from bionets.experiment.run.process import Process
@@ -32,7 +32,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads /proc")  # noqa: PTH112
-def test_a_worker_that_is_blocked_ends_with_a_parent_that_is_killed() -> None:
+def test_a_blocked_worker_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", LAUNCH], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
@@ -45,7 +45,7 @@ def test_a_worker_that_is_blocked_ends_with_a_parent_that_is_killed() -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_of_a_parent_that_is_gone_already_ends() -> None:
+def test_a_worker_ends_if_its_parent_has_already_ended() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     code = "import time; from bionets.experiment.run.process import Process, end_with;"
@@ -53,7 +53,7 @@ def test_a_worker_of_a_parent_that_is_gone_already_ends() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == -signal.SIGKILL
 
 
-def test_a_process_of_ddp_ends_if_the_one_that_started_it_is_gone_before_it_looks() -> None:
+def test_a_ddp_process_ends_if_its_launcher_has_already_ended() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     named = json.dumps({**asdict(Process.current()), "pid": gone.pid, "started": "1"})
@@ -71,7 +71,7 @@ def test_the_launcher_is_the_parent_unless_one_is_named(monkeypatch: pytest.Monk
     assert Process.launcher() == Process.current()
 
 
-def test_nothing_ends_with_itself_or_with_a_process_elsewhere() -> None:
+def test_a_process_does_not_end_with_itself_or_with_a_process_on_another_machine() -> None:
     here = Process.current()
     assert here.alive()
     end_with(here)

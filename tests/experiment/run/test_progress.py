@@ -1,4 +1,4 @@
-"""A bar where a terminal belongs to one job, lines where several share it."""
+"""Progress is a bar if one job uses the terminal, and lines if several share it."""
 
 import io
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def trained(console: Console, monkeypatch: pytest.MonkeyPatch) -> progress.Progr
     return bar
 
 
-def test_a_job_that_shares_its_terminal_prints_lines_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_shares_its_terminal_prints_lines_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(JOB_VARIABLE, "job 3")
     out = io.StringIO()
     bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
@@ -32,7 +32,7 @@ def test_a_job_that_shares_its_terminal_prints_lines_under_its_name(monkeypatch:
     assert out.getvalue().startswith("job 3: epoch 1/2  val/loss 0.5000  step 10/20, ")
 
 
-def test_a_job_alone_in_its_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_job_in_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
     monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     bar = trained(Console(file=io.StringIO(), force_terminal=True), monkeypatch)
@@ -44,7 +44,7 @@ def test_a_job_alone_in_its_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) 
     assert bar.bar is None
 
 
-def test_a_command_of_a_notebook_prints_lines_although_it_has_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_in_a_notebook_prints_lines_instead_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
     monkeypatch.setenv("JPY_PARENT_PID", "1")
     out = io.StringIO()

@@ -1,4 +1,4 @@
-"""Published figures stand beside runs under the published protocol, and beside no others."""
+"""Published values are shown for runs that follow the published protocol, and for no others."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def test_the_protocol_has_its_figure() -> None:
+def test_a_run_that_follows_the_protocol_has_the_published_value() -> None:
     assert published(CONFIG)["test/accuracy_length_60"].value == 0.995
     task = {"name": "copy_first_input", "length": 300, "train_size": 45_000, "batch_size": 100}
     copy = {**CONFIG, "task": task, "model": {"name": "brc", "num_layers": 2, "hidden_size": 100}}
@@ -34,7 +34,7 @@ def test_the_protocol_has_its_figure() -> None:
         ("trainer", "max_epochs", 3),
     ],
 )
-def test_another_protocol_has_none(group: str, key: str, value: object) -> None:
+def test_a_run_that_deviates_from_the_protocol_has_no_published_value(group: str, key: str, value: object) -> None:
     assert published({**CONFIG, group: {**CONFIG[group], key: value}}) == {}
 
 
@@ -46,7 +46,7 @@ STIGMERGIC: dict[str, Any] = {
 }
 
 
-def test_spiking_networks_have_theirs_on_whole_image_sets() -> None:
+def test_spiking_networks_have_published_values_only_on_whole_image_sets() -> None:
     task = {"name": "fashion_mnist", "read_as": "image", "train_size": 55_000, "test_size": 10_000}
     config = {"model": {"name": "spiking_conv"}, "task": task, "trainer": {"max_epochs": 5}}
     assert published(config)["test/accuracy"].value == 0.9385
@@ -54,7 +54,7 @@ def test_spiking_networks_have_theirs_on_whole_image_sets() -> None:
     assert published({**config, "model": {"name": "feed_forward"}}) == {}
 
 
-def test_the_stigmergic_protocol_has_its_figures() -> None:
+def test_the_stigmergic_protocol_has_its_published_values() -> None:
     assert {name: figure.value for name, figure in published(STIGMERGIC).items()} == {
         "test/accuracy": 0.965,
         "parameters": 3_190,
@@ -66,7 +66,7 @@ def test_the_stigmergic_protocol_has_its_figures() -> None:
     assert published({**STIGMERGIC, "trainer": {"max_epochs": 20}}) == {}
 
 
-def test_lem_on_pixels_has_its_figures() -> None:
+def test_lem_on_pixels_has_its_published_values() -> None:
     pixels = {"name": "psmnist", "read_as": "pixels", "permuted": True, "blank_steps": 0, "test_size": 10_000}
     pixels["dataset"] = "mnist"
     config = {"model": {"name": "lem", "hidden_size": 128, "num_layers": 1}, "task": pixels}

@@ -1,4 +1,4 @@
-"""What a run says when it ends."""
+"""The report that a run prints when it ends."""
 
 import sys
 from pathlib import Path
@@ -26,14 +26,14 @@ def test_the_command_keeps_the_path_of_the_script_and_the_folder_of_configs(monk
     assert command_of(["model=mine", "task.a=[1,2]"]) == "python train.py model=mine 'task.a=[1,2]'"
 
 
-def test_the_console_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_command_uses_the_console_script(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIONETS_COMMAND", "train")
     monkeypatch.setattr(sys, "argv", ["/bin/bionets", "-cd", "mine", "seed=1"])
     assert command_of(["seed=1"]) == "bionets train --config-dir mine seed=1"
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_folder_that_does_not_last_is_not_named(
+def test_a_temporary_run_folder_is_not_printed(
     kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     if not kept:

@@ -1,4 +1,4 @@
-"""A measured curve is read at the step where the published one was."""
+"""A measured curve is read at the step of the published value."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +20,13 @@ def test_the_loss_is_averaged_over_the_steps_up_to_the_published_one() -> None:
     assert measured_like_published(CONFIG, {"train/loss": (steps, losses)}) == {"train/loss_step_5400": expected}
 
 
-def test_a_run_that_ended_before_has_no_such_number() -> None:
+def test_a_run_that_ended_before_the_published_step_has_no_value() -> None:
     steps = list(range(5399))
     assert measured_like_published(CONFIG, {"train/loss": (steps, [1.0] * 5399)}) == {}
     assert measured_like_published(CONFIG, {}) == {}
 
 
-def test_the_time_of_a_run_is_counted_once(tmp_path: Path) -> None:
+def test_the_training_time_of_a_resumed_run_is_counted_once(tmp_path: Path) -> None:
     record = Record(tmp_path / "metrics.csv", tmp_path / "last.ckpt")
     record.load_state_dict({"seconds": 100.0})
     assert record.total_seconds == 100.0  # resumed when training was over

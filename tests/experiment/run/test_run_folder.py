@@ -11,7 +11,7 @@ from bionets.experiment.run.run_folder import RunFolder
 CONFIG = {"name": "run", "seed": 0}
 
 
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_a_run_folder_can_be_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     held, wanted = folder.open({}, [], {}), RunFolder(folder.path).open({}, [], {})
     with held, pytest.raises(UserError, match="another process"), wanted:
@@ -20,7 +20,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
     left = [tmp_path / ".config.yaml.7.partial", folder.checkpoints / ".last.ckpt.7.partial"]
@@ -30,7 +30,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
         assert not any(file.exists() for file in left)
 
 
-def test_a_run_that_ends_after_its_manifest_and_before_its_result_goes_on(tmp_path: Path) -> None:
+def test_a_run_interrupted_between_manifest_and_result_can_be_resumed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with folder.open(CONFIG, [], {}):
         for name in IN_EVERY_RUN:
@@ -53,7 +53,7 @@ def test_a_run_with_a_link_in_its_folder_is_refused(tmp_path: Path, name: str) -
     assert not elsewhere.exists()
 
 
-def test_links_that_wandb_makes_are_no_reason_to_refuse_a_run(tmp_path: Path) -> None:
+def test_links_made_by_wandb_are_accepted(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     (tmp_path / "wandb").mkdir()
     (tmp_path / "wandb" / "latest-run").symlink_to("run-1")
@@ -62,7 +62,7 @@ def test_links_that_wandb_makes_are_no_reason_to_refuse_a_run(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"seed: 1\n", b"\xff\xfe"])
-def test_settings_that_were_changed_while_a_run_trained_are_restored(tmp_path: Path, rubbish: bytes) -> None:
+def test_a_config_file_changed_during_training_is_restored(tmp_path: Path, rubbish: bytes) -> None:
     folder = RunFolder(tmp_path)
     with folder.open({"name": "ü"}, [], {}):
         before = folder.config_file.read_bytes()
@@ -71,14 +71,14 @@ def test_settings_that_were_changed_while_a_run_trained_are_restored(tmp_path: P
     assert folder.config_file.read_bytes() == before
 
 
-def test_a_wandb_id_is_minted_once(tmp_path: Path) -> None:
+def test_the_wandb_id_of_a_run_is_created_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     identity = folder.wandb_id()
     assert len(identity) == 8
     assert RunFolder(tmp_path).wandb_id() == identity
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.yaml"):
         RunFolder.existing(tmp_path)
     (tmp_path / "result.json").write_text("{")

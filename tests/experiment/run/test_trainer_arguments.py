@@ -1,4 +1,4 @@
-"""What Lightning receives of ``trainer.*``: each value with the type that was typed."""
+"""Lightning receives each value of ``trainer.*`` with the type that was typed."""
 
 import inspect
 from pathlib import Path
@@ -40,7 +40,7 @@ def composed(*words: str) -> dict[str, Any]:
 
 
 def received(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
-    """What Lightning's Trainer is called with."""
+    """The arguments with which Lightning's Trainer is called."""
     calls: list[dict[str, Any]] = []
 
     def spy(**arguments: Any) -> Trainer:
@@ -55,7 +55,7 @@ def received(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
     return calls[0]
 
 
-def test_every_argument_of_lightning_is_there_or_ours() -> None:
+def test_every_trainer_argument_of_lightning_is_an_option_or_set_by_bionets() -> None:
     schema = set(inspect.signature(Schema).parameters)
     schema -= {"tbptt"}  # our own
     assert schema | OURS == set(inspect.signature(Trainer.__init__).parameters)
@@ -83,7 +83,9 @@ def test_every_argument_of_lightning_is_there_or_ours() -> None:
     ],
     ids=lambda typed: typed[0][0],
 )  # fmt: skip
-def test_lightning_receives_what_was_typed(monkeypatch: pytest.MonkeyPatch, typed: list[tuple[str, object]]) -> None:
+def test_lightning_receives_values_with_the_type_that_was_typed(
+    monkeypatch: pytest.MonkeyPatch, typed: list[tuple[str, object]]
+) -> None:
     got = received(monkeypatch, *(f"trainer.{word}" for word, _ in typed))
     for word, value in typed:
         found = got[word.partition("=")[0]]
@@ -100,14 +102,14 @@ def test_lightning_receives_what_was_typed(monkeypatch: pytest.MonkeyPatch, type
         "limit_train_batches=0", "max_steps=9", "precision=16-mixed", "profiler=nothing", "precision=31",
     ],
 )  # fmt: skip
-def test_what_means_nothing_is_one_line(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_invalid_trainer_values_give_a_one_line_error(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     with pytest.raises(UserError) as error:
         received(monkeypatch, f"trainer.{word}")
     assert "\n" not in str(error.value)
     assert word.partition("=")[0] in str(error.value)
 
 
-def test_later_keys_rename_no_run_at_their_defaults() -> None:
+def test_keys_added_later_do_not_change_the_digest_at_their_defaults() -> None:
     config = composed()
     before = {key: value for key, value in config.items() if key not in ("callbacks", "flush_denormals")}
     later = ("fast_dev_run", "val_check_interval")

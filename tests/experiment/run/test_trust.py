@@ -50,7 +50,7 @@ def run(cli: Command, workplace: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def change(run: RunFolder, how: Change) -> None:
-    run.manifest_file.unlink(missing_ok=True)  # as whoever means harm would
+    run.manifest_file.unlink(missing_ok=True)  # as an attacker would
     config = run.config()
     how(config)
     run.config_file.write_text(yaml.safe_dump(config))
@@ -77,7 +77,7 @@ def change(run: RunFolder, how: Change) -> None:
         (planting("torch.load", "model", "_target_"), "model._target_=torch.load"),
     ],
 )
-def test_what_a_config_names_is_refused_before_it_is_imported(
+def test_foreign_code_named_in_a_config_is_refused_before_it_is_imported(
     run: RunFolder, workplace: Path, monkeypatch: pytest.MonkeyPatch, how: Change, named: str
 ) -> None:
     (workplace / PLANTED).write_text(MODULE)
@@ -101,7 +101,7 @@ def test_every_command_refuses_foreign_code_in_one_line(run: RunFolder, cli: Com
     assert not Path("trap").exists()
 
 
-def test_own_code_is_trained_and_is_evaluated_where_it_is_trusted(
+def test_user_code_is_trained_and_needs_trust_to_be_evaluated(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workplace / "my_cells_of_this_test.py").write_text("from torch.nn import GRU\nclass Cell(GRU): pass\n")
@@ -130,7 +130,7 @@ def test_a_resumed_run_takes_its_config_from_the_command_line_alone(run: RunFold
     assert "task.length=5" in run.overrides()
 
 
-def test_a_target_within_a_value_is_never_built(cli: Command, workplace: Path) -> None:
+def test_a_target_nested_in_a_value_is_never_built(cli: Command, workplace: Path) -> None:
     with pytest.raises(UserError, match=r"length\._target_ is refused"):
         instantiate_node({"_target_": "bionets.tasks.CopyFirstInput", "length": WRITE})
     outcome = cli("train", *TINY, "+model.layer_arguments.x={_target_:pathlib.Path.touch,_args_:[trap]}")
@@ -165,7 +165,7 @@ def test_a_target_within_a_value_is_never_built(cli: Command, workplace: Path) -
         ("layer", "", False),
     ],
 )
-def test_what_is_registered(section: str, path: str, known: bool) -> None:
+def test_only_choices_of_a_section_are_registered(section: str, path: str, known: bool) -> None:
     assert registered(section, path) is known
 
 
@@ -179,7 +179,7 @@ def test_every_choice_in_this_repository_is_registered() -> None:
     assert all(registered("layer", layer) for layer in layers if layer and "." in layer)
 
 
-def test_trust_is_of_whole_modules() -> None:
+def test_trust_applies_to_whole_modules() -> None:
     assert is_trusted("my_cells.Cell", ["my_cells"]) and is_trusted("my_cells.deep.Cell", ["my_cells"])
     assert not is_trusted("my_cells_too.Cell", ["my_cells"]) and not is_trusted("my.Cell", ["my.cells"])
     assert as_modules(None) == () and as_modules("a.b") == ("a.b",) and as_modules(["a", "b"]) == ("a", "b")
@@ -188,6 +188,6 @@ def test_trust_is_of_whole_modules() -> None:
             as_modules(wrong)
 
 
-def test_names_and_places_are_not_taken_for_code() -> None:
+def test_names_and_paths_in_a_config_are_not_mistaken_for_code() -> None:
     node = {"_target_": "bionets.tasks.Images", "name": "my.task", "data_dir": "/data/v1.2"}
     require_trusted({"model": {"_target_": "bionets.models.FeedForwardModel"}, "task": node}, "config.yaml")

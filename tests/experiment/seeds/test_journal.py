@@ -17,7 +17,7 @@ def folders_in(place: Path) -> list[RunFolder]:
     return folders
 
 
-def test_a_stop_between_two_checkpoints_leaves_both_at_the_epoch_before(tmp_path: Path) -> None:
+def test_an_interruption_between_two_checkpoints_rolls_both_back_to_the_previous_epoch(tmp_path: Path) -> None:
     folders = folders_in(tmp_path)
     with pytest.raises(KeyboardInterrupt), all_or_none(folders):
         folders[0].last.unlink()  # replaced, never written to
@@ -29,7 +29,7 @@ def test_a_stop_between_two_checkpoints_leaves_both_at_the_epoch_before(tmp_path
     assert sorted(tmp_path.iterdir()) == [folder.path for folder in folders]
 
 
-def test_a_stop_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> None:
+def test_an_interruption_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> None:
     folders = folders_in(tmp_path)
     for folder in folders:
         folder.last.unlink()
@@ -43,7 +43,7 @@ def test_a_stop_between_the_first_checkpoints_leaves_none(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("deleted", [[0], [1], [0, 1]])
-def test_a_folder_deleted_after_a_stop_begins_anew(tmp_path: Path, deleted: list[int]) -> None:
+def test_a_folder_deleted_after_an_interruption_starts_again(tmp_path: Path, deleted: list[int]) -> None:
     folders = folders_in(tmp_path)
     with pytest.raises(KeyboardInterrupt), all_or_none(folders):
         raise KeyboardInterrupt
@@ -55,7 +55,7 @@ def test_a_folder_deleted_after_a_stop_begins_anew(tmp_path: Path, deleted: list
 
 
 @pytest.mark.parametrize("suffix", [".partial", ".done"])
-def test_a_journal_that_was_not_whole_yet_or_not_needed_any_more_is_cleared_away(tmp_path: Path, suffix: str) -> None:
+def test_partial_and_finished_journals_are_removed(tmp_path: Path, suffix: str) -> None:
     folders = folders_in(tmp_path)
     left = tmp_path / f"{NAME}seed-0{suffix}"
     left.mkdir()

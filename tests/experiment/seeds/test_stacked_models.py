@@ -1,4 +1,4 @@
-"""Models that cannot be stacked are refused, since a batch of seeds would leave out what they do."""
+"""Stacked models equal single models, and models that cannot be stacked are refused."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -32,13 +32,13 @@ HOOKS = (
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_of_its_own_is_refused_by_name(hook: str) -> None:
+def test_a_model_that_overrides_a_hook_is_refused_by_name(hook: str) -> None:
     kind = type("Own", (RecurrentModel,), {hook: lambda self, *arguments: None})
     with pytest.raises(UserError, match=f"Own has {hook} of its own"):
         stack(kind)
 
 
-def test_learning_rates_of_its_own_are_refused() -> None:
+def test_a_model_with_learning_rates_of_its_own_is_refused() -> None:
     class Own(RecurrentModel):
         factor = 1.0
 
@@ -58,7 +58,7 @@ class OutputsAlone(BRC):
         return super().forward(*arguments, **options)[0]
 
 
-def test_what_one_seed_alone_cannot_do_either_is_named() -> None:
+def test_errors_of_a_single_model_are_reported_for_stacked_models() -> None:
     models = [RecurrentModel(SPEC, f"{__name__}.OutputsAlone", hidden_size=4) for _ in range(2)]
     stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
     with pytest.raises(InterfaceError, match=r"OutputsAlone\.forward must return a pair"):
@@ -67,7 +67,7 @@ def test_what_one_seed_alone_cannot_do_either_is_named() -> None:
         stacked.backward(torch.zeros(()))
 
 
-def test_a_monitor_that_is_not_measured_is_named() -> None:
+def test_an_unknown_monitor_is_refused_by_name() -> None:
     models = [RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4) for _ in range(2)]
     stacked = StackedModels(models, [SimpleNamespace(monitor="val/none")] * 2)  # type: ignore[list-item]
     stacked.meters, stacked.own_values = [MetricCollection({})] * 2, [{"loss": 1.0}] * 2
@@ -75,7 +75,7 @@ def test_a_monitor_that_is_not_measured_is_named() -> None:
         stacked.on_validation_epoch_end()
 
 
-def test_a_trial_leaves_the_statistics_of_a_batch_normalisation_as_they_are() -> None:
+def test_try_out_does_not_change_batch_normalisation_statistics() -> None:
     layers = [{"layer": "Linear", "size": 4, "norm": "batch"}]
     models = [StackModel(SPEC, layers) for _ in range(2)]
     stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
@@ -85,7 +85,7 @@ def test_a_trial_leaves_the_statistics_of_a_batch_normalisation_as_they_are() ->
     assert all(map(torch.equal, stacked.buffers(), before))
 
 
-def test_each_model_is_clipped_by_its_own_norm_also_with_parameters_that_are_one_number() -> None:
+def test_gradients_of_each_model_are_clipped_by_their_own_norm_also_for_scalar_parameters() -> None:
     models = [SpikingRecurrentModel(SPEC, 4, layer_arguments={"beta_rank": 0}) for _ in range(2)]
     stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
     assert any(parameter.ndim == 1 for parameter in stacked.parameters())
@@ -103,7 +103,7 @@ def test_each_model_is_clipped_by_its_own_norm_also_with_parameters_that_are_one
 
 
 class Third(Metric):
-    """A metric whose value is no tensor."""
+    """A metric whose value is not a tensor."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None: ...
 
@@ -150,7 +150,7 @@ def trained(models: Any, data: Any, **more: Any) -> Trainer:
     return trainer
 
 
-def test_metrics_that_are_no_tensors_are_those_of_a_seed_alone() -> None:
+def test_metrics_that_are_not_tensors_equal_those_of_a_single_seed() -> None:
     tasks = [Measured(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
     optimizer = partial(torch.optim.SGD, lr=0.1)
     models = [RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4, optimizer=optimizer) for _ in range(3)]
@@ -160,7 +160,7 @@ def test_metrics_that_are_no_tensors_are_those_of_a_seed_alone() -> None:
     assert float(stacked.values[1]["val/third"]) == float(alone["val/third"])
 
 
-def test_a_batch_of_the_first_seed_that_weighs_nothing_leaves_the_others_their_step() -> None:
+def test_a_batch_of_weight_zero_of_the_first_seed_does_not_change_the_step_of_the_others() -> None:
     tasks = [Sparse(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
     optimizer = partial(torch.optim.SGD, lr=0.1)
     models: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""Hydra's own words for what is swept, as a grid and as Optuna's distributions."""
+"""Hydra's sweep syntax, as a grid and as Optuna distributions."""
 
 import re
 from typing import Any
@@ -35,17 +35,17 @@ def space(*words: str, **params: str) -> Space:
         ("k=choice(1,[2,3])", CategoricalDistribution(["1", "[2,3]"])),
     ],
 )
-def test_a_word_is_a_distribution(word: str, distribution: Any) -> None:
+def test_sweep_syntax_becomes_an_optuna_distribution(word: str, distribution: Any) -> None:
     assert space(word).distributions() == {"k": distribution}
 
 
 @pytest.mark.parametrize("word", ["k=tag(log,interval(0,1))", "k=tag(log,range(0.1,1,0.1))", "k=range(1,1)"])
-def test_what_cannot_be_searched_names_the_word(word: str) -> None:
+def test_an_override_that_cannot_be_searched_is_refused_by_name(word: str) -> None:
     with pytest.raises(UserError, match=re.escape(word)):
         space(word).distributions()
 
 
-def test_a_search_knows_every_value_that_a_grid_has() -> None:
+def test_a_search_covers_every_value_of_the_grid() -> None:
     for word in ("k=range(0,1,0.3)", "k=range(1e-4,1e-3,1e-4)", "k=range(0.9,0,-0.3)", "k=range(0,2.1,0.7)"):
         listed = sorted(float(each[-1].removeprefix("k=")) for each in space(word).grid())
         (found,) = space(word).distributions().values()
@@ -57,12 +57,12 @@ def test_a_search_knows_every_value_that_a_grid_has() -> None:
         assert searched == pytest.approx(listed)
 
 
-def test_an_interval_is_no_grid() -> None:
+def test_an_interval_in_a_grid_is_refused() -> None:
     with pytest.raises(UserError, match="sweep=random"):
         space("k=interval(0,1)").grid()
 
 
-def test_a_grid_is_whole_or_refused() -> None:
+def test_a_grid_with_too_many_or_no_values_is_refused() -> None:
     assert len(space(f"k=range(0,{MOST_JOBS})").grid()) == MOST_JOBS
     for words in ([f"k=range(0,{MOST_JOBS + 1})"], [f"k=range(0,{MOST_JOBS // 2 + 1})", "l=1,2"]):
         with pytest.raises(UserError, match=f"at most {MOST_JOBS}"):
@@ -71,7 +71,7 @@ def test_a_grid_is_whole_or_refused() -> None:
         space("k=range(1,1)").grid()
 
 
-def test_one_value_in_place_of_those_of_a_chosen_sweep_is_refused() -> None:
+def test_one_value_for_a_key_of_a_chosen_sweep_is_refused() -> None:
     with pytest.raises(UserError, match="the sweep says seed=0,1, and the command line seed=3: leave out one"):
         space("sweep=seeds", "seed=3", seed="0,1")
     assert space("seed=3", seed="0,1").grid() == [["seed=3"]]
@@ -79,7 +79,7 @@ def test_one_value_in_place_of_those_of_a_chosen_sweep_is_refused() -> None:
     assert space("sweep=seeds", "lr=3", seed="0,1").words() == ["seed=0,1"]
 
 
-def test_a_grid_is_all_combinations_and_the_command_line_has_the_last_word() -> None:
+def test_a_grid_is_all_combinations_and_the_command_line_takes_precedence() -> None:
     both = space("model=b,c", "lr=0.1", "task=x", seed="0,1", model="a,b", task="x,y")
     assert both.fixed == ["task=x", "lr=0.1"]
     assert both.grid() == [
@@ -93,7 +93,7 @@ def test_a_grid_is_all_combinations_and_the_command_line_has_the_last_word() -> 
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["plain", "with space", "a=b", "it's", '"quoted"', "[1, 2]", "{a: 1}", "null", "1e-3", "a\\,b"]),
 )
-def test_the_overrides_of_a_trial_say_its_values(number: float, text: str) -> None:
+def test_the_overrides_of_a_trial_parse_back_to_its_values(number: float, text: str) -> None:
     parser = OverridesParser.create()
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     searched = space("number=interval(0,1)", f"text={quoted},other", "fixed=1")
@@ -106,12 +106,12 @@ def test_the_overrides_of_a_trial_say_its_values(number: float, text: str) -> No
     assert parser.parse_override(second).value() == parser.parse_override(f"text={quoted}").value()
 
 
-def test_shuffled_choices_are_one_distribution_in_every_process() -> None:
+def test_shuffled_choices_always_give_the_same_distribution() -> None:
     found = [space("k=shuffle(a,b,c,d,e,f)").distributions()["k"] for _ in range(5)]
     assert found == [CategoricalDistribution(list("abcdef"))] * 5
 
 
 @pytest.mark.parametrize("word", ["k=interval(0,inf)", "k=interval(nan,1)"])
-def test_an_interval_without_ends_cannot_be_searched(word: str) -> None:
+def test_an_interval_that_is_not_finite_is_refused(word: str) -> None:
     with pytest.raises(UserError, match="must be finite"):
         space(word).distributions()

@@ -1,4 +1,4 @@
-"""Studies outlive the processes that work on them: nothing is lost, nothing is done twice."""
+"""Studies survive the end of their processes: no trial is lost or repeated."""
 
 import multiprocessing
 import os
@@ -45,7 +45,7 @@ def work(study: Study, at_most: int = 1000) -> int:
 
 
 @pytest.mark.parametrize("sampler", [TPE, CMAES, RANDOM])
-def test_a_study_that_goes_on_tries_what_it_would_have_tried(tmp_path: Path, sampler: dict[str, Any]) -> None:
+def test_a_resumed_study_draws_the_trials_of_an_uninterrupted_one(tmp_path: Path, sampler: dict[str, Any]) -> None:
     whole = Study(settings(tmp_path / "whole", sampler=sampler), "min")
     assert work(whole) == 10
     assert work(whole) == 0
@@ -56,12 +56,12 @@ def test_a_study_that_goes_on_tries_what_it_would_have_tried(tmp_path: Path, sam
     assert stopped.best().value == min(trial.value for trial in whole.trials())  # type: ignore[union-attr, type-var]
 
 
-def test_more_trials_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+def test_a_larger_number_of_trials_adds_to_the_existing_trials(tmp_path: Path) -> None:
     work(Study(settings(tmp_path, 3), "min"))
     assert work(Study(settings(tmp_path, 5), "min")) == 2
 
 
-def test_a_trial_that_is_held_is_left_alone_and_one_that_is_not_goes_on(tmp_path: Path) -> None:
+def test_a_locked_trial_is_skipped_and_a_released_trial_is_resumed(tmp_path: Path) -> None:
     study = Study(settings(tmp_path, 2), "min")
     held, other = study.next(SPACE), study.next(SPACE)
     assert held is not None
@@ -78,7 +78,7 @@ def test_a_trial_that_is_held_is_left_alone_and_one_that_is_not_goes_on(tmp_path
     assert list((tmp_path / "locks").iterdir()) == []
 
 
-def take_one_and_die(folder: Path) -> None:
+def take_one_and_exit(folder: Path) -> None:
     assert Study(settings(folder, 3), "min").next(SPACE) is not None
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -87,8 +87,8 @@ def take_all(folder: Path) -> None:
     work(Study(settings(folder, 30), "min"))
 
 
-def test_a_trial_of_a_process_that_was_killed_goes_on(tmp_path: Path) -> None:
-    process = spawned.Process(target=take_one_and_die, args=(tmp_path,))
+def test_a_trial_of_a_killed_process_is_resumed(tmp_path: Path) -> None:
+    process = spawned.Process(target=take_one_and_exit, args=(tmp_path,))
     process.start()
     process.join()
     study = Study(settings(tmp_path, 3), "min")
@@ -97,7 +97,7 @@ def test_a_trial_of_a_process_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert [trial.state for trial in study.trials()] == [TrialState.COMPLETE] * 3
 
 
-def test_workers_at_the_same_time_make_each_trial_once(tmp_path: Path) -> None:
+def test_concurrent_workers_run_each_trial_once(tmp_path: Path) -> None:
     workers = [spawned.Process(target=take_all, args=(tmp_path,)) for _ in range(3)]
     for worker in workers:
         worker.start()
@@ -108,13 +108,13 @@ def test_workers_at_the_same_time_make_each_trial_once(tmp_path: Path) -> None:
     assert len({trial.params["x"] for trial in trials}) == 30
 
 
-def test_a_study_that_was_not_yet_made_whole_is_made_anew(tmp_path: Path) -> None:
+def test_a_partially_created_study_is_created_again(tmp_path: Path) -> None:
     (tmp_path / ".study.db.partial").write_bytes(b"SQLite format 3 and no more")
     assert work(Study(settings(tmp_path, 2), "min")) == 2
     assert not (tmp_path / ".study.db.partial").exists()
 
 
-def test_a_trial_is_pruned_when_others_were_better(tmp_path: Path) -> None:
+def test_a_trial_worse_than_the_others_is_pruned(tmp_path: Path) -> None:
     study = Study(settings(tmp_path, 4, pruner=MEDIAN), "max")
     for worth in (3.0, 4.0):
         trial = study.next(SPACE)
@@ -138,7 +138,7 @@ def test_a_trial_is_pruned_when_others_were_better(tmp_path: Path) -> None:
     assert study.next(SPACE) is None
 
 
-def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+def test_an_unusable_storage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="storage"):
         Study(settings(tmp_path, storage="sqlite:////nowhere/study.db"), "min")
     with pytest.raises(UserError, match="storage"):
@@ -163,7 +163,7 @@ def test_a_study_of_the_same_name_elsewhere_is_refused(tmp_path: Path) -> None:
     ],
     ids=["a key less", "a key more", "other choices", "another kind"],
 )
-def test_a_study_of_another_space_is_refused(tmp_path: Path, space: dict[str, BaseDistribution]) -> None:
+def test_a_study_with_another_search_space_is_refused(tmp_path: Path, space: dict[str, BaseDistribution]) -> None:
     study = Study(settings(tmp_path), "min")
     work(study, 2)
     study.require_space({**SPACE, "x": FloatDistribution(-3.0, 3.0)})
@@ -171,7 +171,7 @@ def test_a_study_of_another_space_is_refused(tmp_path: Path, space: dict[str, Ba
         study.require_space(space)
 
 
-def test_a_trial_that_was_killed_while_it_was_drawn_is_no_other_space(tmp_path: Path) -> None:
+def test_a_partially_drawn_trial_does_not_change_the_search_space(tmp_path: Path) -> None:
     study = Study(settings(tmp_path), "min")
     trial = study._study.ask()
     trial.suggest_float("x", -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The kernel that computes a whole presentation gives what the reference gives, for networks drawn at random."""
+"""The kernel that computes a whole presentation agrees with the reference, for random networks."""
 
 import copy
 import sys
@@ -128,10 +128,12 @@ def everything(network: Network) -> dict[str, Tensor]:
 
 @settings(max_examples=60)
 @given(networks())
-def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
+def test_both_backends_agree_on_outputs_states_and_weights(
+    drawn: tuple[Network, Tensor, Tensor, Tensor | None],
+) -> None:
     network, first, second, rewards = drawn
     other = copy.deepcopy(network)
-    for x in (first, second):  # the second goes on from the state that the first left
+    for x in (first, second):  # the second continues from the state after the first
         ours, theirs = network(x, rewards, backend="numba"), other(x, rewards, backend="reference")
         network.reinforce(0.5)
         other.reinforce(0.5)
@@ -147,7 +149,7 @@ def test_both_backends_agree_on_everything(drawn: tuple[Network, Tensor, Tensor,
 
 @settings(max_examples=40)
 @given(networks())
-def test_replayed_steps_are_the_reference(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
+def test_replayed_steps_equal_those_of_the_reference(drawn: tuple[Network, Tensor, Tensor, Tensor | None]) -> None:
     network, first, second, rewards = drawn
     other = copy.deepcopy(network)
     for x in (first, second):
@@ -167,7 +169,7 @@ def test_replayed_steps_are_the_reference(drawn: tuple[Network, Tensor, Tensor, 
         assert torch.equal(value, theirs[name]), name
 
 
-def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
+def test_a_replayed_step_keeps_the_memory_of_every_state(x: Tensor) -> None:
     network = small(weight=torch.rand((16, 3)), delay=2)
     network(x[:2], backend="reference")
     spikes = {"output": torch.zeros(2, 3, dtype=torch.bool)}
@@ -182,7 +184,7 @@ def test_a_replayed_step_keeps_every_state_where_it_was(x: Tensor) -> None:
     assert any(not torch.equal(state, values[name]) for name, state in get_states(network).items())
 
 
-def test_a_step_that_no_graph_can_hold_runs_all_the_same(x: Tensor) -> None:
+def test_a_step_that_cannot_be_captured_runs_without_a_graph(x: Tensor) -> None:
     def refuse(step: replay.Step) -> replay.Step:
         for neurons in network.neurons.values():  # a capture computes nothing, and leaves states without values
             for name in neurons.state_names:
@@ -201,7 +203,7 @@ def test_a_step_that_no_graph_can_hold_runs_all_the_same(x: Tensor) -> None:
     assert ours["output"].any() and not ours["output"].all()
 
 
-def test_what_python_does_at_every_step_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_with_records_or_hooks_are_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     cuda = torch.device("cuda")
     assert replay.can_replay(small(), 100, cuda)
@@ -225,7 +227,7 @@ def x() -> Tensor:
     return torch.rand((20, 2, 1, 4, 4), generator=torch.Generator().manual_seed(0)) < 0.5
 
 
-def test_float32_agrees_too(x: Tensor) -> None:
+def test_both_backends_agree_in_float32(x: Tensor) -> None:
     network = small(weight=torch.rand((16, 3), generator=torch.Generator().manual_seed(1)))
     network.add_rule(PairSTDP([network.connections["input_output"]], 0.1, 0.1))
     other = copy.deepcopy(network)
@@ -236,7 +238,7 @@ def test_float32_agrees_too(x: Tensor) -> None:
     torch.testing.assert_close(network.connections["input_output"].weight, other.connections["input_output"].weight)
 
 
-def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None:
+def test_networks_that_the_kernel_cannot_compute_are_refused_or_warn(x: Tensor) -> None:
     delayed = small(delay=torch.arange(48).reshape(16, 3) % 3)
     with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has a delay for each synapse"):
         delayed(x, backend="numba")
@@ -272,7 +274,7 @@ def test_what_the_kernel_cannot_compute_is_said_never_skipped(x: Tensor) -> None
         small()(x, backend="cuda")
 
 
-def test_a_kept_state_is_not_written_to(x: Tensor) -> None:
+def test_a_kept_state_is_not_modified_in_place(x: Tensor) -> None:
     network = small()
     network(x)
     before = network.neurons["output"].voltage
@@ -282,7 +284,7 @@ def test_a_kept_state_is_not_written_to(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-def test_denormal_numbers_are_zero_in_the_kernel_alone(flushed: bool) -> None:
+def test_denormals_are_flushed_only_inside_the_kernel(flushed: bool) -> None:
     network = Network()
     network.add("cells", LIF(1, LinearDynamics(0.9), trace=LinearDynamics(0.1)))
     network.neurons["cells"].trace = torch.full((1, 1), 1e-37)

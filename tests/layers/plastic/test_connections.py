@@ -1,4 +1,4 @@
-"""Connections carry spikes, late ones too, as each of their synapses would alone."""
+"""Currents and traces of connections, also with delays, are sums over single synapses."""
 
 import itertools
 import math
@@ -86,7 +86,7 @@ def test_a_later_spike_overwrites_the_one_in_flight() -> None:
     assert arrived == [0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
 
 
-def test_nothing_is_kept_where_nothing_is_delayed() -> None:
+def test_connections_without_a_delay_have_no_state() -> None:
     for connection in (Linear(3, 2), Conv2d(1, 1, 2), OneToOne(3, 1.0), MaxPool2d(2), Linear(3, 2, delay=0)):
         assert connection.state_names == () and connection.delay is None
 
@@ -106,7 +106,7 @@ def test_a_connection_within_unroll_is_refused() -> None:
 
 
 @pytest.mark.parametrize("delay", [0, torch.tensor([0, 1, 2, 1])])
-def test_lateral_connections(delay: Any) -> None:
+def test_currents_and_traces_of_lateral_connections_are_those_of_single_synapses(delay: Any) -> None:
     weight = torch.rand(4)
     for connection, count in ((OneToOne(4, weight, delay=delay), 1), (LateralInhibition(4, weight, delay=delay), 3)):
         spikes, currents, traces = carried(connection, (4,))
@@ -120,7 +120,7 @@ def test_lateral_connections(delay: Any) -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 1])
-def test_pooling_lets_one_spike_of_a_window_through(delay: int) -> None:
+def test_pooling_passes_one_spike_per_window(delay: int) -> None:
     for connection in (MaxPool2d(2, weight=0.5, delay=delay), AdaptiveMaxPool2d(2, weight=0.5, delay=delay)):
         connection.check((3, 4, 4), (3, 2, 2))
         spikes, currents, traces = carried(connection, (3, 4, 4))
@@ -148,7 +148,7 @@ def test_normalise_scales_the_inputs_of_each_neuron() -> None:
         assert silent.weight.tolist() == [[0.0], [0.0]]
 
 
-def test_weights_of_whole_numbers_are_converted_and_others_keep_their_dtype() -> None:
+def test_integer_and_bool_weights_are_converted_and_others_keep_their_dtype() -> None:
     assert Linear(2, 2, weight=torch.eye(2, dtype=torch.float32)).weight.dtype == torch.float32
     for weight in (torch.eye(2, dtype=torch.int64), torch.eye(2, dtype=torch.bool)):
         connection = Linear(2, 2, weight=weight)
@@ -156,7 +156,7 @@ def test_weights_of_whole_numbers_are_converted_and_others_keep_their_dtype() ->
         assert torch.equal(connection.weight.data, torch.eye(2))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_shapes_and_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Linear\(3, 2\) does not fit between \(4,\) and \(2,\)"):
         Linear(3, 2).check((4,), (2,))
     with pytest.raises(ValueError, match=r"does not fit .* takes \(1, 5, 5\) to \(2, 3, 3\)"):
@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize(
     "options", [{"dilation": 2}, {"ceil_mode": True, "stride": 2}, {"dilation": (1, 2), "padding": 1}]
 )
-def test_pooling_takes_the_options_of_torch(options: dict[str, Any]) -> None:
+def test_pooling_accepts_the_options_of_torch(options: dict[str, Any]) -> None:
     connection, plain = MaxPool2d(2, weight=0.5, **options), torch.nn.MaxPool2d(2, **options)
     expected = tuple(plain(torch.zeros(1, 3, 5, 5)).shape[1:])
     connection.check((3, 5, 5), expected)  # type: ignore[arg-type]

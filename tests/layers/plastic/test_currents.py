@@ -1,4 +1,4 @@
-"""Analogue currents from outside are added to those of the connections, in every backend alike."""
+"""External currents are added to those of the connections, equally in every backend."""
 
 import copy
 
@@ -59,7 +59,7 @@ def test_backends_agree_on_networks_with_currents(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_current_is_as_good_as_the_spikes_that_would_cause_it(backend: str) -> None:
+def test_a_current_has_the_effect_of_the_spikes_that_would_cause_it(backend: str) -> None:
     x = torch.rand(30, 2, 5, generator=torch.Generator().manual_seed(1)) < 0.4
     weight = torch.rand(5, 3, generator=torch.Generator().manual_seed(2))
     spiking = Network()
@@ -73,7 +73,7 @@ def test_a_current_is_as_good_as_the_spikes_that_would_cause_it(backend: str) ->
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_synapses_learn_from_spikes_that_a_current_causes(backend: str) -> None:
-    """A teacher's current makes the second neuron fire, whose synapses alone grow."""
+    """An external current makes only the second neuron fire, and only its synapses grow."""
     network, trace = Network(), LinearDynamics(0.9)
     network.add("input", Input(4, trace=trace))
     network.add("cells", LIF(2, LinearDynamics(0.5), trace=trace))
@@ -87,7 +87,7 @@ def test_synapses_learn_from_spikes_that_a_current_causes(backend: str) -> None:
     assert bool((learnt.weight[:, 1] > 0).all())
 
 
-def test_whole_numbers_and_pieces_are_taken() -> None:
+def test_currents_may_be_integers_and_given_in_pieces() -> None:
     current = torch.randint(0, 3, (12, 1, 3), generator=torch.Generator().manual_seed(0))
     whole = alone()(currents={"cells": current})["cells"]
     network = alone()
@@ -95,7 +95,7 @@ def test_whole_numbers_and_pieces_are_taken() -> None:
     assert torch.equal(torch.cat(pieces), whole)
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_currents_of_wrong_shapes_and_names_are_refused() -> None:
     network = alone()
     with pytest.raises(ValueError, match=r"'cells': expected a current of shape \[T, B, 3\], got \(5, 1, 2\)"):
         network(currents={"cells": torch.zeros(5, 1, 2)})

@@ -1,4 +1,4 @@
-"""The lines in docs/plastic.md run, and do what the page says."""
+"""The code blocks in docs/plastic.md run, and have the results stated there."""
 
 import re
 from pathlib import Path
@@ -31,12 +31,12 @@ def test_the_network_of_diehl_and_cook_learns_in_one_call() -> None:
     assert not torch.allclose(names["learnt"].weight.sum(0), torch.tensor(78.4), atol=1e-4)
 
 
-def test_groups_of_connections() -> None:
+def test_the_documented_groups_of_connections_have_their_options() -> None:
     names = run("rule = MSTDPET(")
     assert [(options.rate, options.decay) for _, options in names["rule"]] == [(0.1, 0.9), (0.01, 0.9)]
 
 
-def test_the_rule_of_ones_own_follows_what_spikes() -> None:
+def test_the_documented_user_rule_learns_the_spiking_inputs() -> None:
     warn_once.cache_clear()  # another test may have been warned
     with pytest.warns(UserWarning, match="it learns by Instar"):
         names = run("class Instar")

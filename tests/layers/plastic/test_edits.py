@@ -1,4 +1,4 @@
-"""What somebody sets by hand, before a presentation or between two, counts in every backend alike."""
+"""Values set before a presentation or between two have the same effect in every backend."""
 
 import copy
 import math
@@ -93,7 +93,7 @@ EDITS: dict[str, Callable[[Network], None]] = {
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("edit", EDITS)
-def test_edits_between_presentations(edit: str, rule: str) -> None:
+def test_edits_between_presentations_have_the_same_effect_in_both_backends(edit: str, rule: str) -> None:
     ours, theirs = learning(rule), learning(rule)
     for network, backend in ((ours, "numba"), (theirs, "reference")):
         network(spikes(), 0.5, backend=backend)
@@ -108,7 +108,7 @@ def test_edits_between_presentations(edit: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_delay_of_another_dtype(backend: str) -> None:
+def test_a_delay_may_be_set_to_a_tensor_of_another_dtype(backend: str) -> None:
     expected, network = learning(delay=2), learning(delay=2)
     network.connections["input_output"].delay = torch.tensor(2)
     assert torch.equal(network(spikes(), backend=backend)["output"], expected(spikes(), backend=backend)["output"])
@@ -125,7 +125,7 @@ def test_initial_voltages_may_be_set(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_weights_that_no_longer_fit_are_refused(backend: str) -> None:
+def test_weights_replaced_by_another_shape_are_refused(backend: str) -> None:
     network = learning()
     network.connections["input_output"].weight.data = torch.rand(7, 5)
     with pytest.raises((ValueError, RuntimeError), match=r"does not fit between \(6,\) and \(5,\)|multiplied"):
@@ -163,7 +163,7 @@ def test_reset_states_resets_the_rules_too(backend: str, rule: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_numbers_do_not_depend_on_autocast(backend: str, rule: str) -> None:
+def test_autocast_does_not_change_the_results(backend: str, rule: str) -> None:
     network, other = learning(rule), learning(rule)
     network(spikes(), 0.5, backend=backend)
     with torch.autocast("cpu", torch.bfloat16):
@@ -191,20 +191,20 @@ def test_an_empty_presentation_changes_nothing(backend: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_reward_that_is_no_number_is_seen_in_the_weights(backend: str) -> None:
+def test_a_reward_of_nan_gives_weights_of_nan(backend: str) -> None:
     network = learning("eligibility")
     network(spikes(), math.nan, backend=backend)
     assert network.connections["input_output"].weight.isnan().all()
 
 
-def test_weights_of_another_dtype_are_left_to_the_reference() -> None:
+def test_the_kernel_refuses_weights_of_another_dtype() -> None:
     network = learning()
     network.connections["input_output"].weight.data = torch.ones(6, 5, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"cannot compute this network: it is of torch\.float32 and torch\.int64"):
         network(spikes(), backend="numba")
 
 
-def test_weights_that_are_not_finite_are_left_to_the_reference() -> None:
+def test_the_kernel_refuses_weights_that_are_not_finite() -> None:
     network = learning()
     network.connections["input_output"].weight.data[0, 0] = math.nan
     with pytest.raises(ValueError, match="cannot compute this network: weights of 'input_output' are not finite"):
@@ -212,8 +212,8 @@ def test_weights_that_are_not_finite_are_left_to_the_reference() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_eligibility_that_grows(backend: str) -> None:
-    """From its first pair on; the steps without any before it do not count."""
+def test_steps_before_the_first_pair_do_not_change_a_growing_eligibility(backend: str) -> None:
+    """The eligibility grows from the first pair on."""
     network, other = (learning("eligibility").double() for _ in range(2))
     for each in (network, other):
         each.rules[0].groups[0].update(decay=1.5, rate=1e-6)
@@ -224,8 +224,8 @@ def test_an_eligibility_that_grows(backend: str) -> None:
     )
 
 
-def test_lateral_inhibition_has_the_bits_of_the_reference() -> None:
-    """The one neuron that spikes does not inhibit itself, and loses no digit of its current."""
+def test_lateral_inhibition_gives_the_same_bits_in_both_backends() -> None:
+    """The only neuron that spikes does not inhibit itself, and its current loses no digit."""
     voltages = []
     for backend in BACKENDS:
         network = Network()
@@ -240,7 +240,7 @@ def test_lateral_inhibition_has_the_bits_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_convolution_learns_whatever_the_memory_format(rule: str) -> None:
+def test_a_convolution_learns_the_same_weights_in_every_memory_format(rule: str) -> None:
     weight = torch.rand(3, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     x = torch.rand(10, 2, 2, 5, 5, generator=torch.Generator().manual_seed(1)) < 0.4
     learnt = []

@@ -1,4 +1,4 @@
-"""Networks know cycles, sum inputs, forget, move, and keep what they have learnt."""
+"""Networks: cycles, sums of currents, states, dtypes and devices, learning, and refused input."""
 
 import contextlib
 import copy
@@ -59,7 +59,7 @@ def spikes(*shape: int, rate: float = 0.3) -> Tensor:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_spikes_reach_later_groups_at_once_and_earlier_ones_a_step_later(backend: str) -> None:
+def test_spikes_reach_later_groups_in_the_same_step_and_earlier_ones_in_the_next(backend: str) -> None:
     network = Network()
     for name, neurons in (("a", Input(1)), ("b", IF(1)), ("c", IF(1)), ("d", IF(1))):
         network.add(name, neurons)
@@ -67,7 +67,7 @@ def test_spikes_reach_later_groups_at_once_and_earlier_ones_a_step_later(backend
     network.connect("a", "c", Linear(1, 1, weight=one))
     network.connect("c", "b", Linear(1, 1, weight=one))  # back
     network.connect("b", "d", Linear(1, 1, weight=one))
-    network.connect("d", "d", Linear(1, 1, weight=one))  # to itself: once on, it goes on
+    network.connect("d", "d", Linear(1, 1, weight=one))  # to itself: after one spike it spikes at every step
     out = network(torch.tensor([0, 1, 0, 0, 0]).reshape(5, 1, 1), backend=backend)
     assert {name: s.flatten().int().tolist() for name, s in out.items()} == {
         "b": [0, 0, 1, 0, 0],
@@ -99,7 +99,7 @@ def test_the_currents_of_all_connections_add_up(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_one_presentation_is_all_its_steps(backend: str) -> None:
+def test_one_presentation_equals_its_single_steps(backend: str) -> None:
     network, x = diehl_and_cook(), spikes(30, 2, 20)
     other = copy.deepcopy(network)
     whole = network(x, backend=backend)
@@ -132,7 +132,7 @@ def test_learning_happens_in_training_mode_only() -> None:
     assert changed == {"connections.pixels_excitatory.weight", "neurons.excitatory.adaptation"}
 
 
-def test_reset_forgets_spikes_and_eligibility_but_not_what_was_learnt() -> None:
+def test_reset_clears_states_and_eligibility_and_keeps_the_weights() -> None:
     network, dynamics = diehl_and_cook(), LinearDynamics(0.9)
     network.add("late", LIF(6, dynamics, trace=dynamics))
     learnt = network.connect("pixels", "late", Linear(20, 6, delay=2))
@@ -147,7 +147,7 @@ def test_reset_forgets_spikes_and_eligibility_but_not_what_was_learnt() -> None:
     network(spikes(20, 5, 20), backend="reference")  # any batch is fine now
 
 
-def test_it_goes_on_from_kept_states() -> None:
+def test_a_network_continues_from_states_that_were_set() -> None:
     network, x = diehl_and_cook().eval(), spikes(30, 2, 20)
     whole = network(x)["excitatory"]
     network.reset()
@@ -158,7 +158,7 @@ def test_it_goes_on_from_kept_states() -> None:
     assert torch.equal(network(x[12:])["excitatory"], whole[12:])
 
 
-def test_what_was_learnt_is_saved_without_pickles(tmp_path: Path) -> None:
+def test_learnt_weights_are_saved_and_loaded_without_pickle(tmp_path: Path) -> None:
     network, x = diehl_and_cook(), spikes(30, 2, 20)
     network(x)
     save_file(network.state_dict(), tmp_path / "network.safetensors")
@@ -173,7 +173,7 @@ def test_what_was_learnt_is_saved_without_pickles(tmp_path: Path) -> None:
         assert torch.equal(network(x)["excitatory"], other(x)["excitatory"])
 
 
-def test_it_moves_between_dtypes_and_devices_with_its_states() -> None:
+def test_a_network_changes_dtype_and_device_with_its_states() -> None:
     network, dynamics = diehl_and_cook(), LinearDynamics(0.9)
     network.add("more", LIF(6, dynamics, trace=dynamics))
     network.add_rule(TripletSTDP([network.connect("pixels", "more", Linear(20, 6))]))
@@ -189,7 +189,7 @@ def test_it_moves_between_dtypes_and_devices_with_its_states() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_the_gpu_it_gives_what_it_gives_on_the_cpu() -> None:
+def test_a_gpu_gives_the_results_of_the_cpu() -> None:
     network, x = diehl_and_cook().double(), spikes(30, 2, 20)
     other = copy.deepcopy(network).cuda()
     ours, theirs = network(x), other(x.cuda())
@@ -198,7 +198,7 @@ def test_on_the_gpu_it_gives_what_it_gives_on_the_cpu() -> None:
     torch.testing.assert_close(network.state_dict(), {name: v.cpu() for name, v in other.state_dict().items()})
 
 
-def test_convolutions_pools_and_matrices_in_a_row() -> None:
+def test_convolution_pooling_and_linear_connections_can_be_combined() -> None:
     network, dynamics = Network(), LinearDynamics(0.9)
     network.add("image", Input((1, 6, 6), trace=dynamics))
     network.add("features", LIF((2, 4, 4), dynamics, trace=dynamics))
@@ -231,7 +231,7 @@ class Echo(Neuron):
         return current > 0
 
 
-def test_neurons_of_ones_own() -> None:
+def test_user_neurons_run_on_the_reference_backend() -> None:
     network, trace = Network(), LinearDynamics(0.9)
     network.add("input", Input(3, trace=trace))
     network.add("echo", Echo(3, trace=trace, record=["trace"]))
@@ -247,7 +247,7 @@ def test_neurons_of_ones_own() -> None:
     assert network.neurons["echo"].history["trace"].shape == (10, 2, 3)
 
 
-def test_half_precision_stays_half() -> None:
+def test_half_precision_is_kept() -> None:
     network = diehl_and_cook().to(torch.bfloat16)
     network.add("unconnected", LIF(2, LinearDynamics(0.9)))
     network.to(torch.bfloat16)
@@ -256,14 +256,14 @@ def test_half_precision_stays_half() -> None:
     assert floats == {torch.bfloat16}
 
 
-def test_no_gradient_anywhere() -> None:
+def test_parameters_outputs_and_states_require_no_gradient() -> None:
     network = diehl_and_cook()
     out = network(spikes(10, 1, 20))
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not any(tensor.requires_grad for tensor in (*out.values(), *get_states(network).values()))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_networks_and_inputs_are_refused() -> None:
     network = diehl_and_cook()
     with pytest.raises(ValueError, match="already has neurons called 'pixels'"):
         network.add("pixels", Input(3))
@@ -324,7 +324,7 @@ def test_a_network_on_another_device_is_refused(backend: str) -> None:
         network(spikes(3, 2, 20), backend=backend)
 
 
-def test_a_later_reward_is_one_or_one_for_each_sample() -> None:
+def test_reinforce_accepts_one_reward_or_one_for_each_sample() -> None:
     network = diehl_and_cook()
     learnt = network.connections["pixels_excitatory"]
     network.rules = [MSTDPET([learnt])]  # type: ignore[list-item]

@@ -33,7 +33,7 @@ def drawn(kind: str) -> tuple[Any, list[tuple[Any, ...]]]:
 
 @pytest.mark.parametrize("kind", ["linear", "exponential"])
 @pytest.mark.parametrize("neuron", [IF, LIF, TraceLIF, AdaptiveLIF])
-def test_neurons_are_their_equations(neuron: type[LIF], kind: str) -> None:
+def test_neurons_follow_their_equations(neuron: type[LIF], kind: str) -> None:
     voltage, naive_voltage = drawn(kind)
     trace, naive_trace = drawn(kind)
     adaptation, naive_adaptation = drawn(kind)
@@ -71,7 +71,7 @@ def test_neurons_are_their_equations(neuron: type[LIF], kind: str) -> None:
                 assert found == pytest.approx([one.v, one.trace, one.theta], abs=1e-9)
 
 
-def test_nearest_spike_and_reset() -> None:
+def test_a_spike_sets_the_trace_and_resets_the_voltage() -> None:
     layer = LIF(1, LinearDynamics(1.0), reset=-1.0, trace=LinearDynamics(0.5, 2.0), nearest_spike=True)
     layer.record = ("voltage", "trace")
     layer(torch.tensor([1.5, 3.0, 0.0]).reshape(3, 1, 1), whole_sequence=True)
@@ -79,7 +79,7 @@ def test_nearest_spike_and_reset() -> None:
     assert layer.history["trace"].flatten().tolist() == [2.0, 2.0, 1.0]
 
 
-def test_homeostasis_belongs_to_the_neuron() -> None:
+def test_homeostatic_adaptation_is_averaged_over_the_batch_and_saved() -> None:
     layer = AdaptiveLIF(2, LinearDynamics(0.0), LinearDynamics(0.9, 0.5), homeostasis=True)
     current = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
     layer(current)
@@ -103,7 +103,7 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
         assert torch.equal(layer(current[:, b : b + 1], whole_sequence=True)[:, 0], together[:, b])
 
 
-def test_it_is_a_layer_like_any_other() -> None:
+def test_plastic_neurons_can_be_unrolled_in_a_model() -> None:
     model = nn.Sequential(nn.Linear(3, SIZE), LIF(SIZE, LinearDynamics(0.9)))
     x = torch.randn(STEPS, BATCH, 3)
     spikes = unroll(model, x)
@@ -117,7 +117,7 @@ def test_a_sequence_may_have_no_steps() -> None:
     assert spikes.shape == (0, 2, SIZE) and spikes.dtype == torch.bool
 
 
-def test_history_starts_anew_after_a_reset() -> None:
+def test_reset_states_clears_the_history() -> None:
     layer = LIF(SIZE, LinearDynamics(0.9), record=["spikes", "spikes"])  # once is as good
     layer(torch.rand(5, 2, SIZE), whole_sequence=True)
     layer(torch.rand(2, SIZE))
@@ -128,7 +128,7 @@ def test_history_starts_anew_after_a_reset() -> None:
     assert layer.history["spikes"].shape == (1, 7, SIZE)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_arguments_and_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"threshold of shape \(3,\) does not fit neurons of shape \(4,\)"):
         LIF(4, LinearDynamics(0.9), threshold=torch.ones(3))
     with pytest.raises(ValueError, match="Input cannot record 'voltage'; choose from spikes"):

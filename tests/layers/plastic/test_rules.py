@@ -1,4 +1,4 @@
-"""Learning rules change every weight as its synapses would alone, summed up; a rule of one's own is short."""
+"""Learning rules, also user-defined ones, change every weight by the sum over its single synapses."""
 
 import math
 from collections.abc import Callable
@@ -83,7 +83,9 @@ def check(
 
 
 @pytest.mark.parametrize(("nearest", "exponent"), [(False, 0.0), (True, 1.0), (False, 0.5)])
-def test_pair_stdp(connection: WeightedConnection, nearest: bool, exponent: float) -> None:
+def test_pair_stdp_equals_the_sum_over_single_synapses(
+    connection: WeightedConnection, nearest: bool, exponent: float
+) -> None:
     low, high = connection.bounds
 
     def change(s: naive.Seen, t: int, w: float) -> float:
@@ -94,7 +96,7 @@ def test_pair_stdp(connection: WeightedConnection, nearest: bool, exponent: floa
 
 
 @pytest.mark.parametrize("nearest", [False, True])
-def test_triplet_stdp(connection: WeightedConnection, nearest: bool) -> None:
+def test_triplet_stdp_equals_the_sum_over_single_synapses(connection: WeightedConnection, nearest: bool) -> None:
     def before(spikes: list[bool], decay: float, t: int) -> float:
         """A slow trace just before step t."""
         return decay * naive.traces(spikes, decay, 1.0, nearest)[t - 1] if t else 0.0
@@ -116,7 +118,9 @@ def eligibility(s: naive.Seen, t: int, decay: float) -> float:
 
 
 @pytest.mark.parametrize("decay", [None, 0.8])
-def test_reward_modulated_rules(connection: WeightedConnection, decay: float | None) -> None:
+def test_reward_modulated_rules_equal_the_sum_over_single_synapses(
+    connection: WeightedConnection, decay: float | None
+) -> None:
     rewards = torch.randn(STEPS, 1)
 
     def change(s: naive.Seen, t: int, w: float) -> float:
@@ -126,7 +130,7 @@ def test_reward_modulated_rules(connection: WeightedConnection, decay: float | N
     check(rule, connection, change, rewards)
 
 
-def test_each_sample_has_its_own_reward_and_it_may_come_later(connection: WeightedConnection) -> None:
+def test_each_sample_may_have_its_own_delayed_reward(connection: WeightedConnection) -> None:
     before, reward = connection.weight.clone(), torch.tensor([1.0, -0.5])
     net = network(connection)
     net.learn(MSTDPET([connection], 0.03, 0.9, 0.4, 0.8))
@@ -140,7 +144,7 @@ def test_each_sample_has_its_own_reward_and_it_may_come_later(connection: Weight
     torch.testing.assert_close(connection.weight.data, expected.clamp(*connection.bounds))
 
 
-def test_pairs_are_what_a_reward_of_one_reinforces() -> None:
+def test_mstdp_with_a_reward_of_one_equals_pair_stdp() -> None:
     x, weights = torch.rand(STEPS, BATCH, 8) < 0.4, []
     start = 0.2 + 0.6 * torch.rand(8, 3)
     for rule in (PairSTDP, MSTDP):
@@ -154,7 +158,7 @@ def test_pairs_are_what_a_reward_of_one_reinforces() -> None:
 
 
 @pytest.mark.parametrize("at_spikes", [False, True])
-def test_stable_stdp(at_spikes: bool) -> None:
+def test_stable_stdp_equals_the_sum_over_single_synapses(at_spikes: bool) -> None:
     connection = Linear(8, 3, bounds=(-1.0, 2.0))
     net = network(connection)
     net.learn(StableSTDP([connection], 0.02, 0.4, 0.1, at_spikes=at_spikes))
@@ -176,7 +180,7 @@ def test_stable_stdp(at_spikes: bool) -> None:
     torch.testing.assert_close(connection.weight.data, expected, rtol=0, atol=1e-9)
 
 
-def test_stable_stdp_of_a_convolution_is_the_mean_over_the_places_that_spike() -> None:
+def test_stable_stdp_of_a_convolution_is_the_mean_over_spiking_positions() -> None:
     conv, places = Conv2d(1, 2, 2, bounds=(-5.0, 5.0)), Linear(4, 2, bounds=(-5.0, 5.0))
     weight, patches = conv.weight.clone(), torch.rand(1, 1, 3, 3) < 0.5
     total, spiking = torch.zeros(4, 2), torch.zeros(2)
@@ -220,7 +224,7 @@ def test_a_batch_learns_the_mean_of_its_samples() -> None:
     torch.testing.assert_close(connection.weight - start, torch.stack(changes).mean(0))
 
 
-def test_groups_have_their_own_options() -> None:
+def test_groups_of_connections_have_their_own_options() -> None:
     first, second, third = Linear(2, 2), Linear(2, 2), Linear(2, 2)
     rule = PairSTDP(
         [{"connections": [first, third], "depression": 0.5}, {"connections": second}], potentiation=0.1, depression=0.2
@@ -241,11 +245,11 @@ class Hebbian(LearningRule):
         return options.rate * synapses.correlate(synapses.pre_trace, synapses.post_spikes)
 
 
-def test_a_rule_of_ones_own(connection: WeightedConnection) -> None:
+def test_a_user_rule_equals_the_sum_over_single_synapses(connection: WeightedConnection) -> None:
     check(Hebbian([connection]), connection, lambda s, t, w: 0.1 * s.pre_trace[t] * s.post_spikes[t])
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_rules_and_options_are_refused() -> None:
     first = Linear(2, 2)
     with pytest.raises(ValueError, match="PairSTDP has no option 'rate'; choose from potentiation, depression"):
         PairSTDP([{"connections": [first], "rate": 0.1}])

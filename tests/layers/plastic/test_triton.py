@@ -23,7 +23,7 @@ from bionets.layers.plastic.gpu import dynamics, learning, run  # noqa: E402
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_cases_in_the_interpreter() -> None:
+def test_the_cases_pass_in_the_triton_interpreter() -> None:
     cases = str(Path(__file__).with_name("triton_plastic_cases.py"))
     command = [sys.executable, "-m", "pytest", cases, "-q", "--no-header", "-p", "no:cacheprovider", "-n", "0"]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -32,8 +32,8 @@ def test_cases_in_the_interpreter() -> None:
 
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
-def test_no_kernel_has_a_parameter_that_triton_itself_passes() -> None:
-    """Triton writes a Python function with the kernel's parameters and these names; neither the interpreter nor the
+def test_no_kernel_parameter_has_a_name_reserved_by_triton() -> None:
+    """Triton generates a Python function with the kernel's parameters and these names; neither the interpreter nor the
     compiler ahead of time runs it."""
     kernels = [
         each for module in (dynamics, learning) for each in vars(module).values() if isinstance(each, JITFunction)
@@ -84,7 +84,7 @@ def chosen(network: Network, backend: str = "auto") -> str:
     return simulate.choose_backend(network, backend, torch.device("cuda"))[0]
 
 
-def test_a_gpu_takes_the_kernels_or_the_reference() -> None:
+def test_a_gpu_uses_the_kernels_unless_the_reference_is_requested() -> None:
     network = small()
     assert chosen(network) == "triton"
     network.add_rule(PairSTDP([network.connections["input_output"]]))
@@ -110,14 +110,14 @@ def unsupported() -> dict[str, Network]:
 
 
 @pytest.mark.parametrize("reason", unsupported())
-def test_what_the_kernels_cannot_compute_runs_on_the_reference(reason: str) -> None:
+def test_networks_that_the_kernels_cannot_compute_run_on_the_reference(reason: str) -> None:
     network = unsupported()[reason]
     assert chosen(network) == "reference"
     with pytest.raises(ValueError, match=f"backend 'triton' cannot compute this network: {reason}"):
         chosen(network, "triton")
 
 
-def test_on_the_cpu_the_kernels_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_triton_backend_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     x: Tensor = torch.zeros(2, 1, 4, dtype=torch.bool)
     with pytest.raises(ValueError, match="backend 'triton' cannot compute this network: it lies on cpu"):

@@ -89,10 +89,10 @@ def networks(draw: st.DrawFn) -> tuple[Network, Tensor]:
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(networks())
-def test_agrees_with_the_kernel_of_the_cpu(drawn: tuple[Network, Tensor]) -> None:
+def test_triton_agrees_with_the_cpu_kernel(drawn: tuple[Network, Tensor]) -> None:
     other, x = drawn
     network = copy.deepcopy(other).to(DEVICE)
-    for _ in range(2):  # the second presentation goes on from the state that the first left
+    for _ in range(2):  # the second presentation continues from the state after the first
         ours, theirs = network(x.to(DEVICE), backend="triton"), other(x, backend="numba")
         assert (network.backend, other.backend) == ("triton", "numba")
         assert ours.keys() == theirs.keys()
@@ -120,7 +120,7 @@ def x() -> Tensor:
     return (torch.rand((20, 2, 8), generator=torch.Generator().manual_seed(0)) < 0.5).to(DEVICE)
 
 
-def test_float32_within_1e_5(x: Tensor) -> None:
+def test_float32_agrees_with_the_reference_within_1e_5(x: Tensor) -> None:
     network, other = learning_network(), learning_network()
     ours, theirs = network(x, backend="triton"), other(x, backend="reference")
     assert ours["output"].any()
@@ -136,7 +136,7 @@ def test_same_input_gives_the_same_bits(x: Tensor) -> None:
     assert torch.equal(*(each.connections["input_output"].weight for each in (network, other)))
 
 
-def test_kept_states_and_inputs_are_not_written_to(x: Tensor) -> None:
+def test_kept_states_and_inputs_are_not_modified_in_place(x: Tensor) -> None:
     network = learning_network()
     network(x, backend="triton")
     before, given = network.neurons["output"].trace, x.clone()
@@ -147,7 +147,7 @@ def test_kept_states_and_inputs_are_not_written_to(x: Tensor) -> None:
     assert not torch.equal(network.neurons["output"].trace, copied)
 
 
-def test_one_launch_for_a_presentation_without_learning(x: Tensor) -> None:
+def test_a_presentation_without_learning_is_one_kernel_launch(x: Tensor) -> None:
     launches = []
     network = learning_network()
     with patch.dict(run.__globals__, _launch=lambda function, *arguments, **options: launches.append(function)):
@@ -159,7 +159,7 @@ def test_one_launch_for_a_presentation_without_learning(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_edits_between_presentations(edit: str) -> None:
+def test_edits_between_presentations_have_the_same_effect_as_in_the_reference(edit: str) -> None:
     ours, theirs = learning().to(DEVICE), learning().to(DEVICE)
     for network, backend in ((ours, "triton"), (theirs, "reference")):
         network(spikes().to(DEVICE)[:6], backend=backend)
@@ -170,7 +170,7 @@ def test_edits_between_presentations(edit: str) -> None:
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-5, check_dtype=False, msg=name)
 
 
-def test_weights_without_bounds(x: Tensor) -> None:
+def test_learning_of_unbounded_weights_agrees_with_the_reference(x: Tensor) -> None:
     ours, theirs = learning_network(), learning_network()
     for network, backend in ((ours, "triton"), (theirs, "reference")):
         network.connections["input_output"].bounds = (-math.inf, math.inf)
@@ -178,7 +178,7 @@ def test_weights_without_bounds(x: Tensor) -> None:
     torch.testing.assert_close(*(each.connections["input_output"].weight for each in (ours, theirs)))
 
 
-def test_a_weight_that_is_no_number_stays_so(x: Tensor) -> None:
+def test_a_potentiation_of_nan_gives_weights_of_nan(x: Tensor) -> None:
     network = learning_network()
     network.rules[0].groups[0]["potentiation"] = float("nan")
     network(x, backend="triton")
@@ -186,6 +186,6 @@ def test_a_weight_that_is_no_number_stays_so(x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("steps, batch", [(0, 2), (3, 0)])
-def test_nothing_to_do(steps: int, batch: int) -> None:
+def test_presentations_without_steps_or_samples_give_empty_outputs(steps: int, batch: int) -> None:
     spikes = learning_network()(torch.zeros(steps, batch, 8, dtype=torch.bool, device=DEVICE), backend="triton")
     assert spikes["output"].shape == (steps, batch, 3)

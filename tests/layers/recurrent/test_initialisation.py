@@ -1,4 +1,4 @@
-"""Every initialisation does to the parameters, and to the cell's dynamics, what its name says."""
+"""Every initialisation: its parameters, and the dynamics of the cell that it gives."""
 
 import math
 
@@ -42,13 +42,13 @@ def growth_at_rest(cell: nn.Module) -> Tensor:
 
 @pytest.mark.parametrize("cell", [BRCCell, NBRCCell])
 @pytest.mark.parametrize("initialisation", ["paper2020", "paper2021", "bistable", "chrono"])
-def test_input_weights_are_xavier_gate_by_gate(cell: type[nn.Module], initialisation: str) -> None:
+def test_input_weights_are_xavier_uniform_for_each_gate(cell: type[nn.Module], initialisation: str) -> None:
     weight = cell(INPUT, HIDDEN, initialisation=initialisation, chrono_steps=10).weight_ih.detach()
     assert all(is_xavier(block) for block in weight.chunk(3))
 
 
 @pytest.mark.parametrize("initialisation", ["paper2020", "paper2021"])
-def test_paper_initialisations_have_no_bias_and_start_on_the_pitchfork(initialisation: str) -> None:
+def test_paper_initialisations_have_zero_bias_and_start_at_the_pitchfork_bifurcation(initialisation: str) -> None:
     brc, nbrc = (cell(INPUT, HIDDEN, initialisation=initialisation) for cell in (BRCCell, NBRCCell))
     for cell in (brc, nbrc):
         assert not cell.bias.any()
@@ -58,13 +58,13 @@ def test_paper_initialisations_have_no_bias_and_start_on_the_pitchfork(initialis
     assert all(fits(block) for block in nbrc.weight_hh.detach().chunk(2))
 
 
-def test_defaults() -> None:
+def test_the_default_initialisations_are_paper2020_and_uniform() -> None:
     assert BRC(1, 1).initialisation == NBRC(1, 1).initialisation == "paper2020"
     assert PeepholeLSTM(1, 1).initialisation == "uniform"
 
 
 @pytest.mark.parametrize("cell", [BRCCell, NBRCCell])
-def test_bistable_units_leave_rest(cell: type[nn.Module]) -> None:
+def test_the_resting_state_of_bistable_units_is_unstable(cell: type[nn.Module]) -> None:
     assert (growth_at_rest(cell(INPUT, HIDDEN, initialisation="bistable")) > 1.5).all()
 
 
@@ -78,7 +78,7 @@ def test_bistable_units_have_two_stable_states() -> None:
             torch.testing.assert_close(undriven(cell, state + 0.05, 100), state)  # ... and back there when pushed
 
 
-def test_paper_units_have_no_lower_state() -> None:
+def test_paper2020_units_have_no_lower_stable_state() -> None:
     h = undriven(BRCCell(INPUT, HIDDEN, initialisation="paper2020"), torch.full((1, HIDDEN), -0.5), 2000)
     assert (h.abs() < 0.01).all()
 
@@ -92,14 +92,14 @@ def test_chrono_spreads_the_time_constants_up_to_the_given_steps(cell: type[nn.M
     assert abs(steps.mean() - 150) < 15 and steps.max() > 285  # uniform between 1 and 299
 
 
-def test_peephole_lstm_uniform_is_that_of_lstm() -> None:
+def test_peephole_lstm_uniform_has_the_limit_of_lstm() -> None:
     layer = PeepholeLSTM(INPUT, HIDDEN)
     for parameter in layer.parameters():
         limit = HIDDEN**-0.5
         assert 0.95 * limit < parameter.abs().max() <= limit
 
 
-def test_peephole_lstm_glorot() -> None:
+def test_peephole_lstm_glorot_is_xavier_and_orthogonal_with_a_forget_bias_of_one() -> None:
     cell = PeepholeLSTMCell(INPUT, HIDDEN, initialisation="glorot")
     assert all(is_xavier(block) for block in cell.weight_ih.detach().chunk(4))
     assert all(is_orthogonal(block) for block in cell.weight_hh.detach().chunk(4))
@@ -109,14 +109,14 @@ def test_peephole_lstm_glorot() -> None:
     assert "bias" not in PeepholeLSTM(INPUT, HIDDEN, bias=False, initialisation="glorot").state_dict()
 
 
-def test_peephole_lstm_chrono_opens_forget_and_closes_input() -> None:
+def test_peephole_lstm_chrono_opens_forget_gates_and_closes_input_gates() -> None:
     cell = PeepholeLSTMCell(INPUT, 200, initialisation="chrono", chrono_steps=300)
     forget, entry, candidate, output = cell.bias.detach().chunk(4)
     assert forget.min() >= 0 and math.log(285) < forget.max() <= math.log(299) + 1e-5
     assert torch.equal(entry, -forget) and not candidate.any() and not output.any()
 
 
-def test_layers_are_initialised_in_every_layer_and_direction() -> None:
+def test_every_layer_and_direction_is_initialised() -> None:
     layer = NBRC(INPUT, HIDDEN, 2, bidirectional=True, initialisation="bistable")
     for k in range(2):
         for suffix in (f"_l{k}", f"_l{k}_reverse"):
@@ -132,19 +132,19 @@ def test_every_dtype_can_be_initialised(kind: type[nn.Module], dtype: torch.dtyp
         assert all(p.dtype == dtype and p.isfinite().all() for p in layer.parameters())
 
 
-def test_an_unknown_name_lists_the_known_ones(kind: type[nn.Module]) -> None:
+def test_an_unknown_initialisation_is_refused_with_the_known_ones(kind: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match=r"unknown initialisation 'bistabel'; choose one of .*chrono") as caught:
         kind(2, 3, initialisation="bistabel")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("chrono_steps", [None, 1, 0])
-def test_chrono_needs_the_longest_dependency(kind: type[nn.Module], chrono_steps: int | None) -> None:
+def test_chrono_needs_at_least_two_chrono_steps(kind: type[nn.Module], chrono_steps: int | None) -> None:
     with pytest.raises(ValueError, match="chrono_steps >= 2"):
         kind(2, 3, initialisation="chrono", chrono_steps=chrono_steps)
 
 
-def test_initialisations_that_live_in_the_biases_need_them(kind: type[nn.Module]) -> None:
+def test_initialisations_that_set_the_biases_need_bias(kind: type[nn.Module]) -> None:
     names = {"bistable", "chrono"} & set(kind.recurrence.initialisations)
     for name in names:
         with pytest.raises(ValueError, match=f"'{name}' sets the biases and needs bias=True"):

@@ -166,7 +166,7 @@ def test_float32_is_close_to_float64(kind: type[nn.Module]) -> None:
 
 
 @kinds
-def test_lengths_layers_directions_and_chunks(kind: type[nn.Module]) -> None:
+def test_chunks_lengths_layers_and_directions_are_consistent(kind: type[nn.Module]) -> None:
     layer = make(kind, num_layers=2)
     x = torch.randn(STEPS, 3, INPUT, dtype=torch.float64)
     whole, last = layer(x)
@@ -186,7 +186,7 @@ def test_lengths_layers_directions_and_chunks(kind: type[nn.Module]) -> None:
 
 
 @kinds
-def test_the_cell_takes_the_step_of_the_layer(kind: type[nn.Module]) -> None:
+def test_the_cell_computes_one_step_of_the_layer(kind: type[nn.Module]) -> None:
     layer = make(kind)
     cell = getattr(layers, f"{kind.__name__}Cell")(INPUT, HIDDEN, dtype=torch.float64)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
@@ -249,7 +249,7 @@ def test_an_undriven_lru_decays_with_its_eigenvalues() -> None:
     torch.testing.assert_close(torch.hypot(real, imaginary)[0, 0], radius**30)
 
 
-def test_an_undriven_unicornn_neither_dies_nor_explodes() -> None:
+def test_an_undriven_unicornn_keeps_its_amplitude() -> None:
     layer = make(UnICORNN)
     with torch.no_grad():
         layer.weight_ih_l0.zero_()
@@ -270,7 +270,7 @@ def test_an_undriven_cornn_comes_to_rest() -> None:
     assert output[-1].abs().max() < 1e-4
 
 
-def test_the_memory_of_an_lmu_holds_the_past() -> None:
+def test_the_memory_of_an_lmu_reconstructs_past_inputs() -> None:
     """Legendre polynomials, weighted by m, reconstruct u(t − r·θ) (Voelker et al. 2019, equation 3)."""
     order, theta = 8, 50.0
     layer = LMU(1, order, theta=theta, dtype=torch.float64)
@@ -301,7 +301,7 @@ def test_a_driven_src_fires_separate_spikes_and_a_resting_one_none() -> None:
     assert not bool(firing.all())
 
 
-def test_an_lmu_is_exported_before_it_was_ever_called() -> None:
+def test_an_lmu_can_be_exported_before_its_first_call() -> None:
     layer = LMU(2, 5, theta=37.0)
     x = torch.randn(4, 3, 2)
     exported = torch.export.export(layer, (x,))
@@ -310,13 +310,13 @@ def test_an_lmu_is_exported_before_it_was_ever_called() -> None:
 
 
 @pytest.mark.parametrize("cell", ["SRCCell", "LRUCell", "CoRNNCell"])
-def test_a_cell_is_printed_as_its_layer(cell: str) -> None:
+def test_the_repr_of_a_cell_is_that_of_its_layer(cell: str) -> None:
     layer = getattr(layers, cell.removesuffix("Cell"))(3, 4)
     assert repr(getattr(layers, cell)(3, 4)) == repr(layer).replace("(", "Cell(", 1)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(LMU, "theta"), (LEM, "dt"), (CoRNN, "dt"), (UnICORNN, "dt"), (SRC, "rho")])
-def test_constants_that_divide_or_scale_time_are_positive(kind: type[nn.Module], name: str) -> None:
+def test_constants_that_divide_or_scale_time_must_be_positive(kind: type[nn.Module], name: str) -> None:
     for value in (0, -1.0, math.nan):
         with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be above 0"):
             kind(INPUT, HIDDEN, **{name: value})

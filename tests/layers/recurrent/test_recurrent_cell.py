@@ -74,7 +74,7 @@ def test_shapes_and_repr_are_those_of_gru_and_lstm_cells(kind: type[nn.Module], 
         assert repr(ours) == repr(peer).replace(theirs.__name__, CELLS[kind].__name__)
 
 
-def test_parameters_are_named_as_the_layers_without_suffix(kind: type[nn.Module]) -> None:
+def test_parameters_have_the_names_of_the_layer_without_suffix(kind: type[nn.Module]) -> None:
     shapes = {name: p.shape for name, p in CELLS[kind](INPUT, HIDDEN).named_parameters()}
     expected = {name.removesuffix("_l0"): p.shape for name, p in kind(INPUT, HIDDEN).named_parameters()}
     assert shapes == expected
@@ -89,7 +89,7 @@ def test_parameters_are_named_as_the_layers_without_suffix(kind: type[nn.Module]
         (lambda cell: cell(torch.randn(2, 3), wrong_states(cell, 3, 4)), r"h0 of shape \(2, 4\), got \(3, 4\)"),
     ],
 )
-def test_bad_arguments_are_named_in_one_line(kind: type[nn.Module], use: Callable, message: str) -> None:
+def test_bad_arguments_give_a_one_line_error(kind: type[nn.Module], use: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         use(CELLS[kind](INPUT, HIDDEN))
     assert "\n" not in str(caught.value)

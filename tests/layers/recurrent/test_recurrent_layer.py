@@ -86,7 +86,7 @@ def test_states_start_at_zero(kind: type[nn.Module]) -> None:
 
 @pytest.mark.parametrize("lengths", [[5, 3, 1], [1, 5, 3, 5], [2, 2]], ids=["sorted", "unsorted", "equal"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_packed_sequences_are_run_each_to_its_own_length(
+def test_packed_sequences_equal_naive_loops_over_each_sequence(
     kind: type[nn.Module], naive: Callable, lengths: list[int], bidirectional: bool
 ) -> None:
     layer = make(kind, num_layers=2, bidirectional=bidirectional)
@@ -103,7 +103,7 @@ def test_packed_sequences_are_run_each_to_its_own_length(
 
 
 @pytest.mark.parametrize("lengths", [[5, 3, 1], [3, 5, 5, 1]])
-def test_packed_output_is_packed_as_by_gru(kind: type[nn.Module], lengths: list[int]) -> None:
+def test_packed_output_has_the_layout_of_gru(kind: type[nn.Module], lengths: list[int]) -> None:
     packed = pack_sequence(
         [torch.randn(n, INPUT, dtype=torch.float64) for n in lengths],
         enforce_sorted=lengths == sorted(lengths, reverse=True),
@@ -138,7 +138,7 @@ def test_unbatched_input_is_a_batch_of_one(kind: type[nn.Module], batch_first: b
     assert_close(as_tuple(h_n), tuple(h.squeeze(1) for h in as_tuple(h_n_of_one)))
 
 
-def test_chunks_that_pass_the_state_on_equal_one_pass(kind: type[nn.Module]) -> None:
+def test_chunks_that_pass_on_the_state_equal_one_pass(kind: type[nn.Module]) -> None:
     layer = make(kind, num_layers=2)
     x = torch.randn(7, BATCH, INPUT, dtype=torch.float64)
     whole, h_n = layer(x)
@@ -283,7 +283,7 @@ def test_without_bias_there_is_no_bias_parameter(kind: type[nn.Module]) -> None:
     assert not any("bias" in name for name in kind(INPUT, HIDDEN, bias=False).state_dict())
 
 
-def test_copies_and_saved_weights_compute_the_same(kind: type[nn.Module]) -> None:
+def test_copies_and_loaded_weights_give_the_same_output(kind: type[nn.Module]) -> None:
     layer = make(kind, num_layers=2, bidirectional=True)
     x = torch.randn(STEPS, BATCH, INPUT, dtype=torch.float64)
     buffer = io.BytesIO()
@@ -324,7 +324,7 @@ def test_same_input_gives_the_same_bits(kind: type[nn.Module]) -> None:
     assert torch.equal(layer(x)[0], layer(x)[0])
 
 
-def test_reset_parameters_draws_all_of_them_anew(kind: type[nn.Module]) -> None:
+def test_reset_parameters_initialises_every_parameter(kind: type[nn.Module]) -> None:
     layer = kind(INPUT, HIDDEN, 2)
     torch.manual_seed(3)
     layer.reset_parameters()
@@ -361,7 +361,7 @@ def test_repr_is_that_of_gru(kind: type[nn.Module]) -> None:
         (lambda kind: kind(3, 4)(pack_sequence([torch.randn(5, 7)])), ValueError, "input_size=3, got 7"),
     ],
 )
-def test_bad_arguments_are_named_in_one_line(
+def test_bad_arguments_give_a_one_line_error(
     kind: type[nn.Module], build: Callable, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:

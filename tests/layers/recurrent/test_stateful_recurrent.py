@@ -38,7 +38,7 @@ def x() -> Tensor:
     return torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0))
 
 
-def test_recurrent_and_spiking_layers_in_one_model(x: Tensor) -> None:
+def test_recurrent_and_spiking_layers_can_be_unrolled_in_one_model(x: Tensor) -> None:
     net = network()
     expected = torch.stack([net(step) for step in x])
     states = get_states(net)
@@ -50,7 +50,7 @@ def test_recurrent_and_spiking_layers_in_one_model(x: Tensor) -> None:
     torch.testing.assert_close(get_states(net), states)
 
 
-def test_a_stream_goes_on_from_a_file(x: Tensor, tmp_path: Path) -> None:
+def test_a_stream_continues_from_states_loaded_from_a_file(x: Tensor, tmp_path: Path) -> None:
     whole = unroll(network(), x)
     first, second = network(), network()
     unroll(first, x[:4])
@@ -66,7 +66,7 @@ def test_the_output_is_that_of_the_layer_and_not_its_state(kind: type[LRU] | typ
     torch.testing.assert_close(y, layer(x[:1])[0][0])
 
 
-def test_the_weights_are_those_of_the_layer(x: Tensor) -> None:
+def test_weights_and_hooks_are_those_of_the_layer(x: Tensor) -> None:
     layer = NBRC(3, 8)
     step = StatefulRecurrent(layer)
     assert list(step.state_dict()) == [f"layer.{name}" for name in layer.state_dict()]
@@ -78,21 +78,21 @@ def test_the_weights_are_those_of_the_layer(x: Tensor) -> None:
     assert seen == [(1, 2, 8), (9, 2, 8)]
 
 
-def test_a_step_without_a_batch(x: Tensor) -> None:
+def test_an_unbatched_step_equals_a_batched_one(x: Tensor) -> None:
     for layer in (BRC(3, 8), nn.GRU(3, 8)):
         alone, batch = StatefulRecurrent(layer), StatefulRecurrent(layer)
         for step in x:
             torch.testing.assert_close(alone(step[0]), batch(step)[0])
 
 
-def test_a_backend_by_name_and_one_that_does_not_exist(x: Tensor) -> None:
+def test_a_backend_is_chosen_by_name_and_an_unknown_one_is_refused(x: Tensor) -> None:
     step = StatefulRecurrent(BRC(3, 8))
     torch.testing.assert_close(step.over_time(x, backend="reference"), step.over_time(x))
     with pytest.raises(ValueError, match="unknown backend 'fast'"):
         step.over_time(x, backend="fast")
 
 
-def test_what_is_no_step_is_refused(x: Tensor) -> None:
+def test_bidirectional_layers_cells_and_wrong_shapes_are_refused(x: Tensor) -> None:
     with pytest.raises(ValueError, match="a bidirectional layer has no time step"):
         StatefulRecurrent(BRC(3, 8, bidirectional=True))
     with pytest.raises(TypeError, match="got BRCCell"):

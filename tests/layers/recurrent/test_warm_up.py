@@ -32,7 +32,7 @@ def test_the_vaa_counts_different_states() -> None:
     assert variability_amongst_attractors(states, tolerance=3.0) == pytest.approx((3 * 1 / 3 + 1) / 4)
 
 
-def test_the_differentiable_vaa_is_its_definition_and_has_a_gradient() -> None:
+def test_the_differentiable_vaa_equals_its_definition_and_passes_gradcheck() -> None:
     states = torch.randn(5, 3, dtype=torch.float64, generator=generator(), requires_grad=True)
     total = 0.0
     for i in range(5):
@@ -50,7 +50,7 @@ def test_equal_states_have_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, pytest.param(nn.GRU, marks=pytest.mark.slow)])
-def test_a_layer_with_one_stable_state_gets_many(kind: type[nn.RNNBase]) -> None:
+def test_the_warm_up_gives_a_layer_with_one_stable_state_many(kind: type[nn.RNNBase]) -> None:
     torch.manual_seed(0)
     layer = kind(2, 16)
     assert reachable(layer) == pytest.approx(1 / 24)
@@ -60,7 +60,7 @@ def test_a_layer_with_one_stable_state_gets_many(kind: type[nn.RNNBase]) -> None
     assert reachable(layer) > 0.3
 
 
-def test_the_same_generator_gives_the_same_weights_whatever_the_layout() -> None:
+def test_the_same_generator_gives_the_same_weights_in_every_layout() -> None:
     weights = []
     for first in (False, True, False):
         torch.manual_seed(0)
@@ -71,14 +71,14 @@ def test_the_same_generator_gives_the_same_weights_whatever_the_layout() -> None
     assert torch.equal(weights[0], weights[2])
 
 
-def test_mode_and_dropout_stay_and_no_gradient_is_left() -> None:
+def test_the_warm_up_keeps_mode_and_dropout_and_leaves_no_gradient() -> None:
     layer = NBRC(2, 5, num_layers=2, dropout=0.5).eval()
     warm_up(layer, inputs(), steps=2, generator=generator())
     assert layer.dropout == 0.5 and not layer.training
     assert all(parameter.grad is None for parameter in layer.parameters())
 
 
-def test_what_cannot_be_warmed_up_is_refused() -> None:
+def test_bidirectional_layers_and_missing_batches_are_refused() -> None:
     with pytest.raises(ValueError, match="bidirectional"):
         warm_up(BRC(2, 5, bidirectional=True), inputs())
     with pytest.raises(ValueError, match="no batch"):

@@ -1,4 +1,4 @@
-"""Spatial layers compute what their plain ones do, and the costs are what their definitions say."""
+"""Spatial layers give the outputs of the plain layers, and the costs equal their definitions."""
 
 import math
 import resource
@@ -54,7 +54,7 @@ def pairs_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(spatial_costs, "PAIRS_AT_ONCE", request.param)
 
 
-def test_a_spatial_layer_computes_what_the_plain_one_does() -> None:
+def test_a_spatial_layer_gives_the_output_of_the_plain_layer() -> None:
     linear, conv = SpatialLinear(5, 3, bias=False, dim=3), SpatialConv2d(2, 4, 3, stride=2, padding=1)
     assert linear.positions.shape == (3, 3) and conv.positions.shape == (4, 2) and linear.bias is None
     x, image = torch.randn(7, 5), torch.randn(7, 2, 8, 8)
@@ -72,7 +72,7 @@ def test_sizes_below_one_are_refused(arguments: tuple) -> None:
 
 @given(sizes, st.integers(1, 4), seeds)
 @settings(max_examples=20)
-def test_proximity_is_its_definition(neurons: int, dim: int, seed: int) -> None:
+def test_proximity_equals_its_definition(neurons: int, dim: int, seed: int) -> None:
     torch.manual_seed(seed)
     positions = places(neurons, dim)
     assert abs(proximity_cost(positions).item() - naive_proximity(positions)) < 1e-12
@@ -80,7 +80,7 @@ def test_proximity_is_its_definition(neurons: int, dim: int, seed: int) -> None:
 
 @given(sizes, sizes, st.integers(1, 3), st.sampled_from(["l1", "l2"]), seeds)
 @settings(max_examples=20)
-def test_transport_is_its_definition_for_linear_flattened_and_convolutional_weights(
+def test_transport_equals_its_definition_for_linear_flattened_and_convolutional_weights(
     out: int, channels: int, side: int, norm: str, seed: int
 ) -> None:
     torch.manual_seed(seed)
@@ -94,7 +94,7 @@ def test_transport_is_its_definition_for_linear_flattened_and_convolutional_weig
 
 @pytest.mark.usefixtures("pairs_at_once")
 @pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_the_gradients(norm: str) -> None:
+def test_the_gradients_of_the_costs_pass_gradcheck(norm: str) -> None:
     torch.manual_seed(0)
     positions, previous = places(5), places(3)
     weight = torch.randn(5, 3, 2, 2, dtype=torch.float64, requires_grad=True)
@@ -103,7 +103,7 @@ def test_the_gradients(norm: str) -> None:
 
 
 @pytest.mark.usefixtures("pairs_at_once")
-def test_neurons_in_one_place_cost_what_they_should_and_have_a_gradient() -> None:
+def test_costs_of_neurons_at_one_position_have_finite_gradients() -> None:
     positions, weight = torch.ones(4, 2, requires_grad=True), torch.ones(4, 4, requires_grad=True)
     cost = proximity_cost(positions)
     transport = transport_cost(positions, positions, weight)
@@ -138,7 +138,7 @@ def test_the_cost_of_a_model_is_the_mean_over_its_layers() -> None:
     assert mean_costs(model, where=[]) == (0, 0)
 
 
-def test_the_costs_part_what_is_not_connected_and_shrink_long_connections() -> None:
+def test_minimising_the_costs_separates_unconnected_neurons_and_shortens_connections() -> None:
     torch.manual_seed(0)
     first, second = SpatialLinear(4, 2), SpatialLinear(2, 2)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_the_costs_part_what_is_not_connected_and_shrink_long_connections() -> N
         (lambda: proximity_cost(torch.ones(3)), "one dim"),
     ],
 )
-def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
+def test_invalid_arguments_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -194,7 +194,7 @@ def test_the_layers_of_the_documentation_run() -> None:
     ("kind", "plain", "sides"),
     [(SpatialConv1d, nn.Conv1d, (9,)), (SpatialConv2d, nn.Conv2d, (9, 8)), (SpatialConv3d, nn.Conv3d, (9, 8, 7))],
 )
-def test_convolutions_of_every_dimension_take_the_options_of_torch(
+def test_convolutions_of_every_dimension_accept_the_options_of_torch(
     kind: Any, plain: Any, sides: tuple[int, ...]
 ) -> None:
     options = {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}
@@ -207,7 +207,7 @@ def test_convolutions_of_every_dimension_take_the_options_of_torch(
 @pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.usefixtures("pairs_at_once")
-def test_the_transport_cost_of_groups(groups: int, power: int) -> None:
+def test_the_transport_cost_of_grouped_convolutions_equals_its_definition(groups: int, power: int) -> None:
     layer = SpatialConv1d(4, 8, 3, groups=groups).double()
     previous, norm = places(4), "l1" if power == 1 else "l2"
     cost = transport_cost(layer.positions, previous, layer.weight, norm, groups)  # type: ignore[arg-type]
@@ -224,7 +224,7 @@ def test_the_transport_cost_of_groups(groups: int, power: int) -> None:
     )
 
 
-def test_costs_of_a_model_with_groups_and_what_does_not_divide() -> None:
+def test_models_with_groups_have_costs_and_groups_that_do_not_divide_are_refused() -> None:
     model = nn.Sequential(
         SpatialConv2d(1, 4, 3), SpatialConv2d(4, 6, 3, groups=2), nn.Flatten(), SpatialLinear(6 * 16, 5)
     )
@@ -235,7 +235,7 @@ def test_costs_of_a_model_with_groups_and_what_does_not_divide() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_costs_in_half_precision(dtype: torch.dtype) -> None:
+def test_costs_in_half_precision_are_close_to_those_in_float64(dtype: torch.dtype) -> None:
     """The 1e-8 under the square root is 0 in half precision, and a matrix exponential overflows there."""
     torch.manual_seed(0)
     positions, previous = torch.randn(30, 2).to(dtype).requires_grad_(), torch.randn(20, 2).to(dtype)

@@ -1,4 +1,4 @@
-"""The wiring cost is what its definition says, and a spatial recurrent layer computes what its layer does."""
+"""The wiring cost equals its definition, and a spatial recurrent layer gives the output of its layer."""
 
 import math
 
@@ -35,7 +35,7 @@ def naive_wiring(weight: Tensor, positions: Tensor) -> float:
 
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000))
 @settings(max_examples=25)
-def test_the_wiring_cost_is_its_definition(units: int, dim: int, seed: int) -> None:
+def test_the_wiring_cost_equals_its_definition(units: int, dim: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     weight = torch.randn(units, units, dtype=torch.float64, generator=random)
     positions = torch.randn(units, dim, dtype=torch.float64, generator=random)
@@ -43,13 +43,13 @@ def test_the_wiring_cost_is_its_definition(units: int, dim: int, seed: int) -> N
     assert wiring_cost(weight, positions).item() == pytest.approx(naive_wiring(weight, positions), rel=1e-6, abs=1e-9)
 
 
-def test_of_several_gates_the_mean_strength_counts() -> None:
+def test_the_wiring_cost_uses_the_mean_strength_over_gates() -> None:
     weight, positions = torch.randn(12, 4, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
     mean = weight.abs().view(3, 4, 4).mean(0)
     torch.testing.assert_close(wiring_cost(weight, positions), wiring_cost(mean, positions))
 
 
-def test_the_gradient_of_the_wiring_cost() -> None:
+def test_the_gradient_of_the_wiring_cost_passes_gradcheck() -> None:
     weight = torch.randn(8, 4, dtype=torch.float64, requires_grad=True)
     positions = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(wiring_cost, (weight, positions))
@@ -69,14 +69,14 @@ def test_positions_that_do_not_fit_are_refused() -> None:
 
 @given(st.integers(1, 130), st.integers(1, 4))
 @settings(max_examples=40)
-def test_a_grid_has_one_place_for_each_unit(units: int, dim: int) -> None:
+def test_a_grid_has_a_position_of_its_own_for_each_unit(units: int, dim: int) -> None:
     places = {tuple(place) for place in grid_positions(units, dim).tolist()}
     assert len(places) == units and all(value == int(value) >= 0 for place in places for value in place)
     side = max(value for place in places for value in place) + 1
     assert side <= math.ceil(units ** (1 / dim) + 1e-9)
 
 
-def test_the_grid_of_the_original() -> None:
+def test_the_grid_of_100_units_is_5_by_5_by_4() -> None:
     assert (grid_positions(100).amax(0) + 1).tolist() == [5, 5, 4]
 
 
@@ -91,7 +91,7 @@ def test_the_grid_of_the_original() -> None:
     ],
 )
 @pytest.mark.parametrize("learn", [False, True])
-def test_a_spatial_layer_computes_what_its_layer_does_and_costs_the_mean_over_layers(
+def test_a_spatial_layer_gives_the_output_of_its_layer_and_the_mean_cost_over_layers(
     layer: object, learn: bool
 ) -> None:
     plain = layer()  # type: ignore[operator]
@@ -116,7 +116,7 @@ def test_a_spatial_layer_computes_what_its_layer_does_and_costs_the_mean_over_la
     assert ("positions" in dict(spatial.named_parameters())) == learn and "positions" in spatial.state_dict()
 
 
-def test_the_mean_length_of_a_connection() -> None:
+def test_the_mean_connection_length_ignores_self_connections() -> None:
     rnn = nn.RNN(1, 3)
     spatial = SpatialRecurrent(rnn, dim=1)  # at 0, 1 and 2
     with torch.no_grad():

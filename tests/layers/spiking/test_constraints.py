@@ -27,7 +27,7 @@ def test_an_unknown_constraint_is_refused() -> None:
         LIB(3).add_parameter("share", 0.25, "share")
 
 
-def test_a_value_set_in_double_precision_is_kept_in_it() -> None:
+def test_a_value_set_in_double_precision_keeps_its_precision() -> None:
     layer = LIB(3).double()
     layer.beta = beta = torch.tensor([0.1, 0.95, 0.999], dtype=torch.float64)
     layer.threshold = 0.3
@@ -35,7 +35,7 @@ def test_a_value_set_in_double_precision_is_kept_in_it() -> None:
     torch.testing.assert_close(layer.threshold, torch.full_like(beta, 0.3), rtol=1e-15, atol=0)
 
 
-def test_a_parameter_sets_the_values_too() -> None:
+def test_assigning_a_parameter_sets_the_values_in_place() -> None:
     layer = LIB(3)
     raw = layer.raw_beta
     layer.beta = nn.Parameter(torch.full((3,), 0.25))
@@ -47,11 +47,11 @@ def test_a_parameter_sets_the_values_too() -> None:
     "value",
     [None, "fast", ["fast", 0.5, 0.5], {}, {"uniform": [0.9, 0.1]}, {"normal": [0.5, -1.0]}, {"uniform": ["a", 1.0]}],
 )
-def test_what_is_no_value_is_refused(value: Any) -> None:
+def test_invalid_values_of_a_parameter_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="LIB: beta must be a number, a tensor"):
         LIB(3, beta=value)
 
 
-def test_of_several_values_the_invalid_one_is_named() -> None:
+def test_the_invalid_one_of_several_values_is_named() -> None:
     with pytest.raises(ValueError, match=r"beta must be between 0 and 1.*, got 1\.5$"):
         LIB(3, beta=torch.tensor([0.5, 1.5, 0.5]))

@@ -41,7 +41,7 @@ class Large(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_nothing_is_copied(memory_format: torch.memory_format) -> None:
+def test_a_spiking_layer_does_not_copy_its_input(memory_format: torch.memory_format) -> None:
     layer = LIB(3, dim=-3, spike_fn="arctan")
     x = torch.rand(4 * 2, 3, 5, 6).contiguous(memory_format=memory_format).unflatten(0, (4, 2)).requires_grad_()
     weight = torch.rand_like(x)
@@ -53,7 +53,7 @@ def test_nothing_is_copied(memory_format: torch.memory_format) -> None:
     assert gradient.stride() == x.stride() == y.stride()
 
 
-def test_what_does_not_change_with_time_is_not_repeated() -> None:
+def test_a_time_invariant_input_is_not_repeated() -> None:
     layer, image = LIB(3, dim=-3, spike_fn="arctan"), torch.rand(2, 3, 5, 6)
     layer.over_time(image.expand(4, *image.shape))
     with Large(4 * image.numel()) as large, torch.no_grad():

@@ -1,4 +1,4 @@
-"""Decays in other words."""
+"""Decay constants from half-lives and time steps."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def test_half_is_left_after_a_half_life() -> None:
     assert half_life_from_decay(0.5) == 1.0
 
 
-def test_time_steps() -> None:
+def test_decays_are_converted_to_and_from_time_steps() -> None:
     assert decay_from_time_steps(10) == 0.9 and time_steps_from_decay(0.75) == 4.0
     torch.testing.assert_close(decay_from_time_steps(torch.tensor([1.0, 2.0])), torch.tensor([0.0, 0.5]))
 
@@ -33,6 +33,6 @@ def test_time_steps() -> None:
         (time_steps_from_decay, 1.0, "decay"),
     ],
 )
-def test_impossible_values_are_named(function: object, value: object, name: str) -> None:
+def test_invalid_values_are_refused_by_name(function: object, value: object, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
         function(value)

@@ -1,4 +1,4 @@
-"""Encoders: what their spikes say of the numbers, and that a seed says all of the random ones."""
+"""Encoders: the relation of spikes to values, and reproducible random spikes."""
 
 import math
 
@@ -14,7 +14,7 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_direct_gives_the_numbers_at_every_step_without_a_copy() -> None:
+def test_direct_gives_the_values_at_every_step_without_a_copy() -> None:
     x = torch.rand(3, 1, 4, 4, requires_grad=True)
     y = direct(x, 6)
     assert y.shape == (6, 3, 1, 4, 4) and y.data_ptr() == x.data_ptr()
@@ -23,7 +23,7 @@ def test_direct_gives_the_numbers_at_every_step_without_a_copy() -> None:
     assert torch.equal(x.grad, torch.full_like(x, 6))
 
 
-def test_rate_spikes_as_often_as_the_numbers_say_and_as_the_seed_says() -> None:
+def test_rate_spikes_with_the_given_probabilities_and_depends_on_the_seed() -> None:
     x = torch.tensor([[-1.0, 0.0, 0.2, 0.5, 0.9, 1.0, 3.0]])
     spikes = rate(x, 4000, generator(0))
     assert set(spikes.unique().tolist()) == {0.0, 1.0}
@@ -47,7 +47,7 @@ def test_latency_spikes_once_and_sooner_for_larger_numbers(steps: int, values: l
         assert (times[1:] <= times[:-1]).all()
 
 
-def test_latency_without_decay_is_a_straight_line_from_the_first_step_to_the_last() -> None:
+def test_latency_without_decay_is_linear_from_the_first_step_to_the_last() -> None:
     x = torch.tensor([1.0, 0.75, 0.5, 0.25, 1e-6])
     assert latency(x, 5, threshold=1e-7).argmax(0).tolist() == [0, 1, 2, 3, 4]
     assert latency(torch.tensor([1.0, 0.8, 0.6, 0.4, 0.21]), 5, threshold=0.2).argmax(0).tolist() == [0, 1, 2, 3, 4]
@@ -65,24 +65,24 @@ def test_latency_with_decay_is_when_a_leaky_membrane_reaches_the_threshold() -> 
 
 
 @given(st.lists(st.floats(-0.25, 0.25, allow_subnormal=False), min_size=1, max_size=30))
-def test_delta_can_be_summed_up_to_the_signal_again(changes: list[float]) -> None:
+def test_delta_spikes_add_up_to_the_signal(changes: list[float]) -> None:
     x = torch.tensor(changes, dtype=torch.float64).cumsum(0).view(-1, 1, 1)
     spikes = delta(x, 0.25)
     assert set(spikes.unique().tolist()) <= {-1.0, 0.0, 1.0}
     assert ((x - 0.25 * spikes.cumsum(0)).abs() <= 0.25 + 1e-9).all()
 
 
-def test_delta_says_nothing_of_a_signal_that_stays() -> None:
+def test_delta_is_silent_once_it_has_reached_a_constant_signal() -> None:
     assert delta(torch.full((9, 2, 3), 0.4), 0.2).flatten(1).sum(1).tolist() == [6, 6, 0, 0, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - {"delta"}))
-def test_no_steps_are_refused(name: str) -> None:
+def test_zero_steps_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="steps must be at least 1"):
         ENCODERS[name](torch.rand(3), 0)
 
 
-def test_values_without_meaning_are_refused() -> None:
+def test_invalid_decays_and_thresholds_are_refused() -> None:
     with pytest.raises(ValueError, match="decay must lie between"):
         latency(torch.rand(2), 4, decay=1.0)
     with pytest.raises(ValueError, match="threshold must lie between"):
@@ -92,7 +92,7 @@ def test_values_without_meaning_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_fine_enough(dtype: torch.dtype) -> None:
+def test_rate_and_latency_are_accurate_in_half_precision(dtype: torch.dtype) -> None:
     rare = torch.full((20_000,), 2.0**-10, dtype=dtype)
     assert float(rate(rare, 100, generator(0)).float().mean()) == pytest.approx(2.0**-10, rel=0.1)
     x = torch.linspace(0.02, 1, 300, dtype=dtype)
@@ -101,7 +101,7 @@ def test_half_precision_is_fine_enough(dtype: torch.dtype) -> None:
         assert spikes.dtype == dtype and torch.equal(spikes.sum(0), torch.ones_like(x))
 
 
-def test_delta_of_integers_is_that_of_the_same_numbers() -> None:
+def test_delta_of_integers_equals_delta_of_the_same_floats() -> None:
     x = torch.tensor([0, 3, 3, 1, 0]).view(-1, 1, 1)
     expected = delta(x.float(), 0.5)
     assert expected.flatten().tolist() == [0, 1, 1, 0, -1]

@@ -1,4 +1,4 @@
-"""Freezing and unfreezing: the numbers stay, the parameters come back."""
+"""Freezing keeps the outputs, and unfreezing restores the parameters."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def x() -> Tensor:
     return 3 * torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_frozen_model_gives_the_same_numbers_without_raw_parameters(x: Tensor) -> None:
+def test_a_frozen_model_gives_the_same_outputs_without_raw_parameters(x: Tensor) -> None:
     net = network()
     expected, beta = run(net, x), net[1].beta
     freeze(net)
@@ -66,7 +66,7 @@ def test_unfreeze_restores_training_exactly(x: Tensor) -> None:
         assert torch.equal(mine, other)
 
 
-def test_what_was_put_aside_moves_with_the_model(x: Tensor) -> None:
+def test_the_raw_parameters_of_a_frozen_model_change_dtype_with_it(x: Tensor) -> None:
     net = network()
     freeze(net)
     net.double()
@@ -75,7 +75,7 @@ def test_what_was_put_aside_moves_with_the_model(x: Tensor) -> None:
     run(net, x.double())
 
 
-def test_values_of_the_other_kind_are_refused_with_what_to_call() -> None:
+def test_frozen_and_unfrozen_models_refuse_the_state_dict_of_each_other() -> None:
     net, frozen = network(), network()
     freeze(frozen)
     with pytest.raises(RuntimeError, match=r"values of 1 are.*call freeze\(model\) first"):
@@ -99,7 +99,7 @@ class Doubled(nn.Module):
     ],
     ids=["pruned", "parametrised"],
 )
-def test_computed_raw_values_are_frozen_too(change: Callable[[nn.Module], object], x: Tensor) -> None:
+def test_pruned_and_parametrised_raw_values_can_be_frozen(change: Callable[[nn.Module], object], x: Tensor) -> None:
     net = network()
     change(net[1])
     expected, names = run(net, x), list(net.state_dict())

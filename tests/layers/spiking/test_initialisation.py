@@ -1,4 +1,4 @@
-"""Fluctuation-driven initialisation: the membranes of the network fluctuate as asked."""
+"""Fluctuation-driven initialisation: the membranes of the network fluctuate by the requested amount."""
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ def test_the_membrane_fluctuates_by_the_threshold_over_xi(recurrent: bool) -> No
     assert ratio.mean().item() == pytest.approx(1, abs=0.1)
 
 
-def test_the_input_may_have_another_rate() -> None:
+def test_the_input_rate_scales_the_weights_of_the_first_layer_only() -> None:
     torch.manual_seed(0)
     few, many = (nn.Sequential(nn.Linear(400, 50), LIB(50), nn.Linear(50, 2), LI(2)) for _ in range(2))
     torch.manual_seed(1)
@@ -76,7 +76,7 @@ def test_the_input_may_have_another_rate() -> None:
     torch.testing.assert_close(few[2].weight, many[2].weight)
 
 
-def test_what_has_no_such_initialisation_is_refused() -> None:
+def test_unsupported_neurons_and_rates_are_refused() -> None:
     with pytest.raises(ValueError, match="AdLIF"):
         fluctuation_driven_(nn.Sequential(nn.Linear(2, 3), AdLIF(3)))
     with pytest.raises(ValueError, match="does not decay"):

@@ -97,7 +97,7 @@ def test_compiled_and_reference_agree(name: str, quant: str, dtype: torch.dtype,
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("name", "quant"), [("LI", ""), ("DSRLITS", "bernoulli"), ("SRLIB", "probabilistic")])
-def test_a_gpu_agrees_noise_and_all(name: str, quant: str) -> None:
+def test_a_gpu_agrees_with_the_cpu_including_noise(name: str, quant: str) -> None:
     layer, x = layer_of(name, quant, torch.float32, backend="auto"), inputs(torch.float32)
     states = layer.initial_states(x, generator=torch.Generator().manual_seed(7))
     expected = layer.over_time(x, states)[0]
@@ -124,14 +124,14 @@ def test_step_by_step_in_chunks_and_in_one_pass_are_equal(name: str, quant: str)
 
 @given(st.data())
 @settings(max_examples=40)
-def test_any_shape_any_axis_and_any_chunks_are_one_pass_over_plain_features(data: st.DataObject) -> None:
+def test_any_shape_axis_and_chunks_equal_one_pass_over_plain_features(data: st.DataObject) -> None:
     name, quant = data.draw(st.sampled_from([each for each in VARIANTS if each[1] in ("", "round", "identity")]))
     others = data.draw(st.lists(st.integers(1, 3), max_size=3))
     axis = data.draw(st.integers(0, len(others)))
     dim = data.draw(st.sampled_from([axis, axis - len(others) - 1]))
     lengths = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
     x = 2 * torch.randn(sum(lengths), *others, N, dtype=torch.float64)
-    moved = x.movedim(-1, axis + 1)  # lies in memory in another order than it is indexed
+    moved = x.movedim(-1, axis + 1)  # the order in memory is not that of the indices
     moved = moved.contiguous() if data.draw(st.booleans()) else moved
     expected = layer_of(name, quant).over_time(x.flatten(1, -2) if others else x.unsqueeze(1))[0].reshape(x.shape)
     layer = layer_of(name, quant, dim=dim)
@@ -169,7 +169,7 @@ def test_channels_last_images_stay_channels_last() -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_smooth_ones_pass_gradcheck(name: str) -> None:
+def test_smooth_layers_pass_gradcheck(name: str) -> None:
     layer = layer_of(name, "identity" if name in FIRING else "")
     x = inputs()[:3, :1]
     x = torch.where(x == 0, 0.3, x).detach().requires_grad_()
@@ -201,14 +201,14 @@ def test_classes_have_a_signature_and_equations_and_can_be_copied(name: str) -> 
 
 
 @pytest.mark.parametrize("spike_fn", SPIKE_FUNCTIONS)
-def test_every_spike_function_has_its_name(spike_fn: str) -> None:
+def test_every_spike_function_is_chosen_by_name(spike_fn: str) -> None:
     layer, x = layer_of("LIT", "bernoulli", spike_fn=spike_fn), inputs()
     y = unroll(layer, x)
     assert set(y.unique().tolist()) <= {-1.0, 0.0, 1.0} and bool(gradients(y, x, layer)["x"].any())
     assert (layer.noises == 0) == (spike_fn != "sigmoid4x")
 
 
-def test_values_are_numbers_or_tensors_and_read_as_given() -> None:
+def test_parameters_given_as_numbers_or_tensors_are_read_as_given() -> None:
     beta = torch.tensor([0.4, 0.5, 0.9, 0.99, 0.999])
     layer = CLASSES["DLITS"](5, beta, 0.25, neg_threshold_rank=0, learn_pos_scale=False, pos_threshold=3.0)
     torch.testing.assert_close(layer.pos_beta, beta, rtol=2e-7, atol=0)
@@ -220,7 +220,7 @@ def test_values_are_numbers_or_tensors_and_read_as_given() -> None:
                                        "pos_scale", "neg_scale"}  # fmt: skip
 
 
-def test_values_can_be_set_in_place() -> None:
+def test_parameters_can_be_set_in_place() -> None:
     layer = CLASSES["RLIB"](3, learn_gamma=False)
     layer.gamma = 0.75
     assert layer.gamma.tolist() == [0.75] * 3 and not layer.gamma.requires_grad
@@ -249,12 +249,12 @@ def test_values_can_be_set_in_place() -> None:
         ({"quant_fn": None}, "unknown quant_fn None; choose one of bernoulli"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:
+def test_wrong_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         CLASSES["LIB"](5, **arguments)
 
 
-def test_a_wrong_number_of_neurons_is_named() -> None:
+def test_a_wrong_number_of_neurons_is_refused() -> None:
     with pytest.raises(ValueError, match=r"LIB.*num_neurons=16.*dim=-3.*\(2, 32, 4, 4\)"):
         CLASSES["LIB"](16, dim=-3)(torch.zeros(2, 32, 4, 4))
 
@@ -264,14 +264,14 @@ def test_a_decay_of_one_integrates() -> None:
     assert torch.equal(unroll(layer, torch.ones(5, 1, 1)).flatten(), torch.arange(1.0, 6.0))
 
 
-def test_nan_is_not_swallowed_by_the_split_of_signs() -> None:
+def test_nan_passes_through_the_split_of_signs() -> None:
     x = inputs().detach()
     x[2, 0, 0] = torch.nan
     assert unroll(layer_of("DSLI"), x)[2:, 0, 0].isnan().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
+def test_half_precision_inputs_are_computed_in_float32(dtype: torch.dtype) -> None:
     layer = layer_of("DRLIT", "bernoulli", torch.float32)
     x = inputs().detach().to(dtype)
     torch.manual_seed(0)
@@ -284,7 +284,7 @@ def test_half_precision_in_and_out_float32_within(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_class_has_the_kind_that_its_name_says_and_keeps_its_place(name: str) -> None:
+def test_the_kind_module_and_signature_of_a_class_match_its_name(name: str) -> None:
     found = CLASSES[name]
     assert (found.__name__, found.kind.name) == (name, name)
     assert leaky_integrators.__all__ == [kind.name for kind in KINDS] and found.kind == KINDS[list(CLASSES).index(name)]
@@ -292,7 +292,7 @@ def test_a_class_has_the_kind_that_its_name_says_and_keeps_its_place(name: str) 
     assert list(inspect.signature(found).parameters) == list(inspect.signature(leaky_integrator(found.kind)).parameters)
 
 
-def test_a_class_of_ones_own_derives_from_a_leaky_integrator() -> None:
+def test_a_user_class_may_derive_from_a_leaky_integrator() -> None:
     class Slow(LIB):
         def __init__(self, num_neurons: int) -> None:
             super().__init__(num_neurons, 0.99, learn_beta=False)
@@ -302,7 +302,7 @@ def test_a_class_of_ones_own_derives_from_a_leaky_integrator() -> None:
 
 
 @pytest.mark.parametrize("name", FIRING)
-def test_a_bias_shifts_the_thresholds_of_the_spikes_but_not_what_they_take_off(name: str) -> None:
+def test_a_bias_shifts_the_thresholds_but_not_the_reset(name: str) -> None:
     bias = torch.linspace(-0.2, 0.3, N, dtype=torch.float64)
     layer, plain = layer_of(name, "identity", bias=bias.float()), layer_of(name, "identity")
     layer.load_state_dict(plain.state_dict(), strict=False)
@@ -317,14 +317,14 @@ def test_a_bias_shifts_the_thresholds_of_the_spikes_but_not_what_they_take_off(n
         sum(each for key, each in zip(layer.state_names, found, strict=True) if "mem" in key)
         for found in (states, others)
     )
-    if not layer.kind.ternary:  # else o₊ and o₋ cannot be told from y
+    if not layer.kind.ternary:  # else o₊ and o₋ cannot be derived from y
         torch.testing.assert_close(membrane, other - y[0] * bias)
     (gradient,) = torch.autograd.grad(y.sum(), layer.bias)
     assert (gradient != 0).all()
 
 
 @pytest.mark.parametrize("name", FIRING)
-def test_without_a_bias_there_is_no_parameter_for_it(name: str) -> None:
+def test_a_layer_without_bias_has_no_bias_parameter(name: str) -> None:
     assert "bias" not in dict(CLASSES[name](N).named_parameters())
     learned = dict(CLASSES[name](N, bias=0.0, bias_rank=0).named_parameters())["bias"]
     assert learned.shape == ()

@@ -43,7 +43,9 @@ def naive(x: Tensor, gain: float, threshold: float, drift: float) -> Tensor:
     ("arguments", "expected"),
     [({}, (0.5, 1.0, 0.0)), ({"gain": 1.5, "threshold": 2.0, "drift": 0.25}, (1.5, 2.0, 0.25))],
 )
-def test_a_table_and_a_step_make_a_layer(arguments: dict[str, float], expected: tuple[float, float, float]) -> None:
+def test_a_layer_follows_from_a_table_of_parameters_and_a_step(
+    arguments: dict[str, float], expected: tuple[float, float, float]
+) -> None:
     x = torch.randn(20, 3, 4, generator=torch.Generator().manual_seed(0)).double()
     layer = Counter(4, **arguments).double()
     torch.testing.assert_close(unroll(layer, x), naive(x, *expected))
@@ -59,7 +61,7 @@ def test_the_constructor_follows_from_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", [ALIF, AdEx, BRF, PLIF, SEAdLIF, Counter])
-def test_an_unknown_argument_is_named_with_those_that_there_are(kind: type[NeuronLayer]) -> None:
+def test_an_unknown_argument_is_refused_with_the_known_ones(kind: type[NeuronLayer]) -> None:
     with pytest.raises(TypeError, match=rf"{kind.__name__}: .*betta.*it takes num_neurons, .*quant_fn, backend"):
         kind(3, betta=0.5)
 
@@ -72,7 +74,7 @@ class Passing(AdEx):
 
 
 @pytest.mark.parametrize("kind", [EIF, AdEx, Passing])
-def test_the_named_arguments_are_those_that_the_class_takes(kind: type[NeuronLayer]) -> None:
+def test_the_arguments_named_in_the_error_are_those_that_the_class_accepts(kind: type[NeuronLayer]) -> None:
     with pytest.raises(TypeError, match="it takes ") as error:
         kind(3, betta=0.5)
     names = str(error.value).partition("it takes ")[2].split(", ")
@@ -86,7 +88,7 @@ def test_the_named_arguments_are_those_that_the_class_takes(kind: type[NeuronLay
                 kind(3, **{name: value})
 
 
-def test_a_layer_without_kind_or_parameters_is_named_at_once() -> None:
+def test_a_class_without_kind_or_parameters_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^Mine has no kind: write class Mine\(LeakyIntegrator, kind=Kind"):
         type("Mine", (LeakyIntegrator,), {})
     assert type("Mine", (LIB,), {})(3).num_neurons == 3
@@ -95,7 +97,7 @@ def test_a_layer_without_kind_or_parameters_is_named_at_once() -> None:
             kind(3)
 
 
-def test_parameters_by_place_and_by_name_are_the_same() -> None:
+def test_positional_and_keyword_parameters_are_equivalent() -> None:
     by_place, by_name = AdEx(3, 0.8, 0.7, 0.1, 0.2), AdEx(3, beta=0.8, rho=0.7, subthreshold=0.1, spike_weight=0.2)
     for one, other in zip(by_place.values(), by_name.values(), strict=True):
         assert torch.equal(one, other)

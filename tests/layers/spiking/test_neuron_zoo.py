@@ -169,7 +169,7 @@ def test_chattering_cells_burst_and_regular_ones_do_not() -> None:
     assert max(chattering) > 4 * min(chattering)
 
 
-def test_values_are_drawn_for_each_neuron() -> None:
+def test_parameters_are_drawn_for_each_neuron() -> None:
     torch.manual_seed(0)
     layer = LIB(1000, beta={"uniform": [0.6, 0.96]}, threshold={"normal": [1.0, 0.05]})
     assert 0.6 <= layer.beta.min() < 0.62

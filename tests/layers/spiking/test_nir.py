@@ -1,4 +1,4 @@
-"""NIR: what is written, loaded and read back spikes identically; what NIR cannot express is refused by name."""
+"""NIR: an exported and imported network spikes identically; what NIR cannot express is refused by name."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_read_back_it_spikes_identically(name: str, tmp_path: Path) -> None:
+def test_an_exported_and_imported_network_spikes_identically(name: str, tmp_path: Path) -> None:
     make, shape = MODELS[name]
     torch.manual_seed(0)
     model = drawn(make()).eval()
@@ -115,7 +115,7 @@ def test_read_back_it_spikes_identically(name: str, tmp_path: Path) -> None:
     assert torch.equal(unroll(again, x), expected)
 
 
-def test_export_leaves_the_kept_states_alone() -> None:
+def test_export_does_not_change_kept_states() -> None:
     model = LIB(3, **HARD)
     model(torch.ones(2, 3))
     mem = model.mem
@@ -123,7 +123,7 @@ def test_export_leaves_the_kept_states_alone() -> None:
     assert model.mem is mem and model.training
 
 
-def test_the_graph_says_what_the_equations_mean() -> None:
+def test_the_exported_graph_has_the_parameters_of_the_equations() -> None:
     graph = to_nir(nn.Sequential(nn.Linear(2, 3), LIB(3, 0.75, 0.5, **HARD)), torch.zeros(1, 2), dt=1e-3)
     node = graph.nodes["1"]
     assert isinstance(node, nir.LIF) and node.metadata == {"reset": "subtract"} and graph.metadata == {"dt": 1e-3}
@@ -131,7 +131,7 @@ def test_the_graph_says_what_the_equations_mean() -> None:
     assert sorted(graph.edges) == [("0", "1"), ("1", "output"), ("input", "0")]
 
 
-def test_a_foreign_graph_means_what_nir_says() -> None:
+def test_an_imported_foreign_graph_follows_the_equations_of_nir() -> None:
     """v' = v + dt/τ·(−v + R·I), a spike where v > θ, then v = 0; every neuron of an image with its own τ."""
     tau = torch.tensor([[[2.0, 4.0], [5.0, 8.0]]]).numpy()
     one = tau * 0 + 1
@@ -165,12 +165,12 @@ def test_a_foreign_graph_means_what_nir_says() -> None:
         (nn.Sequential(LIB(4, **HARD), nn.BatchNorm1d(4)), r"1\.1, a BatchNorm1d.*a convolution or a linear layer"),
     ],
 )
-def test_what_nir_cannot_say_is_named(layer: nn.Module, message: str) -> None:
+def test_layers_that_nir_cannot_express_are_refused_by_name(layer: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_nir(nn.Sequential(nn.Linear(3, 4), layer), torch.zeros(1, 3))
 
 
-def test_batch_normalisation_becomes_part_of_the_layer_before() -> None:
+def test_batch_normalisation_is_folded_into_the_preceding_layer() -> None:
     torch.manual_seed(0)
     norms = nn.BatchNorm2d(8), nn.BatchNorm1d(5, affine=False)
     model = nn.Sequential(
@@ -189,7 +189,7 @@ def test_batch_normalisation_becomes_part_of_the_layer_before() -> None:
     torch.testing.assert_close(unroll(other, x), unroll(model, x), rtol=1e-4, atol=1e-4)
 
 
-def test_a_spiking_conv_model_with_average_pooling_goes_to_nir() -> None:
+def test_a_spiking_conv_model_with_average_pooling_is_exported() -> None:
     from bionets.models import SpikingConvModel
     from bionets.tasks.spec import TaskSpec
 
@@ -203,7 +203,7 @@ def test_a_spiking_conv_model_with_average_pooling_goes_to_nir() -> None:
         to_nir(SpikingConvModel(spec, **arguments).network, images)
 
 
-def test_a_layer_with_the_name_of_an_end_is_refused() -> None:
+def test_a_layer_named_output_is_refused() -> None:
     class Ends(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -227,7 +227,7 @@ def test_a_time_constant_of_one_step_is_a_neuron_without_memory(reset: str) -> N
         from_nir(nir.NIRGraph.from_list(node), dt=2e-3, reset=reset)
 
 
-def test_a_forward_that_nir_cannot_say_is_named() -> None:
+def test_a_forward_that_nir_cannot_express_is_refused() -> None:
     class Product(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x * x
@@ -243,7 +243,7 @@ def test_a_forward_that_nir_cannot_say_is_named() -> None:
         (nir.LI(*(torch.ones(3).numpy(),) * 3), "v_leak other than 0"),
     ],
 )
-def test_what_bionets_cannot_say_is_named(node: object, message: str) -> None:
+def test_nodes_that_bionets_cannot_express_are_refused_by_name(node: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_nir(nir.NIRGraph.from_list(node))
 
@@ -285,7 +285,7 @@ def test_two_linear_nodes_from_a_neuron_to_itself_add_up() -> None:
     torch.testing.assert_close(weight, weights.sum(0))
 
 
-def test_graphs_without_meaning_are_refused() -> None:
+def test_invalid_graphs_and_time_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="a leads to input, which takes no input"):
         from_nir(graph_of({}, ("a", "input")))
     with pytest.raises(ValueError, match="lif has single numbers as parameters"):

@@ -1,4 +1,4 @@
-"""Neurons and the pooling behind them in one pass: the numbers, gradients and states of one after the other."""
+"""Neurons and the max-pooling after them in one pass: outputs, gradients and states of separate passes."""
 
 import itertools
 
@@ -43,7 +43,7 @@ def run(layer: nn.Module, pool: nn.Module, x: Tensor, apart: bool) -> list[Tenso
 
 @pytest.mark.parametrize("kind", [LIB, DSLITS, RLIT, LI])
 @pytest.mark.parametrize("layout", layouts(X))
-def test_the_numbers_the_gradients_and_the_states_are_those_of_one_after_the_other(kind: type, layout: str) -> None:
+def test_outputs_gradients_and_states_equal_those_of_separate_passes(kind: type, layout: str) -> None:
     for quantiser, size in itertools.product(("round", "bernoulli"), (2, (4, 3))):
         fires = {} if kind is LI else {"quant_fn": quantiser}
         layer, pool = kind(3, dim=-3, backend="reference", **fires), nn.MaxPool2d(size)
@@ -53,14 +53,14 @@ def test_the_numbers_the_gradients_and_the_states_are_those_of_one_after_the_oth
 
 
 @pytest.mark.parametrize("layout", ["time-invariant", "channels last"])
-def test_the_compiled_pass_too(layout: str) -> None:
+def test_the_compiled_pass_equals_separate_passes(layout: str) -> None:
     layer, pool = LIB(3, dim=-3, spike_fn="arctan"), nn.MaxPool2d(2)
     x = layouts(X)[layout]
     torch.testing.assert_close(run(layer, pool, x, apart=False), run(layer, pool, x, apart=True))
 
 
 @pytest.mark.parametrize("backend", ["reference", "auto"])
-def test_an_input_that_does_not_change_has_the_gradient_of_all_steps(backend: str) -> None:
+def test_a_time_invariant_input_has_the_gradient_of_all_steps(backend: str) -> None:
     layer = LIB(3, dim=-3, spike_fn="arctan", backend=backend)
     image = X[0].clone().requires_grad_()
     found = []
@@ -72,14 +72,14 @@ def test_an_input_that_does_not_change_has_the_gradient_of_all_steps(backend: st
     assert found[0][1].any()
 
 
-def test_nan_stays_nan() -> None:
+def test_nan_passes_through_neurons_and_pooling() -> None:
     x = X.clone()
     x[2, 0, 1, 3, 5] = torch.nan
     y = unroll(nn.Sequential(LI(3, dim=-3, backend="reference"), nn.MaxPool2d(2)), x)
     assert y[2:, 0, 1, 1, 2].isnan().all() and y.isnan().sum() == 3
 
 
-def test_where_it_would_not_be_the_same_the_two_go_their_own_ways() -> None:
+def test_unsupported_pooling_and_hooked_layers_run_as_separate_passes() -> None:
     layer, pool = LIB(3, dim=-3), nn.MaxPool2d(2)
     assert can_pool(layer, pool, X.flatten(0, 1))
     assert not can_pool(layer, nn.MaxPool2d(3), X.flatten(0, 1))  # a row is left over
@@ -92,10 +92,10 @@ def test_where_it_would_not_be_the_same_the_two_go_their_own_ways() -> None:
     layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
     assert not can_pool(layer, pool, X.flatten(0, 1))
     unroll(nn.Sequential(layer, pool), X)
-    assert seen[0].shape == X.flatten(0, 1).shape  # whoever looks sees all spikes
+    assert seen[0].shape == X.flatten(0, 1).shape  # a hook receives all spikes
 
 
-def test_a_batch_of_another_size_is_refused_as_ever() -> None:
+def test_a_batch_of_another_size_is_refused() -> None:
     net = nn.Sequential(LIB(3, dim=-3, backend="reference"), nn.MaxPool2d(2))
     unroll(net, X)
     with pytest.raises(ValueError, match="call reset_states"):

@@ -14,7 +14,7 @@ from bionets.tasks import TaskSpec
 
 
 @pytest.mark.parametrize("step", [0.25, 1.0])
-def test_rounding_to_multiples(step: float) -> None:
+def test_straight_round_rounds_to_multiples_with_unit_gradient(step: float) -> None:
     p = torch.linspace(-1, 1, 101, dtype=torch.float64, requires_grad=True)
     y = straight_round(p, step_size=step)
     torch.testing.assert_close(y / step, torch.round(p / step))
@@ -24,7 +24,7 @@ def test_rounding_to_multiples(step: float) -> None:
 
 
 @pytest.mark.parametrize("step", [0.25, 1.0])
-def test_drawn_multiples_are_right_on_average(step: float) -> None:
+def test_straight_bernoulli_draws_multiples_with_the_right_mean(step: float) -> None:
     p = torch.linspace(0, 1, 11, dtype=torch.float64)
     noise = (torch.arange(10_000, dtype=torch.float64) / 10_000).unsqueeze(1)
     y = straight_bernoulli(p, noise, step_size=step)
@@ -33,7 +33,7 @@ def test_drawn_multiples_are_right_on_average(step: float) -> None:
 
 
 @pytest.mark.parametrize("quant_fn", [{"round": 0.25}, {"bernoulli": 0.125}])
-def test_the_kernel_gives_what_the_reference_gives(quant_fn: dict[str, float]) -> None:
+def test_compiled_and_reference_agree(quant_fn: dict[str, float]) -> None:
     x = torch.randn(9, 4, 5)
     results = []
     for backend in ("reference", "auto"):
@@ -49,7 +49,7 @@ def test_the_kernel_gives_what_the_reference_gives(quant_fn: dict[str, float]) -
     assert torch.equal(spikes / step, (spikes / step).round()) and len(spikes.unique()) > 2
 
 
-def test_a_step_size_from_the_config() -> None:
+def test_a_step_size_is_accepted_in_layer_arguments() -> None:
     spec = TaskSpec("sequence_to_value", input_size=2, output_size=1)
     arguments = {"spike_fn": "sigmoid4x", "quant_fn": {"round": 0.25}}
     model = SpikingRecurrentModel(spec, hidden_size=4, layer_arguments=arguments)
@@ -67,6 +67,6 @@ def test_a_step_size_from_the_config() -> None:
         {"round": 0.5, "bernoulli": 0.5},
     ],
 )
-def test_a_wrong_step_size_is_named(wrong: Any) -> None:
+def test_an_invalid_step_size_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="quant_fn must name one quantiser and a step size above 0"):
         Firing.of("sigmoid4x", wrong)

@@ -17,7 +17,7 @@ from bionets.layers.spiking.readouts import READOUTS, first_spike_time
 SPIKES = torch.tensor([[0, 0, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0]]).view(4, 1, 4).double()
 
 
-def test_each_readout_is_what_its_name_says() -> None:
+def test_each_readout_gives_the_values_of_its_definition() -> None:
     read = {name: readout(SPIKES)[0].tolist() for name, readout in READOUTS.items()}
     assert read == {
         "spike_count": [2, 1, 2, 0],
@@ -31,8 +31,8 @@ def test_each_readout_is_what_its_name_says() -> None:
 
 @pytest.mark.parametrize("name", READOUTS)
 @pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
-def test_a_readout_of_sequences_of_different_lengths(name: str, shape: tuple[int, ...]) -> None:
-    """Each sequence has the readout of its own steps, whatever the values after its end are."""
+def test_readouts_with_lengths_equal_those_of_single_sequences(name: str, shape: tuple[int, ...]) -> None:
+    """The values after the end of a sequence have no effect."""
     lengths = torch.tensor([6, 1, 4, 3])
     values = torch.rand(6, 4, *shape, dtype=torch.float64)
     found = READOUTS[name](values if name == "first_spike" else values - 2, lengths)
@@ -41,14 +41,14 @@ def test_a_readout_of_sequences_of_different_lengths(name: str, shape: tuple[int
         torch.testing.assert_close(found[n : n + 1], READOUTS[name](own))
 
 
-def test_the_first_spike_of_probabilities_is_its_expected_time() -> None:
+def test_the_first_spike_time_of_probabilities_is_its_expectation() -> None:
     p = torch.tensor([0.3, 0.6, 0.2], dtype=torch.float64, requires_grad=True)
     expected = 0 * 0.3 + 1 * 0.7 * 0.6 + 2 * 0.7 * 0.4 * 0.2 + 3 * 0.7 * 0.4 * 0.8
     assert first_spike_time(p.view(3, 1, 1)).item() == pytest.approx(expected)
     assert torch.autograd.gradcheck(lambda p: first_spike_time(p.view(3, 1, 1)), p)
 
 
-def test_the_gradient_pulls_the_first_spike_forward_and_ignores_later_ones() -> None:
+def test_the_first_spike_time_has_no_gradient_after_the_first_spike() -> None:
     spikes = SPIKES.clone().requires_grad_()
     first_spike_time(spikes).sum().backward()
     assert spikes.grad[:, 0, 0].tolist() == [-1, -1, 0, 0]
@@ -56,13 +56,13 @@ def test_the_gradient_pulls_the_first_spike_forward_and_ignores_later_ones() -> 
     assert (spikes.grad[1:, 0, 2] == 0).all()  # it spiked at step 0: the others do not count
 
 
-def test_soft_cross_entropy_of_probabilities_is_that_of_their_scores() -> None:
+def test_soft_cross_entropy_of_probabilities_equals_cross_entropy_of_their_logits() -> None:
     scores, target = torch.randn(5, 4, dtype=torch.float64), torch.rand(5, 4, dtype=torch.float64).softmax(1)
     expected = functional.cross_entropy(scores, target)
     torch.testing.assert_close(soft_cross_entropy(scores.softmax(1), target), expected)
 
 
-def test_soft_cross_entropy_of_a_silent_neuron_is_finite_and_wakes_it() -> None:
+def test_soft_cross_entropy_of_a_silent_neuron_is_finite_with_a_negative_gradient() -> None:
     rates = torch.zeros(1, 2, requires_grad=True)
     loss = soft_cross_entropy(rates, torch.tensor([[1.0, 0.0]]))
     loss.backward()
@@ -75,7 +75,7 @@ def test_soft_cross_entropy_refuses_classes() -> None:
         soft_cross_entropy(torch.rand(3, 4), torch.zeros(3))
 
 
-def test_the_losses_over_time() -> None:
+def test_the_losses_over_time_equal_their_definitions() -> None:
     membrane, target = torch.randn(6, 5, 4), torch.tensor([0, 3, 1, 1, 2])
     each = torch.stack([functional.cross_entropy(step, target) for step in membrane])
     torch.testing.assert_close(cross_entropy_each_step(membrane, target), each.mean())

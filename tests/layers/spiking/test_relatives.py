@@ -100,7 +100,7 @@ def test_no_gradient_passes_a_detached_reset() -> None:
 
 
 @pytest.mark.parametrize("dim", [-1, -2, 1, 0])
-def test_full_recurrence_along_any_dim(dim: int) -> None:
+def test_full_recurrence_works_along_any_dim(dim: int) -> None:
     torch.manual_seed(0)
     layer = FullyRecurrent(LIB(N, dim=dim, spike_fn="arctan", backend="reference")).double()
     straight = FullyRecurrent(LIB(N, spike_fn="arctan", backend="reference")).double()
@@ -118,6 +118,6 @@ def test_a_single_sequence_needs_no_batch() -> None:
     assert torch.equal(unroll(layer, x.unsqueeze(1)).squeeze(1), alone)
 
 
-def test_only_a_spiking_layer_can_be_connected() -> None:
+def test_fully_recurrent_accepts_only_spiking_layers() -> None:
     with pytest.raises(TypeError, match="SpikingLayer, got Linear"):
         FullyRecurrent(nn.Linear(3, 3))

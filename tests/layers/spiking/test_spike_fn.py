@@ -59,7 +59,7 @@ def run(layer: nn.Module, x: Tensor, whole: bool) -> list[Tensor]:
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("name", LAYERS)
-def test_it_is_compiled_and_learned(name: str) -> None:
+def test_a_spike_function_module_is_compiled_and_learned(name: str) -> None:
     make, shape = LAYERS[name]
     x, results = torch.randn(5, 2, *shape, generator=torch.Generator().manual_seed(0)), []
     for backend in ("auto", "reference"):
@@ -72,7 +72,7 @@ def test_it_is_compiled_and_learned(name: str) -> None:
     assert all(gradient.any() for gradient in results[0][1:])
 
 
-def test_copies_have_a_function_of_their_own() -> None:
+def test_copies_of_a_layer_have_their_own_spike_function() -> None:
     layer, x = LIB(4, spike_fn=Slope(), **IDENTITY), torch.randn(5, 2, 4)
     expected = run(layer, x, whole=True)
     assert "spike_fn.slope" in layer.state_dict() and "spike_fn.offset" in layer.state_dict()
@@ -87,7 +87,7 @@ def test_copies_have_a_function_of_their_own() -> None:
     assert run(layer.double(), x.double(), whole=True)[0].dtype == torch.float64
 
 
-def test_what_cannot_be_compiled_warns_once_and_is_right() -> None:
+def test_a_spike_function_that_cannot_be_compiled_warns_once_and_runs_on_the_reference() -> None:
     class Centred(nn.Module):
         def forward(self, v: Tensor) -> Tensor:
             return torch.sigmoid(v - v.mean(-1, keepdim=True))
@@ -101,6 +101,6 @@ def test_what_cannot_be_compiled_warns_once_and_is_right() -> None:
         torch.testing.assert_close(run(layer, x, whole=False), first)
 
 
-def test_a_tensor_that_fits_no_neurons_is_named() -> None:
+def test_a_parameter_of_a_spike_function_with_the_wrong_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"LIB: spike_fn\.slope must have one entry or num_neurons=4.*\(3,\)"):
         LIB(4, spike_fn=Slope(3), **IDENTITY)(torch.rand(2, 4))

@@ -1,4 +1,4 @@
-"""States of spiking nets: where they are found, how they are saved, and what forgetting to forget does."""
+"""States of spiking networks: how they are found and saved, and errors after a missing reset."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_states_are_found_in_lists_tuples_and_dicts(x: Tensor) -> None:
     assert "raw_beta" in model.listed[0].state_dict()
 
 
-def test_states_go_to_a_safetensors_file_and_back(x: Tensor, tmp_path: Path) -> None:
+def test_states_are_saved_to_and_loaded_from_a_safetensors_file(x: Tensor, tmp_path: Path) -> None:
     model, other = Hidden(), Hidden()
     other.load_state_dict(model.state_dict())
     unroll(model, x[:4])
@@ -57,7 +57,7 @@ def test_states_go_to_a_safetensors_file_and_back(x: Tensor, tmp_path: Path) -> 
     assert torch.equal(unroll(other, x[4:]), expected)
 
 
-def test_states_of_another_model_are_named(x: Tensor, tmp_path: Path) -> None:
+def test_states_of_another_model_are_refused(x: Tensor, tmp_path: Path) -> None:
     model = Hidden()
     unroll(model, x)
     save_states(model, tmp_path / "states.safetensors")
@@ -76,7 +76,7 @@ def test_a_file_that_lacks_a_state_of_the_model_is_refused(x: Tensor, tmp_path: 
     assert all(state is kept[key] for key, state in get_states(large).items())
 
 
-def test_layers_without_a_state_are_saved_as_such(x: Tensor, tmp_path: Path) -> None:
+def test_layers_without_a_state_are_saved_and_loaded_without_one(x: Tensor, tmp_path: Path) -> None:
     model = nn.Sequential(LI(3), LI(3))
     model[0](x[0])
     save_states(model, tmp_path / "states.safetensors")
@@ -87,7 +87,7 @@ def test_layers_without_a_state_are_saved_as_such(x: Tensor, tmp_path: Path) -> 
     load_states(LI(3), tmp_path / "none.safetensors")
 
 
-def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     torch.save({"mem": torch.ones(1)}, tmp_path / "states.pt")
     (tmp_path / "empty").touch()
     for name in ("states.pt", "empty"):
@@ -101,14 +101,14 @@ def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
             load_states(LI(3), tmp_path / "other")
 
 
-def test_a_state_that_is_missing_starts_anew(x: Tensor) -> None:
+def test_a_state_that_was_not_set_starts_at_its_initial_value(x: Tensor) -> None:
     layer = LIB(3, backend="reference")
     set_states(layer, {"mem": torch.full((2, 3), 0.7)})
     layer(x[0])
     assert layer.noise is not None and layer.noise[1] == 1 and (layer.mem > 0).any()
 
 
-def test_a_forgotten_reset_says_what_to_call(x: Tensor) -> None:
+def test_a_missing_reset_gives_an_error_with_the_function_to_call(x: Tensor) -> None:
     net = nn.Sequential(nn.Linear(3, 3), DSRLITS(3, backend="reference"))
     unroll(net, x)
     with pytest.raises(ValueError, match=r"DSRLITS.*pos_syn.*\(2, 3\).*\(1, 3\).*reset_states"):
@@ -120,7 +120,7 @@ def test_a_forgotten_reset_says_what_to_call(x: Tensor) -> None:
     unroll(net, x).sum().backward()
 
 
-def test_layers_draw_the_same_noise_in_a_net_whichever_way_it_is_run(x: Tensor) -> None:
+def test_layers_draw_the_same_noise_step_by_step_in_chunks_and_in_one_pass(x: Tensor) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(LIB(3, backend="reference"), nn.Linear(3, 3), LIB(3, backend="reference"))
     results = []

@@ -1,4 +1,4 @@
-"""Threshold-dependent batch normalisation gives neurons a drive as large as their threshold."""
+"""Threshold-dependent batch normalisation scales the input of neurons by their threshold."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from bionets.layers import unroll
 from bionets.layers.spiking import LIB, ThresholdBatchNorm1d, ThresholdBatchNorm2d
 
 
-def test_the_drive_has_the_deviation_of_the_threshold_over_batch_and_time() -> None:
+def test_the_output_is_normalised_over_batch_and_time_and_scaled_by_the_threshold() -> None:
     x = 7 + 3 * torch.randn(20, 10, 4, dtype=torch.float64)
     y = unroll(ThresholdBatchNorm1d(4, threshold=0.5, alpha=0.8).double(), x)
     normalised = (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + 1e-5).sqrt()
@@ -20,7 +20,7 @@ def test_images_are_normalised_by_channel() -> None:
     torch.testing.assert_close(y.std((0, 2, 3), correction=0), torch.full((3,), 2.0))
 
 
-def test_it_is_trained_and_saved_as_a_batch_normalisation() -> None:
+def test_threshold_batch_norm_has_the_state_dict_and_output_of_batch_norm() -> None:
     norm = ThresholdBatchNorm1d(3, threshold=0.3)
     plain = nn.BatchNorm1d(3)
     plain.load_state_dict(norm.state_dict())
@@ -29,7 +29,7 @@ def test_it_is_trained_and_saved_as_a_batch_normalisation() -> None:
     assert ThresholdBatchNorm1d(3, affine=False).weight is None
 
 
-def test_it_stands_before_neurons() -> None:
+def test_the_gradient_of_neurons_reaches_the_normalisation() -> None:
     model = nn.Sequential(nn.Linear(3, 6), ThresholdBatchNorm1d(6), LIB(6, spike_fn="arctan"))
     unroll(model, torch.randn(8, 5, 3)).sum().backward()
     assert model[1].weight.grad is not None

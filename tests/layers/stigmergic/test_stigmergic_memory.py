@@ -80,7 +80,7 @@ def test_values_and_gradients_are_those_of_the_equations(
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("marks", "ticks"), [(2, 3), (3, 1)])
 @pytest.mark.parametrize("hidden_layers", [0, 2])
-def test_marks_and_ticks_have_inputs_of_their_own(
+def test_marks_and_ticks_may_have_separate_inputs(
     kind: type[StigmergicMemory], backend: str, marks: int, ticks: int, hidden_layers: int
 ) -> None:
     layer = make(kind, marks, 4, hidden_layers, 5, tick_input_size=ticks)
@@ -95,7 +95,7 @@ def test_marks_and_ticks_have_inputs_of_their_own(
 
 @both_kinds
 @pytest.mark.parametrize("clamp", CLAMPS)
-def test_every_clamp_does_what_its_equation_says(
+def test_every_clamp_follows_its_equation(
     kind: type[StigmergicMemory], clamp: tuple[float | None, float | None]
 ) -> None:
     layer = make(kind, 3, 4, clamp_min=clamp[0], clamp_max=clamp[1])
@@ -147,7 +147,7 @@ def test_step_by_step_and_whole_sequence_agree_for_any_size(
 
 
 @both_kinds
-def test_any_batch_shape_will_do(kind: type[StigmergicMemory]) -> None:
+def test_any_batch_shape_is_accepted(kind: type[StigmergicMemory]) -> None:
     layer = make(kind, 3, 4, 1, 5)
     x = torch.randn(6, 2, 3, 3, dtype=torch.float64)
     expected = naive(layer, x.flatten(1, 2), torch.zeros(6, 4).double()).view(6, 2, 3, 4)
@@ -156,7 +156,7 @@ def test_any_batch_shape_will_do(kind: type[StigmergicMemory]) -> None:
     torch.testing.assert_close(layer(x[0, 0, 0]), expected[0, 0, 0])
 
 
-def test_undriven_memory_forgets_as_predicted() -> None:
+def test_an_undriven_memory_decays_as_predicted() -> None:
     """e' = e - (4/3) e^3 / (hi - lo)^2 around the middle, so 1 / e^2 grows by 8 / (3 (hi - lo)^2) a step."""
     layer = make(StigmergicMemory, 1, 5)
     for parameter in layer.parameters():
@@ -173,7 +173,7 @@ def test_undriven_memory_forgets_as_predicted() -> None:
     assert math.isclose(1 - slower, 4 / 3 / 100**2, rel_tol=1e-3)
 
 
-def test_clamp_bounds_hold() -> None:
+def test_smooth_clamp_is_monotonic_and_stays_within_its_bounds() -> None:
     s = torch.linspace(-50, 50, 101, dtype=torch.float64)
     for lo, hi in CLAMPS:
         clamped = smooth_clamp(s, lo, hi)
@@ -217,7 +217,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_the_published_network_trains_step_by_step_and_over_sequences_to_the_same_numbers() -> None:
+def test_the_published_network_trains_equally_step_by_step_and_over_sequences() -> None:
     generator = torch.Generator().manual_seed(0)
     batches = [(torch.rand(28, 8, 28, generator=generator), torch.rand(8, 10, generator=generator)) for _ in range(5)]
 
@@ -261,8 +261,8 @@ def test_an_input_of_another_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
-def test_hooks_pruning_and_other_layers_within_the_networks_count(kind: type[StigmergicMemory]) -> None:
-    """The weights are also read without calling the layers; then what wraps the calls must not be lost."""
+def test_hooks_pruning_and_replaced_layers_of_the_networks_take_effect(kind: type[StigmergicMemory]) -> None:
+    """The weights can be read without calling the layers, but not if hooks or other wrappers change the calls."""
     torch.manual_seed(0)
     x = torch.randn(5, 2, 3)
 
@@ -295,7 +295,7 @@ def test_hooks_pruning_and_other_layers_within_the_networks_count(kind: type[Sti
             optimiser.step()
 
 
-def test_networks_of_other_sizes_and_without_biases_count() -> None:
+def test_networks_of_other_sizes_and_without_biases_take_effect() -> None:
     x = torch.randn(5, 2, 3)
     changes = (
         lambda memory: setattr(memory, "mark_recurrence", nn.Linear(4, 4, bias=False)),
@@ -318,7 +318,7 @@ def test_step_by_step_has_the_dtypes_of_the_scan() -> None:
     torch.testing.assert_close(stepped, scanned, rtol=0.02, atol=0.02)
 
 
-def test_a_perceptron_refuses_what_a_memory_refuses() -> None:
+def test_a_perceptron_refuses_invalid_clamps_and_input_sizes() -> None:
     for limits in ((1.0, 1.0), (1.0, -1.0)):
         with pytest.raises(ValueError, match="clamp_min must be below clamp_max"):
             StigmergicPerceptron(3, 2, clamp_min=limits[0], clamp_max=limits[1])

@@ -1,4 +1,4 @@
-"""The setting to train with is the most accurate of those under which the tasks part in every run."""
+"""The chosen setting is the most accurate of those that separate the tasks in every run."""
 
 from bionets.studies.spatial.split_choice import choose_settings
 from bionets.studies.spatial.split_numbers import READ, Group, Row, summarise
@@ -25,7 +25,7 @@ def rows(runs: dict[tuple[str, str], list[tuple[float, float, float]]]) -> list[
     return summarise(measured)
 
 
-def test_the_most_accurate_of_the_settings_that_part_the_tasks_in_every_run() -> None:
+def test_the_most_accurate_setting_that_separates_the_tasks_in_every_run_is_chosen() -> None:
     found = rows(
         {
             ("mix", "1"): [(0.95, 1.0, 0.1), (0.95, 0.94, 0.1)],  # one run keeps too little of one task
@@ -39,13 +39,13 @@ def test_the_most_accurate_of_the_settings_that_part_the_tasks_in_every_run() ->
     assert abs(choice.accuracy - 0.93) < 1e-12 and (choice.kept, choice.read) == (0.96, 0.19)
 
 
-def test_where_no_setting_parts_the_tasks_the_one_that_keeps_most() -> None:
+def test_without_a_separating_setting_the_one_with_the_highest_retention_is_chosen() -> None:
     found = rows({("mix", "1"): [(0.95, 0.7, 0.1)], ("mix", "3"): [(0.9, 0.8, 0.1)]})
     (choice,) = choose_settings(found, "greedy")
     assert choice.setting == ("3",) and not choice.parts
 
 
-def test_one_setting_for_all_presentations_must_part_the_tasks_in_each() -> None:
+def test_one_setting_for_all_presentations_must_separate_the_tasks_in_each() -> None:
     found = rows(
         {
             ("mix", "1"): [(0.95, 1.0, 0.1)],
