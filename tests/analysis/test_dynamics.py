@@ -198,6 +198,23 @@ def test_memory_half_life_of_a_leaky_integrator() -> None:
     assert memory_half_life(state_map(LI(1, beta=1.0, learn_beta=False)), torch.zeros(1, 1), horizon=50).isinf().all()
 
 
+def test_runs_begin_at_the_given_state() -> None:
+    """Of a unit that keeps its sign, so that its ramps and its half-life depend on the state at the start."""
+    layer, step = one_unit(1.5), state_map(one_unit(1.5))
+    x, start = torch.zeros(2, 1, dtype=torch.float64), torch.tensor([-0.8], dtype=torch.float64)
+    run = layer.double()(
+        torch.tensor([-0.5, 0.0, 0.5, 0.5, 0.0, -0.5]).double().reshape(6, 1, 1), start.reshape(1, 1, 1)
+    )
+    _, up, down = hysteresis_loop(step, ONE, -0.5, 0.5, 3, start)
+    assert torch.cat((up, down.flip(0))).flatten().tolist() == pytest.approx(run[0].flatten().tolist(), abs=1e-12)
+    s, halved = visited_states(step, x.unsqueeze(1), start.unsqueeze(0))[-1], 0
+    disturbed = s + 1e-3
+    while (disturbed - s).abs() > 0.5e-3:
+        disturbed, s, halved = step(disturbed, x[-1]), step(s, x[-1]), halved + 1
+    assert memory_half_life(step, x, start).tolist() == [halved]
+    assert memory_half_life(step, x).tolist() != [halved]
+
+
 def test_lyapunov_exponents_of_leaky_integrators_and_a_chaotic_network() -> None:
     x = torch.zeros(200, 3, dtype=torch.float64)
     decay = largest_lyapunov_exponent(state_map(LI(3, beta=torch.tensor([0.5, 0.7, 0.9]))), x, discard=100)

@@ -1,5 +1,6 @@
 """Splits separate two independent networks within one, and subnetworks follow their masks."""
 
+import copy
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def test_masks_follow_from_the_sum_of_outgoing_weights(method: str) -> None:
                 assert kept == pytest.approx(ratios)
             else:
                 assert set(kept) <= {0.0, 1.0} and kept[ratios.index(1.0)] == 1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_every_precision_are_split(dtype: torch.dtype) -> None:
+    net = mixed().to(dtype)
+    same = copy.deepcopy(net).float()
+    batches = [[(torch.randn(20, 5, dtype=dtype),)] for _ in range(3)]
+    for method in METHODS:
+        activations = record(net, batches) if method == "activations" else ()
+        masks, expected = (split(each, 3, method, activations=activations) for each in (net, same))
+        assert all(torch.equal(mask, other) for mask, other in zip(masks, expected, strict=True)), method
+        assert cluster_score(net, masks) == pytest.approx(cluster_score(same, masks), abs=1e-6)
 
 
 def test_probability_keeps_a_neuron_as_often_as_its_ratio() -> None:

@@ -90,6 +90,11 @@ def _flat(states: Sequence[Tensor]) -> Tensor:
     return torch.cat([state.flatten(1) for state in states], -1)
 
 
+def _one_state(state: Tensor | None) -> Tensor | None:
+    """A state `[N]` as `[1, N]`, in float64."""
+    return None if state is None else state.double().reshape(1, -1)
+
+
 def visited_states(step: StateMap, x: Tensor, start: Tensor | None = None) -> Tensor:
     """The states `[T, B, N]` after each step of the sequences x `[T, B, I]`, from `start` `[B, N]`; None for
     `StateMap.initial_state`."""
@@ -197,7 +202,8 @@ def bistable_share(a: Tensor) -> Tensor:
 def hysteresis_loop(
     step: StateMap, direction: Tensor, low: float, high: float, steps: int, start: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Ramp the input from `low`·direction up to `high`·direction and down again, in `steps` time steps each.
+    """Ramp the input from `low`·direction up to `high`·direction and down again, in `steps` time steps each, from the
+    state `start` `[N]`; None for `StateMap.initial_state`.
 
     Returns:
         The factors `[steps]` in ascending order, and the states of the upward and the downward ramp, each `[steps, N]`
@@ -205,7 +211,7 @@ def hysteresis_loop(
     """
     factors = torch.linspace(low, high, steps, dtype=torch.float64)
     ramp = torch.cat((factors, factors.flip(0)))[:, None, None] * direction.double()
-    way = visited_states(step, ramp, start)[:, 0]
+    way = visited_states(step, ramp, _one_state(start))[:, 0]
     return factors, way[:steps], way[steps:].flip(0)
 
 
@@ -244,11 +250,11 @@ def memory_half_life(
 ) -> Tensor:
     """The number of steps after which a small perturbation of each element of the state has decayed to half, `[N]`.
 
-    The state is run over x `[T, I]`. Then, under the last input, each element in turn is perturbed by `size`, and its
-    difference to the unperturbed run is measured. It is infinite if the difference is not halved within `horizon`
-    steps.
+    The state is run over x `[T, I]` from `start` `[N]`; None for `StateMap.initial_state`. Then, under the last input,
+    each element in turn is perturbed by `size`, and the difference of this element to the unperturbed run is measured.
+    It is infinite if the difference is not halved within `horizon` steps.
     """
-    _, s = step.run(x.unsqueeze(1), start)
+    _, s = step.run(x.unsqueeze(1), _one_state(start))
     N = s.size(1)
     disturbed = s + size * torch.eye(N, dtype=torch.float64)
     both = torch.cat((s, disturbed))
@@ -263,18 +269,20 @@ def memory_half_life(
 
 
 def largest_lyapunov_exponent(step: StateMap, x: Tensor, start: Tensor | None = None, *, discard: int = 0) -> float:
-    """The mean logarithmic growth per time step of a small perturbation along the run over x `[T, I]`.
+    """The mean logarithmic growth per time step of a small perturbation along the run over x `[T, I]` from
+    `start` `[N]`; None for `StateMap.initial_state`.
 
-    λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run. If λ is negative, the state forgets its
-    past; a positive λ means chaos. The first `discard` steps, in which v turns to the fastest growing direction, are
-    left out of the mean.
+    λ = 1/T Σ_t log(|J_t v_t| / |v_t|) with the Jacobian J_t along the run, v_{t+1} = J_t v_t and v_0 = (1, ..., 1). If
+    λ is negative, the state forgets its past; a positive λ means chaos. The first `discard` steps, in which v turns to
+    the fastest growing direction, are left out of the mean.
 
     Raises:
         ValueError: no step is left after the first `discard` steps.
     """
     if not 0 <= discard < len(x):
         raise ValueError(f"discard must be at least 0 and below the {len(x)} steps of x, got {discard}")
-    first = step.initial_state(x.unsqueeze(1)) if start is None else start.double().reshape(1, -1)
+    given = _one_state(start)
+    first = step.initial_state(x.unsqueeze(1)) if given is None else given
     after = visited_states(step, x.unsqueeze(1), first)[:, 0]
     before = torch.cat((first, after[:-1]))
     jacobians = step.jacobian(before, x)

@@ -64,6 +64,8 @@ def fires(module: nn.Module) -> bool:
 class SpikeRate(Metric):
     """The mean number of spikes per neuron and time step, over all spiking layers of a network; 0 if it has none.
 
+    A spike is an output that is not 0, of any sign and size.
+
     ``update(network, x)`` runs the network by ``run(network, x)``, such as `unroll` for a network written for one step.
     Other arguments are those of `torchmetrics.Metric`.
     """
@@ -95,11 +97,11 @@ class SynapticOperations(Metric):
     """The synaptic operations of a network for one sample, and their energy.
 
     A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), this is an
-    addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers and
-    the recurrent weights of `FullyRecurrent` layers are counted, at every time step at which they are computed;
-    time-invariant values are computed once. With delays (`DelayedLinear`), a weight is used once for each input, when
-    it arrives. The default energies are those of 32-bit floating-point numbers in 45 nm,
-    from Horowitz, ISSCC 2014, figure 1.1.9.
+    addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers are
+    counted at every time step at which they are computed; time-invariant values are computed once. With delays
+    (`DelayedLinear`), a weight is used once for each input, when it arrives. The recurrent weights of `FullyRecurrent`
+    layers are counted at the step at which an output leaves the layer, also at the last step. The default energies are
+    those of 32-bit floating-point numbers in 45 nm, from Horowitz, ISSCC 2014, figure 1.1.9.
 
     ``update(network, x)`` runs the network by ``run(network, x)``; the samples are along ``batch_dim`` of x.
     Other arguments are those of `torchmetrics.Metric`.

@@ -68,7 +68,7 @@ def cluster_score(network: nn.Module, masks: Split) -> float:
     tasks of a split. NaN if all neurons belong to one task.
     """
     labels = torch.cat(owners(masks)).numpy()
-    positions = torch.cat([layer.positions.detach().cpu() for layer in spatial_layers(network)]).numpy()
+    positions = torch.cat([layer.positions.detach().cpu().double() for layer in spatial_layers(network)]).numpy()
     if len(set(labels.tolist())) < 2:
         return float("nan")
     return float(silhouette_score(positions, labels))

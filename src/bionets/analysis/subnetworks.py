@@ -36,7 +36,7 @@ def split(
       possible are in the cluster of their task.
 
     Args:
-        network: a module with consecutive spatial layers, of which the last has the outputs.
+        network: a module with consecutive spatial layers without groups, of which the last has the outputs.
         tasks: number of tasks.
         activations: the result of `record`, for the method ``activations``.
         seed: seed of ``probability`` and ``clusters``.
@@ -102,7 +102,7 @@ def owners(masks: Split) -> list[Tensor]:
 def _backwards(layers: Sequence[SpatialLayer], outputs: Tensor, rule: Callable[[Tensor], Tensor]) -> Split:
     masks = [outputs]
     for layer, before in zip(reversed(layers[1:]), reversed(layers[:-1]), strict=True):
-        weights = connections(layer.weight.detach().cpu().abs(), len(before.positions)).sum(2)
+        weights = connections(layer.weight.detach().float().cpu().abs(), len(before.positions)).sum(2)
         masks.insert(0, rule(masks[0] @ weights))
     return masks
 

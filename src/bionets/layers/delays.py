@@ -20,9 +20,9 @@ class Delays(nn.Module):
         gaussian:  w_d ∝ exp(−(d − p)² / (2σ²))
 
     normalised to Σ_d w_d = 1. With σ = 0, only the two steps next to p have a weight (``gaussian``: only the nearest
-    step). With a larger σ, the gradient of p depends on more steps. `anneal_delays` decreases σ during training, and
-    `round_delays` rounds the delays to integers afterwards. A delay outside its range is clamped to the range, and its
-    gradient passes through.
+    step, or the two nearest in equal parts). With a larger σ, the gradient of p depends on more steps. `anneal_delays`
+    decreases σ during training, and `round_delays` rounds the delays to integers afterwards. A delay outside its range
+    is clamped to the range, and its gradient passes through.
 
     Args:
         shape: shape of the delays: ``(N,)`` for one delay per neuron, ``(N, I)`` for one delay per synapse.

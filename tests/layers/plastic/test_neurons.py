@@ -79,6 +79,12 @@ def test_a_spike_sets_the_trace_and_resets_the_voltage() -> None:
     assert layer.history["trace"].flatten().tolist() == [2.0, 2.0, 1.0]
 
 
+def test_a_refractory_neuron_does_not_spike_even_above_its_threshold() -> None:
+    layer = LIF(1, LinearDynamics(1.0), threshold=1.0, reset=2.0, refractory=2)
+    spikes = layer(torch.tensor([1.5, 0.0, 0.0, 0.0, 0.0]).reshape(5, 1, 1), whole_sequence=True)
+    assert spikes.flatten().tolist() == [True, False, False, True, False]
+
+
 def test_homeostatic_adaptation_is_averaged_over_the_batch_and_saved() -> None:
     layer = AdaptiveLIF(2, LinearDynamics(0.0), LinearDynamics(0.9, 0.5), homeostasis=True)
     current = torch.tensor([[2.0, 0.0], [0.0, 0.0]])

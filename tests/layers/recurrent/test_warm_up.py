@@ -28,6 +28,8 @@ def reachable(layer: nn.Module) -> float:
 def test_the_vaa_counts_different_states() -> None:
     states = torch.tensor([[0.0, 1.0], [0.0, 1.00001], [5.0, 1.0], [0.0, -1.0]])
     assert variability_amongst_attractors(states) == 3 / 4
+    three = torch.tensor([[0.0], [0.0], [1.0], [1.0], [1.0], [2.0], [3.0]], dtype=torch.float64)
+    assert variability_amongst_attractors(three).item() == pytest.approx(4 / 7, abs=1e-15)
     assert variability_amongst_attractors(states, tolerance=1e-6) == 1
     assert variability_amongst_attractors(states, tolerance=3.0) == pytest.approx((3 * 1 / 3 + 1) / 4)
 

@@ -14,8 +14,10 @@ from bionets.layers.plastic.neuron import Neuron, Shape, whole_steps
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons:
 
-        v ← rest + decay·(v − rest) + gain·I        for neurons that are not refractory; others keep their v
+        v ← rest + decay·(v − rest) + gain·I
         spike where v ≥ threshold; there v ← reset, and the next ``refractory`` steps are refractory
+
+    Refractory neurons keep their v and do not spike.
 
     Linear dynamics: v ← rest + λ (v − rest) + α I. Exponential dynamics: v ← v + dt/τ (−(v − rest) + α I).
 

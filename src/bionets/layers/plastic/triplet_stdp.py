@@ -15,7 +15,8 @@ class TripletSTDP(LearningRule):
         Δw = f₊(w) (A₂₊ + A₃₊ o₂) r₁ · post spike − f₋(w) (A₂₋ + A₃₋ r₂) o₁ · pre spike          mean over the batch
 
     r₁ and o₁ are the traces of source and target, including the spikes of this step. r₂ and o₂ are slower traces of the
-    rule, just before the spikes of this step: r₂ ← λ_x r₂ + spike. For f see `PairSTDP`.
+    rule just before the spikes of this step: r₂ ← λ_x r₂, then Δw, then r₂ ← r₂ + pre spike; o₂ with λ_y and the post
+    spike. For f see `PairSTDP`.
 
     pre_decay, post_decay: λ_x and λ_y. nearest_spike: whether the slow traces also use only the nearest spike.
 

@@ -27,9 +27,8 @@ def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, d
     multistability greatly improves learning", Neural Networks 2023.
     """
     if not differentiable:
-        return (
-            1 / (torch.cdist(states, states, compute_mode="donot_use_mm_for_euclid_dist") < tolerance).sum(1)
-        ).mean()
+        equal = torch.cdist(states, states, compute_mode="donot_use_mm_for_euclid_dist") < tolerance
+        return (1 / equal.sum(1, dtype=torch.float64)).mean().to(states)
     bounded = torch.tanh(states)
     squares = (bounded.unsqueeze(1) - bounded).square().sum(2)
     # The minimum keeps the gradient of the root finite if two states are equal.

@@ -12,6 +12,8 @@ from bionets.layers.spatial.spatial_recurrent import grid_positions
 class DistanceDelays(Delays):
     """Delays of the connections between neurons with positions, d_ij = 1 + ‖p_i − p_j‖ / velocity steps.
 
+    ‖·‖ is sqrt(sum of squares + 1e-8) − 1e-4, which is 0 for a neuron and itself and has a gradient there.
+
     They are passed to a layer instead of learned delays; the gradient of the delays then trains the positions::
 
         FullyRecurrent(LIB(64), max_delay=20, delays=DistanceDelays(64, 20, velocity=0.5))

@@ -136,8 +136,8 @@ def connections(weight: Tensor, previous: int) -> Tensor:
 def communicability(weight: Tensor) -> Tensor:
     """The weighted communicability of pairs of units, `[H, H]`: exp(S^(−1/2) |W| S^(−1/2)) with a diagonal of zeros.
 
-    S is the diagonal matrix of the strengths of the units, which are the sums of their outgoing |weights|. The matrix
-    exponential sums over all paths between two units; longer paths have less weight.
+    S is the diagonal matrix of the strengths of the units, which are the sums of their outgoing |weights| (at least
+    1e-8). The matrix exponential sums over all paths between two units; longer paths have less weight.
 
     Args:
         weight: `[H, H]`, from column to row.
@@ -152,7 +152,8 @@ def communicability(weight: Tensor) -> Tensor:
 def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
     """The wiring cost of a recurrent weight: Σ_ij |w_ij|·‖p_i − p_j‖·C_ij with the `communicability` C.
 
-    It shortens strong connections. It weakens most the connections between distant units with a high communicability.
+    ‖·‖ is sqrt(sum of squares + 1e-8). The cost shortens strong connections. It weakens most the connections between
+    distant units with a high communicability.
 
     Args:
         weight: `[H, H]`, or `[G·H, H]` with a block of rows for each gate, of which the mean |weight| is used.

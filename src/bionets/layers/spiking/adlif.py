@@ -33,6 +33,8 @@ class AdLIF(NeuronLayer):
     w' = β w + (1 − β)(a u + b s⁻), where s⁻ is the spike of the previous step
     y = s
 
+    The states `mem` (u), `adaptation` (w) and `spike` (s⁻) start at 0.
+
     Args:
         num_neurons: size of the axis ``dim``.
         alpha: α, decay of the membrane, by default 0.9.
@@ -62,6 +64,7 @@ class SEAdLIF(AdLIF):
     oscillation stable (SE-adLIF; Baronig et al. 2024, arXiv 2408.07517, equations 15 to 17).
 
     As `AdLIF`, but the adaptation depends on the new membrane and the new spike: w' = β w + (1 − β)(a u' + b s).
+    The states are `mem` and `adaptation`.
     """
 
     state_names = ("mem", "adaptation")

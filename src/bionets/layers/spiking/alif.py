@@ -24,6 +24,8 @@ class ALIF(NeuronLayer):
     a' = ρ·a + o
     y = o
 
+    The states `mem` and `adaptation` (a) start at 0.
+
     Args:
         num_neurons: size of the axis ``dim``.
         beta: decay of the membrane, by default 0.9.

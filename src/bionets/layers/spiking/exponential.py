@@ -38,7 +38,7 @@ class EIF(NeuronLayer):
     v' = (1 − s) u + s·reset
     y = s
 
-    With β = 1 − dt/τ. The exponent is at most 10.
+    With β = 1 − dt/τ. The exponent is at most 10. The state `mem` (v) starts at 0.
 
     Args:
         num_neurons: size of the axis ``dim``.
@@ -73,6 +73,8 @@ class AdEx(EIF):
     v' = (1 − s) u + s·reset
     w' = ρ w + (1 − ρ) a v + b s
     y = s
+
+    The exponent is at most 10. The states `mem` (v) and `adaptation` (w) start at 0.
 
     Args:
         rho: ρ, decay of the adaptation, by default 0.99.

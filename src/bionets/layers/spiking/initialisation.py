@@ -44,7 +44,7 @@ def fluctuation_driven_(
 
     for n inputs, each with ``rate`` spikes per step, and the gain of `membrane_gain`. For `FullyRecurrent` neurons,
     ``share`` of this variance is from the linear layer, and the rest from the weights between the neurons. For layers
-    without a threshold, θ = 1.
+    without a threshold, θ = 1; for layers with ternary spikes, θ is the positive threshold.
 
     Args:
         network: linear layers and neurons in their order; other layers (dropout) may be between them.

@@ -15,7 +15,7 @@ from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_
 
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-8) -> Tensor:
-    """−Σ_o target·ln(prediction), where both are probabilities ``[B, ...]``: rates, or a softmax.
+    """−Σ target·ln(prediction) over the outputs, where both are probabilities ``[B, ...]``: rates, or a softmax.
 
     Predictions below ``smallest`` are replaced by it but keep their gradient, so that a silent neuron can learn. (For
     scores that are not probabilities, use `torch.nn.functional.cross_entropy`.)
@@ -45,8 +45,9 @@ def cross_entropy_each_step(
 def spike_rate_error(
     spikes: Tensor, target: Tensor, right: float = 0.8, wrong: float = 0.1, *, lengths: Tensor | None = None
 ) -> Tensor:
-    """The squared error of the spike rates of ``[T, B, O]``, with the target rate ``right`` for the class in ``[B]``
-    and ``wrong`` for the others. With targets between 0 and 1, neurons neither fall silent nor spike at every step.
+    """The mean squared error of the spike rates of ``[T, B, O]`` over samples and outputs, with the target rate
+    ``right`` for the class in ``[B]`` and ``wrong`` for the others. With targets between 0 and 1, neurons neither fall
+    silent nor spike at every step.
     """
     rates = spike_rate(spikes, lengths)
     wanted = torch.full_like(rates, wrong).scatter_(1, target.unsqueeze(1), right)

@@ -24,7 +24,8 @@ class PLIF(NeuronLayer):
     mem' = u·(1 − o)
     y = o
 
-    With β = 1 − 1/τ; by default one learned β for the layer and a fixed θ. A spike resets the membrane to 0.
+    With β = 1 − 1/τ; by default one learned β for the layer and a fixed θ. A spike resets the membrane to 0. The
+    state `mem` starts at 0.
 
     Args:
         num_neurons: size of the axis ``dim``.

@@ -34,6 +34,8 @@ class BRF(NeuronLayer):
     q' = γ q + s
     y = s
 
+    The states `real` (u), `imaginary` (v) and `refractory` (q) start at 0.
+
     Args:
         num_neurons: size of the axis ``dim``.
         omega: ω, angular frequency in radians per unit of time, by default 10. dt·|ω| must stay below 1.

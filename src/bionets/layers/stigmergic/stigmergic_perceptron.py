@@ -35,8 +35,10 @@ def weight_step(x: Tensor, weight: Tensor, params: Pair, *, clamp: Clamp) -> Pai
 class StigmergicPerceptron(StatefulModule):
     """A layer of units with stigmergic thresholds and, if ``stigmergic_weights`` is True, stigmergic weights.
 
-    y = σ(W x + b − θ), θ' = clamp(θ + m∘y − k), W' = clamp(W + M∘x − K) with the input along the rows. θ and W start at
-    the parameters ``threshold_start`` and ``weight``. For the clamp see `smooth_clamp`; its range is our choice.
+    y = σ(W x + b − θ), θ' = clamp(θ + m∘y − k), W' = clamp(W + M∘x − K) with the input along the rows. The parameters
+    are b, m and k ``[output_size]`` (``bias``, ``mark``, ``tick``), M and K ``[output_size, input_size]``
+    (``weight_mark``, ``weight_tick``), and the initial values of θ and W (``threshold_start``, ``weight``). All are
+    drawn from U(−1/√input_size, 1/√input_size). For the clamp see `smooth_clamp`; its range is our choice.
 
     ``[*, input_size] -> [*, output_size]`` at each step; the states are ``threshold`` and, if it changes, ``weights``.
 

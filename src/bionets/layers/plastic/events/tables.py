@@ -1,7 +1,8 @@
 """A network as tables of addresses for the kernel that computes a whole presentation.
 
 The kernel supports all neurons of this package; `Linear`, `OneToOne` and `LateralInhibition` connections in any graph,
-with at most one delay for each source neuron; and the rules `PairSTDP`, `TripletSTDP`, `MSTDP` and `MSTDPET`.
+with one delay for a `Linear` and one for each source neuron of the others; and the rules `PairSTDP`, `TripletSTDP`,
+`MSTDP` and `MSTDPET`, at most one for each connection.
 """
 
 import math
