@@ -143,7 +143,7 @@ def test_resumed_batched_seeds_have_the_same_bits_in_every_precision(
 
 @pytest.mark.parametrize("timed_out", [False, True])
 @pytest.mark.parametrize("interval", ["1.0", "0.4"])
-def test_a_process_that_is_killed_between_its_two_checkpoints(
+def test_a_run_killed_between_its_two_checkpoints_is_completed(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch, interval: str, timed_out: bool
 ) -> None:
     words = (*WORDS, f"trainer.val_check_interval={interval}", "trainer.max_time=00:01:00:00", "optimizer.lr=0.01")
