@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, read_checkpoint
 from bionets.experiment.run.metrics_file import read_rows
-from bionets.tasks import CopyFirstInput
+from bionets.tasks import Task
 from tests.acceptance.conftest import Command, the_run
 from tests.acceptance.test_runs import assert_equal_runs
 
@@ -37,15 +37,15 @@ slow = pytest.mark.slow
 
 def interrupted(cli: Command, monkeypatch: pytest.MonkeyPatch, *words: str, before_epoch: int = 2) -> int:
     """Run a command that Ctrl-C ends when the data of an epoch are asked for; its exit code."""
-    batches, handler = CopyFirstInput.train_dataloader, signal.getsignal(signal.SIGINT)
+    batches, handler = Task.train_dataloader, signal.getsignal(signal.SIGINT)
 
-    def stop(task: CopyFirstInput) -> object:
+    def stop(task: Task) -> object:
         if task.trainer is not None and task.trainer.current_epoch == before_epoch:
             raise KeyboardInterrupt
         return batches(task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(CopyFirstInput, "train_dataloader", stop)
+        patch.setattr(Task, "train_dataloader", stop)
         outcome = cli("train", *words)
     signal.signal(signal.SIGINT, handler)  # which Lightning takes away
     return outcome.code
