@@ -95,12 +95,12 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
     if len(members) < 2:  # a seed that failed is then trained again, alone
         return {}
-    for member in members:
-        prepare_data(member.task, member.run.values["trainer"])
     tasks, folders = [member.task for member in members], [member.folder for member in members]
     for method in ("train_dataloader", "val_dataloader"):
         if getattr(type(tasks[0]), method) is not getattr(Task, method):
             raise UserError(f"{method} of your own works with one run at a time; {ONE_BY_ONE}")
+    for member in members:
+        prepare_data(member.task, member.run.values["trainer"])
     models = StackedModels([member.model for member in members], tasks)
     models.try_out(next(iter(StackedTasks(tasks).val_dataloader())))
     begun = max(member.next_epoch for member in members)
