@@ -112,7 +112,8 @@ def test_a_job_requeued_by_slurm_resumes_after_its_last_complete_epoch(
     assert process.returncode == 143, out
     assert (workplace / "requeued").read_text() == "requeue 7\n"
     assert list(workplace.rglob("hpc_ckpt*")) == []
-    epoch = read_checkpoint(the_run(workplace / "requeued_run").last)["epoch"]
+    folder = the_run(workplace / "requeued_run")
+    epoch = max(read_checkpoint(file)["epoch"] for file in (folder.best, folder.last))  # best.ckpt is written first
     outcome = cli("train", *words, "paths.output_dir=requeued_run")
     assert outcome.code == 0, outcome.error
     assert f"going on after epoch {epoch}" in outcome.out
