@@ -288,6 +288,12 @@ def test_spikes_may_be_integers(dtype: torch.dtype, learn: bool, x: Tensor) -> N
 
 
 @pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
+def test_complex_inputs_are_refused(name: str, x: Tensor) -> None:
+    with pytest.raises(TypeError, match=f"{name}: complex inputs are not supported"):
+        LAYERS[name]().double().over_time(x * 1j)
+
+
+@pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
 def test_an_empty_sequence_keeps_the_state(name: str, x: Tensor) -> None:
     layer = LAYERS[name]().double()
     _, states = layer.over_time(x)

@@ -58,6 +58,8 @@ class _Delayed(StatefulModule):
         features, got = self.delays.delays.shape[-1], tuple(x.shape[1:])
         if x.dim() < 3 or got[-1] != features:
             raise ValueError(f"{self._get_name()}: expected [B, ..., {features}], got an input of shape {got}")
+        if x.is_complex():
+            raise TypeError(f"{self._get_name()}: complex inputs are not supported, got {x.dtype}")
         (past,) = self.checked_states(x, states)
         # Spikes may be integers, but weights are floating-point.
         x = x if x.is_floating_point() else x.to(self.delays.delays.dtype)

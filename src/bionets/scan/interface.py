@@ -193,14 +193,19 @@ def _run(
     return online.run(stages, arguments, functools.partial(_run_on, backend))
 
 
+def check_backend(backend: str) -> None:
+    """Raise ValueError if there is no backend of this name."""
+    if backend not in (*BACKENDS, "numba"):  # the former name of "cpu"
+        raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+
+
 def _run_on(
     backend: str, stages: tuple[Step, ...], arguments: Arguments, sensitivities: Sensitivities | None = None
 ) -> tuple[Tree, Tree]:
     if backend == "numba":
         warnings.warn("backend 'numba' is now called 'cpu'", DeprecationWarning, stacklevel=3)
         backend = "cpu"
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    check_backend(backend)
     chosen = _choose(arguments, backend)
     layout = arguments.layout
     if arguments.delay and arguments.delay[0].dim() == 3:

@@ -89,6 +89,8 @@ def test_a_backend_is_chosen_by_name_and_an_unknown_one_is_refused(x: Tensor) ->
     step = StatefulRecurrent(BRC(3, 8))
     torch.testing.assert_close(step.over_time(x, backend="reference"), step.over_time(x))
     with pytest.raises(ValueError, match="unknown backend 'fast'"):
+        BRC(3, 8, backend="fast")
+    with pytest.raises(ValueError, match="unknown backend 'fast'"):
         step.over_time(x, backend="fast")
 
 

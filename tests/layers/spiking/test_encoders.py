@@ -101,6 +101,11 @@ def test_rate_and_latency_are_accurate_in_half_precision(dtype: torch.dtype) -> 
         assert spikes.dtype == dtype and torch.equal(spikes.sum(0), torch.ones_like(x))
 
 
+def test_delta_of_complex_numbers_is_refused() -> None:
+    with pytest.raises(TypeError, match="x must be real"):
+        delta(torch.ones(3, 1, 1, dtype=torch.complex64))
+
+
 def test_delta_of_integers_equals_delta_of_the_same_floats() -> None:
     x = torch.tensor([0, 3, 3, 1, 0]).view(-1, 1, 1)
     expected = delta(x.float(), 0.5)

@@ -64,6 +64,8 @@ def test_the_constructor_follows_from_the_table() -> None:
 def test_an_unknown_argument_is_refused_with_the_known_ones(kind: type[NeuronLayer]) -> None:
     with pytest.raises(TypeError, match=rf"{kind.__name__}: .*betta.*it takes num_neurons, .*quant_fn, backend"):
         kind(3, betta=0.5)
+    with pytest.raises(ValueError, match="unknown backend 'fast'"):
+        kind(3, backend="fast")
 
 
 class Passing(AdEx):

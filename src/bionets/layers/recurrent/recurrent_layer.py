@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from bionets.layers.checks import positive_int
 from bionets.layers.lengths import check_lengths, check_reset, valid_steps, zero_past_end
 from bionets.layers.recurrent.recurrence import Parameters, RecurrentModule, States
+from bionets.scan.interface import check_backend
 
 
 class RecurrentLayer(RecurrentModule):
@@ -46,6 +47,7 @@ class RecurrentLayer(RecurrentModule):
         self.batch_first = batch_first
         self.dropout = _probability(dropout)
         self.bidirectional = bidirectional
+        check_backend(backend)
         self.backend = backend
         if dropout > 0 and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", stacklevel=2)

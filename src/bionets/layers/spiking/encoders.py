@@ -62,9 +62,12 @@ def delta(x: Tensor, threshold: float = 0.1) -> Tensor:
 
     Raises:
         ValueError: the threshold is not positive.
+        TypeError: x is complex.
     """
     if not threshold > 0:
         raise ValueError(f"threshold must be above 0, got {threshold}")
+    if x.is_complex():
+        raise TypeError(f"x must be real, got {x.dtype}")
     x = x.detach() if x.is_floating_point() else x.float()  # an integer would round the threshold
     return scan(_follow, x, x.new_zeros(x.shape[1:]), (at_least_float32(x).new_tensor(threshold),))[0]
 

@@ -17,6 +17,7 @@ from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw_noise, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
+from bionets.scan.interface import check_backend
 
 # neuron(x, state, params) -> (output, new states); state and params by name
 FUNCTIONS = ("spike_fn", "quant_fn")  # fields of `Firing`
@@ -55,6 +56,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
             )
         self.num_neurons = num_neurons
         self.dim = dim
+        check_backend(backend)
         self.backend = backend
         self.constraints = {}
         self.frozen = None
