@@ -1,4 +1,4 @@
-"""Time bionets beside PyTorch's layers and other libraries: tables in the terminal, everything in one JSON file.
+"""Time bionets beside PyTorch's layers and other libraries: tables in the terminal, all numbers in a JSON file.
 
 Other libraries take part where they are installed (see benchmarks/requirements-peers.txt). All run in this process, in
 turn, round after round; a row shows the median of its rounds.
@@ -89,9 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         measure(options, results, console)
     finally:  # also what was measured before Ctrl-C
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
-        console.print(f"written to {options.output}")
+        if options.output is None:
+            console.print("not written: --output names a file")
+        else:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+            console.print(f"written to {options.output}")
     return int(results.ours_failed())
 
 
@@ -149,12 +152,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="how often each contestant runs (default: 7)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, times nothing real")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, help=f"JSON file; without it, only a run of everything is written, to {OUTPUT}"
+    )
     parser.add_argument("--plain-allocator", action="store_true", help="leave the memory allocator as it is")
     parser.add_argument("--keep-denormals", action="store_true", help="do not flush denormals: as without bionets")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")
+    if not (options.output or options.only or options.quick or options.plain_allocator or options.keep_denormals):
+        options.output = OUTPUT
     known = [comparison.name for comparison in comparisons(options.quick)] + [MEMORY, FIRST_CALL]
     if options.quick and not options.only:
         options.only = known[:-2]  # what needs new processes is not quick

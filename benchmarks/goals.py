@@ -106,7 +106,7 @@ def _goals() -> Iterator[Goal]:
     ordinary = _against("decay", "bionets scan, ordinary numbers")
     yield Goal("a decay into denormals: time over that of ordinary numbers", 1.1, "×", ordinary)
     for size, most in ((32, 0.2), (256, 0.17)):
-        peer = _against(f"stigmergic-{size}", "eager, as introduced")
+        peer = _against(f"stigmergic-{size}", "eager, last readout")
         yield Goal(f"stigmergic network, B {size}: time over its equations' in eager PyTorch", most, "×", peer)
     for batch, most in ((1, 1 / 2), (32, 1.0)):
         products = _against(f"plastic-{batch}", "two addmm_ a step")

@@ -45,6 +45,15 @@ def test_a_quick_run_writes_the_time_or_the_failure_of_every_contestant(tmp_path
             assert sum(row["floor_bytes"].values()) > 0
 
 
+def test_a_part_of_the_benchmarks_replaces_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--only", "decay", "--quick", "--rounds", "1", "--threads", "1", "--plain-allocator"]) == 0
+    assert "--output names a file" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_comparison_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "transformer"])
