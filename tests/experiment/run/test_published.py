@@ -9,6 +9,7 @@ from bionets.experiment.run.published import published
 ADDITION = {"name": "binary_addition", "curriculum": True, "min_length": 3, "length": 20, "epochs_per_length": 15}
 CONFIG: dict[str, Any] = {
     "model": {"name": "nbrc", "num_layers": 1, "hidden_size": 100},
+    "optimizer": {"lr": 0.001},
     "task": {**ADDITION, "train_size": 10_000, "test_length": 60},
     "trainer": {"max_epochs": 270},
 }
@@ -32,6 +33,7 @@ def test_a_run_that_follows_the_protocol_has_the_published_value() -> None:
         ("task", "train_size", "10000"),
         ("task", "train_size", [10_000]),
         ("trainer", "max_epochs", 3),
+        ("optimizer", "lr", 0.01),
     ],
 )
 def test_a_run_that_deviates_from_the_protocol_has_no_published_value(group: str, key: str, value: object) -> None:
@@ -41,6 +43,7 @@ def test_a_run_that_deviates_from_the_protocol_has_no_published_value(group: str
 ROWS = {"name": "mnist", "read_as": "rows", "permuted": False, "threshold": 0.05, "batch_size": 20}
 STIGMERGIC: dict[str, Any] = {
     "model": {"name": "stigmergic", "memory_size": 15, "recurrent": True, "hidden_layers": 1, "hidden_size": 20},
+    "optimizer": {"lr": 0.001},
     "task": ROWS,
     "trainer": {"max_epochs": 10},
 }
