@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from types import TracebackType
+from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -41,7 +43,6 @@ USER_ERRORS_BY_NAME = (
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
-NO_VALUE = re.compile(r"Error parsing override '([^=]+)'\nmissing EQUAL at '<EOF>'")
 SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.+)'\n")
 MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
 
@@ -131,7 +132,10 @@ def _message(error: BaseException) -> str:
         if error.full_key == "experiment":
             return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
         known = [str(key) for key in error.parent_node]
-        return f"there is no key {error.full_key}{did_you_mean(str(error.key), known)}; --help shows all keys"
+        hint = did_you_mean(str(error.key), known)
+        if not hint and "." not in error.full_key:  # as in lr=0.01
+            hint = suggestion(places_of(error.full_key, OmegaConf.to_container(error.parent_node)))
+        return f"there is no key {error.full_key}{hint}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {(str(error).splitlines() or [type(error).__name__])[0]}"
     if is_no_choice(error):
@@ -140,8 +144,9 @@ def _message(error: BaseException) -> str:
         )
     if raised_by_parser(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help lists all options"
-    if no_value := NO_VALUE.match(str(error)):
-        return f"{no_value[1]} has no value: write key=value, as in model=nbrc"
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        example = f"run={error.override}" if "/" in error.override else "model=nbrc"
+        return f"{error.override} has no value: write key=value, as in {example}"
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
@@ -149,5 +154,14 @@ def _message(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=3)
-    return f", did you mean {' or '.join(near)}?" if near else ""
+    return suggestion(get_close_matches(word, known, n=3))
+
+
+def suggestion(words: Sequence[str]) -> str:
+    return f", did you mean {' or '.join(words)}?" if words else ""
+
+
+def places_of(key: str, config: Any) -> list[str]:
+    """The full paths of a key below the groups of a config, such as ``optimizer.lr`` of ``lr``."""
+    groups = {name: group for name, group in config.items() if name != "hydra" and isinstance(group, dict)}
+    return [f"{name}.{key}" for name, group in groups.items() if key in group]
