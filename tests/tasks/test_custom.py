@@ -598,3 +598,33 @@ def test_a_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,y\n1,caf\u00e9\n2,th\u00e9\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"data.csv is not written in UTF-8"):
         CustomData(str(tmp_path / "data.csv"), targets="y")
+
+
+AS_NUMBERS = "which are predicted as numbers; if they are classes, "
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (torch.arange(20) % 3, None),
+        (torch.rand(20, 1), None),
+        (torch.arange(20) % 3 * 2 + 1, "has the classes 0 to 5, but no sample of 0, 2, 4"),
+        ((torch.arange(20) % 3)[:, None], f"holds whole numbers [20, 1], {AS_NUMBERS}choose task.target_kind=class"),
+        (torch.eye(4).long().repeat(5, 1), f"holds whole numbers [20, 4], {AS_NUMBERS}give one number for each sample"),
+        (
+            torch.ones(20, 6).long(),
+            f"holds whole numbers [20, 6], {AS_NUMBERS}choose task.target_kind=class_every_step",
+        ),
+    ],
+)
+def test_a_note_names_whole_numbers_that_may_be_classes_and_empty_classes(
+    tmp_path: Path, y: Tensor, words: str | None
+) -> None:
+    torch.save({"x": torch.randn(20, 6, 2), "y": y}, tmp_path / "data.pt")
+    notes = CustomData(str(tmp_path / "data.pt")).notes
+    assert notes == ([] if words is None else [f"y {words}"])
+
+
+def test_targets_of_a_chosen_kind_have_no_note(tmp_path: Path) -> None:
+    torch.save({"x": torch.randn(20, 6, 2), "y": (torch.arange(20) % 3)[:, None]}, tmp_path / "data.pt")
+    assert CustomData(str(tmp_path / "data.pt"), target_kind="class").notes == []

@@ -19,6 +19,7 @@ from .custom_arrays import (
     columns,
     image_spec,
     infer_spec,
+    notes_on_whole_numbers,
     of_kind,
     standardised,
     with_classes,
@@ -151,6 +152,7 @@ class CustomData(FixedSets):
             x = fit(x)
             if read_as != "image":
                 x = as_sequence(x, read_as, patch).transpose(0, 1)
+        self.notes = notes_on_whole_numbers(found, x, kind_of)
         found = [
             with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
             for arrays, name, kind in zip(found, names, kinds, strict=True)

@@ -1,6 +1,6 @@
 """A user's own arrays: checking them, and inferring the task's kind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -115,6 +115,32 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
         raise ValueError(f"{said} needs whole numbers {shape} or words, got {y.dtype} {list(y.shape)}")
     y = known.long().masked_fill(missing, UNLABELLED)
     return replace(arrays, y=y, count=0 if inferred else int(y.max()) + 1, every_step=every_step)
+
+
+def notes_on_whole_numbers(found: Sequence[Arrays], x: Tensor, kinds: Mapping[str, TargetKind | None]) -> list[str]:
+    """Notes on the integer targets of a file whose kind is inferred: those that are predicted as numbers although they
+    may be classes, and classes without a sample. ``kinds`` has the name of each target.
+    """
+    return [
+        f"{name} {note}"
+        for arrays, (name, kind) in zip(found, kinds.items(), strict=True)
+        if kind is None and not arrays.classes and not arrays.y.is_floating_point() and (note := _note(arrays.y, x))
+    ]
+
+
+def _note(y: Tensor, x: Tensor) -> str:
+    """A note on integer targets, without their name; empty if there is none."""
+    if y.dim() == 1:
+        if int(y.min()) < 0 or int(y.max()) > MOST_CLASSES:
+            return ""
+        empty = (y.bincount() == 0).nonzero().flatten().tolist()
+        some = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
+        return f"has the classes 0 to {int(y.max())}, but no sample of {some}" if empty else ""
+    stepwise = x.dim() == 3 and y.size(1) == x.shape[1]
+    change = f"choose task.target_kind=class{'_every_step' * stepwise}"
+    if y.dim() == 2 + stepwise and y.size(-1) > 1:
+        change = f"give one number for each sample{' and step' * stepwise}"
+    return f"holds whole numbers {list(y.shape)}, which are predicted as numbers; if they are classes, {change}"
 
 
 def labelled(arrays: Arrays) -> Tensor:

@@ -66,6 +66,7 @@ class Task(LightningDataModule):
 
     spec: TaskSpec
     needed_options: tuple[tuple[str, str], ...] = ()  # an option, and the one without which it has no effect
+    notes: Sequence[str] = ()  # printed at the start of a run
     monitor: str = "val/loss"
     mode: str = "min"
 

@@ -20,9 +20,11 @@ MOST_ROWS, WIDEST = 12, 60
 
 
 def print_task(console: Console, task: Task) -> None:
-    """Print the inputs, the outputs and the sizes of the sets of a task."""
+    """Print the inputs, the outputs and the sizes of the sets of a task, and its notes."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
     print_line(console, f"    task   {spec_in_words(task.spec)}; {sizes}")
+    for note in task.notes:
+        print_line(console, f"note: {note}")
 
 
 def print_unused_options(console: Console, config: Mapping[str, Any]) -> None:
