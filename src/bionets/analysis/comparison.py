@@ -43,7 +43,6 @@ PUBLISHED: dict[str, Any] = {
     "clip_on": False,
 }
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
-ERROR = "mean ± standard error"
 
 
 @styled
@@ -75,7 +74,7 @@ def draw_curves(
             handle.set_label(name_of(label))
     published = [Line2D([], [], color=text_colour(), label="published", **PUBLISHED)] if any(marks.values()) else []
     legend_below(figure, [*handles.values(), *published])
-    return save(figure, _png(stem), ERROR)
+    return save(figure, _png(stem), title_of(curves.values()))
 
 
 @styled
@@ -112,7 +111,13 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
     legend_below(figure, handles)
-    return save(figure, _png(stem), ERROR)
+    return save(figure, _png(stem), title_of(panel for ours, _ in metrics.values() for panel in ours.values()))
+
+
+def title_of(panels: Iterable[Mapping[str, Sequence[Any]]]) -> str:
+    """What curves and bars show: means with standard errors, unless each label has a single run."""
+    several = any(len(runs) > 1 for labels in panels for runs in labels.values())
+    return "mean ± standard error" if several else ""
 
 
 def _bars(
