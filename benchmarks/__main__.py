@@ -1,7 +1,7 @@
-"""Time bionets beside PyTorch's layers and other libraries: tables in the terminal, all numbers in a JSON file.
+"""Time bionets and other libraries: tables in the terminal, all numbers in a JSON file.
 
-Other libraries take part where they are installed (see benchmarks/requirements-peers.txt). All run in this process, in
-turn, round after round; a row shows the median of its rounds.
+Other libraries take part if they are installed (see benchmarks/requirements-peers.txt). All libraries run in this
+process and take turns in each round; a row shows the median over the rounds.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse", "jax"
 MEMORY, FIRST_CALL = "memory", "first-call"
 OUTPUT = Path("results/benchmarks/benchmarks.json")
 QUICK_LIF_SIZE, QUICK_CONV_SIZE = (5, 4, 8), (3, 2)
-PROCESSES = 3  # rounds of what needs new processes
+PROCESSES = 3  # rounds of measurements in new processes
 
 
 def comparisons(quick: bool) -> Iterator[Comparison]:
@@ -55,7 +55,7 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
 
 
 def measure(options: argparse.Namespace, results: Results, console: Console) -> None:
-    """Everything that was asked for, printed as it comes."""
+    """Run the chosen comparisons, and print each when it is complete."""
     chosen = [c for c in comparisons(options.quick) if _wanted(c.name, options.only)]
     if chosen:
         results.bytes_per_second = copy_bandwidth(options.rounds, COPY_BYTES // 256 if options.quick else COPY_BYTES)
@@ -79,7 +79,9 @@ def measure(options: argparse.Namespace, results: Results, console: Console) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if every measurement of bionets itself succeeded, else 1. A peer that fails is a row that says why."""
+    """Run the benchmarks. Returns 0 if every measurement of bionets succeeded, else 1. If another library fails, its
+    row holds the reason.
+    """
     options = _parse(arguments)
     if not options.plain_allocator:
         keep_large_buffers()
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     results, console = Results(_environment(options)), Console(width=None if sys.stdout.isatty() else 140)
     try:
         measure(options, results, console)
-    finally:  # also what was measured before Ctrl-C
+    finally:  # also after Ctrl-C
         if options.output is None:
             console.print("not written: --output names a file")
         else:
@@ -164,7 +166,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         options.output = OUTPUT
     known = [comparison.name for comparison in comparisons(options.quick)] + [MEMORY, FIRST_CALL]
     if options.quick and not options.only:
-        options.only = known[:-2]  # what needs new processes is not quick
+        options.only = known[:-2]  # measurements in new processes take long
     if options.only and not any(_wanted(name, options.only) for name in known):
         parser.error(f"--only {' '.join(options.only)} fits nothing; choose from {', '.join(known)}")
     return options

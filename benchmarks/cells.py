@@ -17,7 +17,7 @@ def lib_round(x: Tensor, mem: Tensor, params: tuple[Tensor, Tensor]) -> tuple[Te
 
 
 def lib_bernoulli(x: tuple[Tensor, Tensor], mem: Tensor, params: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """LIB whose output is 1 with probability p. x: the input and uniform noise."""
+    """LIB with random spikes: the output is 1 with probability p. x: the input and uniform noise."""
     current, noise = x
     return _lib(current, mem, params, lambda p: straight_bernoulli(p, noise))
 
@@ -30,14 +30,14 @@ def _lib(x: Tensor, mem: Tensor, params: tuple[Tensor, Tensor], quantise: Quanti
 
 
 class Pair(NamedTuple):
-    """A quantity that is split into a positive and a negative trace."""
+    """The positive and the negative trace of a quantity."""
 
     positive: Tensor
     negative: Tensor
 
 
 class DSRLITSState(NamedTuple):
-    """The synaptic, the recurrent and the membrane trace. The recurrent one is already updated with the last output."""
+    """The synaptic, recurrent and membrane traces. The recurrent trace already includes the last output."""
 
     syn: Pair
     rec: Pair
@@ -45,7 +45,9 @@ class DSRLITSState(NamedTuple):
 
 
 class DSRLITSParams(NamedTuple):
-    """Decays α, β, γ, thresholds θ, output scales and recurrent weights, of either sign."""
+    """Decays α, β, γ, thresholds θ, output scales and recurrent weights, one of each for the positive and the negative
+    trace.
+    """
 
     alpha: Pair
     beta: Pair
@@ -56,14 +58,16 @@ class DSRLITSParams(NamedTuple):
 
 
 def dsrlits_round(x: Tensor, state: DSRLITSState, params: DSRLITSParams) -> tuple[Tensor, DSRLITSState]:
-    """Dual synaptic recurrent leaky integrator with scaled ternary output, the heaviest of traceTorch's layers."""
+    """Dual synaptic recurrent leaky integrator with scaled ternary output, the layer of traceTorch with the most
+    operations.
+    """
     return _dsrlits(x, state, params, straight_round, straight_round)
 
 
 def dsrlits_bernoulli(
     x: tuple[Tensor, Tensor, Tensor], state: DSRLITSState, params: DSRLITSParams
 ) -> tuple[Tensor, DSRLITSState]:
-    """The same with outputs drawn at random. x: the input, and uniform noise for either sign."""
+    """DSRLITS with random spikes. x: the input, and uniform noise for positive and negative spikes."""
     current, positive, negative = x
     return _dsrlits(
         current, state, params, lambda p: straight_bernoulli(p, positive), lambda p: straight_bernoulli(p, negative)
@@ -93,7 +97,7 @@ def _dsrlits(
 
 
 def _smooth(trace: Pair, decay: Pair, value: Tensor) -> Pair:
-    """decay·trace + (1 − decay)·value, each sign of the value into its own trace."""
+    """Update of a pair of traces, decay·trace + (1 − decay)·value, where each trace takes the values of its sign."""
     part = _split(value)
     return Pair(
         decay.positive * trace.positive + (1 - decay.positive) * part.positive,
@@ -102,5 +106,5 @@ def _smooth(trace: Pair, decay: Pair, value: Tensor) -> Pair:
 
 
 def _split(value: Tensor) -> Pair:
-    """[value]₊ and [value]₋; at exactly 0 both pass the gradient."""
+    """[value]₊ and [value]₋. The gradient at 0 passes through both."""
     return Pair(value.clamp(min=0), value.clamp(max=0))

@@ -1,4 +1,4 @@
-"""Measurements that need a process of their own: each is a module which prints one JSON value as its last line."""
+"""Measurements in a new process: a module that prints one JSON value as its last line."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """One training step of copy-first-input: two recurrent layers of 100 units, linear readout of the last step, MSE, Adam.
 
-Every contestant is called as its users call it, on x `[T, B, 1]`.
+Every library is called as its documentation shows, on x `[T, B, 1]`.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,13 @@ LAYERS = 2
 OURS = {"BRC": BRC, "nBRC": NBRC, "PeepholeLSTM": PeepholeLSTM}
 RECURRENT_GATES = {"BRC": 0, "nBRC": 2, "PeepholeLSTM": 7}
 JAX = "the recurrence by lax.scan, the whole step compiled by XLA"
-SLOW = 500  # time steps above which one round of brc_pytorch is enough: its time is quadratic in T
+SLOW = 500  # time steps above which brc_pytorch has one round, because its time is quadratic in T
 
 
 def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Comparison:
-    """`cell` (BRC, nBRC or PeepholeLSTM) of bionets and of brc_pytorch (no PeepholeLSTM), the same step by step
-    in PyTorch, nn.GRU and nn.LSTM."""
+    """The cell (BRC, nBRC or PeepholeLSTM) in bionets, in brc_pytorch (except PeepholeLSTM) and as a loop in eager
+    PyTorch, and nn.GRU and nn.LSTM.
+    """
 
     def contestant(name: str, network: Callable[[], nn.Module], **options: Any) -> Contestant:
         return Contestant(name, lambda: _training_step(network(), length, batch, hidden), **options)
@@ -56,7 +57,7 @@ def _training_step(network: nn.Module, length: int, batch: int, hidden: int) -> 
     torch.manual_seed(0)
     x, readout = torch.randn(length, batch, 1), nn.Linear(hidden, 1)
     parameters = [*network.parameters(), *readout.parameters()]
-    # on a GPU one kernel, which a CUDA graph may capture
+    # on a GPU, Adam is one kernel, which a CUDA graph can capture
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=x.is_cuda, capturable=x.is_cuda)
 
     def run() -> None:
@@ -78,9 +79,9 @@ def _brc_pytorch(cell: str, hidden: int) -> nn.Module:
 
 
 def _work(length: int, batch: int, hidden: int, gates: int, recurrent_gates: int, states: int) -> Work:
-    """The least work of a step. The loss reads only the last step, so the upper layer's output has no gradient to read.
-
-    Products of the input and of the weight gradients are one each; those on the recurrent weight follow each other.
+    """The least work of a step. The loss reads only the last step, so the output of the upper layer has no gradient to
+    read at the other steps. The product of all inputs and the product of a weight gradient are one product each; the
+    products with the recurrent weight follow each other.
     """
     one, rows = 4 * length * batch * hidden, length * batch
     moved = {

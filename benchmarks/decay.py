@@ -1,5 +1,5 @@
-"""A leaky integrator that only decays, forward and backward: from numbers so small that they soon are denormal, which
-many processors compute with a hundred times slower, and from ordinary ones. The gradient decays alike on its way back.
+"""A leaky integrator without input, forward and backward, from two initial values: one so small that the state and the
+gradient soon become denormal numbers, which many processors compute a hundred times more slowly, and an ordinary one.
 """
 
 import torch
@@ -21,7 +21,7 @@ def leak(x: Tensor, v: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decay(size: Size) -> Comparison:
-    """bionets and eager PyTorch, each with and without denormals."""
+    """bionets and eager PyTorch, each with and without denormal numbers."""
 
     def contestant(library: str, backend: str, start: float, remark: str = "") -> Contestant:
         numbers = "into denormals" if start == SMALL else "ordinary numbers"

@@ -1,6 +1,6 @@
-"""Seconds until a cell has run for the first time, forward and backward: compiled, and read from the disk cache.
+"""Time until the first call of a cell has ended, forward and backward: compiled, and loaded from the disk cache.
 
-Every call has a process of its own and starts the clock once torch and bionets are imported.
+Every call has its own process, and the clock starts after torch and bionets are imported.
 """
 
 import json
@@ -25,8 +25,8 @@ SHARED = "what all cells share"
 
 
 def first_calls(rounds: int) -> Iterator[tuple[str, float | None, float | None, str | None]]:
-    """Cell, median seconds until it is compiled, and with it in the cache; and why there are none. Each is compiled
-    where nothing has been compiled yet, and where what all cells share has been.
+    """The cell, the median seconds with an empty cache and with its kernel in the cache, and the reason if there are
+    none. Each cell is compiled in an empty cache, and in a cache that holds the functions that all cells share.
     """
     for cell in CELLS:
         for machine in (FRESH, USED):
@@ -64,7 +64,7 @@ def adaptive_lif(
 def recurrent_lif(
     x: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor], params: tuple[()]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """v = 0.9·v + x + W s, where s are the spikes of the step before; spike where v ≥ 1; v −= spike."""
+    """v = 0.9·v + x + W s, where s are the spikes of the previous step; spike where v ≥ 1; v −= spike."""
     _, v = state
     v = 0.9 * v + x + recurrent
     spike = surrogate.arctan(v - 1)
@@ -97,7 +97,7 @@ def _compile_shared() -> None:
 CELLS = {"adaptive LIF": _run_adaptive_lif, "recurrent LIF": _run_recurrent_lif, "DSRLITS": _run_dsrlits}
 
 if __name__ == "__main__":
-    warnings.simplefilter("error")  # a fall-back to the reference backend is no first call
+    warnings.simplefilter("error")  # a scan that uses the reference backend is not measured
     start = time.perf_counter()
     {**CELLS, SHARED: _compile_shared}[sys.argv[1]]()
     print(json.dumps(time.perf_counter() - start))

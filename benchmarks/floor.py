@@ -1,4 +1,6 @@
-"""The least time a piece of work can take: its bytes at the speed of a copy, its products and random numbers alone."""
+"""A lower bound of the time of a computation: its bytes at the speed of a copy, and its matrix products and random
+numbers, each timed alone.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,12 +12,12 @@ import torch
 from bionets.scan.uniform import uniform
 
 COPY_BYTES = 256 * 2**20
-ROUNDS = 3  # runs for each round of the contestants: the fastest counts, since a floor is a least time
+ROUNDS = 3  # runs for each round; the fastest one is used, because the floor is a lower bound
 
 
 @dataclass(frozen=True)
 class Product:
-    """`[rows, inner] @ [inner, columns]`, `times` times in a row, each needing the one before it."""
+    """`[rows, inner] @ [inner, columns]`, computed `times` times, where each product depends on the one before it."""
 
     rows: int
     inner: int
@@ -25,8 +27,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Work:
-    """moved: what must be read and written, in bytes, by its description. drawn: the shape of each block of uniform
-    random numbers."""
+    """The work of a computation.
+
+    moved: number of bytes that must be read and written, by description. drawn: the shape of each block of uniform
+    random numbers.
+    """
 
     moved: dict[str, int]
     products: tuple[Product, ...] = ()
@@ -49,7 +54,7 @@ class Floor:
 
 
 def measure_floor(work: Work, bytes_per_second: float, rounds: int) -> Floor:
-    """The floor of `work`, its products and random numbers timed now, in this process."""
+    """The lower bound for `work`. Products and random numbers are timed now, in this process."""
     moved = sum(work.moved.values())
     multiplying = sum(_fastest(_multiply(product), rounds) for product in work.products)
     drawing = sum(_fastest(partial(uniform, 0, 0, shape), rounds) for shape in work.drawn)
@@ -57,7 +62,7 @@ def measure_floor(work: Work, bytes_per_second: float, rounds: int) -> Floor:
 
 
 def copy_bandwidth(rounds: int, size: int = COPY_BYTES) -> float:
-    """Bytes per second of `destination.copy_(source)`, read and written bytes both counted."""
+    """Bytes per second of `destination.copy_(source)`, counting both the bytes read and the bytes written."""
     source, destination = torch.ones(size // 4), torch.zeros(size // 4)
     return 2 * size / _fastest(lambda: destination.copy_(source), rounds)
 

@@ -1,4 +1,4 @@
-"""The goals of the project beside the measurements."""
+"""The goals of the project, compared with the measurements."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ Measure = Callable[[Results], float | None]
 
 @dataclass(frozen=True)
 class Goal:
-    """`measure` gives a number that should be at most `most`; None where it was not measured."""
+    """A goal: the number returned by `measure` should be at most `most`. `measure` returns None if the number was not
+    measured.
+    """
 
     what: str
     most: float
@@ -20,7 +22,7 @@ class Goal:
 
 
 def reached(results: Results) -> Iterator[tuple[Goal, float]]:
-    """The goals of which this run has measured something."""
+    """The goals for which there are measurements, with their values."""
     for goal in GOALS:
         value = goal.measure(results)
         if value is not None:
@@ -28,7 +30,7 @@ def reached(results: Results) -> Iterator[tuple[Goal, float]]:
 
 
 def _against(comparison: str, *peers: str) -> Measure:
-    """Our time over the fastest of the peers'."""
+    """The ratio of the time of bionets to that of the fastest of the other libraries."""
 
     def measure(results: Results) -> float | None:
         measured = results.comparisons.get(comparison)
@@ -62,7 +64,7 @@ def _peak(results: Results) -> float | None:
 
 
 def _conv_peak(results: Results) -> float | None:
-    """Our peak over the lowest of the others."""
+    """The ratio of the peak memory of bionets to the lowest of the other libraries."""
     peaks = {name: peak for name, (peak, _) in results.conv_memory.items() if peak is not None}
     ours = peaks.pop("bionets", None)
     return ratio(ours, min(peaks.values())) if peaks else None

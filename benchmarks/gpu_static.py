@@ -1,8 +1,9 @@
-"""Static report on every kind of GPU kernel, without a GPU: registers, spills, occupancy, widths of loads and
-stores, instructions per element and time step, and the share of the memory bandwidth that these allow.
+"""Static analysis of every kind of GPU kernel, without a GPU: registers, spills, occupancy, widths of loads and stores,
+instructions per element and time step, and the share of the memory bandwidth that these allow.
 
-The limit is a roofline: the longest of the bytes at the bandwidth, the instructions at the rate at which they are
-issued, and the special functions (exp2, reciprocal) at theirs, if nothing else stalls. The rates are the vendor's.
+The limit is that of a roofline model: the largest of the times of the bytes at the full bandwidth, of the instructions
+at the issue rate, and of the special functions (exp2, reciprocal) at their rate, without any other stalls. The rates
+are the vendor's.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from bionets.layers import BRC, NBRC, PeepholeLSTM, RecurrentStigmergicMemory, s
 
 OUTPUT = Path("results/gpu_static.json")
 STEPS, BATCH = 16, 64
-WIDE = 65_536  # neurons of a layer that occupies a GPU
+WIDE = 65_536  # neurons of a layer that uses a whole GPU
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ DEVICES = {
     80: Device("A100 80 GB", 108, 1.41e9, 2.04e12, 164 * 1024),
     90: Device("H100 SXM", 132, 1.98e9, 3.35e12, 228 * 1024),
 }
-ISSUED, SPECIAL = 128, 16  # threads' instructions per multiprocessor and cycle, all and those of special functions
+ISSUED, SPECIAL = 128, 16  # instructions of threads per multiprocessor and cycle: all, and special functions
 
 
 @dataclass(frozen=True)
 class Report:
-    """One kernel of one kind on one architecture. Per element: of one time step. `limit` is the slowest resource."""
+    """One kernel of one kind on one architecture. Numbers per element are for one time step. `limit` is the slowest
+    resource.
+    """
 
     kind: str
     pass_: str
@@ -69,7 +72,7 @@ class Report:
 
 
 def kinds() -> dict[str, Callable[[], None]]:
-    """Each runs a layer forward and backward, at the size at which it is compiled."""
+    """Functions that run a layer forward and backward, at the size at which it is compiled, by name."""
     layers: dict[str, Callable[[], None]] = {}
     for kind in spiking.KINDS:
         layers[kind.name] = lambda name=kind.name: _over_time(getattr(spiking, name)(WIDE), WIDE)  # type: ignore[misc]
@@ -85,7 +88,7 @@ def kinds() -> dict[str, Callable[[], None]]:
 
 
 def reports(kind: str, architectures: tuple[int, ...] = tuple(DEVICES)) -> Iterator[Report]:
-    """Of each kernel that this kind launches, and each architecture."""
+    """The report of each kernel that this kind launches, for each architecture."""
     with recorded_launches() as launches:
         kinds()[kind]()
     for text, launch in {launch.kernel.source.text: launch for launch in launches}.items():
@@ -98,7 +101,7 @@ def _report(kind: str, name: str, launch: Launch, architecture: int) -> Report:
     device, compiled = DEVICES[architecture], compile_ahead(launch, architecture)
     code = read_cubin(compiled.asm["cubin"])
     threads = 32 * launch.warps
-    elements = launch.block / threads  # of each thread; below 1 where threads share one
+    elements = launch.block / threads  # elements of a thread; below 1 if several threads share an element
     instructions, moved = len(code.loop) / elements, code.bytes_per_thread / elements
     times = {
         "memory": moved / device.bandwidth,
@@ -125,8 +128,9 @@ def _report(kind: str, name: str, launch: Launch, architecture: int) -> Report:
 
 
 def occupancy(device: Device, registers: int, warps: int, shared: int) -> float:
-    """The share of a multiprocessor's warps that can be resident: registers come in units of 8 per thread, shared
-    memory in units of 128 bytes, of which each block needs 1 KiB for itself."""
+    """The share of a multiprocessor's warps that can be resident. Registers are allocated in units of 8 per thread, and
+    shared memory in units of 128 bytes; each block needs 1 KiB of shared memory for itself.
+    """
     of_registers = device.registers // (32 * -(-registers // 8) * 8 * warps)
     of_shared = device.shared // (-(-shared // 128) * 128 + 1024)
     blocks = min(of_registers, of_shared, device.warps // warps, device.blocks)
@@ -170,7 +174,7 @@ def table(found: list[Report]) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if no kernel spills, else 1."""
+    """Print and write the reports. Returns 0 if no kernel spills, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_static", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="kinds that begin with TEXT")
     parser.add_argument("--architecture", action="append", type=int, choices=DEVICES, default=[], help="80, 90: both")

@@ -1,6 +1,6 @@
 """The same training steps in JAX: the recurrence by ``jax.lax.scan``, the whole step compiled by XLA for the CPU.
 
-Written as JAX's documentation advises: products of the input are outside the scan, one ``jit`` holds the forward pass,
+As JAX's documentation recommends, products of the input are outside the scan, one ``jit`` contains the forward pass,
 the backward pass and the optimizer, and its buffers are donated.
 """
 

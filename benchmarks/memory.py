@@ -1,9 +1,9 @@
-"""Peak memory of a LIF layer and of a spiking conv net, forward and backward.
+"""Peak memory of a LIF layer and of a spiking convolutional network, forward and backward.
 
-Each contestant has a process of its own: the high-water mark of its resident memory after one run, less what was
-resident before (inputs, parameters). Kernels are compiled before, on a few numbers; glibc is told to hand freed buffers
-back at once, so that only live memory counts. Of the LIF layer, in units of one state `[T, B, N]`, the sizes of the
-output and of the input's gradient are taken off, whether or not both exist at the peak.
+Each library has its own process. The measurement is the largest resident memory of one run, less the resident memory
+before it (inputs, parameters). Kernels are compiled before, on a few numbers, and glibc returns freed buffers at once,
+so that only memory in use counts. For the LIF layer, the unit is one state `[T, B, N]`, and the sizes of the output and
+of the input's gradient are subtracted, whether or not both exist at the peak.
 """
 
 import json
@@ -22,18 +22,18 @@ from benchmarks.timing import Comparison, Run
 LIF_SIZE, CONV_SIZE = (100, 64, 1024), (25, 32)
 OUTPUTS = 2  # y and the gradient of x
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-Peak = tuple[str, float | None, str | None]  # contestant, peak, why there is none
+Peak = tuple[str, float | None, str | None]  # library, peak, reason of a failure
 
 
 def lif_peaks(threads: int) -> Iterator[Peak]:
-    """In states, for every contestant of `lif-round`."""
+    """Peak memory of every library of `lif-round`, in states."""
     state = 4 * LIF_SIZE[0] * LIF_SIZE[1] * LIF_SIZE[2]
     for name, peak, reason in _peaks("lif", lif("round", LIF_SIZE), threads):
         yield name, None if peak is None else peak / state - OUTPUTS, reason
 
 
 def conv_peaks(threads: int) -> Iterator[Peak]:
-    """In MiB, for every contestant of `spiking-conv-round`."""
+    """Peak memory of every library of `spiking-conv-round`, in MiB."""
     for name, peak, reason in _peaks("spiking-conv", spiking_conv("round", CONV_SIZE), threads):
         yield name, None if peak is None else peak / 2**20, reason
 
@@ -49,7 +49,7 @@ def _peaks(what: str, comparison: Comparison, threads: int) -> Iterator[Peak]:
 
 
 def _measure(what: str, name: str) -> int:
-    """Bytes."""
+    """Peak memory of one library, in bytes."""
     few = lif("round", (3, 2, LIF_SIZE[2])) if what == "lif" else spiking_conv("round", (3, 2))
     _build(few, name)()
     run = _build(lif("round", LIF_SIZE) if what == "lif" else spiking_conv("round", CONV_SIZE), name)

@@ -20,14 +20,16 @@ from typing import Any
 from benchmarks.child import ROOT
 
 OUTPUT = Path("results/benchmarks/overhead.json")
-STEP = 20.0  # milliseconds: the step that the overhead is a share of
+STEP = 20.0  # duration of a step in milliseconds
 SMALL = ("model=gru", "model.hidden_size=8", "task=copy_first_input", "task.length=4", "task.test_size=100")
 ONE_STEP = (*SMALL, "task.train_size=100", "task.val_size=100", "trainer.max_epochs=1", "callbacks=quiet")
 FOUR = ("task=copy_first_input", "task.train_size=15000", "trainer.max_epochs=1", "callbacks=quiet", "logger=none")
 
 
 def start(rounds: int) -> dict[str, float]:
-    """Median seconds of ``bare`` and ``train``, of ``help``, and of a misspelt word, each in new processes, in turn."""
+    """Median seconds of ``bare`` and ``train``, of ``help``, and of a misspelt word, each in new processes that take
+    turns.
+    """
     script = [sys.executable, "-m", "benchmarks.overhead", "bare"]
     commands = {
         "bare": script,
@@ -44,7 +46,7 @@ def start(rounds: int) -> dict[str, float]:
 
 
 def bare() -> None:
-    """The same step, validation, test and checkpoint without a template."""
+    """The same training step, validation, test and checkpoint without a template."""
     import torch
 
     torch.manual_seed(0)
@@ -62,7 +64,9 @@ def bare() -> None:
 
 
 def step(rounds: int, steps: int = 50, epochs: int = 10) -> dict[str, float]:
-    """Median milliseconds a step of a tiny model, bare and with everything; an epoch is one second of 20 ms steps."""
+    """Median milliseconds per step of a tiny model, in a bare loop and with the Trainer; an epoch has steps of 20 ms
+    for one second.
+    """
     import torch
 
     from bionets.experiment.commands.train import silence_libraries
@@ -122,7 +126,7 @@ def jobs(launcher: str, epochs: int) -> dict[str, float]:
 
 
 def cpu_seconds_of_others() -> float:
-    """The CPU time of all other processes so far, to tell whether the machine was quiet."""
+    """The CPU time of all other processes so far, which shows whether the machine was idle."""
     user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.ru_utime - own.ru_stime
@@ -133,7 +137,7 @@ def train(*words: str) -> list[str]:
 
 
 def seconds_of(command: list[str], expected: int = 0) -> float:
-    """Wall time of a command in an empty folder, with no W&B account."""
+    """Wall time of a command in an empty folder, without a W&B account."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPATH": path, "NETRC": f"{folder}/none"}

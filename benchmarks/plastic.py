@@ -1,8 +1,8 @@
 """One presentation of 350 steps to the network of Diehl and Cook (784 → 400, pair STDP, lateral inhibition).
 
-The inputs are as dense as MNIST's digits: a fifth of the pixels, which spike in up to 12.8% of the steps. Beside it
-stand the two matrix products that a step would cost if it touched all weights (currents, and the outer product of
-spikes and traces), and the network's own equations in eager PyTorch, step by step.
+The inputs are as dense as digits of MNIST: a fifth of the pixels spike, in up to 12.8% of the steps. The comparison has
+the two matrix products of a step that reads and changes all weights (the currents, and the outer product of spikes and
+traces), and the equations of the network step by step in eager PyTorch.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from bionets.layers.plastic import (
 )
 
 INPUTS = 784
-ACTIVE, RATE = 0.2, 0.128  # the share of the pixels that are not black, and how often a white one spikes
+ACTIVE, RATE = 0.2, 0.128  # share of the pixels that are not black, and spike probability of a white pixel
 PRODUCTS = "two addmm_ a step"
 
 
 def presentation(batch: int, size: int, steps: int) -> Comparison:
-    """bionets, the bare products, and the same equations in eager PyTorch."""
+    """bionets, the matrix products alone, and the same equations in eager PyTorch."""
     spikes = INPUTS * ACTIVE * RATE / 2 * batch * steps
     moved = {
         "input spikes read": batch * steps * INPUTS,
@@ -51,7 +51,7 @@ def presentation(batch: int, size: int, steps: int) -> Comparison:
 
 
 def diehl_and_cook(size: int) -> Network:
-    """The two-layer network of Diehl and Cook (2015), with currents in the place of conductances."""
+    """The two-layer network of Diehl and Cook (2015), with currents in place of conductances."""
     network, trace = Network(), LinearDynamics(0.95)
     network.add("pixels", Input(INPUTS, trace=trace, nearest_spike=True))
     adaptation = LinearDynamics(1 - 1e-7, scale=0.05)

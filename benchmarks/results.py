@@ -1,4 +1,4 @@
-"""All that one run of the benchmarks measured, and how it is written to a file."""
+"""The measurements of a run of the benchmarks, and their form in the JSON file."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +9,14 @@ from benchmarks.timing import Comparison, Row
 
 @dataclass
 class Measured:
-    """One comparison: its rows, and each contestant's floor."""
+    """One comparison: its rows, and the lower bound for each library."""
 
     comparison: Comparison
     rows: list[Row]
     floors: list[Floor]
 
     def row(self, start: str) -> Row | None:
-        """The row of the first contestant whose name begins with `start`."""
+        """The row of the first library whose name begins with `start`."""
         return next((row for row in self.rows if row.contestant.name.startswith(start)), None)
 
     @property
@@ -48,8 +48,11 @@ class Measured:
 
 @dataclass
 class Results:
-    """memory: contestant -> peak in states, reason; conv_memory: in MiB. first_calls: cell -> seconds compiled, seconds
-    from the cache, reason."""
+    """All measurements.
+
+    memory: library -> peak in states, reason of a failure; conv_memory: the same in MiB. first_calls: cell -> seconds
+    with compilation, seconds with the cache, reason of a failure.
+    """
 
     environment: dict[str, Any]
     bytes_per_second: float | None = None
@@ -59,7 +62,7 @@ class Results:
     first_calls: dict[str, tuple[float | None, float | None, str | None]] = field(default_factory=dict)
 
     def ours_failed(self) -> bool:
-        """Whether anything of bionets itself could not be measured."""
+        """Whether a measurement of bionets failed."""
         reasons = [measured.rows[0].failure for measured in self.comparisons.values()]
         for memory in (self.memory, self.conv_memory):
             reasons += [reason for _, reason in list(memory.values())[:1]]

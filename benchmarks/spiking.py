@@ -1,8 +1,8 @@
-"""Forward and backward of one spiking layer over `[T, B, N]`: traceTorch's LIB (a LIF neuron) and DSRLITS.
+"""Forward and backward pass of one spiking layer over `[T, B, N]`: traceTorch's LIB (a LIF neuron) and DSRLITS.
 
-Decays and thresholds are learnable, one per neuron, where the library has that. Every contestant takes x `[T, B, N]`,
-gives its output `[T, B, N]`, and the gradients of x and of all its parameters. Libraries that know one time step are
-called in a loop over `x.unbind(0)`, their fastest way.
+Decays and thresholds are learnable, with one value for each neuron if the library supports it. Every library takes x
+`[T, B, N]` and computes the output `[T, B, N]` and the gradients of x and of all its parameters. Libraries with layers
+for one time step are called in a loop over `x.unbind(0)`, which is their fastest form.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,9 @@ BETA, ALPHA, GAMMA, THETA = 0.9, 0.5, 0.9, 1.0  # traceTorch's initial values
 
 
 def lif(quantiser: str, size: Size) -> Comparison:
-    """LIB: with `round` against every library, with `bernoulli`, traceTorch's default, against traceTorch."""
+    """LIB with the quantiser `round`, compared with every library, or with `bernoulli`, the default of traceTorch,
+    compared with traceTorch.
+    """
     draws = int(quantiser == "bernoulli")
     contestants = [
         _contestant(size, "bionets scan", lambda: _bionets_lib(quantiser, size, "auto")),
@@ -56,7 +58,7 @@ def lif(quantiser: str, size: Size) -> Comparison:
 
 
 def dsrlits(quantiser: str, size: Size) -> Comparison:
-    """traceTorch's heaviest layer, with either quantiser."""
+    """DSRLITS with either quantiser, compared with traceTorch."""
     return Comparison(
         f"dsrlits-{quantiser}",
         f"DSRLITS (quantiser {quantiser}) forward + backward, T {size[0]}, B {size[1]}, N {size[2]}",
@@ -70,7 +72,9 @@ def dsrlits(quantiser: str, size: Size) -> Comparison:
 
 
 def _work(size: Size, states: int, draws: int) -> Work:
-    """Inputs and the states before each step are kept for the backward pass; random numbers are inputs, drawn alone."""
+    """The least work of a call. Inputs and the states before each step are stored for the backward pass; random numbers
+    are inputs, and their generation is timed alone.
+    """
     one = 4 * size[0] * size[1] * size[2]
     moved = {
         "forward, input read": one,
@@ -104,7 +108,7 @@ def _contestant(size: Size, name: str, layer: Callable[[], Layer], remark: str =
 
 
 def _bionets_lib(quantiser: str, size: Size, backend: str, online: OnlineGradients | None = None) -> Layer:
-    """With online gradients, every call goes on from the state of the one before."""
+    """LIB of bionets. With online gradients, every call continues from the state of the previous one."""
     beta, theta = _raw_decay(BETA, size), _raw_threshold(THETA, size)
     step: Any = {"round": cells.lib_round, "bernoulli": cells.lib_bernoulli}[quantiser]
     last: list[Tensor] = []
@@ -139,7 +143,7 @@ def _bionets_dsrlits(quantiser: str, size: Size, backend: str) -> Layer:
 
 
 def noise(size: Size) -> Tensor:
-    """Uniform numbers of a seed out of torch's generator, as the spiking layers draw them."""
+    """Uniform random numbers whose seed is drawn from torch's generator, as in the spiking layers."""
     return uniform(int(torch.randint(2**63 - 1, ())), 0, size)
 
 

@@ -23,11 +23,15 @@ SIDE, CLASSES, CHANNELS, HIDDEN = 28, 10, (32, 64), 128
 FLAT = CHANNELS[1] * (SIDE // 4) ** 2
 BETA = 0.9
 Size = tuple[int, int]  # time steps, images
-Network = tuple[nn.Module, Callable[[Tensor], Tensor]]  # and what maps images [B, 1, 28, 28] to outputs [T, B, 10]
+Network = tuple[
+    nn.Module, Callable[[Tensor], Tensor]
+]  # and a function from images [B, 1, 28, 28] to outputs [T, B, 10]
 
 
 def spiking_conv(quantiser: str, size: Size) -> Comparison:
-    """With `round` against every library, with `bernoulli`, traceTorch's default, against traceTorch."""
+    """The network with the quantiser `round`, compared with every library, or with `bernoulli`, the default of
+    traceTorch, compared with traceTorch.
+    """
     contestants = [
         _contestant(size, "bionets", lambda: _bionets(quantiser, size[0])),
         _contestant(size, "tracetorch", lambda: _tracetorch(quantiser, size[0])),
@@ -43,7 +47,7 @@ def spiking_conv(quantiser: str, size: Size) -> Comparison:
 
 
 def network(first: nn.Module, second: nn.Module, integrators: nn.Module) -> nn.Sequential:
-    """The reference's network, around neurons of any kind."""
+    """The network with the given neurons."""
     return nn.Sequential(
         nn.Conv2d(1, CHANNELS[0], 3, padding=1),
         first,
@@ -169,8 +173,8 @@ def _relu(steps: int) -> Network:
 
 
 def _work(size: Size, random: bool) -> Work:
-    """The least work of one step: between layers everything is written once and read once in each direction. The
-    convolutions themselves are not counted: no matrix product says how fast they can be.
+    """The least work of one step: between layers, everything is written once and read once in each direction. The
+    convolutions are not counted, because no matrix product has the same cost.
     """
     steps, batch = size
     rows, (one, two) = steps * batch, CHANNELS

@@ -1,9 +1,9 @@
-"""Training steps of the published stigmergic network: 28 rows of 28 pixels, memory of 15 cells, last-step readout,
-squared error, Adam (fused, for all alike). A round is ten steps one after the other, as in a training: a single one
-would be timed with the caches that the other contestants have left.
+"""Training steps of the published stigmergic network: 28 rows of 28 pixels, memory of 15 cells, readout of the last
+step, squared error, Adam (fused, for all libraries).
 
-The peer is the equations of torchsm once more, step by step in eager PyTorch, called as torchsm's introduction calls
-it: the whole network at every step. A second one reads out the last step alone.
+A round is ten steps in a row, because the caches of a single step would hold the data of the other libraries. The
+equations of torchsm in eager PyTorch, step by step, are timed twice: with the readout after every step, as in torchsm's
+introduction, and with the readout after the last step only, as in bionets.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LOW, HIGH = 0.0, 10.0
 
 
 class EagerStigmergicMemory(nn.Module):
-    """`RecurrentStigmergicMemory` as its equations are written, one operation after the other."""
+    """`RecurrentStigmergicMemory` as its equations are written, one operation after another."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class EagerStigmergicMemory(nn.Module):
 
 
 def stigmergic(batch: int) -> Comparison:
-    """bionets, and the equations in eager PyTorch."""
+    """bionets, and the equations in eager PyTorch with both kinds of readout."""
 
     def contestant(name: str, run: Callable[[nn.Sequential, Tensor], Tensor], memory: type[nn.Module]) -> Contestant:
         return Contestant(name, lambda: _training(network(memory), run, batch))
@@ -105,8 +105,9 @@ def _training(net: nn.Sequential, run: Callable[[nn.Sequential, Tensor], Tensor]
 
 
 def _work(batch: int) -> Work:
-    """The least work of a round: in each step the input read twice, what the input drives written and read, the states
-    written and read, and the products of input, memory and hidden units, forwards and backwards."""
+    """The least work of a round: in each step, the input is read twice, its products with the weights are written and
+    read, the states are written and read; and the products of input, memory and hidden units, forward and backward.
+    """
     rows, both = STEPS * batch, 2 * HIDDEN
     moved = {
         "input read, forward and backward": 2 * 4 * rows * PIXELS,

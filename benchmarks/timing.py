@@ -1,4 +1,6 @@
-"""Contestants run in turn, round after round, so that a drift of the machine hits all alike; medians of the rounds."""
+"""Timing of libraries that take turns in each round, so that changes of the machine's speed affect all alike; medians
+over the rounds.
+"""
 
 import gc
 import statistics
@@ -14,13 +16,16 @@ from benchmarks.floor import Work
 Run = Callable[[], object]
 T = TypeVar("T")
 
-LOOP = "the same step in a loop: backend='reference'"  # a contestant's remark
+LOOP = "the same step in a loop: backend='reference'"  # the remark of a library
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """build: imports what it needs, allocates, and returns the function to be timed. work: what this contestant must do
-    at least, where that differs from the comparison's. most_rounds: for the very slow; one round goes without warm-up.
+    """A library in a comparison.
+
+    build: imports the library, allocates its tensors, and returns the function to be timed. work: the least work of
+    this library, if it differs from that of the comparison. most_rounds: the largest number of rounds of a slow
+    library; with one round, it has no warm-up.
     """
 
     name: str
@@ -32,7 +37,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first contestant is ours. `name` is what `--only` chooses by."""
+    """Libraries that compute the same. The first one is bionets. `--only` selects comparisons by `name`."""
 
     name: str
     title: str
@@ -42,7 +47,7 @@ class Comparison:
 
 @dataclass
 class Row:
-    """The measurement of one library; `failure` is the reason why there is none."""
+    """The measurement of one library. `failure` is the reason if there is none."""
 
     contestant: Contestant
     seconds: list[float] = field(default_factory=list)
@@ -55,11 +60,11 @@ class Row:
 
 
 def compare(comparison: Comparison, rounds: int) -> list[Row]:
-    """Build and warm up all contestants, then time them in turn for `rounds` rounds. One that fails is left out."""
+    """Build and warm up all libraries, and time them in turn for `rounds` rounds. A library that fails is left out."""
     rows = [Row(contestant) for contestant in comparison.contestants]
     runs = [_attempt(row, partial(_prepare, row)) for row in rows]
     gc.collect()
-    gc.freeze()  # what lives until the end need not be looked at before every timing
+    gc.freeze()  # objects that live until the end are not examined before every timing
     for number in range(rounds):
         for row, run in zip(rows, runs, strict=True):
             allowed = number < (row.contestant.most_rounds or rounds)
@@ -72,7 +77,7 @@ def compare(comparison: Comparison, rounds: int) -> list[Row]:
 def _prepare(row: Row) -> Run:
     run = row.contestant.build()
     if row.contestant.most_rounds != 1:
-        for _ in range(2):  # the first call compiles, the second one meets warm memory
+        for _ in range(2):  # the first call compiles, the second one fills the caches
             run()
     return run
 
@@ -80,14 +85,16 @@ def _prepare(row: Row) -> Run:
 def _clock(row: Row, run: Run) -> None:
     gc.collect()
     if row.contestant.most_rounds is None:
-        run()  # untimed: the threads of the library before may still spin, and the caches hold its data
+        run()  # untimed: the threads of the previous library may still spin, and the caches hold its data
     start = time.perf_counter()
     run()
     row.seconds.append(time.perf_counter() - start)
 
 
 def _attempt(row: Row, action: Callable[[], T]) -> T | None:
-    """The result of `action`; its warnings and its failure go into the row: no peer stops the benchmark."""
+    """The result of `action`. Its warnings and its failure are stored in the row, so that a library that fails does not
+    stop the benchmark.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for of_no_interest in (DeprecationWarning, FutureWarning):

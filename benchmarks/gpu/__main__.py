@@ -1,7 +1,8 @@
-"""Correctness and timings on a CUDA device, in order of worth, within a number of minutes; results after every part.
+"""Correctness and timings on a CUDA device, the most important parts first, within a number of minutes.
 
-Each part runs in processes of its own, under a time limit of its own. A case that fails, hangs or takes its process
-down is a row that says so, and the rest goes on. Without a CUDA device only --tiny runs, with TRITON_INTERPRET=1.
+The results are written after every part. Each part runs in its own processes with its own time limit. A case that
+fails, hangs or ends its process becomes a row with the reason, and the other cases continue. Without a CUDA device,
+only --tiny runs, with TRITON_INTERPRET=1.
 """
 
 import argparse
@@ -33,8 +34,11 @@ PACKAGES = ("torch", "triton", "numpy", "numba", "llvmlite", "lightning", "hydra
 
 @dataclass(frozen=True)
 class Part:
-    """seconds: of the eight minutes that all parts together take. silence: seconds after which a case counts as hung.
-    shares: processes that run its cases at once, for parts that time nothing."""
+    """A part of the benchmark.
+
+    seconds: its share of the eight minutes of all parts. silence: seconds without output after which a case counts as
+    hung. shares: number of processes that run its cases at the same time, for parts without timings.
+    """
 
     name: str
     seconds: float
@@ -56,7 +60,7 @@ PARTS = (
 
 @dataclass
 class Share:
-    """One process of a part and its file of lines."""
+    """One process of a part and the file to which it writes its lines."""
 
     part: Part
     number: int
@@ -76,7 +80,7 @@ class Share:
         path = os.pathsep.join(entry for entry in (str(ROOT), os.environ.get("PYTHONPATH")) if entry)
         environment = {**os.environ, "PYTHONPATH": path, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         if self.part.shares > 1:
-            environment.setdefault("OMP_NUM_THREADS", "2")  # they share the cores
+            environment.setdefault("OMP_NUM_THREADS", "2")  # the processes share the cores
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -84,7 +88,7 @@ class Share:
         self.seen = time.monotonic()
 
     def running(self) -> bool:
-        """Look at the process. One that ended before its work, or is silent, is followed by another one."""
+        """Check the process. If it ended before its last case, or hangs, another process continues."""
         assert self.process is not None
         if (lines := read_lines(self.file)) != self.rows:
             self.rows, self.seen = lines, time.monotonic()
@@ -96,12 +100,12 @@ class Share:
         self.stop()
         reason = f"no answer within {self.part.silence:.0f} s" if code is None else f"the process ended with {code}"
         if not self.fail(reason) and code not in (None, 3):
-            return False  # it never came to a case, and would not come to one again
+            return False  # it began no case, so another process would not either
         self.start()
         return True
 
     def fail(self, reason: str) -> bool:
-        """Close the case that has begun, if any, as a failure."""
+        """End the case that has begun, if any, as a failure."""
         self.rows = read_lines(self.file)
         if not self.rows or "begin" not in self.rows[-1]:
             return False
@@ -122,7 +126,7 @@ class Share:
 
 
 def run_part(part: Part, seconds: float, tiny: bool, folder: Path) -> Iterator[dict[str, Any]]:
-    """The part's results as they grow, about every second; the last one is final."""
+    """The results of the part so far, about every second; the last ones are final."""
     begin = time.monotonic()
     shares = [Share(part, number, folder / f"{part.name}-{number}.jsonl", tiny) for number in range(part.shares)]
     for share in shares:
@@ -176,7 +180,7 @@ def _version(package: str) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 if every case of bionets was measured and agreed; peers may fail."""
+    """Run the parts. Returns 0 if every case of bionets was measured and agreed; other libraries may fail."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together (default: 8)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
@@ -191,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for number, part in enumerate(parts):
-            # What earlier parts have left goes to all that follow.
+            # Time that earlier parts did not use is given to the following ones.
             left = end - time.monotonic()
             weight = sum(other.seconds for other in parts[number:])
             for result in run_part(part, left * part.seconds / weight, options.tiny, Path(folder)):
@@ -202,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def failed(row: dict[str, Any]) -> bool:
-    """Whether something of bionets went wrong; rows of peers are named 'comparison / peer'."""
+    """Whether a measurement of bionets failed. Rows of other libraries are named 'comparison / library'."""
     _, _, contestant = row["name"].partition(" / ")
     ours = not contestant or contestant.startswith("bionets")
     return ours and ("failure" in row or row.get("ok") is False)

@@ -1,4 +1,4 @@
-"""One measurement of a part, the device that it runs on, and its timing by CUDA events."""
+"""A measurement of a part, its device, and its timing by CUDA events."""
 
 import statistics
 import time
@@ -9,26 +9,29 @@ from typing import Any
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-BACKEND = "triton"  # by name, so that nothing falls back; on the CPU with TRITON_INTERPRET=1
-SECONDS = 1.5  # of rounds, per contestant
-PROFILED = 0.1  # a run that takes longer has more kernels than the profiler lists in time
-KERNELS = 6  # the slowest ones, listed by name
+BACKEND = "triton"  # given by name, so that no scan falls back to the reference; on the CPU with TRITON_INTERPRET=1
+SECONDS = 1.5  # of the rounds of a library
+PROFILED = 0.1  # a longer run has more kernels than the profiler can list in the given time
+KERNELS = 6  # number of kernels that are listed, the slowest ones
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """`run` returns what goes into the row of this name; what it raises becomes the row's `failure`."""
+    """A measurement. `run` returns the entries of the row of this name; an exception that it raises becomes the row's
+    `failure`.
+    """
 
     name: str
     run: Callable[[], Row]
 
 
 def time_run(run: Callable[[], object], rounds: int) -> Row:
-    """Median and all times of `run` in seconds, and its kernels: `busy_s` is the time in which the device worked.
+    """Median and all times of `run` in seconds, and its kernels. `busy_s` is the time in which the device computes.
 
-    Event to event, so the gaps between the launches of short kernels count in `median_s` but not in `busy_s`.
+    Times are measured between CUDA events, so `median_s` includes the gaps between the launches of short kernels, and
+    `busy_s` does not.
     """
     start = time.perf_counter()
     run()
@@ -46,7 +49,7 @@ def time_run(run: Callable[[], object], rounds: int) -> Row:
 
 
 def graphed(run: Callable[[], object]) -> Callable[[], object]:
-    """`run` captured as a CUDA graph, which replays its kernels without Python. On the CPU `run` itself."""
+    """`run` captured as a CUDA graph, which replays its kernels without Python. On the CPU, `run` itself."""
     if DEVICE == "cpu":
         return run
     stream = torch.cuda.Stream()
@@ -62,7 +65,7 @@ def graphed(run: Callable[[], object]) -> Callable[[], object]:
 
 
 def peak_memory(run: Callable[[], object]) -> int | None:
-    """Bytes allocated at the peak of `run`, beyond what was allocated before it."""
+    """Bytes allocated at the peak of `run`, less those that were allocated before."""
     if DEVICE == "cpu":
         return None
     torch.cuda.synchronize()
@@ -105,5 +108,5 @@ def _kernels(run: Callable[[], object]) -> Row:
         busy, launches = sum(each[2] for each in kernels), sum(each[1] for each in kernels)
         listed = [{"name": name[:80], "calls": calls, "seconds": s} for name, calls, s in kernels[:KERNELS]]
         return {"busy_s": busy, "launches": launches, "kernels": listed}
-    except Exception as error:  # the profiler is an extra: without it the times stand
+    except Exception as error:  # the times are valid without the profiler
         return {"profile_failure": f"{type(error).__name__}: {error}"}

@@ -1,4 +1,4 @@
-"""The speed of a copy and of matrix products on the device, measured: what the floors of the timings are made of."""
+"""Measured speed of a copy and of matrix products on the device, for lower bounds of the timings."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +21,7 @@ def cases(tiny: bool) -> Iterator[Case]:
 
 
 def _copy(elements: int) -> Row:
-    """float32, read and written bytes both counted."""
+    """A copy of float32 numbers, counting both the bytes read and the bytes written."""
     source, target = torch.randn(elements, device=DEVICE), torch.empty(elements, device=DEVICE)
     row = time_run(lambda: target.copy_(source), ROUNDS)
     return row | {"bytes_per_second": 8 * elements / row["median_s"]}
@@ -39,7 +39,7 @@ def _product(size: int, dtype: torch.dtype, tf32: bool) -> Row:
 
 
 def _launch() -> Row:
-    """A hundred additions to one number: what a short kernel costs in eager PyTorch."""
+    """A hundred additions to one number: the time of a short kernel in eager PyTorch."""
     number = torch.zeros(1, device=DEVICE)
 
     def run(step: Callable[[], object] = lambda: number.add_(1)) -> None:

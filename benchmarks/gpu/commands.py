@@ -1,4 +1,4 @@
-"""`train.py` as a user types it, on the device: to the end, killed and resumed, in bfloat16, several seeds at once."""
+"""Whole commands of `train.py` on the device: complete, killed and resumed, in bfloat16, several seeds at once."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def _addition_sizes(tiny: bool) -> tuple[str, ...]:
 
 
 def _train(*words: str) -> Row:
-    """Seconds of the whole command, and of its training where the run says so; the headline metrics."""
+    """Seconds of the whole command and, if the run prints them, of its training; the headline metrics."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         done = subprocess.run(_command(folder, words), cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)

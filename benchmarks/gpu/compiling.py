@@ -1,4 +1,4 @@
-"""Kernels as they would be launched and compiled for a GPU that need not be there."""
+"""Kernels compiled for a GPU as they would be launched; the GPU need not be present."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,9 +30,8 @@ class Launch:
 
 @contextmanager
 def recorded_launches() -> Iterator[list[Launch]]:
-    """Within this, scans on CPU tensors take the Triton backend, and their launches are listed in place of being run.
-
-    Their results are whatever the memory held.
+    """A context in which scans of CPU tensors use the Triton backend. Their launches are recorded instead of executed,
+    and their results are undefined.
     """
     found: list[Launch] = []
 
@@ -47,7 +46,7 @@ def recorded_launches() -> Iterator[list[Launch]]:
 
 
 def compile_ahead(launch: Launch, architecture: int) -> Any:
-    """The kernel that Triton compiles for this launch on a GPU of this compute capability (times ten)."""
+    """Compile the kernel of this launch with Triton, for a GPU of this compute capability (times ten)."""
     import triton.language as tl
 
     constants = {
@@ -68,7 +67,7 @@ def compile_function(
     options: dict[str, Any],
     architecture: int,
 ) -> Any:
-    """A function of `triton.jit`, compiled for these arguments. plain: the integers that it is not specialised for."""
+    """Compile a function of `triton.jit` for these arguments. plain: the integers for which it is not specialised."""
     import triton
     from triton.backends.compiler import GPUTarget
 

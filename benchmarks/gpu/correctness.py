@@ -1,4 +1,4 @@
-"""The Triton backend against the reference on the same device: results and gradients of cells and layers."""
+"""The Triton backend compared with the reference on the same device: results and gradients of cells and layers."""
 
 import copy
 import itertools
@@ -24,7 +24,7 @@ from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephol
 from bionets.scan import dense_scan, scan, surrogate
 from bionets.scan.uniform import uniform
 
-CELL_CASES = 172  # with the 28 integrators 200
+CELL_CASES = 172  # 200 with the 28 integrators
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 TOLERANCES = {torch.float32: 3e-5, torch.float64: 1e-10, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 TIME, BATCH = 7, 5
@@ -33,7 +33,7 @@ Call = Callable[..., tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class Cell:
-    """The shapes of its leaves, and how to scan over them. `positive` leaves are between 0 and 1."""
+    """The shapes of the tensors of a scan, and the call of the scan. `positive` tensors are between 0 and 1."""
 
     leaves: dict[str, tuple[int, ...]]
     call: Call
@@ -41,7 +41,9 @@ class Cell:
 
 
 def cell_table(tiny: bool) -> dict[str, Cell]:
-    """By name and width. Widths are chosen for tiles that are not full, full ones, and weights that leave the chip."""
+    """Cells by name and width. The widths give incomplete tiles, complete tiles, and weights that do not fit on the
+    chip.
+    """
     widths = (13,) if tiny else (13, 100)
     table: dict[str, Cell] = {}
     for width in widths:
@@ -51,7 +53,9 @@ def cell_table(tiny: bool) -> dict[str, Cell]:
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    """A fixed draw from all combinations of cell, dtype, lengths, reverse and checkpoints, then the layers."""
+    """A fixed random selection from all combinations of cell, dtype, lengths, reverse and checkpoints, and then the
+    layers.
+    """
     options = itertools.product(DTYPES, (False, True), (False, True), (1, 3))
     everything = list(itertools.product(cell_table(tiny).items(), options))
     random.Random(0).shuffle(everything)
@@ -77,7 +81,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case("offsets beyond 32 bits", _compare_wide)
 
 
-# what is compared
+# comparisons
 
 
 def _compare_cell(cell: Cell, dtype: torch.dtype, options: dict[str, Any]) -> Row:
@@ -87,13 +91,15 @@ def _compare_cell(cell: Cell, dtype: torch.dtype, options: dict[str, Any]) -> Ro
 
 
 def _compare_layer(layer: StatefulModule, shape: tuple[int, ...]) -> Row:
-    """A spiking or stigmergic layer through its own `over_time`; the gradients of x and all parameters."""
+    """Compare a spiking or stigmergic layer, called by its `over_time`: the outputs and the gradients of x and all
+    parameters.
+    """
     layer = layer.to(DEVICE)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(DEVICE).requires_grad_()
     leaves = [x, *layer.parameters()]
 
     def results(backend: str) -> list[Tensor | None]:
-        torch.manual_seed(3)  # of layers that draw
+        torch.manual_seed(3)  # for layers with random spikes
         y, states = layer.over_time(x, backend=backend)
         return _with_gradients([y, *(state for state in states if state.is_floating_point())], leaves)
 
@@ -121,7 +127,9 @@ def _compare_compiled(cell: Cell) -> Row:
 
 
 def _compare_replay(steps: int) -> Row:
-    """Steps replayed as a CUDA graph against the same steps one by one: spikes, and weights after learning."""
+    """Compare steps that are replayed as a CUDA graph with steps computed one by one: spikes, and weights after
+    learning.
+    """
     torch.manual_seed(0)
     network, x = diehl_and_cook(50).to(DEVICE), digits(4, steps).to(DEVICE)
     other = copy.deepcopy(network)
@@ -134,7 +142,7 @@ def _compare_replay(steps: int) -> Row:
 
 
 def _compare_wide() -> Row:
-    """Rows that lie 2³¹ elements apart."""
+    """Compare scans of rows whose addresses differ by 2³¹ elements."""
     storage = torch.zeros(2**31 + 4096, dtype=torch.bfloat16, device=DEVICE)
     x = storage.as_strided((TIME, 2, 64), (64, 2**31, 1))
     x.copy_(torch.randn(TIME, 2, 64))
@@ -150,7 +158,7 @@ def leaves_of(cell: Cell, dtype: torch.dtype) -> list[Tensor]:
     for name, shape in cell.leaves.items():
         number = torch.randn(shape, generator=generator)
         number = number.sigmoid() if name in cell.positive else number * (shape[-1] ** -0.5 if "weight" in name else 1)
-        half = dtype.itemsize < 4 and not name.startswith("x")  # only the input is, as under autocast
+        half = dtype.itemsize < 4 and not name.startswith("x")  # only the input has half precision, as under autocast
         leaves.append(number.to(DEVICE, torch.float32 if half else dtype).requires_grad_())
     return leaves
 
@@ -161,7 +169,7 @@ def results_of(call: Call, leaves: list[Tensor], backend: str, options: dict[str
 
 
 def _with_gradients(outputs: list[Tensor], leaves: list[Tensor]) -> list[Tensor | None]:
-    """The outputs, and the gradients of the leaves under fixed cotangents."""
+    """The outputs, and the gradients of the leaves for fixed gradients of the outputs."""
     generator = torch.Generator().manual_seed(1)
     cotangents = [torch.randn(leaf.shape, generator=generator).to(leaf) for leaf in outputs]
     differentiable = [(one, other) for one, other in zip(outputs, cotangents, strict=True) if one.requires_grad]
@@ -171,7 +179,7 @@ def _with_gradients(outputs: list[Tensor], leaves: list[Tensor]) -> list[Tensor 
 
 
 def agreement(found: list[Tensor | None], expected: list[Tensor | None], tolerance: float) -> Row:
-    """The largest difference of any two tensors, relative to the largest number of the expected one (at least 1)."""
+    """The largest difference between two tensors, relative to the largest number of the expected one (at least 1)."""
     worst, where = 0.0, ""
     for number, (one, other) in enumerate(zip(found, expected, strict=True)):
         if one is None or other is None:
@@ -187,7 +195,7 @@ def agreement(found: list[Tensor | None], expected: list[Tensor | None], toleran
     return {"ok": worst <= tolerance, "error": worst, "tolerance": tolerance, "worst": where}
 
 
-# the cells
+# cells
 
 
 def _brc(n: int) -> Cell:

@@ -1,4 +1,4 @@
-"""Linear recurrences over long sequences of few elements: many time steps at once, and one step after the other."""
+"""Linear recurrences over long sequences of few elements, with parallel and with sequential time steps."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,7 +31,7 @@ def filtered_leak(x: Tensor, state: tuple[Tensor, Tensor], decays: tuple[Tensor,
     return voltage, (current, voltage)
 
 
-STEPS: dict[str, tuple[Callable[..., Any], int, int, int]] = {  # with the tensors of x, state and params
+STEPS: dict[str, tuple[Callable[..., Any], int, int, int]] = {  # and the numbers of tensors of x, state and params
     "LI": (leak, 1, 1, 1),
     "minGRU": (min_gru_step, 2, 1, 0),
     "LRU": (lru_step, 2, 2, 2),
@@ -54,7 +54,7 @@ def cell(name: str, time: int, batch: int, width: int) -> Cell:
 
 
 def agreement_cases(tiny: bool) -> Iterator[Case]:
-    """Results and gradients, many steps at once, against the reference."""
+    """Compare results and gradients of many time steps in parallel with the reference."""
     time, names = (12, ("LI",)) if tiny else (700, tuple(STEPS))
     lengths = torch.tensor([time, 0, 3, time // 2, time - 1], device=DEVICE)
     choices: list[dict[str, Any]] = [{}, {"reverse": True, "lengths": lengths}, {"checkpoint_every": 7}]
@@ -69,17 +69,19 @@ def _compare(name: str, time: int, options: dict[str, Any]) -> Row:
     leaves = leaves_of(chosen, torch.float32)
     with patch.multiple(parallel, LONG=1, CHUNK=_chunk(time)):
         found = results_of(chosen.call, leaves, BACKEND, options)
-    tolerance = 10 * TOLERANCES[torch.float32]  # LRU's states add up what 700 steps have rounded
+    tolerance = 10 * TOLERANCES[torch.float32]  # the states of LRU accumulate the rounding errors of 700 steps
     return agreement(found, results_of(chosen.call, leaves, "reference", options), tolerance)
 
 
 def _chunk(time: int) -> int:
-    """The time steps computed at once; few in a rehearsal."""
+    """The number of time steps that are computed in parallel; few in a tiny run."""
     return parallel.CHUNK if time > parallel.CHUNK else 4
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    """Forward and backward of each step, both ways; sizes from few elements to so many that they fill a GPU."""
+    """Forward and backward pass of each step, parallel and sequential, for sizes from few elements to enough for a
+    whole GPU.
+    """
     sizes = (
         ((16, 1, 8),)
         if tiny

@@ -1,4 +1,4 @@
-"""Networks that learn by spike timing: one presentation on the device beside the CPU's kernel in the same process."""
+"""Plastic networks: one presentation on the device, compared with the CPU kernel in the same process."""
 
 import copy
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ CONTESTANTS = {  # name, device, backend
 
 
 def agreement_cases(tiny: bool) -> Iterator[Case]:
-    """Spikes, weights and thresholds after a presentation, by the Triton kernels and by the CPU's, in float64."""
+    """Compare spikes, weights and thresholds after a presentation by the Triton kernels with those of the CPU kernel,
+    in float64.
+    """
     for training in (True, False):
         name = f"a plastic network {'that learns' if training else 'without learning'}"
         yield Case(name, lambda training=training: _compare(10 if tiny else 100, training))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The lines that a part prints: short plain text, since only the end of a long output may be kept."""
+"""The lines that a part prints: short plain text, because only the end of a long output may be stored."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ Row = dict[str, Any]
 
 
 def print_part(name: str, result: dict[str, Any]) -> None:
-    """A heading with the part's time, then its rows."""
+    """Print a heading with the time of the part, and its rows."""
     rows = result["rows"]
     state = "" if result["complete"] else ", not complete"
     print(f"== {name}: {len(rows)} rows in {result['seconds']:.0f} of {result['limit_s']:.0f} s{state}", flush=True)

@@ -1,4 +1,4 @@
-"""Machine code of a kernel, read: registers, spills, widths of loads and stores, the instructions of its loops."""
+"""Analysis of the machine code of a kernel: registers, spills, widths of loads and stores, instructions of loops."""
 
 import re
 import shutil
@@ -35,7 +35,10 @@ class Instruction:
 
 @dataclass(frozen=True)
 class MachineCode:
-    """spills: loads and stores of local memory. loop: the instructions of all innermost loops, once each."""
+    """The machine code of a kernel.
+
+    spills: loads and stores of local memory. loop: the instructions of all innermost loops, each counted once.
+    """
 
     registers: int
     stack: int

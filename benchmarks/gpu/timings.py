@@ -1,6 +1,7 @@
-"""Layers forward and backward, and whole training steps, beside PyTorch's and other libraries' on the same device.
+"""Forward and backward passes of layers, and whole training steps, compared with PyTorch and other libraries on the
+same device.
 
-The comparisons are those of `python -m benchmarks`, built on the device, at sizes that occupy one.
+The comparisons are those of `python -m benchmarks`, at sizes that use the whole device.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +22,15 @@ from bionets.layers import PeepholeLSTM
 from bionets.layers.spiking import LIB
 
 ROUNDS = 11
-WITHOUT = ("brc_pytorch",)  # makes its states on the CPU
+WITHOUT = ("brc_pytorch",)  # creates its states on the CPU
 # Not captured as CUDA graphs: loops over time, whose capture takes seconds, and JAX, which has streams of its own.
 NOT_CAPTURED = ("eager", "tracetorch", "snntorch", "norse", "JAX")
 
 
 def layer_cases(tiny: bool) -> Iterator[Case]:
-    """Forward and backward of layers, the sizes in order of worth; loops in eager PyTorch, which take longest, last."""
+    """Forward and backward passes of layers, the most important sizes first; loops in eager PyTorch, which take
+    longest, last.
+    """
     return iter(sorted(_layer_cases(tiny), key=lambda case: " / eager" in case.name))
 
 
@@ -71,8 +74,7 @@ def step_cases(tiny: bool) -> Iterator[Case]:
 
 
 def graph_cases(tiny: bool) -> Iterator[Case]:
-    """The same training steps replayed as CUDA graphs, as users can capture them, peers alike: no Python between
-    kernels."""
+    """The same training steps replayed as CUDA graphs, for all libraries: no Python runs between kernels."""
     if tiny:
         yield from _cases(copy_first_input("BRC", 3, 2, 4), "4", graph=True)
         return
@@ -89,7 +91,7 @@ def graph_cases(tiny: bool) -> Iterator[Case]:
 
 
 def _cases(comparison: Comparison, size: str, graph: bool = False) -> Iterator[Case]:
-    """One case for each contestant, so that an error or exhausted memory of one does not affect the others."""
+    """One case for each library, so that an error or exhausted memory in one case does not affect the others."""
     for contestant in comparison.contestants:
         if contestant.name.startswith(WITHOUT) or (graph and contestant.name.startswith(NOT_CAPTURED)):
             continue
@@ -114,7 +116,7 @@ def _measure(comparison: Comparison, contestant: Contestant, graph: bool) -> Row
     }
 
 
-# contestants that `python -m benchmarks` does not have
+# libraries that `python -m benchmarks` does not have
 
 
 def _peephole(length: int, batch: int, hidden: int) -> Comparison:
@@ -124,7 +126,7 @@ def _peephole(length: int, batch: int, hidden: int) -> Comparison:
 
 
 def _binary_addition(layers: int, batch: int, length: int, hidden: int) -> Iterator[Case]:
-    """A step of task=binary_addition: two bits a step, cross-entropy, Adam, gradient clipping."""
+    """A training step of task=binary_addition: two bits per time step, cross-entropy, Adam, gradient clipping."""
     from bionets.layers import BRC, NBRC
 
     kinds: dict[str, Callable[..., nn.Module]] = {"bionets BRC": BRC, "bionets NBRC": NBRC}
@@ -154,7 +156,7 @@ def _addition_step(kind: Callable[..., nn.Module], layers: int, batch: int, leng
 
 
 def _integrator(size: tuple[int, int, int]) -> Row:
-    """The layer LIB as users call it: few states are kept for the backward pass, which computes the others again."""
+    """The layer LIB called by its module, which saves few states for the backward pass and recomputes the others."""
     layer = LIB(size[2], beta=BETA, threshold=THETA, quant_fn="round").to(DEVICE)
     x, output_gradient = torch.randn(size, device=DEVICE, requires_grad=True), torch.randn(size, device=DEVICE)
 
@@ -167,7 +169,7 @@ def _integrator(size: tuple[int, int, int]) -> Row:
 
 
 def _compiled_step(size: tuple[int, int, int]) -> Row:
-    """LIF as a loop over a step that torch.compile has made one kernel."""
+    """LIF as a loop over a step that torch.compile has compiled to one kernel."""
     step = torch.compile(cells.lib_round)
     return time_run(_lif_loop(size, step), ROUNDS)
 

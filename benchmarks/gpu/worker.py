@@ -1,7 +1,8 @@
-"""The process that runs the cases of one part, or a share of them, and appends a line of JSON for each to a file.
+"""The process that runs the cases of one part, or some of them, and appends JSON lines to a file.
 
-A line says that a case begins, the next one what it gave. So the parent knows which case took the process down, and
-starts another one for the rest. A device that no longer answers after an error ends the process on purpose.
+One line says that a case begins, and the next one holds its result. The parent process therefore knows which case ended
+this process, and starts another process for the remaining cases. If the device does not respond after an error, this
+process ends itself.
 """
 
 import argparse
@@ -32,7 +33,7 @@ CASES: dict[str, Callable[[bool], Iterator[Case]]] = {
     "plastic": plastic.cases,
     "linear": linear.cases,
 }
-LOST = 3  # the exit code where the device no longer answers
+LOST = 3  # the exit code if the device does not respond
 
 
 def main() -> int:
@@ -86,7 +87,7 @@ def _attempt(case: Case) -> Row:
 
 
 def _where(error: BaseException) -> list[str]:
-    """The innermost places of the traceback."""
+    """The innermost lines of the traceback."""
     places, trace = [], error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
