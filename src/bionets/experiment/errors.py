@@ -129,13 +129,13 @@ def _message(error: BaseException) -> str:
         place = message.partition(":")[0] + ": " if message.startswith("In '") else ""
         return place + _message(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
-        if error.full_key == "experiment":
+        key = str(error.full_key)
+        if key == "experiment":
             return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
-        known = [str(key) for key in error.parent_node]
-        hint = did_you_mean(str(error.key), known)
-        if not hint and "." not in error.full_key:  # as in lr=0.01
-            hint = suggestion(places_of(error.full_key, OmegaConf.to_container(error.parent_node)))
-        return f"there is no key {error.full_key}{hint}; --help shows all keys"
+        hint = did_you_mean(str(error.key), [str(name) for name in error.parent_node])
+        if not hint and "." not in key:  # as in lr=0.01
+            hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
+        return f"there is no key {key}{hint}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {(str(error).splitlines() or [type(error).__name__])[0]}"
     if is_no_choice(error):

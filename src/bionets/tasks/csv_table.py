@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .data_files import Arrays, as_targets
+from .data_files import NAME_THEM, Arrays, as_targets
 from .spec import UNLABELLED
 
 MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # texts for a missing number, in lower case
@@ -52,7 +52,8 @@ def read_csv(
         raise ValueError(f"task.data={path} has no rows below its header")
     named = [*inputs, targets, *(name for name in (sequences, sort_by) if name is not None)]
     if missing := [name for name in named if name not in columns]:
-        hint = "; columns are separated by commas" if len(columns) == 1 else ""
+        hint = NAME_THEM if missing[0] in (*inputs, targets) else ""
+        hint = "; columns are separated by commas" if len(columns) == 1 else hint
         raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
     if both := [name for name in inputs if name in (targets, *others)]:
         raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")

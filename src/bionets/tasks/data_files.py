@@ -13,6 +13,7 @@ from torch import Tensor
 from .checks import beginning_of
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
+NAME_THEM = ": name them by task.inputs=[...] and task.targets=..."
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -67,7 +68,8 @@ def read_arrays(
     except Exception as error:  # readers of several packages, on any file
         raise ValueError(f"task.data={path} cannot be read as arrays ({beginning_of(error)})") from error
     if missing := [name for name in names if name not in found]:
-        raise ValueError(f"task.data={path} has no {missing[0]!r}: it has {', '.join(sorted(keys)) or 'nothing'}")
+        hint = NAME_THEM if keys and missing[0] != lengths else ""
+        raise ValueError(f"task.data={path} has no {missing[0]!r}: it has {', '.join(sorted(keys)) or 'nothing'}{hint}")
     classes: tuple[str, ...] = ()
     if isinstance(found[targets], np.ndarray) and found[targets].dtype.kind == "U":
         words, numbers = np.unique(found[targets], return_inverse=True)
