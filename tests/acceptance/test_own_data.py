@@ -64,6 +64,24 @@ def test_a_task_class_given_by_import_path_trains(cli: Command, workplace: Path)
     assert missing.code == 1 and "train_size" in missing.error and missing.error.count("\n") == 1
 
 
+def test_vectors_for_a_model_of_sequences_are_refused_with_the_option_that_makes_sequences(
+    cli: Command, workplace: Path
+) -> None:
+    (workplace / "rows.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(40)))
+    np.savez(workplace / "rows.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
+    for file, option in (("rows.csv", "task.sequences=id"), ("rows.npz", "task.read_as=pixels")):
+        outcome = cli("train", "model=brc", *SHORT, f"task.data={file}")
+        assert outcome.code == 1 and outcome.error.count("\n") == 1
+        assert "model=brc does not fit" in outcome.error and option in outcome.error
+
+
+def test_integer_targets_that_are_read_as_numbers_are_named_in_a_note(cli: Command, workplace: Path) -> None:
+    np.savez(workplace / "column.npz", x=np.zeros((40, 5, 3), np.float32), y=np.arange(40)[:, None] % 2)
+    outcome = cli("train", "model=brc", *SHORT, "task.data=column.npz")
+    assert outcome.code == 0, outcome.error
+    assert "note: y holds whole numbers [40, 1], which are predicted as numbers" in outcome.out
+
+
 def test_options_without_effect_are_listed_in_a_note(cli: Command, workplace: Path) -> None:
     (workplace / "own_sums.py").write_text(OWN)
     sizes = "task.arguments={train_size: 20, val_size: 10, test_size: 10}"

@@ -152,6 +152,17 @@ class BatchFirst(Running):
         return super().forward(x)[0].transpose(0, 1), None
 
 
+class OverSamples(nn.Module):
+    """A layer whose recurrence runs over the samples, because it expects the batch first."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(input_size, hidden_size, batch_first=True)
+
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return self.layer(x)
+
+
 class TwiceAsWide(Running):
     def forward(self, x: Tensor, h: Any = None) -> Any:
         y, h = super().forward(x)
@@ -234,6 +245,14 @@ def test_a_layer_may_return_more_values_or_fewer_steps_or_take_integers(
     model = model_of(layer)
     every = Running.forward(model.recurrent, x)[0] if isinstance(model.recurrent, Running) else model.recurrent(x)[0]
     torch.testing.assert_close(model(x), model.readout(every[last]))
+
+
+def test_a_user_layer_whose_recurrence_runs_over_the_samples_is_refused() -> None:
+    message = r"last state of 2 samples, got \[1, 5, 4\].*leave out batch_first"
+    with pytest.raises(InterfaceError, match=message):
+        model_of(OverSamples)(torch.randn(5, 2, 3))
+    with pytest.raises(InterfaceError, match=message):
+        model_of(OverSamples).chunk(torch.randn(5, 2, 3), None)
 
 
 def test_an_answer_at_every_step_needs_outputs_of_every_step() -> None:

@@ -105,7 +105,8 @@ def outputs_and_state(
     Further values are ignored. Without ``every_step`` there may be outputs of fewer steps.
 
     Raises:
-        InterfaceError: the result has another form.
+        InterfaceError: the result has another form, or its last state is that of a layer that expects the batch first,
+            whose recurrence would run over the samples.
     """
     name = type(layer).__name__
     if not isinstance(found, tuple | list) or len(found) < 2 or not isinstance(found[0], Tensor):
@@ -119,4 +120,11 @@ def outputs_and_state(
         raise InterfaceError(
             f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}"
         )
+    steps, batch = x.shape[:2]
+    for each in state if isinstance(state, tuple | list) else [state]:
+        if isinstance(each, Tensor) and steps in each.shape and batch not in each.shape:
+            raise InterfaceError(
+                f"{name}.forward must return the last state of {batch} samples, got {list(each.shape)}: its recurrence "
+                f"runs over the samples, because x is [T, B, I], here {list(x.shape)}; leave out batch_first=True"
+            )
     return output, state

@@ -106,12 +106,23 @@ def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
             name for name, schema in MODELS.items() if model_class(OmegaConf.structured(schema)._target_).fits(spec)
         ]
         kind = f"{spec.kind} with sequences of different lengths" if spec.lengths else spec.kind
-        as_sequence = config["task"].get("read_as") == "image" and "sequence_to_class" in model.accepts
+        takes_sequences = "sequence_to_class" in model.accepts
         raise UserError(
             f"model={config['model']['name']} does not fit task={config['task']['name']} ({kind}): "
             + (f"choose model={', '.join(fitting)}" if fitting else "no model here does")
-            + (", or read images as sequences, as with task.read_as=rows" if as_sequence else "")
+            + (to_read_sequences(config["task"], spec) if takes_sequences else "")
         )
+
+
+def to_read_sequences(task: dict[str, Any], spec: TaskSpec) -> str:
+    """Advice on options that make sequences of images or vectors; empty if there are none."""
+    if task.get("read_as") != "image":
+        return ""
+    if spec.image_shape is None or spec.image_shape[1] > 1:
+        return ", or read images as sequences, as with task.read_as=rows"
+    if str(task.get("data")).endswith(".csv"):
+        return ", or name the column of the sequences, as in task.sequences=id"
+    return ", or read each vector as a sequence of its numbers, with task.read_as=pixels"
 
 
 def try_chunks(model: Model) -> None:
