@@ -20,9 +20,9 @@ ENERGY, LOSS = "test/nanojoules", "test/loss"
 INTRODUCTION = """# Leaderboard
 
 Mean ± standard error over seeds on test data; the best epoch is selected on validation data. *settings*: options that
-differ between runs of one model, and options of the task that differ between any runs. *published*: the value of the
-original publication under the same protocol. *energy*: energy of the synaptic operations per sample in 45 nm
-technology, a mean over the test set, if the model reports it.
+differ between runs of one model, and options of the task that differ between any runs. *published*: a published value
+for this model and task; the settings that must agree are in `src/bionets/experiment/run/published.yaml`. *energy*:
+energy of the synaptic operations per sample in 45 nm technology, a mean over the test set, if the model reports it.
 """
 
 
