@@ -81,6 +81,8 @@ def test_where_by_metrics_and_curves_select_what_is_compared(place: Path, capsys
         ({"wandb": "push"}, "wandb=sync"),
         ({"where": "model"}, "where="),
         ({"where": {"model": "rnn"}}, "none of the 8 complete runs"),
+        ({"by": ["num_layers"]}, "by=num_layers is not a key of any run's config.yaml, did you mean model.num_layers?"),
+        ({"where": {"num_layers": 2}}, "where=num_layers is not .* did you mean model.num_layers?"),
         ({"metrics": ["nothing"]}, "metrics=nothing is in no run"),
         ({"curves": ["train/los"]}, "did you mean train/loss"),
         ({"runs": "elsewhere"}, "no run folder"),

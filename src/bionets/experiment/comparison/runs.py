@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, places_of, suggestion
 from bionets.experiment.run.metrics_file import Series, read_metrics
 from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
@@ -218,9 +218,9 @@ def require_mapping(where: Any) -> None:
 
 def require_key(runs: Sequence[HasConfig], key: str, argument: str) -> None:
     if all(value_of(run.config, key) == ABSENT for run in runs):
-        raise UserError(
-            f"{argument}={key} is not a key of any run's config.yaml: try model, task.length or model.num_layers"
-        )
+        known = list(dict.fromkeys(place for run in runs for place in places_of(key, run.config)))
+        hint = suggestion(known) or ": try model, task.length or model.num_layers"
+        raise UserError(f"{argument}={key} is not a key of any run's config.yaml{hint}")
 
 
 def value_of(config: dict[str, Any], key: str) -> str:
