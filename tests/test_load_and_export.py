@@ -18,7 +18,7 @@ from bionets.experiment.run import export as module
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.layers import get_states, set_states
-from bionets.layers.single_step import StatefulStep
+from bionets.layers.single_step import RecurrentStep, StatefulStep
 from bionets.layers.spiking import LIB
 from bionets.models import (
     Model,
@@ -268,3 +268,23 @@ def test_train_prints_layers_device_and_backend(cli: Command) -> None:
     assert "199 parameters" in " ".join(model) and f"device cpu, {default_backend('cpu')} backend" in " ".join(model)
     named = {line[0]: line for line in lines if line[:1] in (["recurrent"], ["readout"])}
     assert named["recurrent"][1].startswith("BRC") and named["readout"][-1] == "7"
+
+
+class LeakySum(torch.nn.Module):
+    """A layer of a user's own, whose state is ``[B, H]``."""
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        states = [x.new_zeros(x.shape[1:]) if h is None else h]
+        for step in x:
+            states.append(0.9 * states[-1] + step)
+        return torch.stack(states[1:]), states[-1]
+
+
+def test_a_single_step_of_a_layer_with_a_state_of_two_dimensions_is_exported_for_any_batch_size() -> None:
+    step, x, batch = RecurrentStep(LeakySum()), torch.randn(2, 3), torch.export.Dim("batch", min=1)
+    states = step.initial_states(x)
+    shapes = ({0: batch}, tuple({step.batch_dim_of(state): batch} for state in states))
+    program = torch.export.export(step, (x, *states), dynamic_shapes=shapes).module()
+    x, state = torch.randn(5, 3), torch.randn(5, 3)
+    for found in program(x, state):
+        torch.testing.assert_close(found, 0.9 * state + x)

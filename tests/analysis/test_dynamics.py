@@ -113,6 +113,29 @@ def test_states_and_jacobians_of_a_state_map_equal_those_of_the_layer(layer: nn.
     torch.testing.assert_close(step(s + nudge, x[3]) - step(s, x[3]), expected_change, rtol=1e-3, atol=1e-10)
 
 
+class Leaky(nn.Module):
+    """A layer of a user's own, whose state is ``[B, H]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input, self.decay = nn.Linear(2, 3), nn.Parameter(torch.tensor([0.5, 0.8, 0.9]))
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        states = [x.new_zeros(x.shape[1], 3) if h is None else h]
+        for step in self.input(x):
+            states.append(self.decay * states[-1] + torch.tanh(step))
+        return torch.stack(states[1:]), states[-1]
+
+
+def test_state_map_accepts_layers_whose_state_has_no_dimension_of_layers() -> None:
+    torch.manual_seed(0)
+    layer, x = Leaky(), torch.randn(5, 4, 2, dtype=torch.float64)
+    step = state_map(layer)
+    decay = layer.decay.detach().double().diag()
+    torch.testing.assert_close(step.jacobian(torch.randn(4, 3), x[0]), decay.expand(4, 3, 3))
+    torch.testing.assert_close(visited_states(step, x), layer.double()(x)[0].detach())
+
+
 def test_state_map_accepts_spiking_layers_without_random_spikes() -> None:
     step = state_map(LI(3, beta=0.5))
     (point,) = find_fixed_points(step, torch.ones(3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64))

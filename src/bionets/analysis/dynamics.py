@@ -23,7 +23,8 @@ class StateMap:
     spikes is their surrogate derivative.
 
     Args:
-        layer: a sequence layer (`BRC`, `nn.GRU`, ...) or a stateful layer (`LIB`, ...).
+        layer: a sequence layer (`BRC`, `nn.GRU`, ...), whose states are `[num_layers, B, H]` or `[B, H]`, or a stateful
+            layer (`LIB`, ...).
 
     Raises:
         ValueError: the layer is bidirectional, has ``proj_size``, or has random spikes.
@@ -38,6 +39,7 @@ class StateMap:
         if any(getattr(module, "noises", 0) for module in self.layer.modules()):
             raise ValueError("a layer with random spikes has no fixed time step: use a hard spike function")
         self.layer.batch_first = False  # type: ignore[assignment]
+        self._shapes: list[tuple[int, ...]] = []  # of the states of a sample, once a sequence layer has run
 
     def run(self, x: Tensor, states: Any = None) -> tuple[Tensor, Tensor]:
         """x `[T, K, I]` from `states` (None: `initial_state`): the output `[T, K, H]` and the flattened last state
@@ -50,7 +52,9 @@ class StateMap:
         if given is not None and len(given) == 1:
             given = given[0]
         output, last = self.layer(x, given)
-        return output, _flat([state.transpose(0, 1) for state in as_tuple(last)])
+        after = [_swapped(state) for state in as_tuple(last)]
+        self._shapes = [tuple(state.shape[1:]) for state in after]
+        return output, _flat(after)
 
     def initial_state(self, x: Tensor) -> Tensor:
         """The state `[K, N]` before the first step of x `[T, K, I]`: zeros, unless a layer has other initial states."""
@@ -72,17 +76,25 @@ class StateMap:
         return torch.stack(rows, 1)
 
     def _split(self, s: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        s = s.double()
         if isinstance(self.layer, StatefulModule):
-            shapes = self.layer.state_shapes(x.shape[1:])
-            parts = s.split([math.prod(shape[1:]) for shape in shapes], -1)
-            return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
-        layers, hidden = int(self.layer.num_layers), int(self.layer.hidden_size)  # type: ignore[arg-type]
-        states = s.split(layers * hidden, -1)
-        return tuple(state.unflatten(-1, (layers, hidden)).transpose(0, 1).contiguous() for state in states)
+            return _parts(s, self.layer.state_shapes(x.shape[1:]))
+        if not self._shapes:
+            self.run(x[:1])
+        return tuple(map(_swapped, _parts(s, [(len(s), *shape) for shape in self._shapes])))
 
 
 state_map = StateMap
+
+
+def _swapped(state: Tensor) -> Tensor:
+    """A state `[num_layers, K, H]` as `[K, num_layers, H]` and back; `[K, H]` stays as it is."""
+    return state.transpose(0, 1).contiguous() if state.dim() == 3 else state
+
+
+def _parts(s: Tensor, shapes: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
+    """The states `[K, ...]` of these shapes from the flattened state `[K, N]`."""
+    parts = s.double().split([math.prod(shape[1:]) for shape in shapes], -1)
+    return tuple(part.reshape(tuple(shape)) for part, shape in zip(parts, shapes, strict=True))
 
 
 def _flat(states: Sequence[Tensor]) -> Tensor:

@@ -23,6 +23,10 @@ class SingleStep(nn.Module):
     state_names: tuple[str, ...]
     state_batch_dim: int
 
+    def batch_dim_of(self, state: Tensor) -> int:
+        """The batch dimension of a state."""
+        return self.state_batch_dim
+
     def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
         """The states before the first step, for an input x ``[B, ...]``."""
         raise NotImplementedError(f"{type(self).__name__} must implement initial_states")
@@ -35,7 +39,8 @@ class SingleStep(nn.Module):
 class RecurrentStep(SingleStep):
     """One step of a layer with the interface of `torch.nn.GRU` or `torch.nn.LSTM`, followed by a readout.
 
-    x is ``[B, input_size]``; the states (``h0``, and ``c0`` if there are two) are ``[num_layers, B, hidden_size]``.
+    x is ``[B, input_size]``; the states (``h0``, and ``c0`` if there are two) are ``[num_layers, B, hidden_size]``, or
+    ``[B, hidden_size]`` if the layer returns them so.
 
     Args:
         layer: the layer, with ``batch_first=False``.
@@ -59,6 +64,9 @@ class RecurrentStep(SingleStep):
         recurrence = getattr(layer, "recurrence", None)
         both = ("h0", "c0") if isinstance(layer, nn.LSTM) else ("h0",)
         self.state_names = both if recurrence is None else recurrence.states
+
+    def batch_dim_of(self, state: Tensor) -> int:
+        return state.dim() - 2
 
     def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
         """Zeros."""

@@ -202,7 +202,8 @@ class DynamicsRun:
 
     def unit_name(self) -> str:
         """``unit 3 of layer 1``; for a second state, such as c of an LSTM, the index in the whole state."""
-        layers, hidden = int(self.step.layer.num_layers), int(self.step.layer.hidden_size)  # type: ignore[arg-type]
+        layers = int(getattr(self.step.layer, "num_layers", 1))
+        hidden = int(getattr(self.step.layer, "hidden_size", self.visited.size(2) // layers))
         if self.unit >= layers * hidden:
             return f"state element {self.unit}"
         return f"unit {self.unit % hidden}" + (f" of layer {self.unit // hidden + 1}" if layers > 1 else "")

@@ -173,9 +173,10 @@ def _traced_step(model: Model) -> _Traced:
         x = _example_step(model, batch)
         return (x, *step.initial_states(x))
 
-    if any(state.is_floating_point() and bool(state.any()) for state in inputs(EXAMPLE_BATCH)[1:]):
+    states = inputs(EXAMPLE_BATCH)[1:]
+    if any(state.is_floating_point() and bool(state.any()) for state in states):
         raise ValueError("the states do not start at zero: export the whole sequence, single_step=False")
-    return _Traced(step, inputs, (0, *(step.state_batch_dim for _ in step.state_names)), step.state_names)
+    return _Traced(step, inputs, (0, *map(step.batch_dim_of, states)), step.state_names)
 
 
 def _single_step(model: Model) -> SingleStep:
