@@ -73,6 +73,9 @@ def test_vectors_for_a_model_of_sequences_are_refused_with_the_option_that_makes
         outcome = cli("train", "model=brc", *SHORT, f"task.data={file}")
         assert outcome.code == 1 and outcome.error.count("\n") == 1
         assert "model=brc does not fit" in outcome.error and option in outcome.error
+    np.savez(workplace / "steps.npz", x=np.zeros((40, 5, 3), np.float32), y=np.arange(40) % 2)
+    outcome = cli("train", "model=spiking_conv", *SHORT[1:], "task.data=steps.npz")
+    assert "model=spiking_conv does not fit" in outcome.error and "read_as" not in outcome.error
 
 
 def test_integer_targets_that_are_read_as_numbers_are_named_in_a_note(cli: Command, workplace: Path) -> None:

@@ -116,9 +116,9 @@ def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
 
 def to_read_sequences(task: dict[str, Any], spec: TaskSpec) -> str:
     """Advice on options that make sequences of images or vectors; empty if there are none."""
-    if task.get("read_as") != "image":
+    if task.get("read_as") != "image" or spec.image_shape is None or not spec.kind.startswith("image"):
         return ""
-    if spec.image_shape is None or spec.image_shape[1] > 1:
+    if spec.image_shape[1] > 1:
         return ", or read images as sequences, as with task.read_as=rows"
     if str(task.get("data")).endswith(".csv"):
         return ", or name the column of the sequences, as in task.sequences=id"
