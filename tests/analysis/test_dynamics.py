@@ -132,7 +132,7 @@ def test_state_map_accepts_layers_whose_state_has_no_dimension_of_layers() -> No
     layer, x = Leaky(), torch.randn(5, 4, 2, dtype=torch.float64)
     step = state_map(layer)
     decay = layer.decay.detach().double().diag()
-    torch.testing.assert_close(step.jacobian(torch.randn(4, 3), x[0]), decay.expand(4, 3, 3))
+    torch.testing.assert_close(step.jacobian(torch.randn(4, 3, dtype=torch.float64), x[0]), decay.expand(4, 3, 3))
     torch.testing.assert_close(visited_states(step, x), layer.double()(x)[0].detach())
 
 
