@@ -9,7 +9,8 @@ import math
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from benchmarks.agreement_brian import NETWORKS, Pairs, network_pairs
 from bionets.analysis.spiking_activity import synaptic_operations
 from bionets.layers import unroll
 from bionets.layers.spiking import LIB, PLIF, SLIB, AdEx, encoders, losses, readouts
-from bionets.scan import surrogate
+from bionets.scan.surrogate import arctan, fast_sigmoid, gaussian, leaky, rectangle, sigmoid, super_spike, triangle
 from bionets.tasks.mackey_glass import symmetric_errors
 
 LIMIT = 1e-6
@@ -30,7 +31,7 @@ INPUTS = 0.8 * torch.rand((200, 3, 5), dtype=torch.float64, generator=torch.Gene
 def over_time(step: Callable[..., Any], x: Tensor, *state: Any) -> Tensor:
     outputs = []
     for row in x:
-        y, *state = step(row, *state)  # type: ignore[assignment]
+        y, *state = step(row, *state)
         outputs.append(y)
     return torch.stack(outputs)
 
@@ -65,11 +66,7 @@ def snntorch_functions() -> Pairs:
         (F.cross_entropy(readouts.spike_count(spikes), target), functional.ce_count_loss()(spikes, target)),
         (losses.spike_rate_error(spikes, target, 0.8, 0.2), counts / len(spikes)),
         (losses.first_spike_cross_entropy(spikes, target), functional.ce_temporal_loss()(spikes.clone(), target)),
-        *gradients(
-            (surrogate.arctan, theirs.atan(2.0)),
-            (surrogate.super_spike, theirs.fast_sigmoid(10)),
-            (surrogate.sigmoid, theirs.sigmoid(4)),
-        ),
+        *gradients((arctan, theirs.atan(2.0)), (super_spike, theirs.fast_sigmoid(10)), (sigmoid, theirs.sigmoid(4))),
     ]
 
 
@@ -83,15 +80,10 @@ def spikingjelly() -> Pairs:
         (unroll(LIB(5, spike_fn="arctan"), x), subtract(x)),
         (unroll(PLIF(5, beta=0.9), 5 * x), neuron.LIFNode(10.0, v_reset=0.0, step_mode="m")(5 * x)),
         (encoders.latency(values, 20, threshold=1e-9), torch.stack([encoder(values) for _ in range(20)])),
-        *gradients(
-            (surrogate.arctan, theirs.ATan(2.0)),
-            (surrogate.sigmoid, theirs.Sigmoid(4.0)),
-            (surrogate.fast_sigmoid, theirs.SoftSign(2.0)),
-            (lambda v: surrogate.triangle(v, 0.8, 1 / 0.8), theirs.PiecewiseQuadratic(0.8)),
-            (lambda v: surrogate.rectangle(v, 1 / 0.8), theirs.Rect(0.8)),
-            (surrogate.gaussian, theirs.Erf(math.sqrt(2))),
-            (surrogate.leaky, theirs.LeakyKReLU(leak=0.1, k=1.0)),
-        ),
+        *gradients((arctan, theirs.ATan(2.0)), (sigmoid, theirs.Sigmoid(4.0)), (fast_sigmoid, theirs.SoftSign(2.0))),
+        *gradients((gaussian, theirs.Erf(math.sqrt(2))), (leaky, theirs.LeakyKReLU(leak=0.1, k=1.0))),
+        *gradients((lambda v: triangle(v, 0.8, 1 / 0.8), theirs.PiecewiseQuadratic(0.8))),
+        *gradients((lambda v: rectangle(v, 1 / 0.8), theirs.Rect(0.8))),
     ]
 
 
@@ -109,7 +101,7 @@ def norse() -> Pairs:
         (unroll(LIB(5, spike_fn="arctan"), x), over_time(LIFBoxCell(subtract), 10 * x, start)),
         (unroll(PLIF(5, beta=0.9), 5 * x), over_time(LIFBoxCell(plain), 5 * x, start)),
         (unroll(AdEx(5, subthreshold=0.3, peak=1.0), 6 * x), over_time(adex, 6 * x, first)),
-        *gradients((lambda v: surrogate.triangle(v, 0.3), lambda v: threshold.threshold(v, "triangle", 0.3))),
+        *gradients((lambda v: triangle(v, 0.3), lambda v: threshold.threshold(v, "triangle", 0.3))),
     ]
 
 
@@ -142,9 +134,7 @@ def main(libraries: list[str]) -> int:
         for (library, name), pairs in CASES.items():
             if libraries and library not in libraries:
                 continue
-            try:
-                number = version(library)
-            except PackageNotFoundError:
+            if find_spec(library) is None:
                 print(f"| {library} | {name} | not installed |", flush=True)
                 continue
             torch.manual_seed(0)
@@ -152,7 +142,7 @@ def main(libraries: list[str]) -> int:
                 float((1.0 * torch.as_tensor(a) - 1.0 * torch.as_tensor(b)).abs().max()) for a, b in pairs()
             )
             agree &= difference <= LIMIT
-            print(f"| {library} {number} | {name} | {difference:.1g} |", flush=True)
+            print(f"| {library} {version(library)} | {name} | {difference:.1g} |", flush=True)
     finally:
         torch.set_default_dtype(precision)
     return int(not agree)

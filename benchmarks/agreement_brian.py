@@ -1,6 +1,5 @@
 """The same network in bionets and in Brian2; for the conversions see docs/plastic.md."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,37 +16,28 @@ TRACES = {"x": 0.9, "y": 0.9, "slow_x": 0.95, "slow_y": 0.97, "eligibility": 0.9
 
 
 PAIR, UP, DOWN = {"potentiation": 0.01, "depression": 0.005}, "0.01 * x", "0.005 * y"
+DEPENDENT = {**PAIR, "weight_dependence": 0.4}
 TRIPLET = {"triplet_potentiation": 0.006, "triplet_depression": 0.002, "pre_decay": 0.95, "post_decay": 0.97}
+LEARN = "w = clip(w + dw, 0, 1); dw = 0"
 REWARD = "eligibility += dw; dw = 0; w = clip(w + 0.01 * reward(t) * eligibility, 0, 1)"
 NETWORKS: dict[str, tuple[Any, ...]] = {  # the arguments of network_pairs
     "PairSTDP": (PairSTDP, PAIR, UP, DOWN),
     "PairSTDP, nearest_spike": (PairSTDP, PAIR, UP, DOWN, True),
     "PairSTDP, delays": (PairSTDP, PAIR, UP, DOWN, False, 5),
-    "PairSTDP, weight_dependence": (
-        PairSTDP,
-        PAIR | {"weight_dependence": 0.4},
-        f"(1 - w)**0.4 * {UP}",
-        f"w**0.4 * {DOWN}",
-    ),
+    "PairSTDP, weight_dependence": (PairSTDP, DEPENDENT, f"(1 - w)**0.4 * {UP}", f"w**0.4 * {DOWN}"),
     "TripletSTDP": (TripletSTDP, PAIR | TRIPLET, "(0.01 + 0.006 * slow_y) * x", "(0.005 + 0.002 * slow_x) * y"),
     "MSTDPET": (MSTDPET, {"depression": 0.7}, "x", "0.7 * y", False, 0, REWARD),
 }
 
 
 def network_pairs(
-    rule: Callable[..., plastic.LearningRule],
-    options_of_rule: dict[str, float],
-    up: str,
-    down: str,
-    nearest: bool = False,
-    longest_delay: int = 0,
-    learn: str = "w = clip(w + dw, 0, 1); dw = 0",
+    rule: Any, settings: Any, up: str, down: str, nearest: bool = False, delays: int = 0, learn: str = LEARN
 ) -> Pairs:
     """Spikes and weights of neurons with adaptive thresholds, lateral inhibition and inputs that learn, from both CPU
     backends and from Brian2. ``up`` and ``down`` are the changes dw at a spike of the target and of the source, from
     the weight w, the traces x and y, and slow_x and slow_y before this spike; ``learn`` uses dw at the end of a step.
     """
-    random, period = np.random.default_rng(0), longest_delay + 1
+    random, period = np.random.default_rng(0), delays + 1
     spikes = random.random((STEPS, SOURCES)) < 0.1 * period  # a synapse holds one spike in flight
     spikes &= np.arange(STEPS)[:, None] % period == random.integers(period, size=SOURCES)
     weight, delay = random.random((SOURCES, NEURONS)), random.integers(period, size=(SOURCES, NEURONS))
@@ -55,7 +45,7 @@ def network_pairs(
     expected = _in_brian(spikes, weight, delay, reward, up, down, learn, nearest)
     assert expected[0].any() and not np.allclose(expected[1], weight), "it is silent, or does not learn"
     pairs: Pairs = []
-    for backend in ("reference",) if longest_delay else ("reference", "numba"):  # numba has no delay of each synapse
+    for backend in ("reference",) if delays else ("reference", "numba"):  # numba has no delay of each synapse
         network, voltage, threshold = plastic.Network(), LinearDynamics(0.95), LinearDynamics(0.99, scale=0.5)
         traced: dict[str, Any] = {"trace": LinearDynamics(TRACES["x"]), "nearest_spike": nearest}
         options: dict[str, Any] = {"rest": -65.0, "reset": -60.0, "threshold": -52.0, "refractory": 5, **traced}
@@ -67,7 +57,7 @@ def network_pairs(
         network.connect("input", "cells", learnt)
         network.connect("cells", "inhibitory", plastic.OneToOne(NEURONS, 22.5, delay=1))
         network.connect("inhibitory", "cells", plastic.LateralInhibition(NEURONS, -10.0))
-        network.add_rule(rule([learnt], **options_of_rule))
+        network.add_rule(rule([learnt], **settings))
         x, rewards = torch.tensor(spikes).unsqueeze(1), torch.tensor(reward).unsqueeze(1)
         pairs += [(network(x, rewards, backend=backend)["cells"][:, 0], expected[0]), (learnt.weight, expected[1])]
     return pairs
@@ -119,7 +109,7 @@ def _lif(b: Any, rest: float, decay: float, threshold: str, reset: str, refracto
     """Neurons with the exact decays of v to rest, and of the adaptation a with 0.99 in a step."""
     model = f"dv/dt = ({rest} - v) / tau : 1 (unless refractory)\nda/dt = -a / tau_a : 1"
     names = {"tau": -b.ms / np.log(decay), "tau_a": -b.ms / np.log(0.99)}
-    options = {"refractory": refractory * b.ms, "method": "exact", "namespace": names}
-    group = b.NeuronGroup(NEURONS, model, threshold=threshold, reset=reset, **options)
+    options = {"threshold": threshold, "reset": reset, "refractory": refractory * b.ms, "method": "exact"}
+    group = b.NeuronGroup(NEURONS, model, **options, namespace=names)
     group.v = rest
     return group
