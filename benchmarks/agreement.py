@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from benchmarks.agreement_brian import NETWORKS, Pairs, network_pairs
 from bionets.analysis.spiking_activity import synaptic_operations
@@ -63,7 +62,7 @@ def snntorch_functions() -> Pairs:
     return [
         (encoders.latency(x, 20, 0.3, decay=0.9), spikegen.latency(x, 20, 0.3, tau=-1 / math.log(0.9), clip=True)),
         (losses.cross_entropy_each_step(spikes, target), functional.ce_rate_loss()(spikes, target)),
-        (F.cross_entropy(readouts.spike_count(spikes), target), functional.ce_count_loss()(spikes, target)),
+        (nn.functional.cross_entropy(readouts.spike_count(spikes), target), functional.ce_count_loss()(spikes, target)),
         (losses.spike_rate_error(spikes, target, 0.8, 0.2), counts / len(spikes)),
         (losses.first_spike_cross_entropy(spikes, target), functional.ce_temporal_loss()(spikes.clone(), target)),
         *gradients((arctan, theirs.atan(2.0)), (super_spike, theirs.fast_sigmoid(10)), (sigmoid, theirs.sigmoid(4))),
@@ -138,9 +137,8 @@ def main(libraries: list[str]) -> int:
                 print(f"| {library} | {name} | not installed |", flush=True)
                 continue
             torch.manual_seed(0)
-            difference = max(
-                float((1.0 * torch.as_tensor(a) - 1.0 * torch.as_tensor(b)).abs().max()) for a, b in pairs()
-            )
+            both = ([torch.as_tensor(each).detach().double() for each in pair] for pair in pairs())
+            difference = float(torch.stack([(one - other).abs().max() for one, other in both]).max())
             agree &= difference <= LIMIT
             print(f"| {library} {version(library)} | {name} | {difference:.1g} |", flush=True)
     finally:
