@@ -53,6 +53,56 @@ def test_pooling_halves_the_image_in_each_block(pool: str, size: int) -> None:
     assert linear.in_features == 4 * size * size
 
 
+def modules_of(model: nn.Module) -> str:
+    """The kinds of the modules of the network, with the sizes of weights."""
+    sized = {nn.Conv2d: "out_channels", nn.Linear: "out_features"}
+    return " ".join(f"{type(each).__name__}{getattr(each, sized.get(type(each), ''), '')}" for each in model.network)
+
+
+@pytest.mark.parametrize(
+    ("options", "modules"),
+    [
+        (
+            {"convolutions": 2, "dropout": 0.2},
+            "Conv2d3 BatchNorm2d LIB Conv2d3 MaxPool2d BatchNorm2d LIB "
+            "Conv2d4 BatchNorm2d LIB Conv2d4 MaxPool2d BatchNorm2d LIB "
+            "Flatten Dropout Linear5 BatchNorm1d LIB Dropout Linear10 LI",
+        ),
+        (
+            {"pool_spikes": True, "hidden_size": 0, "dropout": 0.2},
+            "Conv2d3 BatchNorm2d LIB MaxPool2d Conv2d4 BatchNorm2d LIB MaxPool2d Flatten Dropout Linear10 LI",
+        ),
+        (
+            {"pool": "none", "batch_norm": False, "readout": "spike_count"},
+            "Conv2d3 LIB Conv2d4 LIB Flatten Linear5 LIB Linear10 LIB",
+        ),
+    ],
+)
+def test_the_modules_of_a_convolutional_network_follow_from_its_options(
+    options: dict[str, object], modules: str
+) -> None:
+    model = conv(**options)
+    assert modules_of(model) == modules
+    weights = [each for each in model.network if isinstance(each, nn.Conv2d | nn.Linear)]
+    assert [each.bias is None for each in weights] == [*["BatchNorm" in modules] * (len(weights) - 1), False]
+    assert model(torch.rand(2, 1, 12, 12)).shape == (2, 10)
+
+
+def test_dropout_acts_between_the_layers_of_a_recurrent_network() -> None:
+    model = SpikingRecurrentModel(ROWS, 6, num_layers=3, recurrent=False, dropout=0.2)
+    assert modules_of(model) == "Linear6 LIB Dropout Linear6 LIB Dropout Linear6 LIB Linear10 LI"
+    with pytest.warns(UserWarning, match="num_layers=1"):
+        SpikingRecurrentModel(ROWS, dropout=0.2)
+
+
+def test_each_step_of_a_sequence_of_images_is_presented_for_several_steps() -> None:
+    spec = TaskSpec("sequence_to_class", 2 * 4 * 6, 3, steps=5, step_shape=(2, 4, 6))
+    model = SpikingConvModel(spec, channels=(3,), hidden_size=4, time_steps=2, layer_arguments=HARD).eval()
+    x = torch.randn(5, 7, 2 * 4 * 6)
+    each = [model.network(step.view(7, 2, 4, 6)) for step in x for _ in range(2)]
+    torch.testing.assert_close(model(x), torch.stack(each).mean(0), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("time_steps", [1, 3])
 def test_sequences_have_predictions_after_the_last_step_or_at_every_step(recurrent: bool, time_steps: int) -> None:

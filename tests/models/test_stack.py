@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import NBRC, SequenceDropout, StatefulRecurrent, reset_states, unroll
+from bionets.layers import BRC, SequenceDropout, StatefulRecurrent, reset_states, unroll
 from bionets.layers.spiking import LIB, FullyRecurrent, ThresholdBatchNorm1d
 from bionets.models import StackModel
+from bionets.models.stack import Residual
 from bionets.tasks import TaskSpec
 
 LAST = TaskSpec("sequence_to_value", input_size=3, output_size=2)
@@ -47,16 +48,22 @@ def test_different_kinds_of_layers_are_trained_in_one_stack() -> None:
     assert {StatefulRecurrent, FullyRecurrent, SequenceDropout, ThresholdBatchNorm1d, nn.LayerNorm} <= kinds
 
 
-def test_a_stack_equals_the_modules_that_its_entries_describe() -> None:
-    entries = [{"layer": "NBRC", "size": 5}, {"layer": "LIB", "size": 4, "beta": 0.7, "residual": False}]
-    model, x = StackModel(EVERY, entries).eval(), torch.randn(7, 4, 3)
-    recurrent, neurons = NBRC(3, 5), LIB(4, beta=0.7, spike_fn="arctan")
-    weights = nn.Linear(5, 4)
-    recurrent.load_state_dict(model.network[0].layer.state_dict())
-    weights.load_state_dict(model.network[1][0].state_dict())
-    neurons.load_state_dict(model.network[1][1].state_dict())
-    spikes = unroll(nn.Sequential(weights, neurons), recurrent(x)[0])
-    torch.testing.assert_close(model(x), model.readout(spikes))
+@pytest.mark.parametrize("training", [False, True])
+def test_a_stack_equals_the_modules_that_its_entries_describe(training: bool) -> None:
+    neurons = LIB(6, threshold=0.5, spike_fn="arctan")
+    network = nn.Sequential(
+        StatefulRecurrent(BRC(3, 5, initialisation="bistable")),
+        nn.Sequential(nn.Linear(5, 6), ThresholdBatchNorm1d(6, threshold=0.5), FullyRecurrent(neurons)),
+        Residual(nn.Sequential(nn.LayerNorm(6), StatefulRecurrent(nn.GRU(6, 6)))),
+        nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 4), SequenceDropout(0.5)),
+        nn.ReLU(),
+    ).train(training)
+    model, x = StackModel(EVERY, MIXED).train(training), torch.randn(7, 4, 3)
+    network.load_state_dict(model.network.state_dict())
+    torch.manual_seed(1)
+    expected = unroll(network, x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model(x), model.readout(expected))
 
 
 def test_a_residual_adds_the_input() -> None:
