@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from lightning import Callback, Trainer
+from matplotlib.figure import Figure
 from torch import nn
 
+from bionets.analysis import spiking_figures
 from bionets.layers import DistanceDelays, reset_states
 from bionets.layers.spiking import LI, LIB, SRLIT, FullyRecurrent
 from bionets.models import SpikingConvModel, SpikingRecurrentModel
@@ -234,10 +236,15 @@ def test_delays_without_recurrent_connections_are_refused() -> None:
     ],
 )
 def test_every_kind_of_neuron_has_its_figures_and_spike_counts(
-    layer: str, readout: str, figures: set[str], spikes: bool, tmp_path: Path
+    layer: str, readout: str, figures: set[str], spikes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn: list[Figure] = []
+    save = spiking_figures.save
+    monkeypatch.setattr(spiking_figures, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
     torch.manual_seed(0)
     model = SpikingRecurrentModel(VALUE, 20, layer=layer, readout=readout).eval()
     x = 300 * torch.rand(30, 2, 1)
     assert {file.stem for file in model.draw(tmp_path, "title", x)} == figures
+    over_time = [axes for figure in drawn for axes in figure.axes if axes.get_xlabel() == "time step"]
+    assert [axes.get_xlim() for axes in over_time] == [(-0.5, 29.5)] * (len(figures) - 1)
     assert (model.test_metrics([(x,)])["test/spikes_per_step"] > 0) == spikes

@@ -19,9 +19,15 @@ def test_the_defaults_are_the_published_protocol() -> None:
     assert target.shape == (100, 1)
 
 
-def test_target_is_the_first_input() -> None:
-    for x, target in CopyFirstInput(length=7, train_size=60, batch_size=25).train_dataloader():
-        assert torch.equal(target, x[0])
+@pytest.mark.parametrize("length", [1, 7])
+def test_target_is_the_first_input(length: int) -> None:
+    for x, target in CopyFirstInput(length, train_size=60, batch_size=25).train_dataloader():
+        assert len(x) == length and torch.equal(target, x[0])
+
+
+def test_a_sequence_without_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"length must be at least 1, got 0"):
+        CopyFirstInput(length=0)
 
 
 def test_inputs_are_standard_normal_and_independent() -> None:

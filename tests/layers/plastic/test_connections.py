@@ -161,6 +161,8 @@ def test_invalid_shapes_and_options_are_refused() -> None:
         Linear(3, 2).check((4,), (2,))
     with pytest.raises(ValueError, match=r"does not fit .* takes \(1, 5, 5\) to \(2, 3, 3\)"):
         Conv2d(1, 2, 3).check((1, 5, 5), (2, 4, 4))
+    with pytest.raises(ValueError, match=r"does not fit between \(25,\) .* takes \[1, H, W\] with H, W ≥ \(3, 3\)"):
+        Conv2d(1, 2, 3).check((25,), (2, 3, 3))
     with pytest.raises(ValueError, match=r"MaxPool2d takes \(1, 4, 4\) to \(1, 2, 2\), not to \(1, 4, 4\)"):
         MaxPool2d(2).check((1, 4, 4), (1, 4, 4))
     with pytest.raises(ValueError, match=r"MaxPool2d pools \[C, H, W\], got \(4, 4\)"):

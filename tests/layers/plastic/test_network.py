@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from bionets.layers import get_states, reset_states, set_states
+from bionets.layers import get_states, reset_states, set_states, unroll
 from bionets.layers.plastic import (
     IF,
     LIF,
@@ -324,13 +324,26 @@ def test_a_network_on_another_device_is_refused(backend: str) -> None:
         network(spikes(3, 2, 20), backend=backend)
 
 
+def test_a_network_within_unroll_is_refused() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = diehl_and_cook()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.network(x)["excitatory"]
+
+    with pytest.raises(RuntimeError, match=r"^Network is called within unroll"):
+        unroll(Counted(), spikes(3, 2, 20))
+
+
 def test_reinforce_accepts_one_reward_or_one_for_each_sample() -> None:
     network = diehl_and_cook()
     learnt = network.connections["pixels_excitatory"]
     network.rules = [MSTDPET([learnt])]  # type: ignore[list-item]
-    network(spikes(20, 1, 20))
+    network(spikes(20, 2, 20))
     before = learnt.weight.clone()
-    with pytest.raises(ValueError, match=r"expected one reward, or one for each of 1 samples, got \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected one reward, or one for each of 2 samples, got \(3,\)"):
         network.reinforce(torch.ones(3))
     assert torch.equal(learnt.weight, before)
     network.reinforce(torch.ones(1, 1))
