@@ -1,11 +1,12 @@
 """Evaluate and analyse a run on other data than its test set: ``data=`` and ``task={...}``, as a user types them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from bionets.experiment.commands.evaluate import notes_on_changes
+from bionets.experiment.commands.evaluate import notes_on, notes_on_changes, short_hash
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.dynamics_run import DynamicsRun
 from bionets.experiment.run.trained import load_trained
@@ -98,6 +99,38 @@ def test_classes_of_other_data_are_matched_by_name(cli: Command, workplace: Path
     (folder / "manifest.json").unlink()
     other = cli("evaluate", run, "task={data: data.csv}")
     assert other.code == 0 and "note: the run has not kept the names of its classes" in other.out
+
+
+@pytest.mark.parametrize(
+    ("task", "other", "named"),
+    [
+        ({"split_seed": 0}, {"split_seed": 1}, ["task.split_seed"]),
+        ({"data": "a.csv"}, {"test_share": 0.5, "held_out": "who"}, ["task.test_share"]),
+        ({"data": "a.csv", "split_seed": 0}, {"data": "b.csv", "split_seed": 1}, []),
+        ({"data": "a.csv", "standardise": True, "class_weights": "balanced"}, {"data": "a.csv"}, []),
+        ({"data": "a.csv", "standardise": False, "class_weights": None}, {"data": "b.csv"}, []),
+        (
+            {"dataset": "mnist", "standardise": True, "class_weights": "balanced"},
+            {"dataset": "digits"},
+            ["task.standardise", "task.class_weights"],
+        ),
+        ({"data": "a.csv", "standardise": True, "class_weights": "balanced"}, {"batch_size": 3}, []),
+    ],
+)
+def test_notes_name_the_options_of_the_run_that_other_data_change(
+    task: dict[str, object], other: dict[str, object], named: list[str]
+) -> None:
+    assert [re.split("[ =]", note)[0] for note in notes_on(other, task)] == named
+
+
+def test_the_same_options_in_any_order_give_the_same_file_name() -> None:
+    assert short_hash({"a": 1, "b": 2}) == short_hash({"b": 2, "a": 1}) != short_hash({"a": 2, "b": 2})
+
+
+def test_the_first_metric_that_changed_by_more_than_rounding_is_noted() -> None:
+    before = {"val/loss": 1.0, "test/loss": 1.0, "test/error": 1.0}
+    (note,) = notes_on_changes(before, {"test/new": 5.0, "val/loss": 1.0005, "test/loss": 1.01, "test/error": 2.0})
+    assert note.startswith("test/loss was 1 when the run ended and is 1.01 now")
 
 
 def test_a_metric_that_is_nan_both_times_counts_as_unchanged() -> None:

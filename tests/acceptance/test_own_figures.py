@@ -17,6 +17,11 @@ class Weights(Figures):
         save(figure, directory / "weights.png", title)
 
 
+class Steps(Figures):
+    def draw(self, directory, title, model, x):
+        print("padded" if (x[:, 0] == 0).any() else "not padded")
+
+
 """
 OWN = "+callbacks.extra.own._target_=my_own_figures."
 
@@ -31,3 +36,13 @@ def test_a_user_figure_is_saved_beside_the_others_only_if_figures_are_drawn(cli:
     assert cli("train", *SMALL, *quiet, OWN + "Weights").code == 0
     (quiet_folder,) = workplace.rglob("quiet-*")
     assert not list(quiet_folder.rglob("weights.*"))
+
+
+def test_figures_show_the_first_sequence_of_the_test_set_without_padding(cli: Command, workplace: Path) -> None:
+    (workplace / "my_own_figures.py").write_text(FILE)
+    steps = [f"{number},1.0,{number % 2}" for number in range(60) for _ in range(1 + number % 9)]
+    (workplace / "data.csv").write_text("\n".join(["id,a,y", *steps]))
+    data = ("task=custom", "task.data=data.csv", "task.sequences=id", "task.targets=y", "task.standardise=false")
+    figures = (OWN + "Steps", "callbacks.figures=true", "logger=none", "trainer.max_epochs=1")
+    outcome = cli("train", "model=brc", "model.hidden_size=4", *data, *figures)
+    assert outcome.code == 0 and "not padded" in outcome.out, outcome.error

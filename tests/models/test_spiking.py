@@ -1,5 +1,6 @@
 """Spiking models: layers, encoders, readouts, delays, independence of earlier batches, and refused options."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,9 @@ def test_the_modules_of_a_convolutional_network_follow_from_its_options(
 
 
 def test_dropout_acts_between_the_layers_of_a_recurrent_network() -> None:
-    model = SpikingRecurrentModel(ROWS, 6, num_layers=3, recurrent=False, dropout=0.2)
+    with warnings.catch_warnings(action="error"):
+        SpikingRecurrentModel(ROWS)
+        model = SpikingRecurrentModel(ROWS, 6, num_layers=3, recurrent=False, dropout=0.2)
     assert modules_of(model) == "Linear6 LIB Dropout Linear6 LIB Dropout Linear6 LIB Linear10 LI"
     with pytest.warns(UserWarning, match="num_layers=1"):
         SpikingRecurrentModel(ROWS, dropout=0.2)
