@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
+from bionets.analysis import stigmergy
 from bionets.analysis.stigmergy import draw_memory, trace_memory
 from bionets.layers import RecurrentStigmergicMemory, StigmergicMemory
 from bionets.layers.stigmergic.stigmergic_memory import smooth_clamp
 
 
 @pytest.mark.parametrize("kind", [StigmergicMemory, RecurrentStigmergicMemory])
-def test_marks_and_ticks_of_a_trace_add_up_to_the_memory(kind: type[StigmergicMemory], tmp_path: Path) -> None:
+def test_marks_and_ticks_of_a_trace_add_up_to_the_memory(
+    kind: type[StigmergicMemory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     layer, x = kind(5, 4, 1, 6), torch.rand(9, 5)
     layer(x[0])
@@ -21,4 +25,13 @@ def test_marks_and_ticks_of_a_trace_add_up_to_the_memory(kind: type[StigmergicMe
     torch.testing.assert_close(smooth_clamp(before + trace.marks - trace.ticks, 0.0, 10.0), trace.memory)
     assert trace.marks.min() >= 0 and trace.ticks.min() >= 0
     assert torch.equal(layer.memory, kept)
+
+    drawn: list[Figure] = []
+    save = stigmergy.save
+    monkeypatch.setattr(stigmergy, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
     assert draw_memory(tmp_path / "figures" / "memory.png", x, trace, "title").read_bytes().startswith(b"\x89PNG")
+    images = [axes.images[0] for axes in drawn[0].axes if axes.get_title()]
+    for image, values in zip(images, (x, *trace), strict=True):
+        assert torch.equal(torch.as_tensor(image.get_array().data), values)
+    deposits = max(trace.marks.max().item(), trace.ticks.max().item())
+    assert [image.get_clim() for image in images[:3]] == [(0, 1), (0, deposits), (0, deposits)]

@@ -180,6 +180,9 @@ def test_invalid_options_and_incompatible_tasks_are_refused(arguments: dict[str,
         SpikingConvModel(ROWS)
     with pytest.raises(ValueError, match="does not fit"):
         SpikingRecurrentModel(IMAGE)
+    for key in ("hidden_size", "num_layers"):
+        with pytest.raises(ValueError, match=rf"model\.{key} must be at least 1"):
+            SpikingRecurrentModel(ROWS, **{key: 0})
 
 
 def test_the_initialisation_is_chosen_by_name_with_arguments() -> None:
