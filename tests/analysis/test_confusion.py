@@ -3,12 +3,12 @@
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from bionets.analysis.confusion import LABELLED, LONGEST_NAME, draw_confusion_matrices, write_counts
-from bionets.analysis.style import new_figure
+from bionets.analysis import confusion
+from bionets.analysis.confusion import LABELLED, LONGEST_NAME, draw_confusion_matrices
 
 
 @pytest.mark.parametrize("classes", [2, LABELLED, LABELLED + 1, 100])
@@ -31,12 +31,23 @@ def test_two_targets_with_the_same_file_name_have_different_files(tmp_path: Path
     assert len(set(draw_confusion_matrices(tmp_path, "a run", matrices))) == 2
 
 
-def test_every_cell_with_samples_shows_their_number() -> None:
-    counts = np.array([[3, 0], [1, 12]])
-    axes = new_figure().add_subplot()
-    write_counts(axes, counts, counts / counts.sum(1, keepdims=True))
-    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
-        ((0, 0), "3"),
-        ((0, 1), "1"),
-        ((1, 1), "12"),
+def test_cells_show_the_share_of_their_row_and_the_number_of_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = confusion.save
+    monkeypatch.setattr(confusion, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
+    draw_confusion_matrices(
+        tmp_path, "a run", {"it": (("a", "b", "long"), torch.tensor([[3, 0, 0], [1, 3, 4], [0] * 3]))}
+    )
+    axes = drawn[0].axes[0]
+    (image,) = axes.images
+    assert image.get_array().tolist() == [[1, 0, 0], [1 / 8, 3 / 8, 1 / 2], [0, 0, 0]]
+    for axis in (axes.xaxis, axes.yaxis):
+        assert [label.get_text() for label in axis.get_ticklabels()] == ["a", "b", "long"]
+    assert {(*text.get_position(), text.get_text(), text.get_color()) for text in axes.texts} == {
+        (0, 0, "3", "white"),
+        (0, 1, "1", "black"),
+        (1, 1, "3", "black"),
+        (2, 1, "4", "black"),
     }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from bionets.analysis import presentation
@@ -79,8 +80,22 @@ def test_titles_name_the_ends_of_a_connection(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("rule", ["stdp", "reward"])
-def test_a_presentation_is_drawn(rule: str, x: Tensor, tmp_path: Path) -> None:
+def test_a_presentation_is_drawn(rule: str, x: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = trace_presentation(network_of(rule), x, reward=None if rule == "stdp" else 1.0)
+    lines: dict[str, Tensor] = {}
+    draw_lines = presentation.draw_lines
+
+    def record(axes: Axes, title: str, label: str, values: Tensor) -> None:
+        lines[title.partition(" of ")[0]] = values
+        draw_lines(axes, title, label, values)
+        assert torch.equal(torch.tensor([line.get_ydata().tolist() for line in axes.lines]).T, values)
+
+    monkeypatch.setattr(presentation, "draw_lines", record)
     file = draw_presentation(tmp_path / "presentation.png", found, "a network")
     assert file.stat().st_size > 5000
     assert file.with_suffix(".svg").exists()
+    most = found.spikes["input"].sum(0).topk(4).indices
+    assert torch.equal(lines["input: spike traces"], found.traces["input"][:, most])
+    assert lines["output: spike traces"].shape == (30, 3)
+    assert torch.equal(lines["input → output: weights"], found.weights["input_output"][1:])
+    assert ("input → output: eligibility traces" in lines) == (rule == "reward")
