@@ -2,11 +2,16 @@
 
 import io
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from bionets.experiment.commands.runs import SORT, duration_of, in_order
+from bionets.experiment.comparison.run_list import STATUSES, ListedRun, delete, listed
+from bionets.experiment.errors import UserError
+from bionets.experiment.run.run_folder import RunFolder
 from tests.acceptance.conftest import Command, cli, workplace
 from tests.experiment.run_folders import make_run
 
@@ -74,6 +79,49 @@ def test_runs_are_filtered_and_sorted(cli: Command, outputs: dict[str, Path]) ->
     assert models("status=complete", "sort=-metric") == ["nbrc", "brc", "mgu"]
     assert models("where={model.num_layers:2}") == ["lstm"]
     assert "val/loss 0.3" in cli("runs", "metric=val/loss", "status=complete").out
+
+
+@pytest.mark.parametrize("key", SORT)
+def test_every_column_sorts_in_both_directions_and_unknown_values_come_last(key: str) -> None:
+    def run(number: int) -> ListedRun:
+        config = {"task": {"name": f"task{number}"}, "model": {"name": f"model{number}"}}
+        changed = datetime(2026, 1, 1 + number)
+        return ListedRun(Path(str(number)), STATUSES[number], config, "", "", number, 9.0 + number, changed)
+
+    runs = [run(number) for number in (1, 0, 2)]
+    unknown = ListedRun(Path("3"), STATUSES[3], runs[0].config | {"task": {"name": "z"}, "model": {"name": "z"}})
+    for sort, expected in ((key, ["0", "1", "2"]), (f"-{key}", ["2", "1", "0"])):
+        found = [str(run.path) for run in in_order([unknown, *runs], sort)]
+        at_end = key in ("changed", "metric", "duration") or sort == key
+        assert found == ([*expected, "3"] if at_end else ["3", *expected])
+
+
+def test_durations_are_printed_in_hours_minutes_and_seconds() -> None:
+    assert [duration_of(each) for each in (None, 0.0, 59.6, 3725.4)] == ["", "0:00:00", "0:01:00", "1:02:05"]
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [("y", True), (" YES ", True), ("", False), ("n", False)])
+def test_runs_are_deleted_at_a_terminal_only_after_confirmation(
+    cli: Command, outputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, answer: str, deleted: bool
+) -> None:
+    terminal = io.StringIO(f"{answer}\n")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    outcome = cli("runs", "delete=[failed,pruned]")
+    assert outcome.code == 0 and "delete these 2 folders and all files in them? [y/N]" in outcome.out
+    assert outputs["failed"].exists() is outputs["pruned"].exists() is not deleted
+    assert ("nothing was deleted" in outcome.out) is not deleted
+
+
+def test_a_run_that_has_started_again_is_not_deleted(outputs: dict[str, Path]) -> None:
+    failed, stopped = (listed(RunFolder(outputs[name])) for name in ("failed", "stopped"))
+    ended(outputs["failed"], "interrupted")
+    (outputs["stopped"] / ".lock").touch()
+    with FileLock(outputs["stopped"] / ".lock", thread_local=False):
+        assert not delete(failed) and not delete(stopped)
+    assert outputs["failed"].exists() and outputs["stopped"].exists()
+    with pytest.raises(UserError, match="only runs that ended early are deleted"):
+        delete(listed(RunFolder(outputs["complete"])))
 
 
 def test_the_figures_of_each_run_are_listed_on_request(cli: Command, outputs: dict[str, Path]) -> None:
