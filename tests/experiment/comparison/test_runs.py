@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bionets.experiment.comparison.runs import Run, WandbPlace, changes, matching, read_folders, value_of
+from bionets.experiment.comparison.runs import Run, WandbPlace, changes, matching, read_folders, readable, value_of
 from bionets.experiment.errors import UserError
 from tests.experiment.run_folders import add_offline_wandb, config_of, make_run
 
@@ -97,3 +97,27 @@ def test_a_change_is_reported_once_with_the_number_of_its_runs() -> None:
     runs = [Run(place, {}, {}, {}, dict, changed={"metrics.csv": "was changed"}) for place in ("a", "b", "c")]
     assert changes(runs[:1]) == ["metrics.csv was changed in a"]
     assert changes(runs) == ["metrics.csv was changed in a and 2 more"]
+
+
+def test_a_run_under_the_name_of_another_seed_and_numbers_that_overflow_are_left_out(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path, seed=seed)
+    parent = tmp_path / "brc" / "run-1-0.001"
+    (parent / "seed-0").rename(parent / "seed-7")
+    (parent / "seed-1").rename(parent / "seed-one")  # any other name may be given
+    with (parent / "seed-2" / "metrics.csv").open("a") as file:
+        file.write("29,0,val/loss,-1e100\n")
+    make_run(tmp_path, "gru", accuracy=1e100)
+    make_run(tmp_path, "lstm", accuracy=9e99)
+    runs, left_out = read_folders(str(tmp_path))
+    found, damaged = readable(runs)
+    assert [run.config["model"]["name"] for run in found] == ["brc", "lstm"] and found[0].place.endswith("seed-one")
+    reasons = [each.reason for each in (*left_out, *damaged)]
+    assert len(reasons) == 3 and "says seed 0" in reasons[0]
+    assert reasons[1:] == ["its test/accuracy_length_60 is 1e+100", "its val/loss is too large to be drawn"]
+
+
+def test_runs_in_hidden_folders_are_not_found(tmp_path: Path) -> None:
+    make_run(tmp_path, "brc")
+    make_run(tmp_path / ".trash", "gru")
+    assert [run.config["model"]["name"] for run in read_folders(str(tmp_path))[0]] == ["brc"]

@@ -25,9 +25,12 @@ def state() -> tuple[object, ...]:
         logging.getLogger().level,
         list(logging.getLogger().handlers),
         torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
         torch.get_float32_matmul_precision(),
         torch.is_anomaly_enabled(),
+        torch.is_anomaly_check_nan_enabled(),
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.is_grad_enabled(),
@@ -44,7 +47,9 @@ def disturb() -> None:
     torch.set_num_threads(torch.get_num_threads() + 1)
     torch.set_grad_enabled(False)
     torch.set_flush_denormal(not flushes_denormals())
-    torch.autograd.set_detect_anomaly(True)
+    torch.autograd.set_detect_anomaly(True, check_nan=False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.deterministic = not torch.backends.cudnn.deterministic
     torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002
     warnings.filterwarnings("ignore", message="one of a kind")
     logging.getLogger().addHandler(logging.NullHandler())

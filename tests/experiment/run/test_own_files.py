@@ -46,3 +46,22 @@ def test_data_shared_by_several_runs_are_read_once(tmp_path: Path) -> None:
     first = own_files(config, digests)
     (tmp_path / "data.csv").write_text("changed")
     assert own_files(config, digests) == first == digests != own_files(config)
+
+
+def test_the_digest_of_a_folder_is_that_of_the_names_and_sizes_of_its_files(tmp_path: Path) -> None:
+    def digest(**files: str) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        return own_files({"task": {"data": str(folder)}})[str(folder)]
+
+    inner = {"cat/1.npy": "abc"}
+    assert digest(one="a", **inner) == digest(**inner, one="b")
+    different = [digest(**inner), digest(one="ab", **inner), digest(two="a", **inner), digest(one="a", two="abc")]
+    assert len({digest(one="a", **inner), *different}) == 5
+
+
+def test_packages_and_missing_data_are_not_the_users_own() -> None:
+    config = {"model": {"layer": "torch.nn.GRU", "other": "yaml.dump"}, "task": {"data": "json.missing.csv"}}
+    assert own_files(config) == {}

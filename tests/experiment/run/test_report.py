@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bionets.experiment.run import report
 from bionets.experiment.run.fast_dev_run import FOLDER
-from bionets.experiment.run.report import command_of, print_results, program
+from bionets.experiment.run.published import Published
+from bionets.experiment.run.report import command_of, print_metrics, print_results, program
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -42,3 +44,28 @@ def test_a_temporary_run_folder_is_not_printed(
     result = {"metrics": {"test/loss": 0.5}, "epochs": 1, "steps": 1, "wall_time": 1.0, "best_epoch": 0}
     print_results(Console(width=400), config, result, RunFolder(tmp_path / "run"), [])
     assert (str(tmp_path) in capsys.readouterr().out) is kept
+
+
+def test_the_table_has_published_values_and_their_sources(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"test/accuracy": Published(0.92, "One 2021"), "test/other": Published(0.5, "Another 2022")}
+    monkeypatch.setattr(report, "published", lambda config: known if config["seed"] else {})
+    metrics = {"test/accuracy": 0.98765, "val/loss": -0.00012345, "[x]": 1e-3}
+    for seed in (0, 1):
+        print_metrics(Console(width=80), {"task": {"name": "t"}, "model": {"name": "m"}, "seed": seed}, metrics)
+        title, *lines = capsys.readouterr().out.splitlines()
+        rows = [line.strip("│┃ ").replace("┃", "│").split("│") for line in lines if line[0] in "│┃"]
+        header, *cells = [[cell.strip() for cell in row] for row in rows]
+        assert title == f"m on t, seed {seed}"
+        assert header == ["metric", "ours", "published"][: 2 + seed]
+        assert [row[:2] for row in cells] == [["test/accuracy", "0.9877"], ["val/loss", "-0.00012"], ["[x]", "0.0010"]]
+        assert ([row[2:] for row in cells] == [["0.92"], [], []]) is bool(seed)
+        assert [line for line in lines if line.startswith("published")] == ["published: One 2021"] * seed
+
+
+def test_one_line_has_the_numbers_of_one_run_of_many(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = {"task": {"name": "t"}, "model": {"name": "m"}, "seed": 3}
+    result = {"metrics": {"test/loss": 0.123456, "val/loss": 2.0}}
+    print_results(Console(width=400), config, result, RunFolder(tmp_path), [], brief=True)
+    assert capsys.readouterr().out == "m on t, seed 3: test/loss 0.1235, val/loss 2\n"

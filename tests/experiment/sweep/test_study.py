@@ -138,6 +138,22 @@ def test_a_trial_worse_than_the_others_is_pruned(tmp_path: Path) -> None:
     assert study.next(SPACE) is None
 
 
+@pytest.mark.parametrize("own_storage", [False, True])
+def test_a_study_keeps_its_direction(tmp_path: Path, own_storage: bool) -> None:
+    storage = f"sqlite:///{tmp_path / 'server.db'}" if own_storage else None
+    for mode, other, best in (("max", "min", 0.5), ("min", "max", 0.25)):
+        options = settings(tmp_path / mode, storage=storage)
+        assert Study(options, mode).best() is None
+        for value in (0.25, 0.5):
+            trial = Study.existing(options).next(SPACE)
+            assert trial is not None and trial.mode == mode
+            trial.complete(value)
+        found = Study(options, mode).best()
+        assert found is not None and found.value == best
+        with pytest.raises(UserError, match=r"other extreme .* give another hydra\.sweeper\.study_name"):
+            Study(options, other)
+
+
 def test_an_unusable_storage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="storage"):
         Study(settings(tmp_path, storage="sqlite:////nowhere/study.db"), "min")
