@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bionets.analysis import comparison
-from bionets.analysis.comparison import MOST_POINTS, draw_band, draw_bars, draw_curves, smoothed
+from bionets.analysis.comparison import MOST_POINTS, draw_band, draw_bars, draw_curves, short_names, smoothed
 from bionets.analysis.figures import moving_average
 from bionets.analysis.style import LINE_STYLES, new_figure
 
@@ -51,13 +51,17 @@ def test_long_curves_are_thinned(drawn: list[Figure]) -> None:
 
 def test_panels_show_published_points_and_one_colour_per_model(tmp_path: Path, drawn: list[Figure]) -> None:
     curve = ([3, 60], [1.0, 0.5])
-    curves = {"num_layers = 1": {"brc": [curve, curve], "gru": [curve]}, "num_layers = 2": {"gru": [curve]}}
+    curves = {"num_layers = 1": {"brc": [curve, curve], "gru": [curve]}, "num_layers = 2": {"gru": [curve, curve]}}
     marks = {"num_layers = 1": {"gru": (60.0, 0.59)}}
     file = draw_curves(tmp_path / "accuracy", curves, marks, x_label="length", y_label="accuracy", unit=True)
     one, two = drawn[0].axes
     assert [axes.get_title() for axes in (one, two)] == list(curves)
     assert colour_of(one, "GRU") == colour_of(two, "GRU") == to_hex(LINE_STYLES["gru"].colour) != colour_of(one, "BRC")
-    assert [60.0, 0.59] in [line.get_xydata()[0].tolist() for line in one.lines if len(line.get_xdata()) == 1]
+    (point,) = (line for line in one.lines if len(line.get_xdata()) == 1)
+    assert point.get_xydata().tolist() == [[60.0, 0.59]] and to_hex(point.get_color()) == colour_of(one, "GRU")
+    assert one.get_ylim() == two.get_ylim() == (-0.02, 1.02)
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert legend == ["BRC (n = 2)", "GRU", "published"]  # the number of runs of GRU is not the same in both panels
     assert file.read_bytes().startswith(b"\x89PNG")
     assert "<svg" in file.with_suffix(".svg").read_text()
 
@@ -141,3 +145,16 @@ def test_many_bars_fit_a_page(tmp_path: Path, drawn: list[Figure]) -> None:
     draw_bars(tmp_path / "bars", {"test/mse": ({"": ours}, {})})
     assert drawn[0].get_figwidth() <= 7.5
     assert {label.get_rotation() for label in drawn[0].axes[0].get_xticklabels()} == {90}
+
+
+@pytest.mark.parametrize(
+    ("labels", "short"),
+    [
+        (["model-a", "model-b"], ["model-a", "model-b"]),
+        (["my-model-small", "my-model-large"], ["small", "large"]),
+        (["my-long-model", "my-long"], ["long-model", "long"]),
+        (["my-long-model"], ["my-long-model"]),
+    ],
+)
+def test_long_labels_of_bars_are_written_without_their_common_first_words(labels: list[str], short: list[str]) -> None:
+    assert short_names(labels) == short
