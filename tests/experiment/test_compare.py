@@ -84,6 +84,7 @@ def test_where_by_metrics_and_curves_select_what_is_compared(place: Path, capsys
         ({"by": ["num_layers"]}, "by=num_layers is not a key of any run's config.yaml, did you mean model.num_layers?"),
         ({"where": {"num_layers": 2}}, "where=num_layers is not .* did you mean model.num_layers?"),
         ({"metrics": ["nothing"]}, "metrics=nothing is in no run"),
+        ({"metrics": ["val/los"]}, "did you mean val/loss"),
         ({"metrics": []}, "metrics=\\[\\] leaves nothing to compare"),
         ({"columns": "task"}, "columns=task must be one of by="),
         ({"curves": ["train/los"]}, "did you mean train/loss"),

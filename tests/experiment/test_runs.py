@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bionets.experiment.comparison.run_list import STATUSES, ListedRun, delete, 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder
 from tests.acceptance.conftest import Command, cli, workplace
-from tests.experiment.run_folders import make_run
+from tests.experiment.run_folders import make_run, result_of
 
 __all__ = ["cli", "workplace"]
 
@@ -94,6 +95,23 @@ def test_every_column_sorts_in_both_directions_and_unknown_values_come_last(key:
         found = [str(run.path) for run in in_order([unknown, *runs], sort)]
         at_end = key in ("changed", "metric", "duration") or sort == key
         assert found == ([*expected, "3"] if at_end else ["3", *expected])
+
+
+def test_the_first_accuracy_or_else_the_first_number_is_listed_with_the_time_of_the_last_change(
+    outputs: dict[str, Path],
+) -> None:
+    folder = outputs["complete"]
+    for metrics, name in (
+        ({"test/loss": 0.5, "val/accuracy": 0.25, "test/accuracy": 0.75}, "val/accuracy"),
+        ({"test/mse": 0.5, "test/mae": 0.25}, "test/mse"),
+    ):
+        (folder / "result.json").write_text(json.dumps({**result_of(0.5), "metrics": metrics}))
+        for number, file in enumerate(("config.yaml", "metrics.csv", "result.json")):
+            os.utime(folder / file, (0, 1000 * number))
+        found = listed(RunFolder(folder))
+        assert (found.metric, found.value) == (name, metrics[name])
+        assert found.changed == datetime.fromtimestamp(2000)
+    assert listed(RunFolder(folder), "test/mae").value == 0.25
 
 
 def test_durations_are_printed_in_hours_minutes_and_seconds() -> None:
