@@ -9,6 +9,7 @@ from bionets.experiment.errors import UserError
 
 
 def test_every_file_uses_the_name_of_the_new_project(tmp_path: Path) -> None:
+    (tmp_path / "my-own project").mkdir()
     folder = write_project(tmp_path / "my-own project")
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert {"README.md", "Makefile", "cells.py", "tasks.py", "first.yaml"} <= {file.name for file in files}
@@ -21,6 +22,8 @@ def test_folders_that_are_not_empty_and_invalid_names_are_refused(tmp_path: Path
     (tmp_path / "there" / "file").touch()
     with pytest.raises(UserError, match="not empty"):
         write_project(tmp_path / "there")
+    with pytest.raises(UserError, match="not empty"):
+        write_project(tmp_path / "there" / "file")
     for name in ("1st", "class"):
         with pytest.raises(UserError, match="Python package"):
             write_project(tmp_path / name)

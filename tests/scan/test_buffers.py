@@ -30,12 +30,13 @@ def test_a_buffer_in_use_is_not_handed_out_again() -> None:
     assert one.data_ptr() != other.data_ptr()
 
 
-def test_sizes_out_of_use_are_freed_for_those_in_use() -> None:
-    for mebibytes in (2, 3, 2, 5, 2, 4, 2):
+def test_buffers_of_the_least_recently_used_size_are_freed_first() -> None:
+    both = [buffers.empty((3 * MEBI // 4,), torch.float32) for _ in range(2)]
+    del both
+    for mebibytes, kept in ((1, {3: 2, 1: 1}), (3, {3: 2, 1: 1}), (2, {3: 2, 2: 1}), (4, {2: 1, 4: 1})):
         address(mebibytes)
-    kept = {size // MEBI for size, arrays in buffers._free.items() if arrays}
-    assert kept == {2, 4}
-    assert buffers._kept == sum(array.nbytes for arrays in buffers._free.values() for array in arrays) == 6 * MEBI
+        assert {size // MEBI: len(arrays) for size, arrays in buffers._free.items() if arrays} == kept
+        assert buffers._kept == sum(size * count for size, count in kept.items()) * MEBI
 
 
 def test_a_buffer_larger_than_the_store_is_not_kept() -> None:

@@ -1,11 +1,13 @@
 """Threads, processes, forks, and cache folders that cannot be trusted."""
 
+import math
 import multiprocessing
 import os
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from bionets.scan import scan, split_gates
 from bionets.scan.cpu.compile import function_address
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.target import host
-from bionets.scan.cpu.threads import run_parts
+from bionets.scan.cpu.threads import run_parts, split
 
 from .cells import brc
 
@@ -139,3 +141,15 @@ def test_run_parts_runs_every_part_once() -> None:
     for parts in ([(0, 3)], [(0, 1), (1, 2), (4, 100_000)]):
         run_parts(function, [(counts.ctypes.data, *part) for part in parts])
     assert counts.tolist() == [4, 2, 0, 0, 100_000]
+
+
+@pytest.mark.parametrize(
+    ("count", "grain", "threads"), [(100, 8, 4), (17, 8, 4), (64, 8, 3), (5, 8, 4), (0, 8, 4), (9, 1, 9)]
+)
+def test_split_gives_every_thread_the_same_share_to_one_grain(count: int, grain: int, threads: int) -> None:
+    bounds = split(count, grain, threads)
+    assert bounds[0] == 0 and bounds[-1] == count
+    assert len(bounds) - 1 == max(1, min(threads, math.ceil(count / grain)))
+    assert all(bound % grain == 0 for bound in bounds[:-1])
+    shares = [math.ceil((end - begin) / grain) for begin, end in pairwise(bounds)]
+    assert max(shares) - min(shares) <= 1

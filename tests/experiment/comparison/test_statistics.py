@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bionets.experiment.comparison.groups import Group, grouped
-from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.comparison.runs import Run, read_folders
 from bionets.experiment.comparison.statistics import (
     RESAMPLES,
     Row,
@@ -187,6 +187,19 @@ def test_values_that_are_not_measured_on_data_have_no_p_value(tmp_path: Path) ->
     rows = summarise(grouped(read_folders(str(tmp_path))[0], ["model"]), metrics)
     assert {row.metric for row in rows if row.p is not None} == {"test/mse"}
     assert [row.group.label for row in rows if row.best] == ["brc"] * 4
+
+
+def test_a_metric_that_a_group_lacks_has_no_row() -> None:
+    groups = [
+        Group(("brc",), [Run("a", {}, {"test/mse": 0.5, "test/mae": 1.0}, {}, dict)]),
+        Group(("gru",), [Run("b", {}, {"test/mse": 0.25}, {}, dict)]),
+    ]
+    rows = summarise(groups, ["test/mae", "test/mse"])
+    assert [(row.group.label, row.metric, row.best) for row in rows] == [
+        ("brc", "test/mae", True),
+        ("brc", "test/mse", False),
+        ("gru", "test/mse", True),
+    ]
 
 
 def test_all_groups_with_the_best_mean_are_best(tmp_path: Path) -> None:
