@@ -70,12 +70,6 @@ class ListedVal(Sums):
         return [super().val_dataloader()]
 
 
-class WrongVal(Sums):
-    def draw(self, split, size, generator):
-        x, target = super().draw(split, size, generator)
-        return x.repeat(1, 1, 2) if split == "val" else x, target
-
-
 class Named(Sums):
     class_names = ["cat", "dog"]  # a name that is the user's to take
 
@@ -296,7 +290,6 @@ def test_data_loaders_without_a_length_give_the_same_metrics(cli: Command, workp
     [
         ("StreamedTrain", (), "train_dataloader of the task has no length"),
         ("StreamedTest", ("trainer.limit_test_batches=0.5",), "trainer.limit_test_batches=0.5 is a share of batches"),
-        ("WrongVal", (), "must be [T, B, 1], got the shape (5, 4, 2)"),
         ("ListedVal", (), "val_dataloader of the task must return one loader"),
         ("StreamedVal", ("seeds=2",), "val_dataloader of your own works with one run at a time"),
     ],

@@ -174,6 +174,17 @@ def test_a_csv_file_with_a_class_at_every_step_trains(cli: Command, workplace: P
     assert refused.code == 1 and refused.error.count("\n") == 1 and "choose model=" in refused.error
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_data_that_do_not_fit_the_spec_are_refused_before_training(cli: Command, workplace: Path, split: str) -> None:
+    wrong = OWN.replace("size, 1, generator", f"size, 1 + (split == '{split}'), generator")
+    (workplace / f"own_wrong_{split}.py").write_text(wrong)
+    keys = ("task.arguments={train_size: 20, val_size: 10, test_size: 10}", "task.batch_size=4")
+    outcome = cli("train", "model=brc", *SHORT, f"task.data=own_wrong_{split}.Sums", *keys)
+    assert outcome.code == 1 and outcome.error.count("\n") == 1
+    assert "x of a task of kind sequence_to_value must be [T, B, 1], got the shape (5, 4, 2)" in outcome.error
+    assert not list(workplace.rglob("config.yaml"))
+
+
 def test_the_check_of_a_loss_does_not_change_the_state_of_the_task(cli: Command, workplace: Path) -> None:
     counting = OWN.replace("    def loss(", "    calls = 0\n\n    def loss(").replace(
         "        return torch.nn.functional.mse_loss",

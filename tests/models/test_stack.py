@@ -15,6 +15,7 @@ EVERY = TaskSpec("sequence_to_sequence", input_size=3, output_size=2)
 MIXED = [
     {"layer": "BRC", "size": 5, "initialisation": "bistable"},
     {"layer": "LIB", "size": 6, "recurrent": True, "norm": "threshold_batch", "threshold": 0.5},
+    {"layer": "LIB", "norm": "threshold_batch"},
     {"layer": "GRU", "size": 6, "norm": "layer", "residual": True},
     {"layer": "Linear", "size": 4, "norm": "batch", "dropout": 0.5},
     {"layer": "ReLU"},
@@ -54,11 +55,14 @@ def test_a_stack_equals_the_modules_that_its_entries_describe(training: bool) ->
     network = nn.Sequential(
         StatefulRecurrent(BRC(3, 5, initialisation="bistable")),
         nn.Sequential(nn.Linear(5, 6), ThresholdBatchNorm1d(6, threshold=0.5), FullyRecurrent(neurons)),
+        nn.Sequential(nn.Linear(6, 6), ThresholdBatchNorm1d(6), LIB(6, spike_fn="arctan")),
         Residual(nn.Sequential(nn.LayerNorm(6), StatefulRecurrent(nn.GRU(6, 6)))),
         nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 4), SequenceDropout(0.5)),
         nn.ReLU(),
     ).train(training)
     model, x = StackModel(EVERY, MIXED).train(training), torch.randn(7, 4, 3)
+    for block in (1, 2):  # initial weights that follow from the threshold
+        assert torch.equal(model.network[block][1].weight, network[block][1].weight)
     network.load_state_dict(model.network.state_dict())
     torch.manual_seed(1)
     expected = unroll(network, x)
