@@ -41,6 +41,7 @@ def test_cells_show_the_share_of_their_row_and_the_number_of_samples(
         tmp_path, "a run", {"it": (("a", "b", "long"), torch.tensor([[3, 0, 0], [1, 3, 4], [0] * 3]))}
     )
     axes = drawn[0].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     (image,) = axes.images
     assert image.get_array().tolist() == [[1, 0, 0], [1 / 8, 3 / 8, 1 / 2], [0, 0, 0]]
     for axis in (axes.xaxis, axes.yaxis):

@@ -9,8 +9,9 @@ from bionets.experiment.errors import UserError
 
 
 def test_every_file_uses_the_name_of_the_new_project(tmp_path: Path) -> None:
-    (tmp_path / "my-own project").mkdir()
-    folder = write_project(tmp_path / "my-own project")
+    (tmp_path / "empty").mkdir()
+    assert (write_project(tmp_path / "empty") / "README.md").exists()
+    folder = write_project(tmp_path / "not there" / "my-own project")
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert {"README.md", "Makefile", "cells.py", "tasks.py", "first.yaml"} <= {file.name for file in files}
     assert (folder / "my_own_project" / "cells.py").exists() and (folder / "configs" / "model" / "leaky.yaml").exists()
