@@ -87,6 +87,7 @@ STEPWISE: dict[str, Sample] = {
     "to long": Sample(lambda a: (2.6 * a).long() - 1),
     "to uint8": Sample(lambda a: (2.6 * a).to(torch.uint8)),
     "to bool": Sample(lambda a: (a * (a > 0)).bool()),
+    "type": Sample(lambda a: (2.6 * a).type(torch.int32)),
     "int arithmetic": Sample(lambda a, b: (3 * a).int() * (2 * b).int() - (a.int() + 7), 2),
     "int8 wraps": Sample(lambda a: (40 * a).to(torch.int8) * 100 * 2),
     "uint8 wraps": Sample(lambda a, b: (a > 0).to(torch.uint8) - (b > 0).to(torch.uint8), 2),
