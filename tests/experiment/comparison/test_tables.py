@@ -5,7 +5,6 @@ import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from bionets.experiment.comparison.groups import Group
 from bionets.experiment.comparison.statistics import Row
@@ -73,10 +72,12 @@ def test_latex_is_a_booktabs_table_with_a_rule_between_panels() -> None:
     assert {line.count("&") for line in body} == {4}
 
 
-def test_a_table_fits_a_terminal_of_80_columns() -> None:
-    console = Console(width=80, record=True, file=io.StringIO())
-    print_table(console, ROWS, BY)
-    text = console.export_text()
+def test_a_table_fits_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(ROWS, BY)
+    text = capsys.readouterr().out
     assert text.count("├") == 1  # a line between the panels
     for shown in ("test/accuracy_60", "num_layers", "0.550 ± 0.050", "0.01", "best", "0.92", "published"):
         assert shown in text

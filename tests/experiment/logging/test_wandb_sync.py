@@ -1,23 +1,16 @@
 """Offline runs are sent once, and successes and failures are reported."""
 
-import io
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging import wandb_sync
 from bionets.experiment.logging.wandb_sync import offline_files, sync
 from tests.experiment.run_folders import add_offline_wandb, make_run
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=200)
 
 
 @pytest.fixture
@@ -30,13 +23,8 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "outputs"
 
 
-def shown(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
 def test_only_runs_that_were_not_sent_before_are_sent(
-    runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Path] = []
 
@@ -48,30 +36,29 @@ def test_only_runs_that_were_not_sent_before_are_sent(
 
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setattr(wandb_sync, "wandb_sync", send)
-    sync(str(runs), console)
+    sync(str(runs))
     assert [folder.name[-1] for folder in sent] == ["1", "2"]
-    assert "2 offline runs to send, 1 sent before" in shown(console)
-    assert "sent 2 of 2" in shown(console)
-    sync(str(runs), console)
+    printed = capsys.readouterr().out
+    assert "2 offline runs to send, 1 sent before" in printed
+    assert "sent 2 of 2" in printed
+    sync(str(runs))
     assert len(sent) == 2
-    assert "0 offline runs to send, 3 sent before" in shown(console)
+    assert "0 offline runs to send, 3 sent before" in capsys.readouterr().out
 
 
-def test_runs_that_wandb_does_not_accept_are_reported(
-    runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_that_wandb_does_not_accept_are_reported(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: None)
     with pytest.raises(UserError, match="did not accept 2 offline runs"):
-        sync(str(runs), console)
+        sync(str(runs))
 
 
-def test_nothing_is_sent_without_an_account(runs: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_sent_without_an_account(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(runs / "none"))
     monkeypatch.setattr(wandb_sync, "wandb_sync", lambda folders: pytest.fail("nothing may be sent"))
     with pytest.raises(UserError, match="2 offline runs wait for a W&B account: run `wandb login`"):
-        sync(str(runs), console)
+        sync(str(runs))
 
 
 def test_wandb_sync_finds_the_same_runs(runs: Path) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from rich.console import Console
 
 from bionets.experiment.commands.runs import print_runs
 from bionets.experiment.comparison.groups import grouped, notes
@@ -86,7 +85,7 @@ def read_everything(folder: RunFolder) -> None:
         folder.changed_files,
         folder.wandb_id,
         lambda: changed_since(folder, {"my_cells": "0"}),
-        lambda: print_runs(Console(quiet=True), [listed(folder)], figures=True),
+        lambda: print_runs([listed(folder)], figures=True),
         lambda: read_metrics(folder.metrics_file),
         lambda: keep_epochs_before(folder.metrics_file, 1),
         lambda: load_trained(folder.path),

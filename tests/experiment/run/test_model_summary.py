@@ -1,13 +1,11 @@
 """The summary of the model that a run prints when it starts."""
 
-import io
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from rich.console import Console
 from torch import nn
 
 from bionets.experiment.config.schemas import register
@@ -25,11 +23,10 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 SEQUENCE = TaskSpec("sequence_to_value", input_size=3, output_size=2)
 
 
-def test_the_summary_shows_layers_sizes_parameters_and_device() -> None:
+def test_the_summary_shows_layers_sizes_parameters_and_device(capsys: pytest.CaptureFixture[str]) -> None:
     model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=4)
-    out = io.StringIO()
-    print_model(Console(file=out, width=300), model, torch.device("cpu"))
-    first, *layers = out.getvalue().splitlines()
+    print_model(model, torch.device("cpu"))
+    first, *layers = capsys.readouterr().out.splitlines()
     total = sum(parameter.numel() for parameter in model.parameters())
     assert f"{total:,} parameters, [T, B, 3] -> [B, 2]" in first
     assert "device cpu, cpu backend of scan" in first
@@ -38,14 +35,13 @@ def test_the_summary_shows_layers_sizes_parameters_and_device() -> None:
     assert "GRU(3, 4)" in layers[0]
 
 
-def test_containers_are_expanded_and_long_lists_are_shortened() -> None:
+def test_containers_are_expanded_and_long_lists_are_shortened(capsys: pytest.CaptureFixture[str]) -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
     assert [(name, count) for name, _, count in rows_of(network)] == [("0", "9"), ("1.0", "0"), ("1.1", "4")]
     model = RecurrentModel(SEQUENCE, "torch.nn.GRU", hidden_size=2)
     model.readout = nn.Sequential(*(nn.Linear(2, 2) for _ in range(MOST_ROWS + 5)))  # type: ignore[assignment]
-    out = io.StringIO()
-    print_model(Console(file=out, width=300), model, torch.device("cpu"))
-    assert out.getvalue().splitlines()[-1].strip() == "and 6 more layers"
+    print_model(model, torch.device("cpu"))
+    assert capsys.readouterr().out.splitlines()[-1].strip() == "and 6 more layers"
 
 
 @pytest.mark.parametrize(
@@ -105,10 +101,11 @@ def test_shapes_equal_those_of_a_forward_pass() -> None:
         (["model=nbrc"], ["task=mnist", "task.read_as=patches", "task.patch=7"], []),
     ],
 )
-def test_options_without_effect_are_noted(model: list[str], task: list[str], noted: list[str]) -> None:
+def test_options_without_effect_are_noted(
+    model: list[str], task: list[str], noted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     register(CONFIGS)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", [*model, *task])
-    out = io.StringIO()
-    print_unused_options(Console(file=out, width=300), OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-    assert out.getvalue().splitlines() == [f"note: {each}" for each in noted]
+    print_unused_options(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    assert capsys.readouterr().out.splitlines() == [f"note: {each}" for each in noted]

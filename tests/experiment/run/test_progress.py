@@ -24,12 +24,13 @@ def trained(console: Console, monkeypatch: pytest.MonkeyPatch) -> progress.Progr
     return bar
 
 
-def test_a_job_that_shares_its_terminal_prints_lines_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_shares_its_terminal_prints_lines_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv(JOB_VARIABLE, "job 3")
-    out = io.StringIO()
-    bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
+    bar = trained(Console(force_terminal=True), monkeypatch)
     assert bar.bar is None
-    assert out.getvalue().startswith("job 3: epoch 1/2  val/loss 0.5000  step 10/20, ")
+    assert capsys.readouterr().out.startswith("job 3: epoch 1/2  val/loss 0.5000  step 10/20, ")
 
 
 def test_a_single_job_in_a_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +45,11 @@ def test_a_single_job_in_a_terminal_shows_a_progress_bar(monkeypatch: pytest.Mon
     assert bar.bar is None
 
 
-def test_a_command_in_a_notebook_prints_lines_instead_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_in_a_notebook_prints_lines_instead_of_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv(JOB_VARIABLE, raising=False)
     monkeypatch.setenv("JPY_PARENT_PID", "1")
-    out = io.StringIO()
-    bar = trained(Console(file=out, force_terminal=True, color_system=None), monkeypatch)
+    bar = trained(Console(force_terminal=True), monkeypatch)
     assert bar.bar is None
-    assert out.getvalue().startswith("epoch 1/2  val/loss 0.5000  step 10/20, ")
+    assert capsys.readouterr().out.startswith("epoch 1/2  val/loss 0.5000  step 10/20, ")

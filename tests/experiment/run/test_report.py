@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from bionets.experiment.run import report
 from bionets.experiment.run.fast_dev_run import FOLDER
@@ -42,7 +41,7 @@ def test_a_temporary_run_folder_is_not_printed(
         monkeypatch.setenv(FOLDER, str(tmp_path))
     config = {"task": {"name": "my_task"}, "model": {"name": "my_model"}, "seed": 0}
     result = {"metrics": {"test/loss": 0.5}, "epochs": 1, "steps": 1, "wall_time": 1.0, "best_epoch": 0}
-    print_results(Console(width=400), config, result, RunFolder(tmp_path / "run"), [])
+    print_results(config, result, RunFolder(tmp_path / "run"), [])
     assert (str(tmp_path) in capsys.readouterr().out) is kept
 
 

@@ -5,7 +5,6 @@ from contextlib import suppress
 from importlib import import_module
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.comparison.runs import run_folders
@@ -32,15 +31,14 @@ def analyse(hydra_config: DictConfig) -> None:
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "data")}
     options["trust"] = as_modules(hydra_config.trust)
     options["task_options"] = OmegaConf.to_container(hydra_config.task, resolve=True)
-    console = Console(markup=False)
     with figure_style(hydra_config.style):
-        for file in import_module(METHODS[hydra_config.method]).analyse(console, hydra_config, options):
-            print_line(console, str(file))
+        for file in import_module(METHODS[hydra_config.method]).analyse(hydra_config, options):
+            print_line(str(file))
     digests: dict[str, str] = {}
     for path in run_folders(hydra_config.runs) if hydra_config.run is None else [hydra_config.run]:
         with suppress(UserError):  # of many folders, one that is damaged or not complete
             config = (folder := RunFolder.existing(path)).config()
-            note_changes(console, folder, config["name"], own_files(config, digests))
+            note_changes(folder, config["name"], own_files(config, digests))
 
 
 def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from bionets.analysis.style import STYLES
 from bionets.atomic import write_atomically
@@ -41,10 +40,9 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     only that file is written.
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
-    console = Console(markup=False)
     refuse_unknown_choices(config)
     if config["wandb"] == "sync":
-        sync(config["runs"], console)
+        sync(config["runs"])
         return []
     if config["report"] == "wandb":
         require_report()
@@ -58,7 +56,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     if not runs:
         raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
     if config["leaderboard"] is not None:
-        write_leaderboard(console, Path(config["leaderboard"]), [run for run in runs if run.ended], left_out)
+        write_leaderboard(Path(config["leaderboard"]), [run for run in runs if run.ended], left_out)
         return []
     by = [config["by"]] if isinstance(config["by"], str) else list(config["by"])
     if config["columns"] not in (None, *by):
@@ -71,7 +69,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 
     directory = Path(config["output_dir"])
     directory.mkdir(parents=True, exist_ok=True)
-    print_table(console, rows, by)
+    print_table(rows, by)
     write_atomically(directory / "table.csv", as_csv(rows, by))
     write_atomically(directory / "table.md", as_markdown(rows, by, config["columns"]))
     write_atomically(directory / "table.tex", as_latex(rows, by))
@@ -80,23 +78,23 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         said.append(f"not ended, and only part of the curves: {abbreviated(unfinished)}")
     said += [f"left out, {run.reason}: {run.place}" for run in left_out]
     for note in said:
-        print_line(console, f"note: {printable_line(note, 2000)}")
+        print_line(f"note: {printable_line(note, 2000)}")
     with figure_style(config["style"]):
         for file in draw(directory, groups, rows, by, curves):
-            print_line(console, f"figure {file}")
-    print_line(console, f"tables {directory / 'table'}.csv, .md and .tex")
+            print_line(f"figure {file}")
+    print_line(f"tables {directory / 'table'}.csv, .md and .tex")
     if config["report"] == "wandb":
-        write_report(console, groups, rows, by)
+        write_report(groups, rows, by)
     return rows
 
 
-def write_leaderboard(console: Console, file: Path, runs: Sequence[Run], left_out: Sequence[LeftOut]) -> None:
+def write_leaderboard(file: Path, runs: Sequence[Run], left_out: Sequence[LeftOut]) -> None:
     """Write the leaderboard, and print notes on changed files and runs that are left out."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
     for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
-        print_line(console, f"note: {printable_line(note, 2000)}")
-    print_line(console, f"leaderboard {file}: {len(runs)} runs")
+        print_line(f"note: {printable_line(note, 2000)}")
+    print_line(f"leaderboard {file}: {len(runs)} runs")
 
 
 def refuse_unknown_choices(config: dict[str, Any]) -> None:

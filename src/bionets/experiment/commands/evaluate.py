@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.atomic import write_atomically
@@ -81,10 +80,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     if config["callbacks"]["figures"]:
         with figure_style(config.get("style", "paper")):
             draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
-    console = Console(markup=False)
     for name, fault in folder.changed_files().items():
-        print_line(console, f"note: {folder.path / name} {fault}")
-    note_changes(console, folder, config["name"], own_files(config))
+        print_line(f"note: {folder.path / name} {fault}")
+    note_changes(folder, config["name"], own_files(config))
     notes = [*notes_on(other, config["task"])]
     named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]
     if named and other.keys() & DATA and not folder.class_names():
@@ -97,11 +95,11 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     elif not other and checkpoint == "best":
         notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
     for note in notes:
-        print_line(console, f"note: {note}")
-    print_metrics(console, config, metrics)
-    print_line(console, f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
+        print_line(f"note: {note}")
+    print_metrics(config, metrics)
+    print_line(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
     if predictions:
-        print_line(console, f"predictions: {predictions_file}")
+        print_line(f"predictions: {predictions_file}")
     return metrics
 
 

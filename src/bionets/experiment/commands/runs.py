@@ -39,10 +39,9 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
         found = matching(found, config["where"])
     wanted = deleted or statuses or STATUSES
     shown = in_order([run for run in found if run.status in wanted], config["sort"])
-    console = Console()
-    print_runs(console, shown, config["figures"])
+    print_runs(shown, config["figures"])
     if deleted and shown:
-        delete_runs(console, shown, config["yes"])
+        delete_runs(shown, config["yes"])
     return shown
 
 
@@ -71,10 +70,11 @@ def in_order(found: Sequence[ListedRun], key: str) -> list[ListedRun]:
     return [*known, *filterfalse(is_known, found)]
 
 
-def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> None:
+def print_runs(found: Sequence[ListedRun], figures: bool) -> None:
     """Print a line with columns for each run, the folder last, and the number of runs of each status."""
     lines = [("status", "task", "model", "epochs", "metric", "duration", "changed", "folder"), *map(cells_of, found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    console = Console()
     for number, line in enumerate(lines):
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         styles = ["bold"] * len(cells) if number == 0 else [COLOURS.get(line[0], "red"), *[""] * (len(cells) - 1)]
@@ -84,10 +84,10 @@ def print_runs(console: Console, found: Sequence[ListedRun], figures: bool) -> N
         if number and found[number - 1].note:
             console.print(f"  {found[number - 1].note}", soft_wrap=True, highlight=False, markup=False, style="dim")
         for file in found[number - 1].figures if number and figures else []:
-            print_line(console, f"  figure {file}")
+            print_line(f"  figure {file}")
     counts = [(status, sum(run.status == status for run in found)) for status in STATUSES]
     total = ", ".join(f"{count} {status}" for status, count in counts if count)
-    print_line(console, f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {total}' if total else ''}")
+    print_line(f"{len(found)} run{'' if len(found) == 1 else 's'}{f': {total}' if total else ''}")
 
 
 def cells_of(run: ListedRun) -> tuple[str, ...]:
@@ -114,15 +114,15 @@ def duration_of(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def delete_runs(console: Console, found: Sequence[ListedRun], yes: bool) -> None:
+def delete_runs(found: Sequence[ListedRun], yes: bool) -> None:
     """Delete the folders of these runs after confirmation by the user, or at once with ``yes``."""
     question = f"delete {'this folder' if len(found) == 1 else f'these {len(found)} folders'} and all files in them?"
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(f"there is no terminal to confirm in: to {question.rstrip('?')}, add yes=true")
-        if console.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
-            console.print("nothing was deleted")
+        if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+            print("nothing was deleted")
             return
     for run in found:
         done = "deleted" if delete(run) else "kept, because it has been started again:"
-        print_line(console, f"{done} {run.path}")
+        print_line(f"{done} {run.path}")

@@ -9,7 +9,6 @@ from statistics import fmean
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from omegaconf import DictConfig
-from rich.console import Console
 
 from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.analysis.figures import draw_run
@@ -87,7 +86,6 @@ def train_seeds(runs: list[RunConfig]) -> dict[str, float]:
 
 def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     """Train, test and draw one run; with ``multirun``, its results are printed as one line."""
-    console = Console(markup=False)
     check_mirrors(run.values["logger"])
     task, model, run = build_run(run)
     config = run.values
@@ -102,24 +100,24 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     if folder.complete():
         result = folder.result()
         assert result is not None
-        print_line(console, f"already complete: {folder.path}")
-        note_changes(console, folder, config["name"], own_files(config))
-        print_results(console, config, result, folder, run.overrides, brief=multirun)
+        print_line(f"already complete: {folder.path}")
+        note_changes(folder, config["name"], own_files(config))
+        print_results(config, result, folder, run.overrides, brief=multirun)
         return result["metrics"]
 
     prepare_data(task, config["trainer"])
     own, class_names, device = own_files(config), classes_by_target(task), trainer.strategy.root_device
     if folder.last.exists():
         folder.require_class_names(class_names)
-        note_changes(console, folder, config["name"], own)
+        note_changes(folder, config["name"], own)
     with folder.open(config, run.overrides, environment.describe(device, own, class_names)):
         restore_last(folder)
-        print_line(console, f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
+        print_line(f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():
-            print_unused_options(console, config)
+            print_unused_options(config)
         if not multirun:
-            print_task(console, task)
-            print_model(console, model, device)
+            print_task(task)
+            print_model(model, device)
         try:
             with mirrored(config, folder, run.digest) as mirrors:
                 trainer.loggers = [mirror.logger for mirror in mirrors]
@@ -140,14 +138,14 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 folder.write_result(result)
         except Pruned as pruned:
             note_failure(folder, pruned)
-            print_line(console, f"pruned: {pruned}")
+            print_line(f"pruned: {pruned}")
             return {}
         except BaseException as error:
             note_failure(folder, error)
             if isinstance(error, KeyboardInterrupt):
-                print_stopped(console)
+                print_stopped()
             raise
-    print_results(console, config, result, folder, run.overrides, brief=multirun)
+    print_results(config, result, folder, run.overrides, brief=multirun)
     return result["metrics"]
 
 

@@ -19,7 +19,7 @@ BAR = "\\|"  # in a cell of a Markdown table
 Cell = Callable[[Row], str]
 
 
-def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> None:
+def print_table(rows: Sequence[Row], by: Sequence[str]) -> None:
     """Print a table for each metric, with the best mean of each panel in bold."""
     for metric, of_metric in _by_metric(rows).items():
         table = Table(title=Text(metric), title_justify="left", title_style="bold")
@@ -41,7 +41,7 @@ def print_table(console: Console, rows: Sequence[Row], by: Sequence[str]) -> Non
                 "best" if row.best else _probability(row.p),
                 "" if row.published is None else short(row.published),
             )
-        console.print(table)
+        Console(markup=False).print(table)
 
 
 def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:

@@ -5,8 +5,6 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from bionets.experiment.comparison.groups import Group, by_panel, panel_title
 from bionets.experiment.comparison.runs import WandbPlace
 from bionets.experiment.comparison.statistics import Row
@@ -24,14 +22,14 @@ def require_report() -> None:
     require_login("report=wandb", "then the same command")
 
 
-def write_report(console: Console, groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]) -> None:
+def write_report(groups: Sequence[Group], rows: Sequence[Row], by: Sequence[str]) -> None:
     """Save the report in the project of the runs, and print its address."""
     import wandb  # slow to import, and rarely needed
 
     entity, project = project_of(groups)
     report = build_report(entity or wandb.Api().default_entity, project, groups, rows, by)
     report.save()
-    print_line(console, f"report {report.url}")
+    print_line(f"report {report.url}")
 
 
 def project_of(groups: Sequence[Group]) -> tuple[str | None, str]:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from bionets.experiment.comparison.runs import run_folders
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
@@ -15,14 +13,14 @@ from bionets.experiment.logging.wandb_login import logged_in
 AT_ONCE = 200  # run folders on one command line
 
 
-def sync(pattern: str, console: Console) -> None:
+def sync(pattern: str) -> None:
     """Upload the offline runs in or below the folders that match a glob with ``wandb sync``. Runs that were uploaded
     before are skipped; W&B marks them by a file ``*.wandb.synced``.
     """
     files = offline_files(pattern)
     waiting = [file for file in files if not synced(file)]
     before = len(files) - len(waiting)
-    print_line(console, f"{_runs(len(waiting))} to send, {before} sent before")
+    print_line(f"{_runs(len(waiting))} to send, {before} sent before")
     if not waiting:
         return
     if not logged_in():
@@ -30,7 +28,7 @@ def sync(pattern: str, console: Console) -> None:
     for start in range(0, len(waiting), AT_ONCE):
         wandb_sync([file.parent for file in waiting[start : start + AT_ONCE]])
     failed = [file for file in waiting if not synced(file)]
-    print_line(console, f"sent {len(waiting) - len(failed)} of {len(waiting)}")
+    print_line(f"sent {len(waiting) - len(failed)} of {len(waiting)}")
     if failed:
         raise UserError(f"W&B did not accept {_runs(len(failed))}, such as {failed[0]}: the same command tries again")
 

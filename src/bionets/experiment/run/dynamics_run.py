@@ -230,18 +230,18 @@ def eigenvalues_of(points: Sequence[FixedPoint], states: int) -> Tensor:
     return torch.stack([point.eigenvalues for point in points])
 
 
-def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> list[Path]:
+def analyse(config: DictConfig, options: dict[str, Any]) -> list[Path]:
     """Analyse one run: write the numbers, draw the figures, print the table, and return the files."""
     if config.runs is not None:
         raise UserError("method=dynamics analyses one run: name its folder with run=")
     with using(RunFolder(config.run)):
         run = DynamicsRun(config.run, unit=config.unit, **options)
         elements = f"{run.visited.size(2)} state elements"
-        print_line(console, f"{run.title}: fixed points of {elements} (over a minute for 100)")
+        print_line(f"{run.title}: fixed points of {elements} (over a minute for 100)")
         numbers = run.measure()
         files = [run.write(numbers), *run.draw()]
         table = Table("quantity", "value")
         for name, value in run.rows():
             table.add_row(name, value)
-        console.print(table)
+        Console(markup=False).print(table)
         return files

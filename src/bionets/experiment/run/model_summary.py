@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 
 from bionets.annotations import parameters_of
@@ -19,26 +18,26 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 MOST_ROWS, WIDEST = 12, 60
 
 
-def print_task(console: Console, task: Task) -> None:
+def print_task(task: Task) -> None:
     """Print the inputs, the outputs and the sizes of the sets of a task, and its notes."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
-    print_line(console, f"    task   {spec_in_words(task.spec)}; {sizes}")
+    print_line(f"    task   {spec_in_words(task.spec)}; {sizes}")
     for note in task.notes:
-        print_line(console, f"note: {note}")
+        print_line(f"note: {note}")
 
 
-def print_unused_options(console: Console, config: Mapping[str, Any]) -> None:
+def print_unused_options(config: Mapping[str, Any]) -> None:
     """Print a note on options that have no effect with the other options, if there are any."""
     trainer, node = config["trainer"], config["task"]
     if trainer["gradient_clip_algorithm"] is not None and trainer["gradient_clip_val"] is None:
-        print_line(console, "note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm")
+        print_line("note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm")
     for part in ("model", "task"):
         for option, needed in import_object(config[part]["_target_"]).needed_options:
             if is_given(option, config[part]) and lacks(needed, config[part]):
-                print_line(console, f"note: no effect without {part}.{needed}: {part}.{option}")
+                print_line(f"note: no effect without {part}.{needed}: {part}.{option}")
     if node["_target_"] == CUSTOM and (unused := without_effect(node)):
         names = ", ".join(f"task.{name}" for name in unused)
-        print_line(console, f"note: no effect with task.data={node['data']}: {names}")
+        print_line(f"note: no effect with task.data={node['data']}: {names}")
 
 
 def is_given(option: str, node: Mapping[str, Any]) -> bool:
@@ -72,7 +71,7 @@ def spec_in_words(spec: TaskSpec) -> str:
     }[spec.kind]
 
 
-def print_model(console: Console, model: Model, device: torch.device) -> None:
+def print_model(model: Model, device: torch.device) -> None:
     """Print the number of parameters, the shapes of input and prediction, the device and the backend of scans, and a
     line for each layer with its sizes and parameters.
     """
@@ -86,7 +85,7 @@ def print_model(console: Console, model: Model, device: torch.device) -> None:
     if len(rows) > MOST_ROWS:
         lines.append(f"           and {len(rows) - MOST_ROWS} more layers")
     for line in lines:
-        print_line(console, line)
+        print_line(line)
 
 
 def rows_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -10,8 +10,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.manifest import digest
@@ -47,11 +45,10 @@ def changed_since(folder: RunFolder, now: Mapping[str, str]) -> list[str]:
     return [name for name, digest_now in now.items() if known.get(name, digest_now) != digest_now]
 
 
-def note_changes(console: Console, folder: RunFolder, name: str, now: Mapping[str, str]) -> None:
+def note_changes(folder: RunFolder, name: str, now: Mapping[str, str]) -> None:
     """Print which own code and data have changed since the run began; the hash of its config does not show this."""
     for changed in changed_since(folder, now):
         print_line(
-            console,
             f"note: {changed} has changed since {folder.path} began: "
             f"train it anew under another name, as in name={name}_2",
         )

@@ -70,7 +70,7 @@ class ProgressBar(Callback):
             name = f"{self.job_name}: " if self.job_name else ""
             steps = f"step {trainer.global_step}/{self.total}, {self._speed(trainer)}"
             line = f"{name}{description}  {steps}  {left:.0f} s left"
-            print_line(self.console, line)
+            print_line(line)
 
     def _epoch(self, trainer: Trainer) -> str:
         """The current epoch, and the monitored value of the last one that was validated."""

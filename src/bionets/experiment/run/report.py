@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bionets.analysis.names import name_of
@@ -19,7 +18,6 @@ from bionets.experiment.run.run_folder import RunFolder
 
 
 def print_results(
-    console: Console,
     config: dict[str, Any],
     result: dict[str, Any],
     folder: RunFolder,
@@ -29,9 +27,9 @@ def print_results(
     """Print a table of the headline numbers, and paths and commands; with ``brief``, one line with the numbers."""
     if brief:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
-        print_line(console, f"{title_of(config)}: {numbers}")
+        print_line(f"{title_of(config)}: {numbers}")
         return
-    print_metrics(console, config, result["metrics"])
+    print_metrics(config, result["metrics"])
     trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
     trained += f"; best epoch {result['best_epoch']} (the first is 0)"
     lines = [("trained", trained)]
@@ -43,30 +41,30 @@ def print_results(
             ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
         ]
     for label, text in lines:
-        print_line(console, f"{label:>9}  {text}")
+        print_line(f"{label:>9}  {text}")
 
 
-def print_metrics(console: Console, config: dict[str, Any], metrics: dict[str, float]) -> None:
+def print_metrics(config: dict[str, Any], metrics: dict[str, float]) -> None:
     known = published(config)
-    print_line(console, title_of(config))
+    print_line(title_of(config))
     table = Table()
     table.add_column("metric")
     table.add_column("ours", justify="right")
     if known:
         table.add_column("published", justify="right")
     for name, value in metrics.items():
-        row = [escape(name), f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
+        row = [name, f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.2g}"]
         if known:
             row.append(f"{known[name].value:g}" if name in known else "")
         table.add_row(*row)
-    console.print(table)
+    Console(markup=False).print(table)
     for source in {figure.source for name, figure in known.items() if name in metrics}:
-        print_line(console, f"published: {source}")
+        print_line(f"published: {source}")
 
 
-def print_stopped(console: Console) -> None:
+def print_stopped() -> None:
     """Print how to resume after Ctrl-C or SIGTERM."""
-    print_line(console, "stopped: the same command continues after the last complete epoch")
+    print_line("stopped: the same command continues after the last complete epoch")
 
 
 def command_of(overrides: list[str]) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.tuner.tuning import Tuner
-from rich.console import Console
 
 from bionets.analysis.figures import Floats, draw_learning_rates, moving_average
 from bionets.experiment.config.resolve import RunConfig
@@ -63,11 +62,10 @@ def find(run: RunConfig, wanted: str, seeds: int = 1) -> dict[str, float]:
     word = f"{KEYS[wanted]}={value:.3g}" if wanted == "lr" else f"{KEYS[wanted]}={value}"
     words = [word for word in run.overrides if not word.startswith(f"{KEYS[wanted]}=")]
     words += [f"seeds={seeds}"] if seeds > 1 else []
-    console = Console(markup=False)
     if wanted == "lr":
-        print_line(console, f"figure  {draw_search(run.values, test, value)}")
-    print_line(console, f" found  {word}")
-    print_line(console, f" train  {command_of([*words, word])}")
+        print_line(f"figure  {draw_search(run.values, test, value)}")
+    print_line(f" found  {word}")
+    print_line(f" train  {command_of([*words, word])}")
     return {KEYS[wanted]: value}
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rich.console import Console
-
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
@@ -132,7 +130,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     for member in members:
         if member.next_epoch:
             member.folder.require_class_names(classes_by_target(member.task))
-            note_changes(Console(markup=False), member.folder, member.run.values["name"], own)
+            note_changes(member.folder, member.run.values["name"], own)
     with ExitStack() as held:
         for member in members:
             held.enter_context(member.folder.open(member.run.values, member.run.overrides, described))
@@ -142,7 +140,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 note_failure(seed.folder, seed.error)
         announce(folders, begun)
         if not begun:
-            print_unused_options(Console(markup=False), members[0].run.values)
+            print_unused_options(members[0].run.values)
         try:
             last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
@@ -151,7 +149,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             for seed in seeds:
                 note_failure(seed.folder, seed.error or error)
             if isinstance(error, KeyboardInterrupt):
-                print_stopped(Console())
+                print_stopped()
             raise
         finally:  # a resumed training logs only its own epochs
             for member in members:
@@ -168,7 +166,7 @@ def announce(folders: Sequence[RunFolder], begun: int) -> None:
     start = f"going on after epoch {begun - 1}" if begun else "training"
     names = ", ".join(folder.path.name for folder in folders)
     text = f"{start}, {len(folders)} seeds at once: {folders[0].path.parent} ({names})"
-    print_line(Console(), text)
+    print_line(text)
 
 
 def at_one_epoch(members: Sequence[Member]) -> list[Member]:

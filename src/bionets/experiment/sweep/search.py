@@ -13,7 +13,6 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from bionets.atomic import write_atomically
 from bionets.csv_text import csv_text
@@ -87,15 +86,14 @@ class SearchSweeper(Sweeper):
             name = require_component("hydra.sweeper.study_name", self.study_name)
         folder = Path(config.paths.output_dir) / "sweeps" / name
         settings = Settings(folder, plain(self.sampler), plain(self.pruner), self.n_trials, self.seed, self.storage)
-        console = Console(markup=False)
-        note_pruner(console, settings)
+        note_pruner(settings)
         worker = Worker(self.jobs, settings, space)
         for result in self.jobs.launch([some] * self.workers(), worker):
             if result.status != JobStatus.COMPLETED:
                 raise cast(Exception, result._return_value)  # the error that ended the worker
         study = Study.existing(settings)
         write_atomically(folder / "trials.csv", trials_as_csv(study.trials(), list(space.swept)))
-        report(console, study, space)
+        report(study, space)
 
     def workers(self) -> int:
         """The number of worker processes."""
@@ -122,7 +120,7 @@ def refuse_other_runs(config: DictConfig, space: Space) -> None:
             raise UserError(f"a search {reason}: leave out {key}=")
 
 
-def note_pruner(console: Console, settings: "Settings") -> None:
+def note_pruner(settings: "Settings") -> None:
     """Store the pruner with which a study begins, and print a note if it is continued with another one: unlike the
     sampler, the pruner is not part of the name of the study, so that it can be switched off for the remaining trials.
     """
@@ -132,7 +130,6 @@ def note_pruner(console: Console, settings: "Settings") -> None:
         write_atomically(file, text)
     elif file.read_text() != text:
         print_line(
-            console,
             f"note: the study {settings.folder.name} began with another pruner, and its trials count: "
             "for a search of its own give hydra.sweeper.study_name=another",
         )
@@ -167,7 +164,7 @@ def trials_as_csv(trials: "list[FrozenTrial]", keys: list[str]) -> str:
     return csv_text(["trial", "state", "value", *keys, "folder", "error"], lines)
 
 
-def report(console: Console, study: "Study", space: Space) -> None:
+def report(study: "Study", space: Space) -> None:
     """Print the best trial and the command that runs it again. Raises JobError if a trial failed."""
     trials = study.trials()
     states = Counter(trial.state.name.lower() for trial in trials)
@@ -180,7 +177,7 @@ def report(console: Console, study: "Study", space: Space) -> None:
             ("run again", command_of(for_one_run(space.overrides(best.params)))),
         ]
     for label, text in lines:
-        print_line(console, f"{label:>9}  {text}")
+        print_line(f"{label:>9}  {text}")
     failed = [trial for trial in trials if "error" in trial.user_attrs]
     if failed:
         for trial in failed:

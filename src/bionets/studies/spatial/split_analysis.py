@@ -21,7 +21,7 @@ from bionets.studies.spatial.split_study import study
 STEPS = ("record", "split", "score", "plot")
 
 
-def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> list[Path]:
+def analyse(config: DictConfig, options: dict[str, Any]) -> list[Path]:
     """Record, split, score and draw one run, or score the splits of many runs in a table and a figure. Return the
     files."""
     steps, methods = list(config.steps), list(config.methods)
@@ -31,15 +31,13 @@ def analyse(console: Console, config: DictConfig, options: dict[str, Any]) -> li
     refuse_unknown("data", [config.data], DATA)
     options = {**options, "reduction": config.reduction, "seed": config.seed}
     if config.runs is not None:
-        return study(console, config.runs, methods, list(config.by), Path(config.output_dir), options)
+        return study(config.runs, methods, list(config.by), Path(config.output_dir), options)
     animation = config.animation if config.film is None else config.film
     with using(RunFolder(config.run)):
-        return analyse_run(console, SpatialRun(config.run, **options), steps, methods, animation)
+        return analyse_run(SpatialRun(config.run, **options), steps, methods, animation)
 
 
-def analyse_run(
-    console: Console, run: SpatialRun, steps: Sequence[str], methods: list[str], animation: bool
-) -> list[Path]:
+def analyse_run(run: SpatialRun, steps: Sequence[str], methods: list[str], animation: bool) -> list[Path]:
     """Run the steps, and return the files that they write."""
     files: list[Path] = []
     if "record" in steps:
@@ -49,16 +47,16 @@ def analyse_run(
     if "score" in steps:
         scores = {method: run.scores(method) for method in methods}
         files += run.write_scores(scores)
-        print_scores(console, run, scores)
+        print_scores(run, scores)
     if "plot" in steps:
         files += run.draw(methods, animation)
     return files
 
 
-def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score]]) -> None:
-    print_line(console, run.title)
+def print_scores(run: SpatialRun, scores: dict[str, list[Score]]) -> None:
+    print_line(run.title)
     reached = ", ".join(f"{name} {value:.4f}" for name, value in zip(run.names, run.accuracies, strict=True))
-    print_line(console, f"accuracy of the whole network: {reached}")
+    print_line(f"accuracy of the whole network: {reached}")
     where = ("silhouette", "purity (by chance)")
     table = Table("split", "subnetwork", *(f"on {name}" for name in run.names), *where)
     for method, each in scores.items():
@@ -69,7 +67,7 @@ def print_scores(console: Console, run: SpatialRun, scores: dict[str, list[Score
             row = [score for score in each if score.subnetwork == name]
             cells = [cell_of(score) for score in row]
             table.add_row(method if i == 0 else "", name, *cells, *(places if i == 0 else ["", ""]))
-    console.print(table)
+    Console(markup=False).print(table)
 
 
 def cell_of(score: Score) -> str:

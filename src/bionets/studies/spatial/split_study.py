@@ -26,7 +26,6 @@ PLACES = ("silhouette", "purity", "purity by chance")
 
 
 def study(
-    console: Console,
     pattern: str,
     methods: Sequence[str],
     by: Sequence[str],
@@ -45,7 +44,7 @@ def study(
     groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
     said = [*notes(groups, keys), *(f"left out, {missing.reason}: {missing.place}" for missing in left_out)]
     for note in said:
-        print_line(console, f"note: {note}")
+        print_line(f"note: {note}")
     measured: dict[Group, list[Numbers]] = {}
     names: tuple[str, ...] = ()
     for group in groups:
@@ -56,10 +55,10 @@ def study(
                     raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them separately")
                 names = run.names
                 measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure_run(run, methods))
-            print_line(console, f"split {each.place}")
+            print_line(f"split {each.place}")
     rows = summarise(measured)
     settings = [key.rpartition(".")[2] for key in keys[:-1]]
-    print_table(console, rows, names, settings)
+    print_table(rows, names, settings)
 
     directory.mkdir(parents=True, exist_ok=True)
     table = [[row.group.presentation, *row.group.setting, *row[1:]] for row in rows]
@@ -71,7 +70,7 @@ def study(
     files = [directory / "splits.csv", directory / "splits.md", figure]
     if options["data"] == "val":
         choices = choose_settings(rows, methods[0])
-        print_choices(console, choices, settings, methods[0])
+        print_choices(choices, settings, methods[0])
         table = [[each.presentation, *each.setting, *each[2:], each.parts] for each in choices]
         write_atomically(directory / "choice.csv", csv_text([*header, *Choice._fields[2:], "parts"], table))
         files.append(directory / "choice.csv")
@@ -102,7 +101,7 @@ def text_of(row: Row) -> str:
     return f"{row.mean:.3f}" if row.error is None else f"{row.mean:.3f} ± {row.error:.3f}"
 
 
-def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], settings: Sequence[str]) -> None:
+def print_table(rows: Sequence[Row], names: Sequence[str], settings: Sequence[str]) -> None:
     """Print a section for each group: its accuracy and, for each method, the retention and the accuracy on other tasks.
     The files have all numbers.
     """
@@ -111,16 +110,15 @@ def print_table(console: Console, rows: Sequence[Row], names: Sequence[str], set
     for group, n in dict.fromkeys((row.group, row.n) for row in rows):
         reached = ", ".join(f"{name} {cells[group, '', f'{ACCURACY} {name}']}" for name in names)
         label = setting_label(group.setting, settings)
-        print_line(console, f"{group.presentation}, {label}, n = {n}: accuracy {reached}")
+        print_line(f"{group.presentation}, {label}, n = {n}: accuracy {reached}")
         table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
             table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
-        console.print(table)
+        Console(markup=False).print(table)
 
 
-def print_choices(console: Console, choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
+def print_choices(choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
     print_line(
-        console,
         f"chosen: the highest accuracy among the settings under which the split by {method} keeps "
         f"{GOALS[RETENTION]:.0%} of each task, and lets {GOALS[READ]:.0%} of the others be read at most, in every run",
     )
@@ -128,7 +126,7 @@ def print_choices(console: Console, choices: Sequence[Choice], settings: Sequenc
     for each in choices:
         read = f"{each.read:.3f}" if each.parts else f"{each.read:.3f} (no setting reaches it: keeps most)"
         table.add_row(each.presentation, *map(short, each.setting), f"{each.accuracy:.4f}", f"{each.kept:.3f}", read)
-    console.print(table)
+    Console(markup=False).print(table)
 
 
 def setting_label(setting: Sequence[str], names: Sequence[str]) -> str:
