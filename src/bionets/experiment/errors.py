@@ -1,7 +1,8 @@
 """User errors, which are shown as one line without a traceback."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,17 @@ class Busy(UserError):
 
 class Pruned(Exception):
     """A trial was stopped early because it was worse than others at the same epoch."""
+
+
+@contextmanager
+def user_errors(beginning: str = "") -> Iterator[None]:
+    """Turn a ValueError, with which other packages of bionets refuse a value, into a UserError. ``beginning`` is put in
+    front of its message.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{beginning}{error}") from error
 
 
 USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)

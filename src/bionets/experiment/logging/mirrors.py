@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from lightning.pytorch.loggers import Logger
 
 from bionets.annotations import require_types
-from bionets.experiment.errors import Pruned, UserError
+from bionets.experiment.errors import Pruned, UserError, user_errors
 from bionets.experiment.run.metrics_file import read_rows, summary
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.import_path import import_object
@@ -90,12 +90,11 @@ def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
     arguments = signature(mirror)
     try:
         arguments.bind(None, **settings)
-        require_types(f"{mirror.__name__}: ", mirror, settings)
     except TypeError as error:
         known = ", ".join(list(arguments.parameters)[1:])
         raise UserError(f"the logger {mirror.__name__} takes {known or 'no settings'}: {error}") from error
-    except ValueError as error:
-        raise UserError(f"the logger {error}") from error
+    with user_errors(f"the logger {mirror.__name__}: "):
+        require_types("", mirror, settings)
 
 
 @contextmanager
@@ -143,10 +142,8 @@ def wandb_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class(path: str) -> type[Mirror]:
-    try:
+    with user_errors(f"the logger {path} cannot be imported: "):
         found = import_object(path)
-    except ValueError as error:
-        raise UserError(f"the logger {path} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Mirror)):
         raise UserError(f"the logger {path} is not a subclass of bionets.experiment.logging.mirrors.Mirror")
     return found

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
-from bionets.experiment.errors import UserError, one_line
+from bionets.experiment.errors import UserError, user_errors
 from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing, within_epochs
@@ -67,10 +67,8 @@ def build_task(config: dict[str, Any]) -> Task:
             raise UserError(f"the config of the task has no {key}: add a line such as {key}: {example}")
     node = config["task"]
     if node["_target_"] == CUSTOM:
-        try:
+        with user_errors():
             node = own_task(node) or node
-        except ValueError as error:
-            raise UserError(str(error)) from error
     with naming_options("task", config["task"]):
         task = instantiate_node(node)
     target = node["_target_"]
@@ -133,19 +131,14 @@ def try_chunks(model: Model) -> None:
         raise UserError(
             "sequences of different lengths are trained as a whole: leave out trainer.tbptt and model.gradients"
         )
-    try:
-        rule = GRADIENTS[model.gradients]
-        with OnlineGradients(rule) if rule else nullcontext():
-            model.chunk(torch.zeros(1, 2, model.spec.input_size), None)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    rule = GRADIENTS[model.gradients]
+    with user_errors(), OnlineGradients(rule) if rule else nullcontext():
+        model.chunk(torch.zeros(1, 2, model.spec.input_size), None)
 
 
 def model_class(target: str) -> type[Model]:
-    try:
+    with user_errors(f"model._target_={target} cannot be imported: "):
         found = import_object(target)
-    except ValueError as error:
-        raise UserError(f"model._target_={target} cannot be imported: {one_line(error)}") from error
     if not (isinstance(found, type) and issubclass(found, Model)):
         raise UserError(f"model._target_={target} is not a model: derive it from bionets.models.Model")
     return found
@@ -181,10 +174,8 @@ def build_averaging(config: dict[str, Any]) -> list[Callback]:
     """The callback that averages the weights, if the config asks for it. Raises UserError for an invalid decay."""
     if config["average_weights"] is None:
         return []
-    try:
+    with user_errors():
         return [AverageWeights(config["average_weights"])]
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def build_callbacks(config: dict[str, Any]) -> list[Callback]:
@@ -228,10 +219,8 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
     if isinstance(limit, int):
         batches = min(batches, limit)
     elif limit is not None:
-        try:
+        with user_errors():
             refuse_share(f"trainer.{key}={limit}", limit, batches)
-        except ValueError as error:
-            raise UserError(str(error)) from error
         batches = int(batches * limit)
     if interval is not None and not 0 < interval <= (batches if isinstance(interval, int) else 1):
         raise UserError(

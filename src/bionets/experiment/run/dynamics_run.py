@@ -36,7 +36,7 @@ from bionets.analysis.dynamics_figures import (
 from bionets.analysis.style import new_figure, save, styled
 from bionets.atomic import write_atomically
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, user_errors
 from bionets.experiment.run.report import figure_title
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
@@ -87,14 +87,10 @@ class DynamicsRun:
                 f"{folder} is a run of model={name}: method=dynamics is for recurrent models "
                 "(model=brc, nbrc, gru, lstm and others with the interface of nn.GRU)"
             )
-        try:
+        with user_errors(f"{folder} cannot be analysed: "):
             self.step = state_map(layer)
-        except ValueError as error:
-            raise UserError(f"{folder} cannot be analysed: {error}") from error
-        try:
+        with user_errors():
             batches = task.batches_of(data)
-        except ValueError as error:
-            raise UserError(str(error)) from error
         x, _, *lengths = next(iter(batches))
         steps = int(lengths[0][:SEQUENCES].min()) if lengths else len(x)
         self.x: Tensor = x[:steps, :SEQUENCES].double()

@@ -1,13 +1,13 @@
 """Instantiation of the ``_target_`` of a config node."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from bionets.annotations import parameters_of, require_types
-from bionets.experiment.errors import UserError, did_you_mean, one_line
+from bionets.experiment.errors import UserError, did_you_mean, user_errors
 from bionets.experiment.run.names import printable_line
 from bionets.import_path import import_object
 
@@ -30,11 +30,11 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
             f"a value of {target} is data, and names no class or function to call"
         )
     values = {key: value for key, value in node.items() if key not in (*OWN_KEYS, "name")}
-    try:
+    with user_errors(f"{target} cannot be imported: "):
         function = partial(import_object(target), **values)
-    except ValueError as error:
-        raise UserError(f"{target} cannot be imported: {one_line(error)}") from error
-    require_values(target, function.func, values)
+    if not target.startswith("bionets."):  # these have schemas
+        with user_errors():
+            require_types(f"{target}: ", function.func, values)
     if node.get("_partial_"):
         return function
     try:
@@ -82,15 +82,6 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _has(message: str, text: Any) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(str(text))}(?!\w|\.\d)", message) is not None
-
-
-def require_values(target: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value that does not match the annotation of the user's own class; others have schemas."""
-    if not target.startswith("bionets."):
-        try:
-            require_types(f"{target}: ", function, values)
-        except ValueError as error:
-            raise UserError(str(error)) from error
 
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from bionets.csv_text import csv_text
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, user_errors
 from bionets.tasks import Task
 
 
@@ -55,10 +55,8 @@ class Predictions(Callback):
         columns: dict[str, Any] = {} if len(self.task.test_names) == 1 else {"set": [test] * len(numbers)}
         columns["sample"] = numbers if names is None else [names[number] for number in numbers]
         columns |= {} if steps is None else {"step": steps}
-        try:
+        with user_errors("predictions=true: "):
             columns |= self.task.prediction_columns(prediction, target)
-        except ValueError as error:
-            raise UserError(f"predictions=true: {error}") from error
         header = () if self.text.tell() else tuple(columns)
         self.text.write(csv_text(header, zip(*columns.values(), strict=True)))
         self.seen[test] += count

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from bionets.experiment.command_line import refuse_repeated
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -91,7 +91,7 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     sweep = override.value()
-    try:
+    with user_errors(f"{key}={override.get_value_string()} cannot be searched: "):
         if isinstance(sweep, IntervalSweep):
             log = "log" in sweep.tags
             assert sweep.start is not None
@@ -115,5 +115,3 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
         choices = list(override.sweep_string_iterator())
         # Shuffled ones have another order in each process, which Optuna takes for another space.
         return CategoricalDistribution(sorted(choices) if getattr(sweep, "shuffle", False) else choices)
-    except ValueError as error:
-        raise UserError(f"{key}={override.get_value_string()} cannot be searched: {error}") from error

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from omegaconf import DictConfig, open_dict
 
 from bionets.experiment.config.resolve import resolve
-from bionets.experiment.errors import Busy, UserError, escape_controls, one_line
+from bionets.experiment.errors import Busy, escape_controls, one_line, user_errors
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
@@ -83,7 +83,5 @@ def mode_of(config: DictConfig) -> str:
 
     if config.task["_target_"] == CUSTOM:
         return build_task(resolve(config).values).mode
-    try:
+    with user_errors(f"task._target_={config.task['_target_']} cannot be imported: "):
         return str(import_object(config.task["_target_"]).mode)
-    except ValueError as error:
-        raise UserError(f"task._target_={config.task['_target_']} cannot be imported: {one_line(error)}") from error
