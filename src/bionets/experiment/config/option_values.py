@@ -1,13 +1,14 @@
 """Constraints on the values of options beyond their types, checked before anything is built or written."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from bionets.experiment.errors import UserError
+from bionets.experiment.nested import nested_values
 
 MOST_SEEDS = 128  # of one batched model; each seed has its own data, activations and two checkpoints
 
@@ -94,8 +95,8 @@ def refuse_values(command: str, config: DictConfig) -> None:
             raise UserError(f"{key} must be {check.words}, got {value!r}")
     if command == "train":
         refuse_empty_ranges(config.trainer)
-        for key, value in numbers(config):
-            if math.isnan(value):
+        for key, value in nested_values(OmegaConf.to_container(config, resolve=False)):
+            if isinstance(value, float) and math.isnan(value):
                 raise UserError(f"{key} must be a number, got nan")
 
 
@@ -116,19 +117,3 @@ def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:
         least, most = trainer[f"min_{unit}"], trainer[f"max_{unit}"]
         if least is not None and most not in (None, -1) and least > most:
             raise UserError(f"trainer.min_{unit}={least} is above trainer.max_{unit}={most}")
-
-
-def numbers(config: DictConfig) -> Iterator[tuple[str, float]]:
-    """All floating-point numbers of a config with their keys."""
-
-    def walk(node: Any, key: str) -> Iterator[tuple[str, float]]:
-        if isinstance(node, dict):
-            for name, value in node.items():
-                yield from walk(value, f"{key}.{name}" if key else str(name))
-        elif isinstance(node, list):
-            for number, value in enumerate(node):
-                yield from walk(value, f"{key}[{number}]")
-        elif isinstance(node, float):
-            yield key, node
-
-    return walk(OmegaConf.to_container(config, resolve=False), "")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bionets.experiment.nested import nested_values
+
 BLOCK = 1024 * 1024
 
 # The entries of a checkpoint that Lightning's Trainer needs to resume, and their types.
@@ -57,10 +59,12 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
             return f"its {key} is {value}"
     if "fit_loop" not in checkpoint["loops"]:  # Lightning would start again at step 0 with these weights
         return "its loops have no fit_loop"
-    if not all(type(value) in (int, bool) and 0 <= value < 2**63 for value in _counts(checkpoint["loops"])):
+    loops = nested_values(checkpoint["loops"])
+    counts = (value for key, value in loops if key.rpartition(".")[2] in COUNTS)
+    if not all(type(value) in (int, bool) and 0 <= value < 2**63 for value in counts):
         return "its loops hold something other than counts"
     for part in ("state_dict", "optimizer_states", "callbacks"):
-        for value in _tensors(checkpoint[part]):
+        for value in (value for _, value in nested_values(checkpoint[part]) if isinstance(value, Tensor)):
             if value.layout is not torch.strided or value.is_nested or value.is_meta:
                 return f"its {part} holds a tensor that is not dense"
             if _stored(value).numel() > value.untyped_storage().nbytes():
@@ -76,22 +80,6 @@ def fault_of_content(checkpoint: Mapping[str, Any]) -> str | None:
 def _stored(tensor: Tensor) -> Tensor:
     """The values of a tensor, without the repetitions along expanded dimensions: a small file can hold 1e12 of them."""
     return tensor[tuple(slice(1) if stride == 0 else slice(None) for stride in tensor.stride())]
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(each)
-
-
-def _counts(loops: Mapping[str, Any]) -> Iterator[Any]:
-    for key, value in loops.items():
-        if key in COUNTS:
-            yield value
-        elif isinstance(value, Mapping):
-            yield from _counts(value)
 
 
 def _weights(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bionets.annotations import parameters_of, require_types
 from bionets.experiment.errors import UserError, did_you_mean, user_errors
+from bionets.experiment.nested import nested_values
 from bionets.experiment.run.names import printable_line
 from bionets.import_path import import_object
 
@@ -86,14 +87,6 @@ def _has(message: str, text: Any) -> bool:
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:
     """The dotted key of every ``_target_`` within the values of a node, which Hydra would instantiate."""
-    for key, value in node.items():
-        yield from _targets(value, str(key))
-
-
-def _targets(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield f"{path}._target_"
-        yield from (each for key in value for each in _targets(value[key], f"{path}.{key}"))
-    elif isinstance(value, list | tuple):
-        yield from (each for index, item in enumerate(value) for each in _targets(item, f"{path}.{index}"))
+    for key, value in nested_values(node):
+        if key and isinstance(value, Mapping) and "_target_" in value:
+            yield f"{key}._target_"

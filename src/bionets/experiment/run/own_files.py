@@ -12,6 +12,7 @@ from typing import Any
 
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
+from bionets.experiment.nested import nested_values
 from bionets.experiment.run.manifest import digest
 from bionets.experiment.run.run_folder import RunFolder
 
@@ -26,8 +27,9 @@ def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) 
     """
     digests = {} if digests is None else digests
     found: dict[str, str] = {}
-    for text in _texts(config):
-        _add_modules(text.rpartition(".")[0], found)
+    for _, text in nested_values(config):
+        if isinstance(text, str):
+            _add_modules(text.rpartition(".")[0], found)
     data = config["task"].get("data")
     if isinstance(data, str) and Path(data).exists():
         if data not in digests:
@@ -91,17 +93,6 @@ def _is_own(name: str, file: Path) -> bool:
         and not any(file.is_relative_to(place) for place in installed)
         and not {"site-packages", "dist-packages"}.intersection(file.parts)
     )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
 
 
 def _digest_of_names(folder: Path) -> str:

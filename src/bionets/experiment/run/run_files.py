@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bionets.experiment.errors import UserError
+from bionets.experiment.nested import nested_values
 from bionets.experiment.run.names import fault_of_component
 from bionets.experiment.run.safe_read import RESTORE
 
@@ -89,8 +90,9 @@ class ConfigFile(RunFile):
     @model_validator(mode="before")
     @classmethod
     def _sizes(cls, values: Any) -> Any:
-        if (key := _too_large(values)) is not None:
-            raise ValueError(f"{key} is a whole number of more than 64 bits")
+        for key, value in nested_values(values):
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError(f"{key} is a whole number of more than 64 bits")
         return values
 
     @model_validator(mode="after")
@@ -98,14 +100,6 @@ class ConfigFile(RunFile):
         if self.task.seed is not None and self.task.seed != self.seed:
             raise ValueError(f"seed is {self.seed}, and task.seed {self.task.seed}")
         return self
-
-
-def _too_large(value: Any, key: str = "") -> str | None:
-    """The dotted key of the first whole number that does not fit into 64 bits, or None."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return key
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return next((found for k, v in inner if (found := _too_large(v, f"{key}.{k}".lstrip("."))) is not None), None)
 
 
 class EnvironmentFile(RunFile):

@@ -16,6 +16,7 @@ from torch import nn
 
 import bionets.models
 from bionets.experiment.errors import UserError
+from bionets.experiment.nested import nested_values
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
 from bionets.experiment.run.names import printable_line
 from bionets.models import Model
@@ -117,14 +118,9 @@ def _refusal(place: object, key: str, name: str) -> UserError:
     )
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every string within a value, keys of mappings included, with its dotted key."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(key, path)
-            yield from _texts(item, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _texts(item, f"{path}.{index}")
+def _texts(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Every string within a node, keys of mappings included, with its dotted key."""
+    for key, value in nested_values(node, path):
+        for text in value if isinstance(value, Mapping) else [value]:
+            if isinstance(text, str):
+                yield key, text
