@@ -7,7 +7,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 
 class ConfigsHere(SearchPathPlugin):
-    """Puts the folder first that `bionets.experiment.config.working_directory` names."""
+    """Puts the folder first that `bionets.experiment.command_line` names."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         folder = os.environ.get("BIONETS_CONFIGS_HERE")

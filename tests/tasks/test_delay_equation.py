@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bionets.tasks.delay_equation import integrate
+from bionets.tasks.mackey_glass import integrate
 
 
 def test_a_linear_equation_agrees_with_its_closed_form() -> None:

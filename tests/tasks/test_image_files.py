@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bionets.tasks import download, idx
-from bionets.tasks.idx import read_idx
+from bionets.tasks import download, image_formats
 from bionets.tasks.image_files import IMAGE_FILES, fetch, read
+from bionets.tasks.image_formats import read_idx
 
 from . import idx_files
 
@@ -210,7 +210,7 @@ def test_a_file_that_unpacks_to_far_more_than_it_says_is_not_unpacked(tmp_path: 
 @pytest.mark.parametrize("shape", [(2**31 - 1, 2**31 - 1), (-5, 3), (2**30, 2)])
 def test_a_file_that_claims_a_huge_size_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     (tmp_path / "images").write_bytes(struct.pack(">BBBB2i", 0, 0, 8, 2, *shape))
-    assert math.prod(shape) < 0 or math.prod(shape) > idx.MOST_BYTES
+    assert math.prod(shape) < 0 or math.prod(shape) > image_formats.MOST_IDX_BYTES
     with pytest.raises(ValueError, match="claims to hold"):
         read_idx(tmp_path / "images")
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from bionets.tasks import MackeyGlass
-from bionets.tasks.delay_equation import integrate
-from bionets.tasks.mackey_glass import INITIAL_VALUES, LYAPUNOV_TIMES, mackey_glass_rate, symmetric_errors
-from bionets.tasks.mean_of import MeanOf
+from bionets.tasks.mackey_glass import INITIAL_VALUES, LYAPUNOV_TIMES, integrate, mackey_glass_rate, symmetric_errors
+from bionets.tasks.metrics import MeanOf
 
 SMALL: dict[str, Any] = {"train_times": 4.0, "val_times": 1.0, "test_times": 2.0, "window": 1.0, "points": 20}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bionets.tasks import archives as module
 from bionets.tasks import event_files
-from bionets.tasks import unpack as module
+from bionets.tasks.archives import unpack
 from bionets.tasks.event_files import EVENT_FILES, recordings
-from bionets.tasks.unpack import unpack
 
 from . import event_recordings
 

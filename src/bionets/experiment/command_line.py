@@ -1,9 +1,13 @@
-"""The command line: the name of the program, repeated keys, and options that need a sweep."""
+"""The command line: short forms, repeated keys, options that need a sweep, the name of the program, and the configs and
+modules of the working directory.
+"""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from hydra.conf import HydraConf
@@ -11,8 +15,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bionets.experiment.errors import UserError
 
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
+OVERRIDE = re.compile(r"~|[^-].*=")
+NAMED = re.compile(r"(?P<group>optimizer|schedule)\.name=(?P<names>.+)")
 OF_SWEEPS = {"sweep": "grid", "launcher": "basic"}
 """Config groups that only a sweep reads, and their defaults."""
+
+
+def expand(words: Sequence[str]) -> list[str]:
+    """Replace ``optimizer.name=Adagrad`` by ``optimizer=Adagrad``, which has the arguments of this class of PyTorch,
+    and ``schedule.name`` likewise. Move flags to the front: argparse accepts overrides only on one side of a flag.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, word in pairwise(["", *words]):
+        own = OVERRIDE.match(word) and before not in WITH_VALUE
+        (overrides if own else flags).append(word)
+    named = [NAMED.fullmatch(word) for word in overrides]
+    return flags + [
+        f"{match['group']}={match['names']}" if match else word for match, word in zip(named, overrides, strict=True)
+    ]
 
 
 def refuse_repeated(words: Sequence[str]) -> None:
@@ -43,3 +65,20 @@ def program(name: str) -> str:
         return f"bionets {name}"
     script = Path(sys.argv[0])
     return f"python {shlex.quote(str(script.with_name(f'{name}.py')))}" if script.suffix == ".py" else f"bionets {name}"
+
+
+CONFIGS_HERE = "BIONETS_CONFIGS_HERE"
+"""The environment variable with the folder of configs, read by the search path plugin and in child processes."""
+
+
+def search_working_directory() -> None:
+    """Search ``configs/`` of the working directory before the configs of bionets, and make modules in the working
+    directory importable, as in ``model.layer=my_cells.MyCell``, in this process and in those that it starts.
+    """
+    here = Path.cwd()
+    os.environ[CONFIGS_HERE] = str(here / "configs") if (here / "configs").is_dir() else ""
+    if str(here) not in sys.path:
+        sys.path.append(str(here))
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(here) not in known:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, known), str(here)])

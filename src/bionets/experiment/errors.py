@@ -1,9 +1,12 @@
 """User errors, which are shown as one line without a traceback."""
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -11,8 +14,6 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
-
-from bionets.experiment.own_code import own_line
 
 
 class UserError(Exception):
@@ -57,6 +58,10 @@ USER_ERRORS_BY_NAME = (
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
 SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.+)'\n")
 MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
+
+BIONETS = Path(__file__).parents[1]
+INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+PACKAGES = ("site-packages", "dist-packages")
 
 # Beginnings of lines that Hydra and OmegaConf add for debugging.
 DEBUGGING_HINTS = (
@@ -177,3 +182,24 @@ def places_of(key: str, config: Any) -> list[str]:
     """The full paths of a key below the groups of a config, such as ``optimizer.lr`` of ``lr``."""
     groups = {name: group for name, group in config.items() if name != "hydra" and isinstance(group, dict)}
     return [f"{name}.{key}" for name, group in groups.items() if key in group]
+
+
+def own_line(error: BaseException) -> str | None:
+    """The innermost line of the user's own code that bionets called, as ``my_tasks.py, line 12, in loss``. If the
+    traceback of the error has none, that of its cause is searched; None if neither has one.
+    """
+    called = False  # frames before the first one of bionets are those that started it
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if called and is_own(file):
+            place = f"{Path(file).name}, line {line}, in {frame.f_code.co_name}"
+        called = called or Path(file).is_relative_to(BIONETS)
+    return own_line(error.__cause__) if place is None and error.__cause__ else place
+
+
+def is_own(file: str) -> bool:
+    """Whether a source file belongs neither to bionets, nor to an installed package, nor to Python itself."""
+    path = Path(file)
+    installed = any(map(path.is_relative_to, INSTALLED)) or any(folder in path.parts for folder in PACKAGES)
+    return not (file.startswith("<") or path.is_relative_to(BIONETS) or installed)

@@ -8,8 +8,7 @@ from torchmetrics import MetricCollection
 
 from .binary_numbers import add, draw_pairs_of_split
 from .checks import require_at_least
-from .mean_of import MeanOf
-from .metrics import right_bits, right_sequences
+from .metrics import MeanOf, right_bits, right_sequences
 from .prediction_columns import Columns, bit_columns
 from .seeding import generator
 from .spec import TaskSpec

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from .bases import FixedSets
 from .checks import require_one_of
-from .mean_of import MeanOf
+from .metrics import MeanOf
 from .prediction_columns import Columns, bit_columns, class_columns, number_columns
 from .spec import TaskSpec
 from .task import Data

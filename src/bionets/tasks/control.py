@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from torchmetrics import MetricCollection
 
 from .checks import require_at_least
-from .mean_of import MeanOf
+from .metrics import MeanOf
 from .seeding import generator
 from .spec import TaskSpec
 from .task import Data, Task

@@ -2,20 +2,58 @@
 uint8, and classes ``[N]``, int64."""
 
 import bz2
+import gzip
+import math
+import struct
 import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .checks import beginning_of
-from .idx import AGAIN, read_idx
 
-MOST_BYTES = 256 * 1024**2  # maximum unpacked size; the training set of CIFAR has 154 million bytes
+IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+MOST_IDX_BYTES = 1024**3  # the largest of the published files has 47 million
+AGAIN = "delete it, to have it downloaded again"
+MOST_BYTES = 256 * 1024**2  # maximum unpacked size of the others; the training set of CIFAR has 154 million bytes
 Pictures = tuple[Tensor, Tensor]
+
+
+def read_idx(path: Path) -> Tensor:
+    """Read the array in an IDX file, which is gzipped if its name ends in .gz.
+
+    The format: two zero bytes, a byte for the type, a byte for the number of dimensions, the dimensions as 32-bit
+    integers, and the elements; all numbers are big-endian. Only as many bytes as the dimensions require are unpacked.
+
+    Raises:
+        ValueError: the file is truncated or damaged, is not an IDX file, or claims more than `MOST_IDX_BYTES`.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read_idx(path, file)  # type: ignore[arg-type]
+    except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
+        raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
+
+
+def _read_idx(path: Path, file: BinaryIO) -> Tensor:
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in IDX_TYPES:
+        raise ValueError(f"{path} is not an IDX file: {AGAIN}")
+    dtype, dimensions = np.dtype(IDX_TYPES[start[2]]), start[3]
+    shape = struct.unpack(f">{dimensions}i", file.read(4 * dimensions))
+    wanted = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or wanted > MOST_IDX_BYTES:
+        raise ValueError(f"{path} claims to hold {list(shape)} numbers: {AGAIN}")
+    data = file.read(wanted + 1)  # one more byte, to detect a file that is too long and to make gzip check its checksum
+    if len(data) != wanted:
+        more = "more than" if len(data) > wanted else f"{len(data)} bytes instead of"
+        raise ValueError(f"{path} holds {more} {wanted}: {AGAIN}")
+    return torch.from_numpy(np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("=")))
 
 
 def read_idx_pair(paths: Sequence[Path], split: str) -> Pictures:

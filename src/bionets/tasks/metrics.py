@@ -1,12 +1,13 @@
-"""Loss, accuracy and confusion matrix of predicted classes, and metrics of predicted bits."""
+"""Loss, accuracy and confusion matrix of predicted classes, metrics of predicted bits, and means of any function."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 LARGEST_CONFUSION_MATRIX = 100
@@ -84,3 +85,14 @@ def right_bits(prediction: Tensor, target: Tensor) -> Tensor:
 def right_sequences(prediction: Tensor, target: Tensor) -> Tensor:
     """The mask of the sequences with all bits correct, for logits ``[T, B, O]``."""
     return right_bits(prediction, target).all(dim=2).all(dim=0)
+
+
+class MeanOf(MeanMetric):
+    """The mean over all batches of the values of ``function(prediction, target)``; NaN if one of them is NaN."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(nan_strategy=math.nan)  # the default leaves out NaN
+        self.function = function
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update(self.function(prediction, target))

@@ -14,7 +14,7 @@ from .bases import FixedSets
 from .batches import Batches
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
-from .mean_of import MeanOf
+from .metrics import MeanOf
 from .prediction_columns import Columns, class_columns, with_suffix
 from .seeding import generator
 from .spec import TaskSpec

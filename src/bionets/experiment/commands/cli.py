@@ -13,12 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bionets.experiment.command_line import refuse_ignored, refuse_repeated
+from bionets.experiment.command_line import expand, refuse_ignored, refuse_repeated, search_working_directory
 from bionets.experiment.config.help import asks_for_help, help_page
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
-from bionets.experiment.config.shorthand import expand
-from bionets.experiment.config.working_directory import search_working_directory
 from bionets.experiment.errors import Busy, JobError, is_user_error, meant_for_users, one_line, raised_by_parser
 from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt_behind
 from bionets.experiment.run.process import Process, end_with

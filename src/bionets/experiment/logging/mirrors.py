@@ -98,9 +98,9 @@ def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def mirrored(config: dict[str, Any], folder: RunFolder, digest: str, job_type: str = "train") -> Iterator[list[Mirror]]:
+def mirrored(config: dict[str, Any], folder: RunFolder, digest: str) -> Iterator[list[Mirror]]:
     """Build the loggers of a config, and close them at the end of the context, also after an error."""
-    run = MirroredRun(config, folder, digest, job_type)
+    run = MirroredRun(config, folder, digest)
     mirrors: list[Mirror] = []
     failed = True
 

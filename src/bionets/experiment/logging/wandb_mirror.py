@@ -6,10 +6,10 @@ from typing import Any
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun
 from bionets.experiment.logging.wandb_login import wandb_mode
-from bionets.experiment.logging.wandb_panels import curve_of_tests
 from bionets.experiment.run.run_folder import RunFolder
 
 PATIENCE = 300.0  # seconds
+STEP = "trainer/global_step"  # the x axis of panels, named by Lightning
 
 
 class WandbMirror(Mirror):
@@ -91,3 +91,14 @@ class WandbMirror(Mirror):
         import wandb
 
         wandb.finish(exit_code=int(failed))
+
+
+def curve_of_tests(tests: dict[str, dict[str, float]]) -> list[dict[str, float]]:
+    """A row for each test set whose name ends in a number, in the order of the tests: the number, then the metrics."""
+    rows = []
+    for name, metrics in tests.items():
+        condition, _, number = name.rpartition("_")
+        if condition and number.isdigit():
+            values = {f"tests/{metric}": value for metric, value in metrics.items()}
+            rows.append({f"tests/{condition}": float(number), **values})
+    return rows

@@ -12,7 +12,7 @@ from bionets.experiment.comparison.tables import as_markdown
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import require_login
-from bionets.experiment.logging.wandb_panels import STEP, curve_of_tests
+from bionets.experiment.logging.wandb_mirror import STEP, curve_of_tests
 
 
 def require_report() -> None:

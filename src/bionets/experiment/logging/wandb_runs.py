@@ -6,7 +6,7 @@ from bionets.experiment.command_line import program
 from bionets.experiment.comparison.runs import MORE, LeftOut, Run, WandbPlace
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.logging.wandb_login import require_login
-from bionets.experiment.logging.wandb_panels import STEP
+from bionets.experiment.logging.wandb_mirror import STEP
 from bionets.experiment.run.metrics_file import Series
 
 CURVES = ("train/", "val/")

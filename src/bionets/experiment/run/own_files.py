@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, is_own
 from bionets.experiment.nested import nested_values
 from bionets.experiment.run.manifest import digest
 from bionets.experiment.run.run_folder import RunFolder
@@ -61,7 +61,7 @@ def _add_modules(path: str, found: dict[str, str]) -> None:
     for name in accumulate(path.split("."), "{}.{}".format):
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
-        if name in found or file is None or not _is_own(name, Path(file)):
+        if name in found or name == "__main__" or file is None or not (Path(file).is_file() and is_own(file)):
             continue
         found[name] = digest(Path(file))
         for each in _imports(Path(file), getattr(module, "__package__", None)):
@@ -82,17 +82,6 @@ def _imports(file: Path, package: str | None) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             base = resolve_name("." * node.level + (node.module or ""), package)
             yield from (f"{base}.{each.name}" for each in node.names)
-
-
-def _is_own(name: str, file: Path) -> bool:
-    """Whether a module belongs neither to bionets, nor to an installed package, nor to Python itself."""
-    installed = (Path(sys.prefix), Path(json.__file__).parents[1])
-    return (
-        name.partition(".")[0] not in ("bionets", "__main__")
-        and file.is_file()
-        and not any(file.is_relative_to(place) for place in installed)
-        and not {"site-packages", "dist-packages"}.intersection(file.parts)
-    )
 
 
 def _digest_of_names(folder: Path) -> str:

@@ -1,4 +1,4 @@
-from bionets.experiment.config.shorthand import expand
+from bionets.experiment.command_line import expand
 
 
 def test_an_optimizer_and_a_schedule_are_chosen_by_the_name_of_their_class() -> None:
