@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
-from torchmetrics.wrappers.abstract import WrapperMetric
+from torchmetrics.wrappers import LambdaInputTransformer
 
 from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
 from .prediction_columns import Columns, class_columns, number_columns, with_suffix
@@ -38,7 +37,7 @@ class Head:
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy for classes, otherwise the mean squared error."""
-        prediction, target = self.part(prediction, target)
+        prediction, target = self.own_outputs(prediction), self.own_target(target)
         if self.classes:
             return cross_entropy(prediction, target)
         return functional.mse_loss(prediction, target)
@@ -49,23 +48,27 @@ class Head:
             kinds: dict[str, Metric] = {"accuracy": ClassAccuracy(self.classes)}
         else:
             kinds = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
-        return {f"{self.name}_{kind}": OfHead(self, metric) for kind, metric in kinds.items()}
+        return {f"{self.name}_{kind}": self.of_all(metric) for kind, metric in kinds.items()}
 
     def confusion_matrix(self, class_names: Sequence[str]) -> dict[str, ConfusionMatrix]:
         """``confusion_matrix_<name>`` if the target is a class."""
         found = confusion_matrix(self.classes, class_names) if self.classes else {}
         return {
-            f"{key}_{self.name}": ConfusionMatrix(names, OfHead(self, metric)) for key, (names, metric) in found.items()
+            f"{key}_{self.name}": ConfusionMatrix(names, self.of_all(metric)) for key, (names, metric) in found.items()
         }
 
     def columns_of(self, prediction: Tensor, target: Tensor, class_names: Sequence[str]) -> Columns:
         """The columns of a table of predictions, whose names end with that of the target."""
-        own, target = self.part(prediction, target)
+        own, target = self.own_outputs(prediction), self.own_target(target)
         columns = class_columns(own, target, class_names) if self.classes else number_columns(own, target)
         return with_suffix(columns, self.name)
 
-    def part(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The part of this head in a prediction ``[..., outputs]`` and a target ``[..., columns]`` of all heads.
+    def own_outputs(self, prediction: Tensor) -> Tensor:
+        """The part of this head in a prediction ``[..., outputs]`` of all heads."""
+        return prediction[..., self.outputs].contiguous()
+
+    def own_target(self, target: Tensor) -> Tensor:
+        """The part of this head in a target ``[..., columns]`` of all heads.
 
         Raises:
             PrecisionError: the dtype of the target cannot represent all classes, as bfloat16 for more than 257.
@@ -75,30 +78,12 @@ class Head:
                 f"the {self.classes} classes of {self.name} cannot be numbered in {str(target.dtype)[6:]}: choose "
                 "another trainer.precision, such as bf16-mixed"
             )
-        prediction, target = prediction[..., self.outputs].contiguous(), target[..., self.columns].contiguous()
-        return prediction, target[..., 0].long() if self.classes else target
+        target = target[..., self.columns].contiguous()
+        return target[..., 0].long() if self.classes else target
 
-
-class OfHead(WrapperMetric):
-    """A metric of one head."""
-
-    def __init__(self, head: Head, metric: Metric) -> None:
-        super().__init__()
-        self.head, self.metric = head, metric
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        self.metric.update(*self.head.part(prediction, target))
-
-    def forward(self, prediction: Tensor, target: Tensor) -> Any:
-        """The value for this batch, which is also accumulated."""
-        return self.metric(*self.head.part(prediction, target))
-
-    def compute(self) -> Any:
-        return self.metric.compute()
-
-    def reset(self) -> None:
-        super().reset()
-        self.metric.reset()
+    def of_all(self, metric: Metric) -> Metric:
+        """A metric of this head that takes the predictions and targets of all heads."""
+        return LambdaInputTransformer(metric, self.own_outputs, self.own_target)
 
 
 def join_heads(
