@@ -76,9 +76,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     said = [*absent, *changes(runs), *notes(groups, by), *too_few_runs(groups)]
     if unfinished:
         said.append(f"not ended, and only part of the curves: {abbreviated(unfinished)}")
-    said += [f"left out, {run.reason}: {run.place}" for run in left_out]
-    for note in said:
-        print_line(f"note: {printable_line(note, 2000)}")
+    print_notes([*said, *map(str, left_out)])
     with figure_style(config["style"]):
         for file in draw(directory, groups, rows, by, curves):
             print_line(f"figure {file}")
@@ -92,9 +90,13 @@ def write_leaderboard(file: Path, runs: Sequence[Run], left_out: Sequence[LeftOu
     """Write the leaderboard, and print notes on changed files and runs that are left out."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
-    for note in [*changes(runs), *(f"left out, {run.reason}: {run.place}" for run in left_out)]:
-        print_line(f"note: {printable_line(note, 2000)}")
+    print_notes([*changes(runs), *map(str, left_out)])
     print_line(f"leaderboard {file}: {len(runs)} runs")
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print_line(f"note: {printable_line(note, 2000)}")
 
 
 def refuse_unknown_choices(config: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The figures of a comparison."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +8,6 @@ from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, sm
 from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, covered_steps, window_for
 from bionets.analysis.names import label_of, name_of
 from bionets.experiment.errors import UserError, did_you_mean
-from bionets.experiment.run.metrics_file import Series
 
 from .groups import Group, panel_title
 from .runs import Run
@@ -25,9 +24,8 @@ def draw(
     there are several lengths. Return the files.
     """
     files = [_bars(directory, rows, by)] if 0 < len({row.group.panel for row in rows}) <= MOST_PANELS else []
-    series = {run.place: run.curves() for group in groups for run in group.runs}
     for name in curves:
-        found = _collect(groups, by, partial(_curve, series, name))
+        found = _collect(groups, by, partial(_curve, name))
         file, label = directory / name.replace("/", "_").replace("train_", ""), label_of(name)
         if name == "train/loss":
             window = window_for(min(len(ys) for of in found.values() for runs in of.values() for _, ys in runs))
@@ -79,8 +77,8 @@ def _collect(
     return found
 
 
-def _curve(series: Mapping[str, Series], name: str, run: Run) -> Curve | None:
-    return series[run.place].get(name)
+def _curve(name: str, run: Run) -> Curve | None:
+    return run.curves().get(name)
 
 
 def _accuracy_by_length(run: Run) -> Curve | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bionets.experiment.comparison.runs import run_folders, value_of
+from bionets.experiment.comparison.runs import require_run_folders, value_of
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
@@ -49,17 +49,14 @@ class ListedRun:
 
     @property
     def figures(self) -> list[Path]:
-        return sorted(RunFolder(self.path).figures.glob("*.png"))
+        return RunFolder(self.path).figure_files()
 
 
 def listed_runs(pattern: str, metric: str | None = None) -> list[ListedRun]:
     """All runs in or below the folders that match a glob. ``metric`` is one of their headline numbers; None for the
     first accuracy, otherwise the first number.
     """
-    folders = run_folders(pattern)
-    if not folders:
-        raise UserError(f"no run folder in runs={pattern}: name a folder that train.py made, or one above it")
-    return [listed(RunFolder(path), metric) for path in folders]
+    return [listed(RunFolder(path), metric) for path in require_run_folders(pattern)]
 
 
 def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:

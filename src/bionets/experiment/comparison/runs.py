@@ -82,16 +82,16 @@ class LeftOut:
     place: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"left out, {self.reason}: {self.place}"
+
 
 def read_folders(pattern: str, unfinished: bool = False) -> tuple[list[Run], list[LeftOut]]:
     """Read all runs in or below the folders that match a glob: the complete ones (with ``unfinished``, also those that
     have not ended), and the others, which include damaged ones. Raises UserError if there is no run folder.
     """
-    folders = run_folders(pattern)
-    if not folders:
-        raise UserError(f"no run folder in runs={pattern}: name a folder that train.py made, or one above it")
     runs, left_out = [], []
-    for folder in map(RunFolder, folders):
+    for folder in map(RunFolder, require_run_folders(pattern)):
         try:
             read = read_run(folder, unfinished)
         except (UserError, OSError) as error:
@@ -117,7 +117,7 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
     config = folder.config()
     if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
         return LeftOut(str(folder.path), f"unreadable ({folder.config_file} says seed {config['seed']})")
-    mirrored = folder.wandb_file.exists()
+    logger = config.get("logger", {})
     return Run(
         str(folder.path),
         config,
@@ -125,7 +125,9 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
         result["tests"],
         cache(lambda: _read_curves(folder)),
         {name: result[name] for name in MORE if name in result},
-        _mirror_of(folder, config.get("logger", {})) if mirrored else None,
+        WandbPlace(logger.get("entity"), logger.get("project", "bionets"), folder.wandb_id())
+        if folder.wandb_file.exists()
+        else None,
         folder.changed_files(contents=False),
     )
 
@@ -174,10 +176,6 @@ def _read_curves(folder: RunFolder) -> Series:
     return read_metrics(folder.metrics_file)
 
 
-def _mirror_of(folder: RunFolder, logger: dict[str, Any]) -> WandbPlace:
-    return WandbPlace(logger.get("entity"), logger.get("project", "bionets"), folder.wandb_id())
-
-
 def run_folders(pattern: str) -> list[Path]:
     """All run folders in or below the folders that match a glob.
 
@@ -186,6 +184,14 @@ def run_folders(pattern: str) -> list[Path]:
     # The name of a folder may contain characters that are wildcards in a glob. pathlib globs only below a given folder.
     places = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     return sorted({folder for place in places for folder in _run_folders_below(Path(place))})
+
+
+def require_run_folders(pattern: str) -> list[Path]:
+    """As `run_folders`. Raises UserError if there is none."""
+    folders = run_folders(pattern)
+    if not folders:
+        raise UserError(f"no run folder in runs={pattern}: name a folder that train.py made, or one above it")
+    return folders
 
 
 def _run_folders_below(place: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """Resolution of Hydra's config into the plain, complete config that is stored in the run folder."""
 
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -49,7 +49,7 @@ def resolve_seeds(config: DictConfig) -> list[RunConfig]:
         one.seed = seed
         run = resolve(one)
         words = [word for word in run.overrides if not word.startswith("seed=")]
-        runs.append(RunConfig(run.values, [*words, f"seed={seed}"], run.digest))
+        runs.append(replace(run, overrides=[*words, f"seed={seed}"]))
     return runs
 
 
@@ -92,9 +92,7 @@ def with_protocol(config: RunConfig, task: "Task") -> RunConfig:
     trainer = config.values["trainer"]
     if trainer["max_epochs"] is not None:
         return config
-    return RunConfig(
-        {**config.values, "trainer": {**trainer, "max_epochs": task.epochs}}, config.overrides, config.digest
-    )
+    return replace(config, values={**config.values, "trainer": {**trainer, "max_epochs": task.epochs}})
 
 
 def in_multirun() -> bool:

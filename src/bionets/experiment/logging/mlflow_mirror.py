@@ -47,5 +47,5 @@ class MlflowMirror(Mirror):
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         super().write_result(result, folder)
-        for file in sorted(folder.figures.glob("*.png")):
+        for file in folder.figure_files():
             self.logger.experiment.log_artifact(self.logger.run_id, str(file), "figures")

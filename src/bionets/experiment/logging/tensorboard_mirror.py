@@ -25,5 +25,5 @@ class TensorBoardMirror(Mirror):
         from matplotlib.image import imread
 
         super().write_result(result, folder)
-        for file in sorted(folder.figures.glob("*.png")):
+        for file in folder.figure_files():
             self.logger.experiment.add_image(f"figures/{file.stem}", imread(file), dataformats="HWC")

@@ -83,7 +83,7 @@ class WandbMirror(Mirror):
             run.define_metric(name, step_metric=next(iter(rows[0])), summary="none")
         for row in rows:
             run.log(row)
-        figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in sorted(folder.figures.glob("*.png"))}
+        figures = {f"figures/{file.stem}": wandb.Image(str(file)) for file in folder.figure_files()}
         if figures:
             run.log(figures)
 

@@ -1,5 +1,6 @@
 """Reading of the runs to compare from a W&B project instead of their folders."""
 
+from functools import cache
 from typing import Any
 
 from bionets.experiment.command_line import program
@@ -42,7 +43,7 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
         config,
         {name: float(summary[name]) for name in summary["headline"]},
         {test: {name: float(value) for name, value in of.items()} for test, of in summary["tests"].items()},
-        lambda: _curves(run),
+        cache(lambda: _curves(run)),
         {name: float(summary[name]) for name in MORE if name in summary},
         WandbPlace(run.entity, run.project, run.id),
     )

@@ -1,7 +1,6 @@
 """Analysis of a trained recurrent network as a dynamical system, from its run folder: numbers, figures, a table."""
 
 import inspect
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,9 @@ from bionets.analysis.dynamics_figures import (
     draw_hysteresis,
 )
 from bionets.analysis.style import new_figure, save, styled
-from bionets.atomic import write_atomically
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError, user_errors
+from bionets.experiment.run.recorded_arrays import write_npz
 from bionets.experiment.run.report import figure_title
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
@@ -142,10 +141,8 @@ class DynamicsRun:
 
     def write(self, numbers: dict[str, Any]) -> Path:
         """Write ``dynamics.npz`` to the folder ``analysis/`` of the run, and return its path."""
-        content = io.BytesIO()
-        np.savez_compressed(content, **numbers)
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.directory / "dynamics.npz", content.getvalue())
+        write_npz(self.directory / "dynamics.npz", numbers)
         return self.directory / "dynamics.npz"
 
     @styled

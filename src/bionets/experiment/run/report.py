@@ -36,7 +36,7 @@ def print_results(
     if not keeps_nothing():
         lines += [
             ("folder", str(folder.path)),
-            *(("figure", str(file)) for file in sorted(folder.figures.glob("*.png"))),
+            *(("figure", str(file)) for file in folder.figure_files()),
             ("run again", command_of(overrides)),
             ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
         ]

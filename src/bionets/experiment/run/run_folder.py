@@ -106,6 +106,10 @@ class RunFolder:
         result = self.result()
         return result is not None and result["status"] == "complete"
 
+    def figure_files(self) -> list[Path]:
+        """The figures as png, by name."""
+        return sorted(self.figures.glob("*.png"))
+
     def analysis(self) -> Path:
         """The folder for the output of ``analyse.py``; see `without_links`."""
         return self.without_links(self.path / "analysis")

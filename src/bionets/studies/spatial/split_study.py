@@ -42,8 +42,7 @@ def study(
         raise UserError(f"no complete run in runs={pattern}: {len(left_out)} left out, {left_out[0].reason}")
     keys = [*(key for key in by if key != PRESENTATION), PRESENTATION]
     groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
-    said = [*notes(groups, keys), *(f"left out, {missing.reason}: {missing.place}" for missing in left_out)]
-    for note in said:
+    for note in [*notes(groups, keys), *map(str, left_out)]:
         print_line(f"note: {note}")
     measured: dict[Group, list[Numbers]] = {}
     names: tuple[str, ...] = ()
