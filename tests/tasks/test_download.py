@@ -104,7 +104,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
 def test_the_next_server_is_tried_after_a_faulty_one(
     tmp_path: Path, serve: Callable[..., Server], bad: Callable[[socket.socket], None]
 ) -> None:
-    download([serve(bad).url, serve(whole).url], tmp_path / "file", MD5, len(CONTENT), progress=False)
+    download([serve(bad).url, serve(whole).url], tmp_path / "file", MD5, len(CONTENT))
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -116,13 +116,13 @@ def test_no_file_is_left_if_every_server_is_faulty(
 ) -> None:
     server = serve(bad)
     with pytest.raises(ConnectionError, match=server.url):
-        download([server.url], tmp_path / "file", MD5, ENOUGH, progress=False)
+        download([server.url], tmp_path / "file", MD5, ENOUGH)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_fails_is_tried_again(tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve(cut, cut, whole)
-    download([server.url], tmp_path / "file", MD5, ENOUGH, progress=False)
+    download([server.url], tmp_path / "file", MD5, ENOUGH)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.connections == 3
 
@@ -130,7 +130,7 @@ def test_a_server_that_fails_is_tried_again(tmp_path: Path, serve: Callable[...,
 def test_a_server_with_the_wrong_file_is_not_tried_again(tmp_path: Path, serve: Callable[..., Server]) -> None:
     server = serve(whole)
     with pytest.raises(ConnectionError, match="checksum"):
-        download([server.url], tmp_path / "file", "0" * 32, ENOUGH, progress=False)
+        download([server.url], tmp_path / "file", "0" * 32, ENOUGH)
     assert server.connections == 1
 
 

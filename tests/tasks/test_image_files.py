@@ -90,7 +90,7 @@ def names_in(folder: Path) -> set[str]:
 
 def test_files_are_downloaded_and_read(tmp_path: Path, files: dict[str, bytes], serve: Callable[..., Mirror]) -> None:
     published = idx_files.published_at(serve(files).url, files=files)
-    paths = fetch(published, tmp_path, progress=False)
+    paths = fetch(published, tmp_path)
     assert [path.read_bytes() for path in paths] == list(files.values())
     images, labels = read(published, tmp_path, "train")
     assert images.shape == (60, 28, 28) and images.dtype == torch.uint8
@@ -104,7 +104,7 @@ def test_the_next_mirror_is_tried_if_one_fails(
 ) -> None:
     bad = dead_mirror() if mode == "dead" else serve(files, mode).url
     published = idx_files.published_at(bad, serve(files).url, files=files)
-    assert [path.read_bytes() for path in fetch(published, tmp_path, progress=False)] == list(files.values())
+    assert [path.read_bytes() for path in fetch(published, tmp_path)] == list(files.values())
 
 
 @pytest.mark.parametrize("mode", ["wrong", "truncated", "cut", "missing", "dead"])
@@ -114,7 +114,7 @@ def test_no_file_is_left_if_all_mirrors_fail_and_the_error_gives_a_remedy(
     bad = dead_mirror() if mode == "dead" else serve(files, mode).url
     published = idx_files.published_at(bad, files=files)
     with pytest.raises(ConnectionError, match=f"{idx_files.NAMES[0]} of mnist.*{bad}.*BIONETS_DATA") as caught:
-        fetch(published, tmp_path, progress=False)
+        fetch(published, tmp_path)
     assert ("checksum" in str(caught.value)) == (mode in ("wrong", "truncated"))
     assert "\n" not in str(caught.value)
     assert names_in(tmp_path / "mnist") == set()
@@ -126,10 +126,10 @@ def test_a_later_call_downloads_only_the_missing_files(
     first, *rest = files
     with pytest.raises(ConnectionError):
         half = serve({first: files[first], **dict.fromkeys(rest, b"")})
-        fetch(idx_files.published_at(half.url, files=files), tmp_path, progress=False)
+        fetch(idx_files.published_at(half.url, files=files), tmp_path)
     assert names_in(tmp_path / "mnist") == {first}
     mirror = serve(files)
-    fetch(idx_files.published_at(mirror.url, files=files), tmp_path, progress=False)
+    fetch(idx_files.published_at(mirror.url, files=files), tmp_path)
     assert mirror.requests == rest
 
 

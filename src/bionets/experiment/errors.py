@@ -3,7 +3,7 @@
 import re
 import sysconfig
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
+
+from bionets.experiment.console import escape_controls
 
 
 class UserError(Exception):
@@ -112,11 +114,6 @@ def one_line(error: BaseException) -> str:
     return escape_controls(cut(message))
 
 
-def escape_controls(text: str) -> str:
-    """Escape control characters as in a Python string, so that they have no effect on a terminal."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def cut(text: str) -> str:
     """Shorten a text of more than `MAX_MESSAGE` characters to its beginning and its end."""
     if len(text) <= MAX_MESSAGE:
@@ -182,6 +179,14 @@ def places_of(key: str, config: Any) -> list[str]:
     """The full paths of a key below the groups of a config, such as ``optimizer.lr`` of ``lr``."""
     groups = {name: group for name, group in config.items() if name != "hydra" and isinstance(group, dict)}
     return [f"{name}.{key}" for name, group in groups.items() if key in group]
+
+
+def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:
+    """Raise UserError for the first word that is not known."""
+    choices = list(known)
+    for word in words:
+        if word not in choices:
+            raise UserError(f"{key}={word} is unknown: choose {', '.join(choices)}{did_you_mean(str(word), choices)}")
 
 
 def own_line(error: BaseException) -> str | None:

@@ -21,7 +21,7 @@ class WrongFile(ValueError):
     """A server sent another file. This server is not asked again."""
 
 
-def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, progress: bool = True) -> None:
+def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int) -> None:
     """Download a file from the first of several servers that provides it with the right checksum.
 
     If a server cannot be reached, stops sending or is too slow, the next server is used. If all servers fail, all are
@@ -43,7 +43,7 @@ def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, 
                 if url in given_up:
                     continue
                 try:
-                    _try(url, partial, md5, most_bytes, progress)
+                    _try(url, partial, md5, most_bytes)
                     partial.replace(file)
                     return
                 except PermissionError:
@@ -59,14 +59,14 @@ def download(urls: Sequence[str], file: Path, md5: str | None, most_bytes: int, 
     raise ConnectionError("; ".join(f"{url}: {why}" for url, why in failures.items()))
 
 
-def _try(url: str, partial: Path, md5: str | None, most_bytes: int, progress: bool) -> None:
+def _try(url: str, partial: Path, md5: str | None, most_bytes: int) -> None:
     """Download into ``partial``, or raise the error that occurred."""
     transfer = _Transfer(url, partial, most_bytes)
     transfer.start()
     started = window = time.monotonic()
     received = 0
     try:
-        with Progress(transient=True, disable=not progress) as bar:
+        with Progress(transient=True) as bar:
             shown = bar.add_task(url.rpartition("/")[2], total=None)
             while not transfer.ended.wait(0.2):
                 now = time.monotonic()

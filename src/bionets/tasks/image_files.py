@@ -112,7 +112,7 @@ USPS = ImageFiles(
 IMAGE_FILES = {files.name: files for files in (MNIST, FASHION_MNIST, KMNIST, QMNIST, CIFAR10, CIFAR100, USPS)}
 
 
-def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path]:
+def fetch(files: ImageFiles, data_dir: Path) -> list[Path]:
     """The paths of all files, in ``data_dir/<name>``, downloaded if they are missing.
 
     An existing file, gzipped or not, is used unchanged; if all files exist, the network is not used. A downloaded file
@@ -128,7 +128,7 @@ def fetch(files: ImageFiles, data_dir: Path, progress: bool = True) -> list[Path
         with FileLock(folder / ".lock"):  # one process downloads
             for name, md5 in files.files.items():
                 if _present(folder, name) is None:
-                    _download(files, name, md5, folder, progress)
+                    _download(files, name, md5, folder)
     found = [_present(folder, name) for name in files.files]
     return [path for path in found if path is not None]
 
@@ -143,9 +143,9 @@ def _present(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _download(files: ImageFiles, name: str, md5: str, folder: Path, progress: bool) -> None:
+def _download(files: ImageFiles, name: str, md5: str, folder: Path) -> None:
     try:
-        download([mirror + name for mirror in files.mirrors], folder / name, md5, MOST_BYTES, progress)
+        download([mirror + name for mirror in files.mirrors], folder / name, md5, MOST_BYTES)
     except ConnectionError as error:
         raise ConnectionError(
             f"{name} of {files.name} could not be downloaded ({error}): "

@@ -1,12 +1,13 @@
 """Classification of time series: the data sets of the UEA and UCR archives."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .archives import Archive, download_and_unpack
 from .bases import Classification, FixedSets
@@ -66,34 +67,24 @@ class TimeSeries(Classification, FixedSets):
             raise ValueError(f"task.dataset={dataset} is not the name of a data set: choose one of {SOURCE}")
         series, names = read_data_set(dataset, Path(data_dir) / "time_series" / dataset)
         self.classes = self.class_names = tuple(sorted({*names["TRAIN"], *names["TEST"]}))
-        labels = {part: torch.tensor([self.classes.index(name) for name in names[part]]) for part in PARTS}
-        train, val = stratified_split(labels["TRAIN"], val_share, split_generator("split", split_seed))
-        rows = {"train": ("TRAIN", train), "val": ("TRAIN", val), "test": ("TEST", torch.arange(len(labels["TEST"])))}
-        steps = max(len(each) for part in PARTS for each in series[part])
-        mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
+        every = [*series["TRAIN"], *series["TEST"]]
+        labels = torch.tensor([self.classes.index(name) for name in (*names["TRAIN"], *names["TEST"])])
+        in_training, test = torch.arange(len(every)).split([len(series["TRAIN"]), len(series["TEST"])])
+        train, val = stratified_split(labels[in_training], val_share, split_generator("split", split_seed))
         if standardise:
-            valid = torch.cat([series["TRAIN"][row] for row in train.tolist()])
-            mean, deviation = mean_and_deviation(valid, (0,))
-        differ = lengths and any(len(each) < steps for part in PARTS for each in series[part])
-        self._data: dict[str, Data] = {}
-        for split, (part, chosen) in rows.items():
-            own = [(series[part][row] - mean) / deviation for row in chosen.tolist()]
-            data = pad_series(own, steps), labels[part][chosen]
-            self._data[split] = (*data, torch.tensor([len(each) for each in own])) if differ else data
-        super().__init__(len(train), len(val), len(labels["TEST"]), batch_size, epochs, seed=seed)
-        channels = series["TRAIN"][0].shape[1]
-        self.spec = TaskSpec("sequence_to_class", channels, len(self.classes), steps=steps, lengths=differ)
+            mean, deviation = mean_and_deviation(torch.cat([every[row] for row in train.tolist()]), (0,))
+            every = [(each - mean) / deviation for each in every]
+        x, own_lengths = pad_sequence(every), torch.tensor([len(each) for each in every])
+        differ = lengths and bool((own_lengths < len(x)).any())
+        self._data: dict[str, Data] = {
+            split: (x[:, rows], labels[rows], *([own_lengths[rows]] if differ else []))
+            for split, rows in (("train", train), ("val", val), ("test", test))
+        }
+        super().__init__(len(train), len(val), len(test), batch_size, epochs, seed=seed)
+        self.spec = TaskSpec("sequence_to_class", x.shape[2], len(self.classes), steps=len(x), lengths=differ)
 
     def part(self, split: str) -> Data:
         return self._data[split]
-
-
-def pad_series(series: Sequence[Tensor], steps: int) -> Tensor:
-    """Stack series `[T, channels]` to `[steps, N, channels]`, padded with zeros at the end."""
-    x = torch.zeros(steps, len(series), series[0].shape[1])
-    for n, each in enumerate(series):
-        x[: len(each), n] = each
-    return x
 
 
 def read_data_set(dataset: str, folder: Path) -> tuple[dict[str, list[Tensor]], dict[str, list[str]]]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bionets.experiment.run.names import fault_of_component, printable_line
+from bionets.experiment.console import printable_line
+from bionets.experiment.run.names import fault_of_component
 from tests.acceptance.conftest import SMALL, Command, cli, workplace
 
 __all__ = ["cli", "workplace"]  # fixtures

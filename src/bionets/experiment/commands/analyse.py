@@ -1,6 +1,5 @@
 """Analysis of trained networks: splits of spatial networks, dynamics of recurrent networks."""
 
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 
@@ -9,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.comparison.runs import run_folders
 from bionets.experiment.console import print_line
-from bionets.experiment.errors import UserError
+from bionets.experiment.errors import UserError, refuse_unknown
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.run_folder import RunFolder
@@ -39,10 +38,3 @@ def analyse(hydra_config: DictConfig) -> None:
         with suppress(UserError):  # of many folders, one that is damaged or not complete
             config = (folder := RunFolder.existing(path)).config()
             note_changes(folder, config["name"], own_files(config, digests))
-
-
-def refuse_unknown(key: str, words: Sequence[str], known: Iterable[str]) -> None:
-    """Raise UserError for the first word that is not known."""
-    unknown = [word for word in words if word not in known]
-    if unknown:
-        raise UserError(f"{key}={unknown[0]} is unknown: choose {', '.join(known)}")

@@ -23,13 +23,12 @@ from bionets.experiment.comparison.runs import (
 )
 from bionets.experiment.comparison.statistics import Row, summarise, too_few_runs
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
-from bionets.experiment.console import print_line
+from bionets.experiment.console import print_line, printable_line
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.experiment.figure_style import figure_style
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
-from bionets.experiment.run.names import printable_line
 
 
 def compare(hydra_config: DictConfig) -> list[Row]:
@@ -106,7 +105,6 @@ def refuse_unknown_choices(config: dict[str, Any]) -> None:
         ("report", (None, "wandb")),
         ("wandb", (None, "sync")),
         ("style", tuple(STYLES)),
-        ("unfinished", (False, True)),
     ):
         if config[key] not in known:
             offered = " or ".join(f"{key}={'null' if choice is None else choice}" for choice in known)

@@ -80,10 +80,9 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     if config["callbacks"]["figures"]:
         with figure_style(config.get("style", "paper")):
             draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
-    for name, fault in folder.changed_files().items():
-        print_line(f"note: {folder.path / name} {fault}")
     note_changes(folder, config["name"], own_files(config))
-    notes = [*notes_on(other, config["task"])]
+    notes = [f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items()]
+    notes += notes_on(other, config["task"])
     named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]
     if named and other.keys() & DATA and not folder.class_names():
         notes.append("the run has not kept the names of its classes: those of the other data count in their own order")

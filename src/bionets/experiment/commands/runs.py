@@ -11,8 +11,8 @@ from rich.text import Text
 
 from bionets.experiment.comparison.run_list import ENDED_EARLY, STATUSES, ListedRun, delete, listed_runs
 from bionets.experiment.comparison.runs import matching, require_mapping
-from bionets.experiment.console import print_line
-from bionets.experiment.errors import UserError, did_you_mean, escape_controls
+from bionets.experiment.console import escape_controls, print_line
+from bionets.experiment.errors import UserError, refuse_unknown
 
 SORT: dict[str, Callable[[ListedRun], Any]] = {
     "changed": lambda run: run.changed,
@@ -48,9 +48,7 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
 def words_of(key: str, value: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """A word or a list of words, as a list. Raises UserError for an unknown word."""
     words = [value] if isinstance(value, str) else list(value or [])
-    for word in words:
-        if word not in known:
-            raise UserError(f"{key}={word} is unknown: choose {', '.join(known)}{did_you_mean(str(word), known)}")
+    refuse_unknown(key, words, known)
     return words
 
 

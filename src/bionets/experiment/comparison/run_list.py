@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bionets.experiment.comparison.runs import require_run_folders, value_of
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ENDED_EARLY = ("failed", "interrupted", "pruned", "stopped")

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError, places_of, suggestion
 from bionets.experiment.run.metrics_file import Series, read_metrics
-from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 
 ABSENT = "-"  # the value of a config key that a run lacks

@@ -72,6 +72,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "trainer.gradient_clip_val": ABOVE_0,
         "trainer.gradient_clip_algorithm": Check("norm or value", lambda value: value in ("norm", "value")),
         "trainer.profiler": Check(", ".join(PROFILERS), lambda value: value in PROFILERS),
+        "callbacks.patience": at_least(1),
         "optimizer.lr": FINITE,
         "optimizer.weight_decay": FINITE,
         "paths.output_dir": PATH,

@@ -14,8 +14,8 @@ from bionets.experiment.config.resolve import RunConfig, with_protocol
 from bionets.experiment.config.schemas.registry import MODELS
 from bionets.experiment.errors import UserError, user_errors
 from bionets.experiment.run.averaging import AverageWeights
-from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch, StopAfter, StopBelow
-from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpointing, within_epochs
+from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
 from bionets.experiment.run.custom_metrics import add_metrics
 from bionets.experiment.run.data import refuse_share
 from bionets.experiment.run.instantiate import instantiate_node, naming_options
@@ -195,19 +195,6 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
             if isinstance(callback, kind):
                 raise UserError(f"callbacks.extra.{name} cannot be a {type(callback).__name__}: {reason}")
     return [*callbacks, RememberStop()] if callbacks else []
-
-
-def checkpoint_callbacks(config: dict[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
-    """The callbacks for early stopping, then those for checkpoints, which store the state of the former."""
-    stop: list[Callback] = []
-    if task.stop_below is not None:
-        stop.append(StopBelow(task.monitor, task.mode, task.stop_below))
-    patience = config["callbacks"]["patience"]
-    if patience is not None:
-        if patience < 1:
-            raise UserError(f"callbacks.patience must be at least 1, got {patience}")
-        stop.append(StopAfter(task.monitor, task.mode, patience))
-    return [*stop, *checkpointing(folder, task.monitor, task.mode, within_epochs(config["trainer"]))]
 
 
 def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:

@@ -13,8 +13,10 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from bionets.atomic import write_atomically
 from bionets.experiment.errors import UserError
+from bionets.experiment.run.callbacks import StopAfter, StopBelow
 from bionets.experiment.run.checkpoint_content import damage_of_file, fault_of_content
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.tasks import Task
 
 SIGNATURE = "bionets_checkpoint"
 FORMAT = 1
@@ -105,15 +107,26 @@ class MovableCheckpoint(ModelCheckpoint):
         self.current_score = state_dict["current_score"]  # which Lightning saves but does not load
 
 
-def checkpointing(folder: RunFolder, monitor: str, mode: str, within_epochs: bool = False) -> list[Callback]:
-    """Callbacks that write ``best.ckpt``, by the task's monitored value, and then ``last.ckpt`` after every epoch. With
-    ``within_epochs``, the best is chosen among all validations of an epoch.
+def checkpoint_callbacks(config: Mapping[str, Any], task: Task, folder: RunFolder) -> list[Callback]:
+    """The callbacks for early stopping, and those that write ``best.ckpt``, by the task's monitored value, and then
+    ``last.ckpt`` after every epoch, with the state of the former. If a run validates within an epoch, the best is
+    chosen among all validations of an epoch.
     """
+    stop: list[Callback] = []
+    if task.stop_below is not None:
+        stop.append(StopBelow(task.monitor, task.mode, task.stop_below))
+    patience = config["callbacks"]["patience"]
+    if patience is not None:
+        stop.append(StopAfter(task.monitor, task.mode, patience))
     common: dict[str, Any] = {"dirpath": folder.checkpoints, "enable_version_counter": False, "save_top_k": 1}
     best = MovableCheckpoint(
-        filename=folder.best.stem, monitor=monitor, mode=mode, save_on_train_epoch_end=not within_epochs, **common
+        filename=folder.best.stem,
+        monitor=task.monitor,
+        mode=task.mode,
+        save_on_train_epoch_end=not within_epochs(config["trainer"]),
+        **common,
     )
     last = MovableCheckpoint(
         filename=folder.last.stem, monitor=None, every_n_epochs=1, save_on_train_epoch_end=True, **common
     )
-    return [best, last]
+    return [*stop, best, last]

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from bionets.annotations import parameters_of, require_types
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError, did_you_mean, user_errors
 from bionets.experiment.nested import nested_values
-from bionets.experiment.run.names import printable_line
 from bionets.import_path import import_object
 
 OWN_KEYS = ("_target_", "_partial_")

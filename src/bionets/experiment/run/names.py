@@ -1,4 +1,4 @@
-"""Checks of names of folders, and text from files in printable form."""
+"""Checks of names of folders."""
 
 from bionets.experiment.errors import UserError
 
@@ -26,9 +26,3 @@ def fault_of_component(name: object) -> str | None:
     if len(name.encode(errors="surrogatepass")) > MAX_BYTES:
         return f"must not be longer than {MAX_BYTES} bytes"
     return None
-
-
-def printable_line(text: object, most: int = 300) -> str:
-    """A text on one line of at most ``most`` characters, without control characters."""
-    line = "".join(each if each.isprintable() else " " for each in str(text)).strip()
-    return line if len(line) <= most else f"{line[: most - 1]}…"

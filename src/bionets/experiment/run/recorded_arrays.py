@@ -16,8 +16,8 @@ from lightning import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 
 from bionets.atomic import write_atomically
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.models import Model
 

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from bionets.analysis.names import name_of
 from bionets.experiment.command_line import program
-from bionets.experiment.console import print_line
-from bionets.experiment.errors import escape_controls
+from bionets.experiment.console import escape_controls, print_line
 from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder

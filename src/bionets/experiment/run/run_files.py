@@ -7,7 +7,16 @@ Keys that are not named here are allowed.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    model_validator,
+)
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.nested import nested_values
@@ -126,10 +135,10 @@ class CompleteResultFile(ResultFile):
     best_epoch: Count | None = None
 
 
-class OverridesFile(BaseModel):
-    model_config = ConfigDict(strict=True)
+class OverridesFile(RootModel[list[str]]):
+    """``overrides.yaml``"""
 
-    words: list[str]
+    model_config = ConfigDict(strict=True)
 
 
 class MirrorFile(RunFile):

@@ -76,7 +76,7 @@ class RunFolder:
         return self._read(self.config_file, ConfigFile)
 
     def overrides(self) -> list[str]:
-        return self._read(self.overrides_file, OverridesFile) or []
+        return self._read(self.overrides_file, OverridesFile)
 
     def environment(self) -> dict[str, Any]:
         """The content of ``environment.json``; empty if it does not exist."""
@@ -156,9 +156,6 @@ class RunFolder:
     def _read(self, file: Path, kind: type[BaseModel]) -> Any:
         content = read_plain(file)
         self.require_unchanged(file)
-        if kind is OverridesFile:
-            validated(file, {"words": content or []}, kind)
-            return content
         return validated(file, content, kind)
 
     @contextmanager

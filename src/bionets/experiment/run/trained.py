@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError, is_user_error, one_line
 from bionets.experiment.run.build import build_model, build_task, set_precision
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.data import prepare_data
-from bionets.experiment.run.names import printable_line
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.safe_read import RESTORE
 from bionets.experiment.run.trust import require_trusted

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 import bionets.models
+from bionets.experiment.console import printable_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.nested import nested_values
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
-from bionets.experiment.run.names import printable_line
 from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.read_own import is_file

@@ -13,9 +13,9 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
 from bionets.experiment.run import environment
-from bionets.experiment.run.build import build_run, checkpoint_callbacks, trainer_with
+from bionets.experiment.run.build import build_run, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
-from bionets.experiment.run.checkpoints import read_checkpoint
+from bionets.experiment.run.checkpoints import checkpoint_callbacks, read_checkpoint
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.model_summary import print_unused_options
 from bionets.experiment.run.own_files import note_changes, own_files

@@ -19,7 +19,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from bionets.experiment.errors import UserError, escape_controls, one_line
+from bionets.experiment.console import print_line
+from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.process import JOB_VARIABLE, Process, end_with
 
 NOT_COMPOSED = "not_composed"  # the key of the reason why the config of a job cannot be composed
@@ -107,15 +108,12 @@ class Jobs:
             launcher.joblib |= {"initializer": end_with, "initargs": (launched_by,)}  # type: ignore[attr-defined]
         if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
             place = self.config.hydra.launcher.submitit_folder
-            print(
-                f"{len(jobs)} jobs, {at_once} at once; what each prints: {escape_controls(str(Path(place).parent))}",
-                flush=True,
-            )
+            print_line(f"{len(jobs)} jobs, {at_once} at once; what each prints: {Path(place).parent}")
 
         def launch_one(index: int) -> JobReturn:
             result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
             ended = "done" if result.status == JobStatus.COMPLETED else "failed"
-            print(f"job {index} {ended}: {escape_controls(' '.join(result.overrides or ()))}", flush=True)
+            print_line(f"job {index} {ended}: {' '.join(result.overrides or ())}")
             return result
 
         try:

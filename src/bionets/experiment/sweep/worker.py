@@ -9,7 +9,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from omegaconf import DictConfig, open_dict
 
 from bionets.experiment.config.resolve import resolve
-from bionets.experiment.errors import Busy, escape_controls, one_line, user_errors
+from bionets.experiment.console import print_line
+from bionets.experiment.errors import Busy, one_line, user_errors
 from bionets.experiment.run.process import JOB_VARIABLE
 from bionets.experiment.sweep.launching import Jobs
 from bionets.experiment.sweep.space import Space
@@ -37,7 +38,7 @@ class Worker:
 
     def _run(self, trial: StudyTrial) -> JobReturn:
         values = " ".join(f"{key}={value}" for key, value in trial.values.items())
-        print(escape_controls(f"trial {trial.number} of {self.settings.n_trials}: {values}"), flush=True)
+        print_line(f"trial {trial.number} of {self.settings.n_trials}: {values}")
         if JOB_VARIABLE in os.environ:
             os.environ[JOB_VARIABLE] = f"trial {trial.number}"
         try:

@@ -11,8 +11,8 @@ from rich.table import Table
 from bionets.analysis.activations import REDUCTIONS
 from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
-from bionets.experiment.commands.analyse import refuse_unknown
 from bionets.experiment.console import print_line
+from bionets.experiment.errors import refuse_unknown
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
 from bionets.studies.spatial.spatial_run import DATA, SpatialRun

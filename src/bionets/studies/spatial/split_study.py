@@ -26,11 +26,7 @@ PLACES = ("silhouette", "purity", "purity by chance")
 
 
 def study(
-    pattern: str,
-    methods: Sequence[str],
-    by: Sequence[str],
-    directory: Path,
-    options: Mapping[str, Any],
+    pattern: str, methods: Sequence[str], by: Sequence[str], directory: Path, options: Mapping[str, Any]
 ) -> list[Path]:
     """Split all complete runs that match a glob, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
 
