@@ -7,6 +7,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from bionets.experiment.errors import UserError
+
 # Keys of a checkpoint: the weights from which training continues, and the average if the model's dtype would round it.
 TRAINING_WEIGHTS, AVERAGE = "training_weights", "average_weights"
 
@@ -24,12 +26,12 @@ class AverageWeights(Callback):
         decay: decay constant of the average; about the last 1 / (1 − decay) steps count.
 
     Raises:
-        ValueError: ``decay`` is not between 0 and 1.
+        UserError: ``decay`` is not between 0 and 1.
     """
 
     def __init__(self, decay: float) -> None:
         if not 0 < decay < 1:
-            raise ValueError(f"average_weights must lie between 0 and 1, got {decay}")
+            raise UserError(f"average_weights must lie between 0 and 1, got {decay}")
         self.decay = decay
         self.steps = 0  # number of steps averaged over
         self.weights: Weights = {}  # the model's own tensors

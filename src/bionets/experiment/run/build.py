@@ -17,7 +17,7 @@ from bionets.experiment.run.averaging import AverageWeights
 from bionets.experiment.run.callbacks import BeginNextEpoch, RememberStop, SeedEachEpoch
 from bionets.experiment.run.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
 from bionets.experiment.run.custom_metrics import add_metrics
-from bionets.experiment.run.data import refuse_share
+from bionets.experiment.run.data import refuse_no_training
 from bionets.experiment.run.instantiate import instantiate_node, naming_options
 from bionets.experiment.run.model_size import with_size
 from bionets.experiment.run.optimization import build_optimizer, build_schedule, try_out
@@ -157,25 +157,18 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
     """Build Lightning's Trainer with these callbacks, the seeds of each epoch, and the progress bar."""
     refuse_empty_ranges(config["trainer"])
     refuse_no_training(config["trainer"], task)
+    decay = config["average_weights"]
     progress = [ProgressBar(task.monitor)] if config["callbacks"]["progress"] else []
     every = [
         KeepSigtermHandler(),
         EndProcesses(),
         BeginNextEpoch(),
         SeedEachEpoch(config["seed"]),
-        *build_averaging(config),
+        *([] if decay is None else [AverageWeights(decay)]),
         *callbacks,
         *progress,
     ]
     return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
-
-
-def build_averaging(config: dict[str, Any]) -> list[Callback]:
-    """The callback that averages the weights, if the config asks for it. Raises UserError for an invalid decay."""
-    if config["average_weights"] is None:
-        return []
-    with user_errors():
-        return [AverageWeights(config["average_weights"])]
 
 
 def build_callbacks(config: dict[str, Any]) -> list[Callback]:
@@ -195,30 +188,6 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
             if isinstance(callback, kind):
                 raise UserError(f"callbacks.extra.{name} cannot be a {type(callback).__name__}: {reason}")
     return [*callbacks, RememberStop()] if callbacks else []
-
-
-def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
-    """Raise UserError for settings under which no epoch would be validated, so that there is no best epoch."""
-    interval = arguments["val_check_interval"]
-    batches = task.train_batches_per_epoch
-    key = "overfit_batches" if arguments["overfit_batches"] else "limit_train_batches"
-    limit = arguments[key]
-    if isinstance(limit, int):
-        batches = min(batches, limit)
-    elif limit is not None:
-        with user_errors():
-            refuse_share(f"trainer.{key}={limit}", limit, batches)
-        batches = int(batches * limit)
-    if interval is not None and not 0 < interval <= (batches if isinstance(interval, int) else 1):
-        raise UserError(
-            f"trainer.val_check_interval={interval} must be a share of an epoch, above 0 and at most 1.0, "
-            f"or a number of batches, at most {batches}"
-        )
-    if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
-        raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
-    first = -(-batches // arguments["accumulate_grad_batches"])
-    if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
-        raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
 
 
 def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
