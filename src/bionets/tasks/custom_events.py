@@ -26,12 +26,11 @@ class CustomEvents(EventTask):
     Args:
         data: the folder.
         sensor: columns and rows of the camera; None: the smallest that fit all recordings, which are all read for this.
-        steps, bin_ms, channels, height, width, binary, denoise: see `EventRecordings`.
         val_share, test_share: shares of the recordings for validation and test.
         split_seed: seed of the random split.
         class_names: a mapping with one entry, which holds the names of the classes in the order of the outputs, as
             stored in a run; None: the sorted classes of the data.
-        others: see `Task`.
+        others: see `EventTask` and `Task`.
 
     Raises:
         ValueError: the folder does not have recordings of at least two classes, or a file cannot be read.
@@ -41,13 +40,7 @@ class CustomEvents(EventTask):
         self,
         data: str | Path,
         sensor: tuple[int, int] | None = None,
-        steps: int = 30,
-        bin_ms: float | None = None,
-        channels: int = 2,
-        height: int | None = None,
-        width: int | None = None,
-        binary: bool = False,
-        denoise: int | None = None,
+        *,
         val_share: float = 0.1,
         test_share: float = 0.1,
         split_seed: int = 0,
@@ -56,6 +49,7 @@ class CustomEvents(EventTask):
         stop_below: float | None = None,
         seed: int = 0,
         class_names: Mapping[str, Sequence[str]] | None = None,
+        **others: Any,
     ) -> None:
         folder = Path(data)
         self.found = own_recordings(folder)
@@ -72,27 +66,11 @@ class CustomEvents(EventTask):
         if len(self.classes) < 2:
             raise ValueError(f"task.data={data} must hold a folder of recordings for each of at least two classes")
         needed = sensor_of([file for file, _ in self.found]) if sensor is None else (int(sensor[0]), int(sensor[1]))
-        train_size, val_size, test_size = split_sizes(len(self.found), val_share, test_share, str(data))
+        shares = split_sizes(len(self.found), val_share, test_share, str(data))
         places, sizes = (str(folder), str(folder)), (len(self.found), len(self.found))
         files = EventFiles(folder.name, places, "", read_recording, needed, len(self.classes), str(folder), sizes)
         super().__init__(
-            files,
-            None,
-            split_seed=split_seed,
-            steps=steps,
-            bin_ms=bin_ms,
-            channels=channels,
-            height=height,
-            width=width,
-            binary=binary,
-            denoise=denoise,
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            stop_below=stop_below,
-            seed=seed,
+            files, None, *shares, batch_size, epochs, stop_below=stop_below, seed=seed, split_seed=split_seed, **others
         )
 
     def recordings(self, split: str) -> list[tuple[Path, int]]:

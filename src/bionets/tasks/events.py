@@ -33,7 +33,15 @@ class EventTask(Classification, FixedSets):
     Args:
         files: the recordings.
         cache: a folder in which the frames are stored; None computes them each time.
-        others: see `EventRecordings`.
+        split_seed: seed of the random split.
+        steps: number of time steps of a recording.
+        bin_ms: duration of a step, in milliseconds; None for equal parts of each recording.
+        channels: 2 to count the two polarities separately, 1 to count all events together.
+        height, width: size of a frame; None for the resolution of the camera.
+        binary: whether x is 1 where there is any event, instead of the number of events.
+        denoise: an event is kept if a neighbouring place had an event less than this time before it, in microseconds;
+            None keeps all events.
+        others: see `Task`.
     """
 
     abstract = True
@@ -43,16 +51,22 @@ class EventTask(Classification, FixedSets):
         self,
         files: EventFiles,
         cache: Path | None,
+        train_size: int,
+        val_size: int,
+        test_size: int,
+        batch_size: int,
+        epochs: int,
         *,
-        steps: int,
-        bin_ms: float | None,
-        channels: int,
-        height: int | None,
-        width: int | None,
-        binary: bool,
-        denoise: int | None,
-        split_seed: int = 0,
-        **options: Any,
+        stop_below: float | None,
+        seed: int,
+        split_seed: int,
+        steps: int = 30,
+        bin_ms: float | None = None,
+        channels: int = 2,
+        height: int | None = None,
+        width: int | None = None,
+        binary: bool = False,
+        denoise: int | None = None,
     ) -> None:
         self.files, self.cache, self.split_seed = files, cache, split_seed
         self.size = (width or files.sensor[0], height or files.sensor[1])
@@ -63,7 +77,7 @@ class EventTask(Classification, FixedSets):
             raise ValueError(f"task.bin_ms must be at least 0.001, got {bin_ms}")
         if channels not in (1, POLARITIES):
             raise ValueError(f"task.channels must be 2, for either polarity, or 1, for both together, got {channels}")
-        super().__init__(**options)
+        super().__init__(train_size, val_size, test_size, batch_size, epochs, stop_below=stop_below, seed=seed)
         self.steps = steps
         self.window = None if bin_ms is None else round(bin_ms * 1000)
         self.channels = channels
@@ -152,14 +166,7 @@ class EventRecordings(EventTask):
     Args:
         dataset: ``n_mnist``, ``n_caltech101``, ``n_cars``, ``dvs_gesture`` or ``cifar10_dvs``.
         data_dir: the folder with a subfolder for each data set.
-        steps: number of time steps of a recording.
-        bin_ms: duration of a step, in milliseconds; None for equal parts of each recording.
-        channels: 2 to count the two polarities separately, 1 to count all events together.
-        height, width: size of a frame; None for the resolution of the camera.
-        binary: whether x is 1 where there is any event, instead of the number of events.
-        denoise: an event is kept if a neighbouring place had an event less than this time before it, in microseconds;
-            None keeps all events.
-        others: see `Task`.
+        others: see `EventTask` and `Task`.
 
     Sources: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 2015; Sironi et al. (HATS), CVPR 2018;
     Amir et al., CVPR 2017; Li et al., Frontiers in Neuroscience 2017.
@@ -169,40 +176,21 @@ class EventRecordings(EventTask):
         self,
         dataset: str = "n_mnist",
         data_dir: str | Path = "data",
-        steps: int = 30,
-        bin_ms: float | None = None,
-        channels: int = 2,
-        height: int | None = None,
-        width: int | None = None,
-        binary: bool = False,
-        denoise: int | None = None,
+        *,
         train_size: int = 55_000,
         val_size: int = 5_000,
         test_size: int = 10_000,
         batch_size: int = 128,
         epochs: int = 20,
         seed: int = 0,
+        **others: Any,
     ) -> None:
         require_one_of(EVENT_FILES, dataset=dataset)
         self.data_dir = Path(data_dir)
         files = EVENT_FILES[dataset]
-        super().__init__(
-            files,
-            self.data_dir / files.folders[0].split("/")[0] / "frames",
-            steps=steps,
-            bin_ms=bin_ms,
-            channels=channels,
-            height=height,
-            width=width,
-            binary=binary,
-            denoise=denoise,
-            train_size=train_size,
-            val_size=val_size,
-            test_size=test_size,
-            batch_size=batch_size,
-            epochs=epochs,
-            seed=seed,
-        )
+        cache = self.data_dir / files.folders[0].split("/")[0] / "frames"
+        sizes = (train_size, val_size, test_size)
+        super().__init__(files, cache, *sizes, batch_size, epochs, stop_below=None, seed=seed, split_seed=0, **others)
 
     def recordings(self, split: str) -> list[tuple[Path, int]]:
         return recordings(self.files, self.data_dir, split)
