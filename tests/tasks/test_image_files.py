@@ -153,7 +153,7 @@ def test_concurrent_processes_download_each_file_once(
     mirror = serve(files)
     published = idx_files.published_at(mirror.url, files=files)
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=fetch, args=(published, tmp_path, False)) for _ in range(4)]
+    processes = [context.Process(target=fetch, args=(published, tmp_path)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
