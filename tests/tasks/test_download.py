@@ -141,7 +141,7 @@ def test_ctrl_c_ends_a_download_and_leaves_no_file(tmp_path: Path, serve: Callab
         "import pathlib, signal; from bionets.tasks.download import download;"
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "print('ready', flush=True);"
-        f"download([{server.url!r}], pathlib.Path({str(tmp_path / 'file')!r}), '', 10, False)"
+        f"download([{server.url!r}], pathlib.Path({str(tmp_path / 'file')!r}), '', 10)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}, text=True
