@@ -52,7 +52,7 @@ def test_the_table_has_published_values_and_their_sources(
     monkeypatch.setattr(report, "published", lambda config: known if config["seed"] else {})
     metrics = {"test/accuracy": 0.98765, "val/loss": -0.00012345, "[x]": 1e-3}
     for seed in (0, 1):
-        print_metrics(Console(width=80), {"task": {"name": "t"}, "model": {"name": "m"}, "seed": seed}, metrics)
+        print_metrics({"task": {"name": "t"}, "model": {"name": "m"}, "seed": seed}, metrics)
         title, *lines = capsys.readouterr().out.splitlines()
         rows = [line.strip("│┃ ").replace("┃", "│").split("│") for line in lines if line[0] in "│┃"]
         header, *cells = [[cell.strip() for cell in row] for row in rows]
@@ -66,5 +66,5 @@ def test_the_table_has_published_values_and_their_sources(
 def test_one_line_has_the_numbers_of_one_run_of_many(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = {"task": {"name": "t"}, "model": {"name": "m"}, "seed": 3}
     result = {"metrics": {"test/loss": 0.123456, "val/loss": 2.0}}
-    print_results(Console(width=400), config, result, RunFolder(tmp_path), [], brief=True)
+    print_results(config, result, RunFolder(tmp_path), [], brief=True)
     assert capsys.readouterr().out == "m on t, seed 3: test/loss 0.1235, val/loss 2\n"
