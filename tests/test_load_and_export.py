@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,6 +279,25 @@ class LeakySum(torch.nn.Module):
         for step in x:
             states.append(0.9 * states[-1] + step)
         return torch.stack(states[1:]), states[-1]
+
+
+class TwoStates(torch.nn.Module):
+    """A layer of a user's own with two states, as those of `torch.nn.LSTM`."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lstm = torch.nn.LSTM(input_size, hidden_size)
+
+    def forward(self, x: torch.Tensor, states: Any = None) -> Any:
+        return self.lstm(x, states)
+
+
+def test_a_single_step_of_a_users_layer_has_a_name_for_each_state() -> None:
+    x = torch.randn(2, 3)
+    step = RecurrentStep(TwoStates(3, 4), x=x)
+    assert step.state_names == ("h0", "c0") == RecurrentStep(torch.nn.LSTM(3, 4), x=x).state_names
+    model = RecurrentModel(SEQUENCE, "tests.test_load_and_export.TwoStates", hidden_size=4)
+    assert module.exported(model.eval().requires_grad_(False), ".onnx", True, None)
 
 
 def test_a_single_step_of_a_layer_with_a_state_of_two_dimensions_is_exported_for_any_batch_size() -> None:

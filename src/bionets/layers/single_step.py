@@ -40,11 +40,13 @@ class RecurrentStep(SingleStep):
     """One step of a layer with the interface of `torch.nn.GRU` or `torch.nn.LSTM`, followed by a readout.
 
     x is ``[B, input_size]``; the states (``h0``, and ``c0`` if there are two) are ``[num_layers, B, hidden_size]``, or
-    ``[B, hidden_size]`` if the layer returns them so.
+    ``[B, hidden_size]`` if the layer returns them so. Further states of a layer of your own are ``state2``, ...
 
     Args:
         layer: the layer, with ``batch_first=False``.
         readout: a module from the layer's output ``[B, hidden_size]`` to the output of the step.
+        x: an input of one step, which determines the number of states; None if there is one, or for a layer of bionets
+            or `torch.nn`.
 
     Raises:
         ValueError: the layer is bidirectional, or has ``batch_first=True``.
@@ -52,7 +54,7 @@ class RecurrentStep(SingleStep):
 
     state_batch_dim = 1
 
-    def __init__(self, layer: nn.Module, readout: nn.Module | None = None) -> None:
+    def __init__(self, layer: nn.Module, readout: nn.Module | None = None, x: Tensor | None = None) -> None:
         super().__init__()
         name = type(layer).__name__
         if getattr(layer, "bidirectional", False):
@@ -62,8 +64,13 @@ class RecurrentStep(SingleStep):
         self.layer = layer
         self.readout = nn.Identity() if readout is None else readout
         recurrence = getattr(layer, "recurrence", None)
-        both = ("h0", "c0") if isinstance(layer, nn.LSTM) else ("h0",)
-        self.state_names = both if recurrence is None else recurrence.states
+        if recurrence is not None:
+            self.state_names = recurrence.states
+        elif isinstance(layer, nn.RNNBase) or x is None:
+            self.state_names = ("h0", "c0") if isinstance(layer, nn.LSTM) else ("h0",)
+        else:
+            count = len(self.initial_states(x))
+            self.state_names = ("h0", "c0", *(f"state{number}" for number in range(2, count)))[:count]
 
     def batch_dim_of(self, state: Tensor) -> int:
         return state.dim() - 2

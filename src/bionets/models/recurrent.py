@@ -102,7 +102,7 @@ class RecurrentModel(SequenceModel):
             warm_up(self.recurrent_layer(), batches, generator=torch.Generator().manual_seed(seed))
 
     def single_step(self, x: Tensor) -> RecurrentStep:
-        return RecurrentStep(self.recurrent_layer(), self.readout)
+        return RecurrentStep(self.recurrent_layer(), self.readout, x)
 
     def core(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if not x.is_floating_point() and isinstance(self.recurrent_layer(), nn.RNNBase | RecurrentLayer):

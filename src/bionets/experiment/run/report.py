@@ -29,7 +29,8 @@ def print_results(
         print_line(f"{title_of(config)}: {numbers}")
         return
     print_metrics(config, result["metrics"])
-    trained = f"{result['epochs']} epochs, {result['steps']} steps, {result['wall_time']:.0f} s"
+    epochs, steps = result["epochs"], result["steps"]
+    trained = f"{epochs} epoch{'s' * (epochs != 1)}, {steps} step{'s' * (steps != 1)}, {result['wall_time']:.0f} s"
     trained += f"; best epoch {result['best_epoch']} (the first is 0)"
     lines = [("trained", trained)]
     if not keeps_nothing():
