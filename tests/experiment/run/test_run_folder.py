@@ -81,6 +81,11 @@ def test_the_wandb_id_of_a_run_is_created_once(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.yaml"):
         RunFolder.existing(tmp_path)
+    for seed in (0, 1):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "config.yaml").touch()
+    with pytest.raises(UserError, match="name one of the folders in it, seed-0, seed-1"):
+        RunFolder.existing(tmp_path)
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json"):
         RunFolder(tmp_path).result()

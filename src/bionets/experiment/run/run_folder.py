@@ -67,9 +67,9 @@ class RunFolder:
         """The folder at a path that the user gave. Raises UserError if it is not a run folder."""
         folder = cls(path)
         if not folder.config_file.is_file():
-            raise UserError(
-                f"{path} is not a run folder (it has no config.yaml): name the folder that train.py printed"
-            )
+            seeds = sorted(file.parent.name for file in folder.path.glob("*/config.yaml"))
+            name = f"one of the folders in it, {', '.join(seeds)}" if seeds else "the folder that train.py printed"
+            raise UserError(f"{path} is not a run folder (it has no config.yaml): name {name}")
         return folder
 
     def config(self) -> dict[str, Any]:
