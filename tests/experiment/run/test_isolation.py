@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Trainer, seed_everything
+from torch._inductor import config as inductor
 
 from bionets.experiment.run.isolation import isolated
 from bionets.layers.denormals import flushes_denormals
@@ -25,6 +26,7 @@ def state() -> tuple[object, ...]:
         logging.getLogger().level,
         list(logging.getLogger().handlers),
         torch.are_deterministic_algorithms_enabled(),
+        inductor.deterministic,
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.deterministic,

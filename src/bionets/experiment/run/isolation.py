@@ -16,7 +16,10 @@ import torch
 from bionets.layers.denormals import flushes_denormals
 
 TORCH_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (  # functions that read and that restore
-    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (  # `torch.set_deterministic_debug_mode` would leave the setting of torch.compile as it is
+        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda values: torch.use_deterministic_algorithms(values[0], warn_only=values[1]),
+    ),
     (lambda: torch.backends.cudnn.benchmark, partial(setattr, torch.backends.cudnn, "benchmark")),
     (lambda: torch.backends.cudnn.deterministic, partial(setattr, torch.backends.cudnn, "deterministic")),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
