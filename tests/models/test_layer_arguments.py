@@ -163,6 +163,13 @@ class OverSamples(nn.Module):
         return self.layer(x)
 
 
+class SharedState(Running):
+    """Its state is that of all samples."""
+
+    def forward(self, x: Tensor, h: Any = None) -> Any:
+        return super().forward(x)[0], x.new_zeros(1, 4)
+
+
 class TwiceAsWide(Running):
     def forward(self, x: Tensor, h: Any = None) -> Any:
         y, h = super().forward(x)
@@ -253,6 +260,10 @@ def test_a_user_layer_whose_recurrence_runs_over_the_samples_is_refused() -> Non
         model_of(OverSamples)(torch.randn(5, 2, 3))
     with pytest.raises(InterfaceError, match=message):
         model_of(OverSamples).chunk(torch.randn(5, 2, 3), None)
+
+
+def test_a_state_with_as_many_units_as_there_are_steps_is_accepted() -> None:
+    assert model_of(SharedState)(torch.randn(4, 2, 3)).shape == (2, 1)
 
 
 def test_an_answer_at_every_step_needs_outputs_of_every_step() -> None:

@@ -122,7 +122,7 @@ def outputs_and_state(
         )
     steps, batch = x.shape[:2]
     for each in state if isinstance(state, tuple | list) else [state]:
-        if isinstance(each, Tensor) and steps in each.shape and batch not in each.shape:
+        if isinstance(each, Tensor) and steps in each.shape[:-1] and batch not in each.shape:
             raise InterfaceError(
                 f"{name}.forward must return the last state of {batch} samples, got {list(each.shape)}: its recurrence "
                 f"runs over the samples, because x is [T, B, I], here {list(x.shape)}; leave out batch_first=True"
