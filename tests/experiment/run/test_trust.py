@@ -191,3 +191,8 @@ def test_trust_applies_to_whole_modules() -> None:
 def test_names_and_paths_in_a_config_are_not_mistaken_for_code() -> None:
     node = {"_target_": "bionets.tasks.Images", "name": "my.task", "data_dir": "/data/v1.2"}
     require_trusted({"model": {"_target_": "bionets.models.FeedForwardModel"}, "task": node}, "config.yaml")
+
+
+def test_a_class_below_an_empty_key_is_refused() -> None:
+    with pytest.raises(UserError, match=r"\._target_"):
+        instantiate_node({"_target_": "builtins.dict", "": WRITE})

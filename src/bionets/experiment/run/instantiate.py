@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from bionets.annotations import parameters_of, require_types
@@ -87,6 +88,6 @@ def _has(message: str, text: Any) -> bool:
 
 def nested_targets(node: Mapping[str, Any]) -> Iterator[str]:
     """The dotted key of every ``_target_`` within the values of a node, which Hydra would instantiate."""
-    for key, value in nested_values(node):
-        if key and isinstance(value, Mapping) and "_target_" in value:
+    for key, value in islice(nested_values(node), 1, None):  # without the node itself
+        if isinstance(value, Mapping) and "_target_" in value:
             yield f"{key}._target_"
