@@ -1,5 +1,8 @@
 """Text from any source on one line, without effect on a terminal."""
 
+import os
+import sys
+
 
 def escape_controls(text: str) -> str:
     """Escape control characters as in a Python string."""
@@ -13,5 +16,12 @@ def printable_line(text: object, most: int = 300) -> str:
 
 
 def print_line(text: str) -> None:
-    """Print a text on one line, with control characters escaped."""
-    print(escape_controls(text), flush=True)
+    """Print a text on one line, with control characters escaped.
+
+    If the reader of a pipe has ended, as after ``| head``, exit without a message, as rich does while it prints a table.
+    """
+    try:
+        print(escape_controls(text), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
+        raise SystemExit(1) from None
