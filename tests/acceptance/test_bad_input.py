@@ -30,7 +30,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("model._target_=no.Model", ["model._target_=no.Model cannot be imported"]),
         ("model._target_=collections.Counter", ["is not a model"]),
         ("nbrc", ["nbrc has no value", "model=nbrc"]),
-        ("./outputs/", ["./outputs/ has no value", "run=./outputs/"]),
+        ("./outputs/", ["./outputs/ has no value", " run=./outputs/", "runs=./outputs/"]),
         ("+callbacks.extra.mine._target_=lightning.pytorch.callbacks.Foo", ["callbacks.Foo cannot be imported"]),
         ("model=brc,gru", ["model=brc,gru has several values", "-m"]),
         ("logger=[csv,foo]", ["there is no logger=foo", "--help"]),

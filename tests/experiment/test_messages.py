@@ -1,15 +1,20 @@
 """Commands in messages can be pasted into a shell."""
 
 import ast
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError
 
 from bionets.experiment.command_line import program
+from bionets.experiment.errors import one_line
 from tests.acceptance.conftest import ROOT, Command, cli, workplace
 
 __all__ = ["cli", "workplace"]
@@ -28,6 +33,21 @@ def messages() -> Iterator[tuple[str, str]]:
 def test_no_message_assumes_how_the_command_was_started() -> None:
     found = [(place, text) for place, text in messages() if re.search(r"python \w+\.py|bionets (train|compare)", text)]
     assert not found
+
+
+def test_a_closed_pipe_ends_a_command_without_a_message() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from bionets.experiment.console import print_line; print_line('a run')"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def test_a_key_of_a_list_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigAttributeError) as error:
+        _ = OmegaConf.create({"metrics": []}).metrics.x
+    assert one_line(error.value) == "there is no key metrics[x]; --help shows all keys"
 
 
 def test_suggested_commands_are_started_like_the_running_one(monkeypatch: pytest.MonkeyPatch) -> None:

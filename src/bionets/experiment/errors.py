@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -147,7 +147,7 @@ def _message(error: BaseException) -> str:
         if key == "experiment":
             return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
         hint = did_you_mean(str(error.key), [str(name) for name in error.parent_node])
-        if not hint and "." not in key:  # as in lr=0.01
+        if not hint and "." not in key and isinstance(error.parent_node, DictConfig):  # as in lr=0.01
             hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
         return f"there is no key {key}{hint}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -159,8 +159,9 @@ def _message(error: BaseException) -> str:
     if raised_by_parser(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help lists all options"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
-        example = f"run={error.override}" if "/" in error.override else "model=nbrc"
-        return f"{error.override} has no value: write key=value, as in {example}"
+        word = error.override or "''"
+        of_folder = f"run={word} (evaluate, analyse) or runs={word} (compare, runs)"
+        return f"{word} has no value: write key=value, as in {of_folder if '/' in word else 'model=nbrc'}"
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
