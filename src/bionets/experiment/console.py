@@ -18,7 +18,7 @@ def printable_line(text: object, most: int = 300) -> str:
 def print_line(text: str) -> None:
     """Print a text on one line, with control characters escaped.
 
-    If the reader of a pipe has ended, as after ``| head``, exit without a message, as rich does while it prints a table.
+    If the reader of a pipe has ended, as after ``| head``, exit without a message, as rich does in tables.
     """
     try:
         print(escape_controls(text), flush=True)
