@@ -8,6 +8,7 @@ from bionets.experiment.run.result import measured_like_published
 
 CONFIG = {
     "model": {"name": "brc", "num_layers": 2, "hidden_size": 100},
+    "optimizer": {"lr": 0.001},
     "task": {"name": "copy_first_input", "length": 300, "train_size": 45_000, "batch_size": 100},
     "trainer": {"max_epochs": 60},
 }

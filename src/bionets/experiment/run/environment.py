@@ -13,7 +13,6 @@ import torch
 
 PACKAGES = (
     "bionets",
-    "torch",
     "lightning",
     "hydra-core",
     "omegaconf",
@@ -47,7 +46,7 @@ def describe(
         "git_dirty": bool(_git(repository, "status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},  # with that of CUDA
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else platform.processor() or platform.machine(),
