@@ -82,7 +82,10 @@ def test_integer_targets_that_are_read_as_numbers_are_named_in_a_note(cli: Comma
     np.savez(workplace / "column.npz", x=np.zeros((40, 5, 3), np.float32), y=np.arange(40)[:, None] % 2)
     outcome = cli("train", "model=brc", *SHORT, "task.data=column.npz")
     assert outcome.code == 0, outcome.error
-    assert "note: y holds whole numbers [40, 1], which are predicted as numbers" in outcome.out
+    note = "note: y holds whole numbers [40, 1], which are predicted as numbers"
+    assert note in outcome.out
+    for several in (("seeds=2",), ("-m", "seed=2,3")):
+        assert note in cli("train", "model=brc", *SHORT, "task.data=column.npz", *several).out
 
 
 def test_options_without_effect_are_listed_in_a_note(cli: Command, workplace: Path) -> None:

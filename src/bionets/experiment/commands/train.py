@@ -31,7 +31,7 @@ from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.fast_dev_run import fast_dev_run
 from bionets.experiment.run.isolation import isolated
 from bionets.experiment.run.metrics_file import read_metrics
-from bionets.experiment.run.model_summary import print_model, print_task, print_unused_options
+from bionets.experiment.run.model_summary import print_model, print_notes, print_task
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
 from bionets.experiment.run.result import complete_result, first_test_batch, note_failure
@@ -114,7 +114,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         restore_last(folder)
         print_line(f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():
-            print_unused_options(config)
+            print_notes(task, config)
         if not multirun:
             print_task(task)
             print_model(model, device)

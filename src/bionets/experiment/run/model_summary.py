@@ -19,11 +19,16 @@ MOST_ROWS, WIDEST = 12, 60
 
 
 def print_task(task: Task) -> None:
-    """Print the inputs, the outputs and the sizes of the sets of a task, and its notes."""
+    """Print the inputs, the outputs and the sizes of the sets of a task."""
     sizes = f"{task.train_size:,} for training, {task.val_size:,} for validation, {task.test_size:,} for test"
     print_line(f"    task   {spec_in_words(task.spec)}; {sizes}")
+
+
+def print_notes(task: Task, config: Mapping[str, Any]) -> None:
+    """Print the notes of a task, and on options that have no effect with the other options, if there are any."""
     for note in task.notes:
         print_line(f"note: {note}")
+    print_unused_options(config)
 
 
 def print_unused_options(config: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from bionets.experiment.run.build import build_run, trainer_with
 from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
 from bionets.experiment.run.checkpoints import checkpoint_callbacks, read_checkpoint
 from bionets.experiment.run.data import prepare_data
-from bionets.experiment.run.model_summary import print_unused_options
+from bionets.experiment.run.model_summary import print_notes
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import print_stopped
 from bionets.experiment.run.result import note_failure
@@ -140,7 +140,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 note_failure(seed.folder, seed.error)
         announce(folders, begun)
         if not begun:
-            print_unused_options(members[0].run.values)
+            print_notes(tasks[0], members[0].run.values)
         try:
             last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
