@@ -17,15 +17,13 @@ class SingleStep(nn.Module):
 
     Attributes:
         state_names: names of the states, in the order of arguments and results.
-        state_batch_dim: the batch dimension of every state.
     """
 
     state_names: tuple[str, ...]
-    state_batch_dim: int
 
     def batch_dim_of(self, state: Tensor) -> int:
         """The batch dimension of a state."""
-        return self.state_batch_dim
+        return 0
 
     def initial_states(self, x: Tensor) -> tuple[Tensor, ...]:
         """The states before the first step, for an input x ``[B, ...]``."""
@@ -51,8 +49,6 @@ class RecurrentStep(SingleStep):
     Raises:
         ValueError: the layer is bidirectional, or has ``batch_first=True``.
     """
-
-    state_batch_dim = 1
 
     def __init__(self, layer: nn.Module, readout: nn.Module | None = None, x: Tensor | None = None) -> None:
         super().__init__()
@@ -97,8 +93,6 @@ class StatefulStep(SingleStep):
         x: an input of one step, which determines the shapes of the states.
         readout: a module from the network's output to the output of the step.
     """
-
-    state_batch_dim = 0
 
     def __init__(self, network: nn.Module, x: Tensor, readout: nn.Module | None = None) -> None:
         super().__init__()
