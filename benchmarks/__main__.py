@@ -42,7 +42,8 @@ def comparisons(quick: bool) -> Iterator[Comparison]:
     batch, hidden = (4, 8) if quick else (100, 100)
     for length in (5,) if quick else (100, 300, 1000):
         yield copy_first_input("BRC", length, batch, hidden)
-    yield copy_first_input("nBRC", 5 if quick else 300, batch, hidden)
+    for cell in ("nBRC", "GRU", "LSTM"):
+        yield copy_first_input(cell, 5 if quick else 300, batch, hidden)
     for quantiser in ("round", "bernoulli"):
         yield lif(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)
         yield dsrlits(quantiser, QUICK_LIF_SIZE if quick else LIF_SIZE)

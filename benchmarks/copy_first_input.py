@@ -12,18 +12,19 @@ from torch import nn
 from benchmarks import jax_peers
 from benchmarks.floor import Product, Work
 from benchmarks.timing import LOOP, Comparison, Contestant, Run
-from bionets.layers import BRC, NBRC, PeepholeLSTM
+from bionets.layers import BRC, GRU, LSTM, NBRC, PeepholeLSTM
 
 LAYERS = 2
-OURS = {"BRC": BRC, "nBRC": NBRC, "PeepholeLSTM": PeepholeLSTM}
-RECURRENT_GATES = {"BRC": 0, "nBRC": 2, "PeepholeLSTM": 7}
+OURS = {"BRC": BRC, "nBRC": NBRC, "GRU": GRU, "LSTM": LSTM, "PeepholeLSTM": PeepholeLSTM}
+SIZES = {"BRC": (3, 0, 1), "nBRC": (3, 2, 1), "GRU": (3, 3, 1), "LSTM": (4, 4, 2), "PeepholeLSTM": (4, 7, 2)}
+"""The numbers of gates with an input, of products with a recurrent matrix and of states."""
 JAX = "the recurrence by lax.scan, the whole step compiled by XLA"
 SLOW = 500  # time steps above which brc_pytorch has one round, because its time is quadratic in T
 
 
 def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Comparison:
-    """The cell (BRC, nBRC or PeepholeLSTM) in bionets, in brc_pytorch (except PeepholeLSTM) and as a loop in eager
-    PyTorch, and nn.GRU and nn.LSTM.
+    """A cell of bionets, the same cell as a loop in eager PyTorch, in JAX (except PeepholeLSTM) and in brc_pytorch (BRC
+    and nBRC), and nn.GRU and nn.LSTM.
     """
 
     def contestant(name: str, network: Callable[[], nn.Module], **options: Any) -> Contestant:
@@ -31,24 +32,25 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int) -> Compari
 
     ours: type[nn.Module] = OURS[cell]
     rnn: dict[str, Any] = {"input_size": 1, "hidden_size": hidden, "num_layers": LAYERS}
-    recurrent_gates, slow = RECURRENT_GATES[cell], length > SLOW
+    slow = length > SLOW
+    brc_pytorch = contestant(
+        f"brc_pytorch {cell}",
+        lambda: _brc_pytorch(cell, hidden),
+        remark="one round, without warm-up" if slow else "",
+        most_rounds=1 if slow else None,
+    )
     jax = Contestant("JAX", lambda: jax_peers.copy_first_input(cell, length, batch, hidden, LAYERS), JAX)
     return Comparison(
         f"{cell.lower()}-{length}",
         f"copy-first-input training step, {cell} {LAYERS}×{hidden}, B {batch}, T {length}",
-        _work(length, batch, hidden, 3, recurrent_gates, 1),
+        _work(length, batch, hidden, *SIZES[cell]),
         (
             contestant(f"bionets {cell}", lambda: ours(**rnn)),
             contestant("eager PyTorch", lambda: ours(**rnn, backend="reference"), remark=LOOP),
-            contestant(
-                f"brc_pytorch {cell}",
-                lambda: _brc_pytorch(cell, hidden),
-                remark="one round, without warm-up" if slow else "",
-                most_rounds=1 if slow else None,
-            ),
-            *([jax] if cell in ("BRC", "nBRC") else []),
-            contestant("nn.GRU", lambda: nn.GRU(**rnn), work=_work(length, batch, hidden, 3, 3, 1)),
-            contestant("nn.LSTM", lambda: nn.LSTM(**rnn), work=_work(length, batch, hidden, 4, 4, 2)),
+            *([brc_pytorch] if cell in ("BRC", "nBRC") else []),
+            *([jax] if cell in jax_peers.LAYERS else []),
+            contestant("nn.GRU", lambda: nn.GRU(**rnn), work=_work(length, batch, hidden, *SIZES["GRU"])),
+            contestant("nn.LSTM", lambda: nn.LSTM(**rnn), work=_work(length, batch, hidden, *SIZES["LSTM"])),
         ),
     )
 

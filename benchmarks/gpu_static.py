@@ -21,7 +21,7 @@ from torch import nn
 
 from benchmarks.gpu.compiling import Launch, compile_ahead, recorded_launches
 from benchmarks.gpu.sass import ASYNCHRONOUS, LOADS, STORES, read_cubin
-from bionets.layers import BRC, NBRC, PeepholeLSTM, RecurrentStigmergicMemory, spiking
+from bionets.layers import BRC, GRU, LSTM, NBRC, PeepholeLSTM, RecurrentStigmergicMemory, spiking
 
 OUTPUT = Path("results/gpu_static.json")
 STEPS, BATCH = 16, 64
@@ -81,6 +81,9 @@ def kinds() -> dict[str, Callable[[], None]]:
         layers[f"BRC {width}"] = lambda width=width: _recurrent(BRC(8, width))  # type: ignore[misc]
     for width in (64, 100, 128, 256):
         layers[f"nBRC {width}"] = lambda width=width: _recurrent(NBRC(8, width))  # type: ignore[misc]
+    for width in (64, 100, 128):
+        layers[f"GRU {width}"] = lambda width=width: _recurrent(GRU(8, width))  # type: ignore[misc]
+        layers[f"LSTM {width}"] = lambda width=width: _recurrent(LSTM(8, width))  # type: ignore[misc]
     layers["peephole LSTM 64"] = lambda: _recurrent(PeepholeLSTM(8, 64))
     layers["recurrent LIB 128"] = lambda: _over_time(spiking.FullyRecurrent(spiking.LIB(128)), 128)
     layers["stigmergic"] = lambda: _over_time(RecurrentStigmergicMemory(28, 15, 1, 20), 28)

@@ -16,11 +16,11 @@ Cell = Callable[[Parameters, Any], Any]
 
 
 def copy_first_input(cell: str, length: int, batch: int, hidden: int, layers: int) -> Run:
-    """One training step of copy-first-input with layers of BRC or nBRC: loss, gradients, Adam."""
+    """One training step of copy-first-input with layers of a cell in `LAYERS`: loss, gradients, Adam."""
     import jax
     import jax.numpy as jnp
 
-    layer = {"BRC": brc, "nBRC": nbrc}[cell]
+    layer = LAYERS[cell]
     random = np.random.default_rng(0)
     weights = [recurrent_weights(cell, hidden if number else 1, hidden, random) for number in range(layers)]
     readout = {"weight": random.normal(size=(1, hidden)) / hidden**0.5, "bias": np.zeros(1)}
@@ -49,11 +49,16 @@ def copy_first_input(cell: str, length: int, batch: int, hidden: int, layers: in
 
 
 def recurrent_weights(cell: str, inputs: int, hidden: int, random: np.random.Generator) -> Parameters:
-    recurrent = (2, hidden) if cell == "BRC" else (2 * hidden, hidden)
+    gates, recurrent, biases = {
+        "BRC": (3, (2, hidden), 2),
+        "nBRC": (3, (2 * hidden, hidden), 2),
+        "GRU": (3, (3 * hidden, hidden), 4),
+        "LSTM": (4, (4 * hidden, hidden), 4),
+    }[cell]
     return {
-        "input": random.normal(size=(3 * hidden, inputs)) / hidden**0.5,
+        "input": random.normal(size=(gates * hidden, inputs)) / hidden**0.5,
         "recurrent": random.normal(size=recurrent) / hidden**0.5,
-        "bias": np.zeros((2, hidden)),
+        "bias": np.zeros((biases, hidden)),
     }
 
 
@@ -83,6 +88,45 @@ def bistable(weights: Parameters, x: Any, memory: Callable[[Any], Any]) -> Any:
 
     hidden = weights["bias"].shape[1]
     return jax.lax.scan(step, jnp.zeros((x.shape[1], hidden), x.dtype), x @ weights["input"].T)[1]
+
+
+def gru(weights: Parameters, x: Any) -> Any:
+    """``[T, B, I]`` to ``[T, B, H]``."""
+    import jax
+    import jax.numpy as jnp
+
+    bias = weights["bias"]
+
+    def step(h: Any, drive: Any) -> tuple[Any, Any]:
+        drive_r, drive_z, drive_n = jnp.split(drive, 3, axis=-1)
+        memory_r, memory_z, memory_n = jnp.split(h @ weights["recurrent"].T, 3, axis=-1)
+        r = jax.nn.sigmoid(drive_r + memory_r + bias[0])
+        z = jax.nn.sigmoid(drive_z + memory_z + bias[1])
+        h = (1 - z) * jnp.tanh(drive_n + bias[2] + r * (memory_n + bias[3])) + z * h
+        return h, h
+
+    return jax.lax.scan(step, jnp.zeros((x.shape[1], bias.shape[1]), x.dtype), x @ weights["input"].T)[1]
+
+
+def lstm(weights: Parameters, x: Any) -> Any:
+    """``[T, B, I]`` to ``[T, B, H]``."""
+    import jax
+    import jax.numpy as jnp
+
+    bias = weights["bias"]
+
+    def step(state: Any, drive: Any) -> tuple[Any, Any]:
+        h, c = state
+        i, f, g, o = jnp.split(drive + h @ weights["recurrent"].T + bias.reshape(-1), 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    zeros = jnp.zeros((x.shape[1], bias.shape[1]), x.dtype)
+    return jax.lax.scan(step, (zeros, zeros), x @ weights["input"].T)[1]
+
+
+LAYERS: dict[str, Cell] = {"BRC": brc, "nBRC": nbrc, "GRU": gru, "LSTM": lstm}
 
 
 def adam(parameters: Any, gradients: Any, moments: Any, step: Any) -> tuple[Any, Any]:

@@ -5,24 +5,33 @@ import pytest
 import torch
 
 from benchmarks import cells, jax_peers
-from bionets.layers import BRC, NBRC
+from benchmarks.copy_first_input import OURS
 from bionets.scan import scan
 
 jax = pytest.importorskip("jax")
 
 
-@pytest.mark.parametrize("cell", ["BRC", "nBRC"])
-def test_the_jax_bistable_layers_equal_those_of_bionets(cell: str) -> None:
-    ours = {"BRC": BRC, "nBRC": NBRC}[cell](3, 5)
+@pytest.mark.parametrize("cell", list(jax_peers.LAYERS))
+def test_the_jax_layers_equal_those_of_bionets(cell: str) -> None:
+    ours = OURS[cell](3, 5)
     parameters = {name: parameter.detach().numpy() for name, parameter in ours.named_parameters()}
+    recurrent = parameters["weight_hh_l0"]
     weights = {
         "input": parameters["weight_ih_l0"],
-        "recurrent": parameters["weight_hh_l0"].reshape((2, 5) if cell == "BRC" else (10, 5)),
-        "bias": parameters["bias_l0"].reshape(2, 5),
+        "recurrent": recurrent.reshape(2, 5) if cell == "BRC" else recurrent,
+        "bias": joined_biases(parameters),
     }
     x = torch.randn(20, 4, 3)
-    theirs = {"BRC": jax_peers.brc, "nBRC": jax_peers.nbrc}[cell](weights, x.numpy())
+    theirs = jax_peers.LAYERS[cell](weights, x.numpy())
     np.testing.assert_allclose(ours(x)[0].detach().numpy(), theirs, rtol=0, atol=1e-5)
+
+
+def joined_biases(parameters: dict[str, np.ndarray]) -> np.ndarray:
+    """The biases ``[biases, 5]`` of the JAX layer, which has one for each gate, and two for the candidate of a GRU."""
+    if "bias_l0" in parameters:
+        return parameters["bias_l0"].reshape(2, 5)
+    ours, theirs = parameters["bias_ih_l0"].reshape(-1, 5), parameters["bias_hh_l0"].reshape(-1, 5)
+    return ours + theirs if len(ours) == 4 else np.stack([*(ours + theirs)[:2], ours[2], theirs[2]])
 
 
 def test_the_jax_lif_layer_and_its_gradients_equal_those_of_bionets() -> None:

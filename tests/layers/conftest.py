@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, PeepholeLSTM
+from bionets.layers import BRC, GRU, LSTM, NBRC, PeepholeLSTM
 
 States = tuple[Tensor, ...]
 
@@ -45,8 +45,31 @@ def peephole_lstm(
     return o * torch.tanh(c), c
 
 
-STEPS: dict[type, Callable[..., States]] = {BRC: brc, NBRC: nbrc, PeepholeLSTM: peephole_lstm}
-NAMES = ("weight_ih", "weight_hh", "weight_ch", "bias")
+def gru(x: Tensor, states: States, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> States:
+    (h,) = states
+    x_r, x_z, x_n = (weight_ih @ x + bias_ih).chunk(3)
+    h_r, h_z, h_n = (weight_hh @ h + bias_hh).chunk(3)
+    r = 1 / (1 + torch.exp(-(x_r + h_r)))
+    z = 1 / (1 + torch.exp(-(x_z + h_z)))
+    return ((1 - z) * torch.tanh(x_n + r * h_n) + z * h,)
+
+
+def lstm(x: Tensor, states: States, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> States:
+    h, c = states
+    i, f, g, o = (weight_ih @ x + bias_ih + weight_hh @ h + bias_hh).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+STEPS: dict[type, Callable[..., States]] = {BRC: brc, NBRC: nbrc, PeepholeLSTM: peephole_lstm, GRU: gru, LSTM: lstm}
+WEIGHTS = ("weight_ih", "weight_hh", "weight_ch")
+BIASES: dict[type, dict[str, int]] = {
+    BRC: {"bias": 2},
+    NBRC: {"bias": 2},
+    PeepholeLSTM: {"bias": 4},
+    GRU: {"bias_ih": 3, "bias_hh": 3},
+    LSTM: {"bias_ih": 4, "bias_hh": 4},
+}
 
 
 def run_one_sequence(layer: nn.Module, x: Tensor, states: States) -> tuple[Tensor, States]:
@@ -55,9 +78,10 @@ def run_one_sequence(layer: nn.Module, x: Tensor, states: States) -> tuple[Tenso
     for k in range(layer.num_layers):
         outputs = []
         for suffix in (f"_l{k}", f"_l{k}_reverse")[: 1 + layer.bidirectional]:
-            own = {name: getattr(layer, name + suffix) for name in NAMES if hasattr(layer, name + suffix)}
-            if own["bias"] is None:
-                own["bias"] = torch.zeros(({BRC: 2, NBRC: 2, PeepholeLSTM: 4}[type(layer)]) * layer.hidden_size).to(x)
+            own = {name: getattr(layer, name + suffix) for name in WEIGHTS if hasattr(layer, name + suffix)}
+            for name, gates in BIASES[type(layer)].items():
+                bias = getattr(layer, name + suffix)
+                own[name] = x.new_zeros(gates * layer.hidden_size) if bias is None else bias
             state = tuple(s[len(last)] for s in states)
             backwards = suffix.endswith("reverse")
             steps = []
@@ -81,7 +105,7 @@ def naive() -> Callable[[nn.Module, list[Tensor], States], tuple[list[Tensor], S
     return run_sequences
 
 
-@pytest.fixture(params=[BRC, NBRC, PeepholeLSTM], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=list(STEPS), ids=lambda kind: kind.__name__)
 def kind(request: pytest.FixtureRequest) -> type[nn.Module]:
     return request.param
 

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from bionets.layers import (
     BRC,
+    GRU,
     LEM,
     LMU,
     LRU,
+    LSTM,
     NBRC,
     SRC,
     CoRNN,
@@ -49,7 +51,7 @@ LAYERS: dict[str, Any] = {
     "stigmergic weights": lambda: StigmergicPerceptron(4, 3, stigmergic_weights=True),
     "StatefulRecurrent": lambda: StatefulRecurrent(NBRC(4, 3, batch_first=True)),
 }
-RECURRENT = (BRC, NBRC, PeepholeLSTM, MinGRU, MinLSTM, LRU, CoRNN, UnICORNN, LEM, LMU, SRC)
+RECURRENT = (BRC, NBRC, PeepholeLSTM, GRU, LSTM, MinGRU, MinLSTM, LRU, CoRNN, UnICORNN, LEM, LMU, SRC)
 
 
 def pieces_of(b: int) -> list[tuple[int, int]]:

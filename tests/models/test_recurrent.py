@@ -102,6 +102,12 @@ def test_an_initialisation_of_a_torch_layer_is_refused() -> None:
         RecurrentModel(LAST, "torch.nn.GRU", 5, initialisation="orthogonal")
 
 
+def test_chrono_steps_may_be_among_the_arguments_of_the_layer() -> None:
+    arguments = {"layer_arguments": {"chrono_steps": 300}}
+    layer = RecurrentModel(LAST, "bionets.layers.GRU", 50, initialisation="chrono", **arguments).recurrent_layer()
+    assert layer.chrono_steps == 300 and layer.bias_ih_l0[50:100].max() > 4
+
+
 class Sum(Task):
     """The sum of a sequence, in data of this dtype."""
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bionets.layers.recurrent.brc import brc_step
+from bionets.layers.recurrent.gru import gru_step
+from bionets.layers.recurrent.lstm import lstm_step
 from bionets.layers.recurrent.nbrc import nbrc_step
 from bionets.layers.recurrent.peephole_lstm import peephole_memory_step, peephole_output_step
 from bionets.scan import OnlineGradients, dense_scan, scan, surrogate
@@ -126,6 +128,20 @@ def test_two_stages_agree_with_the_reference(
 ) -> None:
     monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
     check_agreement(run_lstm, lstm_leaves(), 1e-5, **options)
+
+
+@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[11]], ids=str)
+@pytest.mark.parametrize(("step", "gates", "states"), [(gru_step, 3, 1), (lstm_step, 4, 2)], ids=["GRU", "LSTM"])
+def test_gru_and_lstm_agree_with_the_reference(
+    step: Callable[..., Any], gates: int, states: int, options: dict[str, Any]
+) -> None:
+    def run(leaves: list[Tensor], **options: Any) -> tuple[Any, Any]:
+        x, state, params = tuple(leaves[:gates]), tuple(leaves[gates : gates + states]), tuple(leaves[-5:-1])
+        return dense_scan(step, x, state if states > 1 else state[0], params, leaves[-1], **options)
+
+    x, state = [normal(TIME, BATCH, WIDTH) for _ in range(gates)], [normal(BATCH, WIDTH) for _ in range(states)]
+    weight = normal(gates * WIDTH, WIDTH, scale=WIDTH**-0.5)
+    check_agreement(run, [*x, *state, *(normal(WIDTH) for _ in range(4)), weight], 5e-6, **options)
 
 
 @pytest.mark.parametrize("on_chip", [True, False])

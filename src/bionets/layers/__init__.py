@@ -3,9 +3,11 @@
 from bionets.layers.delay_layers import Delay, DelayedLinear
 from bionets.layers.delays import Delays, anneal_delays, round_delays
 from bionets.layers.recurrent.brc import BRC, BRCCell
+from bionets.layers.recurrent.gru import GRU, GRUCell
 from bionets.layers.recurrent.lem import LEM, LEMCell
 from bionets.layers.recurrent.lmu import LMU, LMUCell
 from bionets.layers.recurrent.lru import LRU, LRUCell
+from bionets.layers.recurrent.lstm import LSTM, LSTMCell
 from bionets.layers.recurrent.minimal_gated import MinGRU, MinGRUCell, MinLSTM, MinLSTMCell
 from bionets.layers.recurrent.nbrc import NBRC, NBRCCell
 from bionets.layers.recurrent.oscillators import CoRNN, CoRNNCell, UnICORNN, UnICORNNCell
@@ -41,9 +43,11 @@ from bionets.layers.unroll import unroll
 
 __all__ = [
     "BRC",
+    "GRU",
     "LEM",
     "LMU",
     "LRU",
+    "LSTM",
     "NBRC",
     "SRC",
     "BRCCell",
@@ -53,9 +57,11 @@ __all__ = [
     "DelayedLinear",
     "Delays",
     "DistanceDelays",
+    "GRUCell",
     "LEMCell",
     "LMUCell",
     "LRUCell",
+    "LSTMCell",
     "MinGRU",
     "MinGRUCell",
     "MinLSTM",

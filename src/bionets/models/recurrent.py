@@ -80,7 +80,9 @@ class RecurrentModel(SequenceModel):
                 f"leave it out, or choose model.initialisation={WARMUP}"
             )
         if initialisation is not None and not self.warms_up:
-            arguments |= {"initialisation": initialisation, "chrono_steps": chrono_steps}
+            arguments["initialisation"] = initialisation
+        if chrono_steps is not None:
+            arguments["chrono_steps"] = chrono_steps
         arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}
         self.recurrent = build_layer(
             import_layer(layer),

@@ -1,5 +1,5 @@
-"""BRCCell, NBRCCell and PeepholeLSTMCell: one step of their layers, with the interface of nn.GRUCell and
-nn.LSTMCell."""
+"""BRCCell, NBRCCell, PeepholeLSTMCell, GRUCell and LSTMCell: one step of their layers, with the interface of nn.GRUCell
+and nn.LSTMCell."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, BRCCell, NBRCCell, PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers import (
+    BRC,
+    GRU,
+    LSTM,
+    NBRC,
+    BRCCell,
+    GRUCell,
+    LSTMCell,
+    NBRCCell,
+    PeepholeLSTM,
+    PeepholeLSTMCell,
+)
 
-CELLS = {BRC: BRCCell, NBRC: NBRCCell, PeepholeLSTM: PeepholeLSTMCell}
+CELLS = {BRC: BRCCell, NBRC: NBRCCell, PeepholeLSTM: PeepholeLSTMCell, GRU: GRUCell, LSTM: LSTMCell}
 INPUT, HIDDEN, BATCH = 3, 4, 5
 
 
@@ -29,8 +40,7 @@ def as_given(states: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
 
 
 def random_states(kind: type[nn.Module], *batch: int) -> tuple[Tensor, ...]:
-    count = 2 if kind is PeepholeLSTM else 1
-    return tuple(torch.randn(*batch, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(count))
+    return tuple(torch.randn(*batch, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in kind.recurrence.states)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -66,7 +76,7 @@ def test_unbatched_input_is_a_batch_of_one(kind: type[nn.Module]) -> None:
 
 @pytest.mark.parametrize("batch", [(), (BATCH,)])
 def test_shapes_and_repr_are_those_of_gru_and_lstm_cells(kind: type[nn.Module], batch: tuple[int, ...]) -> None:
-    theirs = nn.LSTMCell if kind is PeepholeLSTM else nn.GRUCell
+    theirs = nn.LSTMCell if len(kind.recurrence.states) == 2 else nn.GRUCell
     x = torch.randn(*batch, INPUT)
     for options in ({}, {"bias": False}):
         ours, peer = CELLS[kind](INPUT, HIDDEN, **options), theirs(INPUT, HIDDEN, **options)
@@ -96,4 +106,4 @@ def test_bad_arguments_give_a_one_line_error(kind: type[nn.Module], use: Callabl
 
 
 def wrong_states(cell: nn.Module, *shape: int) -> Tensor | tuple[Tensor, ...]:
-    return as_given((torch.zeros(shape),) * (2 if isinstance(cell, PeepholeLSTMCell) else 1))
+    return as_given((torch.zeros(shape),) * len(cell.recurrence.states))

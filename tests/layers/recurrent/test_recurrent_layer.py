@@ -1,5 +1,5 @@
-"""BRC, NBRC and PeepholeLSTM against naive loops over time, layers and directions, and against the interface of
-nn.GRU."""
+"""BRC, NBRC, PeepholeLSTM, GRU and LSTM against naive loops over time, layers and directions, and against the interface
+of nn.GRU."""
 
 import copy
 import io
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, unpack_sequence
 
-from bionets.layers import BRC, NBRC, PeepholeLSTM
+from bionets.layers import BRC, GRU, LSTM, NBRC, PeepholeLSTM
 
 INPUT, HIDDEN, BATCH, STEPS = 3, 4, 3, 5
 
@@ -31,8 +31,7 @@ def make(kind: type[nn.Module], *, input_size: int = INPUT, backend: str = "refe
 
 def random_states(layer: nn.Module, batch: int = BATCH, **options: bool) -> tuple[Tensor, ...]:
     rows = layer.num_layers * (1 + layer.bidirectional)
-    count = 2 if isinstance(layer, PeepholeLSTM) else 1
-    return tuple(torch.randn(rows, batch, HIDDEN, dtype=torch.float64, **options) for _ in range(count))
+    return tuple(torch.randn(rows, batch, HIDDEN, dtype=torch.float64, **options) for _ in layer.recurrence.states)
 
 
 def as_given(states: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
@@ -182,7 +181,7 @@ def test_dropout_on_a_single_layer_warns(kind: type[nn.Module]) -> None:
     bidirectional=st.booleans(),
     batch_first=st.booleans(),
     packed=st.booleans(),
-    kind=st.sampled_from([BRC, NBRC, PeepholeLSTM]),
+    kind=st.sampled_from([BRC, NBRC, PeepholeLSTM, GRU, LSTM]),
 )
 def test_shapes_are_those_of_gru_and_lstm(
     steps: int,
@@ -196,7 +195,7 @@ def test_shapes_are_those_of_gru_and_lstm(
 ) -> None:
     options = {"num_layers": num_layers, "bidirectional": bidirectional, "batch_first": batch_first}
     ours = kind(*sizes, **options, backend="reference")
-    theirs = (nn.LSTM if kind is PeepholeLSTM else nn.GRU)(*sizes, **options)
+    theirs = (nn.LSTM if len(kind.recurrence.states) == 2 else nn.GRU)(*sizes, **options)
     shape = (steps,) if batch is None else (batch, steps) if batch_first else (steps, batch)
     x = torch.randn(*shape, sizes[0])
     if packed and batch is not None:
@@ -262,7 +261,8 @@ def test_automatic_backend_agrees_with_reference(
 
 def test_parameters_have_the_names_and_shapes_of_the_stacked_gates(kind: type[nn.Module]) -> None:
     layer = kind(INPUT, HIDDEN, 2, bidirectional=True)
-    gates = 4 if kind is PeepholeLSTM else 3
+    gates = 4 if kind in (PeepholeLSTM, LSTM) else 3
+    two_biases = dict.fromkeys(("bias_ih", "bias_hh"), (gates * HIDDEN,))
     blocks = {
         BRC: {"weight_hh": (2 * HIDDEN,), "bias": (2 * HIDDEN,)},
         NBRC: {"weight_hh": (2 * HIDDEN, HIDDEN), "bias": (2 * HIDDEN,)},
@@ -271,6 +271,8 @@ def test_parameters_have_the_names_and_shapes_of_the_stacked_gates(kind: type[nn
             "weight_ch": (3 * HIDDEN, HIDDEN),
             "bias": (4 * HIDDEN,),
         },
+        GRU: {"weight_hh": (3 * HIDDEN, HIDDEN), **two_biases},
+        LSTM: {"weight_hh": (4 * HIDDEN, HIDDEN), **two_biases},
     }[kind]
     expected = {}
     for k, direction in itertools.product(range(2), ("", "_reverse")):
@@ -370,4 +372,4 @@ def test_bad_arguments_give_a_one_line_error(
 
 
 def states(kind: type[nn.Module], *shape: int) -> Tensor | tuple[Tensor, ...]:
-    return as_given((torch.zeros(shape),) * (2 if kind is PeepholeLSTM else 1))
+    return as_given((torch.zeros(shape),) * len(kind.recurrence.states))

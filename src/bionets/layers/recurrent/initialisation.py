@@ -5,6 +5,7 @@ are applied to each block separately: for the whole matrix, the fan-out would be
 not be orthogonal.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -37,6 +38,13 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
         )
     with torch.no_grad():
         bias.uniform_(1, steps - 1).log_()
+
+
+def hidden_uniform(parameters: Mapping[str, Tensor], _: int | None) -> None:
+    """Fill all parameters from U(−1/√H, 1/√H), as in `torch.nn.GRU` and `torch.nn.LSTM`."""
+    limit = 1 / math.sqrt(parameters["weight_hh"].size(1))
+    for parameter in parameters.values():
+        nn.init.uniform_(parameter, -limit, limit)
 
 
 def linear_uniform(parameters: Mapping[str, Tensor], _: int | None) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.recurrent.initialisation import chrono_bias_, orthogonal_blocks_, xavier_blocks_
+from bionets.layers.recurrent.initialisation import chrono_bias_, hidden_uniform, orthogonal_blocks_, xavier_blocks_
 from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases, required_bias
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
@@ -60,12 +60,6 @@ def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any
     return output, (h, c)
 
 
-def _uniform(parameters: Parameters, chrono_steps: int | None) -> None:
-    limit = parameters["weight_hh"].size(1) ** -0.5
-    for parameter in parameters.values():
-        nn.init.uniform_(parameter, -limit, limit)
-
-
 def _glorot(parameters: Parameters, chrono_steps: int | None) -> None:
     xavier_blocks_(parameters["weight_ih"], 4)
     orthogonal_blocks_(parameters["weight_hh"], 4)
@@ -90,7 +84,7 @@ _PEEPHOLE_LSTM = Recurrence(
         "bias": (4 * H,),
     },
     over_time=_over_time,
-    initialisations={"uniform": _uniform, "glorot": _glorot, "chrono": _chrono},
+    initialisations={"uniform": hidden_uniform, "glorot": _glorot, "chrono": _chrono},
 )
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from bionets.layers.checks import positive_int
 
 Parameters = Mapping[str, Tensor]
-"""The parameters of one direction of one layer by their names without suffix; without biases there is no `bias`."""
+"""The parameters of one direction of one layer by their names without suffix; without biases there is none of `bias`,
+`bias_ih` and `bias_hh`."""
 
 States = tuple[Tensor, ...]
 """One tensor per state of the cell: `(h,)` for a GRU-like one, `(h, c)` for an LSTM."""
@@ -58,12 +59,12 @@ def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
     return parameters["bias"].unflatten(0, (gates, -1)).unbind()
 
 
-def required_bias(parameters: Parameters, initialisation: str) -> Tensor:
-    """The bias, detached and set to zero, for an initialisation that requires it. Raises ValueError if there is no
-    bias."""
-    if "bias" not in parameters:
+def required_bias(parameters: Parameters, initialisation: str, name: str = "bias") -> Tensor:
+    """The bias with this name, detached and set to zero, for an initialisation that requires it. Raises ValueError if
+    there is no bias."""
+    if name not in parameters:
         raise ValueError(f"initialisation={initialisation!r} sets the biases and needs bias=True")
-    return nn.init.zeros_(parameters["bias"]).detach()
+    return nn.init.zeros_(parameters[name]).detach()
 
 
 class RecurrentModule(nn.Module):
@@ -111,7 +112,7 @@ class RecurrentModule(nn.Module):
     def _add_parameters(self, input_size: int, suffix: str, bias: bool, **factory: Any) -> None:
         self._suffixes += (suffix,)
         for name, shape in self.recurrence.parameter_shapes(input_size, self.hidden_size).items():
-            absent = name == "bias" and not bias
+            absent = name.startswith("bias") and not bias
             self.register_parameter(name + suffix, None if absent else nn.Parameter(torch.empty(shape, **factory)))
 
     def _named_parameters(self, suffix: str) -> Parameters:

@@ -46,5 +46,5 @@ class RecurrentCell(RecurrentModule):
         return self._as_given(states if batch else tuple(state.squeeze(0) for state in states))
 
     def extra_repr(self) -> str:
-        bias = "" if self._parameters.get("bias", True) is not None else ", bias=False"
+        bias = ", bias=False" if None in self._parameters.values() else ""
         return f"{self.input_size}, {self.hidden_size}{bias}{self._extra_initialisation()}"
