@@ -9,10 +9,10 @@ export BIONETS_DATA ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-full lint type index docs wheel bench lock clean
+.PHONY: help train test test-quick test-full lint type index docs wheel bench lock clean
 
 help: ## show this page
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -26,11 +26,18 @@ $(READY): requirements.lock pyproject.toml
 train: $(READY) ## train nBRC on binary addition: a few minutes on a laptop
 	$(BIN)/python train.py model=nbrc task=binary_addition
 
+# One thread in each worker: a thread of torch that waits for work would slow the other workers.
+test test-quick test-full: export OMP_NUM_THREADS ?= 1
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(READY) ## all tests but the slow ones
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
+
+test-quick: $(READY) ## of these, the tests that run no whole commands
+	$(PYTEST) -m "not slow" --ignore tests/acceptance --ignore tests/fuzz --ignore tests/documentation
 
 test-full: $(READY) ## all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(PYTEST)
 
 lint: $(READY) ## ruff
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures of every test."""
 
+import gc
 import zlib
 from collections.abc import Iterator
 
@@ -9,6 +10,12 @@ from hypothesis import settings
 
 settings.register_profile("bionets", deadline=None)  # the time of an example depends on what else the machine does
 settings.load_profile("bionets")
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collections, one of which ends each command, skip what the imports and the collection of tests created."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
