@@ -13,7 +13,7 @@ settings.load_profile("bionets")
 
 
 def pytest_collection_finish() -> None:
-    """Garbage collections, one of which ends each command, skip what the imports and the collection of tests created."""
+    """Garbage collections, one of which ends each command, skip what imports and the collection of tests created."""
     gc.collect()
     gc.freeze()
 

@@ -55,6 +55,7 @@ class Model(LightningModule):
     accepts: ClassVar[frozenset[Kind]] = frozenset()
     accepts_lengths: ClassVar[bool] = False
     needed_options: tuple[tuple[str, str], ...] = ()  # an option, and the one without which it has no effect
+    uses_optimizer: ClassVar[bool] = True
     exportable: ClassVar[bool] = True  # whether forward consists only of tensor operations
 
     def __init__(self, spec: TaskSpec, optimizer: OptimizerFactory | None = None, *, gradients: str = "bptt") -> None:

@@ -23,6 +23,7 @@ class PlasticModel(Model):
     """
 
     abstract = True
+    uses_optimizer = False
     exportable = False
     network: Network
 

@@ -109,3 +109,16 @@ def test_options_without_effect_are_noted(
         config = compose("train", [*model, *task])
     print_unused_options(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     assert capsys.readouterr().out.splitlines() == [f"note: {each}" for each in noted]
+
+
+@pytest.mark.parametrize(("model", "noted"), [("stdp", True), ("reward_modulated", True), ("nbrc", False)])
+def test_an_optimizer_that_the_model_does_not_use_is_noted(
+    model: str, noted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"model={model}", "optimizer.lr=0.1", "schedule=cosine", "task=boolean"]
+    register(CONFIGS)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", words)
+    print_unused_options(OmegaConf.to_container(config, resolve=True), words)  # type: ignore[arg-type]
+    expected = f"note: no effect with model={model}, which has no optimizer: optimizer.lr=0.1, schedule=cosine\n"
+    assert capsys.readouterr().out == (expected if noted else "")

@@ -114,7 +114,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         restore_last(folder)
         print_line(f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():
-            print_notes(task, config)
+            print_notes(task, run)
         if not multirun:
             print_task(task)
             print_model(model, device)

@@ -1,12 +1,13 @@
 """The summary at the start of a run: its task, and its model with layers, shapes, parameters and device."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from bionets.annotations import parameters_of
+from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
 from bionets.import_path import import_object
 from bionets.models import Model
@@ -24,16 +25,19 @@ def print_task(task: Task) -> None:
     print_line(f"    task   {spec_in_words(task.spec)}; {sizes}")
 
 
-def print_notes(task: Task, config: Mapping[str, Any]) -> None:
+def print_notes(task: Task, run: RunConfig) -> None:
     """Print the notes of a task, and on options that have no effect with the other options, if there are any."""
     for note in task.notes:
         print_line(f"note: {note}")
-    print_unused_options(config)
+    print_unused_options(run.values, run.overrides)
 
 
-def print_unused_options(config: Mapping[str, Any]) -> None:
+def print_unused_options(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
     """Print a note on options that have no effect with the other options, if there are any."""
     trainer, node = config["trainer"], config["task"]
+    words = [word for word in overrides if word.lstrip("+~").startswith(("optimizer", "schedule"))]
+    if words and not import_object(config["model"]["_target_"]).uses_optimizer:
+        print_line(f"note: no effect with model={config['model']['name']}, which has no optimizer: {', '.join(words)}")
     if trainer["gradient_clip_algorithm"] is not None and trainer["gradient_clip_val"] is None:
         print_line("note: no effect without trainer.gradient_clip_val: trainer.gradient_clip_algorithm")
     for part in ("model", "task"):

@@ -140,7 +140,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 note_failure(seed.folder, seed.error)
         announce(folders, begun)
         if not begun:
-            print_notes(tasks[0], members[0].run.values)
+            print_notes(tasks[0], members[0].run)
         try:
             last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
