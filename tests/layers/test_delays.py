@@ -319,3 +319,17 @@ def test_given_delays_are_copied_without_their_graph() -> None:
     for delays in (2 * given, given):
         layer = Delay(2, 4, delays=delays, learn=False)
         assert torch.equal(copy.deepcopy(layer).delays.delays, delays) and not layer.delays.delays.requires_grad
+
+
+def test_gaussian_delays_of_half_precision_are_finite() -> None:
+    given = torch.tensor([0.3, 1.5, 7.25, 29.7])
+    lags = Delays((4,), 0, 30, delays=given, interpolation="gaussian").half()()
+    assert lags.dtype == torch.float16
+    mean = (torch.arange(31)[:, None] * lags.float()).sum(0)
+    torch.testing.assert_close(mean, given, rtol=0, atol=0.51)
+
+
+def test_the_kept_steps_of_a_delay_do_not_keep_the_sequence_in_memory() -> None:
+    delay = Delay(3, 2)
+    unroll(delay, torch.randn(1000, 4, 3))
+    assert delay.past.untyped_storage().nbytes() == delay.past.nbytes

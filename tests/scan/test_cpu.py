@@ -1,9 +1,11 @@
 """The CPU backend against the reference: cell × dtype × surrogate × options."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from bionets.scan import dense_scan, scan
 
@@ -193,6 +195,39 @@ def test_values_past_the_end_of_a_sequence_have_no_effect(value: float, backend:
     y, h = scan(brc, x.unbind(2), torch.zeros(3, 5), (w, w), lengths=RAGGED, backend=backend)
     gradients = torch.autograd.grad(y.sum() + h.sum(), (x, w))
     assert all(torch.isfinite(leaf).all() for leaf in (y, h, *gradients))
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    ("value", "backend"),
+    [
+        (torch.inf, "reference"),
+        (torch.nan, "reference"),
+        (torch.inf, "cpu"),
+        (torch.nan, "cpu"),
+        (1e3, "cpu"),  # overflows; here the reference backend computes 0 · inf
+    ],
+)
+def test_values_past_the_end_have_no_effect_on_the_weights_of_several_stages(
+    value: float, every: int, backend: str
+) -> None:
+    def first(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> tuple[None, tuple[Tensor, Tensor]]:
+        return None, (torch.exp(x + recurrent), h)
+
+    def second(x: Tensor, recurrent: Tensor, state: tuple[Tensor, Tensor], params: Any) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(state[1] + recurrent)
+        return h, h
+
+    x = torch.randn(9, 3, 5)
+    for row, length in enumerate(RAGGED):
+        x[length:, row] = value
+    weights = tuple(torch.eye(5, requires_grad=True) for _ in range(2))
+    options = {"lengths": RAGGED, "checkpoint_every": every, "backend": backend}
+    y, h = dense_scan((first, second), x, torch.zeros(3, 5), (), weights, **options)
+    found = torch.autograd.grad(y.sum() + h.sum(), weights)
+    cut = x.masked_fill(torch.arange(9)[:, None, None] >= RAGGED[:, None], 0.0)
+    y, h = dense_scan((first, second), cut, torch.zeros(3, 5), (), weights, lengths=RAGGED, backend="reference")
+    torch.testing.assert_close(found, torch.autograd.grad(y.sum() + h.sum(), weights))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -187,6 +187,20 @@ def test_vmap_agrees_with_single_calls() -> None:
     torch.testing.assert_close(y(*several.values()), torch.stack(expected))
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_an_input_that_is_the_same_for_all_samples_may_be_read_in_reverse_with_lengths(backend: str) -> None:
+    x, lags, lengths = torch.randn(5, 1, H), torch.rand(2, H), torch.tensor([5, 2, 0])
+
+    def step(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(x + recurrent + 0.5 * h)
+        return h, h
+
+    options = {"lengths": lengths, "reverse": True, "lags": lags, "backend": backend}
+    found = dense_scan(step, x, torch.zeros(3, H), (), torch.eye(H), **options)
+    expected = dense_scan(step, x.expand(5, 3, H).clone(), torch.zeros(3, H), (), torch.eye(H), **options)
+    torch.testing.assert_close(found, expected)
+
+
 def test_invalid_lags_past_and_reset_are_refused() -> None:
     leaves = leaves_of("firing", 4, 2, 3, torch.float32)
     for change, message in (
@@ -195,6 +209,17 @@ def test_invalid_lags_past_and_reset_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             run("firing", {**leaves, **change})
+
+    def step(x: Tensor, recurrent: Tensor, h: Tensor, params: Any) -> tuple[Tensor, Tensor]:
+        return x + recurrent, x + recurrent
+
+    x, state = torch.ones(4, 2, H), torch.zeros(2, H)
+    with pytest.raises(ValueError, match="past holds the first states before the initial state for lags"):
+        dense_scan(step, x, state, (), torch.eye(H), past=torch.zeros(1, 2, H))
+    with pytest.raises(TypeError, match="lags must be a tensor, got a float"):
+        run("firing", {**leaves, "lags": 1.0})
+    with pytest.raises(ValueError, match=r"weight must be \[G \* H, H\]"):
+        dense_scan(step, x, state, (), torch.ones(0, H, H))
     with pytest.raises(ValueError, match="no reset together with lags"):
         run("firing", leaves, reset=torch.zeros(4, 2, dtype=torch.bool))
 

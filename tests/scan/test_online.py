@@ -398,3 +398,32 @@ def test_other_threads_are_not_affected() -> None:
         thread.start()
         thread.join()
     torch.testing.assert_close(found[0], x.flip(0).cumsum(0).flip(0))
+
+
+def two_states(x: Tensor, state: tuple[Tensor, Tensor], decay: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    a, b = state
+    a = decay * a + x
+    b = 0.5 * b + a
+    return b, (a, b)
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_every_state_must_be_that_with_which_the_chunk_before_ended(changed: int) -> None:
+    decay, state = torch.tensor(0.9, requires_grad=True), [torch.zeros(2, 4), torch.zeros(2, 4)]
+    online = OnlineGradients()
+    with online:
+        y, after = scan(two_states, torch.randn(3, 2, 4), tuple(state), decay)
+        y.sum().backward()
+    others = [torch.zeros_like(each) if number == changed else each for number, each in enumerate(after)]
+    with pytest.raises(ValueError, match="does not go on from the state"), online:
+        scan(two_states, torch.randn(3, 2, 4), tuple(others), decay)
+
+
+def test_a_recurrence_that_has_diverged_goes_on() -> None:
+    decay, online = torch.tensor(0.9, requires_grad=True), OnlineGradients()
+    state: tuple[Tensor, Tensor] = (torch.zeros(2, 4), torch.zeros(2, 4))
+    for value in (torch.nan, 1.0):
+        with online:
+            y, state = scan(two_states, torch.full((3, 2, 4), value), state, decay)
+            y.sum().backward()
+    assert y.isnan().all()

@@ -85,6 +85,16 @@ def test_second_derivatives_are_those_of_linear() -> None:
     torch.testing.assert_close(second, torch.autograd.grad(wanted.sum(), weight)[0])
 
 
+def test_second_derivatives_reach_what_a_lazily_negated_weight_was_made_of() -> None:
+    x = torch.randn(40, 16, 33, dtype=torch.float64, requires_grad=True)
+    made_of = torch.randn(66, 33, dtype=torch.complex128, requires_grad=True)
+    found = []
+    for function in (project, F.linear):
+        (first,) = torch.autograd.grad(function(x, made_of.conj().imag).pow(3).sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), made_of)[0])
+    torch.testing.assert_close(*found)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_values_that_are_not_finite_stay_in_their_row(value: float) -> None:
     x, weight = _inputs((100, 31, 33), 99, torch.float32)

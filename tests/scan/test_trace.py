@@ -168,13 +168,13 @@ def test_arguments_of_wrong_types_are_refused() -> None:
             dense_scan(wrong, X, STATE, (), (torch.eye(3),) * 2)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="step must be a function"):
             scan(wrong, X, STATE)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="lengths must be a tensor, got list"):
+    with pytest.raises(TypeError, match="lengths must be a tensor of integers, got a list"):
         scan(step, X, STATE, lengths=[4, 4])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="checkpoint_every must be a whole number of at least 1, got"):
         scan(step, X, STATE, checkpoint_every=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lengths are for at most 16,777,216 steps, got 20,000,000"):
         scan(step, torch.zeros(1, 2, 3).expand(20_000_000, 2, 3), STATE, lengths=torch.tensor([4, 4]))
-    with pytest.raises(TypeError, match="reset must be a tensor, got list"):
+    with pytest.raises(TypeError, match="reset must be a tensor of bools, got a list"):
         scan(step, X, STATE, reset=[[True, False]] * 4)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="weight must be a tensor or a tuple of tensors, got list"):
         dense_scan(step, X, STATE, (), [torch.eye(3)])  # type: ignore[arg-type]

@@ -154,6 +154,15 @@ def test_weights_of_fewer_rows_and_columns_agree_with_the_reference(
     check_agreement(run_lstm, leaves, 1e-5, pad_weights=True)
 
 
+@pytest.mark.parametrize("on_chip", [True, False])
+def test_values_past_the_end_have_no_effect_on_the_weights(on_chip: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_backend, "ON_CHIP", 1 << 16 if on_chip else 0)
+    leaves = lstm_leaves()
+    for leaf in leaves[:4]:
+        leaf[2:, 2] = math.nan
+    check_agreement(run_lstm, leaves, 1e-5, lengths=LENGTHS)
+
+
 def test_a_dense_scan_in_float64_agrees_with_the_reference() -> None:
     check_agreement(run_nbrc, nbrc_leaves(dtype=torch.float64), 1e-12)
 

@@ -9,15 +9,16 @@ from torch.nn import functional
 
 from bionets.layers.checks import positive_int
 from bionets.layers.delays import Delays
-from bionets.layers.lengths import check_lengths, check_reset, zero_past_end
+from bionets.layers.lengths import zero_past_end
 from bionets.layers.stateful import StatefulModule, States
+from bionets.scan.arguments import check_lengths, check_reset
 
 
 def last_steps(steps: Tensor, count: int, lengths: Tensor | None) -> Tensor:
     """The last ``count`` of the steps ``[count + T, B, ...]``, where the first ``count`` steps precede the sequences.
     With lengths, the last ``count`` steps before the end of each sequence."""
     if lengths is None:
-        return steps[len(steps) - count :]
+        return steps[len(steps) - count :].clone()  # a view would keep the memory of all steps
     places = torch.arange(count, device=steps.device).unsqueeze(1) + lengths
     return steps.gather(0, places.view(*places.shape, *(1,) * (steps.dim() - 2)).expand(count, *steps.shape[1:]))
 

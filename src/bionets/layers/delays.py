@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bionets.layers.checks import positive_int
 from bionets.layers.find_modules import find_modules
+from bionets.layers.precision import at_least_float32
 
 INTERPOLATIONS = ("linear", "gaussian")
 
@@ -95,7 +96,8 @@ class Delays(nn.Module):
         steps = torch.arange(self.shortest, self.longest + 1, device=kept.device, dtype=kept.dtype)
         distance = steps.view(-1, *(1,) * kept.dim()) - kept
         if self.interpolation == "gaussian":
-            return torch.softmax(-0.5 * (distance / self.sigma.clamp(min=1e-3)).square(), 0)
+            distance, sigma = at_least_float32(distance), at_least_float32(self.sigma)  # the square overflows float16
+            return torch.softmax(-0.5 * (distance / sigma.clamp(min=1e-3)).square(), 0).to(kept.dtype)
         height = 1 - distance.abs() / (1 + self.sigma)
         # At the boundary of the support, half of the gradient passes: an integer delay has one such step on each side,
         # and the slope is the mean of both. At the ends of the range there is only one side.

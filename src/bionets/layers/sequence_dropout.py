@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.layers.lengths import check_lengths, check_reset, valid_steps, zero_past_end
+from bionets.layers.lengths import valid_steps, zero_past_end
 from bionets.layers.stateful import StatefulModule, States
+from bionets.scan.arguments import check_lengths, check_reset
 
 
 class SequenceDropout(StatefulModule):

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from bionets.layers.folding import Folding, folding, refuse_within_unroll
-from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.plain_calls import calls_only, flatten_sequential, is_time_invariant, run_one_step
 from bionets.layers.sequence_layers import refuse_sequence_layers
 from bionets.layers.spiking.pooled_spikes import can_pool, pooled
 from bionets.layers.stateful import StatefulModule
 from bionets.layers.time_invariant import one_step
+from bionets.scan.arguments import check_lengths, check_reset
 from bionets.scan.online import active
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -77,7 +78,9 @@ def read_arguments(
     groups = (x_leaves, state_leaves, params_leaves, weights)
     layout = read(*(tuple(map(_describe, leaves)) for leaves in groups), pad_weights)
     if lengths is not None:
-        lengths = _read_lengths(lengths, layout, x_leaves[0].device)
+        if layout.time > MOST_STEPS:
+            raise ValueError(f"lengths are for at most {MOST_STEPS:,} steps, got {layout.time:,}")
+        lengths = check_lengths(lengths, (layout.time, layout.batch), x_leaves[0].device)
     return Arguments(
         x_leaves,
         state_leaves,
@@ -161,19 +164,41 @@ def broadcast(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
     return tuple(result)
 
 
-def _read_lengths(lengths: Tensor, layout: Layout, device: torch.device) -> Tensor:
-    time, batch = layout.time, layout.batch
+def check_lengths(lengths: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
+    """Convert lengths to int64 on this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+
+    Raises:
+        TypeError: the lengths are not a tensor.
+        ValueError: the lengths are not B integers from 0 to T. (On a GPU the range is not checked, to avoid a
+            synchronisation.)
+    """
     if not isinstance(lengths, Tensor):
-        raise TypeError(f"lengths must be a tensor, got {type(lengths).__name__}")
-    if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise ValueError(f"lengths must be [{batch}] integers, got {list(lengths.shape)} {lengths.dtype}")
-    if time > MOST_STEPS:
-        raise ValueError(f"lengths are for at most {MOST_STEPS:,} steps, got {time:,}")
-    if is_eager((lengths,)) and lengths.device.type == "cpu" and batch:
+        raise TypeError(f"lengths must be a tensor of integers, got a {type(lengths).__name__}")
+    if len(steps) < 2 or tuple(lengths.shape) != (steps[1],):
+        expected = f"[{steps[1]}] integers" if len(steps) > 1 else "for a batch, [T, B, ...]"
+        raise ValueError(f"lengths must be {expected}, got shape {list(lengths.shape)}")
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise ValueError(f"lengths must be integers, got {lengths.dtype}")
+    if is_eager((lengths,)) and lengths.device.type == "cpu" and len(lengths):
         shortest, longest = int(lengths.min()), int(lengths.max())
-        if shortest < 0 or longest > time:
-            raise ValueError(f"lengths must lie between 0 and T = {time}, got {shortest} to {longest}")
+        if shortest < 0 or longest > steps[0]:
+            raise ValueError(f"lengths must lie between 0 and T = {steps[0]}, got {shortest} to {longest}")
     return lengths.to(device=device, dtype=torch.int64)
+
+
+def check_reset(reset: Tensor, steps: Sequence[int], device: torch.device) -> Tensor:
+    """Move the reset mask to this device, for a sequence whose first axes are ``steps`` = (T, B, ...).
+
+    Raises:
+        TypeError: the mask is not a tensor.
+        ValueError: the mask is not a bool tensor ``[T, B]``.
+    """
+    if not isinstance(reset, Tensor):
+        raise TypeError(f"reset must be a tensor of bools, got a {type(reset).__name__}")
+    if len(steps) < 2 or reset.dtype != torch.bool or tuple(reset.shape) != tuple(steps[:2]):
+        expected = f"[{steps[0]}, {steps[1]}] bools" if len(steps) > 1 else "for a batch, [T, B, ...]"
+        raise ValueError(f"reset must be {expected}, got {list(reset.shape)} {reset.dtype}")
+    return reset.to(device)
 
 
 def pad(tensor: Tensor, *shape: int) -> Tensor:

@@ -16,6 +16,8 @@ def with_delay(arguments: Arguments, lags: Tensor, past: Tensor | None) -> Argum
     state, `[L - 1, B, H]`.
     """
     batch, shape = arguments.layout.batch, arguments.layout.shape
+    if not isinstance(lags, Tensor):
+        raise TypeError(f"lags must be a tensor, got a {type(lags).__name__}")
     if lags.dim() not in (2, 3) or not len(lags) or lags.shape[-1:] != shape:
         raise ValueError(f"lags must be [L, H] with H = {shape[0]}, got {list(lags.shape)}")
     expected = (len(lags) - 1, batch, *shape)
@@ -38,8 +40,10 @@ def forward_in_time(arguments: Arguments) -> tuple[Arguments, Callable[[Any], An
         order = torch.where(order.flip(0) < lengths, lengths - 1 - order.flip(0), order.flip(0))
 
     def reversed_in_time(leaf: Tensor) -> Tensor:
-        index = order.view(*order.shape, *(1,) * (leaf.dim() - 2)) if leaf.dim() > 2 else order
-        return leaf.gather(0, index.expand(time, *leaf.shape[1:])) if lengths is not None else leaf.flip(0)
+        if lengths is None:
+            return leaf.flip(0)
+        leaf = leaf.expand(time, len(lengths), *leaf.shape[2:])  # x may broadcast over the batch
+        return leaf.gather(0, order.view(*order.shape, *(1,) * (leaf.dim() - 2)).expand(leaf.shape))
 
     def restore(y: Any) -> Any:
         leaves, tree = flatten(y, "y")

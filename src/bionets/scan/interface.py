@@ -152,10 +152,12 @@ def dense_scan(
     weights = weight if isinstance(weight, tuple) else (weight,)
     if not all(isinstance(each, Tensor) for each in weights):
         raise TypeError(f"weight must be a tensor or a tuple of tensors, got {type(weight).__name__}")
-    if weights and weights[0].dim() == 3:
+    if weights and weights[0].dim() == 3 and len(weights[0]):
         if lags is not None:
             raise ValueError("dense_scan takes lags or a weight for each lag, not both")
         lags, weights = weights[0], (weights[0][0], *weights[1:])
+    if past is not None and lags is None:
+        raise ValueError("past holds the first states before the initial state for lags, which are not given")
     if len(stages) != len(weights):
         raise ValueError(
             f"dense_scan needs one weight for each stage, got {len(stages)} stages and {len(weights)} weights"

@@ -36,9 +36,8 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         from bionets.scan.cpu.matrix import multiply
 
-        weight = materialize(weight)  # its memory is read
         ctx.save_for_backward(x, weight)
-        return multiply(_rows(x), weight.T).unflatten(0, x.shape[:-1])
+        return multiply(_rows(x), materialize(weight).T).unflatten(0, x.shape[:-1])  # its memory is read
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -48,7 +47,7 @@ class _Project(torch.autograd.Function):
         if torch.is_grad_enabled() or not is_eager((gradient,)):  # second derivatives, or torch.vmap of this function
             return gradient @ weight, gradient.flatten(0, -2).T @ x.flatten(0, -2)
         needs_x, needs_weight = ctx.needs_input_grad
-        grad_x = multiply(_rows(gradient), weight).unflatten(0, x.shape[:-1]) if needs_x else None
+        grad_x = multiply(_rows(gradient), materialize(weight)).unflatten(0, x.shape[:-1]) if needs_x else None
         if not needs_weight:
             return grad_x, None
         (grad_weight,) = multiply_transposed([[(_rows(gradient), _rows(x))]], [weight.shape])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bionets.scan.arguments import Arguments, broadcast
+from bionets.scan.arguments import Arguments, broadcast, check_reset
 from bionets.scan.tree import Tree, flatten, unflatten
 
 Stages = tuple[Callable[..., Any], ...]
@@ -23,11 +23,7 @@ def with_reset(
     reset. The mask and the state after a reset are added to x; the state is expanded without a copy for each step.
     """
     time, batch = arguments.layout.time, arguments.layout.batch
-    if not isinstance(reset, Tensor):
-        raise TypeError(f"reset must be a tensor, got {type(reset).__name__}")
-    if reset.dtype != torch.bool or tuple(reset.shape) != (time, batch):
-        raise ValueError(f"reset must be [{time}, {batch}] bools, got {list(reset.shape)} {reset.dtype}")
-    reset = reset.to(arguments.device)
+    reset = check_reset(reset, (time, batch), arguments.device)
     if arguments.lengths is not None:  # the state after the last step of a sequence is kept
         reset = reset & (torch.arange(time, device=reset.device).unsqueeze(1) < arguments.lengths)
     inner = (1,) * len(arguments.layout.shape)

@@ -7,6 +7,7 @@ import itertools
 import pickle
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -360,6 +361,16 @@ def test_repr_is_that_of_gru(kind: type[nn.Module]) -> None:
         (lambda kind: kind(3, 4)(torch.randn(5, 2, 3), states(kind, 2, 4)), ValueError, r"got \(2, 4\)"),
         (lambda kind: kind(3, 4)(torch.randn(5, 3), states(kind, 1, 1, 4)), ValueError, r"h0 of shape \(1, 4\)"),
         (lambda kind: kind(3, 4)(torch.randn(5, 2, 3), 3 * (torch.zeros(1, 2, 4),)), ValueError, "initial state"),
+        (
+            lambda kind: kind(3, 4)(torch.randn(5, 2, 3), states(kind, 1, 2, 4, dtype=torch.float64)),
+            ValueError,
+            "h0 is torch.float64 but the weights are torch.float32",
+        ),
+        (
+            lambda kind: kind(3, 4)(torch.randn(5, 2, 3), states(kind, 1, 2, 4, dtype=torch.int64)),
+            ValueError,
+            "h0 is torch.int64 but the weights are torch.float32",
+        ),
         (lambda kind: kind(3, 4)(pack_sequence([torch.randn(5, 7)])), ValueError, "input_size=3, got 7"),
     ],
 )
@@ -371,5 +382,14 @@ def test_bad_arguments_give_a_one_line_error(
     assert "\n" not in str(caught.value)
 
 
-def states(kind: type[nn.Module], *shape: int) -> Tensor | tuple[Tensor, ...]:
-    return as_given((torch.zeros(shape),) * len(kind.recurrence.states))
+def states(kind: type[nn.Module], *shape: int, dtype: torch.dtype = torch.float32) -> Tensor | tuple[Tensor, ...]:
+    return as_given((torch.zeros(shape, dtype=dtype),) * len(kind.recurrence.states))
+
+
+def test_gates_of_calls_in_several_threads_are_not_mixed() -> None:
+    layer, lengths = BRC(3, 4, num_layers=2), range(2, 10)
+    inputs = [torch.randn(length, 2, 3) for length in lengths]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: layer(x, return_gates=True)[2], 20 * inputs))
+    for gates, x in zip(found, 20 * inputs, strict=True):
+        assert [len(each.a) for each in gates] == 2 * [len(x)]

@@ -1,5 +1,6 @@
 """The gates of a bistable layer, recorded over a sequence."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class Gates(NamedTuple):
 class BistableLayer(RecurrentLayer):
     """A `RecurrentLayer` of bistable cells, which can also return its gates."""
 
-    _recorded: list[Gates] | None = None  # within a call with return_gates
+    _recorded: list[Gates] | None = None  # in the copy that computes a call with return_gates
 
     def forward(
         self,
@@ -47,12 +48,10 @@ class BistableLayer(RecurrentLayer):
             return super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
         if isinstance(x, PackedSequence) or x.dim() != 3:
             raise ValueError(f"{self._get_name()}: return_gates needs a padded, batched sequence")
-        self._recorded = []
-        try:
-            output, h_n = super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
-            return output, h_n, self._recorded
-        finally:
-            self._recorded = None
+        recorder = copy.copy(self)  # another thread may call this layer
+        recorder._recorded = []
+        output, h_n = RecurrentLayer.forward(recorder, x, h0, lengths=lengths, reset=reset, backend=backend)
+        return output, h_n, recorder._recorded
 
     def _over_time(self, x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
         output, last = super()._over_time(x, states, parameters, **options)

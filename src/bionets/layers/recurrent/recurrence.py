@@ -24,7 +24,7 @@ Initialisation = Callable[[Parameters, int | None], None]
 OverTime = Callable[..., tuple[Tensor, States]]
 """The recurrence over all of time, `over_time(x, states, parameters, **options)`: `[T, B, input_size]` and states
 `[B, H]` to `[T, B, H]` and the last states. The constants of the recurrence come by name; the options `lengths`,
-`reverse` and `backend` go to `bionets.scan`."""
+`reset`, `reset_to`, `reverse` and `backend` go to `bionets.scan`."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,12 @@ class RecurrentModule(nn.Module):
         for name, state in zip(names, states, strict=True):
             if tuple(state.shape) != shape:
                 raise ValueError(f"{self._get_name()}: expected {name} of shape {shape}, got {tuple(state.shape)}")
+            # The states of weights in half precision are float32.
+            if not state.is_floating_point() or (state.dtype == torch.float64) != (weight.dtype == torch.float64):
+                raise ValueError(
+                    f"{self._get_name()}: {name} is {state.dtype} but the weights are {weight.dtype}; "
+                    "convert one with .to()"
+                )
         return states
 
     def _as_given(self, states: States) -> Tensor | States:

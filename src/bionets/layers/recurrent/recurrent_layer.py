@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from bionets.layers.checks import positive_int
-from bionets.layers.lengths import check_lengths, check_reset, valid_steps, zero_past_end
+from bionets.layers.lengths import valid_steps, zero_past_end
 from bionets.layers.recurrent.recurrence import Parameters, RecurrentModule, States
+from bionets.scan.arguments import check_lengths, check_reset
 from bionets.scan.interface import check_backend
 
 

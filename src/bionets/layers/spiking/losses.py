@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bionets.layers.lengths import check_lengths, zero_past_end
+from bionets.layers.lengths import zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.spiking.readouts import first_spike_time, spike_rate, valid_mean
+from bionets.scan.arguments import check_lengths
 
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor, smallest: float = 1e-8) -> Tensor:

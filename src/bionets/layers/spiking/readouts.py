@@ -6,7 +6,8 @@ With ``lengths`` (``[B]`` integers), each sequence ends at its length; the score
 import torch
 from torch import Tensor
 
-from bionets.layers.lengths import check_lengths, valid_steps, zero_past_end
+from bionets.layers.lengths import valid_steps, zero_past_end
+from bionets.scan.arguments import check_lengths
 
 
 def spike_count(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bionets.layers.lengths import check_lengths, check_reset
 from bionets.layers.spiking.constraints import ConstrainedParameters
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.noise import draw_noise, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
+from bionets.scan.arguments import check_lengths, check_reset
 from bionets.scan.interface import check_backend
 
 # neuron(x, state, params) -> (output, new states); state and params by name

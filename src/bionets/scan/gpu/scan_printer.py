@@ -223,7 +223,7 @@ class _BackwardPrinter(_ScanPrinter):
         self.find_active()
         for k, stage in enumerate(stages):
             if needs_before(self.program, variant.recompute, k):
-                self.store(f"before{k}", state[k][0])
+                self.store(f"before{k}", self.active(state[k][0]))
                 moving.append(f"before{k}")
             recurrent = self.known_product(moving) if k == 0 and variant.products else self.product(k, state[k][0])
             inputs.append(self.common_inputs() | recurrent)

@@ -41,6 +41,8 @@ class _StagePrinter(KernelPrinter):
             if self.is_last and self.variant.masked:
                 self.load(f"v_old{i}", f"old{i}")
                 value = self.active(value, f"v_old{i}")
+            elif i == 0:  # a factor of the weight gradient, where 0·NaN is NaN
+                value = self.active(value)
             self.store(name, value)
         return self.source()
 

@@ -71,6 +71,8 @@ class _Scheduler:
                 name: self.state(0, int(name.removeprefix("new_state"))) if name.startswith("new_state") else None
                 for name in writes
             }
+        elif self.variant.masked and self.variant.backward and "new_state0" in writes:
+            held = {"new_state0": None}  # a factor of the weight gradient, where 0·NaN is NaN
         return self.evaluate(k, writes, held)
 
     def backward_step(self) -> list[Work]:
