@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bionets.layers import get_states, reset_states, set_states, unroll
+from bionets.layers import get_states, load_states, reset_states, save_states, set_states, unroll
 from bionets.layers.plastic import (
     IF,
     LIF,
@@ -20,6 +20,7 @@ from bionets.layers.plastic import (
     Conv2d,
     Input,
     LateralInhibition,
+    LearningRule,
     Linear,
     LinearDynamics,
     MaxPool2d,
@@ -30,6 +31,7 @@ from bionets.layers.plastic import (
     TraceLIF,
     TripletSTDP,
 )
+from bionets.layers.stateful import temporary_states
 
 BACKENDS = ("reference", "numba")
 
@@ -358,5 +360,64 @@ def test_old_names_are_deprecated() -> None:
     with pytest.raises(AttributeError, match="NoSuchName"):
         _ = plastic.NoSuchName
     network = plastic.Network()
-    with pytest.warns(DeprecationWarning, match="add_rule"), contextlib.suppress(TypeError):
+    with pytest.warns(DeprecationWarning, match="add_rule"), contextlib.suppress(AttributeError):
         network.learn(())  # type: ignore[arg-type]
+
+
+def eligible() -> Network:
+    """A network with a reward-modulated and a triplet rule."""
+    torch.manual_seed(0)
+    network, dynamics = Network(), LinearDynamics(0.9)
+    network.add("input", Input(4, trace=dynamics))
+    for name, rule in (("rewarded", MSTDPET), ("triplet", TripletSTDP)):
+        network.add(name, LIF(3, dynamics, trace=dynamics))
+        learnt = network.connect("input", name, Linear(4, 3, weight=0.5 * torch.rand(4, 3)))
+        network.add_rule(rule([learnt]))
+    return network
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_states_of_rules_are_saved_with_the_states_of_the_neurons(backend: str, tmp_path: Path) -> None:
+    x, network, other = spikes(20, 2, 4), eligible(), eligible()
+    network(x[:10], backend=backend)
+    save_states(network, tmp_path / "states.safetensors")
+    other.load_state_dict(network.state_dict())
+    load_states(other, tmp_path / "states.safetensors")
+    for each in (network, other):
+        each(x[10:], backend=backend)
+        each.reinforce(1.0)
+    assert set(get_states(network)) >= {
+        "rule_states.0.eligibility",
+        "rule_states.1.slow_pre",
+        "rule_states.1.slow_post",
+    }
+    assert network.state_dict().keys() == other.state_dict().keys() == eligible().state_dict().keys()
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[name])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_look_with_temporary_states_does_not_change_what_a_reward_acts_on(backend: str) -> None:
+    network, other, x = eligible(), eligible(), spikes(20, 2, 4)
+    for each in (network, other):
+        each(x, backend=backend)
+    with temporary_states(other.eval()):
+        other(1 - spikes(6, 2, 4).float(), backend=backend)
+    for each in (network, other):
+        each.reinforce(1.0)
+    assert torch.equal(*(each.connections["input_rewarded"].weight for each in (network, other)))
+
+
+def test_states_that_a_rule_does_not_name_are_reset_too() -> None:
+    class Counting(LearningRule):
+        def change(self, synapses: Any, options: Any) -> None:
+            synapses.state["steps"] = synapses.state.get("steps", torch.zeros(())) + 1
+
+    network = eligible()
+    rule = Counting([network.connections["input_rewarded"]])
+    network.add_rule(rule)
+    (state,) = rule.state.values()
+    network(spikes(5, 2, 4), backend="reference")
+    assert list(state) == ["steps"] and state["steps"] == 5
+    reset_states(network)
+    assert not state and "steps" not in state

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.plastic.connection import Connection
-from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.graph import Graph, tensors_of
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.neuron import Neuron
 
@@ -49,8 +49,9 @@ def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> 
 
 
 def dtypes_of(network: Graph) -> set[torch.dtype]:
-    """The dtypes of all parameters, and of buffers in floating point."""
-    return {each.dtype for each in network.tensors() if each.is_floating_point() or isinstance(each, nn.Parameter)}
+    """The dtypes of all parameters, and of buffers in floating point; the states of rules are converted."""
+    tensors = (*tensors_of(network.neurons), *tensors_of(network.connections))
+    return {each.dtype for each in tensors if each.is_floating_point() or isinstance(each, nn.Parameter)}
 
 
 def values_of(neurons: Neuron, batch: int, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Groups of neurons, the connections between them and their learning rules, as a graph."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +18,15 @@ SomeNeuron = TypeVar("SomeNeuron", bound=Neuron)
 SomeConnection = TypeVar("SomeConnection", bound=Connection)
 
 
+def tensors_of(module: Any) -> Iterator[Tensor]:
+    """All parameters and buffers of a module. (`parameters()` and `buffers()` would take longer than a short
+    presentation.)"""
+    for each in module.modules():
+        for tensor in (*each._parameters.values(), *each._buffers.values()):
+            if tensor is not None:
+                yield tensor
+
+
 class Graph(nn.Module):
     """Groups of neurons, the connections between them, and their learning rules; `Network` runs the graph over time."""
 
@@ -27,6 +36,7 @@ class Graph(nn.Module):
         self.connections: Mapping[str, Connection] = nn.ModuleDict()  # type: ignore[assignment]
         self.paths: dict[str, tuple[str, str]] = {}
         self.rules: list[LearningRule] = []
+        self.rule_states = nn.ModuleList()
 
     def add(self, name: str, neurons: SomeNeuron) -> SomeNeuron:
         """Add a group of neurons, and return it."""
@@ -68,6 +78,7 @@ class Graph(nn.Module):
             if not any(connection is own for own in self.connections.values()):
                 raise ValueError(f"{type(rule).__name__}: a connection of its groups is not in the network")
         self.rules.append(rule)
+        self.rule_states.extend(rule.state.values())
 
     def learn(self, rule: LearningRule) -> None:
         """Deprecated name of `add_rule`."""
@@ -76,7 +87,6 @@ class Graph(nn.Module):
 
     def reinforce(self, reward: float | Tensor) -> None:
         """Apply a reward, a number or ``[B]``, to the eligibility traces of all reward-modulated rules."""
-        self.reset_rules_at_rest()
         with torch.no_grad():
             for rule in self.rules:
                 if isinstance(rule, MSTDPET):
@@ -92,14 +102,6 @@ class Graph(nn.Module):
     def reset(self) -> None:
         """Reset neurons to rest, and the states of connections and rules; keep weights and learnt thresholds."""
         reset_states(self)
-        for rule in self.rules:
-            rule.reset()
-
-    def reset_rules_at_rest(self) -> None:
-        """Reset the rules if all neurons are at rest: `reset_states` resets only modules."""
-        if all(neurons._buffers["spikes"] is None for neurons in self.neurons.values()):
-            for rule in self.rules:
-                rule.reset()
 
     def inputs_of(self, name: str) -> list[tuple[Neuron, Connection]]:
         """All connections to a group, with their sources."""
@@ -114,16 +116,3 @@ class Graph(nn.Module):
         name = next(name for name, own in self.connections.items() if own is connection)
         source, target = self.paths[name]
         return self.neurons[source], self.neurons[target]
-
-    def tensors(self) -> Iterator[Tensor]:
-        """All parameters and buffers. (`parameters()` and `buffers()` would take longer than a short presentation.)"""
-        for module in self.modules():
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    yield tensor
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        for rule in self.rules:
-            for state in rule.state.values():
-                state.update({name: fn(value) for name, value in state.items()})
-        return super()._apply(fn, recurse)

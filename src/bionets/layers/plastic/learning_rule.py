@@ -1,15 +1,50 @@
 """The base class of learning rules, which compute weight changes from pre- and postsynaptic activity."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from bionets.layers.plastic.neuron import Neuron
 from bionets.layers.plastic.weighted import WeightedConnection
+from bionets.layers.stateful import StatefulModule
+
+
+class RuleState(StatefulModule, MutableMapping[str, Tensor]):
+    """The state of a rule for one connection: tensors by name. As a module of the network, it is found by
+    `reset_states`, `get_states`, `save_states`, ... and moved by ``.to()``."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.state_names = names
+        super().__init__()
+
+    def __getitem__(self, name: str) -> Tensor:
+        kept = self._buffers.get(name)
+        if kept is None:
+            raise KeyError(name)
+        return kept
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        if name not in self._buffers:
+            self.state_names = (*self.state_names, name)
+            self.register_buffer(name, value, persistent=False)
+        self._buffers[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # raises KeyError
+        self._buffers[name] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, kept in self._buffers.items() if kept is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    __hash__ = StatefulModule.__hash__  # a mapping would have none, and would equal another with the same tensors
+    __eq__ = StatefulModule.__eq__
 
 
 @dataclass
@@ -26,7 +61,7 @@ class Synapses:
     connection: WeightedConnection
     source: Neuron
     target: Neuron
-    state: dict[str, Tensor]
+    state: MutableMapping[str, Tensor]
     reward: Tensor | None = None
 
     @property
@@ -83,17 +118,19 @@ class LearningRule:
         Rule(connections, rate=0.01)
         Rule([{"connections": first, "rate": 0.1}, {"connections": second}], rate=0.01)
 
-    To write a rule, derive from this class, declare its options in ``__init__`` and implement `change`.
+    To write a rule, derive from this class, declare its options in ``__init__`` and implement `change`. ``state_names``
+    are the names of the tensors in ``synapses.state``, so that `load_states` knows them in a network that has not run.
     """
 
+    state_names: ClassVar[tuple[str, ...]] = ()
     groups: list[dict[str, Any]]
-    state: dict[WeightedConnection, dict[str, Tensor]]
+    state: dict[WeightedConnection, RuleState]
 
     def __init__(self, connections: Connections, **defaults: Any) -> None:
         given: list[Any] = list(connections)
         groups = given if given and isinstance(given[0], Mapping) else [{"connections": given}]
         self.groups = [self._group(dict(group), defaults) for group in groups]
-        self.state = {connection: {} for connection, _ in self}
+        self.state = {connection: RuleState(self.state_names) for connection, _ in self}
         if not self.state:
             raise ValueError(f"{type(self).__name__} got no connections")
         if len(self.state) < len(list(self)):

@@ -77,7 +77,3 @@ def _state_slots(network: Graph) -> Iterator[Slot]:
         for name in module.state_names:
             if module._buffers[name] is not None:
                 yield module._buffers, name
-    for rule in network.rules:
-        for state in rule.state.values():
-            for name in state:
-                yield state, name

@@ -20,6 +20,8 @@ class MSTDPET(LearningRule):
     eqs. 17 to 20.
     """
 
+    state_names = ("eligibility",)
+
     def __init__(
         self,
         connections: Connections,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bionets.layers.plastic import reference
-from bionets.layers.plastic.graph import Graph
+from bionets.layers.plastic.graph import Graph, tensors_of
 from bionets.layers.plastic.neuron import Input, Neuron, dtype_of
 from bionets.scan.warn_once import warn_once
 
@@ -31,13 +31,12 @@ def simulate(
     """
     spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
     steps, batch, device = extent_of([*spikes.values(), *driven.values()])
-    for tensor in graph.tensors():
+    for tensor in tensors_of(graph):
         if tensor.device != device:
             raise ValueError(f"the network is on {tensor.device} and its input on {device}: move one of them")
     rewards = None if reward is None else _rewards(reward, steps, batch, device)
     name, run = choose_backend(graph, backend, device, bool(driven))
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        graph.reset_rules_at_rest()
         for neurons in graph.neurons.values():
             neurons.prepare(batch, device)
         for connection in graph.connections.values():

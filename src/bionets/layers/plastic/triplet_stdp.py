@@ -24,6 +24,8 @@ class TripletSTDP(LearningRule):
     eqs. 1 to 4.
     """
 
+    state_names = ("slow_pre", "slow_post")
+
     def __init__(
         self,
         connections: Connections,
