@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
 
+from bionets.experiment.logging import csv_mirror
+from bionets.experiment.logging.csv_mirror import CsvMirror
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.tasks import CopyFirstInput
 from tests.acceptance.conftest import ROOT, Command, the_run
 from tests.acceptance.test_optimizers import stop_in_epoch
 
@@ -165,3 +171,50 @@ except SystemExit as stopped:
 """
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "code 0 imported []" in outcome.stdout, outcome.stdout + outcome.stderr
+
+
+class Broken(Mirror):
+    """A logger that cannot be closed."""
+
+    def __init__(self, run: MirroredRun) -> None:
+        self.logger = CSVLogger(run.folder.path, name="", version="broken")
+
+    def close(self, failed: bool) -> None:
+        raise ConnectionError("no network")
+
+
+def test_a_complete_run_stays_complete_if_a_logger_cannot_be_closed(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, f"+logger.broken._target_={__name__}.Broken")
+    assert outcome.code == 1 and "no network" in outcome.error
+    assert the_run(workplace / "outputs").complete()
+
+
+def test_loggers_of_batched_seeds_log_every_epoch_once_and_know_which_seed_has_failed(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: dict[str, bool] = {}
+
+    class Noting(CsvMirror):
+        def __init__(self, run: MirroredRun, flush_logs_every_n_steps: int = 1) -> None:
+            super().__init__(run, flush_logs_every_n_steps)
+            self.seed = run.folder.path.name
+
+        def close(self, failed: bool) -> None:
+            closed.setdefault(self.seed, failed)  # the first of two for a seed that is tested
+            super().close(failed)
+
+    loss, steps = CopyFirstInput.loss, []
+
+    def poisoned(task: CopyFirstInput, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if task.seed == 1 and prediction.requires_grad:
+            steps.append(None)
+        return loss(task, prediction, target) * (float("nan") if task.seed == 1 and len(steps) > 5 else 1)
+
+    monkeypatch.setattr(CopyFirstInput, "loss", poisoned)
+    monkeypatch.setattr(csv_mirror, "CsvMirror", Noting)
+    outcome = cli("train", *SMALL, "model=brc", "logger=csv", "seeds=2")
+    assert "failed: seed 1: the loss became nan" in outcome.error
+    assert closed == {"seed-0": False, "seed-1": True}
+    (failed,) = (workplace / "outputs").rglob("seed-1")
+    epochs = columns(RunFolder(failed))["epoch"]
+    assert epochs == sorted(epochs) and len(epochs) < 6

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.sweep.study import StudyTrial
 from bionets.models import Model
 from tests.acceptance.conftest import SMALL, Command, start, the_run
 
@@ -263,3 +264,14 @@ def test_a_search_killed_at_any_moment_ends_like_an_uninterrupted_one(
     files = {"config.yaml", "overrides.yaml", "environment.json", "metrics.csv", "result.json", "manifest.json"}
     files |= {"checkpoints", ".lock"}
     assert all({file.name for file in folder.path.iterdir()} == files for folder in folders)
+
+
+def test_a_trial_reports_only_epochs_that_were_validated(
+    cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[int] = []
+    monkeypatch.setattr(StudyTrial, "report", lambda trial, value, epoch: reported.append(epoch))
+    words = (*SMALL, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5", "hydra.sweeper.n_trials=1")
+    outcome = cli("train", "-m", *words, "sweep=random", "optimizer.lr=interval(0.001,0.01)")
+    assert outcome.code == 0, outcome.error
+    assert reported == [1, 3]

@@ -71,6 +71,12 @@ def test_the_keys_model_and_task_give_their_names() -> None:
     ]
 
 
+def test_long_values_that_differ_at_their_end_are_different() -> None:
+    layers = [{"layer": "LIB", "size": 100, "beta": 0.9, "norm": "batch"}] * 12
+    values = [value_of({"model": {"layers": [*layers, last]}}, "model.layers") for last in ("a", "b", "a")]
+    assert values[0] == values[2] != values[1] and max(map(len, values)) < 320
+
+
 @pytest.mark.parametrize("name", ["a[b]", "what?", "all*", "[!a]"])
 def test_a_folder_whose_name_holds_wildcards_is_found_by_its_name(tmp_path: Path, name: str) -> None:
     folder = make_run(tmp_path / name)

@@ -61,6 +61,7 @@ def test_the_direction_of_a_metric_follows_from_the_last_known_word_of_its_name(
     lower = ("test/mae", "test/speed_mae", "test/accuracy_mse", "test/MeanAbsoluteError", "val/wiring", "val/transport")
     assert not any(map(higher_is_better, (*lower, "test/mean_absolute_error", "test/rmse", "test/HammingDistance")))
     assert not any(map(higher_is_better, ("test/cost", "test/cross_entropy", "test/nrmse", "test/NMSE", "test/wer")))
+    assert not any(map(higher_is_better, ("test/spikes_per_step", "test/nanojoules")))
     assert all(map(higher_is_better, ("test/reaction_time_accuracy", "test/loss_accuracy", "val/return")))
 
 

@@ -16,6 +16,7 @@ from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained
 from bionets.experiment.run.trust import as_modules, is_trusted, registered, require_trusted
 from bionets.studies.spatial.spatial_run import SpatialRun
+from bionets.tasks.own_task import CUSTOM
 from tests.acceptance.conftest import SMALL, Command, cli, the_run, workplace
 
 __all__ = ["cli", "workplace"]  # fixtures
@@ -190,7 +191,12 @@ def test_trust_applies_to_whole_modules() -> None:
 
 def test_names_and_paths_in_a_config_are_not_mistaken_for_code() -> None:
     node = {"_target_": "bionets.tasks.Images", "name": "my.task", "data_dir": "/data/v1.2"}
-    require_trusted({"model": {"_target_": "bionets.models.FeedForwardModel"}, "task": node}, "config.yaml")
+    model = {"_target_": "bionets.models.FeedForwardModel"}
+    require_trusted({"model": model, "task": node}, "config.yaml")
+    columns = {"inputs": ["wind speed.mean", "T: degC"], "targets": "os.system", "class_names": ["a.b"]}
+    require_trusted({"model": model, "task": {"_target_": CUSTOM, "data": "wind.csv", **columns}}, "config.yaml")
+    with pytest.raises(UserError, match=r"task\.inputs"):  # of a class that may import it
+        require_trusted({"model": model, "task": {"_target_": "bionets.tasks.Images", **columns}}, "config.yaml")
 
 
 def test_a_class_below_an_empty_key_is_refused() -> None:

@@ -176,3 +176,45 @@ def test_a_batch_of_weight_zero_of_the_first_seed_does_not_change_the_step_of_th
     for name, value in stacked.state_dict().items():
         torch.testing.assert_close(value[0], before[name])
         torch.testing.assert_close(value[1], alone[name])
+
+
+class Reservoir(nn.Module):
+    """A layer with a frozen matrix; ``kind`` adds what cannot be stacked."""
+
+    kind = ""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.fixed = nn.Parameter(torch.randn(input_size, hidden_size), requires_grad=False)
+        self.own = nn.Linear(hidden_size, hidden_size)
+        if self.kind == "plain":
+            self.mask = torch.rand(hidden_size)
+        if self.kind == "tied":
+            self.other = nn.Linear(hidden_size, hidden_size)
+            self.other.weight = self.own.weight
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y = self.own(x @ self.fixed)
+        return y, y[-1]
+
+
+def test_frozen_parameters_stay_as_they_are_in_stacked_models() -> None:
+    models = [RecurrentModel(SPEC, f"{__name__}.Reservoir", hidden_size=4) for _ in range(2)]
+    stacked = StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
+    of_name = dict(zip(stacked.names, stacked.stacked, strict=True))
+    assert {name for name, each in of_name.items() if not each.requires_grad} == {"recurrent.fixed"}
+    stacked(torch.randn(2, 5, 3, 2)).sum().backward()
+    assert all((each.grad is None) == (name == "recurrent.fixed") for name, each in of_name.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("plain", "Reservoir.mask differs from seed to seed"), ("tied", "two names, one of them recurrent.other.weight")],
+)
+def test_models_whose_tensors_cannot_be_stacked_are_refused(
+    kind: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reservoir, "kind", kind)
+    models = [RecurrentModel(SPEC, f"{__name__}.Reservoir", hidden_size=4) for _ in range(2)]
+    with pytest.raises(UserError, match=message):
+        StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -230,10 +231,14 @@ def require_key(runs: Sequence[HasConfig], key: str, argument: str) -> None:
 
 
 def value_of(config: dict[str, Any], key: str) -> str:
-    """The value of a config at a dotted key; ``model`` and ``task`` mean their names."""
+    """The value of a config at a dotted key; ``model`` and ``task`` mean their names. A long value is cut off and has a
+    hash, because runs with equal values are pooled.
+    """
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             return ABSENT
         value = value[part]
-    return printable_line(value.get("name", value) if isinstance(value, dict) else value)
+    text = str(value.get("name", value) if isinstance(value, dict) else value)
+    line = printable_line(text)
+    return f"{line} #{sha256(text.encode()).hexdigest()[:8]}" if line.endswith("…") else line

@@ -19,7 +19,7 @@ LOWER_IS_BETTER = {
     *("loss", "mse", "nmse", "rmse", "nrmse", "msle", "rmsle", "mae", "mase", "mape", "smape", "error", "wer", "cer"),
     *("nll", "bce", "perplexity", "distance", "divergence", "deviance"),
     *("proximity", "transport", "wiring"),  # costs
-    *("time", "parameters", "mebibytes", "nanojoules", "cost", "entropy"),
+    *("time", "parameters", "mebibytes", "nanojoules", "spikes", "cost", "entropy"),
 }
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z\d]+")  # of mean_error and of MeanError
 HIGHER_IS_BETTER = {"accuracy", "solved", "return"}  # also after a word of LOWER_IS_BETTER
@@ -154,7 +154,7 @@ def too_few_runs(groups: Sequence[Group]) -> list[str]:
     """A line for every panel in which even the largest difference would not be significant."""
     said = []
     for panel, members in by_panel(groups).items():
-        pairs = list(combinations([len(group.runs) for group in members], 2))
+        pairs = list(combinations([sum(run.ended for run in group.runs) for group in members], 2))
         lowest = min((len(pairs) * smallest_p(n, m) for n, m in pairs), default=0.0)
         if lowest >= SIGNIFICANT:
             place = f"{', '.join(panel)}: " if panel else ""

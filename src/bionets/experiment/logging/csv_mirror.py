@@ -20,5 +20,6 @@ class CsvMirror(Mirror):
         folder = run.folder
         self.logger = CSVLogger(folder.path, name="", version="csv", flush_logs_every_n_steps=flush_logs_every_n_steps)
         if folder.last.exists():  # Lightning starts a new file when a run is resumed
-            keep_epochs_before(folder.metrics_file, read_checkpoint(folder.last)["epoch"] + 1)
+            self.logged = read_checkpoint(folder.last)["epoch"] + 1
+            keep_epochs_before(folder.metrics_file, self.logged)
             log_epochs(self.logger, folder.metrics_file)

@@ -54,10 +54,12 @@ class Mirror:
     Attributes:
         needs: the module that must be installed, and the extra of bionets that installs it.
         logger: a `lightning.pytorch.loggers.Logger`, which gets the metrics of every epoch.
+        logged: the number of epochs whose metrics the constructor has logged, for a run that is resumed.
     """
 
     needs: ClassVar[tuple[str, str] | None] = None
     logger: Any
+    logged = 0
 
     @classmethod
     def check(cls, **settings: Any) -> None:
@@ -98,8 +100,13 @@ def refuse_settings(mirror: type[Mirror], settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def mirrored(config: dict[str, Any], folder: RunFolder, digest: str) -> Iterator[list[Mirror]]:
-    """Build the loggers of a config, and close them at the end of the context, also after an error."""
+def mirrored(
+    config: dict[str, Any], folder: RunFolder, digest: str, *, has_failed: bool = False
+) -> Iterator[list[Mirror]]:
+    """Build the loggers of a config, and close them at the end of the context, also after an error.
+
+    has_failed: whether the run failed before its loggers were built.
+    """
     run = MirroredRun(config, folder, digest)
     mirrors: list[Mirror] = []
     failed = True
@@ -114,7 +121,7 @@ def mirrored(config: dict[str, Any], folder: RunFolder, digest: str) -> Iterator
             opened.callback(close, mirror)
         try:
             yield mirrors
-            failed = False
+            failed = has_failed
         except Pruned:
             failed = False
             raise

@@ -75,9 +75,11 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
         )
     if arguments["check_val_every_n_epoch"] > arguments["max_epochs"]:
         raise UserError("trainer.check_val_every_n_epoch is above trainer.max_epochs: no epoch would be validated")
-    first = -(-batches // arguments["accumulate_grad_batches"])
+    first = -(-batches // arguments["accumulate_grad_batches"]) * arguments["check_val_every_n_epoch"]
     if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
-        raise UserError(f"trainer.max_steps={arguments['max_steps']} ends before the first epoch does, at step {first}")
+        raise UserError(
+            f"trainer.max_steps={arguments['max_steps']} ends before the first validated epoch does, at step {first}"
+        )
 
 
 def refuse_share(option: str, share: float, batches: int | None) -> None:

@@ -29,7 +29,7 @@ def own_files(config: Mapping[str, Any], digests: dict[str, str] | None = None) 
     found: dict[str, str] = {}
     for _, text in nested_values(config):
         if isinstance(text, str):
-            _add_modules(text.rpartition(".")[0], found)
+            _add_modules(text.replace(":", ".").rpartition(".")[0], found)
     data = config["task"].get("data")
     if isinstance(data, str) and Path(data).exists():
         if data not in digests:

@@ -80,7 +80,11 @@ def measured_like_published(config: dict[str, Any], series: Series) -> dict[str,
 
 
 def note_failure(folder: RunFolder, error: BaseException) -> None:
-    """Write to ``result.json`` why the run ended, with the traceback of a failure. Errors of the disk are ignored."""
+    """Write to ``result.json`` why the run ended, with the traceback of a failure. Errors of the disk are ignored. A
+    complete run stays complete: the error is that of a logger that could not be closed.
+    """
+    if folder.complete():
+        return
     ends = {KeyboardInterrupt: "interrupted", Pruned: "pruned"}
     status = next((status for kind, status in ends.items() if isinstance(error, kind)), "failed")
     result: dict[str, Any] = {"status": status, "error": one_line(error) or type(error).__name__}

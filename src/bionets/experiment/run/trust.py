@@ -21,6 +21,7 @@ from bionets.experiment.nested import nested_values
 from bionets.experiment.run.instantiate import OWN_KEYS, nested_targets
 from bionets.models import Model
 from bionets.tasks import Task
+from bionets.tasks.own_task import CUSTOM
 from bionets.tasks.read_own import is_file
 
 PACKAGES: dict[str, tuple[str, type]] = {
@@ -30,6 +31,7 @@ PACKAGES: dict[str, tuple[str, type]] = {
 }
 SECTIONS = ("model", "task", "optimizer", "schedule")
 PLAIN = ("name", "data_dir")  # keys whose value is never imported
+COLUMNS = ("inputs", "targets", "sequences", "sort_by", "lengths", "class_names")  # of CustomData, never imported
 MODULE = re.compile(r"[^\W\d]\w*[.:]")  # as in package.module.Class, or Gymnasium's module:Name-v0
 
 
@@ -57,7 +59,8 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
             raise UserError(
                 f"{place}: {section}.{printable_line(key, 100)} is refused: a value names no class or function to call"
             )
-        for key, text in _texts({key: value for key, value in node.items() if key not in (*OWN_KEYS, *PLAIN)}, section):
+        left_out = (*OWN_KEYS, *PLAIN, *(COLUMNS if target == CUSTOM else ()))
+        for key, text in _texts({key: value for key, value in node.items() if key not in left_out}, section):
             if (key == "task.data" and is_file(text)) or (key.startswith("task.arguments.") and "/" in text):
                 continue  # a path, which is never imported
             if MODULE.search(text) and not (registered("layer", text) or is_trusted(text, trust)):

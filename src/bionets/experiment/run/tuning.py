@@ -94,7 +94,7 @@ class RangeTest(Callback):
     ) -> None:
         self.losses.append(float(outputs["loss"]) * trainer.accumulate_grad_batches)
         start = sum(self.losses[:WINDOW]) / len(self.losses[:WINDOW])
-        if not self.losses[-1] < TOO_HIGH * start:  # NaN too
+        if not self.losses[-1] < start + (TOO_HIGH - 1) * (abs(start) or 1.0):  # NaN too; a loss may be negative
             trainer.should_stop = True
 
     def curve(self) -> tuple[Floats, Floats]:

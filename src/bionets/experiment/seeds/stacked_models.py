@@ -60,11 +60,15 @@ class StackedModels(LightningModule):
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
         if models[0].spec.lengths:
             raise UserError(f"sequences of different lengths cannot be batched over seeds; {ONE_BY_ONE}")
+        refuse_tensors_of_one_seed(models)
         self._template = [models[0]]  # in a list, so that it is not a submodule
         self.tasks = list(tasks)
         parameters, buffers = stack_module_state(list(models))
         self.names, self.buffer_names = list(parameters), list(buffers)
-        self.stacked = nn.ParameterList(parameters.values())
+        if shared := models[0].state_dict().keys() - {*self.names, *self.buffer_names}:
+            raise UserError(f"{self.name} has a parameter with two names, one of them {min(shared)}; {ONE_BY_ONE}")
+        # A ParameterList would make frozen tensors trainable.
+        self.stacked = nn.ParameterList(nn.Parameter(each, each.requires_grad) for each in parameters.values())
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
         self.values: list[dict[str, Tensor]] = [{} for _ in models]
@@ -223,6 +227,18 @@ class StackedModels(LightningModule):
         factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+
+def refuse_tensors_of_one_seed(models: Sequence[Model]) -> None:
+    """Raise UserError if a tensor that is neither a parameter nor a buffer differs between the models: all of them
+    would train with that of the first."""
+    for modules in zip(*(model.modules() for model in models), strict=True):
+        for name, value in vars(modules[0]).items():
+            if isinstance(value, Tensor) and not all(torch.equal(value, vars(each)[name]) for each in modules):
+                raise UserError(
+                    f"{type(modules[0]).__name__}.{name} differs from seed to seed, but is neither a parameter nor a "
+                    f"buffer: register it with register_buffer; or {ONE_BY_ONE}"
+                )
 
 
 def as_logged(value: Any) -> Tensor:

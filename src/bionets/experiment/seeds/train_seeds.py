@@ -1,6 +1,7 @@
 """Training of several seeds of one config as one batched model, with the same run folders as single runs."""
 
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -152,10 +153,12 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 print_stopped()
             raise
         finally:  # a resumed training logs only its own epochs
-            for member in members:
-                with mirrored(member.run.values, member.folder, member.run.digest) as mirrors:
+            stopped = sys.exception() is not None
+            for member, seed in zip(members, seeds, strict=True):
+                has_failed = stopped or seed.error is not None
+                with mirrored(member.run.values, member.folder, member.run.digest, has_failed=has_failed) as mirrors:
                     for mirror in mirrors:
-                        log_epochs(mirror.logger, member.folder.metrics_file, first=begun)
+                        log_epochs(mirror.logger, member.folder.metrics_file, first=max(begun, mirror.logged))
         failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
         for member, why in failed.items():
             note_failure(member.folder, why)

@@ -50,9 +50,13 @@ class ReportTrial(Callback):
     """Reports the monitored value after every validated epoch."""
 
     def __init__(self, trial: "StudyTrial", monitor: str) -> None:
-        self.trial, self.monitor = trial, monitor
+        self.trial, self.monitor, self.validated = trial, monitor, False
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         value = trainer.callback_metrics.get(self.monitor)
-        if value is not None:
+        if value is not None and self.validated:
+            self.validated = False
             self.trial.report(float(value), trainer.current_epoch)
