@@ -56,6 +56,12 @@ def test_an_expected_reward_does_not_change_the_weights() -> None:
     assert not torch.equal(model.state_dict()[learnt], before[learnt])
 
 
+@pytest.mark.parametrize("bounds", [(-float("inf"), float("inf")), (-3.4e38, 3.4e38)])
+def test_bounds_that_are_not_finite_are_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"task\.bounds must be finite"):
+        PlaceCells([(-1, 1), bounds], [3, 2])
+
+
 def test_place_cells_are_normalised_gaussians_on_a_grid() -> None:
     cells = PlaceCells([(-1, 1), (0, 4)], [3, 2], width=0.5)
     assert cells.centres.tolist() == [list(centre) for centre in itertools.product([-1.0, 0.0, 1.0], [0.0, 4.0])]

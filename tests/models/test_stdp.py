@@ -1,10 +1,12 @@
 """The network that learns digits without labels: learning, its absence, votes, labels from training data alone."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from bionets.models import STDPModel
 from bionets.models.stdp import poisson_spikes
@@ -131,3 +133,36 @@ def test_votes_equal_their_definitions() -> None:
 def test_incompatible_tasks_and_invalid_options_are_refused(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("vote", ["assigned", "proportion"])
+def test_votes_in_double_precision_are_those_of_single_precision(vote: str) -> None:
+    votes, counts = Votes(3, 2, vote), torch.tensor([[4.0, 0.0, 1.0], [0.0, 3.0, 1.0]])
+    votes.observe(counts, torch.tensor([0, 1]))
+    single = votes(counts)
+    torch.testing.assert_close(votes.double()(counts.double()), single.double())
+
+
+def test_mean_counts_do_not_change_when_old_samples_are_forgotten_in_part() -> None:
+    votes = Votes(2, 3)
+    votes.observe(torch.tensor([[4.0, 0.0], [0.0, 4.0]]), torch.tensor([0, 1]))
+    before = votes.means
+    votes.forget(keep=0.25)
+    assert torch.equal(votes.means, before) and not before[2].any()
+
+
+def test_every_validation_presents_the_same_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The labels are assigned before, with as many random numbers as the training samples need."""
+    model, (images, labels) = small().eval(), bars(4)
+    found = []
+    for batches in (2, 1):
+        task = SimpleNamespace(
+            batch_size=2,
+            train_batches=lambda epoch, count=batches: iter([(images, labels)] * count),
+            metrics=lambda: MetricCollection({}),
+        )
+        monkeypatch.setattr(STDPModel, "task", task)
+        monkeypatch.setattr(STDPModel, "trainer", SimpleNamespace(state=SimpleNamespace(fn="fit"), current_epoch=0))
+        model.on_validation_epoch_start()
+        found.append(torch.rand(3, generator=model.random))
+    assert torch.equal(*found)

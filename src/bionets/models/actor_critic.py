@@ -25,6 +25,10 @@ class PlaceCells(nn.Module):
             raise ValueError(f"model.place_cells must be 2 or more along each of {len(bounds)} dimensions, got {cells}")
         if not width > 0:
             raise ValueError(f"model.place_width must be above 0, got {width}")
+        if not torch.tensor(list(bounds)).diff().isfinite().all():
+            raise ValueError(
+                f"task.bounds must be finite, got {list(bounds)}: choose the usual range of each observation"
+            )
         axes = [torch.linspace(low, high, count) for (low, high), count in zip(bounds, cells, strict=True)]
         self.register_buffer("centres", torch.cartesian_prod(*axes).view(-1, len(axes)))
         self.register_buffer("sigma", torch.stack([width * (axis[1] - axis[0]) for axis in axes]))

@@ -134,6 +134,7 @@ class STDPModel(PlasticModel):
         super().on_validation_epoch_start()
         if self.trainer.state.fn == "fit":
             self.assign_labels()
+            self.random = Generator().manual_seed(EVALUATION_SEED)  # the labels have drawn numbers from it
 
     def assign_labels(self) -> None:
         """Update the votes from training samples, with the current weights."""

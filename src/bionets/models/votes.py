@@ -42,7 +42,8 @@ class Votes(nn.Module):
     @property
     def means(self) -> Tensor:
         """The mean count of each neuron for each class, ``[classes, neurons]``."""
-        return self.spikes / self.samples.clamp(min=1).unsqueeze(1)
+        samples = self.samples.clamp(min=torch.finfo(self.samples.dtype).tiny)  # less than 1 after `forget`
+        return self.spikes / samples.unsqueeze(1)
 
     @property
     def assigned(self) -> Tensor:
@@ -54,7 +55,7 @@ class Votes(nn.Module):
         """The scores ``[B, classes]`` for spike counts ``[B, neurons]``."""
         counts = counts.to(self.spikes)
         if self.vote == "assigned":
-            members = (self.assigned == torch.arange(len(self.samples), device=counts.device).unsqueeze(1)).float()
+            members = (self.assigned == torch.arange(len(self.samples), device=counts.device).unsqueeze(1)).to(counts)
             return counts @ members.T / members.sum(1).clamp(min=1)
         means = self.means
         proportions = means / means.sum(0).clamp(min=torch.finfo(means.dtype).tiny)

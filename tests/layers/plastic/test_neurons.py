@@ -157,3 +157,10 @@ def test_invalid_arguments_and_inputs_are_refused() -> None:
     layer(torch.rand(2, 4))
     with pytest.raises(ValueError, match="LIF: the kept spikes has shape"):
         layer(torch.rand(3, 4))
+
+
+def test_a_batch_of_no_samples_keeps_learnt_thresholds() -> None:
+    trace = LinearDynamics(0.9)
+    neurons = AdaptiveLIF(2, trace, trace, homeostasis=True)
+    neurons(torch.zeros(0, 2))
+    assert torch.equal(neurons.state_dict()["adaptation"], torch.zeros(2))

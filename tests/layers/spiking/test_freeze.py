@@ -111,3 +111,19 @@ def test_pruned_and_parametrised_raw_values_can_be_frozen(change: Callable[[nn.M
     unfreeze(net)
     assert torch.equal(run(net, x), expected) and list(net.state_dict()) == names
     assert net[1].beta.requires_grad == net[1].raw_beta.requires_grad
+
+
+@pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), nn.Parameter(torch.tensor(0.5))])
+def test_values_of_a_frozen_layer_cannot_be_set(value: object) -> None:
+    layer = LIB(4)
+    freeze(layer)
+    with pytest.raises(AttributeError, match=r"LIB is frozen: call unfreeze\(model\) before setting beta"):
+        layer.beta = value
+
+
+def test_a_buffer_registered_while_a_layer_is_frozen_is_kept() -> None:
+    layer = LIB(4)
+    freeze(layer)
+    layer.register_buffer("mask", torch.ones(4))
+    unfreeze(layer)
+    assert torch.equal(layer.mask, torch.ones(4)) and {"raw_beta", "mask"} <= layer.state_dict().keys()

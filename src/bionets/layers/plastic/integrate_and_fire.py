@@ -161,7 +161,7 @@ class AdaptiveLIF(LIF):
         return self.threshold + self.adaptation
 
     def fire(self, spikes: Tensor) -> None:
-        if self.adapts:
+        if self.adapts and len(spikes):  # the mean over no samples would be NaN
             assert self.adaptation is not None
             fired = spikes.to(self.adaptation_gain.dtype)
             driven = fired.mean(0) if self.homeostasis else fired

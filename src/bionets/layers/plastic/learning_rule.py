@@ -109,7 +109,7 @@ class Synapses:
         return values.reshape(len(values), self.weight.shape[1], -1).to(self.weight.dtype)
 
 
-Connections = Iterable[WeightedConnection] | Iterable[Mapping[str, Any]]
+Connections = WeightedConnection | Iterable[WeightedConnection] | Iterable[Mapping[str, Any]]
 
 
 class LearningRule:
@@ -127,7 +127,7 @@ class LearningRule:
     state: dict[WeightedConnection, RuleState]
 
     def __init__(self, connections: Connections, **defaults: Any) -> None:
-        given: list[Any] = list(connections)
+        given: list[Any] = [connections] if isinstance(connections, WeightedConnection) else list(connections)
         groups = given if given and isinstance(given[0], Mapping) else [{"connections": given}]
         self.groups = [self._group(dict(group), defaults) for group in groups]
         self.state = {connection: RuleState(self.state_names) for connection, _ in self}

@@ -188,8 +188,9 @@ class ConstrainedParameters(nn.Module):
         if self.frozen is None:
             return
         raw, parameters, buffers = self.frozen
+        later = {key: value for key, value in self._buffers.items() if key not in {*buffers, *self.constraints}}
         self._parameters = {key: raw.get(key, self._parameters.get(key)) for key in parameters}  # type: ignore[misc]
-        self._buffers = {key: raw.get(key, self._buffers.get(key)) for key in buffers}
+        self._buffers = {key: raw.get(key, self._buffers.get(key)) for key in buffers} | later
         self.frozen = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -213,7 +214,8 @@ class ConstrainedParameters(nn.Module):
             call = "freeze" if self.frozen is None else "unfreeze"
             errors: list[str] = arguments[-1]
             errors.append(
-                f"the values of {prefix.removesuffix('.')} are those of a model after {call}: call {call}(model) first"
+                f"the values of {prefix.removesuffix('.') or self._get_name()} are those of a model after {call}: "
+                f"call {call}(model) first"
             )
             return
         super()._load_from_state_dict(state_dict, prefix, *arguments)
@@ -230,13 +232,11 @@ class ConstrainedParameters(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         """``layer.beta = 0.5`` sets the values of a parameter in place, under its constraint if it has one."""
         constraints = self.__dict__.get("constraints", {})
-        if (
-            name not in constraints
-            or (isinstance(value, nn.Parameter) and constraints[name] is None)
-            or (self.frozen is not None and constraints[name])
-        ):
+        if name not in constraints or (isinstance(value, nn.Parameter) and constraints[name] is None):
             super().__setattr__(name, value)
             return
+        if self.frozen is not None and constraints[name]:
+            raise AttributeError(f"{self._get_name()} is frozen: call unfreeze(model) before setting {name}")
         key = name if constraints[name] is None else f"raw_{name}"
         if key not in self._parameters and key not in self._buffers:  # pruned, or with a parametrisation
             if constraints[name] is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.utils import _pair
 
 from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
+from bionets.layers.precision import at_least_float32
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
@@ -260,4 +261,4 @@ def _with_affine(node: Any, factor: np.ndarray, offset: np.ndarray) -> nir.NIRNo
 
 
 def _array(value: Tensor) -> np.ndarray:
-    return np.array(value.detach().cpu().numpy())
+    return np.array(at_least_float32(value.detach()).cpu().numpy())  # numpy has no bfloat16
