@@ -230,6 +230,17 @@ def test_too_few_runs_for_a_significant_difference_are_noted(tmp_path: Path) -> 
     assert all(row.p is None for row in summarise(groups, ["val/loss"]))
 
 
+def test_only_runs_that_have_ended_count_for_a_significant_difference(tmp_path: Path) -> None:
+    for model, complete in (("brc", 2), ("gru", 2), ("lstm", 0)):
+        for seed in range(6):
+            folder = make_run(tmp_path, model, seed)
+            if seed >= complete:
+                (folder / "result.json").write_text(json.dumps({"status": "interrupted", "error": "Terminated"}))
+    groups = grouped(read_folders(str(tmp_path), unfinished=True)[0], ["model"])
+    assert [len(group.runs) for group in groups] == [6, 6, 6]
+    assert too_few_runs(groups) == ["too few runs for a significant difference: p can be 0.33 at the least"]
+
+
 def test_a_group_with_a_value_that_is_not_finite_is_neither_best_nor_compared() -> None:
     values = {
         ("a",): [math.nan, 0.5, 0.5, 0.5, 0.5],

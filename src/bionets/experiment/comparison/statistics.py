@@ -154,7 +154,8 @@ def too_few_runs(groups: Sequence[Group]) -> list[str]:
     """A line for every panel in which even the largest difference would not be significant."""
     said = []
     for panel, members in by_panel(groups).items():
-        pairs = list(combinations([sum(run.ended for run in group.runs) for group in members], 2))
+        ended = [sum(run.ended for run in group.runs) for group in members]
+        pairs = list(combinations(filter(None, ended), 2))
         lowest = min((len(pairs) * smallest_p(n, m) for n, m in pairs), default=0.0)
         if lowest >= SIGNIFICANT:
             place = f"{', '.join(panel)}: " if panel else ""
