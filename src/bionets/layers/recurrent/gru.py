@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bionets.layers.recurrent.initialisation import chrono_bias_, hidden_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, required_bias
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases, required_bias
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
@@ -31,20 +31,18 @@ def gru_step(
 
 
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
-    biases: tuple[Tensor, ...] = (weight_ih.new_zeros(()),) * 4
-    if "bias_ih" in parameters:
-        input_biases, hidden_biases = parameters["bias_ih"].chunk(3), parameters["bias_hh"].chunk(3)
-        b_r, b_z = (b_i + b_h for b_i, b_h in zip(input_biases[:2], hidden_biases[:2], strict=True))
-        biases = (b_r, b_z, input_biases[2], hidden_biases[2])
-    output, h = dense_scan(gru_step, split_gates(project(x, weight_ih), 3), states[0], biases, weight_hh, **options)
+    gates = split_gates(project(x, parameters["weight_ih"]), 3)
+    b_ir, b_iz, b_in = gate_biases(parameters, 3, "bias_ih")
+    b_hr, b_hz, b_hn = gate_biases(parameters, 3, "bias_hh")
+    biases = (b_ir + b_hr, b_iz + b_hz, b_in, b_hn)
+    output, h = dense_scan(gru_step, gates, states[0], biases, parameters["weight_hh"], **options)
     return output, (h,)
 
 
 def _chrono(parameters: Parameters, chrono_steps: int | None) -> None:
     hidden_uniform(parameters, None)
     _, bias_z, _ = required_bias(parameters, "chrono", "bias_ih").chunk(3)
-    required_bias(parameters, "chrono", "bias_hh")
+    nn.init.zeros_(parameters["bias_hh"])
     chrono_bias_(bias_z, chrono_steps)
 
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bionets.layers.recurrent.initialisation import chrono_bias_, hidden_uniform
-from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, required_bias
+from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases, required_bias
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.scan import dense_scan, project, split_gates
@@ -30,19 +30,15 @@ def lstm_step(
 
 
 def _over_time(x: Tensor, states: States, parameters: Parameters, **options: Any) -> tuple[Tensor, States]:
-    weight_ih, weight_hh = parameters["weight_ih"], parameters["weight_hh"]
-    biases: tuple[Tensor, ...] = (weight_ih.new_zeros(()),) * 4
-    if "bias_ih" in parameters:
-        biases = (parameters["bias_ih"] + parameters["bias_hh"]).chunk(4)
-    return dense_scan(
-        lstm_step, split_gates(project(x, weight_ih), 4), (states[0], states[1]), biases, weight_hh, **options
-    )
+    gates = split_gates(project(x, parameters["weight_ih"]), 4)
+    biases = tuple(map(torch.add, gate_biases(parameters, 4, "bias_ih"), gate_biases(parameters, 4, "bias_hh")))
+    return dense_scan(lstm_step, gates, (states[0], states[1]), biases, parameters["weight_hh"], **options)
 
 
 def _chrono(parameters: Parameters, chrono_steps: int | None) -> None:
     hidden_uniform(parameters, None)
     bias_i, bias_f, _, _ = required_bias(parameters, "chrono", "bias_ih").chunk(4)
-    required_bias(parameters, "chrono", "bias_hh")
+    nn.init.zeros_(parameters["bias_hh"])
     chrono_bias_(bias_f, chrono_steps)
     bias_i.copy_(-bias_f)
 

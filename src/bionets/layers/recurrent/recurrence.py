@@ -52,11 +52,11 @@ def as_tuple(states: Tensor | States) -> States:
     return (states,) if isinstance(states, Tensor) else tuple(states)
 
 
-def gate_biases(parameters: Parameters, gates: int) -> tuple[Tensor, ...]:
-    """The bias of each gate, `[H]`; scalar zeros if there are no biases."""
-    if "bias" not in parameters:
+def gate_biases(parameters: Parameters, gates: int, name: str = "bias") -> tuple[Tensor, ...]:
+    """The bias of each gate, `[H]`, from the parameter with this name; scalar zeros if there are no biases."""
+    if name not in parameters:
         return (parameters["weight_ih"].new_zeros(()),) * gates
-    return parameters["bias"].unflatten(0, (gates, -1)).unbind()
+    return parameters[name].unflatten(0, (gates, -1)).unbind()
 
 
 def required_bias(parameters: Parameters, initialisation: str, name: str = "bias") -> Tensor:
