@@ -407,14 +407,14 @@ def two_states(x: Tensor, state: tuple[Tensor, Tensor], decay: Tensor) -> tuple[
     return b, (a, b)
 
 
-@pytest.mark.parametrize("changed", [0, 1])
-def test_every_state_must_be_that_with_which_the_chunk_before_ended(changed: int) -> None:
+@pytest.mark.parametrize(("changed", "factor"), [(0, 0.0), (0, 1.001), (1, 0.0), (1, 1.1)])
+def test_every_state_must_be_that_with_which_the_chunk_before_ended(changed: int, factor: float) -> None:
     decay, state = torch.tensor(0.9, requires_grad=True), [torch.zeros(2, 4), torch.zeros(2, 4)]
     online = OnlineGradients()
     with online:
         y, after = scan(two_states, torch.randn(3, 2, 4), tuple(state), decay)
         y.sum().backward()
-    others = [torch.zeros_like(each) if number == changed else each for number, each in enumerate(after)]
+    others = [factor * each if number == changed else each for number, each in enumerate(after)]
     with pytest.raises(ValueError, match="does not go on from the state"), online:
         scan(two_states, torch.randn(3, 2, 4), tuple(others), decay)
 
