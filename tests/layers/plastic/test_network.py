@@ -421,3 +421,19 @@ def test_states_that_a_rule_does_not_name_are_reset_too() -> None:
     assert list(state) == ["steps"] and state["steps"] == 5
     reset_states(network)
     assert not state and "steps" not in state
+
+
+def test_a_reset_of_the_network_resets_what_a_rule_keeps_elsewhere() -> None:
+    class Counting(PairSTDP):
+        steps = 0
+
+        def reset(self) -> None:
+            super().reset()
+            self.steps = 0
+
+    network = eligible()
+    rule = Counting([network.connections["input_rewarded"]])
+    network.add_rule(rule)
+    rule.steps = 5
+    network.reset()
+    assert rule.steps == 0

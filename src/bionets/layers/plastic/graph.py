@@ -102,6 +102,8 @@ class Graph(nn.Module):
     def reset(self) -> None:
         """Reset neurons to rest, and the states of connections and rules; keep weights and learnt thresholds."""
         reset_states(self)
+        for rule in self.rules:
+            rule.reset()
 
     def inputs_of(self, name: str) -> list[tuple[Neuron, Connection]]:
         """All connections to a group, with their sources."""

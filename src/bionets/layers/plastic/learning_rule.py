@@ -148,7 +148,8 @@ class LearningRule:
                 yield connection, options
 
     def reset(self) -> None:
-        """Delete the traces and other states of all connections."""
+        """Delete the traces and other states of all connections; called by `Network.reset`. A rule that keeps values of
+        its own elsewhere overrides it."""
         for state in self.state.values():
             state.clear()
 
