@@ -121,9 +121,11 @@ def test_values_of_a_frozen_layer_cannot_be_set(value: object) -> None:
         layer.beta = value
 
 
-def test_a_buffer_registered_while_a_layer_is_frozen_is_kept() -> None:
+def test_what_is_registered_while_a_layer_is_frozen_is_kept() -> None:
     layer = LIB(4)
     freeze(layer)
     layer.register_buffer("mask", torch.ones(4))
+    layer.register_parameter("scale", nn.Parameter(torch.full((4,), 2.0)))
     unfreeze(layer)
-    assert torch.equal(layer.mask, torch.ones(4)) and {"raw_beta", "mask"} <= layer.state_dict().keys()
+    assert torch.equal(layer.mask, torch.ones(4)) and torch.equal(layer.scale, torch.full((4,), 2.0))
+    assert {"raw_beta", "mask", "scale"} <= layer.state_dict().keys()

@@ -188,9 +188,14 @@ class ConstrainedParameters(nn.Module):
         if self.frozen is None:
             return
         raw, parameters, buffers = self.frozen
-        later = {key: value for key, value in self._buffers.items() if key not in {*buffers, *self.constraints}}
-        self._parameters = {key: raw.get(key, self._parameters.get(key)) for key in parameters}  # type: ignore[misc]
-        self._buffers = {key: raw.get(key, self._buffers.get(key)) for key in buffers} | later
+
+        def restored(names: tuple[str, ...], now: dict[str, Any]) -> dict[str, Any]:
+            """The raw values in their order, then what was registered since."""
+            later = {key: value for key, value in now.items() if key not in {*names, *self.constraints}}
+            return {key: raw.get(key, now.get(key)) for key in names} | later
+
+        self._parameters = restored(parameters, self._parameters)
+        self._buffers = restored(buffers, self._buffers)
         self.frozen = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
