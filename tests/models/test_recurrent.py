@@ -108,6 +108,10 @@ def test_chrono_steps_may_be_among_the_arguments_of_the_layer() -> None:
     assert layer.chrono_steps == 300 and layer.bias_ih_l0[50:100].max() > 4
 
 
+def test_chrono_steps_without_the_initialisation_have_no_effect() -> None:
+    assert RecurrentModel(LAST, "torch.nn.GRU", 5, chrono_steps=50).recurrent_layer().hidden_size == 5
+
+
 class Sum(Task):
     """The sum of a sequence, in data of this dtype."""
 

@@ -81,8 +81,8 @@ class RecurrentModel(SequenceModel):
             )
         if initialisation is not None and not self.warms_up:
             arguments["initialisation"] = initialisation
-        if chrono_steps is not None:
-            arguments["chrono_steps"] = chrono_steps
+            if chrono_steps is not None:
+                arguments["chrono_steps"] = chrono_steps
         arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}
         self.recurrent = build_layer(
             import_layer(layer),
