@@ -65,9 +65,12 @@ def test_the_digest_of_a_folder_is_that_of_the_names_and_sizes_of_its_files(tmp_
 def test_code_in_the_notation_of_gymnasium_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_environments.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setitem(sys.modules, "my_environments", import_module("my_environments"))
-    found = own_files({"model": {}, "task": {"environment": "my_environments:Maze-v0", "data": None}})
-    assert list(found) == ["my_environments"]
+    import_module("my_environments")
+    try:
+        found = own_files({"model": {}, "task": {"environment": "my_environments:Maze-v0", "data": None}})
+        assert list(found) == ["my_environments"]
+    finally:
+        del sys.modules["my_environments"]
 
 
 def test_packages_and_missing_data_are_not_the_users_own() -> None:
