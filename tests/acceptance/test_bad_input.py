@@ -48,7 +48,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("task.batch_size=0", ["task.batch_size", "0"]),
         ("task.train_size=ten", ["task.train_size", "ten"]),
         ("schedule=null", ["null", "~schedule"]),
-        ("average_weights=1", ["average_weights", "between 0 and 1"]),
+        ("average_weights=1", ["average_weights", "above 0 and below 1"]),
         ("optimizer.lr=-1", ["error: optimizer.lr=-1.0: the optimizer refuses its settings"]),
         ("optimizer.weight_decay=-1", ["error: optimizer.weight_decay=-1.0: "]),
         ("optimizer.betas=[0.9,2]", ["error: optimizer.betas=2.0: "]),

@@ -236,7 +236,7 @@ def test_balanced_class_weights_weigh_each_class_equally(tmp_path: Path) -> None
         ({"data": "missing.npz"}, "does not exist"),
         ({"data": "no_such_module.Data"}, "neither a file nor an importable data set"),
         ({"targets": "z"}, "has no 'z': it has x, y: name them by task.inputs"),
-        ({"val_share": 0.0}, "val_share must lie between 0 and 1"),
+        ({"val_share": 0.0}, "val_share must be above 0 and below 1"),
         ({"test_share": 0.95}, "too few for shares"),
         ({"read_as": "diagonal"}, "read_as=diagonal is unknown"),
         ({"class_weights": [1.0]}, "must be 4 numbers"),

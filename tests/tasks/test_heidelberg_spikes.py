@@ -149,7 +149,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
         ({"channels": 0}, "channels must be at least 1"),
         ({"bin_ms": 0.0}, "bin_ms must be above 0"),
         ({"bin_ms": 2000.0}, "bin_ms must be above 0 and at most task.max_ms"),
-        ({"val_share": 1.0}, "val_share must lie between 0 and 1"),
+        ({"val_share": 1.0}, "val_share must be above 0 and below 1"),
         ({"val_share": 0.001}, "leaves none for validation"),
     ],
 )

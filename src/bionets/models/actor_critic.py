@@ -58,7 +58,10 @@ class Critic(nn.Module):
     def __init__(self, cells: int, rate: float, discount: float, decay: float, initial_value: float) -> None:
         super().__init__()
         if not (0 <= discount < 1 and 0 <= decay <= 1):
-            raise ValueError(f"model.discount and critic_decay must lie between 0 and 1, got {discount} and {decay}")
+            raise ValueError(
+                "model.discount must be at least 0 and below 1, and model.critic_decay from 0 to 1, "
+                f"got {discount} and {decay}"
+            )
         self.rate, self.discount, self.decay = rate, discount, decay
         self.register_buffer("weight", torch.full((cells,), float(initial_value)))
         self.eligibility: Tensor | None = None

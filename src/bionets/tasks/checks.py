@@ -39,7 +39,7 @@ def split_sizes(count: int, val_share: float, test_share: float, data: str) -> t
     """The numbers of samples for training, validation and test. Raises ValueError if one of them would be 0."""
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share < 1:
-            raise ValueError(f"task.{name} must lie between 0 and 1, got {share}")
+            raise ValueError(f"task.{name} must be above 0 and below 1, got {share}")
     val_size, test_size = round(val_share * count), round(test_share * count)
     sizes = count - val_size - test_size, val_size, test_size
     if min(sizes) < 1:

@@ -19,7 +19,7 @@ def stratified_split(labels: Tensor, val_share: float, random: torch.Generator) 
         ValueError: the share leaves no sample for training or validation.
     """
     if not 0 < val_share < 1:
-        raise ValueError(f"task.val_share must lie between 0 and 1, got {val_share}")
+        raise ValueError(f"task.val_share must be above 0 and below 1, got {val_share}")
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         (rows,) = torch.where(labels == label)

@@ -109,5 +109,5 @@ def test_a_resumed_run_continues_from_the_weights_of_training(tmp_path: Path) ->
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, 1.5])
 def test_a_decay_that_is_not_between_0_and_1_is_refused(decay: float) -> None:
-    with pytest.raises(UserError, match=f"average_weights must lie between 0 and 1, got {decay}"):
+    with pytest.raises(UserError, match=f"average_weights must be above 0 and below 1, got {decay}"):
         AverageWeights(decay)

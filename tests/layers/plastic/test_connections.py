@@ -211,3 +211,10 @@ def test_pooling_accepts_the_options_of_torch(options: dict[str, Any]) -> None:
     spikes, currents, _ = carried(connection, (3, 5, 5))
     for step, current in zip(spikes, currents, strict=True):
         assert torch.equal(current, 0.5 * plain(step.float()))
+
+
+@pytest.mark.parametrize("option", [{"padding": "same"}, {"stride": 1.5}, {"dilation": (1, 2, 3)}])
+def test_a_convolution_takes_integers_for_stride_padding_and_dilation(option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(ValueError, match=f"{name} must be an integer or a pair of integers, got"):
+        Conv2d(1, 1, 3, **option)

@@ -70,3 +70,13 @@ def test_a_step_size_is_accepted_in_layer_arguments() -> None:
 def test_an_invalid_step_size_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match="quant_fn must name one quantiser and a step size above 0"):
         Firing.of("sigmoid4x", wrong)
+
+
+def test_a_quantiser_may_be_a_function_of_torch() -> None:
+    x = torch.rand(6, 2, 4) * 2
+    assert torch.equal(unroll(LIB(4, quant_fn=torch.round), x), unroll(LIB(4, quant_fn="round"), x))
+
+
+def test_a_quantiser_of_other_arguments_is_refused() -> None:
+    with pytest.raises(ValueError, match="quant_fn must be a function of p, or of p and noise, got one of 3 arguments"):
+        Firing.of("sigmoid4x", lambda p, noise, step: p)

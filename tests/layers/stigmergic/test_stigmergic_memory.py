@@ -327,3 +327,9 @@ def test_a_perceptron_refuses_invalid_clamps_and_input_sizes() -> None:
         for run in (layer, lambda x, layer=layer: unroll(layer, x.unsqueeze(0))):
             with pytest.raises(ValueError, match=r"input_size=3, got an input of shape \(4, 6\)"):
                 run(torch.zeros(4, 6))
+
+
+@pytest.mark.parametrize("layer", [StigmergicMemory(3, 2), RecurrentStigmergicMemory(3, 2), StigmergicPerceptron(3, 2)])
+def test_integers_are_refused_with_the_call_that_converts_them(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"floating-point numbers, got torch.int64; convert it with .float\(\)"):
+        layer(torch.ones(2, 3, dtype=torch.int64))

@@ -26,12 +26,12 @@ class AverageWeights(Callback):
         decay: decay constant of the average; about the last 1 / (1 − decay) steps count.
 
     Raises:
-        UserError: ``decay`` is not between 0 and 1.
+        UserError: ``decay`` is not above 0 and below 1.
     """
 
     def __init__(self, decay: float) -> None:
         if not 0 < decay < 1:
-            raise UserError(f"average_weights must lie between 0 and 1, got {decay}")
+            raise UserError(f"average_weights must be above 0 and below 1, got {decay}")
         self.decay = decay
         self.steps = 0  # number of steps averaged over
         self.weights: Weights = {}  # the model's own tensors

@@ -11,6 +11,14 @@ from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 Pair = int | tuple[int, int]
 
 
+def integer_pair(name: str, value: Pair) -> tuple[int, int]:
+    """The value for height and width. Raises ValueError if it is not an integer or a pair of integers."""
+    pair = tuple(_pair(value))
+    if len(pair) != 2 or not all(isinstance(each, int) for each in pair):
+        raise ValueError(f"{name} must be an integer or a pair of integers, got {value!r}")
+    return pair
+
+
 class Conv2d(WeightedConnection):
     """The convolution of `torch.nn.Conv2d`, without bias: ``[C, H, W]`` to ``[O, H', W']``, weight ``[O, C, *kernel]``.
 
@@ -34,7 +42,8 @@ class Conv2d(WeightedConnection):
         delay: int | Tensor = 0,
     ) -> None:
         super().__init__((out_channels, in_channels, *_pair(kernel_size)), weight, bounds, norm, delay)
-        self.stride, self.padding, self.dilation = _pair(stride), _pair(padding), _pair(dilation)
+        self.stride, self.padding = integer_pair("stride", stride), integer_pair("padding", padding)
+        self.dilation = integer_pair("dilation", dilation)
 
     def check(self, source: Size, target: Size) -> None:
         channels, kernel = self.weight.shape[1], self.weight.shape[2:]

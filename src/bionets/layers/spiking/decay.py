@@ -17,7 +17,7 @@ def decay_from_half_life(half_life: Number) -> Number:
 
 def half_life_from_decay(decay: Number) -> Number:
     """−1 / log₂ decay: the steps after which half of a trace is left. Raises ValueError unless 0 < decay < 1."""
-    _check("decay", decay, (decay > 0) & (decay < 1), "between 0 and 1")
+    _check("decay", decay, (decay > 0) & (decay < 1), "above 0 and below 1")
     return -1 / (torch.log2(decay) if isinstance(decay, Tensor) else math.log2(decay))
 
 

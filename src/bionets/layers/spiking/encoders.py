@@ -36,11 +36,11 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
     first reaches the threshold; later spikes are moved to the last step.
 
     Raises:
-        ValueError: ``steps`` is below 1, or the threshold or the decay is not between 0 and 1.
+        ValueError: ``steps`` is below 1, or the threshold or the decay is not above 0 and below 1.
     """
     for name, value in (("threshold", threshold), ("decay", decay)):
         if value is not None and not 0 < value < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+            raise ValueError(f"{name} must be above 0 and below 1, got {value}")
     last = _checked(steps) - 1
     dtype, x = x.dtype, at_least_float32(x)  # half precision cannot represent all step numbers
     reaches = x > threshold

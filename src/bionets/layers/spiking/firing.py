@@ -74,16 +74,13 @@ class Firing(NamedTuple):
         ``{"round": 0.25}`` and ``{"bernoulli": 0.25}`` quantise to multiples of 0.25.
 
         Raises:
-            ValueError: the name is unknown, or the step size is not positive.
+            ValueError: the name is unknown, the step size is not positive, or the quantiser takes other arguments.
         """
         spike = _find(SPIKE_FUNCTIONS, "spike_fn", spike_fn)
         quant = _with_step(quant_fn) if isinstance(quant_fn, Mapping) else _find(QUANTISERS, "quant_fn", quant_fn)
         if _plain(spike) in HARD.values():
             quant = identity
-        required = [
-            p for p in inspect.signature(getattr(quant, "forward", quant)).parameters.values() if p.default is p.empty
-        ]
-        return cls(spike, quant, stochastic=len(required) == 2)
+        return cls(spike, quant, stochastic=_required_arguments(quant) == 2)
 
     @property
     def hard(self) -> bool:
@@ -118,6 +115,18 @@ def _find(functions: Mapping[str, Function], argument: str, wanted: str | Functi
     if not isinstance(wanted, str) or wanted not in functions:
         raise ValueError(f"unknown {argument} {wanted!r}; choose one of {', '.join(functions)}, or give a function")
     return functions[wanted]
+
+
+def _required_arguments(quantiser: Quantiser) -> int:
+    """1 for a function of p, 2 for a function of p and noise. Raises ValueError for other functions."""
+    try:
+        parameters = inspect.signature(getattr(quantiser, "forward", quantiser)).parameters.values()
+    except ValueError:  # a built-in function: those of torch that could be meant, such as torch.round, take p
+        return 1
+    required = sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
+    if required not in (1, 2):
+        raise ValueError(f"quant_fn must be a function of p, or of p and noise, got one of {required} arguments")
+    return required
 
 
 def _plain(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -46,8 +46,10 @@ def check_clamp(clamp_min: float | None, clamp_max: float | None) -> None:
         raise ValueError(f"clamp_min must be below clamp_max, got {clamp_min} and {clamp_max}")
 
 
-def check_input_size(name: str, x: Tensor, input_size: int) -> None:
-    """Raise ValueError if the last dimension of x ``[T, *, input_size]`` has another size."""
+def check_input(name: str, x: Tensor, input_size: int) -> None:
+    """Raise ValueError if x ``[T, *, input_size]`` holds integers, or its last dimension has another size."""
+    if not x.is_floating_point():
+        raise ValueError(f"{name}: the input must be floating-point numbers, got {x.dtype}; convert it with .float()")
     if x.dim() < 2 or x.size(-1) != input_size:
         raise ValueError(
             f"{name}: the last dimension of the input must be input_size={input_size}, "
@@ -144,7 +146,7 @@ class StigmergicMemory(StatefulModule):
     ) -> tuple[Tensor, States]:
         """All memories ``[T, *, memory_size]`` and the last one, for x ``[T, *, input_size]`` and states
         ``([*, memory_size],)``. Pure; see `StatefulModule`."""
-        check_input_size(self._get_name(), x, self.input_size)
+        check_input(self._get_name(), x, self.input_size)
         (memory,) = self.checked_states(x, states)
         lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
         shape = memory.shape

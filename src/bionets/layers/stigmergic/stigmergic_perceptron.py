@@ -11,7 +11,7 @@ from bionets.layers.checks import positive_int
 from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
-from bionets.layers.stigmergic.stigmergic_memory import Clamp, check_clamp, check_input_size, smooth_clamp
+from bionets.layers.stigmergic.stigmergic_memory import Clamp, check_clamp, check_input, smooth_clamp
 from bionets.scan import scan
 
 __all__ = ["StigmergicPerceptron"]
@@ -101,7 +101,7 @@ class StigmergicPerceptron(StatefulModule):
     ) -> tuple[Tensor, States]:
         """The outputs ``[T, *, output_size]`` for x ``[T, *, input_size]``, and the last states. See
         `StatefulModule`."""
-        check_input_size(self._get_name(), x, self.input_size)
+        check_input(self._get_name(), x, self.input_size)
         lead, size_in, size_out = x.shape[1:-1], self.input_size, self.output_size
         threshold, *weights = self.checked_states(x, states)
         lengths, reset = flat_lengths(x, lengths, lead), flat_reset(x, reset, lead)
