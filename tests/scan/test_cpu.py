@@ -144,6 +144,29 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize(("batch", "width"), [(1, 100_001), (70_000, 1), (3, 77_777)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_bits_of_the_gradients_of_numbers_do_not_depend_on_the_number_of_threads(
+    count: int, batch: int, width: int
+) -> None:
+    def step(x: Tensor, v: Tensor, params: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        for decay in params:
+            v = decay * v + x
+        return v, v
+
+    x = torch.randn(2, batch, width, generator=torch.Generator().manual_seed(0))
+    params = tuple(torch.tensor(0.9, requires_grad=True) for _ in range(count))
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3, 4):
+            torch.set_num_threads(number)
+            y, _ = scan(step, x, torch.zeros(batch, width), params, backend="cpu")
+            found.append(torch.autograd.grad(y, params, x))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
 @pytest.mark.parametrize("time", [0, 1])
 @pytest.mark.parametrize("batch", [0, 2])
 def test_empty_and_single_step_sequences_agree_with_the_reference(time: int, batch: int) -> None:

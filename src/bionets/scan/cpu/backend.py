@@ -50,7 +50,10 @@ def backward(
         torch.zeros_like(state) if leaf is None else leaf.to(dtype, copy=True, memory_format=torch.contiguous_format)
         for state, leaf in zip(call.state, grad_final, strict=True)
     ]
-    sums = torch.zeros(sum(needs.params), batch, width, dtype=dtype, device="cpu")
+    # two rows even for one parameter: torch splits a sum with a single result, but no other sum, among its threads, so
+    # that its bits depend on their number
+    count = sum(needs.params)
+    sums = torch.zeros(max(count, 2) if count else 0, batch, width, dtype=dtype, device="cpu")
     blocks = [stage.blocks for stage in program.stages]
     grad_recurrent = [
         empty((time, batch, n * width), dtype) if n and where is None else None
@@ -92,10 +95,8 @@ def backward(
     arguments.run(Variant(masked, recompute, (), needs.x, needs.params, **options))
 
     totals = sums.sum(1)  # over the batch, in a fixed order; for a scalar parameter over all elements
-    params = [
-        leaf.sum(0, keepdim=True) if call.params[i].numel() == 1 else leaf
-        for i, leaf in zip(wanted, totals.unbind(), strict=True)
-    ]
+    scalars = totals.sum(1, keepdim=True)
+    params = [(scalars if call.params[i].numel() == 1 else totals)[number] for number, i in enumerate(wanted)]
     factors = []
     for k in range(len(call.weights)):
         gradient, where = grad_recurrent[k], shared[k]
