@@ -113,6 +113,16 @@ def test_the_dump_folder_gets_graph_schedule_llvm_ir_and_assembly(tmp_path: Path
         assert "define void @kernel" in texts[f"{direction}.ll"] and "kernel:" in texts[f"{direction}.s"]
 
 
+def test_a_dump_is_utf_8_in_any_locale(tmp_path: Path) -> None:
+    script = tmp_path / "Zähler.py"  # the listing of a graph names the file of each line
+    script.write_text(DUMPED, encoding="utf-8")
+    environment = {**os.environ, "BIONETS_DUMP": str(tmp_path / "dump"), "BIONETS_CACHE": str(tmp_path / "cache")}
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, str(script)], env={**environment, **ascii_only}, check=True)
+    (listing,) = (tmp_path / "dump").glob("*.graph")
+    assert "Zähler.py, line" in listing.read_text(encoding="utf-8")
+
+
 def four_parameters(x: torch.Tensor, h: torch.Tensor, params: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     a, b, c, d = params
     h = torch.tanh(a * x + b * h) * c + d

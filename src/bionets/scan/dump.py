@@ -14,4 +14,6 @@ def dump(name: str, text: str | Callable[[], str]) -> None:
     folder = os.environ.get("BIONETS_DUMP")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / name).write_text(text if isinstance(text, str) else text())
+        text = text if isinstance(text, str) else text()
+        # names of files that are no text in this locale are written as the bytes that they are
+        (Path(folder) / name).write_text(text, encoding="utf-8", errors="surrogateescape")
