@@ -50,6 +50,17 @@ def test_only_stored_keys_are_found_and_files_are_private(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [file.name]
 
 
+def test_a_tilde_in_the_name_of_the_folder_is_the_home_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shells expand it, but not in quotes, and files of settings do not."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("BIONETS_CACHE", "~/kernels")
+    stored(tmp_path / "kernels")
+    assert (tmp_path / "kernels" / f"{KEY}.kernel").is_file()
+
+
 def test_any_damage_of_a_kernel_file_is_detected(folder: Path) -> None:
     file = stored(folder)
     whole = file.read_bytes()

@@ -28,9 +28,9 @@ FLAGS = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")  # do not follow links, and do 
 def folder() -> Path | None:
     """$BIONETS_CACHE, or bionets in the user's cache folder."""
     chosen = os.environ.get("BIONETS_CACHE")
-    if chosen:
-        return Path(chosen)
     try:
+        if chosen:
+            return Path(chosen).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bionets"
     except RuntimeError:  # a user without a home
         return None
