@@ -333,6 +333,14 @@ def test_functions_of_two_arguments_agree_with_torch_at_special_values(function:
     torch.testing.assert_close(y.flatten(), function(a, b).to(y.dtype), rtol=1e-6, atol=0, equal_nan=True)
 
 
+def test_the_error_of_a_power_in_float64_is_bounded_by_its_logarithm() -> None:
+    a = torch.linspace(1.01, 3, 50, dtype=torch.float64, device=DEVICE).view(1, 1, -1)
+    b = torch.linspace(50, 600, 50, dtype=torch.float64, device=DEVICE).view(1, 1, -1)
+    y, _ = scan(lambda x, s, _: (torch.pow(*x), s), (a, b), torch.zeros_like(a[0]), backend="triton")
+    bound = (2 + b * a.log()) * torch.finfo(torch.float64).eps
+    assert ((y / torch.pow(a, b) - 1).abs() <= bound).all()
+
+
 def test_clamp_propagates_nan() -> None:
     x = torch.tensor([math.nan, 2.0, -2.0], device=DEVICE).view(1, 1, 3)
     y, _ = scan(lambda x, s, _: (x.clamp(-1, 1), s), x, torch.zeros(1, 3, device=DEVICE), backend="triton")

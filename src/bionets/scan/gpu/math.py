@@ -1,7 +1,8 @@
 """Elementwise functions for Triton kernels, from operations of both the GPU and Triton's interpreter (except `modulus`
 and `erfc`).
 
-Each is accurate to a few units in the last place, in float32 and float64, and correct at zero, infinities and NaN.
+Each is accurate to a few units in the last place, in float32 and float64 (`power` only in float32), and correct at
+zero, infinities and NaN.
 Polynomials are used near zero, where the usual formula would suffer from cancellation.
 """
 
@@ -266,7 +267,9 @@ def minimum(a, b):
 
 @triton.jit
 def power(a, b):
-    """aᵇ with the special values of the C library, computed in float64."""
+    """aᵇ with the special values of the C library, computed in float64. The relative error of a float64 result is about
+    |b·log a| units in the last place.
+    """
     base, exponent = a.to(tl.float64), b.to(tl.float64)
     magnitude = tl.exp(exponent * tl.log(tl.abs(base)))
     whole = tl.floor(exponent) == exponent
