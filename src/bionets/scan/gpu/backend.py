@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bionets.scan.call import Call, Gradients, Needs
 from bionets.scan.gpu.kernel_arguments import KernelArguments
-from bionets.scan.gpu.kernels import Kernel, find_kernel, padded
+from bionets.scan.gpu.kernels import find_kernel, padded
 from bionets.scan.gpu.loop import loop_backward, loop_forward
 from bionets.scan.gpu.parallel import parallel_backward, parallel_forward, runs_in_parallel
 from bionets.scan.gpu.results import Results, first_products
@@ -32,26 +32,22 @@ def forward(call: Call, keep: bool) -> tuple[list[Tensor], list[Tensor], list[Te
     final = [torch.empty(call.batch, call.width, dtype=dtype, device=device) for _ in range(program.state)]
     own = call.histories() if keep else []
     histories = [torch.empty(call.stored_steps, call.batch, call.width, dtype=dtype, device=device) for _ in own]
+    by_state = dict(zip(own, histories, strict=True))
     if runs_in_a_loop(call):
-        loop_forward(call, y, final, dict(zip(own, histories, strict=True)))
+        loop_forward(call, y, final, by_state)
         return y, final, histories
     if runs_in_parallel(call):
-        parallel_forward(call, y, final, dict(zip(own, histories, strict=True)))
+        parallel_forward(call, y, final, by_state)
         return y, final, histories
     arguments = KernelArguments(call)
     arguments.add_inputs(0)
     for k, weight in enumerate(call.weights):
         blocks = weight.unflatten(0, (-1, call.width))
         arguments.values[f"weight{k}"] = blocks.transpose(1, 2).contiguous()
-    for i, leaf in enumerate(y):
-        arguments.add_over_time(f"y{i}", leaf, 0)
-    for i, leaf in enumerate(final):
-        arguments.values[f"final{i}"] = leaf
-    for i, leaf in zip(own, histories, strict=True):
-        arguments.add_history(f"history{i}", leaf, 0)
+    arguments.add_outputs(y, final, by_state)
     recompute = call.checkpoint_every > 1
     kernel = find_kernel(print_forward, program, arguments.variant(recompute=recompute, histories=tuple(own)))
-    _launch(arguments, kernel)
+    arguments.launch(kernel)
     return y, final, histories
 
 
@@ -94,19 +90,12 @@ def _backward(
     if products:
         for g, leaf in enumerate(first_products(call, states[0]).split(call.width, 2)):
             arguments.add_over_time(f"product{g}", leaf, last)
-    for i, leaf in enumerate(grad_y):
-        arguments.add_over_time(f"grad_y{i}", leaf, last)
-    for i, leaf in enumerate(grad_final):
-        arguments.add(f"grad_final{i}", leaf)
-    for i, gradient in results.x_by_number().items():
-        arguments.add_over_time(f"grad_x{i}", gradient, last)
+    arguments.add_gradients(grad_y, grad_final, results, last)
     for k, blocks in enumerate(results.recurrent):
         for g, gradient in enumerate(blocks):
             arguments.add_over_time(f"grad_recurrent{k}_{g}", gradient, last)
     for k, before in enumerate(results.before):
         arguments.add_over_time(f"before{k}", before, last)
-    arguments.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
-    arguments.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
     variant = arguments.variant(
         recompute=recompute,
         products=products,
@@ -114,11 +103,4 @@ def _backward(
         needs_params=results.needs.params,
         shared=results.shared,
     )
-    _launch(arguments, find_kernel(print_backward, call.program, variant))
-
-
-def _launch(arguments: KernelArguments, kernel: Kernel) -> None:
-    if arguments.call.weights:
-        arguments.launch_rows(kernel)
-    else:
-        arguments.launch(kernel)
+    arguments.launch(find_kernel(print_backward, call.program, variant))

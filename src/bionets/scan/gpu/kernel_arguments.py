@@ -1,5 +1,6 @@
 """The arguments of a printed Triton kernel: tensors at the first processed step, strides and sizes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 from bionets.scan.call import Call
 from bionets.scan.gpu.kernels import Kernel, launch_chunks, launch_elements, launch_rows
 from bionets.scan.gpu.printer import Variant
+from bionets.scan.gpu.results import Results
 
 
 class KernelArguments:
@@ -77,18 +79,39 @@ class KernelArguments:
             leaf = self.call.state[0].unsqueeze(0)
         self.add_over_time(name, leaf, step, forward=self.call.checkpoint_every > 1)
 
+    def add_outputs(self, y: list[Tensor], final: list[Tensor], histories: Mapping[int, Tensor]) -> None:
+        """The results of a forward pass, with the histories by number of the state."""
+        for i, leaf in enumerate(y):
+            self.add_over_time(f"y{i}", leaf, 0)
+        for i, leaf in enumerate(final):
+            self.values[f"final{i}"] = leaf
+        for i, leaf in histories.items():
+            self.add_history(f"history{i}", leaf, 0)
+
+    def add_gradients(
+        self, grad_y: list[Tensor | None], grad_final: list[Tensor | None], results: Results, step: int
+    ) -> None:
+        """The given gradients and the results of a backward pass, except those of stages with weights."""
+        for i, given in enumerate(grad_y):
+            self.add_over_time(f"grad_y{i}", given, step)
+        for i, given in enumerate(grad_final):
+            self.add(f"grad_final{i}", given)
+        for i, gradient in results.x_by_number().items():
+            self.add_over_time(f"grad_x{i}", gradient, step)
+        self.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
+        self.values |= {f"grad_params{i}": leaf for i, leaf in results.sums.items()}
+
     def variant(self, **options: Any) -> Variant:
         masked = self.call.lengths is not None
         return Variant(masked, strided=frozenset(self.strided), absent=frozenset(self.absent), **options)
 
     def launch(self, kernel: Kernel) -> None:
-        """Run a kernel on all elements in blocks."""
-        launch_elements(kernel, self.values, self.wide)
+        """Run a kernel on whole rows, or on all elements in blocks."""
+        if kernel.source.rows:
+            launch_rows(kernel, self.values, sum(stage.blocks for stage in self.call.program.stages), self.wide)
+        else:
+            launch_elements(kernel, self.values, self.wide)
 
     def launch_chunks(self, kernel: Kernel) -> None:
         """Run a kernel that computes many time steps in parallel."""
         launch_chunks(kernel, self.values, self.wide)
-
-    def launch_rows(self, kernel: Kernel) -> None:
-        """Run a kernel on whole rows."""
-        launch_rows(kernel, self.values, sum(stage.blocks for stage in self.call.program.stages), self.wide)

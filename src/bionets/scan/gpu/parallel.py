@@ -37,12 +37,7 @@ def runs_in_parallel(call: Call) -> bool:
 def parallel_forward(call: Call, y: list[Tensor], final: list[Tensor], histories: dict[int, Tensor]) -> None:
     """Fill y, the final state, and the histories by number of the state."""
     arguments = _kernel_arguments(call)
-    for i, leaf in enumerate(y):
-        arguments.add_over_time(f"y{i}", leaf, 0)
-    for i, leaf in enumerate(final):
-        arguments.values[f"final{i}"] = leaf
-    for i, leaf in histories.items():
-        arguments.add_history(f"history{i}", leaf, 0)
+    arguments.add_outputs(y, final, histories)
     variant = arguments.variant(recompute=call.checkpoint_every > 1, histories=tuple(histories))
     _launch(arguments, variant, print_parallel_forward, backward=False)
 
@@ -63,14 +58,8 @@ def parallel_backward(
     arguments = _kernel_arguments(call)
     for i, leaf in enumerate(states):
         arguments.add_history(f"history{i}", leaf, 0)
-    for i, given in enumerate(grad_y):
-        arguments.add_over_time(f"grad_y{i}", given, 0)
-    for i, given in enumerate(grad_final):
-        arguments.add(f"grad_final{i}", given)
-    for i, gradient in results.x_by_number().items():
-        arguments.add_over_time(f"grad_x{i}", gradient, 0)
+    arguments.add_gradients(grad_y, grad_final, results, 0)
     sums = {i: results.empty(arguments.values["segments"], *leaf.shape) for i, leaf in results.sums.items()}
-    arguments.values |= {f"grad_initial{i}": leaf for i, leaf in enumerate(results.state)}
     arguments.values |= {f"grad_params{i}": leaf for i, leaf in sums.items()}
     variant = arguments.variant(needs_x=results.needs.x, needs_params=results.needs.params)
     _launch(arguments, variant, print_parallel_backward, backward=True)
