@@ -14,22 +14,6 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
-__all__ = ["acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "copy_sign", "cosh", "divide", "erfc", "exp"]
-__all__ += [
-    "expm1",
-    "hypot",
-    "log1p",
-    "maximum",
-    "minimum",
-    "modulus",
-    "power",
-    "round_even",
-    "sigmoid",
-    "sign",
-    "sinh",
-]
-__all__ += ["square_root", "tanh", "times", "times_transposed", "trunc"]
-
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")  # the interpreter has no functions of libdevice
 
 
