@@ -8,11 +8,8 @@ from bionets.scan.cpu.values import Value
 OPTIONAL = ("grad_y",)  # tensors that may be missing: their address is 0, and their elements count as 0
 STRIDED = ("x", "grad_y")  # tensors whose rows need not be adjacent
 DELAYED = ("earlier", "later", "grad_delayed")  # tensors whose steps are not adjacent; see `delay.Steps`
-GROUPS = {
-    "grad_x": "grad_x",
-    "grad_recurrent": "",
-    "recurrent": "",
-}  # tensors that lie side by side in one: the name of their strides
+# tensors that lie side by side in one: the name of their strides
+GROUPS = {"grad_x": "grad_x", "grad_recurrent": "", "recurrent": ""}
 
 
 @dataclass
@@ -49,17 +46,12 @@ class Table:
         return lines
 
 
-def row_field(name: str, role: str) -> str:
+def stride_field(name: str, role: str, axis: str) -> str:
+    """The field of the distance of rows (`axis` "row") or of time steps ("time") of an operand."""
     if role in STRIDED or role == "params":
-        return f"{name}_row"
+        return f"{name}_{axis}"
     if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_row"
-    return "row"
-
-
-def time_field(name: str, role: str) -> str:
-    if role in STRIDED:
-        return f"{name}_time"
-    if role in GROUPS:
-        return f"{GROUPS[role] or name.rpartition('_')[0]}_time"
+        return f"{GROUPS[role] or name.rpartition('_')[0]}_{axis}"
+    if axis == "row":
+        return "row"
     return "delay_step" if role in DELAYED else "step"

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from bionets.scan.cpu.elements import evaluate, products_in_sums
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.mode import denormals_flushed
-from bionets.scan.cpu.places import OPTIONAL, Table, View, row_field, time_field
+from bionets.scan.cpu.places import OPTIONAL, Table, View, stride_field
 from bionets.scan.cpu.values import Value, at_most, fma, select
 from bionets.scan.program import Program
 from bionets.scan.program.schedule import Delayed, Evaluate, Loop, Place, Product
 
-ARGUMENTS = ("table", "row_low", "row_high", "column_low", "column_high", "work")
+BOUNDS = ("row_low", "row_high", "column_low", "column_high")
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Printer:
         size = self.program.dtype.itemsize
         self.size, self.lanes = size, self.module.target.lanes(size)
         self.vector = f"<{self.lanes} x {'float' if size == 4 else 'double'}>"
-        self.function = f = self.module.function("kernel", {n: _argument(n) for n in ARGUMENTS})
+        arguments = {"table": "ptr", **dict.fromkeys(BOUNDS, "i64"), "work": "ptr"}
+        self.function = f = self.module.function("kernel", arguments)
         self.table.function = f
         _, row_low, row_high, column_low, column_high, self.memory = f.arguments
         with denormals_flushed(f), f.loop(row_low, row_high, self.table["tile_rows"]) as self.first_row:
@@ -222,17 +223,17 @@ class Printer:
             self.work.setdefault(name)
             position = list(self.work).index(name)
             return View(f.at(self.memory, table["tile_bytes"] * position), table["pitch"], padded=True)
-        row = table[row_field(name, role)]
+        row = table[stride_field(name, role, "row")]
         address = table[name]
         present = address.differs(0) if role in OPTIONAL else None
         distance = self.first_row * row + self.offset
         if place.step:
             index, due = self.index(place.step)
             present = present if due is None else due
-            distance = distance + index * table[time_field(name, role)]
+            distance = distance + index * table[stride_field(name, role, "time")]
         ahead = None
         if place.step in ("now", "before"):
-            stride = table[time_field(name, role)]
+            stride = table[stride_field(name, role, "time")]
             back = table["reverse"].differs(0) ^ ("backward" in self.schedule.over)
             ahead = select(back, 0 - stride, stride)
         return View(f.at(self.pointer(address), distance), row, present, ahead=ahead)
@@ -250,7 +251,3 @@ class Printer:
 
     def pointer(self, address: Value) -> Value:
         return self.function.value("ptr", f"inttoptr i64 {address.text} to ptr")
-
-
-def _argument(name: str) -> str:
-    return "ptr" if name in ("table", "work") else "i64"
