@@ -147,9 +147,10 @@ def test_run_parts_runs_every_part_once() -> None:
     ("count", "grain", "threads"), [(100, 8, 4), (17, 8, 4), (64, 8, 3), (5, 8, 4), (0, 8, 4), (9, 1, 9)]
 )
 def test_split_gives_every_thread_the_same_share_to_one_grain(count: int, grain: int, threads: int) -> None:
-    bounds = split(count, grain, threads)
-    assert bounds[0] == 0 and bounds[-1] == count
-    assert len(bounds) - 1 == max(1, min(threads, math.ceil(count / grain)))
-    assert all(bound % grain == 0 for bound in bounds[:-1])
-    shares = [math.ceil((end - begin) / grain) for begin, end in pairwise(bounds)]
+    parts = split(count, grain, threads)
+    assert parts[0][0] == 0 and parts[-1][1] == count
+    assert all(end == begin for (_, end), (begin, _) in pairwise(parts))
+    assert len(parts) == max(1, min(threads, math.ceil(count / grain)))
+    assert all(begin % grain == 0 for begin, _ in parts)
+    shares = [math.ceil((end - begin) / grain) for begin, end in parts]
     assert max(shares) - min(shares) <= 1

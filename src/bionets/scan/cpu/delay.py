@@ -1,7 +1,6 @@
 """Weighted sums over delayed steps on the CPU, and their gradients."""
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import torch
@@ -149,21 +148,11 @@ def correlation(gradient: Steps, history: Steps, steps: int, lags: int) -> Tenso
     batch, width, memory = history.batch, history.width, history.memory
     out = memory.new_zeros(lags, width)
     size, row = out.element_size(), width * out.element_size()
-    parts = [
-        (
-            out.data_ptr() + low * size,
-            row,
-            gradient.memory.data_ptr() + low * size,
-            row,
-            memory.data_ptr() + low * size,
-            row,
-            history.distance,
-            high - low,
-            batch,
-            lags,
-            steps,
-        )
-        for low, high in itertools.pairwise(split(width, host().lanes(size)))
-    ]
+
+    def part(low: int, high: int) -> tuple[int, ...]:
+        starts = [leaf.data_ptr() + low * size for leaf in (out, gradient.memory, memory)]
+        return (starts[0], row, starts[1], row, starts[2], row, history.distance, high - low, batch, lags, steps)
+
+    parts = [part(*bounds) for bounds in split(width, host().lanes(size))]
     run_parts(delay_addresses(size)["correlate"], parts, alone=steps * batch * width * lags < SMALL)
     return out

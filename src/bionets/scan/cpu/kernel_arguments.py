@@ -1,7 +1,6 @@
 """The arguments of a CPU kernel (sizes, addresses and strides by name), and the division of its work among threads."""
 
 import functools
-import itertools
 from array import array
 from typing import NamedTuple
 
@@ -174,9 +173,8 @@ def divide(rows: int, columns: int, weighted: bool, work: int, values: int, size
     if rows * columns * work <= SMALL:
         parts = [(0, rows, 0, columns)]
     elif weighted or rows >= 8 * threads:
-        bounds = split(rows, grain if weighted else 1, threads)
-        parts = [(low, high, 0, columns) for low, high in itertools.pairwise(bounds)]
+        parts = [(*bounds, 0, columns) for bounds in split(rows, grain if weighted else 1, threads)]
     else:
-        parts = [(0, rows, low, high) for low, high in itertools.pairwise(split(columns, 16, threads))]
+        parts = [(0, rows, *bounds) for bounds in split(columns, 16, threads)]
     tile_rows = min(tile_rows, max(high - low for low, high, *_ in parts))
     return Division(tuple(parts), tile_rows, tile_columns, host().padded(tile_columns, size) * size)

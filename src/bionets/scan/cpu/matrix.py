@@ -26,22 +26,13 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
     packed, size = pack(right), left.element_size()
     columns = right.shape[1]
     out = empty((rows, columns), left.dtype)
-    target, source, factor = out.data_ptr(), left.data_ptr(), packed.data_ptr()
-    out_row, left_row, packed_row = columns * size, left.stride(0) * size, packed.shape[1] * size
-    parts = [
-        (
-            target + low * out_row,
-            out_row,
-            source + low * left_row,
-            left_row,
-            factor,
-            packed_row,
-            columns,
-            high - low,
-            inner,
-        )
-        for low, high in _bounds(rows, rows * inner * columns)
-    ]
+    out_row, left_row, factor = columns * size, left.stride(0) * size, (packed.data_ptr(), packed.shape[1] * size)
+
+    def part(low: int, high: int) -> tuple[int, ...]:
+        target, source = out.data_ptr() + low * out_row, left.data_ptr() + low * left_row
+        return (target, out_row, source, left_row, *factor, columns, high - low, inner)
+
+    parts = [part(*bounds) for bounds in _bounds(rows, rows * inner * columns)]
     run_parts(product_addresses(size)["product"], parts)
     return out
 
@@ -89,4 +80,4 @@ def pack(matrix: Tensor) -> Tensor:
 
 def _bounds(rows: int, multiplications: int) -> list[tuple[int, int]]:
     """The first row of each part and the row after its last row."""
-    return list(itertools.pairwise(split(rows, host().tile_rows))) if multiplications > SMALL else [(0, rows)]
+    return split(rows, host().tile_rows) if multiplications > SMALL else [(0, rows)]

@@ -47,12 +47,12 @@ def run_parts(function: int, parts: Sequence[tuple[int, ...]], alone: bool = Fal
         wait(waiting)
 
 
-def split(count: int, grain: int, threads: int | None = None) -> list[int]:
-    """Bounds that split `count` elements into one part for each thread (None: torch's number of threads), at multiples
-    of `grain`."""
+def split(count: int, grain: int, threads: int | None = None) -> list[tuple[int, int]]:
+    """Split `count` elements into one part for each thread (None: torch's number of threads), at multiples of `grain`.
+    Returns the first element of each part and the element after its last one."""
     grains = -(-count // grain)
     parts = max(1, min(threads or torch.get_num_threads(), grains))
-    return [min(grains * i // parts * grain, count) for i in range(parts + 1)]
+    return list(itertools.pairwise(min(grains * i // parts * grain, count) for i in range(parts + 1)))
 
 
 @functools.cache

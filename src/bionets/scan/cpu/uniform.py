@@ -1,7 +1,6 @@
 """The random numbers of `bionets.scan.uniform`, computed on the CPU."""
 
 import functools
-import itertools
 
 import numpy as np
 from torch import Tensor
@@ -23,12 +22,12 @@ def fill(numbers: Tensor, seed: int, first_step: int) -> None:
     size = numbers.shape[1]
     tiles = -(-size // TILE)  # of a step
     bounds = split(len(numbers) * tiles, GRAIN)
-    scratch = np.empty((len(bounds) - 1, TILE), np.float32)
+    scratch = np.empty((len(bounds), TILE), np.float32)
     run_parts(
         _fill(),
         [
             (numbers.data_ptr(), scratch[i].ctypes.data, size, tiles, low, high, seed, first_step)
-            for i, (low, high) in enumerate(itertools.pairwise(bounds))
+            for i, (low, high) in enumerate(bounds)
         ],
     )
 
