@@ -15,7 +15,7 @@ from bionets.scan.cpu.compile import optimise
 from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.kernels import print_kernel
 from bionets.scan.cpu.product import define_products
-from bionets.scan.cpu.target import LEVELS, Target, named
+from bionets.scan.cpu.target import LEVELS, Target, host, named
 from bionets.scan.program import Program, find_program
 from bionets.scan.program.schedule import Variant
 
@@ -145,3 +145,12 @@ def test_every_process_prints_the_same_kernel() -> None:
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, env=environment, check=True, cwd=root, capture_output=True, text=True).stdout
     assert found == printed_kernel()
+
+
+def test_a_level_that_this_processor_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not llvm.get_process_triple().startswith(("x86_64", "amd64")):
+        pytest.skip("the levels are those of x86")
+    monkeypatch.setattr(llvm, "get_host_cpu_features", dict)
+    monkeypatch.setenv("BIONETS_CPU", "x86-64-v4")
+    with pytest.raises(ValueError, match="BIONETS_CPU=x86-64-v4 needs vectors of 512 bits, and this processor has 128"):
+        host.__wrapped__()

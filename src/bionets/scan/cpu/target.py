@@ -52,15 +52,24 @@ class Target:
 
 @functools.cache
 def host() -> Target:
-    """This machine, or the level given by BIONETS_CPU: x86-64-v2, x86-64-v3 (AVX2) or x86-64-v4 (AVX-512)."""
+    """This machine, or the level given by BIONETS_CPU: x86-64-v2, x86-64-v3 (AVX2) or x86-64-v4 (AVX-512).
+
+    Raises:
+        ValueError: the level is unknown, or needs wider vectors than this machine has.
+    """
     initialize()
     triple, level = llvm.get_process_triple(), os.environ.get("BIONETS_CPU", "")
-    if level:
-        return named(triple, level)
     features = llvm.get_host_cpu_features()
     x86 = triple.startswith(("x86_64", "amd64"))
     width = (64 if features.get("avx512f") else 32 if features.get("avx2") else 16) if x86 else 16
-    return _target(triple, llvm.get_host_cpu_name(), features.flatten(), width)
+    if not level:
+        return _target(triple, llvm.get_host_cpu_name(), features.flatten(), width)
+    chosen = named(triple, level)
+    if chosen.vector_bytes > width:
+        raise ValueError(
+            f"BIONETS_CPU={level} needs vectors of {8 * chosen.vector_bytes} bits, and this processor has {8 * width}"
+        )
+    return chosen
 
 
 def named(triple: str, cpu: str) -> Target:
