@@ -35,3 +35,9 @@ def test_marks_and_ticks_of_a_trace_add_up_to_the_memory(
         assert torch.equal(torch.as_tensor(image.get_array().data), values)
     deposits = max(trace.marks.max().item(), trace.ticks.max().item())
     assert [image.get_clim() for image in images[:3]] == [(0, 1), (0, deposits), (0, deposits)]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_memory_of_a_layer_in_every_precision_is_drawn(tmp_path: Path, dtype: torch.dtype) -> None:
+    layer, x = RecurrentStigmergicMemory(5, 4, 1, 6).to(dtype), torch.rand(9, 5, dtype=dtype)
+    assert draw_memory(tmp_path / "memory.png", x, trace_memory(layer, x), "title").exists()

@@ -39,7 +39,7 @@ def draw_memory(file: Path, x: Tensor, trace: MemoryTrace, title: str) -> Path:
     for axes, (name, unit), values in zip(panels, units.items(), (x, *trace), strict=True):
         lowest = None if name == "memory" else 0
         shades = {"vmin": lowest, "vmax": scales[name], "cmap": "magma"}
-        picture = axes.imshow(values.cpu().numpy(), aspect="auto", interpolation="nearest", **shades)
+        picture = axes.imshow(values.float().cpu().numpy(), aspect="auto", interpolation="nearest", **shades)
         figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8, label=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.set_title(name)
