@@ -88,6 +88,13 @@ def test_single_steps_of_a_stack_equal_one_pass() -> None:
     torch.testing.assert_close(torch.stack(outputs), model(x), atol=1e-5, rtol=1e-5)
 
 
+def test_normalisations_and_activations_are_built_from_their_own_arguments() -> None:
+    entries = [{"layer": "LayerNorm", "normalized_shape": 3}, {"layer": "ELU", "alpha": 0.5, "inplace": True}]
+    model, x = StackModel(EVERY, entries), torch.randn(7, 4, 3)
+    expected = nn.functional.elu(nn.functional.layer_norm(x, (3,)), 0.5)
+    torch.testing.assert_close(model(x), model.readout(expected))
+
+
 def test_user_layers_receive_their_arguments() -> None:
     entries = [{"layer": f"{__name__}.Doubled", "size": 5, "factor": 3.0}, {"layer": "StigmergicMemory", "size": 4}]
     model = StackModel(LAST, entries)
@@ -114,6 +121,13 @@ def test_user_layers_receive_their_arguments() -> None:
         ({"layer": "Linear", "size": 3, "bias": False, "dropout": "x"}, "dropout must lie"),
         ({"layer": "Conv2d", "size": 4, "kernel_size": 3}, r"takes no input \[B, 3\]"),
         ({"layer": "BRC"}, r"layers\[0\]: BRC needs a size"),
+        ({"layer": "LayerNorm", "size": 3}, r"layers\[0\]: LayerNorm takes no size"),
+        ({"layer": "BatchNorm1d", "size": 3}, "BatchNorm1d takes no size"),
+        ({"layer": "RMSNorm", "size": 3}, "RMSNorm takes no size"),
+        ({"layer": "PReLU", "size": 3}, "PReLU takes no size"),
+        ({"layer": "LeakyReLU", "size": 3}, "LeakyReLU takes no size"),
+        ({"layer": "Softplus", "size": 3}, "Softplus takes no size"),
+        ({"layer": "LayerNorm"}, "missing 1 required positional argument: 'normalized_shape'"),
         ({"layer": "GRUCell", "size": 3}, r"layers\[0\]: GRUCell does not keep its state: use GRU"),
         ({"layer": "BRCCell", "size": 3}, "use BRC"),
         ({"layer": "TransformerEncoderLayer", "size": 4}, "refuses its arguments: embed_dim must be divisible"),

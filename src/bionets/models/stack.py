@@ -1,12 +1,13 @@
 """Stacks of recurrent, spiking and feed-forward layers, each with optional normalisation, dropout and residual."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 import bionets.layers
+from bionets.annotations import parameters_of
 from bionets.layers import SequenceDropout, StatefulRecurrent, reset_states, spiking, unroll
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.sequence_layers import CELLS
@@ -150,7 +151,16 @@ def make_modules(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list
     if entry.get("recurrent"):
         raise ValueError(f"{key}.recurrent is for spiking neurons, and {name} is another kind of layer")
     sizes = (size_in, size) if "size" in entry else ()
+    if sizes and not takes_size(kind):
+        raise ValueError(f"{key}: {name} takes no size: leave it out, and give the arguments of {name} by their names")
     return [*make_norm(entry, size_in, key), make_layer(kind, sizes, arguments, size_in, size, key)], size
+
+
+def takes_size(kind: type[nn.Module]) -> bool:
+    """Whether the second argument of a constructor may be a size. It is not if it is a float or a bool, such as ``eps``
+    of LayerNorm, which would silently be the size."""
+    second = [*parameters_of(kind).values()][1:2]
+    return not any({float, bool} & {each.annotation, *get_args(each.annotation)} for each in second)
 
 
 def find_layer(name: str, key: str) -> type[nn.Module]:
@@ -204,7 +214,7 @@ def first_answer(layer: nn.Module, x: Tensor) -> Any:
     """The first output of a layer in evaluation mode, with the same random numbers each time."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        y = layer.eval()(x)
+        y = layer.eval()(x.clone())  # an activation may change it in place
     reset_states(layer)
     return y
 
@@ -214,7 +224,7 @@ def build_entry(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, k
     try:
         return build_layer(kind, *first, arguments=arguments, defaults=defaults or {}, prefix=f"{key}.")
     except (ValueError, TypeError) as error:
-        if not first and "required positional argument" in str(error):
+        if not first and "required positional argument" in str(error) and takes_size(kind):
             named = f"{{layer: {kind.__name__}, size: 100}}"
             raise ValueError(f"{key}: {kind.__name__} needs a size, as in {named}, or other arguments") from error
         raise ValueError(str(error) if str(error).startswith("model.") else f"{key}: {error}") from error
