@@ -271,6 +271,18 @@ def test_delays_are_distances_over_velocity() -> None:
             DistanceDelays(8, 20, velocity)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_positions_have_the_gradient_of_float32_in_half_precision(dtype: torch.dtype) -> None:
+    """In float16, the 1e-8 under the square root would be 0, and the gradient of the distance 0 NaN."""
+    found, steps = [], torch.arange(1, 7).view(-1, 1, 1)
+    for kind in (torch.float32, dtype):
+        torch.manual_seed(0)
+        delays = DistanceDelays(5, 6).to(dtype).to(kind)
+        (delays() * steps).sum().backward()
+        found.append(delays.positions.grad.float())  # type: ignore[union-attr]
+    torch.testing.assert_close(found[1], found[0], rtol=0.05, atol=0.1)
+
+
 @pytest.mark.parametrize("delay", [0.0, 1.0, 1.5, 2.0, 4.0])
 def test_the_gradient_of_a_delay_on_a_ramp_is_minus_one(delay: float) -> None:
     """y[t] = t − p, also where p is a whole number of steps or at the end of its range."""

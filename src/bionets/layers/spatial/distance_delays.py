@@ -64,7 +64,8 @@ class DistanceDelays(Delays):
     def values(self) -> Tensor:
         """The delays from column to row, ``[N, N]``, in steps; after `round_delays`, the rounded delays."""
         distance = distances(self.positions) - EPSILON**0.5
-        return torch.where(self.rounded, self.delays, 1 + distance / self.velocity)
+        delays = (1 + distance / self.velocity).to(self.delays.dtype)
+        return torch.where(self.rounded, self.delays, delays)
 
     def round_values(self) -> None:
         super().round_values()

@@ -179,7 +179,9 @@ def mean_strengths(weight: Tensor, positions: Tensor) -> Tensor:
 
 
 def distances(positions: Tensor) -> Tensor:
-    """The distances `[H, H]` between positions `[H, dim]`; never 0, so that neurons at one position have a gradient."""
+    """The distances `[H, H]` between positions `[H, dim]`, in float32 also for half precision; never 0, so that neurons
+    at one position have a gradient."""
+    positions = at_least_float32(positions)
     return (positions.unsqueeze(1) - positions).square().sum(2).add(EPSILON).sqrt()
 
 
