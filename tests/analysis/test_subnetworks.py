@@ -115,6 +115,11 @@ def test_probability_keeps_a_neuron_as_often_as_its_ratio() -> None:
     assert (often - last_hidden).abs().max() < 0.12
 
 
+def test_a_neuron_of_several_tasks_or_of_none_has_no_owner() -> None:
+    masks = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.6], [0.0, 1.0, 0.0, 1.0, 1.0]])
+    assert owners([masks])[0].tolist() == [0, -1, -1, 1, 1]
+
+
 def test_masked_neurons_have_no_effect_for_any_activation() -> None:
     net, x = mixed(), torch.randn(9, 5)
     masks = split(net, 3, "rescale")
@@ -214,6 +219,7 @@ def test_figures_of_subnetworks_are_drawn(tmp_path: Path) -> None:
     }
     pictures = [
         draw_positions(tmp_path / "positions.png", net, masks, names, "title"),
+        draw_positions(tmp_path / "shared.png", net, [torch.ones_like(mask) for mask in masks], names, "title"),
         draw_activations(tmp_path / "activations.png", net, activations, names, "title"),
         draw_splits(tmp_path / "splits", {"mix": {"without costs": bars}}, ["greedy"]),
     ]

@@ -52,6 +52,15 @@ def test_permutations_keep_the_task_shares_of_each_layer() -> None:
     assert found.purity.value == pytest.approx(found.purity.chance) and found.purity.p == 1
 
 
+def test_neurons_of_several_tasks_are_left_out() -> None:
+    net, (mask, _) = placed([[0.0, 0.0], [10.0, 0.0]])
+    shared = mask.clone()
+    shared[:, 1::4] = 1  # far from the neurons of the first task
+    found = task_clusters(net, [shared, mask])
+    assert found.silhouette.value > 0.9 and found.purity.value == 1
+    assert cluster_score(net, [shared, mask]) == pytest.approx(found.silhouette.value, abs=1e-5)
+
+
 def test_the_purity_of_a_single_task_is_nan() -> None:
     net, (mask, _) = placed([[0.0, 0.0]])
     assert np.isnan(task_clusters(net, [mask, mask]).purity.value)

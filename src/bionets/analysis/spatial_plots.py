@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bionets.analysis.names import name_of
 from bionets.analysis.style import PALETTE, grid_colour, legend_below, new_figure, save, styled, text_colour
-from bionets.analysis.subnetworks import Split, owners
+from bionets.analysis.subnetworks import NO_SINGLE_TASK, Split, owners
 from bionets.atomic import write_atomically
 from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
@@ -33,7 +33,7 @@ FRAMES_PER_SECOND = 8
 def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence[str], title: str) -> Path:
     """Draw a panel for each layer: its neurons, coloured by their tasks, and the strongest connections from the
     previous layer, whose neurons are hollow. A connection between neurons of the same task has the colour of the task;
-    other connections have the colour of the text.
+    other connections have the colour of the text. Neurons without a single task are grey.
     """
     layers, task_of = spatial_layers(network), [each.numpy() for each in owners(masks)]
     figure, panels = _panels(len(layers))
@@ -49,7 +49,7 @@ def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence
         Line2D([], [], color=text_colour(), label="layer before", **before),
         Line2D([], [], color=text_colour(), linewidth=0.5, label="connection between tasks"),
     ]
-    _legend(figure, names, others)
+    _legend(figure, names, task_of, others)
     return save(figure, file, title)
 
 
@@ -97,7 +97,7 @@ def draw_animation(
     for i, axes in enumerate(panels):
         axes.set_title(_name_of(i, len(moves)))
     _square(panels, [move.reshape(-1, 2) for move in moves])
-    _legend(figure, names)
+    _legend(figure, names, task_of)
     heading = figure.suptitle(title)
 
     frames = [*range(len(positions["epoch"])), *[-1] * FRAMES_PER_SECOND]  # pauses at the end
@@ -123,7 +123,7 @@ def _panels(layers: int, size: float = 2.6) -> tuple[Figure, list[Axes]]:
 
 
 def _scatter(axes: Axes, places: NDArray[Any], task_of: NDArray[Any], hollow: bool = False, size: float = 14) -> Any:
-    colours = [to_rgba(COLOURS[task % len(COLOURS)]) for task in task_of]
+    colours = [to_rgba(_colour_of(task)) for task in task_of]
     ground = rcParams["axes.facecolor"]
     if hollow:
         return axes.scatter(
@@ -142,7 +142,7 @@ def _draw_connections(
     start, end = _plane(before), _plane(layer)
     lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
     colours = [
-        to_rgba(COLOURS[task_of[i] % len(COLOURS)] if task_of[i] == task_before[j] else text_colour(), alpha=alpha)
+        to_rgba(_colour_of(task_of[i]) if task_of[i] == task_before[j] else text_colour(), alpha=alpha)
         for i, j, alpha in zip(rows, columns, (0.8 * (strongest.values / most).sqrt()).tolist(), strict=True)
     ]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.5, zorder=1))
@@ -173,8 +173,17 @@ def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
         axes.label_outer()
 
 
-def _legend(figure: Figure, names: Sequence[str], others: Sequence[Artist] = ()) -> None:
-    dots = [figure.axes[0].scatter([], [], c=COLOURS[k % len(COLOURS)], label=name_of(n)) for k, n in enumerate(names)]
+def _colour_of(task: int) -> str:
+    return grid_colour() if task == NO_SINGLE_TASK else COLOURS[task % len(COLOURS)]
+
+
+def _legend(
+    figure: Figure, names: Sequence[str], task_of: Sequence[NDArray[Any]], others: Sequence[Artist] = ()
+) -> None:
+    labels = {k: name_of(name) for k, name in enumerate(names)}
+    if any((each == NO_SINGLE_TASK).any() for each in task_of):
+        labels[NO_SINGLE_TASK] = "several tasks or none"
+    dots = [figure.axes[0].scatter([], [], c=_colour_of(k), label=label) for k, label in labels.items()]
     legend_below(figure, [*dots, *others])
 
 

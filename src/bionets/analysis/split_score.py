@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
-from bionets.analysis.subnetworks import Split, owners, subnetwork
+from bionets.analysis.subnetworks import NO_SINGLE_TASK, Split, owners, subnetwork
 from bionets.layers import spatial_layers
 from bionets.layers.plain_calls import temporary_evaluation
 
@@ -64,11 +64,12 @@ def accuracies(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], tas
 
 
 def cluster_score(network: nn.Module, masks: Split) -> float:
-    """The mean silhouette, from -1 to 1, of the positions of all neurons, including outputs, where the clusters are the
-    tasks of a split. NaN if all neurons belong to one task.
+    """The mean silhouette, from -1 to 1, of the positions of all neurons that belong to a single task, including
+    outputs, where the clusters are the tasks of a split. NaN if all neurons belong to one task.
     """
     labels = torch.cat(owners(masks)).numpy()
     positions = torch.cat([layer.positions.detach().cpu().double() for layer in spatial_layers(network)]).numpy()
-    if len(set(labels.tolist())) < 2:
+    owned = labels != NO_SINGLE_TASK
+    if len(set(labels[owned].tolist())) < 2:
         return float("nan")
-    return float(silhouette_score(positions, labels))
+    return float(silhouette_score(positions[owned], labels[owned]))

@@ -16,6 +16,7 @@ from bionets.layers import SpatialLayer, spatial_layers
 from bionets.layers.spatial.spatial_costs import connections
 
 Split = list[Tensor]
+NO_SINGLE_TASK = -1
 METHODS = ("greedy", "probability", "rescale", "activations", "clusters")
 
 
@@ -95,8 +96,9 @@ def subnetwork(network: nn.Module, masks: Split, task: int, all_outputs: bool = 
 
 
 def owners(masks: Split) -> list[Tensor]:
-    """The task with the highest mask of each neuron, ``[neurons]`` for each layer."""
-    return [mask.argmax(0) for mask in masks]
+    """The task with the highest mask of each neuron, ``[neurons]`` for each layer; -1 if several tasks share the neuron
+    equally, as in a split by ``probability``, or if no task keeps it."""
+    return [torch.where((mask == mask.amax(0)).sum(0) == 1, mask.argmax(0), NO_SINGLE_TASK) for mask in masks]
 
 
 def _backwards(layers: Sequence[SpatialLayer], outputs: Tensor, rule: Callable[[Tensor], Tensor]) -> Split:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances, silhouette_score
 from torch import nn
 
-from bionets.analysis.subnetworks import Split, owners
+from bionets.analysis.subnetworks import NO_SINGLE_TASK, Split, owners
 from bionets.layers import spatial_layers
 
 Array = NDArray[np.floating]
@@ -28,7 +28,7 @@ class Measured(NamedTuple):
 
 
 class TaskClusters(NamedTuple):
-    """Both measures; NaN if all neurons belong to one task.
+    """Both measures, of the neurons that belong to a single task (see `owners`); NaN if all belong to the same task.
 
     Attributes:
         silhouette: the mean over neurons of (b − a) / max(a, b), where a is the mean distance to the other neurons of
@@ -55,7 +55,7 @@ def neighbourhood_purity(nearest: NDArray[np.integer], labels: NDArray[np.intege
 def task_clusters(
     network: nn.Module, masks: Split, neighbours: int = 10, permutations: int = 200, seed: int = 0
 ) -> TaskClusters:
-    """Silhouette and neighbourhood purity of the positions of all neurons of a network, including outputs, by the tasks
+    """Silhouette and neighbourhood purity of the positions of the neurons of a network, including outputs, by the tasks
     of a split, with permutation tests.
 
     Args:
@@ -64,13 +64,14 @@ def task_clusters(
         permutations: number of permutations of the labels within each layer.
         seed: seed of the permutations.
     """
-    layers = [each.numpy() for each in owners(masks)]
+    owned = [each.numpy() for each in owners(masks)]
+    layers = [each[each != NO_SINGLE_TASK] for each in owned]
     labels = np.concatenate(layers)
     if len(set(labels.tolist())) < 2:
         nothing = Measured(float("nan"), float("nan"), float("nan"))
         return TaskClusters(nothing, nothing)
     positions = [layer.positions.detach().cpu().double().numpy() for layer in spatial_layers(network)]
-    distances = pairwise_distances(np.concatenate(positions))
+    distances = pairwise_distances(np.concatenate(positions)[np.concatenate(owned) != NO_SINGLE_TASK])
     np.fill_diagonal(distances, 0)
     nearest = nearest_neurons(distances, min(neighbours, len(labels) - 1))
 

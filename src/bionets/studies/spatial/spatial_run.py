@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_score import Score, accuracies, score
-from bionets.analysis.subnetworks import Split, owners, split, subnetwork
+from bionets.analysis.subnetworks import NO_SINGLE_TASK, Split, owners, split, subnetwork
 from bionets.analysis.task_clusters import TaskClusters, task_clusters
 from bionets.atomic import write_atomically
 from bionets.csv_text import csv_text
@@ -132,7 +132,8 @@ class SpatialRun:
         return [self._npz(f"activations-{self.reduction}.npz", {"tasks": list(self.names), **arrays})]
 
     def write_splits(self, methods: list[str]) -> list[Path]:
-        """Write ``neurons.csv``, the position and the tasks of every neuron, and for each method, in
+        """Write ``neurons.csv``, the position of every neuron and its task by each method (see `owners`; empty without
+        a single task), and for each method, in
         ``split-<method>/``, the masks (``masks.npz``) and the weights of each subnetwork (``<task>.safetensors``, for
         ``network.load_state_dict``).
         """
@@ -183,7 +184,8 @@ class SpatialRun:
         rows = []
         for i, layer in enumerate(spatial_layers(self.network)):
             for neuron, place in enumerate(layer.positions.tolist()):
-                rows.append([i, neuron, *place, *(self.names[int(task_of[m][i][neuron])] for m in methods)])
+                tasks = (int(task_of[m][i][neuron]) for m in methods)
+                rows.append([i, neuron, *place, *(None if t == NO_SINGLE_TASK else self.names[t] for t in tasks)])
         return csv_text(["layer", "neuron", *"xyz"[:dim], *(f"x{k}" for k in range(3, dim)), *methods], rows)
 
     def _npz(self, name: str, arrays: dict[str, Any]) -> Path:
