@@ -22,6 +22,7 @@ from bionets.studies.spatial.split_choice import Choice, choose_settings
 from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure_run, summarise
 
 PRESENTATION = "task.presentation"
+COSTS = ("proximity", "transport")
 PLACES = ("silhouette", "purity", "purity by chance")
 
 
@@ -125,9 +126,15 @@ def print_choices(choices: Sequence[Choice], settings: Sequence[str], method: st
 
 
 def setting_label(setting: Sequence[str], names: Sequence[str]) -> str:
-    """The label of a setting, such as ``proximity 10, transport 30``; weights of 0 are left out."""
-    weighing = [f"{name} {short(value)}" for name, value in zip(names, setting, strict=True) if value != "0.0"]
-    return ", ".join(weighing) or "without costs"
+    """The label of a setting, such as ``proximity 10, transport 30``.
+
+    If it has the weights of both costs, a weight of 0 is left out, and two weights of 0 are ``without costs``.
+    """
+    values = list(zip(names, map(short, setting), strict=True))
+    weights = [value for name, value in values if name in COSTS]
+    zeros = COSTS if len(weights) == len(COSTS) else ()
+    shown = [f"{name} {value}" for name, value in values if not (name in zeros and value == "0")]
+    return ", ".join([*shown, *(["without costs"] if weights == ["0", "0"] else [])]) or "all runs"
 
 
 def short(value: str) -> str:
