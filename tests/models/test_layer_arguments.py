@@ -17,6 +17,13 @@ EVENTS = TaskSpec("sequence_to_class", 128, 3, steps=3, step_shape=(2, 8, 8), sp
 CONFIG = {"spike_fn": "arctan", "beta": 0.5}  # what configs/model/spiking_conv.yaml says
 
 
+@pytest.mark.parametrize("path", ["torch.relu", "math.pi"])
+@pytest.mark.parametrize("options", [{}, {"initialisation": "bistable"}])
+def test_a_layer_that_is_not_a_class_is_refused(path: str, options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=f"model.layer={path} is not a class"):
+        RecurrentModel(SEQUENCE, path, **options)  # type: ignore[arg-type]
+
+
 class Plain(nn.Module):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

@@ -15,11 +15,14 @@ from bionets.models.checks import InterfaceError
 def import_layer(path: str) -> type[nn.Module]:
     """The class with this dotted path."""
     try:
-        return import_object(path)
+        found = import_object(path)
     except ValueError as error:
         raise ValueError(
             f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
         ) from error
+    if not isinstance(found, type):
+        raise ValueError(f"model.layer={path} is not a class: write it as package.module.Class")
+    return found
 
 
 def build_layer(
