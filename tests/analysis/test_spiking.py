@@ -82,6 +82,13 @@ def test_synaptic_operations_equal_a_naive_count(layer: nn.Module) -> None:
     assert synapses > 0 and synaptic_operations(layer, x).item() == synapses
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_synaptic_operations_are_exact_in_every_precision(dtype: torch.dtype) -> None:
+    layer, x = nn.Conv2d(64, 2, 3).to(dtype), torch.ones(1, 64, 3, 3, dtype=dtype)
+    x[0, 0, 0, 0] = 0
+    assert synaptic_operations(layer, x).item() == 2 * (64 * 9 - 1)
+
+
 def test_spikes_count_as_accumulates_and_other_inputs_as_multiplies(x: Tensor) -> None:
     net, metric = network(), SynapticOperations(unroll, batch_dim=1)
     metric.update(net, x)

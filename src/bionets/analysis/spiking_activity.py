@@ -154,5 +154,5 @@ def synaptic_operations(layer: nn.Module, x: Tensor) -> Tensor:
     weight: Tensor = layer.weight  # type: ignore[assignment]  # not a parameter if it is pruned or parametrised
     if isinstance(layer, nn.Linear | DelayedLinear | FullyRecurrent):
         return x.count_nonzero() * len(weight)
-    met, ones = (x != 0).to(x.dtype), torch.ones_like(weight)
+    met, ones = (x != 0).float(), torch.ones_like(weight, dtype=torch.float32)  # half precision would round the counts
     return layer._conv_forward(met, ones, None).sum(dtype=torch.float64)  # type: ignore[operator]
