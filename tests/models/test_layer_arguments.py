@@ -17,11 +17,29 @@ EVENTS = TaskSpec("sequence_to_class", 128, 3, steps=3, step_shape=(2, 8, 8), sp
 CONFIG = {"spike_fn": "arctan", "beta": 0.5}  # what configs/model/spiking_conv.yaml says
 
 
-@pytest.mark.parametrize("path", ["torch.relu", "math.pi"])
-@pytest.mark.parametrize("options", [{}, {"initialisation": "bistable"}])
-def test_a_layer_that_is_not_a_class_is_refused(path: str, options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=f"model.layer={path} is not a class"):
-        RecurrentModel(SEQUENCE, path, **options)  # type: ignore[arg-type]
+def gru_of_torch(input_size: int, hidden_size: int) -> nn.Module:
+    return nn.GRU(input_size, hidden_size)
+
+
+def no_layer(input_size: int, hidden_size: int) -> int:
+    return input_size
+
+
+def test_a_layer_is_a_class_or_a_function_that_builds_it() -> None:
+    model = RecurrentModel(SEQUENCE, f"{__name__}.gru_of_torch", hidden_size=3)
+    assert isinstance(model.recurrent, nn.GRU)
+    with pytest.raises(ValueError, match=r"model\.layer=math\.pi is not a class"):
+        RecurrentModel(SEQUENCE, "math.pi")
+    with pytest.raises(ValueError, match="no_layer is not the class of a layer: it returns a int"):
+        RecurrentModel(SEQUENCE, f"{__name__}.no_layer")
+    with pytest.raises(ValueError, match="takes no initialisation"):
+        RecurrentModel(SEQUENCE, f"{__name__}.gru_of_torch", initialisation="bistable")
+
+
+@pytest.mark.parametrize("layer", ["GRU", "LSTM"])
+def test_a_layer_of_torch_refuses_an_initialisation_and_names_that_of_bionets(layer: str) -> None:
+    with pytest.raises(ValueError, match=f"warmup or model.layer=bionets.layers.{layer}, which has chrono"):
+        RecurrentModel(SEQUENCE, f"torch.nn.{layer}", initialisation="chrono")
 
 
 class Plain(nn.Module):

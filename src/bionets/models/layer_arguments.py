@@ -12,15 +12,15 @@ from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.models.checks import InterfaceError
 
 
-def import_layer(path: str) -> type[nn.Module]:
-    """The class with this dotted path."""
+def import_layer(path: str) -> Any:
+    """The class, or the function that builds a layer, with this dotted path."""
     try:
         found = import_object(path)
     except ValueError as error:
         raise ValueError(
             f"model.layer={path} cannot be imported ({error}): write it as package.module.Class"
         ) from error
-    if not isinstance(found, type):
+    if not callable(found):
         raise ValueError(f"model.layer={path} is not a class: write it as package.module.Class")
     return found
 
@@ -48,7 +48,8 @@ def build_layer(
 
     Raises:
         ValueError: the constructor does not have an argument; or takes it by ``**`` without storing an attribute of
-            this name and value, so that it may have been ignored; or a value does not have the annotated type.
+            this name and value, so that it may have been ignored; or a value does not have the annotated type; or the
+            result is not a module.
     """
     names, takes_any = named_arguments(layer)
     given: dict[str, Any] = {}
@@ -72,6 +73,8 @@ def build_layer(
         built = layer(*sizes, **always, **given, **unnamed)
     except AssertionError as error:  # as of `torch.nn.MultiheadAttention`
         raise ValueError(f"{called} refuses its arguments: {error}") from error
+    if not isinstance(built, nn.Module):
+        raise ValueError(f"{called} is not the class of a layer: it returns a {type(built).__name__}")
     if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all arguments by ** and refuse unknown names
         return built
     for name, value in unnamed.items():

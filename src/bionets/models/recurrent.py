@@ -74,10 +74,14 @@ class RecurrentModel(SequenceModel):
         self.warms_up = initialisation == WARMUP
         if self.warms_up and bidirectional:
             raise ValueError(f"model.initialisation={WARMUP} needs one direction: leave out model.bidirectional")
-        if initialisation is not None and not self.warms_up and issubclass(import_layer(layer), nn.RNNBase):
+        kind = import_layer(layer)
+        if initialisation is not None and not self.warms_up and isinstance(kind, type) and issubclass(kind, nn.RNNBase):
+            others = f"model.initialisation={WARMUP}"
+            if kind in (nn.GRU, nn.LSTM):
+                others += f" or model.layer=bionets.layers.{kind.__name__}, which has chrono"
             raise ValueError(
                 f"model.initialisation={initialisation}: {layer} has one initialisation of its own; "
-                f"leave it out, or choose model.initialisation={WARMUP}"
+                f"leave it out, or choose {others}"
             )
         if initialisation is not None and not self.warms_up:
             arguments["initialisation"] = initialisation
@@ -85,7 +89,7 @@ class RecurrentModel(SequenceModel):
                 arguments["chrono_steps"] = chrono_steps
         arguments_of_gru = {"num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional}
         self.recurrent = build_layer(
-            import_layer(layer),
+            kind,
             spec.input_size,
             hidden_size,
             arguments={**arguments_of_gru, **arguments},
