@@ -47,6 +47,14 @@ def test_spikes_are_a_function_of_seed_epoch_and_batch() -> None:
     assert not torch.equal(first[0], second[0])
 
 
+def test_no_set_shares_the_spikes_of_another() -> None:
+    """The bits are the same; spikes that were, too, would make the test set a copy of the validation set."""
+    task = make(noise=0.0, val_size=40)
+    (train, _), (val, _), (test, _) = (next(iter(task.batches_of(data))) for data in ("train", "val", "test"))
+    assert all((one * other).sum() < 0.3 * one.sum() for one, other in ((train, val), (train, test), (val, test)))
+    assert torch.equal(test, next(iter(task.test_dataloader()[0]))[0])
+
+
 @pytest.mark.parametrize("keys", [{"function": "nor"}, {"low_rate": 100.0}, {"noise": -1.0}, {"population": 0}])
 def test_invalid_options_are_refused_by_name(keys: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"task.{next(iter(keys))}"):

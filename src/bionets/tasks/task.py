@@ -193,7 +193,7 @@ class Task(LightningDataModule):
         if data not in known:
             raise ValueError(f"data={data} is unknown: choose {', '.join(known)}")
         name = self.test_names[-1] if data == "test" else data
-        return self._batches(self.test_data(name))
+        return self._test_batches(name)
 
     # Called by the Trainer
 
@@ -225,13 +225,22 @@ class Task(LightningDataModule):
 
     def test_dataloader(self) -> list[Batches]:
         """The test batches, one entry for each of ``test_names``."""
-        return [self._batches(self.test_data(name)) for name in self.test_names]
+        return [self._test_batches(name) for name in self.test_names]
 
-    def _batches(self, data: Data, order: Tensor | None = None, epoch: int | None = None) -> Batches:
+    def _test_batches(self, name: str) -> Batches:
+        return self._batches(self.test_data(name), encoded_as=f"test {name}")
+
+    def _batches(
+        self, data: Data, order: Tensor | None = None, epoch: int | None = None, encoded_as: str | None = None
+    ) -> Batches:
+        """Batches of a set. Sets with the same ``encoded_as`` (by default the epoch) have the same randomness of
+        `encode`, batch by batch."""
+        key = str(epoch) if encoded_as is None else encoded_as
+
         def prepare(number: int, x: Tensor, target: Tensor, *lengths: Tensor) -> Data:
             random = None if epoch is None else generator(self.seed, "prepare", epoch, number, 0)
             x, target = self.prepare(x, target, random)
-            return self.encode(x, generator(self.seed, "encode", str(epoch), number, 0)), target, *lengths
+            return self.encode(x, generator(self.seed, "encode", key, number, 0)), target, *lengths
 
         check_data(data, self.stored_batch_dims, None if order is None else len(order))
         of_unequal_length = self.spec.selects_steps or (self.spec.lengths and self.loss_every_step)
