@@ -100,6 +100,12 @@ def same(first: Iterable[tuple[Tensor, ...]], second: Iterable[tuple[Tensor, ...
 
 
 @each_task
+def test_a_task_can_be_printed(make: Callable[..., Task]) -> None:
+    task = make()
+    assert str(task) == f"{type(task).__name__}(train_size=50, val_size=20, test_size=20, batch_size=20, seed=0)"
+
+
+@each_task
 def test_batches_fit_the_spec_loss_and_metrics(make: Callable[..., Task]) -> None:
     task = make()
     model = Linear(task)

@@ -98,6 +98,10 @@ class Task(LightningDataModule):
         self.extra_metrics: dict[str, Callable[[], Metric]] = {}
         self._drawn_once: dict[str, Data] = {}
 
+    def __str__(self) -> str:  # that of Lightning needs a DataLoader
+        sizes = f"train_size={self.train_size}, val_size={self.val_size}, test_size={self.test_size}"
+        return f"{type(self).__name__}({sizes}, batch_size={self.batch_size}, seed={self.seed})"
+
     # Implemented by a task
 
     def draw(self, split: str, size: int, generator: Generator) -> Data:
