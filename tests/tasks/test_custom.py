@@ -105,6 +105,16 @@ def test_a_csv_of_single_rows_becomes_images_of_one_row(tmp_path: Path) -> None:
     assert (task.spec.kind, task.spec.image_shape, task.spec.output_size) == ("image_to_class", (1, 1, 2), 3)
 
 
+def test_texts_with_an_underscore_are_names(tmp_path: Path) -> None:
+    """Python reads 1_2 as 12, which is another class."""
+    names = ("12", "1_2", "2_1")
+    path = write_csv(tmp_path / "data.csv", ["a", "y"], [[n, names[n % 3]] for n in range(30)])
+    assert CustomData(path).classes == names
+    path = write_csv(tmp_path / "inputs.csv", ["a", "y"], [[f"{n}_0", n % 2] for n in range(30)])
+    with pytest.raises(ValueError, match="line 2, column a: '0_0' is not a number"):
+        CustomData(path)
+
+
 def make_images(folder: Path) -> str:
     for number, name in enumerate(("cat", "dog")):
         (folder / name).mkdir(parents=True)

@@ -159,6 +159,8 @@ def _labels(
 
 def _as_number(text: str) -> float | None:
     """The text as a finite number; None for other text, such as "nan"."""
+    if "_" in text:  # a name: Python would read 1_2 and 12 as the same number
+        return None
     try:
         number = float(text)
     except ValueError:
