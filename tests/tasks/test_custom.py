@@ -451,6 +451,30 @@ def test_each_feature_of_vectors_is_standardised_separately(tmp_path: Path) -> N
     torch.testing.assert_close(got.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
 
 
+class Times(Pairs):
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        return torch.tensor([1.7e9 + number, 1.0], dtype=torch.float64), number % 2
+
+
+def test_features_are_standardised_before_they_are_rounded(tmp_path: Path) -> None:
+    """The numbers of float32 near 1.7e9 are 128 apart."""
+    times = [1.7e9 + n for n in range(20)]
+    csv_path = write_csv(tmp_path / "data.csv", ["a", "b", "y"], [[time, 1, n % 2] for n, time in enumerate(times)])
+    x = np.stack([times, np.ones(20)], 1)
+    for name, array in (("floats", x), ("integers", x.astype(np.int64))):
+        np.savez(tmp_path / f"{name}.npz", x=array, y=np.arange(20) % 2)
+    expected = None
+    for path in (csv_path, tmp_path / "floats.npz", tmp_path / "integers.npz", f"{__name__}.Times"):
+        task = CustomData(str(path), standardise=True)
+        got, _ = task.train_data(0)
+        assert got.dtype == torch.float32 and not got[..., 1].any()
+        rows = task._parts["train"].double()
+        torch.testing.assert_close(got[:, 0, 0, 0], ((rows - rows.mean()) / rows.std()).float())
+        expected = got if expected is None else expected
+        assert torch.equal(got, expected)
+    assert CustomData(csv_path).train_data(0)[0].dtype == torch.float32
+
+
 def test_hidden_and_empty_folders_are_not_classes(tmp_path: Path) -> None:
     for name in (".ipynb_checkpoints", "b", "a", "B", "empty"):
         (tmp_path / name).mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .data_files import NAME_THEM, Arrays, as_targets
+from .data_files import NAME_THEM, Arrays, as_targets, exact
 from .spec import UNLABELLED
 
 MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # texts for a missing number, in lower case
@@ -72,7 +72,7 @@ def read_csv(
             what = remedy if name == targets else "leave the row out"
             raise ValueError(f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or {what}")
     classes, labels = _labels(path, targets, numbered, "leave it empty" if every_step else "leave the row out")
-    x = torch.tensor(values, dtype=torch.float32)
+    x = exact(torch.tensor(values, dtype=torch.float64))
     if sequences is None:
         return Arrays(x, labels, classes)
     places: dict[str, list[int]] = {}

@@ -190,7 +190,7 @@ class CustomData(FixedSets):
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
-        self._x, self._y, self._lengths, self._names = x, y, own_lengths, found[0].names
+        self._x, self._y, self._lengths, self._names = x.float(), y, own_lengths, found[0].names
         self.is_class = self.spec.predicts_classes
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"

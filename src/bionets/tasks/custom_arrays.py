@@ -30,7 +30,7 @@ def checked_inputs(arrays: Arrays, data: str) -> Tensor:
         if int(lengths.min()) < 1 or int(lengths.max()) > x.shape[1]:
             raise ValueError(f"task.data={data}: lengths must lie between 1 and T = {x.shape[1]}")
         x = torch.where(valid_steps(arrays).unsqueeze(2), x, 0)
-    require_finite(x, data)
+    require_finite(x.float(), data)
     return x[:, None, None, :] if x.dim() == 2 else x
 
 

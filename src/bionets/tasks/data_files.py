@@ -75,7 +75,7 @@ def read_arrays(
         words, numbers = np.unique(found[targets], return_inverse=True)
         classes, found[targets] = tuple(words.tolist()), numbers.reshape(found[targets].shape)
     x, y, *own_lengths = (_as_real(found[name], f"task.data={path}: {name}") for name in names)
-    return Arrays(x.float(), as_targets(y), classes, own_lengths[0] if lengths else None)
+    return Arrays(exact(x), as_targets(y), classes, own_lengths[0] if lengths else None)
 
 
 def _as_real(value: Any, name: str) -> Tensor:
@@ -110,7 +110,15 @@ def _safetensors(path: Path, names: Sequence[str]) -> Found:
 
 def _numpy(path: Path, names: Sequence[str]) -> Found:
     with np.load(path, allow_pickle=False) as content:
-        return content.files, {name: content[name] for name in names if name in content.files}
+        found = {name: content[name] for name in names if name in content.files}
+    native = {name: each.astype(each.dtype.newbyteorder("="), copy=False) for name, each in found.items()}
+    return content.files, native
+
+
+def exact(x: Tensor) -> Tensor:
+    """The inputs in float32, or in float64 if float32 would round them, so that they are standardised before."""
+    single = x.float()
+    return single if x.dtype == torch.float32 or torch.equal(single.to(x.dtype), x) else x.double()
 
 
 def as_targets(y: Tensor) -> Tensor:

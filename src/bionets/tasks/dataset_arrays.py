@@ -1,6 +1,7 @@
 """Arrays of a user's own data from an imported `torch.utils.data.Dataset`."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from bionets.annotations import require_types
 from bionets.import_path import import_object
 
 from .checks import beginning_of
-from .data_files import Arrays
+from .data_files import Arrays, exact
 from .spec import UNLABELLED
 
 
@@ -49,7 +50,7 @@ def arrays_of_dataset(
             x, y = stacked_pairs(inputs, [as_tensor(y, f"the target of sample {n}") for n, y in enumerate(own)])
             y = y.float() if y.is_floating_point() else y.long()
             classes = () if several else names_of_classes(dataset, y, (known or {}).get(name), target_kind)
-            found.append(Arrays(x.float(), y, classes, steps if bool((steps < steps.max()).any()) else None))
+            found.append(Arrays(exact(x), y, classes, steps if bool((steps < steps.max()).any()) else None))
     except (AttributeError, ValueError, TypeError, LookupError) as error:
         raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
     return found
@@ -101,6 +102,6 @@ def stack_samples(samples: Sequence[Tensor], name: str, padded: bool = False) ->
         same = each.dim() == len(shape) and each.shape[1:] == shape[1:] if padded else each.shape == shape
         if not same:
             raise ValueError(f"{name} of the shapes {list(shape)} (sample 0) and {list(each.shape)} (sample {number})")
-    if any(each.is_floating_point() for each in samples):  # pad_sequence has the dtype of the first sample
-        samples = [each.float() for each in samples]
+    dtype = reduce(torch.promote_types, [each.dtype for each in samples])
+    samples = [each.to(dtype) for each in samples]  # pad_sequence has the dtype of the first sample
     return pad_sequence(list(samples), batch_first=True) if padded else torch.stack(list(samples))
