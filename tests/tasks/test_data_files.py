@@ -23,6 +23,21 @@ def test_classes_in_arrays_may_be_words_and_other_keys_are_not_read(tmp_path: Pa
     assert torch.equal(CustomData(str(tmp_path / "data.pt"))._y, numbers._y)
 
 
+def test_arrays_may_have_either_byte_order(tmp_path: Path) -> None:
+    x, y = sequences()
+    native = CustomData(write(tmp_path / "data.npz", x, y))
+    for order in "<>":
+        np.savez(tmp_path / "data.npz", x=x.numpy().astype(f"{order}f4"), y=y.numpy().astype(f"{order}i4"))
+        task = CustomData(str(tmp_path / "data.npz"))
+        assert torch.equal(task._x, native._x) and torch.equal(task._y, native._y)
+
+
+def test_sparse_tensors_are_refused(tmp_path: Path) -> None:
+    torch.save({"x": torch.eye(N).to_sparse(), "y": torch.arange(N) % 2}, tmp_path / "data.pt")
+    with pytest.raises(ValueError, match="x is sparse: save it as a dense array"):
+        CustomData(str(tmp_path / "data.pt"))
+
+
 def test_lengths_may_be_integers_of_any_type(tmp_path: Path) -> None:
     x, y = sequences()
     for kind in (np.uint8, np.uint16, np.uint64, np.int32):

@@ -85,6 +85,8 @@ def _as_real(value: Any, name: str) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         kind = getattr(value, "dtype", type(value).__name__)
         raise ValueError(f"{name} must be an array of numbers, got {kind}") from None
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} is sparse: save it as a dense array")
     if tensor.is_complex() or tensor.dim() == 0 or tensor.numel() == 0:
         raise ValueError(f"{name} must be a non-empty array of real numbers, got {tensor.dtype} {list(tensor.shape)}")
     return tensor.detach() if tensor.is_floating_point() else tensor.long()
