@@ -56,6 +56,16 @@ def test_lengths_may_be_integers_of_any_type(tmp_path: Path) -> None:
         ({"x": np.zeros((N, T, I), complex)}, {}, "x must be a non-empty array of real numbers, got torch.complex128"),
         ({"x": np.full((N, T, I), "a")}, {}, "x must be an array of numbers, got <U1"),
         ({"x": np.zeros((T, N, I))}, {}, "6 inputs but 40 targets: the first dimension counts samples"),
+        (
+            {"y": np.arange(N) % 3, "x.y": np.full(N, 0.5)},
+            {"targets": ["y", "x.y"]},
+            "rename x.y: PyTorch",
+        ),
+        (
+            {"z": np.full(N, 0.5)},
+            {"targets": ["y", "z"], "target_weights": [1, np.nan]},
+            "must be 2 numbers of",
+        ),
         ({}, {"inputs": ["x", "z"]}, "several task.inputs are for a CSV"),
         ({}, {"sequences": "id"}, "task.sequences and .* are for a CSV"),
     ],

@@ -1,5 +1,6 @@
 """Several named targets for one network: each has its part of the prediction, its loss and its metrics."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,11 +100,13 @@ def join_heads(
         weights: weights of the losses; None: all 1.
 
     Raises:
-        ValueError: the number of weights is wrong, only some of the targets have a value at every step, or a step has a
-            label of only some targets.
+        ValueError: a name has a dot, the weights are wrong, only some of the targets have a value at every step, or a
+            step has a label of only some targets.
     """
     weights = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
-    if len(weights) != len(names) or min(weights) < 0:
+    if dotted := [name for name in names if "." in name]:
+        raise ValueError(f"task.targets: rename {dotted[0]}: PyTorch allows no dot in the name of a metric")
+    if len(weights) != len(names) or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"task.target_weights must be {len(names)} numbers of at least 0, got {weights}")
     heads, parts, output, column = [], [], 0, 0
     for name, target, count, weight in zip(names, targets, classes, weights, strict=True):
