@@ -155,6 +155,20 @@ def test_denoising_keeps_events_with_a_recent_neighbour() -> None:
     assert np.argwhere(kept).tolist() == [[5, 0, 2, 1], [6, 1, 2, 1], [59, 0, 1, 2]]
 
 
+def test_denoising_does_not_depend_on_the_order_in_which_events_are_stored() -> None:
+    rng = np.random.default_rng(0)
+    times = rng.permutation(200)  # no two at the same time, whose order would matter
+    events = events_at(*((*rng.integers(0, (8, 6)), t, 0) for t in times))
+    frames = [count_events(each, 20, (8, 6), (8, 6), denoise=10) for each in (events, np.sort(events, order="t"))]
+    assert 0 < frames[0].sum() < 200 and np.array_equal(*frames)
+
+
+def test_a_height_or_width_of_0_is_refused(data_dir: Path) -> None:
+    for key in ("height", "width"):
+        with pytest.raises(ValueError, match=f"task.{key} must be at least 1, got 0"):
+            make(data_dir, "n_mnist", **{key: 0})
+
+
 def test_frames_can_be_binary_and_of_lower_resolution(data_dir: Path) -> None:
     plain, _ = next(iter(make(data_dir, "n_mnist").val_dataloader()))
     binary, _ = next(iter(make(data_dir, "n_mnist", binary=True).val_dataloader()))

@@ -102,10 +102,11 @@ def _has_neighbour(
     sensor: tuple[int, int],
     within: int,
 ) -> "np.ndarray[Any, Any]":
-    """For each event, in order of time: whether one of the four neighbouring places had an event shortly before."""
+    """For each event: whether one of the four neighbouring places had an event shortly before."""
     latest = np.full((sensor[0] + 2, sensor[1] + 2), times.min() - within)  # with a margin that has no events
     kept = np.zeros(len(times), bool)
-    for n, (x, y, t) in enumerate(zip(columns + 1, rows + 1, times, strict=True)):
+    for n in np.argsort(times, kind="stable"):
+        x, y, t = columns[n] + 1, rows[n] + 1, times[n]
         beside = max(latest[x - 1, y], latest[x + 1, y], latest[x, y - 1], latest[x, y + 1])
         kept[n] = t - beside < within
         latest[x, y] = t

@@ -69,7 +69,7 @@ class EventTask(Classification, FixedSets):
         denoise: int | None = None,
     ) -> None:
         self.files, self.cache, self.split_seed = files, cache, split_seed
-        self.size = (width or files.sensor[0], height or files.sensor[1])
+        self.size = (files.sensor[0] if width is None else width, files.sensor[1] if height is None else height)
         require_at_least(1, steps=steps, height=self.size[1], width=self.size[0])
         if denoise is not None:
             require_at_least(1, denoise=denoise)
