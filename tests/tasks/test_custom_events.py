@@ -99,6 +99,48 @@ def test_invalid_files_are_refused_by_name(tmp_path: Path) -> None:
         CustomEvents(str(tmp_path / "mine" / "left"))
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("3,4,,1", "t has empty cells"),
+        ("3,4,nan,1", "t has empty cells, NaN or infinity"),
+        ("3,4,50,", "p has empty cells"),
+        ("3.5,4,50,1", "x and y must be whole numbers"),
+    ],
+)
+def test_values_that_are_no_events_are_refused(tmp_path: Path, row: str, message: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"x,y,t,p\n1,2,3,0\n{row}\n")
+    with pytest.raises(ValueError, match=rf"a\.csv cannot be read as events with x, y, t and p \({message}"):
+        read_recording(file)
+
+
+def test_times_in_seconds_are_refused(tmp_path: Path) -> None:
+    columns = {name: np.arange(9) for name in "xyp"}
+    np.savez(tmp_path / "a.npz", t=np.arange(9) / 8, **columns)
+    with pytest.raises(ValueError, match="t has fractions and spans less than 1000: give it in microseconds"):
+        read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", t=np.arange(9) * 1000.5, **columns)
+    assert read_recording(tmp_path / "a.npz")["t"].tolist() == [int(n * 1000.5) for n in range(9)]
+    np.savez(tmp_path / "a.npz", t=np.arange(1), **columns)
+    with pytest.raises(ValueError, match="x, y, t and p differ in length"):
+        read_recording(tmp_path / "a.npz")
+
+
+def test_advice_on_own_recordings_does_not_concern_a_download(tmp_path: Path) -> None:
+    data = write_own(tmp_path / "mine")
+    with pytest.raises(ValueError, match=r"outside of the sensor\): correct it or leave it out; .* a larger sensor$"):
+        CustomEvents(data, sensor=(5, 5)).prepare_data()
+    for sensor in ([34], [34, 0], [34, 34, 2]):
+        with pytest.raises(ValueError, match=r"sensor must be the columns and rows of the camera, as in \[34, 34\]"):
+            CustomEvents(data, sensor=sensor)  # type: ignore[arg-type]
+    broken = tmp_path / "mine" / "left" / "broken.npy"
+    broken.write_bytes(b"no events")
+    with pytest.raises(ValueError) as error:
+        CustomEvents(data, sensor=(12, 9)).prepare_data()
+    assert str(error.value).count("broken.npy") == 1
+
+
 def test_a_folder_without_recordings_is_not_a_class(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     before = CustomEvents(data)

@@ -36,6 +36,8 @@ class CustomEvents(EventTask):
         ValueError: the folder does not have recordings of at least two classes, or a file cannot be read.
     """
 
+    advice = "correct it or leave it out; with an event outside of the sensor, give a larger sensor"
+
     def __init__(
         self,
         data: str | Path,
@@ -65,6 +67,8 @@ class CustomEvents(EventTask):
         self.classes_by_target = {"class": self.classes}
         if len(self.classes) < 2:
             raise ValueError(f"task.data={data} must hold a folder of recordings for each of at least two classes")
+        if sensor is not None and (len(sensor) != 2 or min(sensor) < 1):
+            raise ValueError(f"sensor must be the columns and rows of the camera, as in [34, 34], got {list(sensor)}")
         needed = sensor_of([file for file, _ in self.found]) if sensor is None else (int(sensor[0]), int(sensor[1]))
         shares = split_sizes(len(self.found), val_share, test_share, str(data))
         places, sizes = (str(folder), str(folder)), (len(self.found), len(self.found))
@@ -106,6 +110,17 @@ def read_recording(file: Path) -> Events:
 
 
 def _structured(columns: dict[str, Any]) -> Events:
+    """Events from one array for each of x, y, t and p. Raises ValueError for values that are no events."""
+    if len({np.shape(values) for values in columns.values()}) > 1:
+        raise ValueError("x, y, t and p differ in length")
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has empty cells, NaN or infinity")
+    if any((columns[name] % 1).any() for name in "xy"):
+        raise ValueError("x and y must be whole numbers")
+    times = columns["t"]
+    if (times % 1).any() and np.ptp(times) < 1000:
+        raise ValueError("t has fractions and spans less than 1000: give it in microseconds")
     return structured({**columns, "p": columns["p"] > 0})
 
 

@@ -126,18 +126,26 @@ def stack_frames(recordings: Iterable["np.ndarray[Any, Any]"]) -> EventFrames:
     return EventFrames(torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(small))
 
 
-def make_frames(files: Sequence[Path], read: Callable[[Path], Events], to_frames: ToFrames, label: str) -> EventFrames:
+def make_frames(
+    files: Sequence[Path],
+    read: Callable[[Path], Events],
+    to_frames: ToFrames,
+    label: str,
+    advice: str = "download it again",
+) -> EventFrames:
     """Read every file, and convert its events to frames.
 
     Raises:
-        ValueError: a file cannot be read; the message names it.
+        ValueError: a file cannot be read; the message names it, and ends with the advice.
     """
 
     def frames_of(file: Path) -> "np.ndarray[Any, Any]":
         try:
             return to_frames(read(file))
         except (ValueError, IndexError, RuntimeError, AssertionError) as error:
-            raise ValueError(f"{file} is damaged ({beginning_of(error)}): download it again") from error
+            if str(error).startswith(str(file)):
+                raise
+            raise ValueError(f"{file} is damaged ({beginning_of(error)}): {advice}") from error
 
     shown = track(files, description=label, transient=True, disable=len(files) < 1000)
     return stack_frames(frames_of(file) for file in shown)

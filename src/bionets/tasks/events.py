@@ -46,6 +46,7 @@ class EventTask(Classification, FixedSets):
 
     abstract = True
     stored_batch_dims = (0, 0)
+    advice = "download it again"  # on a recording that cannot be used
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class EventTask(Classification, FixedSets):
             settings |= {name: value for name, (value, default) in options.items() if value != default}
             files = [file for file, _ in chosen]
             label = f"{self.files.name}, {split}: events to frames"
-            make = partial(make_frames, files, self.files.read, self.to_frames, label)
+            make = partial(make_frames, files, self.files.read, self.to_frames, label, self.advice)
             frames = make() if self.cache is None else cached_frames(self.cache, settings, files, make)
             self._made[split] = frames, torch.tensor([label for _, label in chosen])
         return self._made[split]
