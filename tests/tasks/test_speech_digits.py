@@ -92,6 +92,23 @@ def test_a_damaged_file_is_refused_by_name(content: bytes, tmp_path: Path) -> No
         read_wave(file)
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_truncated_recording_is_refused(kept: float, tmp_path: Path) -> None:
+    file = tmp_path / "0_george_0.wav"
+    write_tone(file, 300, 0.1)
+    content = file.read_bytes()
+    file.write_bytes(content[: 2 * int(kept * len(content) / 2)])
+    with pytest.raises(ValueError, match=r"0_george_0\.wav is damaged \(it is truncated\): download it again"):
+        read_wave(file)
+
+
+def test_held_out_speakers_must_leave_recordings_for_training_and_test(data_dir: Path) -> None:
+    with pytest.raises(ValueError, match=r"task\.held_out leaves no recordings for training"):
+        SpeechDigits(data_dir, held_out=["george", "jackson", "lucas"])
+    with pytest.raises(ValueError, match=r"task\.held_out: .* holds no recordings of theo"):
+        SpeechDigits(data_dir, held_out=["theo"])
+
+
 def test_missing_data_and_unknown_speakers_are_refused(tmp_path: Path, data_dir: Path) -> None:
     with pytest.raises(ValueError, match="holds no recordings"):
         SpeechDigits(tmp_path)
@@ -123,6 +140,6 @@ def test_a_band_without_a_frequency_is_zero(data_dir: Path) -> None:
 def test_other_files_beside_the_recordings_are_not_read(tmp_path: Path) -> None:
     spoken_digits.write(tmp_path)
     expected = SpeechDigits(tmp_path).train_size
-    for name in ("._0_george_0.wav", "notes_of_george.wav"):
+    for name in ("._0_george_0.wav", "notes_of_george.wav", "0_george_again_1.wav", "0_george_1a.wav"):
         (tmp_path / FOLDER / name).write_bytes(b"")
     assert SpeechDigits(tmp_path).train_size == expected

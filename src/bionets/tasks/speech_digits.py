@@ -1,6 +1,7 @@
 """Spoken digits: the Free Spoken Digit Dataset as sequences of log-mel frames."""
 
 import math
+import re
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ WINDOW, HOP = 200, 80  # samples: 25 ms and 10 ms
 FOLDER = "free-spoken-digit-dataset/recordings"
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TEST_INDICES = range(5)  # the official test set
+NAME = r"[0-9]_[^_]+_[0-9]+"  # digit, speaker and number of a recording
 
 
 class SpeechDigits(Classification, FixedSets):
@@ -65,7 +67,7 @@ class SpeechDigits(Classification, FixedSets):
             raise ValueError(f"task.held_out: {unknown[0]} is not a speaker: choose from {', '.join(SPEAKERS)}")
         self.folder = Path(data_dir) / FOLDER
         self.steps, self.bands = steps, bands
-        files = sorted(self.folder.glob("[0-9]_*_[0-9]*.wav"))
+        files = [file for file in sorted(self.folder.glob("*.wav")) if re.fullmatch(NAME, file.stem)]
         if not files:
             raise ValueError(
                 f"{self.folder} holds no recordings: put the folder recordings of the Free Spoken Digit Dataset there"
@@ -80,6 +82,10 @@ class SpeechDigits(Classification, FixedSets):
             "train": [others[place] for place in order[val_size:]],
             "test": [file for file, test in zip(files, is_test, strict=True) if test],
         }
+        if held_out and not self._files["test"]:
+            raise ValueError(f"task.held_out: {self.folder} holds no recordings of {', '.join(held_out)}")
+        if held_out and not others:
+            raise ValueError("task.held_out leaves no recordings for training")
         if not all(self._files.values()):
             raise ValueError(f"{self.folder} is incomplete: a split of it is empty; download the data set again")
         super().__init__(len(self._files["train"]), val_size, len(self._files["test"]), batch_size, epochs, seed=seed)
@@ -116,7 +122,10 @@ def read_wave(file: Path) -> Tensor:
     try:
         with wave.open(str(file), "rb") as recording:
             form = (recording.getnchannels(), recording.getsampwidth(), recording.getframerate())
-            samples = np.frombuffer(recording.readframes(recording.getnframes()), dtype="<i2")
+            content = recording.readframes(recording.getnframes())
+            if len(content) < recording.getnframes() * recording.getnchannels() * recording.getsampwidth():
+                raise EOFError("it is truncated")
+            samples = np.frombuffer(content, dtype="<i2")
     except (wave.Error, EOFError, ValueError) as error:
         raise ValueError(f"{file} is damaged ({error}): download it again") from error
     if form != (1, 2, RATE) or len(samples) == 0:
