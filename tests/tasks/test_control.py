@@ -63,6 +63,7 @@ def test_actions_that_are_not_numbered_from_0_are_refused(
     ("keys", "message"),
     [
         ({"environment_name": "CartPole-v77"}, "task.environment_name=CartPole-v77"),
+        ({"environment_name": "no_module:Pole-v0"}, "task.environment_name=no_module:Pole-v0 cannot be made"),
         ({"environment_name": "Pendulum-v1"}, "number its actions"),
         ({"bounds": [[-1, 1]]}, "task.bounds"),
         ({"bounds": [[-1, 1]] * 3 + [[1, -1]]}, "task.bounds"),

@@ -78,7 +78,7 @@ class Control(Task):
             raise ValueError('a control task needs Gymnasium: pip install "bionets[reward]"') from error
         try:
             return gymnasium.make(self.environment_name, max_episode_steps=self.steps, disable_env_checker=True)
-        except gymnasium.error.Error as error:
+        except (gymnasium.error.Error, ImportError) as error:  # module:Name-v0 imports a module
             raise ValueError(f"task.environment_name={self.environment_name} cannot be made: {error}") from error
 
     def _sizes(self) -> tuple[int, int]:
