@@ -91,6 +91,11 @@ def test_the_error_is_computed_on_unscaled_values() -> None:
     assert float(metric.compute()) == 200
 
 
+def test_the_error_of_a_diverging_forecast_is_at_most_200_in_half_precision() -> None:
+    error = symmetric_errors(torch.tensor([[2000.0]]).half(), torch.tensor([[0.0]]).half(), 0.9, 0.2)
+    assert float(error) == pytest.approx(200, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

@@ -84,7 +84,8 @@ def symmetric_errors(prediction: Tensor, target: Tensor, mean: float, deviation:
     the standardisation (y − mean) / deviation.
     """
     prediction, target = (each * deviation + mean for each in (prediction[-len(target) :], target))
-    return (200 * (prediction - target).abs() / (prediction.abs() + target.abs())).nan_to_num(200.0)
+    share = (prediction - target).abs() / (prediction.abs() + target.abs())  # at most 1, also in float16
+    return 200 * share.nan_to_num(1.0)
 
 
 class MackeyGlass(Task):
