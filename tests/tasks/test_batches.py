@@ -46,6 +46,17 @@ def test_iterating_again_gives_the_same_batches() -> None:
     assert all(torch.equal(a, b) for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.parametrize("order", [None, torch.arange(4)])
+def test_a_batch_that_is_changed_in_place_does_not_change_the_data(order: torch.Tensor | None) -> None:
+    data = torch.zeros(4, 3), torch.zeros(2, 4)
+    batches = Batches(data, (0, 1), batch_size=2, order=order)
+    for batch in batches:
+        assert all(tensor.is_contiguous() and not tensor.any() for tensor in batch)
+        for tensor in batch:
+            tensor.add_(1)
+    assert not any(tensor.any() for batch in batches for tensor in batch)
+
+
 def test_drop_last_leaves_out_the_incomplete_batch() -> None:
     assert [len(target) for _, target in Batches(numbered(7), (1, 0), batch_size=3, drop_last=True)] == [3, 3]
     assert [len(target) for _, target in Batches(numbered(6), (1, 0), batch_size=3, drop_last=True)] == [3, 3]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor
 
 
@@ -116,7 +117,8 @@ class Batches:
         """The rows from ``start`` to ``stop`` in the order, in each tensor's layout, except the first ``without``
         tensors."""
         rows = slice(start, stop) if self._order is None else self._order[start:stop]
-        return tuple(
-            tensor[rows].movedim(0, dim).contiguous()
-            for tensor, dim in zip(self._rows_first[without:], self._dims[without:], strict=True)
-        )
+        parts = zip(self._rows_first[without:], self._dims[without:], strict=True)
+        views = [tensor[rows].movedim(0, dim) for tensor, dim in parts]
+        if self._order is None:  # a slice shares its memory with the data set, which a loss must not change
+            return tuple(view.clone(memory_format=torch.contiguous_format) for view in views)
+        return tuple(view.contiguous() for view in views)
