@@ -115,6 +115,8 @@ def test_classes_of_other_data_are_matched_by_name(cli: Command, workplace: Path
             ["task.standardise", "task.class_weights"],
         ),
         ({"data": "a.csv", "standardise": True, "class_weights": "balanced"}, {"batch_size": 3}, []),
+        ({"data": "a", "test_share": 0.1}, {"data": "b"}, ["task.test_share"]),
+        ({"data": "a", "test_share": 0.1}, {"data": "a", "batch_size": 9}, []),
         ({"data": "a", "arguments": {"height": 9}}, {"data": "b"}, ["task.arguments.sensor"]),
         ({"data": "a", "arguments": {"height": 9, "sensor": [34, 34]}}, {"data": "b"}, []),
         ({"data": "a", "arguments": {"height": 9}}, {"data": "b", "arguments": {"sensor": [34, 34]}}, []),

@@ -110,6 +110,9 @@ def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]
         yield f"task.{moved[0]} makes another split: the run may have been trained on samples of this test set"
     if changed & DATA and task.get("standardise"):
         yield "task.standardise has the mean and deviation of the other data, not of those that the run was trained on"
+    if changed & DATA and "test_share" in task:
+        share = other.get("test_share", task["test_share"])
+        yield f"task.test_share={share} is the share of the other data that is tested"
     arguments = other.get("arguments", task.get("arguments")) or {}
     if changed & DATA and {"height", "width"} & arguments.keys() and "sensor" not in arguments:
         yield "task.arguments.sensor is not given: events are scaled from the resolution that the other recordings have"
