@@ -122,6 +122,8 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: str) -> None
         ("a", "has no channels"),
         ("1,?:3,4:a", "missing values"),
         ("1,inf:3,4:a", "missing values"),
+        ("1,2:3,4:", "does not name the class ''"),
+        ("1,2:3,4:ab", "does not name the class 'ab'"),
     ],
 )
 def test_a_damaged_series_is_refused_with_its_fault(tmp_path: Path, row: str, message: str) -> None:

@@ -127,6 +127,9 @@ def read_ts(file: Path) -> tuple[list[Tensor], list[str]]:
             raise ValueError("it holds no series")
         if len({series.shape[1] for series, _ in found}) > 1:
             raise ValueError("its series differ in their number of channels")
+        known = header["classlabel"].split()[1:]  # in lower case
+        if unknown := [name for _, name in found if not name or (known and name.lower() not in known)]:
+            raise ValueError(f"its header does not name the class {unknown[0]!r}")
     except ValueError as error:
         raise ValueError(f"{file} cannot be read as time series: {error}") from error
     return [series for series, _ in found], [name for _, name in found]
