@@ -44,8 +44,8 @@ class CustomData(FixedSets):
     which are treated as images with one row. The kind of the task is inferred from inputs and targets, unless
     `target_kind` is given:
 
-    - words, integers, or whole numbers in a CSV or in float64, `[N]`: the classes 0 to K − 1 (`sequence_to_class` or
-      `image_to_class`);
+    - words, integers, or whole numbers in a CSV or in a float64 array of a file, `[N]`: the classes 0 to K − 1
+      (`sequence_to_class` or `image_to_class`);
     - other targets `[N]` or `[N, O]`: `sequence_to_value` or `image_to_value`;
     - targets `[N, T]` or `[N, T, O]` of sequences: numbers at every step (`sequence_to_sequence`);
     - several targets: each target has its own kind. The loss is the weighted sum of their losses, and the name of each
