@@ -59,6 +59,7 @@ def test_analyse_writes_the_dynamics_of_a_bistable_run(cli: Command, workplace: 
         assert abs(factor) <= 3 and abs(value) <= 1.2
     assert len(numbers["half_lives"]) == 8
     assert ((numbers["half_lives"] <= HORIZON) | np.isinf(numbers["half_lives"])).all()
+    assert f"median {np.median(numbers['half_lives']):g} steps" in done.out
     refused(cli("analyse", f"run={folder}", "method=dynamics", "unit=8"), "unit must lie between 0 and 7")
     refused(cli("analyse", f"run={folder}"), "method=dynamics")
 

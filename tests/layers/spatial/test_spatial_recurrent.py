@@ -78,6 +78,8 @@ def test_a_grid_has_a_position_of_its_own_for_each_unit(units: int, dim: int) ->
 
 def test_the_grid_of_100_units_is_5_by_5_by_4() -> None:
     assert (grid_positions(100).amax(0) + 1).tolist() == [5, 5, 4]
+    for side, dim in ((5, 5), (6, 5), (7, 5), (3, 4), (1, 3)):  # the floating-point root of 6⁵ is above 6
+        assert (grid_positions(side**dim, dim).amax(0) + 1).tolist() == [side] * dim
 
 
 @pytest.mark.parametrize(

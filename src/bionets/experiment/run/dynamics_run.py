@@ -176,7 +176,7 @@ class DynamicsRun:
         """The rows of the printed table: quantity and value."""
         stable = sum(point.stable for point in self.points)
         finite = self.half_lives[self.half_lives.isfinite()]
-        median = f"median {float(self.half_lives.median()):g} steps"
+        median = f"median {np.median(self.half_lives):g} steps"
         longer = len(self.half_lives) - len(finite)
         rows = [("data", f"{self.x.size(1)} sequences of {self.x.size(0)} steps")]
         rows += [

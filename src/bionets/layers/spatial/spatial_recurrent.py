@@ -14,7 +14,8 @@ from bionets.layers.spatial.spatial_costs import distances, mean_strengths, prox
 
 def grid_positions(units: int, dim: int = 3) -> Tensor:
     """Positions on a regular grid with unit spacing, `[units, dim]`: 100 units in three dimensions fill 5 × 5 × 4."""
-    sides = [math.ceil(positive_int("units", units) ** (1 / positive_int("dim", dim)))] * dim
+    side = round(positive_int("units", units) ** (1 / positive_int("dim", dim)))
+    sides = [side + (side**dim < units)] * dim
     for axis in reversed(range(dim)):
         others = math.prod(sides) // sides[axis]
         sides[axis] = min(sides[axis], math.ceil(units / others))
