@@ -16,6 +16,7 @@ from bionets.scan.cpu.ir import Module
 from bionets.scan.cpu.kernels import print_kernel
 from bionets.scan.cpu.product import define_products
 from bionets.scan.cpu.target import LEVELS, Target, host, named
+from bionets.scan.dump import dump
 from bionets.scan.program import Program, find_program
 from bionets.scan.program.schedule import Variant
 
@@ -154,3 +155,10 @@ def test_a_level_that_this_processor_does_not_have_is_refused(monkeypatch: pytes
     monkeypatch.setenv("BIONETS_CPU", "x86-64-v4")
     with pytest.raises(ValueError, match="BIONETS_CPU=x86-64-v4 needs vectors of 512 bits, and this processor has 128"):
         host.__wrapped__()
+
+
+def test_a_file_as_the_folder_of_the_dump_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BIONETS_DUMP", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="file is a file: name a folder"):
+        dump("name", "text")
