@@ -126,6 +126,12 @@ class Layer(NBRC):
         return super().forward(x + self.missing, h)
 
 
+class NotANumber(Layer):
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.register_buffer("target_rate", torch.tensor(float("nan")))
+
+
 class Optimizer(torch.optim.SGD):
     def __init__(self, params, lr: float = 0.1, patience: int = 3, weight_decay: float = 0.0):
         super().__init__(params, lr=lr)
@@ -192,10 +198,11 @@ def test_task_arguments_of_the_annotated_types_are_accepted(cli: Command, workpl
             ("model=spiking_recurrent", "model.layer_arguments={beta: five}"),
             "model.layer_arguments.beta must be float | ",
         ),
+        (("model=recurrent", "model.layer=mistakes.NotANumber"), "recurrent.target_rate of the model is NaN before"),
         (("model=lmu", "model.layer_arguments={theta: five}"), "LMU: theta must be a number, got 'five'"),
     ],
 )
-def test_an_argument_of_the_wrong_type_for_other_user_code_is_refused(
+def test_a_wrong_argument_or_value_of_other_user_code_is_refused(
     refused: Command, words: tuple[str, ...], message: str
 ) -> None:
     assert message in refused(*SMALL, "model.name=own", *words)

@@ -8,6 +8,8 @@ from lightning import Callback, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import OmegaConf
+from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, with_protocol
@@ -93,7 +95,15 @@ def build_model(config: dict[str, Any], spec: TaskSpec) -> Model:
         try_out(optimizer, model.parameters())
     if config.get("average_weights") is not None and not model.automatic_optimization:
         raise UserError(f"model={config['model']['name']} learns without an optimizer: leave out average_weights")
+    refuse_nan(model)
     return model
+
+
+def refuse_nan(model: Model) -> None:
+    """Raise UserError if a parameter or a buffer is NaN before training: a checkpoint with NaN counts as damaged."""
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and not is_lazy(value) and value.is_floating_point() and value.isnan().any():
+            raise UserError(f"{name} of the model is NaN before training; give it a number, or None if it is a buffer")
 
 
 def require_fit(config: dict[str, Any], spec: TaskSpec) -> None:
