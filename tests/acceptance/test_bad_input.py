@@ -122,6 +122,7 @@ SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.0
     [
         (["compare", "by=1.0"], ["by must be", "1.0"]),
         (["compare", "by=[]"], ["by must be", "[]"]),
+        (["compare", "by=null"], ["by must be", "None"]),
         (["analyse"], ["name the folder of one run with run=, or", "runs="]),
         (["analyse", "run=x", "runs=y"], ["name the folder of one run with run=, or", "runs="]),
         (["analyse", "seed=-1"], ["seed must be", "-1"]),

@@ -15,10 +15,11 @@ MOST_SEEDS = 128  # of one batched model; each seed has its own data, activation
 
 @dataclass(frozen=True)
 class Check:
-    """A constraint: the words after "must be" in the error message, and the test."""
+    """A constraint: the words after "must be" in the error message, the test, and whether null is valid too."""
 
     words: str
     holds: Callable[[Any], bool]
+    or_null: bool = True
 
 
 def is_number(value: Any) -> bool:
@@ -50,6 +51,7 @@ PATH = Check("a path that does not begin with ~, which only a shell replaces", l
 WORD_OR_WORDS = Check(
     "a config key, or a list of at least one",
     lambda value: bool(value) and is_list_of_words([value]) if isinstance(value, str) else is_list_of_words(value),
+    or_null=False,
 )
 
 CHECKS: dict[str, dict[str, Check]] = {
@@ -82,7 +84,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "compare": {"by": WORD_OR_WORDS, "output_dir": PATH, "leaderboard": Check("the name of a file", bool)},
     "analyse": {"seed": between(0, 2**32 - 1), "steps": WORDS, "methods": WORDS, "by": WORDS},
 }
-"""Constraints by command and key. Null values, and keys that a config does not have, are not checked."""
+"""Constraints by command and key. Null is valid, unless the constraint says otherwise."""
 
 
 def refuse_values(command: str, config: DictConfig) -> None:
@@ -92,7 +94,7 @@ def refuse_values(command: str, config: DictConfig) -> None:
         value = OmegaConf.select(config, key, throw_on_missing=False)
         if OmegaConf.is_config(value):
             value = OmegaConf.to_container(value, resolve=True)
-        if value is not None and not check.holds(value):
+        if not (value is None and check.or_null) and not check.holds(value):
             raise UserError(f"{key} must be {check.words}, got {value!r}")
     if command == "train":
         refuse_empty_ranges(config.trainer)
