@@ -82,6 +82,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("trainer.limit_train_batches=x", ["trainer.limit_train_batches", "x"]),
         ("trainer.gradient_clip_val=-1", ["trainer.gradient_clip_val", "-1"]),
         ("trainer.min_steps=-3", ["trainer.min_steps", "-3"]),
+        ("trainer.deterministic=wran", ["trainer.deterministic must be true, false or warn", "wran"]),
         ("trainer.min_epochs=100", ["trainer.min_epochs=100", "trainer.max_epochs=6"]),
         ("trainer.accelerator=tpu", ["the trainer cannot be built"]),
         ("optimizer.betas=[0.9]", ["the optimizer refuses its settings"]),

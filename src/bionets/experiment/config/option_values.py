@@ -73,6 +73,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "trainer.tbptt": at_least(1),
         "trainer.gradient_clip_val": ABOVE_0,
         "trainer.gradient_clip_algorithm": Check("norm or value", lambda value: value in ("norm", "value")),
+        "trainer.deterministic": Check("true, false or warn", lambda value: value in (True, False, "warn")),
         "trainer.profiler": Check(", ".join(PROFILERS), lambda value: value in PROFILERS),
         "callbacks.patience": at_least(1),
         "optimizer.lr": FINITE,
