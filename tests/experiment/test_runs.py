@@ -177,6 +177,7 @@ def test_a_run_whose_process_was_killed_is_deleted(cli: Command, outputs: dict[s
         (["where=brc"], ["where=brc", "where={"]),
         (["where={model.width:3}"], ["where=model.width"]),
         (["runs=nowhere"], ["runs=nowhere"]),
+        (["metric=val/los"], ["metric=val/los", "did you mean val/loss?"]),
     ],
 )
 def test_a_wrong_argument_gives_a_one_line_error(

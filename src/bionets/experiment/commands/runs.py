@@ -35,6 +35,9 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
     refuse_sort(config["sort"])
     require_mapping(config["where"])
     found = listed_runs(config["runs"], config["metric"])
+    known = list(dict.fromkeys(name for run in found for name in run.metrics))
+    if config["metric"] is not None and known:
+        refuse_unknown("metric", [config["metric"]], known)
     if config["where"]:
         found = matching(found, config["where"])
     wanted = deleted or statuses or STATUSES

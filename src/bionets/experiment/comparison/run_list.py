@@ -26,7 +26,8 @@ class ListedRun:
 
     ``status``: that in ``result.json``; without this file, ``running`` if a process is training the run, otherwise
     ``stopped`` (it was killed); ``unreadable`` if a file is damaged. ``epochs``: completed and total number of epochs,
-    as ``12/20``. ``metric``: name of ``value``. ``note``: the reason why the run ended early.
+    as ``12/20``. ``metric``: name of ``value``. ``note``: the reason why the run ended early. ``metrics``: its headline
+    numbers.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class ListedRun:
     seconds: float | None = None
     changed: datetime | None = None
     note: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -80,6 +82,7 @@ def listed(folder: RunFolder, metric: str | None = None) -> ListedRun:
         result.get("wall_time"),
         changed,
         printable_line(result.get("error", "")),
+        numbers,
     )
 
 
