@@ -177,6 +177,7 @@ def test_a_run_whose_process_was_killed_is_deleted(cli: Command, outputs: dict[s
         (["where=brc"], ["where=brc", "where={"]),
         (["where={model.width:3}"], ["where=model.width"]),
         (["runs=nowhere"], ["runs=nowhere"]),
+        (["status=failed", "delete=stopped", "yes=true"], ["delete=", "leave out status="]),
         (["metric=val/los"], ["metric=val/los", "did you mean val/loss?"]),
     ],
 )

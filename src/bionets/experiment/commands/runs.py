@@ -32,6 +32,8 @@ def runs(hydra_config: DictConfig) -> list[ListedRun]:
         words_of("status", config["status"], STATUSES),
         words_of("delete", config["delete"], ENDED_EARLY),
     )
+    if deleted and statuses:
+        raise UserError("delete= names the status of the runs to delete: leave out status=")
     refuse_sort(config["sort"])
     require_mapping(config["where"])
     found = listed_runs(config["runs"], config["metric"])
