@@ -118,11 +118,13 @@ def test_durations_are_printed_in_hours_minutes_and_seconds() -> None:
     assert [duration_of(each) for each in (None, 0.0, 59.6, 3725.4)] == ["", "0:00:00", "0:01:00", "1:02:05"]
 
 
-@pytest.mark.parametrize(("answer", "deleted"), [("y", True), (" YES ", True), ("", False), ("n", False)])
+@pytest.mark.parametrize(
+    ("answer", "deleted"), [("y\n", True), (" YES \n", True), ("\n", False), ("n\n", False), ("", False)]
+)
 def test_runs_are_deleted_at_a_terminal_only_after_confirmation(
     cli: Command, outputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, answer: str, deleted: bool
 ) -> None:
-    terminal = io.StringIO(f"{answer}\n")
+    terminal = io.StringIO(answer)  # an empty one is Ctrl-D
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stdin", terminal)
     outcome = cli("runs", "delete=[failed,pruned]")

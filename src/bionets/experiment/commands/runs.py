@@ -123,7 +123,11 @@ def delete_runs(found: Sequence[ListedRun], yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(f"there is no terminal to confirm in: to {question.rstrip('?')}, add yes=true")
-        if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        try:
+            answer = input(f"{question} [y/N] ")
+        except EOFError:  # Ctrl-D
+            answer = ""
+        if answer.strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return
     for run in found:
