@@ -169,6 +169,12 @@ def test_a_run_whose_process_was_killed_is_deleted(cli: Command, outputs: dict[s
     assert not outputs["stopped"].exists()
 
 
+def test_several_values_of_an_option_write_no_files(cli: Command, outputs: dict[str, Path], workplace: Path) -> None:
+    outcome = cli("runs", "-m", "status=complete,stopped")
+    assert outcome.code == 0 and "2 complete" in outcome.out and "1 stopped" in outcome.out
+    assert [path.name for path in workplace.iterdir()] == ["outputs"]
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
