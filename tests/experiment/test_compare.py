@@ -73,6 +73,15 @@ def test_where_by_metrics_and_curves_select_what_is_compared(place: Path, capsys
     assert "metrics=test/acuracy is in no run" in capsys.readouterr().out
 
 
+def test_the_table_counts_complete_runs_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(place / "outputs", "brc", 4, None)
+    make_run(place / "outputs", "gru", 4, 0.6)
+    run(unfinished=True)
+    assert "brc | 4 | 0.9200 ± 0.0091" in (place / "comparison" / "table.md").read_text().replace("**", "")
+    shown = capsys.readouterr().out
+    assert "brc has no complete run of seed 4" in shown and "not ended, and only part of the curves" in shown
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

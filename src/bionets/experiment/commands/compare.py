@@ -1,6 +1,7 @@
 """Comparison of runs: a table of means with standard errors, and figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     ended, unfinished = [run for run in runs if run.ended], [run.place for run in runs if not run.ended]
     metrics, absent = metrics_of(ended, config["metrics"]) if ended else ([], [])
     curves = chosen_curves(runs, config["curves"])
-    rows = summarise(groups, metrics)
+    complete = [replace(group, runs=[run for run in group.runs if run.ended]) for group in groups]
+    rows = summarise(complete, metrics)
 
     directory = Path(config["output_dir"])
     directory.mkdir(parents=True, exist_ok=True)

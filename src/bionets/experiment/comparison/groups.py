@@ -88,10 +88,10 @@ def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
 
 
 def _unequal_seeds(groups: Sequence[Group]) -> Iterator[str]:
-    every = set().union(*(group.seeds for group in groups))
-    for group in groups:
-        missing = sorted(every - set(group.seeds))
-        if missing:
+    ended = [{run.seed for run in group.runs if run.ended} for group in groups]
+    every = set().union(*ended)
+    for group, seeds in zip(groups, ended, strict=True):
+        if missing := sorted(every - seeds):
             yield f"{group} has no complete run of seed {_short(missing)}, which others have"
 
 
