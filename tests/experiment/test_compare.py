@@ -1,5 +1,6 @@
 """The whole comparison, from run folders or from W&B, to its files."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ def test_invalid_arguments_are_refused_before_anything_is_written(
     with pytest.raises(UserError, match=said):
         run(**given)
     assert not (place / "comparison").exists()
+
+
+def test_a_leaderboard_notes_seeds_that_are_counted_twice(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(leaderboard="board.md")
+    assert "more than once" not in capsys.readouterr().out
+    shutil.copytree(place / "outputs" / "brc" / "run-1-0.001" / "seed-0", place / "outputs" / "copy" / "seed-0")
+    run(leaderboard="board.md")
+    assert "note: binary_addition: brc, run counts a seed more than once: 0, 0, 1, 2, 3" in capsys.readouterr().out
 
 
 def test_a_comparison_without_complete_runs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

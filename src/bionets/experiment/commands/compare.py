@@ -11,7 +11,7 @@ from bionets.analysis.style import STYLES
 from bionets.atomic import write_atomically
 from bionets.experiment.comparison.figures import chosen_curves, draw
 from bionets.experiment.comparison.groups import grouped, notes
-from bionets.experiment.comparison.leaderboard import leaderboard
+from bionets.experiment.comparison.leaderboard import leaderboard, repeated_seeds
 from bionets.experiment.comparison.runs import (
     LeftOut,
     Run,
@@ -91,7 +91,7 @@ def write_leaderboard(file: Path, runs: Sequence[Run], left_out: Sequence[LeftOu
     """Write the leaderboard, and print notes on changed files and runs that are left out."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
-    print_notes([*changes(runs), *map(str, left_out)])
+    print_notes([*changes(runs), *repeated_seeds(runs), *map(str, left_out)])
     print_line(f"leaderboard {file}: {len(runs)} runs")
 
 

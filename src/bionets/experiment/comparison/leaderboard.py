@@ -85,6 +85,16 @@ def same_settings(runs: Iterable[Run]) -> list[Group]:
     return [Group(values, members) for values, members in groups.items()]
 
 
+def repeated_seeds(runs: Iterable[Run]) -> list[str]:
+    """A line for each group of runs that has a seed twice, as after a run folder was copied."""
+    return [
+        f"{group.runs[0].config['task']['name']}: {', '.join(group.values[:2])} counts a seed more than once: "
+        + ", ".join(map(str, group.seeds))
+        for group in same_settings(runs)
+        if len(set(group.seeds)) < len(group.seeds)
+    ]
+
+
 def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]:
     model, experiment, _ = group.values
     known, values = group.published.get(metric), metric_values(group, metric)
