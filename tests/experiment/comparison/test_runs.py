@@ -27,8 +27,9 @@ def test_every_folder_is_read_or_left_out_with_a_reason(tmp_path: Path) -> None:
 def test_the_wandb_folder_of_a_run_is_not_read_as_a_run(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     add_offline_wandb(folder, "abc12345")
-    runs, left_out = read_folders(str(tmp_path))
-    assert (len(runs), left_out) == (1, [])
+    for place in (tmp_path, tmp_path / "**"):
+        runs, left_out = read_folders(str(place))
+        assert (len(runs), left_out) == (1, [])
     assert runs[0].mirror == WandbPlace(None, "bionets", "abc12345")
 
 

@@ -184,7 +184,8 @@ def run_folders(pattern: str) -> list[Path]:
     """
     # The name of a folder may contain characters that are wildcards in a glob. pathlib globs only below a given folder.
     places = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-    return sorted({folder for place in places for folder in _run_folders_below(Path(place))})
+    found = {folder for place in places for folder in _run_folders_below(Path(place))}
+    return sorted(folder for folder in found if found.isdisjoint(folder.parents))  # ``**`` also matches what is in runs
 
 
 def require_run_folders(pattern: str) -> list[Path]:
