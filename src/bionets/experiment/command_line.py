@@ -2,6 +2,7 @@
 modules of the working directory.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -53,6 +54,14 @@ def refuse_ignored(hydra: HydraConf) -> None:
         choice = hydra.runtime.choices.get(group, default)
         if choice != default:
             raise UserError(f"{group}={choice} is for a sweep: add -m, as in {program('train')} -m {group}={choice}")
+
+
+def config_dir(words: Sequence[str]) -> str | None:
+    """The folder that ``--config-dir`` names; None without this option."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder: str | None = parser.parse_known_args(list(words))[0].config_dir
+    return folder
 
 
 COMMAND = "BIONETS_COMMAND"

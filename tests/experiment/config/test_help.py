@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hydra.utils import get_object
@@ -10,6 +11,7 @@ from bionets.experiment.config.help import argument_descriptions, help_page
 from bionets.experiment.config.schemas import register
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train, Trainer
+from bionets.experiment.errors import UserError
 from tests.acceptance.conftest import ROOT
 
 OURS = ("_target_", "_partial_", "name")
@@ -92,6 +94,23 @@ def test_the_help_page_shows_the_options_of_the_chosen_configs() -> None:
     assert "step_size: ???" in page and "# Period of learning rate decay" in page
     alone = help_page("train", str(ROOT / "configs"), ["--help", "model", "model=stigmergic"])
     assert alone.splitlines()[0].startswith("model:") and "optimizer" not in alone
+
+
+@pytest.mark.parametrize("option", [["--config-dir", "{}"], ["-cd", "{}"], ["--config-dir={}"]])
+def test_the_help_page_has_the_configs_of_another_folder(tmp_path: Path, option: list[str]) -> None:
+    register(ROOT / "configs")
+    (tmp_path / "paths").mkdir()
+    (tmp_path / "paths" / "mine.yaml").write_text("output_dir: elsewhere\n")
+    words = [*(word.format(tmp_path) for word in option), "--help", "paths=mine"]
+    page = help_page("train", str(ROOT / "configs"), words)
+    assert "output_dir: elsewhere" in page and "optimizer:" in page
+    assert help_page("train", str(ROOT / "configs"), [*words, "paths"]).startswith("paths:")
+
+
+def test_a_word_that_is_no_group_is_an_error_with_similar_ones() -> None:
+    register(ROOT / "configs")
+    with pytest.raises(UserError, match=r"--help modle: .* did you mean model"):
+        help_page("train", str(ROOT / "configs"), ["--help", "modle"])
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare", "analyse", "runs"])

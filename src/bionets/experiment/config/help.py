@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from string import Template
 from typing import Any
 
@@ -11,6 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from bionets.experiment.command_line import OVERRIDE, WITH_VALUE, config_dir
+from bionets.experiment.errors import UserError, did_you_mean
 from bionets.import_path import import_object
 
 ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?\s*:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
@@ -27,18 +30,24 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def help_page(name: str, configs: str, words: Sequence[str]) -> str:
-    """The help page of a command with the given choices; ``--help model`` shows one group."""
-    groups = [word for word in words if "=" not in word and not word.startswith(("-", "~"))]
-    folder = next((words[place + 1] for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")), None)
-    chosen = [word for word in words if ("=" in word and not word.startswith("-")) or word.startswith("~")]
+    """The help page of a command with the given choices; ``--help model`` shows one group. Raises UserError for a word
+    that is no group.
+    """
+    folder = config_dir(words)
+    typed = [word for before, word in pairwise(["", *words]) if before not in WITH_VALUE and not word.startswith("-")]
+    chosen = [word for word in typed if OVERRIDE.match(word)]
+    groups = [word for word in typed if word not in chosen]
     found = [] if folder is None else [f"hydra.searchpath=[file://{folder}]"]
     GlobalHydra.instance().clear()
     with initialize_config_dir(configs, version_base="1.3"):
         config = compose(name, [*chosen, *found], return_hydra_config=True)
     template = config.hydra.help.template
-    shown = [str(key) for key in config if key != "hydra" and (not groups or key in groups)]
-    text = "\n".join(documented(config, shown))
-    return text if shown and groups and folder not in groups else Template(template).safe_substitute(CONFIG=text)
+    keys = [str(key) for key in config if key != "hydra"]
+    for word in groups:
+        if word not in keys:
+            raise UserError(f"--help {word}: there is no such key, only {', '.join(keys)}{did_you_mean(word, keys)}")
+    text = "\n".join(documented(config, [key for key in keys if not groups or key in groups]))
+    return text if groups else Template(template).safe_substitute(CONFIG=text)
 
 
 def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> list[str]:

@@ -1,6 +1,5 @@
 """The report at the end of a run: results, published numbers, paths of figures, the command to run it again."""
 
-import argparse
 import shlex
 import sys
 from typing import Any
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.names import name_of
-from bionets.experiment.command_line import program
+from bionets.experiment.command_line import config_dir, program
 from bionets.experiment.console import escape_controls, print_line
 from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
@@ -69,15 +68,9 @@ def print_stopped() -> None:
 
 def command_of(overrides: list[str]) -> str:
     """The command that repeats this run in the same working directory."""
-    return " ".join([program("train"), *map(shlex.quote, [*config_dir(), *overrides])])
-
-
-def config_dir() -> list[str]:
-    """The option ``--config-dir`` of the command line, if it is given."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config-dir", "-cd")
-    folder = parser.parse_known_args(sys.argv[1:])[0].config_dir
-    return [] if folder is None else ["--config-dir", folder]
+    folder = config_dir(sys.argv[1:])
+    words = [] if folder is None else ["--config-dir", folder]
+    return " ".join([program("train"), *map(shlex.quote, [*words, *overrides])])
 
 
 def title_of(config: dict[str, Any]) -> str:
