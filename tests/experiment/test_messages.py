@@ -63,6 +63,14 @@ def test_a_sweep_without_m_is_refused_with_the_right_command(cli: Command, monke
     assert "bionets train -m sweep=seeds" in cli("train", "sweep=seeds").error
 
 
+def test_help_lists_the_choices_of_the_users_own_folders(cli: Command, workplace: Path) -> None:
+    for folder, name in (("configs", "here"), ("other", "there")):
+        (workplace / folder / "paths").mkdir(parents=True)
+        (workplace / folder / "paths" / f"{name}.yaml").touch()
+    outcome = cli("train", "--help", "--config-dir", "other")
+    assert "paths        default, here, there\n" in outcome.out, outcome.error
+
+
 def test_braces_are_quoted_for_the_shell(cli: Command, workplace: Path) -> None:
     (workplace / "outputs").mkdir()
     error = cli("runs", "where=brc").error

@@ -91,3 +91,8 @@ def search_working_directory() -> None:
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(here) not in known:
         os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, known), str(here)])
+
+
+def own_configs() -> list[Path]:
+    """The user's folders of configs: ``configs/`` of the working directory, and that of ``--config-dir``."""
+    return [Path(folder) for folder in (os.environ.get(CONFIGS_HERE), config_dir(sys.argv[1:])) if folder]

@@ -1,11 +1,13 @@
 """Registration of all schemas in Hydra's ConfigStore, and the choices of each config group."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from bionets.experiment.command_line import own_configs
 from bionets.experiment.config.schemas.run import Analyse, Callbacks, Compare, Evaluate, Logger, Paths, Runs, Train
 from bionets.experiment.config.schemas.sweeps import SWEEPS
 
@@ -41,12 +43,13 @@ def register(configs: Path, families: bool = True) -> None:
         store.store(name=name, node=schema, group="schema")
     for name, schema in SWEEPS.items():
         store.store(name=name, node=schema, group="hydra/sweeper", provider="bionets")
-    OmegaConf.register_new_resolver("choices", lambda: choices(configs), replace=True)
+    OmegaConf.register_new_resolver("choices", lambda: choices([configs, *own_configs()]), replace=True)
 
 
-def choices(configs: Path) -> str:
-    """The choices of each config group, one line for each group, for the help page."""
-    groups = sorted(path for path in configs.iterdir() if path.is_dir() and path.name not in ("hydra", "study"))
-    return "\n".join(
-        f"  {group.name:<12} {', '.join(sorted(file.stem for file in group.glob('*.yaml')))}" for group in groups
-    )
+def choices(folders: Sequence[Path]) -> str:
+    """The choices of each config group in these folders, one line for each group, for the help page."""
+    found: dict[str, set[str]] = {}
+    for file in (file for folder in folders for file in folder.glob("*/*.yaml")):
+        found.setdefault(file.parent.name, set()).add(file.stem)
+    groups = sorted(found.keys() - {"hydra", "study"})
+    return "\n".join(f"  {group:<12} {', '.join(sorted(found[group]))}" for group in groups)
