@@ -35,10 +35,17 @@ def test_no_message_assumes_how_the_command_was_started() -> None:
     assert not found
 
 
-def test_a_closed_pipe_ends_a_command_without_a_message() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c", "from bionets.experiment.console import print_line; print_line('a run')"],
+        ["-m", "bionets", "compare", "--help"],
+    ],
+)
+def test_a_closed_pipe_ends_a_command_without_a_message(words: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-c", "from bionets.experiment.console import print_line; print_line('a run')"]
+    command = [sys.executable, *words]
     ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (ended.returncode, ended.stderr) == (1, b"")

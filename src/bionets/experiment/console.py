@@ -16,12 +16,14 @@ def printable_line(text: object, most: int = 300) -> str:
 
 
 def print_line(text: str) -> None:
-    """Print a text on one line, with control characters escaped.
+    """Print a text on one line, with control characters escaped; see `print_text`."""
+    print_text(escape_controls(text))
 
-    If the reader of a pipe has ended, as after ``| head``, exit without a message, as rich does in tables.
-    """
+
+def print_text(text: str) -> None:
+    """Print a text. If the reader of a pipe has ended, as after ``| head``, exit without a message, as rich does."""
     try:
-        print(escape_controls(text), flush=True)
+        print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
         raise SystemExit(1) from None

@@ -17,6 +17,7 @@ from bionets.experiment.command_line import expand, refuse_ignored, refuse_repea
 from bionets.experiment.config.help import asks_for_help, help_page
 from bionets.experiment.config.option_values import refuse_values
 from bionets.experiment.config.schemas import register
+from bionets.experiment.console import print_text
 from bionets.experiment.errors import Busy, JobError, is_user_error, meant_for_users, one_line, raised_by_parser
 from bionets.experiment.interrupts import exit_when_interrupted, raise_interrupt_behind
 from bionets.experiment.run.process import Process, end_with
@@ -90,7 +91,7 @@ def command(name: str, configs: Path) -> NoReturn:
 def show_help(name: str, configs: Path) -> NoReturn:
     """Print the help page of a command, and exit."""
     try:
-        print(help_page(name, str(configs), sys.argv[1:]))
+        print_text(help_page(name, str(configs), sys.argv[1:]))
     except Exception as error:
         if not (is_user_error(error) or raised_by_parser(error)):
             raise
