@@ -30,6 +30,20 @@ def test_folders_that_are_not_empty_and_invalid_names_are_refused(tmp_path: Path
             write_project(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["json", "sys", "torch", "bionets", "tests", "configs"])
+def test_a_name_that_another_module_has_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose another name"):
+        write_project(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_working_directory_is_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "first_project").mkdir()
+    monkeypatch.chdir(tmp_path / "first_project")
+    write_project(Path())
+    assert Path("first_project", "cells.py").exists()
+
+
 @pytest.mark.parametrize("words", [[], ["a", "b"], ["--help"]])
 def test_arguments_other_than_one_name_print_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert new(words) == 1

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
@@ -28,11 +29,14 @@ def new(words: Sequence[str]) -> int:
 
 def write_project(folder: Path) -> Path:
     """Write a project into a folder that does not exist or is empty. Its package has the name of the folder, with
-    underscores instead of dashes and spaces. Raises UserError.
+    underscores instead of dashes and spaces; a module that can be imported already would hide it. Raises UserError.
     """
-    package = folder.name.replace("-", "_").replace(" ", "_")
+    name = folder.resolve().name
+    package = name.replace("-", "_").replace(" ", "_")
     if not package.isidentifier() or iskeyword(package):
-        raise UserError(f"{folder.name} cannot name a Python package: use letters, digits and underscores, no keyword")
+        raise UserError(f"{name} cannot name a Python package: use letters, digits and underscores, no keyword")
+    if package in ("configs", "tests") or ((found := find_spec(package)) and found.origin):  # None: only a folder
+        raise UserError(f"{package} is the name of another module or folder of the project: choose another name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already and is not empty: choose another name")
     _copy(files("bionets.experiment.commands").joinpath("project"), folder, package)
