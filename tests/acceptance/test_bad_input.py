@@ -115,6 +115,12 @@ def test_a_wrong_argument_gives_a_one_line_error_and_writes_nothing(
     assert list(workplace.iterdir()) == []
 
 
+def test_a_csv_logger_that_never_writes_is_refused(cli: Command, workplace: Path) -> None:
+    outcome = cli("train", *SMALL, "logger=csv", "logger.csv.flush_logs_every_n_steps=0")
+    refused(outcome, "logger.csv.flush_logs_every_n_steps must be at least 1")
+    assert list(workplace.iterdir()) == []
+
+
 SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.001,0.1)")
 
 
