@@ -8,11 +8,14 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 
 from bionets.experiment.errors import UserError
 
@@ -62,6 +65,15 @@ def config_dir(words: Sequence[str]) -> str | None:
     parser.add_argument("--config-dir", "-cd")
     folder: str | None = parser.parse_known_args(list(words))[0].config_dir
     return folder
+
+
+def override_of(key: str, value: str) -> str:
+    """``key=value``, with quotes around a value that Hydra would otherwise read as more or other than this text."""
+    parser, word = OverridesParser.create(), f"{key}={value}"
+    with suppress(HydraException):
+        if parser.parse_override(word).value() == value:
+            return word
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 COMMAND = "BIONETS_COMMAND"

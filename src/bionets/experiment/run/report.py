@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.names import name_of
-from bionets.experiment.command_line import config_dir, program
+from bionets.experiment.command_line import config_dir, override_of, program
 from bionets.experiment.console import escape_controls, print_line
 from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
@@ -37,7 +37,7 @@ def print_results(
             ("folder", str(folder.path)),
             *(("figure", str(file)) for file in folder.figure_files()),
             ("run again", command_of(overrides)),
-            ("evaluate", f"{program('evaluate')} run={shlex.quote(str(folder.path))}"),
+            ("evaluate", f"{program('evaluate')} {shlex.quote(override_of('run', str(folder.path)))}"),
         ]
     for label, text in lines:
         print_line(f"{label:>9}  {text}")
