@@ -69,6 +69,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ("trainer.max_steps=1", ["trainer.max_steps=1", "epoch"]),
         ("model.layer_arguments={batch_first:true}", ["batch_first"]),
         ("model=[brc", ["[brc"]),
+        ("name=lr=0.1", ["name=lr=0.1 cannot be read", "quotes"]),
         ("paths.output_dir=/proc/nowhere", ["/proc/nowhere"]),
         ("trainer.log_every_n_steps=0", ["trainer.log_every_n_steps", "at least 1"]),
         ("trainer.log_every_n_steps=-1", ["trainer.log_every_n_steps", "-1"]),

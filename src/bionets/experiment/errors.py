@@ -162,6 +162,12 @@ def _message(error: BaseException) -> str:
         word = error.override or "''"
         of_folder = f"run={word} (evaluate, analyse) or runs={word} (compare, runs)"
         return f"{word} has no value: write key=value, as in {of_folder if '/' in word else 'model=nbrc'}"
+    if isinstance(error, OverrideParseException):
+        reason = str(error).partition("\n")[0]
+        return (
+            f"{error.override} cannot be read ({reason}): a value with special characters such as = , ( ) [ ] "
+            "stands in quotes of its own, as in 'name=\"a=b\"'"
+        )
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
