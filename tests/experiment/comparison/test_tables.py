@@ -83,6 +83,15 @@ def test_a_table_fits_a_terminal_of_80_columns(
         assert shown in text
 
 
+def test_a_table_wider_than_the_terminal_is_not_cut_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table([row("a" * 60, "1", (0.8, 0.9), True, None, 0.92)], BY)
+    shown = capsys.readouterr().out
+    assert "a" * 60 in shown and "0.850 ± 0.050" in shown and "…" not in shown
+
+
 def test_the_values_of_a_key_become_columns() -> None:
     lines = as_markdown(ROWS, BY, columns="model").splitlines()
     assert lines[0] == "test/accuracy_60"

@@ -16,6 +16,7 @@ LATEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
 }
 BAR = "\\|"  # in a cell of a Markdown table
+WIDEST = 10_000  # columns of a terminal
 Cell = Callable[[Row], str]
 
 
@@ -41,7 +42,11 @@ def print_table(rows: Sequence[Row], by: Sequence[str]) -> None:
                 "best" if row.best else _probability(row.p),
                 "" if row.published is None else short(row.published),
             )
-        Console(markup=False).print(table)
+        console = Console(markup=False)
+        # Rich cuts off a table that is wider than the terminal, or than 80 columns in a file: whole columns are lost.
+        needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+        console.width = max(console.width, needed)
+        console.print(table)
 
 
 def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:
