@@ -52,3 +52,10 @@ def test_cells_show_the_share_of_their_row_and_the_number_of_samples(
         (1, 1, "3", "black"),
         (2, 1, "4", "black"),
     }
+
+
+def test_dollar_signs_in_the_names_of_classes_are_no_formula(tmp_path: Path) -> None:
+    """A formula with an open brace is an error of matplotlib, and one without drops the dollar signs."""
+    (file,) = draw_confusion_matrices(tmp_path, "a run", {"cost": (("$0-$50", "$x{$"), torch.eye(2).long())})
+    svg = file.with_suffix(".svg").read_text()
+    assert "<!-- $0-$50 -->" in svg and "<!-- $x{$ -->" in svg

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bionets.analysis.names import plain_text
 from bionets.analysis.style import new_figure, save, styled
 from bionets.atomic import write_atomically
 from bionets.csv_text import csv_text
@@ -57,8 +58,9 @@ def draw_confusion_matrix(file: Path, title: str, class_names: Sequence[str], co
     axes.set_ylabel("true class")
     if labelled:
         upright = all(len(name) <= 3 for name in names)
-        axes.set_xticks(range(len(names)), names, rotation=0 if upright else 90)
-        axes.set_yticks(range(len(names)), names)
+        shown = [plain_text(name) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=0 if upright else 90)
+        axes.set_yticks(range(len(names)), shown)
         write_counts(axes, counts, shares)
     figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
     return save(figure, file, title)

@@ -68,9 +68,14 @@ METRICS = {
 
 def name_of(word: str) -> str:
     """The name in papers of a model, a task or another word of a config: nBRC for ``nbrc``, also within ``nbrc-online``
-    or ``model = nbrc``.
+    or ``model = nbrc``. It is for figures: see `plain_text`.
     """
-    return re.sub(r"\w+", lambda each: NAMES.get(each[0], each[0].replace("_", " ")), word)
+    return re.sub(r"\w+", lambda each: NAMES.get(each[0], each[0].replace("_", " ")), plain_text(word))
+
+
+def plain_text(text: str) -> str:
+    """A text for matplotlib, which would read what is between two dollar signs as a formula, and fail if it is none."""
+    return text.replace("$", r"\$")
 
 
 def label_of(key: str) -> str:
