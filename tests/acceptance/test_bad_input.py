@@ -141,6 +141,13 @@ SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.0
         (["compare", "output_dir='~/tables'"], ["output_dir", "~"]),
         (["compare", "leaderboard=''"], ["leaderboard must be"]),
         (["train", "-m", *SMALL, *SEARCH, "paths.output_dir='~/out'"], ["paths.output_dir", "~"]),
+        (["compare", "leaderboard=a.md", "report=wandb"], ["report=wandb has no effect with leaderboard="]),
+        (["compare", "wandb=sync", "where={model:brc}"], ["where={model:brc} has no effect with wandb=sync"]),
+        (["compare", "source=wandb", "unfinished=true"], ["unfinished=true has no effect with source=wandb"]),
+        (["analyse", "run=x", "method=dynamics", "steps=[plot]"], ["steps=[plot] has no effect with method=dynamics"]),
+        (["analyse", "run=x", "unit=1"], ["unit=1 has no effect with method=spatial"]),
+        (["analyse", "run=x", "by=[seed]"], ["by=[seed] has no effect with run="]),
+        (["analyse", "runs=x", "steps=[plot]"], ["steps=[plot] has no effect with runs="]),
         (["train", "-m", "--cfg", "job"], ["Only one of"]),
     ],
 )

@@ -7,12 +7,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -57,6 +58,14 @@ def refuse_ignored(hydra: HydraConf) -> None:
         choice = hydra.runtime.choices.get(group, default)
         if choice != default:
             raise UserError(f"{group}={choice} is for a sweep: add -m, as in {program('train')} -m {group}={choice}")
+
+
+def refuse_without_effect(reason: str, keys: Collection[str]) -> None:
+    """Raise UserError if one of these keys is set on the command line, where it has no effect for this reason."""
+    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    for word in words:
+        if re.split(r"[=.]", word.lstrip("+~"), maxsplit=1)[0] in keys:
+            raise UserError(f"{word} has no effect with {reason}: leave it out")
 
 
 def config_dir(words: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bionets.analysis.style import STYLES
 from bionets.atomic import write_atomically
+from bionets.experiment.command_line import refuse_without_effect
 from bionets.experiment.comparison.figures import chosen_curves, draw
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.leaderboard import leaderboard, repeated_seeds
@@ -31,6 +32,14 @@ from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
 
+TABLES = ("by", "metrics", "unfinished", "columns", "curves", "output_dir", "style", "report")
+IGNORED = {
+    "wandb=sync": (*TABLES, "where", "source", "leaderboard"),
+    "leaderboard=": TABLES,
+    "source=wandb": ("unfinished",),
+}
+"""The options of the command line that have no effect beside another one."""
+
 
 def compare(hydra_config: DictConfig) -> list[Row]:
     """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
@@ -41,6 +50,9 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     refuse_unknown_choices(config)
+    for option, ignored in IGNORED.items():
+        if config[option.partition("=")[0]] not in (None, "folders"):
+            refuse_without_effect(option, ignored)
     if config["wandb"] == "sync":
         sync(config["runs"])
         return []
