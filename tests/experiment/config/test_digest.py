@@ -80,6 +80,22 @@ def test_an_option_that_was_added_later_is_in_the_digest_unless_it_has_its_defau
     assert any(default == found for found in defaults_of(SCHEMAS[group], key))
 
 
+class OwnTask:
+    def __init__(self, channels: int = 3, size: int | None = None) -> None:
+        pass
+
+
+def test_an_option_of_an_own_class_with_another_default_is_in_the_digest() -> None:
+    own = {**CONFIG, "task": {"name": "own", "_target_": f"{__name__}.OwnTask"}}
+
+    def digest(**options: object) -> str:
+        return scientific_digest({**own, "task": {**own["task"], **options}})
+
+    assert LATER["task"]["channels"] == 2 and LATER["task"]["size"] is None
+    assert digest(channels=2) != digest()
+    assert digest(size=None) == digest()
+
+
 def defaults_of(schemas: Mapping[str, type], key: str) -> list[object]:
     """The defaults of an option in all constructors that have it."""
     configs = (OmegaConf.structured(schema) for schema in schemas.values())

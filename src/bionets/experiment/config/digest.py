@@ -2,7 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from inspect import Parameter
 from typing import Any
+
+from bionets.annotations import parameters_of
+from bionets.import_path import import_object
 
 SCIENTIFIC = (
     "model",
@@ -74,8 +79,13 @@ LATER: dict[str, dict[str, Any]] = {
 
 
 def scientific_digest(config: dict[str, Any]) -> str:
-    """The first eight hexadecimal digits of a hash of `scientific_part`. `resolve` sets the seed to 0 before."""
-    canonical = json.dumps(scientific_part(config), sort_keys=True, default=str)
+    """The first eight hexadecimal digits of a hash of `scientific_part`, with `own_options`. `resolve` sets the seed to
+    0 before."""
+    science = scientific_part(config)
+    for part, defaults in LATER.items():
+        if part in science and (options := own_options(config[part], defaults)):
+            science[part] |= options
+    canonical = json.dumps(science, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
@@ -93,6 +103,21 @@ def scientific_part(config: dict[str, Any]) -> dict[str, Any]:
     science |= {"callbacks": callbacks} if callbacks else {}
     science |= {"metrics": config["metrics"]} if config.get("metrics") else {}
     return science | ({} if config.get("flush_denormals", True) else {"flush_denormals": False})
+
+
+def own_options(node: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a class of the user's that have the name and the default of an option of `LATER`, while the
+    constructor of the class has another default. Imports the class."""
+    target = str(node.get("_target_", ""))
+    if "." not in target or target.startswith(("bionets.", "torch.")):
+        return {}
+    try:
+        parameters = parameters_of(import_object(target))
+    except ValueError:  # an error that the construction of the class reports
+        return {}
+    named = {key: parameters[key].default for key in node if key in later and key in parameters}
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in node.items()}
+    return {key: node[key] for key, default in named.items() if default not in (Parameter.empty, node[key], given[key])}
 
 
 def one_of(default: Any) -> tuple[Any, ...]:
