@@ -51,7 +51,8 @@ class Task(LightningDataModule):
         train_size, val_size, test_size: number of samples in each set.
         batch_size: number of samples in a batch.
         epochs: number of passes over the training set, unless trainer.max_epochs is set.
-        stop_below: training ends once the monitored value is below this value; None for never.
+        stop_below: training ends once the monitored value is better than this value: below it, or above it if ``mode``
+            is "max", as for accuracies; None for never.
         seed: seed of the data.
 
     Attributes:
