@@ -44,7 +44,7 @@ class BRF(NeuronLayer):
         threshold: θ, by default 1; one value per layer, not learned.
         dt: δ, units of time per step, by default 0.01.
         dim, *_rank, learn_*, quant_fn, backend: as in `LIB`.
-        spike_fn: as in `LIB`; by default a hard spike with the derivative of two Gaussians.
+        spike_fn: as in `LIB`; by default a hard spike with the derivative ``multi_gaussian``, a sum of three Gaussians.
 
     Raises:
         ValueError: dt·|ω| is 1 or more.
