@@ -13,8 +13,9 @@ class MSTDPET(LearningRule):
         e ← λ e + a₊ x · post spike − a₋ pre spike · y
         Δw = rate · reward · e          mean over the batch
 
-    with the traces x and y of source and target. A reward given to `Network.forward` acts at the end of its step; a
-    later reward is given to `Network.reinforce`. Without a reward, only e changes.
+    with the traces x and y of source and target, λ = ``decay``, a₊ = ``potentiation`` and a₋ = ``depression``. A
+    reward given to `Network.forward` acts at the end of its step; a later reward is given to `Network.reinforce`.
+    Without a reward, only e changes.
 
     Source: Florian, "Reinforcement learning through modulation of spike-timing-dependent synaptic plasticity", 2007,
     eqs. 17 to 20.

@@ -16,6 +16,7 @@ class StableSTDP(LearningRule):
     where t is the presynaptic trace divided by the largest trace of its sample (0 if all traces are 0). Synapses with a
     large trace grow and others shrink. Changes away from w₀ are smaller at a larger distance from w₀.
 
+    centre: w₀. a: the constant a.
     at_spikes: whether only the weights of neurons that spike in this step change, as published; PySNN changes all
         weights. For shared weights (`Conv2d`), the change is the mean over the positions of the neurons that change.
 

@@ -18,6 +18,7 @@ class TripletSTDP(LearningRule):
     rule just before the spikes of this step: r₂ ← λ_x r₂, then Δw, then r₂ ← r₂ + pre spike; o₂ with λ_y and the post
     spike. For f see `PairSTDP`.
 
+    potentiation, depression: A₂₊ and A₂₋. triplet_potentiation, triplet_depression: A₃₊ and A₃₋.
     pre_decay, post_decay: λ_x and λ_y. nearest_spike: whether the slow traces also use only the nearest spike.
 
     Source: Pfister and Gerstner, "Triplets of spikes in a model of spike timing-dependent plasticity", 2006,
