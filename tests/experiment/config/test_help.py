@@ -48,6 +48,20 @@ def test_descriptions_are_the_first_sentences_of_docstrings_including_those_of_b
     }
 
 
+def test_descriptions_have_the_values_that_a_command_line_takes() -> None:
+    def function(size: int | None = None) -> None:
+        """A function.
+
+        Args:
+            size: of it; None for no size, True as 1, NoneType.
+        """
+
+    assert argument_descriptions(function)["size"] == "of it; null for no size, true as 1, NoneType"
+    register(ROOT / "configs")
+    page = help_page("train", str(ROOT / "configs"), ["--help", "task", "task=cifar10"])
+    assert "scaled; null for no scaling" in page and "None" not in page
+
+
 @pytest.mark.parametrize("schemas", [MODELS, TASKS, OPTIMIZERS, SCHEDULES])
 def test_every_option_of_a_schema_is_documented(schemas: dict[str, type]) -> None:
     missing = {}

@@ -17,6 +17,9 @@ from bionets.experiment.errors import UserError, did_you_mean
 from bionets.import_path import import_object
 
 ENTRY = re.compile(r"^    (?P<names>\w+(?:, \w+)*)(?: \([^)]*\))?\s*:\s+(?P<text>.*(?:\n {5,}.*)*)", re.MULTILINE)
+IN_YAML = {"None": "null", "True": "true", "False": "false"}
+"""Words of docstrings, and how they are written on a command line."""
+IN_PYTHON = re.compile(rf"\b({'|'.join(IN_YAML)})\b")
 WIDTH = 44
 """Characters for keys and values, before the descriptions."""
 LIGHTNING = {"Trainer": "lightning.Trainer"}
@@ -89,6 +92,7 @@ def argument_descriptions(target: Callable[..., Any]) -> dict[str, str]:
             _, marked, rest = text.partition("\nArgs:\n")
             for entry in ENTRY.finditer(re.split(r"\n\S", rest)[0] if marked else ""):
                 sentence = re.split(r"(?<=[^.][^.])\.\s", " ".join(entry["text"].split()) + " ")[0].strip()
+                sentence = IN_PYTHON.sub(lambda word: IN_YAML[word[0]], sentence)
                 for name in entry["names"].split(", "):
                     found.setdefault(name, sentence)
     return found
