@@ -48,7 +48,9 @@ def test_a_single_run_has_no_standard_error() -> None:
 def test_the_best_run_follows_the_direction_of_its_metric() -> None:
     assert row_of([0.1, 0.9], "test/accuracy").best_run == 0.9
     assert row_of([0.1, 0.9], "train/loss_step_5400").best_run == 0.1
-    assert not any(map(higher_is_better, ("test/smape", "test/error", "test/nanojoules")))
+    assert not any(
+        map(higher_is_better, ("test/smape", "test/error", "test/nanojoules", "test/kl", "test/brier_score"))
+    )
     assert [higher_is_better(name) for name in ("test/mse", "parameters", "wall_time", "test/reward")] == [
         False,
         False,

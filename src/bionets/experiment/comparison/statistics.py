@@ -17,7 +17,7 @@ ROUNDING = 2 * float(np.finfo(np.float32).eps)  # relative difference of two mea
 RESAMPLES = 20_000  # number of arrangements that are all tried (two groups of 8); of more, this many are drawn
 LOWER_IS_BETTER = {
     *("loss", "mse", "nmse", "rmse", "nrmse", "msle", "rmsle", "mae", "mase", "mape", "smape", "error", "wer", "cer"),
-    *("nll", "bce", "perplexity", "distance", "divergence", "deviance"),
+    *("nll", "bce", "kl", "brier", "perplexity", "distance", "divergence", "deviance", "latency"),
     *("proximity", "transport", "wiring"),  # costs
     *("time", "parameters", "mebibytes", "nanojoules", "spikes", "cost", "entropy"),
 }
