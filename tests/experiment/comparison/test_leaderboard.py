@@ -63,6 +63,17 @@ def test_settings_are_shown_in_short_form() -> None:
     assert [line.split(" | ")[2] for line in lines[2:]] == ["cosine_schedule, warmup 0.05", ""]
 
 
+def test_settings_beyond_the_fourth_are_counted() -> None:
+    one, other = (run("brc", "copy", "test/mse", n, **dict.fromkeys("abcdef", n)) for n in (1, 2))
+    lines = lines_of(leaderboard([one, other]), "copy")
+    assert [line.split(" | ")[2] for line in lines[2:]] == [f"a {n}, b {n}, c {n}, d {n}, 2 more" for n in (1, 2)]
+
+
+def test_a_seed_that_was_run_twice_is_one_seed() -> None:
+    runs = [run("brc", "copy", "test/mse", 0.5, seed) for seed in (0, 1, 1)]
+    assert lines_of(leaderboard(runs), "copy")[2].split(" | ")[3] == "2"
+
+
 def test_the_loss_is_shown_if_there_is_no_other_metric() -> None:
     assert " | test/loss | " in lines_of(leaderboard([run("brc", "copy", "test/loss", 0.5)]), "copy")[0]
 
