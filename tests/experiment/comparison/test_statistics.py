@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -230,6 +231,22 @@ def test_too_few_runs_for_a_significant_difference_are_noted(tmp_path: Path) -> 
     groups = grouped(read_folders(str(tmp_path))[0], ["model"])
     assert too_few_runs(groups) == ["too few runs for a significant difference: p can be 0.3 at the least"]
     assert all(row.p is None for row in summarise(groups, ["val/loss"]))
+
+
+def test_the_note_on_too_few_runs_names_the_panel_and_a_p_value_of_at_most_1(tmp_path: Path) -> None:
+    for model in ("brc", "gru", "lstm", "nbrc"):
+        for seed in range(2):
+            make_run(tmp_path, model, seed, layers=1)
+    for model in ("brc", "gru"):
+        for seed in range(4):
+            make_run(tmp_path, model, seed, layers=2)
+    groups = grouped(read_folders(str(tmp_path))[0], ["model", "model.num_layers"])
+    assert too_few_runs(groups) == ["1: too few runs for a significant difference: p can be 1 at the least"]
+
+
+def test_a_difference_is_significant_below_5_percent() -> None:
+    assert replace(row_of([0.5]), p=0.0499).worse_than_best
+    assert not any(replace(row_of([0.5]), p=p).worse_than_best for p in (0.05, 0.0501, None))
 
 
 def test_only_runs_that_have_ended_count_for_a_significant_difference(tmp_path: Path) -> None:
