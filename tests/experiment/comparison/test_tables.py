@@ -39,6 +39,8 @@ ROWS = [
         (8.2e-4, 2.3e-5, "0.000820 ± 0.000023"),
         (12345.6, 789.0, "12346 ± 789"),
         (0.5, None, "0.5"),
+        (999_999_999_999.0, None, "999999999999"),
+        (1e12, None, "1e+12"),
     ],
 )
 def test_a_mean_is_rounded_to_the_digits_of_its_standard_error(mean: float, error: float | None, text: str) -> None:
@@ -90,6 +92,12 @@ def test_a_table_wider_than_the_terminal_is_not_cut_off(
     print_table([row("a" * 60, "1", (0.8, 0.9), True, None, 0.92)], BY)
     shown = capsys.readouterr().out
     assert "a" * 60 in shown and "0.850 ± 0.050" in shown and "…" not in shown
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.00099, "<0.001"), (0.001, "0.001"), (0.01234, "0.012"), (1.0, "1")])
+def test_a_p_value_has_two_digits_and_is_never_0(p: float, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([replace(ROWS[0], p=p, published=None)], BY)
+    assert capsys.readouterr().out.splitlines()[-2].split("│")[-3].strip() == text
 
 
 def test_the_values_of_a_key_become_columns() -> None:
