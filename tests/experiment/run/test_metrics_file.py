@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bionets.experiment.run.metrics_file import append, keep_epochs_before, read_metrics
+from bionets.experiment.run.metrics_file import Row, append, keep_epochs_before, read_metrics, summary
 
 Rows = list[tuple[int, int, str, float]]
 names = st.sampled_from(["train/loss", "val/loss", "val/accuracy"])
@@ -39,3 +39,10 @@ def test_a_file_truncated_in_its_header_is_started_again(tmp_path: Path) -> None
     keep_epochs_before(file, 0)
     append(file, [(0, 0, "train/loss", 0.1)])
     assert read_metrics(file) == {"train/loss": ([0], [0.1])}
+
+
+def test_an_epoch_is_summarised_by_its_mean_training_loss_and_its_last_validation() -> None:
+    training = [Row(step, 3, "train/loss", loss) for step, loss in ((6, 1.0), (9, 3.0), (12, 5.0))]
+    validation = [Row(step, 3, "val/loss", loss) for step, loss in ((8, 0.5), (11, 0.25))]
+    assert summary([*training, *validation]) == ({"train/loss": 3.0, "val/loss": 0.25, "epoch": 3}, 12)
+    assert summary(validation) == ({"val/loss": 0.25, "epoch": 3}, 11)
