@@ -22,6 +22,8 @@ def test_the_loss_is_averaged_over_the_steps_up_to_the_published_one() -> None:
 
 
 def test_a_run_that_ended_before_the_published_step_has_no_value() -> None:
+    whole = {"train/loss": (list(range(5400)), [1.0] * 5400)}
+    assert measured_like_published(CONFIG, whole) == {"train/loss_step_5400": 1.0}
     steps = list(range(5399))
     assert measured_like_published(CONFIG, {"train/loss": (steps, [1.0] * 5399)}) == {}
     assert measured_like_published(CONFIG, {}) == {}
@@ -31,6 +33,8 @@ def test_the_training_time_of_a_resumed_run_is_counted_once(tmp_path: Path) -> N
     record = Record(tmp_path / "metrics.csv", tmp_path / "last.ckpt")
     record.load_state_dict({"seconds": 100.0})
     assert record.total_seconds == 100.0  # resumed when training was over
+    record.load_state_dict({"seconds": 60.0})  # the best epoch, an earlier one, loaded to be tested
+    assert record.total_seconds == 100.0
     trainer = SimpleNamespace(is_global_zero=False)
     record.on_train_start(trainer, None)  # type: ignore[arg-type]
     record.on_train_end(trainer, None)  # type: ignore[arg-type]
