@@ -240,6 +240,37 @@ def test_the_eigenvalues_of_an_lru_are_uniform_in_a_ring(
     assert not p["bias"].any()
 
 
+def assert_uniform(values: Tensor, low: float, high: float) -> None:
+    """Drawn from U(low, high)."""
+    span = high - low
+    assert low <= float(values.min()) < low + 0.05 * span and high - 0.05 * span < float(values.max()) <= high
+    assert float(values.std()) == pytest.approx(span / 12**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", [MinGRU, MinLSTM, LEM, CoRNN, UnICORNN, SRC, LMU])
+def test_initial_values_have_the_documented_distributions(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    inputs, hidden = 100, 400
+    layer = kind(inputs, hidden)
+    limits = {"bias": inputs**-0.5}
+    if kind is LMU:
+        limits = {"encoder_x": (3 / inputs) ** 0.5, "encoder_h": (3 / hidden) ** 0.5}
+    for name, parameter in layer.named_parameters():
+        values, name = parameter.detach(), name.removesuffix("_l0")
+        if name == "excitability":
+            assert values.eq(-6).all()
+        elif kind is LMU and name in ("encoder_m", "bias"):
+            assert not values.any()
+        elif kind is LMU and name.startswith("weight"):
+            assert float(values.std()) == pytest.approx((2 / sum(values.shape)) ** 0.5, rel=0.05)
+            assert values.abs().max() > 3 * values.std()  # normal
+        elif kind is UnICORNN and name in ("weight_hh", "time_scale"):
+            assert_uniform(values, *((0.0, 1.0) if name == "weight_hh" else (-0.1, 0.1)))
+        else:
+            limit = limits[name] if values.dim() == 1 else values.size(1) ** -0.5
+            assert_uniform(values, -limit, limit)
+
+
 def test_an_undriven_lru_decays_with_its_eigenvalues() -> None:
     layer = make(LRU, initialisation="slow")
     h0 = (torch.ones(1, 1, HIDDEN, dtype=torch.float64), torch.zeros(1, 1, HIDDEN, dtype=torch.float64))
