@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from bionets.layers import BRC, NBRC, variability_amongst_attractors, warm_up
 
@@ -75,6 +76,47 @@ def test_the_same_generator_gives_the_same_weights_in_every_layout() -> None:
         weights.append(nn.utils.parameters_to_vector(layer.parameters()))
     torch.testing.assert_close(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
+
+
+class Noting(nn.GRU):
+    """A GRU of two layers that notes the calls of the warm-up."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 3, num_layers=2)
+        self.times: list[list[int]] = []  # of packed sequences, which run to random times ...
+        self.reached: list[Tensor] = []  # ... and these states
+        self.settling: list[tuple[int, Tensor]] = []  # of padded ones: the number of steps, and the initial states
+
+    def forward(self, x: Tensor | PackedSequence, h: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        output, last = super().forward(x, h)
+        if isinstance(x, PackedSequence):
+            self.times.append(pad_packed_sequence(x)[1].tolist())
+            self.reached.append(last)
+        else:
+            self.settling.append((len(x), h))
+        return output, last
+
+
+def test_sequences_run_to_random_times_and_then_longer_from_step_to_step() -> None:
+    layer = Noting()
+    warm_up(layer, inputs(), steps=60, longest=8, increment=2, generator=generator())
+    assert all(len(set(times)) > 5 for times in layer.times)
+    assert {time for times in layer.times for time in times} == set(range(1, 13))
+    steps = [time for time, _ in layer.settling[::2]]
+    assert steps == [time for time, _ in layer.settling[1::2]] and len(steps) == 60
+    assert all(1 <= time <= min(8, 1 + 2 * step) for step, time in enumerate(steps))
+    assert min(steps[20:]) <= 2 and max(steps) == 8
+
+
+def test_only_the_layer_that_is_scored_starts_from_different_states() -> None:
+    layer = Noting()
+    warm_up(layer, inputs(), steps=3, generator=generator())
+    for number, (_, start) in enumerate(layer.settling):
+        step, own = divmod(number, 2)
+        reached, other = layer.reached[step], 1 - own
+        assert torch.equal(start[own], reached[own])
+        assert torch.equal(start[other], reached[other, :1].expand_as(start[other]))
+        assert not torch.equal(start[own], start[own, :1].expand_as(start[own]))
 
 
 def test_the_warm_up_keeps_mode_and_dropout_and_leaves_no_gradient() -> None:
