@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bionets.models import Model, RecurrentModel, SpikingConvModel, SpikingRecurrentModel
 from bionets.models.checks import InterfaceError
-from bionets.models.chunks import loss_in_chunks
+from bionets.models.chunks import loss_in_chunks, saved_mebibytes
 from bionets.models.saved_memory import peak_saved_bytes
 from bionets.tasks import TaskSpec
 
@@ -143,6 +143,14 @@ def test_peak_saved_bytes_excludes_parameters_and_their_views() -> None:
     first, second = torch.nn.Linear(2, 30), torch.nn.Linear(30, 50)
     x = torch.randn(4, 2)
     assert peak_saved_bytes(lambda: second(first(x)).tanh()) == 4 * (4 * 2 + 4 * 30 + 4 * 50)
+
+
+def test_the_kept_memory_of_a_model_is_in_mebibytes() -> None:
+    model = recurrent(EVERY, layer="torch.nn.GRU")
+    expected = peak_saved_bytes(lambda: model(X).square().mean()) / 1024**2
+    assert saved_mebibytes(model, X) == pytest.approx(expected, rel=0.02)
+    model.tbptt = 1
+    assert 0 < saved_mebibytes(model, X) < 0.5 * expected
 
 
 class Masked(Task):
