@@ -76,6 +76,66 @@ def test_a_dim_image_is_shown_again_brighter(monkeypatch: pytest.MonkeyPatch) ->
     assert [spikes.shape[1] for spikes in shown] == [2, 1, 1, 1, 1]  # the black one, four times more
 
 
+def test_an_image_is_shown_again_only_with_fewer_spikes_than_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shown = small(min_spikes=5).eval(), []
+    answers = iter([torch.tensor([[2, 3], [4, 0], [0, 6]]), torch.tensor([[0, 5]])])
+    monkeypatch.setattr(model, "_answer", lambda spikes: shown.append(spikes.shape[1]) or next(answers))
+    assert model.counts(bars(3)[0]).tolist() == [[2, 3], [0, 5], [0, 6]]
+    assert shown == [3, 1]
+
+
+def test_labels_come_from_whole_batches_of_training_samples_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (images, labels) = small(label_size=3).eval(), bars(6)
+    batches = list(zip(images.split(2), labels.split(2), strict=True))
+    monkeypatch.setattr(STDPModel, "task", SimpleNamespace(batch_size=2, train_batches=lambda epoch: iter(batches)))
+    model.votes.observe(torch.full((6, 6), 9), labels)  # responses before the weights changed
+    model.random = torch.Generator().manual_seed(0)
+    model.assign_labels()
+    model.random.manual_seed(0)
+    expected = Votes(6, 2)
+    for x, label in batches[:2]:
+        expected.observe(model.counts(x), label)
+    assert expected.spikes.any()
+    torch.testing.assert_close(dict(model.votes.state_dict()), dict(expected.state_dict()))
+
+
+def test_the_votes_in_training_forget_samples_before_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a window of 4 samples, a batch of 2 leaves half of the counts of the samples before it."""
+    model = small()
+    seen = iter(torch.tensor([[8, 0, 0, 0, 0, 0], [0, 4, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0], [0, 0, 0, 1, 0, 0]]).split(1))
+    monkeypatch.setattr("bionets.models.stdp.VOTE_WINDOW", 4)
+    monkeypatch.setattr(model, "counts", lambda sample: next(seen))
+    monkeypatch.setattr(model, "count_step", lambda: None)
+    monkeypatch.setattr(STDPModel, "task", SimpleNamespace(loss=lambda prediction, target: prediction.sum()))
+    images, labels = bars(4)
+    for batch in zip(images.split(2), labels.split(2), strict=True):
+        model.training_step(batch, 0)
+    assert model.votes.spikes.tolist() == [[4, 0, 2, 0, 0, 0], [0, 2, 0, 1, 0, 0]]
+    assert model.votes.samples.tolist() == [1.5, 1.5]
+
+
+def test_the_constants_are_those_of_diehl_and_cook() -> None:
+    """The table of their code: voltages in mV, time constants and refractory periods in ms."""
+    network = small(inhibition=17.5, mean_weight=0.2, threshold_increase=0.05).network
+    constants = {
+        "excitatory": {"rest": -65, "reset": -65, "threshold": -52, "refractory": 5, "tau": 100},
+        "inhibitory": {"rest": -60, "reset": -45, "threshold": -40, "refractory": 2, "tau": 10},
+    }
+    for name, published in constants.items():
+        neurons = network.neurons[name]
+        found = {each: float(getattr(neurons, each)[0]) for each in ("rest", "reset", "threshold", "refractory")}
+        found["tau"] = -1 / float(neurons.voltage_decay[0].double().log())
+        assert found == pytest.approx(published, rel=1e-4)
+    assert float(network.neurons["excitatory"].adaptation_gain[0]) == pytest.approx(0.05)
+    for name in ("input", "excitatory"):
+        neurons = network.neurons[name]
+        assert neurons.nearest_spike
+        assert -1 / float(neurons.trace_decay[0].double().log()) == pytest.approx(20, rel=1e-4)
+    network.normalise()
+    weight = network.connections["input_excitatory"].weight
+    torch.testing.assert_close(weight.mean(0), torch.full((6,), 0.2))
+
+
 def test_the_counts_of_several_presentations_are_added() -> None:
     model, (images, labels) = small(presentations=3).eval(), bars(4)
     model.votes.observe(model.counts(images), labels)
