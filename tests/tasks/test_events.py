@@ -125,13 +125,14 @@ def test_the_last_event_and_a_single_event_are_kept() -> None:
     assert many.sum((1, 2, 3)).tolist() == [4] * 5
 
 
-def test_many_events_at_one_place_are_all_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [255, 256, 300])
+def test_many_events_at_one_place_are_all_counted(tmp_path: Path, count: int) -> None:
     (tmp_path / "a").touch()
-    events = events_at(*((0, 0, 0, 0) for _ in range(300)))
+    events = events_at(*((0, 0, 0, 0) for _ in range(count)))
     frames = make_frames(
         [tmp_path / "a"], lambda file: events, lambda events: count_events(events, 1, (1, 1), (1, 1)), ""
     )
-    assert frames.dense(torch.tensor([0]), 2).tolist() == [[300.0, 0.0]]
+    assert frames.dense(torch.tensor([0]), 2).tolist() == [[count, 0.0]]
 
 
 @given(
