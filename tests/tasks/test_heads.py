@@ -27,14 +27,15 @@ def mixed(path: Path, **keys: object) -> CustomData:
     return CustomData(data, targets=["kind", "speed"], **keys)  # type: ignore[arg-type]
 
 
-def test_the_loss_is_the_weighted_sum_of_the_losses(tmp_path: Path) -> None:
-    task = mixed(tmp_path, target_weights=[0.5, 2.0])
+@pytest.mark.parametrize("weight", [0.5, 0.0])
+def test_the_loss_is_the_weighted_sum_of_the_losses(tmp_path: Path, weight: float) -> None:
+    task = mixed(tmp_path, target_weights=[weight, 2.0])
     assert (task.spec.kind, task.spec.input_size, task.spec.output_size) == ("sequence_to_value", 3, 6)
     x, target = task.train_data(0)
     prediction = torch.randn(x.shape[1], 6, requires_grad=True)
     of_class = functional.cross_entropy(prediction[:, :4], target[:, 0].long())
     of_number = functional.mse_loss(prediction[:, 4:], target[:, 1:])
-    torch.testing.assert_close(task.loss(prediction, target), 0.5 * of_class + 2.0 * of_number)
+    torch.testing.assert_close(task.loss(prediction, target), weight * of_class + 2.0 * of_number)
 
 
 def test_several_targets_have_the_split_of_a_single_target(tmp_path: Path) -> None:
@@ -166,3 +167,12 @@ def test_classes_that_the_precision_cannot_hold_are_refused(tmp_path: Path) -> N
         given(prediction.half(), target.half())
         with pytest.raises(ValueError, match="the 258 classes of b cannot be numbered in bfloat16"):
             given(prediction.bfloat16(), target.bfloat16())
+
+
+def test_classes_that_the_precision_can_hold_are_accepted(tmp_path: Path) -> None:
+    """All integers up to 256 are numbers of bfloat16."""
+    np.savez(tmp_path / "data.npz", x=np.zeros((N, T, 3)), a=np.arange(N) % 2, b=255 + np.arange(N) % 2)
+    task = CustomData(str(tmp_path / "data.npz"), targets=["a", "b"], target_kind="class")
+    _, target = task.train_data(0)
+    assert task.heads[1].classes == 257
+    assert torch.equal(task.heads[1].own_target(target.bfloat16()), task.heads[1].own_target(target))
