@@ -111,10 +111,12 @@ def test_a_cue_may_end_a_fixed_number_of_blank_steps(data_dir: Path) -> None:
     assert torch.equal(cued[:-1], plain[:-1]) and cued[-1].eq(1).all()
 
 
-def test_pixels_can_be_made_black_or_white(data_dir: Path) -> None:
-    task = make(data_dir, threshold=0.05)
+@pytest.mark.parametrize("threshold", [0.0, 0.05])
+def test_pixels_can_be_made_black_or_white(data_dir: Path, threshold: float) -> None:
+    task = make(data_dir, threshold=threshold)
     x, _ = next(iter(task.val_dataloader()))
-    assert torch.equal(x[:, 0], (first_images(task) > 0.05).float())
+    pixels = first_images(task)
+    assert (pixels == 0).any() and torch.equal(x[:, 0], (pixels > threshold).float())
 
 
 def test_splits_are_disjoint_and_the_same_for_every_seed(data_dir: Path) -> None:
@@ -123,6 +125,12 @@ def test_splits_are_disjoint_and_the_same_for_every_seed(data_dir: Path) -> None
     rows = torch.cat([train, val, test]).flatten(1)
     assert len(rows.unique(dim=0)) == len(rows) == 85
     assert torch.equal(train, other.train_data(3)[0]) and torch.equal(val, other.val_data()[0])
+
+
+def test_fewer_training_images_leave_the_validation_set_as_it_is(data_dir: Path) -> None:
+    task, fewer = make(data_dir), make(data_dir, train_size=20)
+    assert torch.equal(fewer.val_data()[0], task.val_data()[0])
+    assert torch.equal(fewer.train_data(0)[0], task.train_data(0)[0][:20])
 
 
 def epoch_of(task: Images, epoch: int) -> Tensor:
