@@ -48,6 +48,17 @@ def test_frames_are_standardised_cut_and_padded(data_dir: Path) -> None:
     assert padded[-1].abs().max() == 0
 
 
+def test_every_set_is_standardised_by_the_training_set(data_dir: Path) -> None:
+    task = SpeechDigits(data_dir, bands=20, lengths=True)
+    spectra = {name: [log_mel(read_wave(file), 20) for file in files] for name, files in task._files.items()}
+    frames = torch.cat(spectra["train"])
+    for name in ("train", "val", "test"):
+        x, _, lengths = task.part(name)
+        assert lengths.tolist() == list(map(len, spectra[name]))
+        for n, spectrum in enumerate(spectra[name]):
+            torch.testing.assert_close(x[: len(spectrum), n], (spectrum - frames.mean(0)) / frames.std(0))
+
+
 def test_a_tone_is_loudest_in_its_band() -> None:
     filters = mel_filters(20)
     for frequency in (400.0, 1000.0, 2500.0):
