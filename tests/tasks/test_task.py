@@ -341,3 +341,14 @@ def test_batches_of_gives_the_batches_of_a_set_by_its_name() -> None:
             assert all(torch.equal(one, other) for one, other in zip(batch, same, strict=True))
     with pytest.raises(ValueError, match="data=nothing is unknown: choose train, val, test, length_"):
         task.batches_of("nothing")
+
+
+def test_the_answers_of_a_target_are_its_samples_or_the_scored_steps_of_all_samples() -> None:
+    for spec in (TaskSpec("sequence_to_value", 1, 2), TaskSpec("image_to_value", 4, 2, image_shape=(1, 2, 2))):
+        assert spec.answers_in(torch.zeros(5, 2)) == 5
+    assert TaskSpec("sequence_to_class", 1, 3, steps=4).answers_in(torch.zeros(5)) == 5
+    assert TaskSpec("sequence_to_sequence", 1, 2).answers_in(torch.zeros(4, 5, 2)) == 20
+    assert TaskSpec("sequence_to_sequence", 1, 3, classes=True).answers_in(torch.zeros(4, 5)) == 20
+    ragged, numbers = TaskSpec("sequence_to_sequence", 1, 2, lengths=True), torch.zeros(4, 3, 2)
+    _, scored = ragged.only_scored(numbers, numbers, torch.tensor([4, 2, 3]))
+    assert ragged.answers_in(scored) == 9
