@@ -78,12 +78,13 @@ def test_channels_are_standardised_by_the_training_set(tmp_path: Path) -> None:
             assert not after[length:, n].any()
 
 
-def test_a_stratified_split_has_every_class_in_the_training_set() -> None:
+@pytest.mark.parametrize(("share", "counts"), [(0.5, [5, 2, 0]), (0.9, [9, 3, 0])])
+def test_a_stratified_split_has_every_class_in_the_training_set(share: float, counts: list[int]) -> None:
     labels = torch.tensor([0] * 10 + [1] * 4 + [2])
-    train, val = stratified_split(labels, 0.5, generator("split"))
+    train, val = stratified_split(labels, share, generator("split"))
     assert sorted([*train.tolist(), *val.tolist()]) == list(range(15))
-    assert torch.bincount(labels[val], minlength=3).tolist() == [5, 2, 0]
-    again = stratified_split(labels, 0.5, generator("split"))
+    assert torch.bincount(labels[val], minlength=3).tolist() == counts
+    again = stratified_split(labels, share, generator("split"))
     assert torch.equal(again[1], val)
 
 
