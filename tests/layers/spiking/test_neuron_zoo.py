@@ -135,6 +135,15 @@ def test_adaptation_lengthens_the_intervals() -> None:
     assert len(set(gaps[1:])) == 1
 
 
+@pytest.mark.parametrize("kind", [EIF, AdEx])
+def test_the_exponent_of_the_upstroke_is_at_most_10(kind: type[EIF]) -> None:
+    layer = kind(1, peak=1e6).double()
+    states = [torch.zeros(1, 1, dtype=torch.float64) for _ in layer.state_names]
+    states[0] += 5.0  # (5 − 1) / 0.2 is 20
+    _, (mem, *_) = layer.over_time(torch.zeros(1, 1, 1, dtype=torch.float64), tuple(states))
+    assert mem.item() == pytest.approx(5 + 0.1 * (-5 + 0.2 * math.exp(10)), rel=1e-5)
+
+
 def test_a_resonator_prefers_its_own_frequency() -> None:
     """The response of a BRF with ω to a sine of angular frequency ω is larger than to others."""
     dt, omega = 0.01, 10.0
