@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from bionets.analysis.dynamics import (
+    FixedPoint,
     bifurcation_diagram,
     bistable_share,
     find_fixed_points,
@@ -211,6 +212,20 @@ def test_margin_excludes_fixed_points_far_outside_the_starts() -> None:
     assert min(float(point.state) for point in find_fixed_points(step, NO_INPUT, near)) < -30
     for point in find_fixed_points(step, NO_INPUT, near[1:], margin=0.5):
         assert abs(float(point.state)) <= 1
+
+
+def test_margin_is_a_share_of_the_range_of_the_starts() -> None:
+    step, near = state_map(one_unit(1.5)), torch.tensor([[0.45], [0.5]], dtype=torch.float64)
+    (point,) = find_fixed_points(step, NO_INPUT, near)
+    assert float(point.state) == pytest.approx(root_of_tanh(1.5))  # 0.36 from the starts, whose range is 0.05
+    assert find_fixed_points(step, NO_INPUT, near, margin=7.0) == []
+    assert len(find_fixed_points(step, NO_INPUT, near, margin=8.0)) == 1
+
+
+def test_a_fixed_point_is_stable_if_all_eigenvalues_are_inside_the_unit_circle() -> None:
+    for eigenvalues, stable in (([0.6 + 0.79j, 0.1], True), ([0.6 + 0.8j, 0.1], False), ([-1.0, 0.5], False)):
+        point = FixedPoint(torch.zeros(2), 0.0, torch.tensor(eigenvalues, dtype=torch.complex128))
+        assert point.stable is stable
 
 
 def test_memory_half_life_of_a_leaky_integrator() -> None:
