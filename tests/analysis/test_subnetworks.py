@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
 from bionets.analysis.activations import record
@@ -172,6 +173,14 @@ def test_every_subnetwork_is_scored_on_every_task() -> None:
         assert rows[own, other].through_outputs == read
 
 
+def test_retention_is_relative_to_the_accuracy_of_the_whole_network_on_the_same_task() -> None:
+    net, (x, _) = network(), images()
+    target = net(x).unflatten(1, (LABELS, TASKS)).argmax(1)
+    target[:10, 0] = (target[:10, 0] + 1) % LABELS  # 10 of 40 labels that the network does not give
+    own = [row for row in score(net, split(net, TASKS), [(x, target)], ["a", "b"]) if row.subnetwork == row.task]
+    assert [(row.accuracy, row.retention) for row in own] == [(0.75, 1.0), (1.0, 1.0)]
+
+
 @pytest.mark.parametrize("batch", [torch.ones(4, 3), torch.ones(4, 99)], ids=["right", "wrong"])
 def test_record_and_accuracies_keep_the_mode_of_every_module(batch: Tensor) -> None:
     net = nn.Sequential(SpatialLinear(3, 6), nn.Dropout(), nn.Sequential(nn.Dropout(), SpatialLinear(6, 4)))
@@ -182,6 +191,17 @@ def test_record_and_accuracies_keep_the_mode_of_every_module(batch: Tensor) -> N
     with nullcontext() if batch.shape[1] == 3 else pytest.raises(RuntimeError):
         accuracies(net, [(batch, torch.zeros(4, TASKS))], TASKS)
     assert [module.training for module in net.modules()] == before == [True, True, True, False, False, False]
+
+
+def test_neurons_of_several_tasks_do_not_count_in_the_cluster_score() -> None:
+    net = network()
+    masks = split(net, TASKS)
+    masks[0][:, 0] = 1.0
+    masks[1][:, 2:4] = 0.0
+    labels = torch.cat(OWNERS)
+    kept = [n for n in range(len(labels)) if n not in (0, 4 + 2, 4 + 3)]
+    positions = torch.cat([layer.positions.detach() for layer in spatial_layers(net)])[kept]
+    assert cluster_score(net, masks) == pytest.approx(silhouette_score(positions, labels[kept]), abs=1e-6)
 
 
 def test_the_cluster_score_is_nan_for_one_owner_and_near_zero_for_random_positions() -> None:
