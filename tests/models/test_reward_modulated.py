@@ -84,6 +84,14 @@ def test_the_critic_learns_discounted_sums_of_rewards() -> None:
     torch.testing.assert_close(critic.weight, 0.5 * torch.tensor([1.0, 2.0, 4.0]), atol=1e-3, rtol=0)
 
 
+def test_the_eligibility_of_a_place_decays_by_discount_and_lambda() -> None:
+    critic = Critic(2, rate=1.0, discount=0.5, decay=0.8, initial_value=0.0)
+    first, second = torch.eye(2).split(1)
+    critic.learn(first, torch.zeros(1))
+    critic.learn(second, torch.ones(1))
+    torch.testing.assert_close(critic.weight, torch.tensor([0.5 * 0.8, 1.0]))
+
+
 def test_the_initial_value_may_be_an_integer() -> None:
     critic = Critic(2, rate=1, discount=0.5, decay=1, initial_value=1)
     cells = torch.tensor([[0.25, 0.75]])
