@@ -160,7 +160,7 @@ def test_layers_are_chosen_by_name_or_import_path_with_arguments() -> None:
         ({"encoder": "delta"}, "needs a signal that changes"),
         ({"encoder": "morse"}, "model.encoder=morse is unknown"),
         ({"encoder": "latency", "encoder_arguments": {"tempo": 3}}, "model.encoder_arguments"),
-        ({"encoder": "latency", "encoder_arguments": {"threshold": 3.0}}, "threshold must lie"),
+        ({"encoder": "latency", "encoder_arguments": {"threshold": 3.0}}, "threshold must be above 0 and below 1"),
         ({"readout": "first_spike", "layer": "SRLIT"}, "needs outputs between 0 and 1, and those of SRLIT are not"),
         ({"readout": "first_spike", "layer": "LITS"}, "those of LITS are not"),
         ({"readout": "first_spike", "layer": "LIEMA", "layer_arguments": {}}, "those of LIEMA are not"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from inspect import Parameter
 from typing import Any
 
-from bionets.annotations import parameters_of
 from bionets.import_path import import_object
 
 SCIENTIFIC = (
@@ -111,6 +110,8 @@ def own_options(node: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, 
     target = str(node.get("_target_", ""))
     if "." not in target or target.startswith(("bionets.", "torch.")):
         return {}
+    from bionets.annotations import parameters_of  # imports torch, which Hydra's plugins must not
+
     try:
         parameters = parameters_of(import_object(target))
     except ValueError:  # an error that the construction of the class reports
