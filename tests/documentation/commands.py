@@ -28,6 +28,9 @@ SMALLER: dict[str, object] = {
     "launcher": "basic",
 }
 
+ONE_OF_MANY = {"experiment=cogscale": ("model=lru", "task.problem=adding_problem", "parameters=1000", "seed=0")}
+"""The run of a large sweep that is tried."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -90,9 +93,12 @@ def first_of(word: str, most: int = 1) -> str:
 def small(command: Command, config: dict[str, Any]) -> list[str]:
     """The words of ``train`` with everything small that the config has, and with two of the values of a sweep."""
     words = [word for word in command.words if not word.startswith("hydra.launcher.")]  # of another launcher
+    words += [one for word in command.words for one in ONE_OF_MANY.get(word, ())]
     given = {word.partition("=")[0]: first_of(word, 2) for word in words}
     has = {*leaves(config), *(key for key in given if key.startswith(("launcher", "hydra")))}
     smaller = {key: f"{key}={value}" for key, value in SMALLER.items() if key in has}
+    if config.get("parameters") is not None:  # it chooses the size
+        smaller.pop("model.hidden_size", None)
     if "trainer.min_epochs" in given:  # the fewest that there may be
         smaller["trainer.min_epochs"] = "trainer.min_epochs=1"
     return list((given | smaller).values())
