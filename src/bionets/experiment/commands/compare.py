@@ -12,7 +12,7 @@ from bionets.atomic import write_atomically
 from bionets.experiment.command_line import refuse_without_effect
 from bionets.experiment.comparison.figures import chosen_curves, draw
 from bionets.experiment.comparison.groups import grouped, notes
-from bionets.experiment.comparison.leaderboard import leaderboard, repeated_seeds
+from bionets.experiment.comparison.leaderboard import leaderboard, leaderboard_notes
 from bionets.experiment.comparison.runs import (
     LeftOut,
     Run,
@@ -103,7 +103,7 @@ def write_leaderboard(file: Path, runs: Sequence[Run], left_out: Sequence[LeftOu
     """Write the leaderboard, and print notes on changed files and runs that are left out."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, leaderboard(runs))
-    print_notes([*changes(runs), *repeated_seeds(runs), *map(str, left_out)])
+    print_notes([*changes(runs), *leaderboard_notes(runs), *map(str, left_out)])
     print_line(f"leaderboard {file}: {len(runs)} runs")
 
 

@@ -81,10 +81,16 @@ def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
                 f"{group} pools runs that differ in {_listed(different)}: add a key to by=[{','.join(by)},...], "
                 "or choose with where={key:value}"
             )
-        elif len(set(group.seeds)) < len(group.seeds):
-            said.append(f"{group} counts a seed more than once: {_short(group.seeds)}")
+        else:
+            said += repeated_seeds(group, str(group))
     said += _between(groups, by)
     return said
+
+
+def repeated_seeds(group: Group, name: str) -> Iterator[str]:
+    """A note if a group counts a seed more than once, as after a run folder was copied."""
+    if len(set(group.seeds)) < len(group.seeds):
+        yield f"{name} counts a seed more than once: {_short(group.seeds)}"
 
 
 def _unequal_seeds(groups: Sequence[Group]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from .groups import Group, differing, settings_of
+from .groups import Group, differing, repeated_seeds, settings_of
 from .runs import Run
 from .statistics import higher_is_better, mean, metric_values, standard_error
 from .tables import markdown_table, short, with_error
@@ -85,14 +85,13 @@ def same_settings(runs: Iterable[Run]) -> list[Group]:
     return [Group(values, members) for values, members in groups.items()]
 
 
-def repeated_seeds(runs: Iterable[Run]) -> list[str]:
-    """A line for each group of runs that has a seed twice, as after a run folder was copied."""
-    return [
-        f"{group.runs[0].config['task']['name']}: {', '.join(group.values[:2])} counts a seed more than once: "
-        + ", ".join(map(str, group.seeds))
-        for group in same_settings(runs)
-        if len(set(group.seeds)) < len(group.seeds)
-    ]
+def leaderboard_notes(runs: Iterable[Run]) -> list[str]:
+    """Notes on entries that count a seed more than once."""
+    found: list[str] = []
+    for group in same_settings(runs):
+        model, experiment, _ = group.values
+        found += repeated_seeds(group, f"{group.runs[0].config['task']['name']}: {model}, {experiment}")
+    return found
 
 
 def entry_line(group: Group, metric: str, entries: Sequence[Group]) -> list[str]:

@@ -133,9 +133,8 @@ class SpatialRun:
 
     def write_splits(self, methods: list[str]) -> list[Path]:
         """Write ``neurons.csv``, the position of every neuron and its task by each method (see `owners`; empty without
-        a single task), and for each method, in
-        ``split-<method>/``, the masks (``masks.npz``) and the weights of each subnetwork (``<task>.safetensors``, for
-        ``network.load_state_dict``).
+        a single task), and for each method, in ``split-<method>/``, the masks (``masks.npz``) and the weights of each
+        subnetwork (``<task>.safetensors``, for ``network.load_state_dict``).
         """
         files = [self._write("neurons.csv", self._neurons(methods))]
         for method in methods:
