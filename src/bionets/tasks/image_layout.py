@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SEQUENCES = ("rows", "columns", "pixels", "patches")
 COLOURS = {"gray": 1, "colour": 3}
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue, as in ITU-R BT.601
 
@@ -44,26 +43,11 @@ def in_colour(images: Tensor, colour: str | None) -> Tensor:
     return (images * torch.tensor(LUMA, dtype=images.dtype).view(3, 1, 1)).sum(1, keepdim=True)
 
 
-def sequence_shape(shape: Shape, read_as: str, patch: int) -> tuple[int, int]:
-    """The number and the size of the steps of images read as rows, columns, pixels or patches."""
-    channels, height, width = shape
-    if read_as == "patches":
-        return (height // patch) * (width // patch), channels * patch * patch
-    return {
-        "rows": (height, channels * width),
-        "columns": (width, channels * height),
-        "pixels": (height * width, channels),
-    }[read_as]
-
-
 def as_sequence(images: Tensor, read_as: str, patch: int) -> Tensor:
     """Convert images ``[N, C, H, W]`` to sequences ``[T, N, size]``: rows from the top, columns from the left, pixels
     row by row, or square patches with sides of ``patch`` pixels, row by row. A step concatenates the channels.
     """
-    if read_as == "rows":
-        return images.permute(2, 0, 1, 3).flatten(2)
-    if read_as == "columns":
-        return images.permute(3, 0, 1, 2).flatten(2)
-    if read_as == "pixels":
-        return images.flatten(2).permute(2, 0, 1)
-    return functional.unfold(images, patch, stride=patch).permute(2, 0, 1)
+    height, width = images.shape[2:]
+    block = {"rows": (1, width), "columns": (height, 1), "pixels": (1, 1), "patches": (patch, patch)}[read_as]
+    blocks = images.unflatten(3, (-1, block[1])).unflatten(2, (-1, block[0]))
+    return blocks.permute(2, 4, 0, 1, 3, 5).flatten(3).flatten(0, 1)

@@ -14,7 +14,7 @@ from .augmentation import augment
 from .bases import Classification, FixedSets
 from .checks import require_at_least, require_one_of
 from .image_files import IMAGE_FILES
-from .image_layout import as_sequence, check_layout, in_colour, resized, sequence_shape
+from .image_layout import as_sequence, check_layout, in_colour, resized
 from .prediction_columns import Columns
 from .seeding import generator
 from .spec import TaskSpec
@@ -142,7 +142,7 @@ class Images(Classification, FixedSets):
         if self.read_as == "poisson":
             steps = self.steps + self.blank_steps
             return TaskSpec("sequence_to_class", math.prod(shape), classes, steps=steps, step_shape=shape, spikes=True)
-        steps, size = sequence_shape(shape, self.read_as, self.patch)
+        steps, _, size = as_sequence(torch.zeros(1, *shape), self.read_as, self.patch).shape
         return TaskSpec("sequence_to_class", size, classes, steps=steps + self.blank_steps)
 
     def prepare_data(self) -> None:
