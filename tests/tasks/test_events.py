@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bionets.tasks import EventRecordings
 from bionets.tasks.event_files import EVENT_FILES, recordings
 from bionets.tasks.event_formats import read_dat, read_dvs128, read_gesture, read_saccades
-from bionets.tasks.event_frames import count_events, make_frames
+from bionets.tasks.event_frames import count_events, dense_frames, make_frames
 
 from . import event_recordings
 from .event_recordings import random_events
@@ -132,7 +132,7 @@ def test_many_events_at_one_place_are_all_counted(tmp_path: Path, count: int) ->
     frames = make_frames(
         [tmp_path / "a"], lambda file: events, lambda events: count_events(events, 1, (1, 1), (1, 1)), ""
     )
-    assert frames.dense(torch.tensor([0]), 2).tolist() == [[count, 0.0]]
+    assert dense_frames(frames, torch.tensor([0]), 1).tolist() == [[[count, 0.0]]]
 
 
 @given(

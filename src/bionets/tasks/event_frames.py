@@ -4,15 +4,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from .checks import beginning_of
@@ -23,29 +23,15 @@ POLARITIES = 2
 ToFrames = Callable[[Events], "np.ndarray[Any, Any]"]
 
 
-@dataclass(frozen=True)
-class EventFrames:
-    """Many sequences of frames; sequence n has the events ``starts[n]`` to ``starts[n + 1] - 1``.
+EventFrames: TypeAlias = csr_array
+"""Many sequences of frames: in each row, the numbers of events of a sequence at all its places, where a place combines
+step, polarity, row and column into one index. The counts are uint8, or int32 if one of them exceeds 255."""
 
-    starts: ``[N + 1]``, int64.
-    places: ``[E]``, int32: step, polarity, row and column of each place with events, combined into one index.
-    counts: ``[E]``, the number of events at each place: uint8, or int32 if a count exceeds 255.
-    """
 
-    starts: Tensor
-    places: Tensor
-    counts: Tensor
-
-    def dense(self, numbers: Tensor, size: int) -> Tensor:
-        """The sequences with these numbers ``[B]`` as a dense tensor ``[B, size]``, float32."""
-        first, last = self.starts[numbers], self.starts[numbers + 1]
-        lengths = last - first
-        sequence = torch.repeat_interleave(torch.arange(len(numbers)), lengths)
-        within = torch.arange(int(lengths.sum())) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
-        entries = first[sequence] + within
-        frames = torch.zeros(len(numbers), size)
-        frames[sequence, self.places[entries].long()] = self.counts[entries].float()
-        return frames
+def dense_frames(frames: EventFrames, numbers: Tensor, steps: int) -> Tensor:
+    """The sequences with these numbers ``[B]`` as a dense tensor ``[steps, B, places of a step]``, float32."""
+    counts = torch.from_numpy(frames[numbers.numpy()].toarray()).float()
+    return counts.view(len(numbers), steps, -1).transpose(0, 1).contiguous()
 
 
 def count_events(
@@ -115,15 +101,8 @@ def _has_neighbour(
 
 def stack_frames(recordings: Iterable["np.ndarray[Any, Any]"]) -> EventFrames:
     """The sparse form of recordings that are given as their counts at all places."""
-    starts, places, counts = [0], [], []
-    for frames in recordings:
-        (where,) = np.nonzero(np.ravel(frames))
-        starts.append(starts[-1] + len(where))
-        places.append(where.astype(np.int32))
-        counts.append(np.ravel(frames)[where].astype(np.int32))
-    numbers = np.concatenate(counts)
-    small = numbers.astype(np.uint8) if numbers.max(initial=0) <= 255 else numbers
-    return EventFrames(torch.tensor(starts), torch.from_numpy(np.concatenate(places)), torch.from_numpy(small))
+    frames = vstack([csr_array(np.ravel(each)[None].astype(np.int32)) for each in recordings], format="csr")
+    return frames.astype(np.uint8) if frames.max() <= 255 else frames
 
 
 def make_frames(
@@ -152,25 +131,28 @@ def make_frames(
 
 
 def cached_frames(
-    folder: Path, settings: dict[str, Any], files: Sequence[Path], make: Callable[[], EventFrames]
+    folder: Path, settings: dict[str, Any], files: Sequence[Path], places: int, make: Callable[[], EventFrames]
 ) -> EventFrames:
-    """The frames that ``make`` returns, computed once for the same files and settings, and stored in ``folder``."""
+    """The frames that ``make`` returns, sequences of ``places`` each, computed once for the same files and settings,
+    and stored in ``folder``."""
     key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
     kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if kept.is_file() and (found := _read_frames(kept)) is not None:
+    if kept.is_file() and (found := _read_frames(kept, places)) is not None:
         return found
     frames = make()
     folder.mkdir(parents=True, exist_ok=True)
     partial = kept.with_suffix(f".{os.getpid()}.partial")
+    starts, columns, counts = map(torch.from_numpy, (frames.indptr, frames.indices, frames.data))
+    tensors = {"starts": starts.long(), "places": columns.int(), "counts": counts}
     try:
-        save_file(vars(frames), partial, metadata={"sha256": _digest(vars(frames))})
+        save_file(tensors, partial, metadata={"sha256": _digest(tensors)})
         partial.replace(kept)
     finally:
         partial.unlink(missing_ok=True)
     return frames
 
 
-def _read_frames(file: Path) -> EventFrames | None:
+def _read_frames(file: Path, places: int) -> EventFrames | None:
     """The frames in a file; None if the file is damaged and the frames must be computed again."""
     try:
         with safe_open(file, "pt") as opened:
@@ -178,7 +160,10 @@ def _read_frames(file: Path) -> EventFrames | None:
             known = (opened.metadata() or {}).get("sha256")
     except (SafetensorError, OSError, ValueError):
         return None
-    return EventFrames(**tensors) if known == _digest(tensors) else None
+    if known != _digest(tensors):
+        return None
+    counts, columns, starts = (tensors[name].numpy() for name in ("counts", "places", "starts"))
+    return csr_array((counts, columns, starts), shape=(len(starts) - 1, places))
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -12,7 +12,7 @@ from .bases import Classification, FixedSets
 from .checks import require_at_least, require_one_of
 from .event_files import EVENT_FILES, EventFiles, recordings
 from .event_formats import Events
-from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, make_frames
+from .event_frames import POLARITIES, EventFrames, cached_frames, count_events, dense_frames, make_frames
 from .seeding import split_generator
 from .spec import TaskSpec
 from .task import Data
@@ -114,9 +114,8 @@ class EventTask(Classification, FixedSets):
         """The frames of the recordings with the numbers ``[B]``."""
         in_training = self.train_size + self.val_size
         split, numbers = ("test", x - in_training) if x[0] >= in_training else ("train", x)
-        frames = self._frames(split)[0].dense(numbers, self.steps * self.spec.input_size)
-        frames = frames.view(len(x), self.steps, self.spec.input_size).transpose(0, 1)
-        return (frames > 0).float() if self.binary else frames.contiguous(), target
+        frames = dense_frames(self._frames(split)[0], numbers, self.steps)
+        return (frames > 0).float() if self.binary else frames, target
 
     def _frames(self, split: str) -> tuple[EventFrames, Tensor]:
         """The frames and labels of the recordings of a split: validation and then training, or test."""
@@ -128,7 +127,8 @@ class EventTask(Classification, FixedSets):
             files = [file for file, _ in chosen]
             label = f"{self.files.name}, {split}: events to frames"
             make = partial(make_frames, files, self.files.read, self.to_frames, label, self.advice)
-            frames = make() if self.cache is None else cached_frames(self.cache, settings, files, make)
+            places = self.steps * self.spec.input_size
+            frames = make() if self.cache is None else cached_frames(self.cache, settings, files, places, make)
             self._made[split] = frames, torch.tensor([label for _, label in chosen])
         return self._made[split]
 

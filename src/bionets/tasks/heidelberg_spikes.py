@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from .bases import Classification, FixedSets
 from .checks import require_at_least, require_one_of
-from .event_frames import EventFrames, cached_frames, stack_frames
+from .event_frames import EventFrames, cached_frames, dense_frames, stack_frames
 from .heidelberg_files import HEIDELBERG_FILES, UNITS, read_counts, read_labels
 from .seeding import split_generator, stratified_split
 from .spec import TaskSpec
@@ -101,8 +101,7 @@ class HeidelbergSpikes(Classification, FixedSets):
 
     def prepare(self, x: Tensor, target: Tensor, random: Generator | None) -> Data:
         """The counts of the recordings with the numbers ``[B]``."""
-        counts = self._counts().dense(x, self.steps * self.channels)
-        return counts.view(len(x), self.steps, self.channels).transpose(0, 1).contiguous(), target
+        return dense_frames(self._counts(), x, self.steps), target
 
     def part(self, split: str) -> Data:
         """The numbers of the recordings ``[N]``, and their classes."""
@@ -114,7 +113,8 @@ class HeidelbergSpikes(Classification, FixedSets):
         if self._made is None:
             files = list(self._parts.values())
             settings = {"bin_ms": self.bin_ms, "steps": self.steps, "channels": self.channels}
-            self._made = cached_frames(files[0].parent / "frames", settings, files, self._read)
+            places = self.steps * self.channels
+            self._made = cached_frames(files[0].parent / "frames", settings, files, places, self._read)
         return self._made
 
     def _read(self) -> EventFrames:
