@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bionets.tasks import MultiImage
-from bionets.tasks.task_labels import unit_of
+from bionets.tasks.multi_image import unit_of
 
 from . import idx_files
 

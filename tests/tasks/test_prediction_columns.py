@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bionets.tasks import MultiImage, Task, TaskSpec
+from bionets.tasks.multi_image import NOT_SHOWN
 from bionets.tasks.prediction_columns import bit_columns, number_columns
-from bionets.tasks.task_labels import NOT_SHOWN
 
 
 def test_numbers_have_a_column_for_each_output() -> None:

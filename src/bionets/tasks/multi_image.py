@@ -1,13 +1,13 @@
 """Several image classification tasks for one network: shown one at a time, as channels, or as a sum of images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 
 from . import image_files
 from .bases import FixedSets
@@ -18,9 +18,9 @@ from .metrics import MeanOf
 from .prediction_columns import Columns, class_columns, with_suffix
 from .seeding import generator
 from .spec import TaskSpec
-from .task_labels import NOT_SHOWN, TaskAccuracy, by_task, right_units, unit_of
 
 SIDE = 28
+NOT_SHOWN = -1  # the label of a task without an image in the input
 Pair = tuple[Tensor, Tensor]
 Presentation = Literal["sequential", "concatenate", "mix"]
 Sampling = Literal["random", "task"]
@@ -135,24 +135,22 @@ class MultiImage(FixedSets):
         sets = self._sets("train")
         alone = self.task_of_epoch(epoch)
         if alone is not None:
-            return self._shown([(alone, *sets[alone])])
+            return self._shown({alone: sets[alone]})
         if self.shown_one_by_one:
-            return self._shown([(task, *data) for task, data in enumerate(sets)])
-        orders = [
-            torch.randperm(self.images_per_task, generator=generator(self.seed, "pairs", epoch, name))
-            for name in self.datasets
-        ]
-        return self._shown(
-            [(task, x[rows], y[rows]) for task, ((x, y), rows) in enumerate(zip(sets, orders, strict=True))]
-        )
+            return self._shown(dict(enumerate(sets)))
+        shuffled = {}
+        for task, (name, (x, y)) in enumerate(zip(self.datasets, sets, strict=True)):
+            rows = torch.randperm(self.images_per_task, generator=generator(self.seed, "pairs", epoch, name))
+            shuffled[task] = x[rows], y[rows]
+        return self._shown(shuffled)
 
     def part(self, split: str) -> Pair:
         """The images of every task, in their fixed order."""
-        return self._shown([(task, *data) for task, data in enumerate(self._sets(split))])
+        return self._shown(dict(enumerate(self._sets(split))))
 
     def alone(self, task: int, split: str = "test") -> Batches:
         """Batches that show only the images of one task; the images of all other tasks are blank."""
-        x, target = self._shown([(task, *self._sets(split)[task])])
+        x, target = self._shown({task: self._sets(split)[task]})
         if not self.shown_one_by_one:
             blank = x.new_zeros(len(x), len(self.datasets), *x.shape[2:])
             blank[:, task] = x[:, 0]
@@ -191,16 +189,16 @@ class MultiImage(FixedSets):
             columns |= with_suffix(own, name)
         return columns
 
-    def _shown(self, sets: Sequence[tuple[int, Tensor, Tensor]]) -> Pair:
-        """Convert (task, images, labels) to inputs and targets: each row shows one task, or all tasks at once."""
-        targets = []
-        for task, _, labels in sets:
+    def _shown(self, sets: Mapping[int, Pair]) -> Pair:
+        """Convert the images and labels of tasks to inputs and targets: each row shows one task, or all at once."""
+        images, targets = [pictures for pictures, _ in sets.values()], []
+        for task, (_, labels) in sets.items():
             target = labels.new_full((len(labels), len(self.datasets)), NOT_SHOWN)
             target[:, task] = labels
             targets.append(target)
         if self.shown_one_by_one:
-            return torch.cat([images for _, images, _ in sets]).unsqueeze(1), torch.cat(targets)
-        return torch.stack([images for _, images, _ in sets], 1), torch.stack(targets).amax(0)
+            return torch.cat(images).unsqueeze(1), torch.cat(targets)
+        return torch.stack(images, 1), torch.stack(targets).amax(0)
 
     def _sets(self, split: str) -> list[Pair]:
         """Images ``[N, 28, 28]`` and labels ``[N]`` of every task; N is the same for all tasks."""
@@ -244,3 +242,33 @@ def resampled(available: int, size: int, random: Generator) -> Tensor:
         return torch.arange(size)
     whole = torch.arange(available).repeat(size // available)
     return torch.cat([whole, torch.randperm(available, generator=random)[: size % available]])
+
+
+def by_task(prediction: Tensor, tasks: int) -> Tensor:
+    """Reshape ``[B, labels · tasks]`` to ``[B, labels, tasks]``."""
+    return prediction.unflatten(1, (-1, tasks))
+
+
+def unit_of(target: Tensor) -> Tensor:
+    """The correct output unit ``[B]`` for a target with one shown task in each row."""
+    label, task = target.max(1)
+    return label * target.shape[1] + task
+
+
+class TaskAccuracy(MeanMetric):
+    """The share of labels that have the highest score among the units of their task, for one task or all tasks."""
+
+    def __init__(self, task: int | None = None) -> None:
+        super().__init__()
+        self.task = task
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        chosen = by_task(prediction, target.shape[1]).argmax(1)
+        if self.task is not None:
+            chosen, target = chosen[:, self.task], target[:, self.task]
+        super().update(chosen == target, target != NOT_SHOWN)
+
+
+def right_units(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mask of the images whose unit has the highest score of all units: both task and label must be correct."""
+    return prediction.argmax(1) == unit_of(target)
