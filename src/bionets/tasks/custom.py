@@ -6,8 +6,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+from torchmetrics import MetricCollection
 
 from .bases import FixedSets
 from .checks import require_at_least, require_one_of, split_sizes
@@ -15,23 +14,21 @@ from .custom_arrays import (
     TargetKind,
     as_shape,
     checked_inputs,
-    classes_of,
     columns,
-    image_spec,
     infer_spec,
+    joined_spec,
     notes_on_whole_numbers,
     of_kind,
     standardised,
     with_classes,
 )
-from .data_files import Arrays
-from .heads import Head, join_heads
+from .heads import Target, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
-from .metrics import ClassAccuracy, ConfusionMatrix, confusion_matrix, cross_entropy
-from .prediction_columns import Columns, class_columns, number_columns
+from .metrics import ConfusionMatrix
+from .prediction_columns import Columns
 from .read_own import read_own
 from .seeding import split_generator
-from .spec import Kind, TaskSpec, has_label
+from .spec import has_label
 from .task import Data
 
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
@@ -158,16 +155,20 @@ class CustomData(FixedSets):
             for arrays, name, kind in zip(found, names, kinds, strict=True)
         ]
         self.classes = found[0].classes
-        self.heads: list[Head] = []
+        specs = [infer_spec(x, each, data) for each in found]
+        counts = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
+        words = [each.classes for each in found]
+        self.classes_by_target = {name: own or count for name, own, count in zip(names, words, counts, strict=True)}
+        parts = [columns(each.y, each.every_step) for each in found]
+        self.heads: Sequence[Target]
         if len(names) == 1:
             if target_weights is not None:
                 raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            spec = infer_spec(x, found[0], data)
-            self.spec = replace(spec, lengths=own_lengths is not None)
-            self.classes_by_target = {names[0]: classes_of(found[0], spec)}
-            y = columns(found[0].y, found[0].every_step)
+            self.heads, y = [Target(counts[0], words[0])], parts[0]
+            self.spec = replace(specs[0], lengths=own_lengths is not None)
         else:
-            self.spec, y = self._join(x, names, found, target_weights, data)
+            heads, y = join_heads(names, parts, counts, words, target_weights)
+            self.heads, self.spec = heads, joined_spec(x, y, heads[-1].outputs.stop)
         count = len(x)
         sizes = split_sizes(count, val_share, test_share, data)
         super().__init__(
@@ -195,23 +196,6 @@ class CustomData(FixedSets):
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
         self.class_weights = self._weights(class_weights)
-
-    def _join(
-        self, x: Tensor, names: list[str], found: list[Arrays], weights: Sequence[float] | None, data: str
-    ) -> tuple[TaskSpec, Tensor]:
-        """The spec of several targets, and the targets as one tensor."""
-        specs = [infer_spec(x, each, data) for each in found]
-        self.classes_by_target = {
-            name: classes_of(arrays, spec) for name, arrays, spec in zip(names, found, specs, strict=True)
-        }
-        parts = [columns(each.y, each.every_step) for each in found]
-        classes = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
-        self.heads, y = join_heads(names, parts, classes, weights)
-        outputs = self.heads[-1].outputs.stop
-        if x.dim() == 4:
-            return image_spec(x, outputs, classes=False), y
-        kind: Kind = "sequence_to_sequence" if y.dim() == 3 else "sequence_to_value"
-        return TaskSpec(kind, x.shape[2], outputs), y
 
     def _find_labels(self, y: Tensor, data: str) -> None:
         """Set ``spec.unlabelled`` for targets ``[N, T, ...]``. Raises ValueError if a set has no label."""
@@ -250,12 +234,9 @@ class CustomData(FixedSets):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy for classes, otherwise the mean squared error; for several targets their weighted sum."""
-        if self.heads:
-            return sum((head.weight * head.loss(prediction, target) for head in self.heads), prediction.new_zeros(()))
-        if self.is_class:
-            weights = None if self.class_weights is None else self.class_weights.to(prediction, non_blocking=True)
-            return cross_entropy(prediction, target, weights)
-        return functional.mse_loss(prediction, target)
+        weights = None if self.class_weights is None else self.class_weights.to(prediction, non_blocking=True)
+        first, *others = (head.loss(prediction, target, weights) for head in self.heads)
+        return sum(others, first)
 
     def scored_steps(self, target: Tensor) -> float:
         """The number of answers; with weights of the classes, the sum of these weights."""
@@ -265,36 +246,19 @@ class CustomData(FixedSets):
 
     def metrics(self) -> MetricCollection:
         """`accuracy` for classes, otherwise `mse` and `mae`; several targets prefix these with their names."""
-        if self.heads:
-            return MetricCollection({name: metric for head in self.heads for name, metric in head.metrics().items()})
-        if self.is_class:
-            return MetricCollection({"accuracy": ClassAccuracy(self.spec.output_size)})
-        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
+        return MetricCollection({name: metric for head in self.heads for name, metric in head.metrics().items()})
 
     def confusion_matrices(self) -> Mapping[str, ConfusionMatrix]:
         """The confusion matrix of each target that is a class."""
-        names = self._class_names()
-        if self.heads:
-            every = zip(self.heads, names, strict=True)
-            return {name: matrix for head, own in every for name, matrix in head.confusion_matrix(own).items()}
-        return confusion_matrix(self.spec.output_size, names[0]) if self.is_class else {}
+        return {name: matrix for head in self.heads for name, matrix in head.confusion_matrix().items()}
 
     def prediction_columns(self, prediction: Tensor, target: Tensor) -> Columns:
         """The columns of each target, see `class_columns` and `number_columns`; the names of those of several targets
         end with the name of their target."""
-        names = self._class_names()
-        if self.heads:
-            columns: Columns = {}
-            for head, own in zip(self.heads, names, strict=True):
-                columns |= head.columns_of(prediction, target, own)
-            return columns
-        return class_columns(prediction, target, names[0]) if self.is_class else number_columns(prediction, target)
+        every = (head.columns_of(prediction, target) for head in self.heads)
+        return {name: column for columns in every for name, column in columns.items()}
 
     def test_samples(self, name: str) -> Sequence[str | int]:
         """The names of the sequences of a CSV, the files of images, otherwise the positions in the data, from 0."""
         rows = self._parts["test"].tolist()
         return [self._names[row] for row in rows] if self._names else rows
-
-    def _class_names(self) -> list[Sequence[str]]:
-        """The names of the classes of each target; empty if it is a number, or its classes are numbers."""
-        return [() if isinstance(each, int) else each for each in self.classes_by_target.values()]

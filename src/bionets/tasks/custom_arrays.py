@@ -187,11 +187,6 @@ def with_classes(arrays: Arrays, known: int | Sequence[str] | None, data: str) -
     return replace(arrays, y=y, classes=() if numbers else tuple(names), count=len(names))
 
 
-def classes_of(arrays: Arrays, spec: TaskSpec) -> int | tuple[str, ...]:
-    """The names of the classes in the order of the outputs, or the number of classes; 0 if the targets are numbers."""
-    return arrays.classes or (spec.output_size if spec.predicts_classes else 0)
-
-
 def infer_spec(x: Tensor, arrays: Arrays, data: str) -> TaskSpec:
     """The spec of sequences ``[N, T, I]`` or images ``[N, C, H, W]`` with one target, as `of_kind` returns it."""
     y, classes = arrays.y, arrays.count
@@ -214,6 +209,13 @@ def infer_spec(x: Tensor, arrays: Arrays, data: str) -> TaskSpec:
     if classes:
         return TaskSpec("sequence_to_class", x.shape[2], classes, steps=x.shape[1])
     return TaskSpec("sequence_to_value", x.shape[2], outputs)
+
+
+def joined_spec(x: Tensor, y: Tensor, outputs: int) -> TaskSpec:
+    """The spec of sequences or images with several targets ``[N, ..., columns]``, as `join_heads` returns them."""
+    if x.dim() == 4:
+        return image_spec(x, outputs, classes=False)
+    return TaskSpec("sequence_to_sequence" if y.dim() == 3 else "sequence_to_value", x.shape[2], outputs)
 
 
 def image_spec(x: Tensor, outputs: int, classes: bool) -> TaskSpec:

@@ -1,4 +1,4 @@
-"""Several named targets for one network: each has its part of the prediction, its loss and its metrics."""
+"""The targets of one network, with loss and metrics; each of several has a name and its part of the prediction."""
 
 import math
 from collections.abc import Sequence
@@ -20,49 +20,65 @@ class PrecisionError(ValueError):
 
 
 @dataclass(frozen=True)
-class Head:
-    """One target.
+class Target:
+    """The only target of a network.
 
-    name: name of the target.
     classes: number of classes; 0 for numeric targets.
+    class_names: names of the classes; empty for their numbers.
+    """
+
+    classes: int
+    class_names: Sequence[str]
+
+    def loss(self, prediction: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+        """Cross-entropy for classes, otherwise the mean squared error."""
+        if self.classes:
+            return cross_entropy(prediction, target, class_weights)
+        return functional.mse_loss(prediction, target)
+
+    def metrics(self) -> dict[str, Metric]:
+        """``accuracy`` for classes, otherwise ``mse`` and ``mae``."""
+        if self.classes:
+            return {"accuracy": ClassAccuracy(self.classes)}
+        return {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
+
+    def confusion_matrix(self) -> dict[str, ConfusionMatrix]:
+        """``confusion_matrix`` if the target is a class."""
+        return confusion_matrix(self.classes, self.class_names) if self.classes else {}
+
+    def columns_of(self, prediction: Tensor, target: Tensor) -> Columns:
+        """The columns of a table of predictions."""
+        if self.classes:
+            return class_columns(prediction, target, self.class_names)
+        return number_columns(prediction, target)
+
+
+@dataclass(frozen=True)
+class Head(Target):
+    """One of several targets: it takes the predictions and targets of all, and its metrics and columns have its name.
+
     outputs: slice of the last dimension of the prediction.
     columns: slice of the last dimension of the target.
     weight: weight of the loss.
     """
 
     name: str
-    classes: int
     outputs: slice
     columns: slice
     weight: float
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy for classes, otherwise the mean squared error."""
-        prediction, target = self.own_outputs(prediction), self.own_target(target)
-        if self.classes:
-            return cross_entropy(prediction, target)
-        return functional.mse_loss(prediction, target)
+    def loss(self, prediction: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+        return self.weight * super().loss(self.own_outputs(prediction), self.own_target(target), class_weights)
 
     def metrics(self) -> dict[str, Metric]:
-        """``<name>_accuracy`` for classes, otherwise ``<name>_mse`` and ``<name>_mae``."""
-        if self.classes:
-            kinds: dict[str, Metric] = {"accuracy": ClassAccuracy(self.classes)}
-        else:
-            kinds = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError()}
-        return {f"{self.name}_{kind}": self.of_all(metric) for kind, metric in kinds.items()}
+        return {f"{self.name}_{kind}": self.of_all(metric) for kind, metric in super().metrics().items()}
 
-    def confusion_matrix(self, class_names: Sequence[str]) -> dict[str, ConfusionMatrix]:
-        """``confusion_matrix_<name>`` if the target is a class."""
-        found = confusion_matrix(self.classes, class_names) if self.classes else {}
-        return {
-            f"{key}_{self.name}": ConfusionMatrix(names, self.of_all(metric)) for key, (names, metric) in found.items()
-        }
+    def confusion_matrix(self) -> dict[str, ConfusionMatrix]:
+        found = super().confusion_matrix().items()
+        return {f"{key}_{self.name}": ConfusionMatrix(names, self.of_all(metric)) for key, (names, metric) in found}
 
-    def columns_of(self, prediction: Tensor, target: Tensor, class_names: Sequence[str]) -> Columns:
-        """The columns of a table of predictions, whose names end with that of the target."""
-        own, target = self.own_outputs(prediction), self.own_target(target)
-        columns = class_columns(own, target, class_names) if self.classes else number_columns(own, target)
-        return with_suffix(columns, self.name)
+    def columns_of(self, prediction: Tensor, target: Tensor) -> Columns:
+        return with_suffix(super().columns_of(self.own_outputs(prediction), self.own_target(target)), self.name)
 
     def own_outputs(self, prediction: Tensor) -> Tensor:
         """The part of this head in a prediction ``[..., outputs]`` of all heads."""
@@ -88,7 +104,11 @@ class Head:
 
 
 def join_heads(
-    names: Sequence[str], targets: Sequence[Tensor], classes: Sequence[int], weights: Sequence[float] | None
+    names: Sequence[str],
+    targets: Sequence[Tensor],
+    classes: Sequence[int],
+    class_names: Sequence[Sequence[str]],
+    weights: Sequence[float] | None,
 ) -> tuple[list[Head], Tensor]:
     """The heads, and their targets concatenated to one float tensor ``[N, ..., columns]``.
 
@@ -96,7 +116,7 @@ def join_heads(
         names: names of the targets.
         targets: class numbers ``[N, ...]``, or numbers ``[N, ..., O]``, for each target. -100 and NaN mark a step
             without labels, which is NaN in the result.
-        classes: number of classes of each target; 0 for numeric targets.
+        classes, class_names: those of each `Target`.
         weights: weights of the losses; None: all 1.
 
     Raises:
@@ -109,12 +129,13 @@ def join_heads(
     if len(weights) != len(names) or not all(0 <= weight < math.inf for weight in weights):
         raise ValueError(f"task.target_weights must be {len(names)} numbers of at least 0, got {weights}")
     heads, parts, output, column = [], [], 0, 0
-    for name, target, count, weight in zip(names, targets, classes, weights, strict=True):
+    for name, target, count, own_names, weight in zip(names, targets, classes, class_names, weights, strict=True):
         part = target.float()
         if count:
             part = part.masked_fill(target == UNLABELLED, torch.nan).unsqueeze(-1)
         width, size = part.shape[-1], count or part.shape[-1]
-        heads.append(Head(name, count, slice(output, output + size), slice(column, column + width), weight))
+        own = slice(output, output + size), slice(column, column + width)
+        heads.append(Head(count, own_names, name, *own, weight))
         parts.append(part)
         output, column = output + size, column + width
     if len({part.shape[:-1] for part in parts}) > 1:
