@@ -1,27 +1,75 @@
-"""Callbacks of single runs in the training of several seeds."""
+"""Single runs in the training of several seeds, and the calls of their callbacks."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from bionets.experiment.run.callbacks import NonFiniteLoss
+from bionets.experiment.config.resolve import RunConfig
+from bionets.experiment.logging.mirrors import check_mirrors
+from bionets.experiment.run.build import build_run
+from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
+from bionets.experiment.run.checkpoints import checkpoint_callbacks, read_checkpoint
 from bionets.experiment.run.result import note_failure
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.experiment.seeds.journal import all_or_none
+from bionets.experiment.seeds.journal import all_or_none, last_whole
 from bionets.experiment.seeds.stacked_models import StackedModels
+from bionets.models import Model
+from bionets.tasks import Task
+
+NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error that ends one seed without the others
 
 
-@dataclass
+@dataclass(eq=False)
 class Seed:
-    """One of the runs. over: whether its training has ended; error: the error that ended it before the others."""
+    """One of the runs. error: the error that ended its training before the others; over: whether its training has
+    ended.
+    """
 
+    task: Task
+    model: Model
+    run: RunConfig
     folder: RunFolder
-    callbacks: list[Callback]
+    error: NonFiniteLoss | None
     over: bool = False
-    error: Exception | None = None
+
+    @classmethod
+    def of(cls, run: RunConfig) -> "Seed":
+        check_mirrors(run.values["logger"])
+        task, model, run = build_run(run)
+        folder = RunFolder.of(run.values, run.digest)
+        result = folder.result() or {}
+        failed = result.get("status") == "failed" and NON_FINITE.search(result["error"])
+        return cls(task, model, run, folder, NonFiniteLoss(result["error"]) if failed else None)
+
+    @cached_property
+    def callbacks(self) -> list[Callback]:
+        record = Record(self.folder.metrics_file, self.folder.last)
+        return [record, *checkpoint_callbacks(self.run.values, self.task, self.folder)]
+
+    @cached_property
+    def next_epoch(self) -> int:
+        """The first epoch to train."""
+        return 0 if self._last is None else self._last["epoch"] + 1
+
+    @cached_property
+    def stopped(self) -> bool:
+        """Whether its training was stopped early, by `StopAfter` or `StopBelow`."""
+        if self._last is None or self.next_epoch < (self.run.values["trainer"]["min_epochs"] or 0):
+            return False
+        states, patience = self._last["callbacks"], self.run.values["callbacks"]["patience"]
+        waited = states.get(StopAfter.__qualname__, {}).get("waited", 0)
+        solved = bool(states.get(StopBelow.__qualname__, {}).get("reached"))
+        return solved or (patience is not None and waited >= patience)
+
+    @cached_property
+    def _last(self) -> dict[str, Any] | None:
+        file = last_whole(self.folder)
+        return None if file is None else read_checkpoint(file)
 
 
 class View:

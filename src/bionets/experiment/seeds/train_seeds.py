@@ -1,22 +1,17 @@
 """Training of several seeds of one config as one batched model, with the same run folders as single runs."""
 
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.mirrors import check_mirrors, log_epochs, mirrored
+from bionets.experiment.logging.mirrors import log_epochs, mirrored
 from bionets.experiment.run import environment
-from bionets.experiment.run.build import build_run, trainer_with
-from bionets.experiment.run.callbacks import NonFiniteLoss, Record, StopAfter, StopBelow
-from bionets.experiment.run.checkpoints import checkpoint_callbacks, read_checkpoint
+from bionets.experiment.run.build import trainer_with
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.model_summary import print_notes
 from bionets.experiment.run.own_files import note_changes, own_files
@@ -25,58 +20,12 @@ from bionets.experiment.run.result import note_failure
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
 from bionets.experiment.seeds.checkpoints import PerSeedCheckpoint
-from bionets.experiment.seeds.journal import last_whole, roll_back
+from bionets.experiment.seeds.journal import roll_back
 from bionets.experiment.seeds.per_seed import PerSeedCallback, Seed
 from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, StackedTasks
 from bionets.experiment.sweep.trial import in_trial
-from bionets.models import Model
 from bionets.tasks import Task
 from bionets.tasks.own_task import classes_by_target
-
-NON_FINITE = re.compile(r"loss became (nan|-?inf) at step")  # the only error that ends one seed without the others
-
-
-@dataclass(eq=False)
-class Member:
-    """One of the runs, ready to be trained."""
-
-    task: Task
-    model: Model
-    run: RunConfig
-    folder: RunFolder
-
-    @classmethod
-    def of(cls, run: RunConfig) -> "Member":
-        check_mirrors(run.values["logger"])
-        task, model, run = build_run(run)
-        return cls(task, model, run, RunFolder.of(run.values, run.digest))
-
-    @cached_property
-    def next_epoch(self) -> int:
-        """The first epoch to train."""
-        return 0 if self._last is None else self._last["epoch"] + 1
-
-    @cached_property
-    def stopped(self) -> bool:
-        """Whether its training was stopped early, by `StopAfter` or `StopBelow`."""
-        if self._last is None or self.next_epoch < (self.run.values["trainer"]["min_epochs"] or 0):
-            return False
-        states, patience = self._last["callbacks"], self.run.values["callbacks"]["patience"]
-        waited = states.get(StopAfter.__qualname__, {}).get("waited", 0)
-        solved = bool(states.get(StopBelow.__qualname__, {}).get("reached"))
-        return solved or (patience is not None and waited >= patience)
-
-    @cached_property
-    def error(self) -> NonFiniteLoss | None:
-        """The error that ended this seed while others continued."""
-        result = self.folder.result() or {}
-        failed = result.get("status") == "failed" and NON_FINITE.search(result["error"])
-        return NonFiniteLoss(result["error"]) if failed else None
-
-    @cached_property
-    def _last(self) -> dict[str, Any] | None:
-        file = last_whole(self.folder)
-        return None if file is None else read_checkpoint(file)
 
 
 def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
@@ -91,33 +40,23 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         raise UserError("a search evaluates one run at a time: leave out seeds=")
     if runs[0].values["callbacks"]["extra"]:
         raise UserError(f"callbacks.extra work with one run at a time; {ONE_BY_ONE}")
-    members = at_one_epoch([member for member in map(Member.of, runs) if not member.folder.complete()])
-    if len(members) < 2:  # a seed that failed is then trained again, alone
+    seeds = at_one_epoch([seed for seed in map(Seed.of, runs) if not seed.folder.complete()])
+    if len(seeds) < 2:  # a seed that failed is then trained again, alone
         return {}
-    tasks, folders = [member.task for member in members], [member.folder for member in members]
+    tasks, folders, config = [seed.task for seed in seeds], [seed.folder for seed in seeds], seeds[0].run.values
     for method in ("train_dataloader", "val_dataloader"):
         if getattr(type(tasks[0]), method) is not getattr(Task, method):
             raise UserError(f"{method} of your own works with one run at a time; {ONE_BY_ONE}")
-    for member in members:
-        prepare_data(member.task, member.run.values["trainer"])
-    models = StackedModels([member.model for member in members], tasks)
+    for seed in seeds:
+        prepare_data(seed.task, seed.run.values["trainer"])
+    models = StackedModels([seed.model for seed in seeds], tasks)
     models.try_out(next(iter(StackedTasks(tasks).val_dataloader())))
-    begun = max(member.next_epoch for member in members)
-    seeds = [
-        Seed(
-            member.folder,
-            [
-                Record(member.folder.metrics_file, member.folder.last),
-                *checkpoint_callbacks(member.run.values, member.task, member.folder),
-            ],
-            over=member.next_epoch < begun or member.error is not None,
-            error=member.error,
-        )
-        for member in members
-    ]
+    begun = max(seed.next_epoch for seed in seeds)
+    for seed in seeds:
+        seed.over = seed.next_epoch < begun or seed.error is not None
     trainer = trainer_with(
         [PerSeedCallback(seeds, models)],
-        members[0].run.values,
+        config,
         tasks[0],
         checkpoints=PerSeedCheckpoint(folders),
         default_root_dir=folders[0].checkpoints,
@@ -126,24 +65,22 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     refuse_what_is_shared(trainer, tasks)
     trainer.precision_plugin.convert_module(models)
 
-    own = own_files(members[0].run.values)
+    own = own_files(config)
     described = environment.describe(trainer.strategy.root_device, own, classes_by_target(tasks[0]))
-    for member in members:
-        if member.next_epoch:
-            member.folder.require_class_names(classes_by_target(member.task))
-            note_changes(member.folder, member.run.values["name"], own)
+    for seed in seeds:
+        if seed.next_epoch:
+            seed.folder.require_class_names(classes_by_target(seed.task))
+            note_changes(seed.folder, seed.run.values["name"], own)
     with ExitStack() as held:
-        for member in members:
-            held.enter_context(member.folder.open(member.run.values, member.run.overrides, described))
-        roll_back(folders)
         for seed in seeds:
-            if seed.error is not None:  # opening the folder has deleted it
-                note_failure(seed.folder, seed.error)
+            held.enter_context(seed.folder.open(seed.run.values, seed.run.overrides, described))
+        roll_back(folders)
+        note_failures(seeds)  # opening a folder has deleted that of an earlier start
         announce(folders, begun)
         if not begun:
-            print_notes(tasks[0], members[0].run)
+            print_notes(tasks[0], seeds[0].run)
         try:
-            last = next(member.folder.last for member in members if member.next_epoch == begun) if begun else None
+            last = next(seed.folder.last for seed in seeds if seed.next_epoch == begun) if begun else None
             with keyboard_interrupts(), restoring(last):
                 trainer.fit(models, datamodule=StackedTasks(tasks), ckpt_path=last, weights_only=True)
         except BaseException as error:
@@ -154,15 +91,20 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
             raise
         finally:  # a resumed training logs only its own epochs
             stopped = sys.exception() is not None
-            for member, seed in zip(members, seeds, strict=True):
+            for seed in seeds:
                 has_failed = stopped or seed.error is not None
-                with mirrored(member.run.values, member.folder, member.run.digest, has_failed=has_failed) as mirrors:
+                with mirrored(seed.run.values, seed.folder, seed.run.digest, has_failed=has_failed) as mirrors:
                     for mirror in mirrors:
-                        log_epochs(mirror.logger, member.folder.metrics_file, first=max(begun, mirror.logged))
-        failed = {member: seed.error for member, seed in zip(members, seeds, strict=True) if seed.error is not None}
-        for member, why in failed.items():
-            note_failure(member.folder, why)
-    return {member.run.values["seed"]: why for member, why in failed.items()}
+                        log_epochs(mirror.logger, seed.folder.metrics_file, first=max(begun, mirror.logged))
+        return note_failures(seeds)
+
+
+def note_failures(seeds: Sequence[Seed]) -> dict[int, Exception]:
+    """Store the errors that ended single seeds in their folders, and return them by seed."""
+    failed = {seed.run.values["seed"]: (seed.folder, seed.error) for seed in seeds if seed.error is not None}
+    for folder, error in failed.values():
+        note_failure(folder, error)
+    return {seed: error for seed, (_, error) in failed.items()}
 
 
 def announce(folders: Sequence[RunFolder], begun: int) -> None:
@@ -172,20 +114,19 @@ def announce(folders: Sequence[RunFolder], begun: int) -> None:
     print_line(text)
 
 
-def at_one_epoch(members: Sequence[Member]) -> list[Member]:
-    """The largest group of members that resume at the same epoch, and those that ended before. The size of the batch is
+def at_one_epoch(seeds: Sequence[Seed]) -> list[Seed]:
+    """The largest group of seeds that resume at the same epoch, and those that ended before. The size of the batch is
     then unchanged, and so are all digits of the results.
     """
-    by_epoch: dict[int, list[Member]] = {}
-    for member in members:
-        if not member.stopped and member.error is None:
-            by_epoch.setdefault(member.next_epoch, []).append(member)
-    going_on = max(by_epoch.values(), key=len, default=[])
-    if not going_on:
+    ended = [seed for seed in seeds if seed.stopped or seed.error is not None]
+    by_epoch: dict[int, list[Seed]] = {}
+    for seed in seeds:
+        if seed not in ended:
+            by_epoch.setdefault(seed.next_epoch, []).append(seed)
+    if not by_epoch:
         return []
-    begun = going_on[0].next_epoch
-    ended = [one for one in members if (one.stopped or one.error is not None) and one.next_epoch <= begun]
-    return [member for member in members if member in going_on or member in ended]
+    begun, going_on = max(by_epoch.items(), key=lambda group: len(group[1]))
+    return [seed for seed in seeds if seed in going_on or (seed in ended and seed.next_epoch <= begun)]
 
 
 def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
