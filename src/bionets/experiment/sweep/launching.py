@@ -2,14 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from copy import deepcopy
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from queue import SimpleQueue
 from shutil import which
-from threading import Thread
 from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -110,50 +109,29 @@ class Jobs:
             place = self.config.hydra.launcher.submitit_folder
             print_line(f"{len(jobs)} jobs, {at_once} at once; what each prints: {Path(place).parent}")
 
-        def launch_one(index: int) -> JobReturn:
-            result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
-            ended = "done" if result.status == JobStatus.COMPLETED else "failed"
-            print_line(f"job {index} {ended}: {' '.join(result.overrides or ())}")
+        def launch_one(index: int) -> JobReturn | BaseException:
+            try:
+                result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
+                ended = "done" if result.status == JobStatus.COMPLETED else "failed"
+                print_line(f"job {index} {ended}: {' '.join(result.overrides or ())}")
+            except BaseException as error:  # raised below, so that the other jobs continue
+                return error
             return result
 
         try:
             if launcher_kind != "LocalLauncher":
                 return list(launcher.launch(list(jobs), initial_job_idx=0))
-            return in_threads(launch_one, len(jobs), at_once)  # Submitit would start all jobs at once
+            results: list[JobReturn] = []
+            with ThreadPool(at_once) as pool:  # Submitit would start all jobs at once; an interrupt does not wait
+                for result in pool.map(launch_one, range(len(jobs)), chunksize=1):
+                    if isinstance(result, BaseException):
+                        raise result
+                    results.append(result)
+            return results
         except BrokenExecutor as error:
             raise UserError("a process of the launcher died: the same command continues with the rest") from error
         except (ValueError, TypeError) as error:  # errors of a job are in its result
             raise UserError(f"the launcher refuses its settings: {error}") from error
-
-
-def in_threads(call: Callable[[int], JobReturn], count: int, at_once: int) -> list[JobReturn]:
-    """``[call(0), ..., call(count - 1)]``, with ``at_once`` calls at a time; an interrupt does not wait for them."""
-    results: list[JobReturn | BaseException | None] = [None] * count
-    waiting: SimpleQueue[int | None] = SimpleQueue()
-    for number in range(count):
-        waiting.put(number)
-    for _ in range(at_once):
-        waiting.put(None)
-
-    def work() -> None:
-        while (number := waiting.get()) is not None:
-            try:
-                results[number] = call(number)
-            except BaseException as error:
-                results[number] = error
-
-    threads = [Thread(target=work, daemon=True) for _ in range(at_once)]  # daemons do not delay the end of the process
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    ended: list[JobReturn] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        assert result is not None
-        ended.append(result)
-    return ended
 
 
 def jobs_at_once(launcher: DictConfig) -> int:
