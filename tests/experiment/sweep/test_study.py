@@ -103,7 +103,7 @@ def test_concurrent_workers_run_each_trial_once(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    trials = Study.existing(settings(tmp_path)).trials()
+    trials = Study(settings(tmp_path)).trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 30
     assert len({trial.params["x"] for trial in trials}) == 30
 
@@ -145,7 +145,7 @@ def test_a_study_keeps_its_direction(tmp_path: Path, own_storage: bool) -> None:
         options = settings(tmp_path / mode, storage=storage)
         assert Study(options, mode).best() is None
         for value in (0.25, 0.5):
-            trial = Study.existing(options).next(SPACE)
+            trial = Study(options).next(SPACE)
             assert trial is not None and trial.mode == mode
             trial.complete(value)
         found = Study(options, mode).best()

@@ -91,7 +91,7 @@ class SearchSweeper(Sweeper):
         for result in self.jobs.launch([some] * self.workers(), worker):
             if result.status != JobStatus.COMPLETED:
                 raise cast(Exception, result._return_value)  # the error that ended the worker
-        study = Study.existing(settings)
+        study = Study(settings)
         write_atomically(folder / "trials.csv", trials_as_csv(study.trials(), list(space.swept)))
         report(study, space)
 

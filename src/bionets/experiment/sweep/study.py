@@ -52,7 +52,7 @@ class Study:
         UserError: the storage cannot be used, or has a study of this name with another folder.
     """
 
-    def __init__(self, settings: Settings, mode: str | None) -> None:
+    def __init__(self, settings: Settings, mode: str | None = None) -> None:
         silence_optuna()
         self.settings = settings
         settings.folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +60,6 @@ class Study:
         self.locks.mkdir(exist_ok=True)
         with self.alone():
             self._study = self._open(mode)
-
-    @classmethod
-    def existing(cls, settings: Settings) -> "Study":
-        """Open a study that the workers have created."""
-        return cls(settings, None)
 
     @property
     def mode(self) -> str:
