@@ -128,6 +128,11 @@ SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.0
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        (["train", *SMALL, "+task.planted=1"], ["nothing uses the key task.planted"]),
+        (["evaluate", "run=x", "+planted=1"], ["nothing uses the key planted"]),
+        (["compare", "+planted=1"], ["nothing uses the key planted"]),
+        (["analyse", "run=x", "+planted=1"], ["nothing uses the key planted"]),
+        (["runs", "+planted=1"], ["nothing uses the key planted"]),
         (["compare", "by=1.0"], ["by must be", "1.0"]),
         (["compare", "by=[]"], ["by must be", "[]"]),
         (["compare", "by=null"], ["by must be", "None"]),

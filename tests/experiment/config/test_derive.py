@@ -10,7 +10,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationError
 
 from bionets.annotations import parameters_of
-from bionets.experiment.config.resolve import refuse_unused
+from bionets.experiment.config.option_values import refuse_other_keys
 from bionets.experiment.config.schemas.derive import schema_of
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.errors import UserError
@@ -86,8 +86,8 @@ def test_arguments_passed_on_to_a_base_class_are_options() -> None:
 def test_the_keys_of_a_config_pickled_by_value_are_known() -> None:
     cloudpickle = pytest.importorskip("cloudpickle")
     copy = pickle.loads(cloudpickle.dumps(config()))
-    refuse_unused(copy)
+    refuse_other_keys(copy)
     with open_dict(copy):
         copy.planted = 1
     with pytest.raises(UserError, match="planted"):
-        refuse_unused(copy)
+        refuse_other_keys(copy)

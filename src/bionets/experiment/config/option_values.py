@@ -89,8 +89,8 @@ CHECKS: dict[str, dict[str, Check]] = {
 
 
 def refuse_values(command: str, config: DictConfig) -> None:
-    """Raise UserError for the first invalid value, or for a key of the schema that was deleted."""
-    refuse_absent(config)
+    """Raise UserError for the first invalid value, or for a key that was added or deleted."""
+    refuse_other_keys(config)
     for key, check in CHECKS.get(command, {}).items():
         value = OmegaConf.select(config, key, throw_on_missing=False)
         if OmegaConf.is_config(value):
@@ -104,15 +104,19 @@ def refuse_values(command: str, config: DictConfig) -> None:
                 raise UserError(f"{key} must be a number, got nan")
 
 
-def refuse_absent(config: DictConfig, path: str = "") -> None:
-    """Raise UserError for a key of the schema that was deleted with ``~``."""
+def refuse_other_keys(config: DictConfig, path: str = "") -> None:
+    """Raise UserError for a key that was added with ``+`` and is not in a schema, or that was deleted with ``~``."""
     schema = OmegaConf.get_type(config)
-    for field in schema.__dataclass_fields__.values() if is_dataclass(schema) else ():  # as in `refuse_unused`
-        if field.name not in config:
-            raise UserError(f"{path}{field.name} cannot be left out: give it a value, as in {path}{field.name}=...")
+    # Not `fields(schema)`: it finds none in a schema that a launcher pickled by value with cloudpickle 2.
+    known = schema.__dataclass_fields__.keys() if is_dataclass(schema) else config.keys()
+    for key in known:
+        if key not in config:
+            raise UserError(f"{path}{key!s} cannot be left out: give it a value, as in {path}{key!s}=...")
     for key in config:
+        if key not in known:
+            raise UserError(f"nothing uses the key {path}{key!s}: leave it out, or add it to its schema")
         if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
-            refuse_absent(node, f"{path}{key!s}.")
+            refuse_other_keys(node, f"{path}{key!s}.")
 
 
 def refuse_empty_ranges(trainer: Mapping[str, Any] | DictConfig) -> None:

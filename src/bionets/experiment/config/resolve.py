@@ -1,6 +1,6 @@
 """Resolution of Hydra's config into the plain, complete config that is stored in the run folder."""
 
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -27,7 +27,6 @@ def resolve(config: DictConfig) -> RunConfig:
     """Resolve all interpolations, and compute the digest, which is the same for every seed. Raises UserError."""
     typed = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     config = emptied(config, typed)
-    refuse_unused(config)
     if not 0 <= config.seed < 2**32:
         raise UserError(f"seed must lie between 0 and {2**32 - 1}, got {config.seed}")
     without_seed = config.copy()
@@ -73,18 +72,6 @@ def emptied(config: DictConfig, typed: list[str]) -> DictConfig:
                     if not any(other.startswith((f"{path}.{key}=", f"{path}.{key}.")) for other in words):
                         del node[key]
     return config
-
-
-def refuse_unused(config: DictConfig, path: str = "") -> None:
-    """Raise UserError for a key that was added with ``+`` and is not in a schema."""
-    schema = OmegaConf.get_type(config)
-    # Not `fields(schema)`: it finds none in a schema that a launcher pickled by value with cloudpickle 2.
-    known = set(schema.__dataclass_fields__) if is_dataclass(schema) else set(config)
-    for key in config:
-        if key not in known:
-            raise UserError(f"nothing uses the key {path}{key!s}: leave it out, or add it to its schema")
-        if not OmegaConf.is_missing(config, key) and isinstance(node := config._get_node(key), DictConfig):
-            refuse_unused(node, f"{path}{key!s}.")
 
 
 def with_protocol(config: RunConfig, task: "Task") -> RunConfig:
