@@ -127,6 +127,27 @@ def test_targets_and_inputs_past_the_end_have_no_effect(padding: float, dtype: A
     assert other.class_weights.tolist() == pytest.approx([sum(counts) / (K * count) for count in counts])
 
 
+@pytest.mark.parametrize("padding", ["absent", "padding"])  # before and after the classes in the order of words
+def test_a_word_only_past_the_end_is_not_a_class(padding: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ends = np.arange(N) % T + 1
+    y = np.array(["b", "c"])[rng.integers(0, 2, (N, T))]
+    expected = CustomData(words(tmp_path / "0.npz", y, ends), lengths="lengths", target_kind="class_every_step")
+    y = np.where(np.arange(T) >= ends[:, None], padding, y)
+    task = CustomData(words(tmp_path / "1.npz", y, ends), lengths="lengths", target_kind="class_every_step")
+    assert task.classes == ("b", "c") and task.spec == expected.spec and task.spec.output_size == 2
+    batch, other = task.test_data("test"), expected.test_data("test")
+    assert all(batch[1][step] == other[1][step] for step in steps_of(batch))
+    columns = task.prediction_columns(torch.rand(len(batch[1][0]), 2), batch[1][0])
+    assert set(columns["prediction"]) <= {"b", "c"}
+
+
+def words(path: Path, y: "np.ndarray[Any, Any]", ends: "np.ndarray[Any, Any]") -> str:
+    x = np.random.default_rng(1).normal(size=(N, T, I)).astype(np.float32)
+    np.savez(path, x=x, y=y, lengths=ends)
+    return str(path)
+
+
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_family_with_one_output_per_step_learns_classes(name: str, lengths: bool, tmp_path: Path) -> None:

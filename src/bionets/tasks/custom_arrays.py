@@ -114,7 +114,10 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
         shape = "[N, T]" if every_step else "[N]"
         raise ValueError(f"{said} needs whole numbers {shape} or words, got {y.dtype} {list(y.shape)}")
     y = known.long().masked_fill(missing, UNLABELLED)
-    return replace(arrays, y=y, count=0 if inferred else int(y.max()) + 1, every_step=every_step)
+    if classes:  # a word that occurs only after the ends of sequences is not a class
+        present, y[~missing] = y[~missing].unique(return_inverse=True)
+        classes = tuple(classes[number] for number in present.tolist())
+    return replace(arrays, y=y, classes=classes, count=0 if inferred else int(y.max()) + 1, every_step=every_step)
 
 
 def notes_on_whole_numbers(found: Sequence[Arrays], x: Tensor, kinds: Mapping[str, TargetKind | None]) -> list[str]:
