@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from bionets.layers import BRC, NBRC, StatefulModule, StatefulRecurrent, get_states, reset_states, unroll
-from bionets.layers.recurrent.bistable_layer import BistableLayer
+from bionets.layers.recurrent.bistable import BistableLayer
 from bionets.layers.spiking import LI, LIB, PLIF
 from bionets.layers.spiking.losses import cross_entropy_each_step, first_spike_cross_entropy, spike_rate_error
 from bionets.layers.spiking.readouts import READOUTS

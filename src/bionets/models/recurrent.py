@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.lengths import valid_steps
-from bionets.layers.recurrent.bistable_layer import BistableLayer
+from bionets.layers.recurrent.bistable import BistableLayer
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.recurrent.stateful_recurrent import run_layer, runs_packed
 from bionets.layers.recurrent.warm_up import warm_up

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bionets.layers.recurrent.bistable import bistable_initialisations, bistable_update
-from bionets.layers.recurrent.bistable_layer import BistableLayer
+from bionets.layers.recurrent.bistable import BistableLayer, bistable_initialisations, bistable_update
 from bionets.layers.recurrent.recurrence import Parameters, Recurrence, States, gate_biases
 from bionets.layers.recurrent.recurrent_cell import RecurrentCell
 from bionets.scan import project, scan, split_gates
