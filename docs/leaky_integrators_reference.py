@@ -7,7 +7,7 @@ import inspect
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from bionets.layers.spiking import leaky_integrators
+from bionets.layers.spiking import KINDS, leaky_integrators
 
 PAGE = "reference/leaky_integrators.md"
 HEAD = """# Leaky integrators
@@ -26,5 +26,5 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def page() -> str:
-    classes = [getattr(leaky_integrators, name) for name in leaky_integrators.__all__]
+    classes = [getattr(leaky_integrators, kind.name) for kind in KINDS]
     return "\n".join([HEAD, *(f"## {each.__name__}\n\n```text\n{inspect.getdoc(each)}\n```\n" for each in classes)])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bionets.layers import get_states, reset_states, unroll
+from bionets.layers import get_states, reset_states, spiking, unroll
 from bionets.layers.spiking import (
     KINDS,
     LIB,
@@ -287,7 +287,8 @@ def test_half_precision_inputs_are_computed_in_float32(dtype: torch.dtype) -> No
 def test_the_kind_module_and_signature_of_a_class_match_its_name(name: str) -> None:
     found = CLASSES[name]
     assert (found.__name__, found.kind.name) == (name, name)
-    assert leaky_integrators.__all__ == [kind.name for kind in KINDS] and found.kind == KINDS[list(CLASSES).index(name)]
+    assert len(CLASSES) == len(KINDS) == 32 and found.kind == KINDS[list(CLASSES).index(name)]
+    assert name in spiking.__all__ and getattr(spiking, name) is found
     assert found.__module__ == "bionets.layers.spiking.leaky_integrators"
     assert list(inspect.signature(found).parameters) == list(inspect.signature(leaky_integrator(found.kind)).parameters)
 

@@ -1,6 +1,5 @@
 """Spiking layers: the 32 leaky integrators and other neurons; each is one `scan` step."""
 
-from bionets.layers.spiking import leaky_integrators
 from bionets.layers.spiking.adlif import AdLIF, SEAdLIF
 from bionets.layers.spiking.alif import ALIF
 from bionets.layers.spiking.decay import (
@@ -15,9 +14,10 @@ from bionets.layers.spiking.freeze import freeze, unfreeze
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.initialisation import fluctuation_driven_, membrane_gain
 from bionets.layers.spiking.izhikevich import Izhikevich
-from bionets.layers.spiking.kind import KINDS, Kind
+from bionets.layers.spiking.kind import Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator, leaky_integrator
-from bionets.layers.spiking.leaky_integrators import *  # noqa: F403 - its __all__ names the 32 classes
+from bionets.layers.spiking.leaky_integrators import *  # noqa: F403 - the 32 classes
+from bionets.layers.spiking.leaky_integrators import KINDS
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.resonate_and_fire import BRF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
@@ -51,4 +51,4 @@ __all__ = [
     "time_steps_from_decay",
     "unfreeze",
 ]
-__all__ += leaky_integrators.__all__
+__all__ += [kind.name for kind in KINDS]

@@ -1,6 +1,5 @@
 """The specification of a leaky integrator: its traces and its output. 32 kinds have names."""
 
-from itertools import product
 from typing import NamedTuple
 
 from bionets.layers.spiking.neuron_layer import ParameterSpec
@@ -62,12 +61,3 @@ class Kind(NamedTuple):
             for name, default, constraint, signs in wanted
             for sign in signs
         )
-
-
-KINDS = tuple(
-    Kind(dual, synaptic, recurrent, output)
-    for output in ("", "B", "T", "TS")
-    for recurrent, synaptic, dual in product((False, True), repeat=3)
-    if output or not recurrent
-) + tuple(Kind(dual, synaptic, average=True) for synaptic, dual in product((False, True), repeat=2))
-"""The specifications of the 32 leaky integrators with names."""

@@ -3,41 +3,6 @@
 from bionets.layers.spiking.kind import Kind
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 
-__all__ = [  # noqa: RUF022 - in the order of KINDS
-    "LI",
-    "DLI",
-    "SLI",
-    "DSLI",
-    "LIB",
-    "DLIB",
-    "SLIB",
-    "DSLIB",
-    "RLIB",
-    "DRLIB",
-    "SRLIB",
-    "DSRLIB",
-    "LIT",
-    "DLIT",
-    "SLIT",
-    "DSLIT",
-    "RLIT",
-    "DRLIT",
-    "SRLIT",
-    "DSRLIT",
-    "LITS",
-    "DLITS",
-    "SLITS",
-    "DSLITS",
-    "RLITS",
-    "DRLITS",
-    "SRLITS",
-    "DSRLITS",
-    "LIEMA",
-    "DLIEMA",
-    "SLIEMA",
-    "DSLIEMA",
-]
-
 
 class LI(LeakyIntegrator, kind=Kind()): ...
 
@@ -133,3 +98,7 @@ class SLIEMA(LeakyIntegrator, kind=Kind(synaptic=True, average=True)): ...
 
 
 class DSLIEMA(LeakyIntegrator, kind=Kind(dual=True, synaptic=True, average=True)): ...
+
+
+KINDS = tuple(each.kind for each in LeakyIntegrator.__subclasses__())
+"""The specifications of the 32 leaky integrators with names."""
