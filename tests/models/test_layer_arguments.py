@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.spiking import KINDS, SpikingLayer
+from bionets.layers.spiking.firing import firing_of
 from bionets.models import RecurrentModel, SpikingConvModel, SpikingRecurrentModel
 from bionets.models.checks import InterfaceError
+from bionets.scan import surrogate
 from bionets.tasks import TaskSpec
 
 SEQUENCE = TaskSpec("sequence_to_value", input_size=2, output_size=1)
@@ -109,7 +111,7 @@ def test_arguments_that_a_layer_would_ignore_are_refused(layer: type, arguments:
     assert str(error.value).startswith(message)
 
 
-@pytest.mark.parametrize("layer", [*(kind.name for kind in KINDS), "PLIF", "ALIF"])
+@pytest.mark.parametrize("layer", [*(kind.name for kind in KINDS), "PLIF", "ALIF", "AdEx"])
 def test_every_kind_of_spiking_layer_accepts_the_arguments_of_the_config(layer: str) -> None:
     arguments = {**CONFIG, "backend": "reference"}
     model = SpikingConvModel(IMAGE, channels=(2,), hidden_size=3, layer=layer, layer_arguments=arguments)
@@ -119,6 +121,15 @@ def test_every_kind_of_spiking_layer_accepts_the_arguments_of_the_config(layer: 
     assert decays
     for name in decays:
         torch.testing.assert_close(getattr(neurons, name).mean(), torch.tensor(0.5))
+
+
+def test_a_layer_of_the_library_takes_the_arguments_of_its_base() -> None:
+    arguments = {"threshold": 0.5, "spike_fn": "triangle", "rho": 0.8}
+    model = SpikingRecurrentModel(EVENTS, hidden_size=3, recurrent=False, layer="AdEx", layer_arguments=arguments)
+    neurons = model.network[1]
+    assert firing_of(neurons).spike_fn is surrogate.triangle
+    torch.testing.assert_close(neurons.rho, torch.full((3,), 0.8))
+    torch.testing.assert_close(neurons.threshold, torch.full((3,), 0.5))
 
 
 def test_a_user_layer_receives_only_the_arguments_that_it_accepts() -> None:

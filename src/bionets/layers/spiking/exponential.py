@@ -1,12 +1,11 @@
 """Exponential integrate-and-fire neurons: EIF, and AdEx with an adaptation current."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from bionets.layers.spiking.constraints import Value
 from bionets.layers.spiking.firing import Firing
 from bionets.layers.spiking.neuron_layer import NeuronLayer, ParameterSpec
 
@@ -53,7 +52,7 @@ class EIF(NeuronLayer):
     """
 
     state_names: tuple[str, ...] = ("mem",)
-    specs = (
+    specs: ClassVar[tuple[ParameterSpec, ...]] = (
         ParameterSpec("beta", 0.9, "decay"),
         ParameterSpec("threshold", 1.0, "threshold"),
         ParameterSpec("sharpness", 0.2, "threshold", rank=0, learn=False),
@@ -84,25 +83,11 @@ class AdEx(EIF):
     """
 
     state_names = ("mem", "adaptation")
+    specs = (
+        EIF.specs[0],
+        ParameterSpec("rho", 0.99, "decay"),
+        ParameterSpec("subthreshold", 0.0),
+        ParameterSpec("spike_weight", 0.1),
+        *EIF.specs[1:],
+    )
     neuron_step = staticmethod(partial(exponential_step, adaptive=True))
-
-    def __init__(
-        self,
-        num_neurons: int,
-        beta: Value = 0.9,
-        rho: Value = 0.99,
-        subthreshold: Value = 0.0,
-        spike_weight: Value = 0.1,
-        *,
-        rho_rank: int = 1,
-        subthreshold_rank: int = 1,
-        spike_weight_rank: int = 1,
-        learn_rho: bool = True,
-        learn_subthreshold: bool = True,
-        learn_spike_weight: bool = True,
-        **others: Any,
-    ) -> None:
-        super().__init__(num_neurons, beta, **others)
-        self.add_parameter("rho", rho, "decay", rank=rho_rank, learn=learn_rho)
-        self.add_parameter("subthreshold", subthreshold, rank=subthreshold_rank, learn=learn_subthreshold)
-        self.add_parameter("spike_weight", spike_weight, rank=spike_weight_rank, learn=learn_spike_weight)
