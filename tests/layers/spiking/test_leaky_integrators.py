@@ -22,7 +22,7 @@ from bionets.layers.spiking import (
     leaky_integrator,
     leaky_integrators,
 )
-from bionets.layers.spiking.noise import draw_noise
+from bionets.layers.spiking.spiking_layer import draw_noise
 
 from .naive import run
 

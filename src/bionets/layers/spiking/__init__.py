@@ -2,6 +2,7 @@
 
 from bionets.layers.spiking.adlif import AdLIF, SEAdLIF
 from bionets.layers.spiking.alif import ALIF
+from bionets.layers.spiking.constraints import freeze, unfreeze
 from bionets.layers.spiking.decay import (
     decay_from_half_life,
     decay_from_time_steps,
@@ -10,7 +11,6 @@ from bionets.layers.spiking.decay import (
 )
 from bionets.layers.spiking.exponential import EIF, AdEx
 from bionets.layers.spiking.firing import QUANTISERS, SPIKE_FUNCTIONS
-from bionets.layers.spiking.freeze import freeze, unfreeze
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.initialisation import fluctuation_driven_, membrane_gain
 from bionets.layers.spiking.izhikevich import Izhikevich

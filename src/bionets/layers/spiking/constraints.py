@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bionets.layers.find_modules import find_modules
 from bionets.layers.precision import at_least_float32
 
 Value = float | Tensor | Mapping[str, Sequence[float]]
@@ -168,7 +169,7 @@ class ConstrainedParameters(nn.Module):
         return tuple(getattr(self, name) for name in self.constraints)
 
     def freeze(self) -> None:
-        """Replace raw values by buffers with the constrained values; see `bionets.layers.spiking.freeze`."""
+        """Replace raw values by buffers with the constrained values; see `freeze`."""
         if self.frozen is not None:
             return
         values = {
@@ -256,3 +257,19 @@ class ConstrainedParameters(nn.Module):
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.constraints})
+
+
+def freeze(model: Any) -> None:
+    """Replace each raw decay and threshold in the model by a buffer with its constrained value: no sigmoid, no softplus
+    and no gradient. Weights, scales and states do not change. A frozen model may be moved, copied and saved; freezing
+    it again has no effect.
+    """
+    for _, layer in find_modules(model, ConstrainedParameters):
+        layer.freeze()
+
+
+def unfreeze(model: Any) -> None:
+    """Undo `freeze`: restore the same raw parameter objects, in their order, with their values, gradients and
+    ``requires_grad``, so that an existing optimizer can continue."""
+    for _, layer in find_modules(model, ConstrainedParameters):
+        layer.unfreeze()

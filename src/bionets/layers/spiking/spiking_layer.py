@@ -13,14 +13,15 @@ from torch.func import functional_call
 from bionets.layers.spiking.constraints import ConstrainedParameters
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.layout import Layout
-from bionets.layers.spiking.noise import draw_noise, new_stream
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan.arguments import check_lengths, check_reset
+from bionets.scan.eager import is_batched
 from bionets.scan.interface import check_backend
+from bionets.scan.uniform import uniform
 
-# neuron(x, state, params) -> (output, new states); state and params by name
 FUNCTIONS = ("spike_fn", "quant_fn")  # fields of `Firing`
+# neuron(x, state, params) -> (output, new states); state and params by name
 Neuron = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 
 
@@ -220,3 +221,21 @@ def step_with_modules(
 
     firing = neuron.keywords["firing"]._replace(**{name: with_tensors(name) for name in functions})
     return step(x, state, params[: len(params) - len(names)], neuron=partial(neuron, firing=firing))
+
+
+def new_stream(generator: torch.Generator | None = None) -> Tensor:
+    """The start of a new stream: its seed, drawn from torch's generator, and the number of steps drawn so far."""
+    seed = torch.randint(2**63 - 1, (), dtype=torch.int64, generator=generator)
+    return torch.stack([seed, torch.zeros_like(seed)])
+
+
+def draw_noise(stream: Tensor, time: int, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The next ``time`` steps of a stream, uniform in [0, 1), float32 ``[time, *shape]``, and the stream after them.
+
+    Raises:
+        RuntimeError: torch.vmap batches the stream.
+    """
+    if is_batched(stream):
+        raise RuntimeError("torch.vmap draws random spikes only with randomness='same', one stream for all its calls")
+    seed, first = stream.tolist()
+    return uniform(seed, first, (time, *shape), device), torch.tensor([seed, first + time])

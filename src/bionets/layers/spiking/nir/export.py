@@ -16,7 +16,7 @@ from bionets.layers.precision import at_least_float32
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
-from bionets.layers.spiking.nir.scale import Scale
+from bionets.layers.spiking.nir.load import Scale
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, temporary_states

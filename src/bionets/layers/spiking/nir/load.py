@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from bionets.layers.spiking.firing import SpikeFn
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrators import LI, LIB, SLI, SLIB
-from bionets.layers.spiking.nir.scale import Scale
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
 
@@ -53,6 +52,17 @@ def from_nir(
             layers[name] = _connect(name, layer, loops[name]) if name in loops else layer
     ends = ([name for name, node in nodes.items() if isinstance(node, kind)] for kind in (nir.Input, nir.Output))
     return NIRNet(layers, edges, *ends)
+
+
+class Scale(nn.Module):
+    """y = scale∘x, where ``scale`` has the shape of a sample (or broadcasts to it)."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.as_tensor(scale).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x
 
 
 class NIRNet(nn.Module):
