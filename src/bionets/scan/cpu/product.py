@@ -4,8 +4,6 @@ Both use tiles of rows × vectors whose sums stay in registers. Each number is s
 the result depends neither on timing nor on the number of threads. No thread pool of another library is involved.
 """
 
-from dataclasses import dataclass
-
 from bionets.scan.cpu.ir import Function, Module
 from bionets.scan.cpu.values import Value, at_most, fma
 
@@ -22,7 +20,7 @@ def define_products(module: Module, size: int) -> None:
     weight_product:        out[r, j]  += sum over k < inner of a[k, r] · b[k, j]
     """
     f = _new(module, "tiles", ("add", "out", "out_row", "a", "a_row", "a_step", "b", "b_row", *SIZES), private=True)
-    _Product(f, size, *f.arguments)()
+    _tiles(f, size)
     f.finish()
     for name in NAMES:
         f = _new(module, name, ("out", "out_row", "a", "a_row", "b", "b_row", *SIZES))
@@ -47,85 +45,57 @@ def _new(module: Module, name: str, arguments: tuple[str, ...], private: bool = 
     return module.function(name, {each: kinds.get(each, "i64") for each in arguments}, private=private)
 
 
-@dataclass
-class _Product:
+def _tiles(f: Function, size: int) -> None:
     """The loops of out[r, j] (+)= sum over k of a[r, k] · b[k, j]; `a_row` and `a_step` are distances in r and k."""
+    add, out, out_row, a, a_row, a_step, b, b_row, columns, rows, inner = f.arguments
+    target = f.module.target
+    lanes, element = target.lanes(size), "float" if size == 4 else "double"
+    kind = f"<{lanes} x {element}>"
 
-    function: Function
-    size: int
-    add: Value
-    out: Value
-    out_row: Value
-    a: Value
-    a_row: Value
-    a_step: Value
-    b: Value
-    b_row: Value
-    columns: Value
-    rows: Value
-    inner: Value
-
-    def __call__(self) -> None:
-        """Strips of columns of nearly equal width."""
-        f, target = self.function, self.function.module.target
-        self.lanes = target.lanes(self.size)
-        self.element = "float" if self.size == 4 else "double"
-        self.vector = f"<{self.lanes} x {self.element}>"
-        vectors, widest = _rounded_up(self.columns, self.lanes), target.tile_vectors
-        strips = _rounded_up(vectors, widest)
-        with f.loop(0, strips) as strip:
-            begin, end = strip * vectors / strips, (strip + 1) * vectors / strips
-            self.column = begin * self.lanes
-            for width in range(1, widest + 1):
-                with f.if_true((end - begin).equals(width)):
-                    self.strip(width)
-
-    def strip(self, vectors: int) -> None:
-        """All rows of a few vectors of columns: high tiles, then lower tiles for the remaining rows."""
-        f, done = self.function, self.function.index(0)
-        tile_rows = f.module.target.tile_rows
-        for height in (tile_rows, 2, 1):
-            end = self.rows - (self.rows - done) % height
-            with f.loop(done, end, height) as row:
-                self.tile(row, height, vectors)
-            done = end
-
-    def tile(self, first: Value, rows: int, vectors: int) -> None:
-        f, offset = self.function, self.column * self.size
-        left = self.columns - self.column
-        out, a, b = (
-            f.at(self.out, first * self.out_row + offset),
-            f.at(self.a, first * self.a_row),
-            f.at(self.b, offset),
-        )
-        lines = [f.at(out, self.out_row * r) for r in range(rows)]
-        factors = [f.at(a, self.a_row * r) for r in range(rows)]
-        sums = {(r, v): f.stack(self.vector) for r in range(rows) for v in range(vectors)}
-        for place in sums.values():
-            f.store(f.constant(self.vector, 0), place)
-        with f.if_true(self.add):
-            for (r, v), place in sums.items():
-                f.store(self.part(lines[r], v, vectors, left), place)
-        with f.loop(0, self.inner) as k:
-            row, step = f.at(b, k * self.b_row), k * self.a_step
-            columns = [self.part(row, v, vectors, left) for v in range(vectors)]
-            for r in range(rows):
-                factor = f.broadcast(f.load(self.element, f.at(factors[r], step)), self.vector)
-                for v in range(vectors):
-                    f.store(fma(factor, columns[v], f.load(self.vector, sums[r, v])), sums[r, v])
-        for (r, v), place in sums.items():
-            target, value = f.at(lines[r], v * self.lanes * self.size), f.load(self.vector, place)
-            if v + 1 < vectors:
-                f.store(value, target)
-            else:
-                f.store_part(value, target, left - v * self.lanes)
-
-    def part(self, row: Value, v: int, vectors: int, left: Value) -> Value:
+    def part(row: Value, v: int, vectors: int, left: Value) -> Value:
         """Vector v of a row; the last vector may be partial."""
-        place = self.function.at(row, v * self.lanes * self.size)
-        if v + 1 < vectors:
-            return self.function.load(self.vector, place)
-        return self.function.load_part(self.vector, place, left - v * self.lanes)
+        place = f.at(row, v * lanes * size)
+        return f.load(kind, place) if v + 1 < vectors else f.load_part(kind, place, left - v * lanes)
+
+    def tile(column: Value, first: Value, height: int, vectors: int) -> None:
+        offset = column * size
+        left = columns - column
+        corner, a_first, b_first = f.at(out, first * out_row + offset), f.at(a, first * a_row), f.at(b, offset)
+        lines = [f.at(corner, out_row * r) for r in range(height)]
+        factors = [f.at(a_first, a_row * r) for r in range(height)]
+        sums = {(r, v): f.stack(kind) for r in range(height) for v in range(vectors)}
+        for place in sums.values():
+            f.store(f.constant(kind, 0), place)
+        with f.if_true(add):
+            for (r, v), place in sums.items():
+                f.store(part(lines[r], v, vectors, left), place)
+        with f.loop(0, inner) as k:
+            row, step = f.at(b_first, k * b_row), k * a_step
+            parts = [part(row, v, vectors, left) for v in range(vectors)]
+            for r in range(height):
+                factor = f.broadcast(f.load(element, f.at(factors[r], step)), kind)
+                for v in range(vectors):
+                    f.store(fma(factor, parts[v], f.load(kind, sums[r, v])), sums[r, v])
+        for (r, v), place in sums.items():
+            at, value = f.at(lines[r], v * lanes * size), f.load(kind, place)
+            if v + 1 < vectors:
+                f.store(value, at)
+            else:
+                f.store_part(value, at, left - v * lanes)
+
+    all_vectors = _rounded_up(columns, lanes)
+    strips = _rounded_up(all_vectors, target.tile_vectors)
+    with f.loop(0, strips) as strip:  # of columns, of nearly equal width
+        begin, end = strip * all_vectors / strips, (strip + 1) * all_vectors / strips
+        column = begin * lanes
+        for vectors in range(1, target.tile_vectors + 1):
+            with f.if_true((end - begin).equals(vectors)):
+                done = f.index(0)
+                for height in (target.tile_rows, 2, 1):  # high tiles, then lower tiles for the remaining rows
+                    stop = rows - (rows - done) % height
+                    with f.loop(done, stop, height) as first:
+                        tile(column, first, height, vectors)
+                    done = stop
 
 
 def _rounded_up(a: Value, b: Value | int) -> Value:
