@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import decomposition_table  # private: there is no public table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bionets.scan.builder import GraphBuilder, Value
@@ -115,8 +116,6 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:
-        from torch._decomp import decomposition_table  # slow to import, and rarely needed
-
         if func not in decomposition_table:
             return None
         try:

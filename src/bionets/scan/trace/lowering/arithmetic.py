@@ -86,8 +86,6 @@ LOWERINGS |= {
     "isnan": lambda b, a: a.differs(a),
     "isinf": lambda b, a: abs(a).equals(math.inf) if "float" in b.kind(a) else b.constant(0, "bool"),
     "isfinite": lambda b, a: abs(a) < math.inf if "float" in b.kind(a) else b.constant(1, "bool"),
-    "deg2rad": lambda b, a: b.cast(a, b.result) * (math.pi / 180),
-    "rad2deg": lambda b, a: b.cast(a, b.result) * (180 / math.pi),
 }
 
 
@@ -104,11 +102,6 @@ def _add(b: GraphBuilder, a: Any, c: Any, alpha: float = 1) -> Any:
 @lowers("sub")
 def _sub(b: GraphBuilder, a: Any, c: Any, alpha: float = 1) -> Any:
     return _add(b, a, c, -alpha) if alpha != 1 else b.cast(a, b.result) - b.cast(c, b.result)
-
-
-@lowers("rsub")
-def _rsub(b: GraphBuilder, a: Any, c: Any, alpha: float = 1) -> Any:
-    return _sub(b, c, a, alpha)
 
 
 @lowers("div", "divide", "true_divide")
@@ -195,12 +188,6 @@ def _round(b: GraphBuilder, a: Any, decimals: int = 0) -> Any:
     return _rounding("round")(b, a)
 
 
-@lowers("frac")
-def _frac(b: GraphBuilder, a: Any) -> Any:
-    a = b.cast(a, b.result)
-    return a - b("trunc", a)
-
-
 @lowers("clamp", "clip")
 def clamp(b: GraphBuilder, a: Any, min: Any = None, max: Any = None) -> Any:
     if b.result == "bool":
@@ -211,24 +198,9 @@ def clamp(b: GraphBuilder, a: Any, min: Any = None, max: Any = None) -> Any:
     return a if max is None else b("minimum", a, b.cast(max, b.result))
 
 
-@lowers("clamp_min")
-def _clamp_min(b: GraphBuilder, a: Any, min: Any) -> Any:
-    return clamp(b, a, min)
-
-
-@lowers("clamp_max")
-def _clamp_max(b: GraphBuilder, a: Any, max: Any) -> Any:
-    return clamp(b, a, None, max)
-
-
 @lowers("where")
 def _where(b: GraphBuilder, condition: Any, a: Any, c: Any) -> Any:
     return b("where", b.cast(condition, "bool"), b.cast(a, b.result), b.cast(c, b.result))
-
-
-@lowers("masked_fill")
-def _masked_fill(b: GraphBuilder, a: Any, mask: Any, value: Any) -> Any:
-    return _where(b, mask, value, a)
 
 
 @lowers("signbit")
@@ -243,25 +215,6 @@ def _logaddexp(b: GraphBuilder, a: Any, c: Any) -> Any:
     return b("where", abs(a).equals(math.inf) & a.equals(c), a, together)
 
 
-@lowers("nan_to_num")
-def _nan_to_num(b: GraphBuilder, a: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
-    floats_only(b)
-    dtype = {"float32": torch.float32, "float64": torch.float64}.get(b.result, b.dtype)
-    most = torch.finfo(dtype).max
-    for special, value in (
-        (math.inf, most if posinf is None else posinf),
-        (-math.inf, -most if neginf is None else neginf),
-    ):
-        a = b("where", a.equals(special), b.constant(value, b.result), a)
-    return b("where", a.differs(a), b.constant(nan or 0.0, b.result), a)
-
-
-@lowers("sinc")
-def _sinc(b: GraphBuilder, a: Any) -> Any:
-    scaled = a * math.pi
-    return b("where", a.equals(0.0), b.constant(1.0, b.result), b("sin", scaled) / scaled)
-
-
 @lowers("lerp")
 def _lerp(b: GraphBuilder, a: Any, c: Any, weight: Any) -> Any:
     weight, distance = b.cast(weight, b.result), c - a
@@ -274,9 +227,3 @@ def _lerp(b: GraphBuilder, a: Any, c: Any, weight: Any) -> Any:
 def _addcmul(b: GraphBuilder, a: Any, c: Any, d: Any, value: float = 1) -> Any:
     product = c * value if value != 1 else c
     return b("fma", product, d, a) if "float" in b.result else a + product * d  # as eager torch
-
-
-@lowers("addcdiv")
-def _addcdiv(b: GraphBuilder, a: Any, c: Any, d: Any, value: float = 1) -> Any:
-    floats_only(b)
-    return a + c * value / d

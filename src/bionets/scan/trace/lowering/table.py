@@ -2,7 +2,8 @@
 
 A lowering receives the builder and the arguments of the operation, with tensors replaced by nodes (`Value`).
 The builder knows the kind of the result (`b.result`) and the kind to which torch promotes the arguments (`b.common`).
-For an operation without a lowering, torch's decompositions are tried before it is refused.
+An operation without a lowering is replaced by torch's decomposition of it, and refused if there is none. Operations
+whose decomposition gives the bits and the gradients of eager torch need no lowering.
 """
 
 from collections.abc import Callable
