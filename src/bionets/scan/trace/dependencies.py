@@ -10,13 +10,18 @@ MISSING = object()
 
 
 class Dependencies:
-    """The values that were read to identify a function or a class. The identity is valid while they are unchanged.
+    """The values that were read to identify `owner`, a function or a class. Its identity is valid while they are
+    unchanged.
 
-    path: the ids of the functions and classes that are being identified, ending with the current one.
+    path: the ids of the functions and classes that are being identified, ending with the owner. number: the number of
+    the identity, once it is found.
     """
 
-    def __init__(self, path: tuple[int, ...] = ()) -> None:
-        self.path = path
+    def __init__(self, owner: Any, path: tuple[int, ...]) -> None:
+        key = id(owner)
+        self.owner = weakref.ref(owner, lambda _: records.pop(key))
+        self.path = (*path, key)
+        self.number = 0
         self.lookups: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any]] = {}
         self.sizes: dict[int, tuple[Any, int]] = {}
         self.cells: list[tuple[Any, Any]] = []
@@ -30,37 +35,11 @@ class Dependencies:
     def all_of(self, names: Mapping[str, Any]) -> None:
         self.sizes[id(names)] = (names, len(names))
 
-    def include(self, other: "Record") -> None:
-        self.lookups |= {(id(names), name): (names, name, value) for names, name, value in other.lookups}
-        self.sizes |= {id(names): (names, size) for names, size in other.sizes}
+    def include(self, other: "Dependencies") -> None:
+        self.lookups |= other.lookups
+        self.sizes |= other.sizes
         self.cells += other.cells
         self.functions += other.functions
-
-
-class NoDependencies(Dependencies):
-    """Dependencies of a value that no function holds; they are not recorded."""
-
-    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
-        return names.get(name, MISSING)
-
-    def all_of(self, names: Mapping[str, Any]) -> None:
-        pass
-
-    def include(self, other: "Record") -> None:
-        pass
-
-
-class Record:
-    """The identity of a function or a class, with all values that were read to find it."""
-
-    def __init__(self, owner: Any, number: int, dependencies: Dependencies) -> None:
-        key = id(owner)
-        self.owner = weakref.ref(owner, lambda _: records.pop(key))
-        self.number = number
-        self.lookups = tuple(dependencies.lookups.values())
-        self.sizes = tuple(dependencies.sizes.values())
-        self.cells = tuple(dependencies.cells)
-        self.functions = tuple(dependencies.functions)
 
     def is_current(self) -> bool:
         try:
@@ -72,13 +51,13 @@ class Record:
                     or function.__kwdefaults__ is not keywords
                 ):
                     return False
-            for names, name, value in self.lookups:
+            for names, name, value in self.lookups.values():
                 if names.get(name, MISSING) is not value:
                     return False
             for cell, value in self.cells:
                 if cell.cell_contents is not value:
                     return False
-            for names, size in self.sizes:
+            for names, size in self.sizes.values():
                 if len(names) != size:
                     return False
         except (AttributeError, ValueError):  # a function no longer exists, or a cell is empty
@@ -86,4 +65,20 @@ class Record:
         return True
 
 
-records: LastUsed[Record] = LastUsed(1024)  # by the address of the owner
+class NoDependencies(Dependencies):
+    """Dependencies of a value that no function holds; they are not recorded."""
+
+    def __init__(self) -> None:
+        self.path = ()
+
+    def lookup(self, names: Mapping[str, Any], name: str) -> Any:
+        return names.get(name, MISSING)
+
+    def all_of(self, names: Mapping[str, Any]) -> None:
+        pass
+
+    def include(self, other: Dependencies) -> None:
+        pass
+
+
+records: LastUsed[Dependencies] = LastUsed(1024)  # by the address of the owner

@@ -23,7 +23,7 @@ import torch
 
 from bionets.scan.last_used import LastUsed
 from bionets.scan.trace.bytecode import Chain, Reads, reads_of
-from bionets.scan.trace.dependencies import MISSING, Dependencies, NoDependencies, Record, records
+from bionets.scan.trace.dependencies import MISSING, Dependencies, NoDependencies, records
 
 
 def identify(step: Any) -> Hashable | None:
@@ -64,12 +64,13 @@ def _recorded(owner: Any, dependencies: Dependencies) -> int:
     if record is None or record.owner() is not owner or not record.is_current():
         if id(owner) in dependencies.path:
             raise _Mutable("recursion")
-        found = Dependencies((*dependencies.path, id(owner)))
-        key = _of_class(owner, found) if isinstance(owner, type) else _of_function(owner, found)
+        record = Dependencies(owner, dependencies.path)
+        key = _of_class(owner, record) if isinstance(owner, type) else _of_function(owner, record)
         number = _numbers.get(key)
         if number is None:
             number = _numbers[key] = next(_counter)
-        record = records[id(owner)] = Record(owner, number, found)
+        record.number = number
+        records[id(owner)] = record
     dependencies.include(record)
     return record.number
 
@@ -232,17 +233,9 @@ def _of_class(cls: type, dependencies: Dependencies) -> Hashable:
 
 
 # names in classes that Python, `typing.NamedTuple` and `torch.autograd.Function` set for internal use
-_OF_CLASSES = {
-    "__doc__",
-    "__module__",
-    "__annotations__",
-    "__orig_bases__",
-    "__dict__",
-    "__weakref__",
-    "__parameters__",
-}
+_OF_CLASSES = {"__doc__", "__module__", "__annotations__", "__orig_bases__", "__dict__", "__weakref__"}
 _OF_CLASSES |= {"_field_defaults", "_backward_cls", "__annotate__", "__annotate_func__", "__annotations_cache__"}
-_OF_CLASSES |= {"__firstlineno__", "__static_attributes__"}
+_OF_CLASSES |= {"__parameters__", "__firstlineno__", "__static_attributes__"}
 _OF_ENUMS = {name for name in vars(enum.Enum("_", "a")) if name.startswith("_")}
 
 
