@@ -38,8 +38,9 @@ REFUSED = {"requires_grad", "requires_grad_", "is_leaf", "grad_fn", "grad", "ret
 REFUSED |= {"register_hook", "_version", "_backward_hooks", "output_nr", "names", "is_inference", "type", "layout"}
 # memory layout and values of the elements
 REFUSED |= {"stride", "is_contiguous", "data_ptr", "storage", "untyped_storage", "storage_offset", "is_shared"}
+REFUSED |= {"nbytes"}
 REFUSED |= {"numpy", "tolist", "__array__", "__dlpack__", "__repr__", "__format__", "__deepcopy__", "__reduce_ex__"}
-SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__", "nbytes"}
+SIZES = {"shape", "size", "numel", "nelement", "dim", "ndimension", "ndim", "__len__"}
 DEVICES = {"device", "get_device", "is_cpu", "is_cuda", "is_meta", "is_mps", "is_xpu"}
 RESHAPED = {"view", "reshape", "ravel", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 RESHAPED |= {"atleast_1d", "atleast_2d", "atleast_3d"}
@@ -121,7 +122,7 @@ class TensorQueries(TorchFunctionMode):
                 raise UnsupportedStepError(f"the step reads the shape of a gradient ({name}){self.line()}")
             if name in SIZES:
                 self._need_shapes(name)
-                return self._size(name, self.shape_of(args[0]), args[1:], kwargs)
+                return self._on_meta(func, args, kwargs)
             if name in DEVICES:
                 self._need_shapes(name)
                 return self._device(name)
@@ -188,19 +189,14 @@ class TensorQueries(TorchFunctionMode):
             raise UnsupportedStepError(f"the step reads {name}, which torch.compile may change{self.line()}")
         return self.call
 
-    def _size(self, name: str, shape: Shape, args: Any, kwargs: Any) -> Any:
-        if name in ("numel", "nelement"):
-            return math.prod(shape)
-        if name in ("dim", "ndimension", "ndim"):
-            return len(shape)
-        if name == "__len__":
-            if not shape:
-                raise TypeError("len() of a 0-d tensor")
-            return shape[0]
-        if name == "nbytes":
-            raise UnsupportedStepError(f"the step reads nbytes of a tensor{self.line()}")
-        dim = next(iter((*args, *kwargs.values())), None)
-        return torch.Size(shape) if dim is None else shape[dim]
+    def _on_meta(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of a torch function for tensors of the reported shapes, without memory."""
+
+        def on_meta(leaf: Any) -> Any:
+            return torch.empty(self.shape_of(leaf), device="meta") if isinstance(leaf, Tensor) else leaf
+
+        with _disable_current_modes():
+            return func(*pytree.tree_map(on_meta, args), **pytree.tree_map(on_meta, kwargs))
 
     def _device(self, name: str) -> Any:
         device = self._need_shapes(name).device
@@ -229,12 +225,7 @@ class TensorQueries(TorchFunctionMode):
         if any(isinstance(each, torch.dtype) for each in (*args, *kwargs.values())):
             raise UnsupportedStepError(f"{name} reads the bits of a tensor as another dtype{self.line()}")
         old = self.shape_of(args[0])
-
-        def on_meta(leaf: Any) -> Any:
-            return torch.empty(self.shape_of(leaf), device="meta") if isinstance(leaf, Tensor) else leaf
-
-        with _disable_current_modes():
-            new = tuple(func(*pytree.tree_map(on_meta, args), **pytree.tree_map(on_meta, kwargs)).shape)
+        new = tuple(self._on_meta(func, args, kwargs).shape)
         if name not in EXPANDED and _without_leading_ones(new) != _without_leading_ones(old):
             change = f"{list(old)} becomes {list(new)}"
             raise UnsupportedStepError(f"{name} changes a shape: {change}; a step is elementwise{self.line()}")
