@@ -146,27 +146,22 @@ class _ParallelPrinter(KernelPrinter):
 
     def fold_summaries(self) -> None:
         """`carry{i}`: the values at the first step of the segment."""
-        for i in self.states:
-            self.emit(f"start{i} = carry{i}")
+        carried, start = [f"carry{i}" for i in self.states], [f"start{i}" for i in self.states]
+        self.assign(start, carried)
         with self.indented("for before in tl.range(0, segment):"):
             for number, name in enumerate(_names(self.linear, "u", "v")):
                 self.emit(f"{name} = tl.load({self.summary_place('before', number)}, mask=inside, other=0.0)")
-            for i in self.states:
-                self.emit(f"folded{i} = {self.linear.row(i, 'u{}_{} * carry{}', f'v{i}')}")
-            for i in self.states:
-                self.emit(f"carry{i} = folded{i}")
+            self.assign(carried, [self.linear.row(i, "u{}_{} * carry{}", f"v{i}") for i in self.states])
         not_finite = " | ".join(f"(carry{i} - carry{i} != 0)" for i in self.states)
         with self.indented(f"if tl.max((inside & ({not_finite})).to(tl.int32)) > 0:"):
-            for i in self.states:
-                self.emit(f"carry{i} = start{i}")
+            self.assign(carried, start)
             self.walk("0", "first_step", record=False)
-            for i in self.states:
-                self.emit(f"carry{i} = walked{i}")
+            self.assign(carried, [f"walked{i}" for i in self.states])
 
     def walk(self, begin: str, end: str, record: bool) -> None:
         """`walked{i}`: the values after these steps, computed one after the other; record: keep them in the tile."""
-        for i in self.states:
-            self.emit(f"walked{i} = carry{i}")
+        walked = [f"walked{i}" for i in self.states]
+        self.assign(walked, [f"carry{i}" for i in self.states])
         with self.indented(f"for number in tl.range({begin}, {end}):"):
             for i in self.states if record else ():
                 self.emit(f"tile{i} = tl.where(when == number - begin, walked{i}, tile{i})")
@@ -175,10 +170,7 @@ class _ParallelPrinter(KernelPrinter):
             self.at("one_place", "inside")
             results = [f"grad_state{i}" if self.is_backward else f"new_state{i}" for i in self.states]
             found = self.evaluate(results, "walked")
-            for i, name in enumerate(results):
-                self.emit(f"walked_on{i} = {self.active(found[name], f'walked{i}')}")
-            for i in self.states:
-                self.emit(f"walked{i} = walked_on{i}")
+            self.assign(walked, [self.active(found[name], old) for name, old in zip(results, walked, strict=True)])
         self.prefix = ""
         self.at("", "inside")
 

@@ -115,6 +115,10 @@ class KernelPrinter:
     def emit(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
 
+    def assign(self, names: Iterable[str], values: Iterable[str]) -> None:
+        """Assign to several variables at once: a value may read the old value of any of them."""
+        self.emit(f"{', '.join(names)} = {', '.join(values)}")
+
     @contextlib.contextmanager
     def indented(self, line: str) -> Iterator[None]:
         self.emit(line)

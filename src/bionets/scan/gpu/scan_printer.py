@@ -91,10 +91,8 @@ class _ScanPrinter(KernelPrinter):
         if outputs:
             for i in range(self.program.y):
                 self.store(f"y{i}", self.active(found[f"y{i}"]))
-        for i in self.states:  # computed before any is replaced: a new state may be another old state
-            self.emit(f"next{i} = {self.active(state[i], f'state{i}')}")
-        for i in self.states:
-            self.emit(f"state{i} = next{i}")
+        names = [f"state{i}" for i in self.states]
+        self.assign(names, map(self.active, state, names))
 
     def move_time(self, sign: str = "+") -> None:
         if self.variant.masked:
@@ -266,8 +264,6 @@ class _BackwardPrinter(_ScanPrinter):
         for i, terms in of_x.items():
             self.store(f"grad_x{i}", self.active(" + ".join(terms)))
             moving.append(f"grad_x{i}")
-        for i in self.states:
-            self.emit(f"past{i} = {self.active(gradients[i], f'grad{i}')}")
-        for i in self.states:
-            self.emit(f"grad{i} = past{i}")
+        names = [f"grad{i}" for i in self.states]
+        self.assign(names, map(self.active, gradients, names))
         self.move(moving, "-")
