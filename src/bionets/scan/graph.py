@@ -33,15 +33,8 @@ class NonlinearBackwardError(UnsupportedStepError):
     """A backward pass in the step is not linear in the gradient."""
 
 
-DTYPES = {
-    "bool": torch.bool,
-    "uint8": torch.uint8,
-    "int8": torch.int8,
-    "int16": torch.int16,
-    "int32": torch.int32,
-    "int64": torch.int64,
-    "float32": torch.float32,
-    "float64": torch.float64,
+DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, name) for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
 }
 
 
@@ -61,6 +54,11 @@ class Node:
         """Whether this is a gradient that is None in autograd."""
         return self.op == "constant" and self.name == "undefined"
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether this is the constant 0."""
+        return self.op == "constant" and self.value == 0
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -76,8 +74,7 @@ class Graph:
 
     def is_zero(self, output: str) -> bool:
         """Whether an output is the constant 0."""
-        node = self.nodes[self.outputs[output]]
-        return node.op == "constant" and node.value == 0
+        return self.nodes[self.outputs[output]].is_zero
 
     def is_undefined(self, output: str) -> bool:
         """Whether an output is a gradient that is None in autograd."""

@@ -13,12 +13,6 @@ from bionets.scan.cpu.exponentials import DOUBLE, INFINITY, NAN, exp, format_of,
 from bionets.scan.cpu.trigonometry import library
 from bionets.scan.cpu.values import Value, select
 
-EXPONENTIALS = (
-    *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sigmoid", "sinh", "cosh", "tanh", "asinh"),
-    *("acosh", "atanh"),
-)
-TRIGONOMETRY = ("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "erf", "erfc")
-
 
 def pow(a: Value, b: Value) -> Value:
     """aᵇ with the special values of the C library; float32 is computed in float64."""
@@ -46,19 +40,14 @@ def hypot(a: Value, b: Value) -> Value:
     return select(infinite, a.function.constant(a.kind, INFINITY), root)
 
 
-FUNCTIONS: dict[str, Callable[..., Value]] = {
-    **{name: getattr(exponentials, name) for name in EXPONENTIALS},
-    **{name: getattr(trigonometry, name) for name in TRIGONOMETRY},
-    "pow": pow,
-    "hypot": hypot,
-    "fmod": lambda a, b: a % b,
-}
+OTHERS: dict[str, Callable[..., Value]] = {"pow": pow, "hypot": hypot, "fmod": lambda a, b: a % b}
 
 
 def call(name: str, *arguments: Value) -> Value:
-    """Call a function of this table; the module defines it once for each type."""
+    """Call a function of this name, which the module defines once for each type."""
     kind, function = arguments[0].kind, arguments[0].function
     symbol = f"{name}.{kind[1:-1].replace(' ', '') if kind.startswith('<') else kind}"
     parameters = dict.fromkeys("abc"[: len(arguments)], kind)
-    function.module.inlined(symbol, parameters, kind, FUNCTIONS[name])
+    body = OTHERS.get(name) or getattr(exponentials, name, None) or getattr(trigonometry, name)
+    function.module.inlined(symbol, parameters, kind, body)
     return function.call(symbol, kind, *arguments)

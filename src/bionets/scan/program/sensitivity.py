@@ -12,7 +12,7 @@ gradients for all other results. They are added to the graph of the step, so one
 
 import functools
 
-from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.builder import GraphBuilder
 from bionets.scan.program.program import Program, key_of, program_of, register
 from bionets.scan.program.undefined import substitute
 from bionets.scan.trace.stage import Stage
@@ -41,7 +41,7 @@ def sensitivity_program(key: str, wanted: tuple[int, ...]) -> Program:
             total = local[f"grad_params{p}"]
             for j in states:
                 before = builder.input(f"state{program.state + j * len(wanted) + number}")
-                if not is_zero(builder, local[f"grad_state{j}"]):
+                if not builder.nodes[local[f"grad_state{j}"]].is_zero:
                     total = local[f"grad_state{j}"] * before + total
             outputs[f"new_state{program.state + i * len(wanted) + number}"] = total
     joint = builder.finish(outputs)
@@ -49,8 +49,3 @@ def sensitivity_program(key: str, wanted: tuple[int, ...]) -> Program:
     stage = Stage(joint, 0, count_state, count_state, count_y)
     key, nothing = key_of(program.dtype, (stage,)), (None,) * count_state
     return register(Program(key, (stage,), program.dtype, program.x, program.params, count_state, count_y, nothing))
-
-
-def is_zero(builder: GraphBuilder, value: Value) -> bool:
-    node = builder.nodes[value]
-    return node.op == "constant" and node.value == 0

@@ -135,12 +135,9 @@ def is_linear(nodes: Sequence[Node], variables: set[int], result: int) -> bool:
     """Whether a node of a graph is a linear function of these nodes."""
     depending, linear = set(variables), set(variables)
 
-    def is_zero(number: int) -> bool:
-        return nodes[number].op == "constant" and nodes[number].value == 0
-
     def scales(*inputs: int) -> bool:
         """Whether all of these values are linear; zero is."""
-        return all(number in linear or is_zero(number) for number in inputs)
+        return all(number in linear or nodes[number].is_zero for number in inputs)
 
     def fixed(*inputs: int) -> bool:
         return depending.isdisjoint(inputs)
