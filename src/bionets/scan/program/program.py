@@ -19,7 +19,7 @@ from bionets.scan.last_used import LastUsed
 from bionets.scan.program.constants import without_varying_constants
 from bionets.scan.trace.identity import global_write, identify
 from bionets.scan.trace.source_lines import name_of
-from bionets.scan.trace.stage import Stage, StageInputs, trace_stage
+from bionets.scan.trace.stage import Signature, Stage, trace_stage
 from bionets.scan.trace.tensor_queries import CallShapes
 from bionets.scan.tree import Structure, count_leaves, named_tuples
 
@@ -66,23 +66,9 @@ class BoundProgram:
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class _Signature:
-    """The properties of a call on which its program depends, in addition to the step and the shapes."""
+SHAPE_DEPENDENT = "shapes"  # the entry of a step that has read shapes or a device, and has one program for each of them
 
-    blocks: tuple[int, ...]  # G of the weight of each stage
-    x_tree: Structure
-    state_tree: Structure
-    params_tree: Structure
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True)
-class _ShapeDependent:
-    """The entry of a step that has read shapes or a device, and has one program for each of them."""
-
-
-_bound: LastUsed[BoundProgram | _ShapeDependent] = LastUsed(1024)  # by the identity of a step
+_bound: LastUsed[BoundProgram | str] = LastUsed(1024)  # by the identity of a step
 _programs: "weakref.WeakValueDictionary[str, Program]" = weakref.WeakValueDictionary()  # by key
 _recent: LastUsed[Program] = LastUsed(1024)  # keeps the programs of steps that are traced at every call
 _compiled: "dict[str, _Compiled]" = {}  # by the key in the code of torch.compile
@@ -129,7 +115,7 @@ def find_program(stages: Stages, arguments: Arguments) -> BoundProgram:
         if isinstance(found, str):
             raise UnsupportedStepError(found)
         return found
-    return _find_program(stages, _Signature(*signature), arguments)
+    return _find_program(stages, Signature(*signature), arguments)
 
 
 # under torch.compile, which does not see the values that a step reads
@@ -145,7 +131,7 @@ class _Compiled:
 
 def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str:
     """The program under a separate key, or the reason why there is none; called while torch.compile runs."""
-    found: BoundProgram | str = torch.compiler.disable(_register_compiled)(stages, _Signature(*signature))
+    found: BoundProgram | str = torch.compiler.disable(_register_compiled)(stages, Signature(*signature))
     return found
 
 
@@ -153,7 +139,7 @@ def _program_for_compiler(stages: Stages, *signature: Any) -> BoundProgram | str
 _program_for_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _register_compiled(stages: Stages, signature: _Signature) -> BoundProgram | str:
+def _register_compiled(stages: Stages, signature: Signature) -> BoundProgram | str:
     try:
         bound = _find_program(stages, signature, None)
     except UnsupportedStepError as error:
@@ -187,7 +173,7 @@ def check_compiled(key: str) -> None:
 # in eager PyTorch
 
 
-def _find_program(stages: Stages, signature: _Signature, arguments: Arguments | None) -> BoundProgram:
+def _find_program(stages: Stages, signature: Signature, arguments: Arguments | None) -> BoundProgram:
     trees = (signature.x_tree, signature.state_tree, signature.params_tree)
     steps = tuple(map(identify, (*stages, *named_tuples(trees))))  # methods of named tuples are part of the step
     if None in steps:
@@ -203,7 +189,7 @@ def _find_program(stages: Stages, signature: _Signature, arguments: Arguments | 
             return found
     bound, reads_shapes = _trace_program(stages, signature, shapes)
     if reads_shapes:
-        _bound[identity], identity = _ShapeDependent(), (identity, shapes)
+        _bound[identity], identity = SHAPE_DEPENDENT, (identity, shapes)
     _bound[identity] = bound
     return bound
 
@@ -222,26 +208,25 @@ def _shapes_of(arguments: Arguments | None) -> CallShapes | None:
     )
 
 
-def _trace_program(stages: Stages, signature: _Signature, shapes: CallShapes | None) -> tuple[BoundProgram, bool]:
+def _trace_program(stages: Stages, signature: Signature, shapes: CallShapes | None) -> tuple[BoundProgram, bool]:
     """The program, and whether it is valid only for these shapes."""
     initial, dtype = signature.state_tree, signature.dtype
     traced, y_tree, reads_shapes = [], None, False
-    inputs = StageInputs(signature.x_tree, 0, initial, signature.params_tree, dtype, shapes)
     for number, (stage, blocks) in enumerate(zip(stages, signature.blocks, strict=True), 1):
         if write := global_write(stage):
             raise UnsupportedStepError(f"{name_of(stage)} is not pure: {write}")
-        one = trace_stage(stage, replace(inputs, blocks=blocks))
+        one = trace_stage(stage, blocks, signature, shapes)
         y_tree, reads_shapes = one.y_tree, reads_shapes or one.reads_shapes
-        after = shapes and replace(shapes, state=one.state_shapes)
-        inputs = replace(inputs, state_tree=one.state_tree, shapes=after)
+        signature = replace(signature, state_tree=one.state_tree)
+        shapes = shapes and replace(shapes, state=one.state_shapes)
         if y_tree is not None and number < len(stages):
             raise ValueError(
                 f"stage {number} of {len(stages)} returned a y; only the last one may, the others return None"
             )
         traced.append(one.stage)
-    if inputs.state_tree != initial:
+    if signature.state_tree != initial:
         raise ValueError(
-            f"{name_of(stages[-1])} returned a state of another structure: {inputs.state_tree} instead of {initial}"
+            f"{name_of(stages[-1])} returned a state of another structure: {signature.state_tree} instead of {initial}"
         )
     if y_tree is None:
         raise TypeError(f"{name_of(stages[-1])} returned None as y; it must be a tensor or a tree of tensors")

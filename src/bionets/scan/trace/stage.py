@@ -38,15 +38,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class StageInputs:
-    """The arguments of a stage: their structures, dtype and shapes. shapes: None under torch.compile."""
+class Signature:
+    """The properties of a call on which its program depends, in addition to the step and the shapes."""
 
+    blocks: tuple[int, ...]  # G of the weight of each stage
     x_tree: Structure
-    blocks: int
     state_tree: Structure
     params_tree: Structure
     dtype: torch.dtype
-    shapes: CallShapes | None
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,9 @@ class Traced:
     state_shapes: tuple[Shape, ...]
 
 
-def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
-    """Trace `stage` and its vector-Jacobian product.
+def trace_stage(stage: Callable[..., Any], blocks: int, signature: Signature, shapes: CallShapes | None) -> Traced:
+    """Trace `stage` and its vector-Jacobian product, given G of its weight, the signature with the structure of the
+    state before it, and the shapes of its arguments (None under torch.compile).
 
     All tensors have the same small shape, so that the graph contains no broadcasting. Autograd computes the derivative,
     including the chosen gradients of surrogate functions. A second run, without gradients and with another number of
@@ -72,11 +72,11 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
     reads the clock.
     """
     with _plain_eager():
-        run = _Run(stage, inputs, EXAMPLE)
+        run = _Run(stage, blocks, signature, shapes, EXAMPLE)
         graph = run.differentiate()
         connected, sources = run.connected(), run.sources_of_gradients()
         with torch.no_grad():
-            second = _Run(stage, inputs, SECOND_EXAMPLE)
+            second = _Run(stage, blocks, signature, shapes, SECOND_EXAMPLE)
         forward = second.builder.finish(second.outputs)
     line = _difference(graph.select(run.outputs), forward.select(second.outputs))
     if line is not None:
@@ -86,7 +86,7 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
         )
     count = len(run.state_shapes)
     outputs = len(run.outputs) - count
-    traced = Stage(graph, inputs.blocks, run.state_in, count, outputs, connected, sources, run.linear)
+    traced = Stage(graph, blocks, run.state_in, count, outputs, connected, sources, run.linear)
     reads_shapes = run.queries.read_shapes or second.queries.read_shapes
     return Traced(traced, run.y_tree, run.state_tree, reads_shapes, run.state_shapes)
 
@@ -94,10 +94,17 @@ def trace_stage(stage: Callable[..., Any], inputs: StageInputs) -> Traced:
 class _Run:
     """One recorded run of a stage, which gives the forward part of its graph."""
 
-    def __init__(self, stage: Callable[..., Any], inputs: StageInputs, example: int) -> None:
-        self.inputs, self.dtype, shapes = inputs, inputs.dtype, inputs.shapes
-        self.builder = GraphBuilder(inputs.dtype)
-        self.recorder = recorder = Recorder(self.builder, inputs.dtype, example)
+    def __init__(
+        self,
+        stage: Callable[..., Any],
+        blocks: int,
+        signature: Signature,
+        shapes: CallShapes | None,
+        example: int,
+    ) -> None:
+        self.dtype, self.shapes = signature.dtype, shapes
+        self.builder = GraphBuilder(self.dtype)
+        self.recorder = recorder = Recorder(self.builder, self.dtype, example)
         self.queries = TensorQueries(
             shapes, recorder.knows, recorder.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
         )
@@ -108,21 +115,20 @@ class _Run:
                 self.queries.set_shape(leaf, (example,) if of_role is None else of_role[number])
             return leaves
 
-        blocks = inputs.blocks
-        x = new_inputs("x", shapes.x if shapes else None, count_leaves(inputs.x_tree))
+        x = new_inputs("x", shapes.x if shapes else None, count_leaves(signature.x_tree))
         recurrent = new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
-        state = new_inputs("state", shapes.state if shapes else None, count_leaves(inputs.state_tree))
-        count = count_leaves(inputs.params_tree)
+        state = new_inputs("state", shapes.state if shapes else None, count_leaves(signature.state_tree))
+        count = count_leaves(signature.params_tree)
         params = new_inputs("params", shapes.params if shapes else ((),) * count, count)  # unknown: perhaps scalars
         self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
         self.name_of_source = {id(leaf): self.builder.nodes[recorder.value_of(leaf)].name for leaf in self.sources}
-        arguments = [unflatten(inputs.x_tree, x), unflatten(inputs.state_tree, state)]
+        arguments = [unflatten(signature.x_tree, x), unflatten(signature.state_tree, state)]
         if blocks:
             arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
         try:
             with recorder, self.queries, errors_name_the_line():
                 recorder.expects = lambda: self.queries.running
-                found = stage(*arguments, unflatten(inputs.params_tree, params))
+                found = stage(*arguments, unflatten(signature.params_tree, params))
         except (IndexError, RuntimeError) as error:  # the step uses a dimension that the traced tensors lack
             if isinstance(error, UnsupportedStepError):
                 raise
@@ -226,10 +232,9 @@ class _Run:
 
     def _may_broadcast(self, source: Tensor) -> bool:
         """Whether an argument may have fewer elements than the state."""
-        shapes = self.inputs.shapes
-        if shapes is None:
+        if self.shapes is None:
             return self.name_of_source[id(source)].startswith("params")
-        return self.queries.shape_of(source) != shapes.full
+        return self.queries.shape_of(source) != self.shapes.full
 
 
 def _number(value: Value | None) -> int | None:
