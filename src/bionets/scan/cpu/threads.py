@@ -17,10 +17,6 @@ from typing import Any
 
 import torch
 
-from bionets.scan.locks import ForkSafeLock
-
-_lock = ForkSafeLock()
-_workers: ThreadPoolExecutor | None = None
 _forked = False
 
 
@@ -94,18 +90,15 @@ def _openmp() -> Any:
     return team
 
 
+@functools.cache
 def _executor() -> ThreadPoolExecutor:
-    global _workers
-    with _lock:
-        if _workers is None:
-            _workers = ThreadPoolExecutor(os.cpu_count() or 1, "bionets-scan")
-        return _workers
+    return ThreadPoolExecutor(os.cpu_count() or 1, "bionets-scan")
 
 
 def _forget() -> None:
-    global _workers, _forked
-    _workers = None
+    global _forked
     _forked = True  # OpenMP does not survive a fork
+    _executor.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
