@@ -106,12 +106,10 @@ class KernelArguments:
         return Variant(masked, strided=frozenset(self.strided), absent=frozenset(self.absent), **options)
 
     def launch(self, kernel: Kernel) -> None:
-        """Run a kernel on whole rows, or on all elements in blocks."""
+        """Run a kernel on whole rows, on segments of time, or on all elements in blocks."""
         if kernel.source.rows:
             launch_rows(kernel, self.values, sum(stage.blocks for stage in self.call.program.stages), self.wide)
+        elif "segments" in self.values:
+            launch_chunks(kernel, self.values, self.wide)
         else:
             launch_elements(kernel, self.values, self.wide)
-
-    def launch_chunks(self, kernel: Kernel) -> None:
-        """Run a kernel that computes many time steps in parallel."""
-        launch_chunks(kernel, self.values, self.wide)

@@ -84,5 +84,5 @@ def _launch(arguments: KernelArguments, variant: Variant, printer: Callable[...,
     size = segments * summary_size(program, backward) * call.batch * call.width if segments > 1 else 0
     arguments.values["summary"] = call.x[0].new_empty(max(size, 1), dtype=program.dtype)
     if segments > 1:
-        arguments.launch_chunks(find_kernel(print_summary, program, variant, CHUNK, backward))
-    arguments.launch_chunks(find_kernel(printer, program, variant, CHUNK))
+        arguments.launch(find_kernel(print_summary, program, variant, CHUNK, backward))
+    arguments.launch(find_kernel(printer, program, variant, CHUNK))
