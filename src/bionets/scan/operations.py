@@ -65,10 +65,10 @@ OPERATIONS: dict[str, Operation] = {
     "pow": Operation(2, "@pow", "power({0}, {1})", domain="positive"),
     "atan2": Operation(2, "@atan2", "atan2({0}, {1})"),
     "hypot": Operation(2, "@hypot", "hypot({0}, {1})"),
-    "maximum": Operation(2, "llvm.maximum", "maximum({0}, {1})", "maximum"),
-    "minimum": Operation(2, "llvm.minimum", "minimum({0}, {1})", "minimum"),
+    "maximum": Operation(2, "maximum", "maximum({0}, {1})", "maximum"),
+    "minimum": Operation(2, "minimum", "minimum({0}, {1})", "minimum"),
     "copysign": Operation(2, "llvm.copysign", "copy_sign({0}, {1})"),
-    "fma": Operation(3, "llvm.fma", "tl.fma({0}, {1}, {2})"),
+    "fma": Operation(3, "fma", "tl.fma({0}, {1}, {2})"),
     **{
         op: Operation(2, f"fcmp {op}", f"{{0}} {sign} {{1}}", f"icmp {op}")
         for op, sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items()

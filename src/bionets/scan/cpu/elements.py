@@ -83,40 +83,35 @@ def _multiply_add(graph: Graph, number: int, product: int, values: Mapping[int, 
 
 
 def _apply(node: Node, kind: str, inputs: list[Value]) -> Value:
-    a = inputs[-1]
+    first, last, unsigned = inputs[0], inputs[-1], kind == "uint8"
     operation = OPERATIONS[node.op]
-    text = operation.floats if is_float(a.kind) else operation.integers
-    unsigned = kind == "uint8"
+    text = operation.floats if is_float(last.kind) else operation.integers
     if text.startswith("@"):
         return math.call(text[1:], *inputs)
     if text.startswith("llvm."):
-        name = text.removeprefix("llvm.")
-        if name in ("maximum", "minimum"):
-            return _extremum(name, *inputs)
-        return fma(*inputs) if name == "fma" else a.function.intrinsic(name, *inputs)
-    if node.op in ("lt", "le", "gt", "ge", "eq", "ne"):
-        return inputs[0].compare(f"u{node.op}" if unsigned and node.op not in ("eq", "ne") else node.op, inputs[1])
-    if text == "select":
-        return select(*inputs)
-    match text:
+        return last.function.intrinsic(text.removeprefix("llvm."), *inputs)
+    match node.op:
+        case "eq" | "ne":
+            return first.compare(node.op, last)
+        case "lt" | "le" | "gt" | "ge":
+            return first.compare(f"u{node.op}" if unsigned else node.op, last)
+        case "where":
+            return select(*inputs)
+        case "fma":
+            return fma(*inputs)
         case "not":
-            return ~a
-        case "fneg" | "neg":
-            return -a
+            return ~last
+        case "neg":
+            return -last
         case "abs":
-            return a if unsigned else select(a < 0, -a, a)
+            return last if unsigned else select(last < 0, -last, last)
         case "sign":
-            return _sign(a, unsigned)
+            return _sign(last, unsigned)
         case "maximum" | "minimum":
-            name = {"maximum": "gt", "minimum": "lt"}[text]
-            return select(inputs[0].compare(f"u{name}" if unsigned else name, inputs[1]), *inputs)
-    return inputs[0].apply(text, text, inputs[1])
-
-
-def _extremum(name: str, a: Value, b: Value) -> Value:
-    """The maximum or minimum; NaN if either operand is NaN."""
-    chosen = select(a > b if name == "maximum" else a < b, a, b)
-    return select(a.differs(a), a, chosen)
+            name = "gt" if node.op == "maximum" else "lt"
+            chosen = select(first.compare(f"u{name}" if unsigned else name, last), first, last)
+            return select(first.differs(first), first, chosen) if is_float(first.kind) else chosen  # NaN if either is
+    return first.apply(text, text, last)
 
 
 def _sign(a: Value, unsigned: bool) -> Value:
