@@ -1,4 +1,4 @@
-"""Lowerings of arithmetic, comparisons, logic, rounding and the elementary functions."""
+"""Lowerings of arithmetic, comparisons, logic, rounding, the elementary functions, conversions and new tensors."""
 
 import math
 from typing import Any
@@ -83,6 +83,8 @@ LOWERINGS |= {
     "fmin": _ignoring_nan("minimum"),
     "logical_not": lambda b, a: b("not", b.cast(a, "bool")),
     "bitwise_not": lambda b, a: b("not", a),
+    "copy": lambda b, _, source, *__: b.cast(source, b.result),
+    "scalar_tensor": lambda b, value, **_: b.constant(value, b.result),
     "isnan": lambda b, a: a.differs(a),
     "isinf": lambda b, a: abs(a).equals(math.inf) if "float" in b.kind(a) else b.constant(0, "bool"),
     "isfinite": lambda b, a: abs(a) < math.inf if "float" in b.kind(a) else b.constant(1, "bool"),
@@ -215,15 +217,27 @@ def _logaddexp(b: GraphBuilder, a: Any, c: Any) -> Any:
     return b("where", abs(a).equals(math.inf) & a.equals(c), a, together)
 
 
-@lowers("lerp")
-def _lerp(b: GraphBuilder, a: Any, c: Any, weight: Any) -> Any:
-    weight, distance = b.cast(weight, b.result), c - a
-    near_a = a + weight * distance
-    near_c = c - distance * (1.0 - weight)
-    return b("where", abs(weight) < 0.5, near_a, near_c)
-
-
 @lowers("addcmul")
 def _addcmul(b: GraphBuilder, a: Any, c: Any, d: Any, value: float = 1) -> Any:
     product = c * value if value != 1 else c
     return b("fma", product, d, a) if "float" in b.result else a + product * d  # as eager torch
+
+
+@lowers("_to_copy", "to", "clone", "contiguous", "lift_fresh_copy", "positive", "type_as")
+def _converted(b: GraphBuilder, a: Any, *_: Any, **__: Any) -> Any:
+    return b.cast(a, b.result)
+
+
+@lowers("zeros_like", "new_zeros", "zeros", "zero", "_efficientzerotensor", "empty_like", "new_empty", "empty")
+def _zeros(b: GraphBuilder, *_: Any, **__: Any) -> Any:
+    return b.constant(0, b.result)
+
+
+@lowers("ones_like", "new_ones", "ones")
+def _ones(b: GraphBuilder, *_: Any, **__: Any) -> Any:
+    return b.constant(1, b.result)
+
+
+@lowers("full_like", "new_full", "full", "fill")
+def _full(b: GraphBuilder, _shape: Any, *arguments: Any, **_: Any) -> Any:
+    return b.cast(arguments[-1], b.result)
