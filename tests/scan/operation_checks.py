@@ -13,7 +13,7 @@ from bionets.scan import scan
 from .operation_samples import DOMAINS, SMOOTH, SPECIAL, STEPWISE, Sample
 
 PROCESSORS_DIFFER = ("gelu", "to long")  # at infinity, and where no integer is
-SINGLE = ("exp of int", "int division")  # torch computes them in float32, also in a float64 program
+SINGLE = ("exp of int", "sinc of int", "int division")  # torch computes them in float32, also in a float64 program
 
 TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-13}
 
