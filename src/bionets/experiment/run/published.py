@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-FILE = Path(__file__).with_name("published.yaml")
+ENTRIES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())
 
 
 @dataclass(frozen=True)
@@ -17,33 +16,20 @@ class Published:
     source: str
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A published number, and the settings of the runs to which it applies, by dotted keys of the config."""
-
-    metric: str
-    published: Published
-    settings: Mapping[str, Any]
-
-    def suits(self, config: dict[str, Any]) -> bool:
-        return all(_accepts(wanted, _at(config, key)) for key, wanted in self.settings.items())
-
-
-@cache
-def figures() -> list[Figure]:
-    """All published numbers."""
-    return [
-        Figure(metric, Published(value, entry["source"]), {**entry["settings"], **number["with"]})
-        for entry in yaml.safe_load(FILE.read_text())
-        for number in entry["numbers"]
-        for metric, value in number.items()
-        if metric != "with"
-    ]
-
-
 def published(config: dict[str, Any]) -> dict[str, Published]:
     """The published numbers that apply to a run with this config, by metric."""
-    return {figure.metric: figure.published for figure in figures() if figure.suits(config)}
+    return {
+        metric: Published(value, entry["source"])
+        for entry in ENTRIES
+        for number in entry["numbers"]
+        if _suits({**entry["settings"], **number["with"]}, config)
+        for metric, value in number.items()
+        if metric != "with"
+    }
+
+
+def _suits(settings: Mapping[str, Any], config: dict[str, Any]) -> bool:
+    return all(_accepts(wanted, _at(config, key)) for key, wanted in settings.items())
 
 
 def _accepts(wanted: Any, value: Any) -> bool:
