@@ -1,5 +1,6 @@
 """Choice of the size of a model by its number of parameters."""
 
+from bisect import bisect_right
 from dataclasses import replace
 from typing import Any
 
@@ -37,16 +38,12 @@ def with_size(run: RunConfig, spec: TaskSpec) -> RunConfig:
 def largest(most: int, model: dict[str, Any], spec: TaskSpec) -> int:
     """The largest size with at most ``most`` parameters, which must grow with the size; 0 if a size of 1 has more."""
 
-    def fits(size: int) -> bool:
+    def parameters(size: int) -> int:
         built = instantiate_node({**model, KEY: size}, spec=spec, optimizer=None)
-        return sum(parameter.numel() for parameter in built.parameters()) <= most
+        return sum(parameter.numel() for parameter in built.parameters())
 
     with torch.random.fork_rng(devices=[]):  # the search does not change the random numbers of the run
         too_large = 1
-        while fits(too_large):
+        while parameters(too_large) <= most:
             too_large *= 2
-        size = too_large // 2
-        while too_large - size > 1:
-            middle = (size + too_large) // 2
-            size, too_large = (middle, too_large) if fits(middle) else (size, middle)
-        return size
+        return bisect_right(range(too_large), most, lo=too_large // 2 + 1, key=parameters) - 1
