@@ -28,7 +28,6 @@ PACKAGES = {  # required by each format, and the extra that installs them
 EXAMPLE_BATCH, CHECKED_BATCH = 2, 3  # two sizes, to detect a program that is right for one size only
 CHECKED_STEPS = 4
 SPIKES = 0.3  # share of spikes in the inputs, if the inputs of the task are spikes
-LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
 def export(
@@ -244,14 +243,10 @@ def _as_tuple(result: Any) -> tuple[Tensor, ...]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the messages and warnings of exporters, and disable gradients."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings(action="ignore"), torch.no_grad():
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(disabled)
