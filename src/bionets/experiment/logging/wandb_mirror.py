@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bionets.experiment.errors import UserError
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun
 from bionets.experiment.logging.wandb_login import wandb_mode
 from bionets.experiment.run.run_folder import RunFolder
@@ -55,10 +54,8 @@ class WandbMirror(Mirror):
         )
 
     @classmethod
-    def check(cls, mode: str = "auto", tags: Any = (), **others: Any) -> None:
+    def check(cls, mode: str = "auto", **others: Any) -> None:
         wandb_mode(mode)
-        if isinstance(tags, str) or not isinstance(tags, Sequence):
-            raise UserError(f"logger.tags must be a list, as in logger.tags=[demo], got {tags}")
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         """Log the headline numbers, the test metrics and the figures.
