@@ -14,7 +14,6 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from bionets.analysis.dynamics import (
-    FixedPoint,
     bifurcation_diagram,
     bistable_share,
     find_fixed_points,
@@ -125,8 +124,8 @@ class DynamicsRun:
         numbers: dict[str, Any] = {
             "unit": self.unit,
             "direction": self.direction,
-            "fixed_points": torch.stack([p.state for p in self.points]) if self.points else torch.empty(0, states),
-            "fixed_point_eigenvalues": eigenvalues_of(self.points, states),
+            "fixed_points": np.array([point.state for point in self.points]).reshape(-1, states),
+            "fixed_point_eigenvalues": np.array([p.eigenvalues for p in self.points], complex).reshape(-1, states),
             "fixed_point_residuals": [point.residual for point in self.points],
             "bifurcation": np.array(self.diagram, dtype=np.float64).reshape(-1, 3),
             "hysteresis_input": self.loop[0],
@@ -214,13 +213,6 @@ def bistable_gates(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with torch.no_grad():
         gates = layer(x, return_gates=True)[2]
     return {f"layer {number}": each.a for number, each in enumerate(gates, 1)}
-
-
-def eigenvalues_of(points: Sequence[FixedPoint], states: int) -> Tensor:
-    """The eigenvalues at all fixed points, ``[points, states]``."""
-    if not points:
-        return torch.empty(0, states, dtype=torch.complex128)
-    return torch.stack([point.eigenvalues for point in points])
 
 
 def analyse(config: DictConfig, options: dict[str, Any]) -> list[Path]:
