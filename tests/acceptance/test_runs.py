@@ -43,7 +43,7 @@ def test_a_run_writes_a_complete_folder(cli: Command, workplace: Path) -> None:
     assert folder.path.parts[-4:-2] == ("binary_addition", "brc")
     assert folder.path.name == "seed-0"
     assert folder.config()["trainer"]["max_epochs"] == 6
-    assert "seed=0" in folder.overrides()
+    assert "seed=0" in yaml.safe_load(folder.overrides_file.read_text())
     assert json.loads(folder.environment_file.read_text())["versions"]["torch"] == torch.__version__
     result = folder.result()
     assert result is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.sweep.study import StudyTrial
@@ -88,7 +89,8 @@ def test_a_trial_worse_than_the_others_is_pruned_and_its_run_records_it(cli: Com
     assert result is not None
     assert result["status"] == "pruned"
     assert "better by epoch" in result["error"]
-    alone = cli("train", *folder.overrides())  # asked for by itself, it is trained to its end
+    words = yaml.safe_load(folder.overrides_file.read_text())
+    alone = cli("train", *words)  # asked for by itself, it is trained to its end
     assert alone.code == 0, alone.error
     assert folder.complete()
 

@@ -79,7 +79,6 @@ def read_everything(folder: RunFolder) -> None:
     """Read what evaluate, compare, analyse and a resumed training read; anything but a UserError is a fault."""
     for read in (
         folder.config,
-        folder.overrides,
         folder.result,
         folder.complete,
         folder.changed_files,

@@ -13,7 +13,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    RootModel,
     ValidationError,
     model_validator,
 )
@@ -133,12 +132,6 @@ class CompleteResultFile(ResultFile):
     epochs: Count | None = None
     steps: Count | None = None
     best_epoch: Count | None = None
-
-
-class OverridesFile(RootModel[list[str]]):
-    """``overrides.yaml``"""
-
-    model_config = ConfigDict(strict=True)
 
 
 class MirrorFile(RunFile):

@@ -22,7 +22,6 @@ from bionets.experiment.run.run_files import (
     ConfigFile,
     EnvironmentFile,
     MirrorFile,
-    OverridesFile,
     ResultFile,
     validated,
 )
@@ -74,9 +73,6 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         return self._read(self.config_file, ConfigFile)
-
-    def overrides(self) -> list[str]:
-        return self._read(self.overrides_file, OverridesFile)
 
     def environment(self) -> dict[str, Any]:
         """The content of ``environment.json``; empty if it does not exist."""
