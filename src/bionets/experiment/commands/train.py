@@ -34,7 +34,7 @@ from bionets.experiment.run.metrics_file import read_metrics
 from bionets.experiment.run.model_summary import print_model, print_notes, print_task
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.report import figure_title, print_results, print_stopped
-from bionets.experiment.run.result import complete_result, first_test_batch, note_failure
+from bionets.experiment.run.result import complete_result, note_failure, test_inputs
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import restoring
 from bionets.experiment.run.tuning import find
@@ -125,7 +125,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
                 result = complete_result(config, model, task, folder, record.total_seconds)
                 if config["callbacks"]["figures"]:
                     series, name = read_metrics(folder.metrics_file), config["model"]["name"]
-                    title, (x, *lengths) = figure_title(config), first_test_batch(model, task)
+                    title, (x, *lengths) = figure_title(config), next(test_inputs(model, task))
                     x = x[: int(lengths[0][0])] if lengths else x  # figures show the first sequence
                     draw_run(folder.figures, title, series, result["tests"], name)
                     draw_confusion_matrices(folder.figures, title, model.confusion_matrices)

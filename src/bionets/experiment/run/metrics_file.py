@@ -44,13 +44,9 @@ class Extent:
         self.size += len(content)
         self._hash.update(content)
 
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
     def state(self) -> dict[str, Any]:
         """Size and digest for a checkpoint, with which the file of a resumed run is checked by `require_beginning`."""
-        return {"size": self.size, "sha256": self.sha256}
+        return {"size": self.size, "sha256": self._hash.hexdigest()}
 
 
 def append(file: Path, rows: Sequence[Row], before: Extent | None = None) -> Extent:

@@ -49,11 +49,6 @@ def complete_result(
     }
 
 
-def first_test_batch(model: Model, task: Task) -> tuple[Tensor, ...]:
-    """The first of `test_inputs`."""
-    return next(test_inputs(model, task))
-
-
 def test_inputs(model: Model, task: Task) -> Iterator[tuple[Tensor, ...]]:
     """The batches of the first test set of a task: x, and the lengths of its sequences if it has any, on the device and
     in the precision of the model. They are those of all processes.

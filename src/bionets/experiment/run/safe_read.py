@@ -1,7 +1,7 @@
 """Reading of small YAML and JSON files from any source as plain data, with limits of size and depth."""
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ def read_plain(path: Path, advice: str = RESTORE) -> Any:
         UserError: the file is missing, too large, or cannot be read; the message names it.
     """
     content = read_bytes(path, MOST_BYTES[path.suffix], advice)
-    parse: Callable[[str], Any] = _yaml if path.suffix == ".yaml" else _json
     try:
-        return parse(content.decode())
+        text = content.decode()
+        return yaml.load(text, _PlainLoader) if path.suffix == ".yaml" else json.loads(text, object_pairs_hook=_mapping)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({_reason(error)}): {advice}") from error
 
@@ -74,16 +74,9 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _yaml(text: str) -> Any:
-    return yaml.load(text, _PlainLoader)
-
-
-def _json(text: str) -> Any:
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        _refuse_repeated([key for key, _ in pairs])
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=mapping)
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_repeated([key for key, _ in pairs])
+    return dict(pairs)
 
 
 def _refuse_repeated(keys: list[Any]) -> None:
