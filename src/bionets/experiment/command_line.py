@@ -22,7 +22,7 @@ from bionets.experiment.errors import UserError
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
 OVERRIDE = re.compile(r"~|[^-].*=")
-NAMED = re.compile(r"(?P<group>optimizer|schedule)\.name=(?P<names>.+)")
+NAMED = re.compile(r"^(optimizer|schedule)\.name=(.+)")
 OF_SWEEPS = {"sweep": "grid", "launcher": "basic"}
 """Config groups that only a sweep reads, and their defaults."""
 
@@ -36,10 +36,7 @@ def expand(words: Sequence[str]) -> list[str]:
     for before, word in pairwise(["", *words]):
         own = OVERRIDE.match(word) and before not in WITH_VALUE
         (overrides if own else flags).append(word)
-    named = [NAMED.fullmatch(word) for word in overrides]
-    return flags + [
-        f"{match['group']}={match['names']}" if match else word for match, word in zip(named, overrides, strict=True)
-    ]
+    return flags + [NAMED.sub(r"\1=\2", word) for word in overrides]
 
 
 def refuse_repeated(words: Sequence[str]) -> None:
