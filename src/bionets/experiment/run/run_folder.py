@@ -49,17 +49,11 @@ class RunFolder:
     @classmethod
     def of(cls, config: dict[str, Any], digest: str) -> "RunFolder":
         """The folder of a resolved config with this digest. Raises UserError if a name is not one path component."""
-        for key, name in (("task.name", config["task"]["name"]), ("model.name", config["model"]["name"])):
-            require_component(key, name)
-        require_component("name", config["name"])
+        task = require_component("task.name", config["task"]["name"])
+        model = require_component("model.name", config["model"]["name"])
+        name = require_component("name", config["name"])
         root = Path(config["paths"]["output_dir"])
-        return cls(
-            root
-            / config["task"]["name"]
-            / config["model"]["name"]
-            / f"{config['name']}-{digest}"
-            / f"seed-{config['seed']}"
-        )
+        return cls(root / task / model / f"{name}-{digest}" / f"seed-{config['seed']}")
 
     @classmethod
     def existing(cls, path: Path | str) -> "RunFolder":
