@@ -128,6 +128,11 @@ STYLES: dict[str, Any] = {
 """Name -> matplotlib's settings. ``paper`` is readable at column width, ``slides`` from the last row."""
 SCALES = {"slides": 1.8}  # factor of the width and height of a figure
 
+
+class StyleError(ValueError):
+    """There is no style of this name."""
+
+
 _current: ContextVar[str] = ContextVar("style", default="paper")
 
 
@@ -136,10 +141,10 @@ def use_style(name: str) -> Iterator[None]:
     """Draw all figures within this context in a style: ``paper`` (the default), ``slides`` or ``dark``.
 
     Raises:
-        ValueError: the name is unknown.
+        StyleError: the name is unknown.
     """
     if name not in STYLES:
-        raise ValueError(f"style={name} is unknown: choose {', '.join(STYLES)}")
+        raise StyleError(f"style={name} is unknown: choose {', '.join(STYLES)}")
     token = _current.set(name)
     try:
         yield

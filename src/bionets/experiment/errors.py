@@ -52,6 +52,7 @@ USER_ERRORS_BY_NAME = (
     "lightning.fabric.utilities.spike.TrainingSpikeException",
     "wandb.errors.errors.Error",
     "mlflow.exceptions.MlflowException",
+    "bionets.analysis.style.StyleError",
     "bionets.models.checks.InterfaceError",
     "bionets.models.meters.MetricError",
     "bionets.tasks.heads.PrecisionError",

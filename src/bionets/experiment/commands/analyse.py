@@ -5,12 +5,12 @@ from importlib import import_module
 
 from omegaconf import DictConfig, OmegaConf
 
+from bionets.analysis.style import use_style
 from bionets.experiment.command_line import refuse_without_effect
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.comparison.runs import run_folders
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError, refuse_unknown
-from bionets.experiment.figure_style import figure_style
 from bionets.experiment.run.own_files import note_changes, own_files
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trust import as_modules
@@ -43,7 +43,7 @@ def analyse(hydra_config: DictConfig) -> None:
     options = {key: hydra_config[key] for key in ("checkpoint", "data_dir", "data")}
     options["trust"] = as_modules(hydra_config.trust)
     options["task_options"] = OmegaConf.to_container(hydra_config.task, resolve=True)
-    with figure_style(hydra_config.style):
+    with use_style(hydra_config.style):
         for file in import_module(METHODS[hydra_config.method]).analyse(hydra_config, options):
             print_line(str(file))
     digests: dict[str, str] = {}

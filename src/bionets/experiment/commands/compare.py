@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bionets.analysis.style import STYLES
+from bionets.analysis.style import STYLES, use_style
 from bionets.atomic import write_atomically
 from bionets.experiment.command_line import refuse_without_effect
 from bionets.experiment.comparison.figures import chosen_curves, draw
@@ -27,7 +27,6 @@ from bionets.experiment.comparison.statistics import Row, summarise, too_few_run
 from bionets.experiment.comparison.tables import as_csv, as_latex, as_markdown, print_table
 from bionets.experiment.console import print_line, printable_line
 from bionets.experiment.errors import UserError, did_you_mean
-from bionets.experiment.figure_style import figure_style
 from bionets.experiment.logging.wandb_report import require_report, write_report
 from bionets.experiment.logging.wandb_runs import read_project
 from bionets.experiment.logging.wandb_sync import sync
@@ -90,7 +89,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     if unfinished:
         said.append(f"not ended, and only part of the curves: {abbreviated(unfinished)}")
     print_notes([*said, *map(str, left_out)])
-    with figure_style(config["style"]):
+    with use_style(config["style"]):
         for file in draw(directory, groups, rows, by, curves):
             print_line(f"figure {file}")
     print_line(f"tables {directory / 'table'}.csv, .md and .tex")

@@ -9,10 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bionets.analysis.confusion import draw_confusion_matrices
+from bionets.analysis.style import use_style
 from bionets.atomic import write_atomically
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.console import print_line
-from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
@@ -78,7 +78,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         predictions_file = folder.path / f"predictions{suffix}.csv"
         write_atomically(predictions_file, predictions.text.getvalue())
     if config["callbacks"]["figures"]:
-        with figure_style(config.get("style", "paper")):
+        with use_style(config.get("style", "paper")):
             draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
     note_changes(folder, config["name"], own_files(config))
     notes = [f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items()]

@@ -12,11 +12,10 @@ from omegaconf import DictConfig
 
 from bionets.analysis.confusion import draw_confusion_matrices
 from bionets.analysis.figures import draw_run
-from bionets.analysis.style import styled
+from bionets.analysis.style import styled, use_style
 from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_seeds
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import Pruned, UserError, is_user_error, one_line
-from bionets.experiment.figure_style import figure_style
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import check_mirrors, mirrored
 from bionets.experiment.run import environment
@@ -56,9 +55,9 @@ def train(hydra_config: DictConfig) -> dict[str, float]:
     silence_libraries()
     environment.keep_large_buffers()
     if hydra_config.find is not None:
-        with figure_style(hydra_config.style):
+        with use_style(hydra_config.style):
             return find(runs[0], hydra_config.find, seeds=len(runs))
-    with figure_style(hydra_config.style), fast_dev_run(runs) as runs:
+    with use_style(hydra_config.style), fast_dev_run(runs) as runs:
         return train_one(runs[0], multirun) if len(runs) == 1 else train_seeds(runs)
 
 
