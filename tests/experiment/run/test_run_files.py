@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.manifest import Manifest, manifest_of
+from bionets.experiment.run.manifest import manifest_of
 from bionets.experiment.run.run_files import IN_EVERY_RUN, CompleteResultFile, ConfigFile, validated
+from bionets.experiment.run.run_folder import RunFolder
 
 CONFIG = {"name": "run", "seed": 0, "model": {"name": "brc"}, "task": {"name": "t"}, "trainer": {"max_epochs": 3}}
 RESULT = {"status": "complete", "metrics": {"test/loss": 0.5}, "tests": {"test": {"loss": 0.5}}}
@@ -75,27 +76,27 @@ def test_the_numbers_of_a_result_file_have_limits(change: dict[str, Any], valid:
 
 
 def test_a_manifest_detects_each_file_that_was_changed(tmp_path: Path) -> None:
-    assert Manifest(tmp_path).faults() == {}
+    folder = RunFolder(tmp_path)
+    assert folder.changed_files() == {}
     *names, later = IN_EVERY_RUN
     same, other, longer, deleted = files = [tmp_path / name for name in names]
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.write_text("text")
     (tmp_path / "manifest.json").write_text(manifest_of(tmp_path, [*files, tmp_path / "none"], {later: b"{}"}))
-    assert Manifest(tmp_path).faults() == {later: "is missing"}
+    assert folder.changed_files() == {later: "is missing"}
     (tmp_path / later).write_text("{}")
     (tmp_path / "unknown").touch()
-    assert Manifest(tmp_path).faults() == {}
+    assert folder.changed_files() == {}
 
     other.write_text("next")
     longer.write_text("text and more")
     deleted.unlink()
     changed = dict(zip(names[1:], ["is not as the run wrote it"] * 2 + ["is missing"], strict=True))
-    manifest = Manifest(tmp_path)
-    assert manifest.faults() == changed
-    assert manifest.faults(contents=False) == {name: changed[name] for name in names[2:]}
+    assert folder.changed_files() == changed
+    assert folder.changed_files(contents=False) == {name: changed[name] for name in names[2:]}
     for file in (same, tmp_path / "unknown"):
-        manifest.require(file)
+        folder.require_unchanged(file)
     for name, fault in changed.items():
         with pytest.raises(UserError, match=f"{name} {fault}"):
-            manifest.require(tmp_path / name)
+            folder.require_unchanged(tmp_path / name)

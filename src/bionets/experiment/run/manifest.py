@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_files import ManifestFile, validated
 from bionets.experiment.run.safe_read import read_plain
 
@@ -27,35 +26,19 @@ def manifest_of(folder: Path, files: Iterable[Path], contents: Mapping[str, byte
     return json.dumps({"format": 1, "files": entries}, indent=2) + "\n"
 
 
-class Manifest:
-    """The manifest of a folder. Without one, no file has a fault."""
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """The size and the digest of each file in the manifest of a folder, by path within it; empty without a manifest."""
+    file = folder / NAME
+    return validated(file, read_plain(file, ACCEPT), ManifestFile, ACCEPT)["files"] if file.exists() else {}
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / NAME
-        self.files: dict[str, dict[str, Any]] = {}
-        if self.file.exists():
-            self.files = validated(self.file, read_plain(self.file, ACCEPT), ManifestFile, ACCEPT)["files"]
 
-    def require(self, file: Path) -> None:
-        """Raise UserError if a file was changed after the run had written it."""
-        if fault := self.fault(str(file.relative_to(self.folder))):
-            raise UserError(f"{file} {fault}: {ACCEPT}")
-
-    def fault(self, name: str, contents: bool = True) -> str | None:
-        """The fault of a file, None without one; ``contents=False`` compares only its size."""
-        if name not in self.files:
-            return None
-        file, known = self.folder / name, self.files[name]
-        if not file.is_file():
-            return "is missing"
-        if file.stat().st_size != known["size"] or (contents and digest(file) != known["sha256"]):
-            return "is not as the run wrote it"
-        return None
-
-    def faults(self, contents: bool = True) -> dict[str, str]:
-        """The files that were changed after the run had written them, and the fault of each."""
-        found = {name: self.fault(name, contents) for name in self.files}
-        return {name: fault for name, fault in found.items() if fault is not None}
+def fault_of(file: Path, known: Mapping[str, Any], contents: bool = True) -> str | None:
+    """The fault of a file whose entry in a manifest is ``known``; ``contents=False`` compares only its size."""
+    if not file.is_file():
+        return "is missing"
+    if file.stat().st_size != known["size"] or (contents and digest(file) != known["sha256"]):
+        return "is not as the run wrote it"
+    return None
 
 
 def digest(file: Path) -> str:

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from bionets.atomic import write_atomically
 from bionets.experiment.errors import Busy, UserError
+from bionets.experiment.run.manifest import ACCEPT, fault_of, manifest_of, read_manifest
 from bionets.experiment.run.manifest import NAME as MANIFEST
-from bionets.experiment.run.manifest import Manifest, manifest_of
 from bionets.experiment.run.names import require_component
 from bionets.experiment.run.run_files import (
     CompleteResultFile,
@@ -117,13 +117,16 @@ class RunFolder:
 
     def require_unchanged(self, file: Path) -> None:
         """Raise UserError if a file of a complete run was changed after the run had written it."""
-        Manifest(self.path).require(file)
+        known = read_manifest(self.path).get(str(file.relative_to(self.path)))
+        if known and (fault := fault_of(file, known)):
+            raise UserError(f"{file} {fault}: {ACCEPT}")
 
     def changed_files(self, contents: bool = True) -> dict[str, str]:
         """The files of a complete run that were changed after the run had written them, by path within the folder, with
         the fault of each; ``contents=False`` compares only sizes.
         """
-        return Manifest(self.path).faults(contents)
+        found = {name: fault_of(self.path / name, known, contents) for name, known in read_manifest(self.path).items()}
+        return {name: fault for name, fault in found.items() if fault is not None}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write ``result.json``; for a complete run, write the manifest of its files before."""
