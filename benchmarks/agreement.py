@@ -124,8 +124,20 @@ CASES: dict[tuple[str, str], Callable[[], Pairs]] = {
 }
 
 
+def _difference(one: Tensor, other: Tensor) -> Tensor:
+    """The largest absolute difference; infinite if the shapes differ, which torch would broadcast."""
+    return (one - other).abs().max() if one.shape == other.shape else torch.tensor(math.inf)
+
+
 def main(libraries: list[str]) -> int:
-    """Print the table. The result is 1 if a case differs by more than `LIMIT`, otherwise 0."""
+    """Print the table. The result is 1 if a case differs by more than `LIMIT`, otherwise 0.
+
+    Raises:
+        SystemExit: no case compares with one of the libraries.
+    """
+    known = sorted({library for library, _ in CASES})
+    if unknown := [library for library in libraries if library not in known]:
+        raise SystemExit(f"no case compares with {', '.join(unknown)}; choose from {', '.join(known)}")
     precision, agree = torch.get_default_dtype(), True
     torch.set_default_dtype(torch.float64)
     print("| library | case | largest difference |\n|---|---|---|")
@@ -137,8 +149,8 @@ def main(libraries: list[str]) -> int:
                 print(f"| {library} | {name} | not installed |", flush=True)
                 continue
             torch.manual_seed(0)
-            both = ([torch.as_tensor(each).detach().double() for each in pair] for pair in pairs())
-            difference = float(torch.stack([(one - other).abs().max() for one, other in both]).max())
+            both = ([torch.as_tensor(each).detach().double().squeeze() for each in pair] for pair in pairs())
+            difference = float(torch.stack([_difference(one, other) for one, other in both]).max())
             agree &= difference <= LIMIT
             print(f"| {library} {version(library)} | {name} | {difference:.1g} |", flush=True)
     finally:
