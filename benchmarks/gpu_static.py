@@ -177,19 +177,26 @@ def table(found: list[Report]) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print and write the reports. Returns 0 if no kernel spills, else 1."""
+    """Print the reports, and write those of everything. Returns 0 if no kernel spills, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_static", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="kinds that begin with TEXT")
     parser.add_argument("--architecture", action="append", type=int, choices=DEVICES, default=[], help="80, 90: both")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, help=f"JSON file; without it, only a report of everything is written, to {OUTPUT}"
+    )
     options = parser.parse_args(arguments)
     chosen = [kind for kind in kinds() if not options.only or kind.startswith(tuple(options.only))]
+    if not chosen:
+        parser.error(f"--only {' '.join(options.only)} fits nothing; choose from {', '.join(kinds())}")
+    if not (options.output or options.only or options.architecture):
+        options.output = OUTPUT
     found: list[Report] = []
     for kind in chosen:
         found += reports(kind, tuple(options.architecture) or tuple(DEVICES))
         print(f"compiled {kind}", file=sys.stderr, flush=True)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps([asdict(report) for report in found], indent=1) + "\n")
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps([asdict(report) for report in found], indent=1) + "\n")
     Console(width=None if sys.stdout.isatty() else 160).print(table(found))
     return int(any(report.spills for report in found))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu_static
 from benchmarks.gpu.sass import Instruction, MachineCode, innermost_loops
 from benchmarks.gpu_static import DEVICES, kinds, main, occupancy, reports
 from bionets.layers import spiking
@@ -37,6 +38,19 @@ def test_a_large_layer_uses_16_byte_accesses_and_asynchronous_loads(tmp_path: Pa
         assert report["load_bytes"] == report["store_bytes"] == [16]
         assert report["asynchronous"]
         assert report["limit"] == "memory"
+
+
+def test_a_part_of_the_report_replaces_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["--only", "transformer"])
+    assert "--only transformer fits nothing" in capsys.readouterr().err
+    monkeypatch.setattr(gpu_static, "reports", lambda kind, architectures: [])
+    assert main(["--only", "SLIEMA"]) == main(["--architecture", "90"]) == 0
+    assert not list(tmp_path.iterdir())
+    assert main([]) == 0 and (tmp_path / gpu_static.OUTPUT).exists()
 
 
 def test_only_innermost_loops_are_found() -> None:
