@@ -96,6 +96,24 @@ def test_goals_refer_to_existing_comparisons_and_contestants() -> None:
     assert [goal.measure(results) for goal in GOALS] == [1.0] * len(GOALS)
 
 
+def measured_all(seconds: float = 1.0, **failures: str) -> Results:
+    """Results of all comparisons, in which the rows of `lif_round` with these words in their names have failed."""
+    results = Results({})
+    for comparison in comparisons(quick=False):
+        rows = [Row(contestant, [seconds]) for contestant in comparison.contestants]
+        for row in rows:
+            if comparison.name == "lif-round" and (why := failures.get(row.contestant.name.split()[-1])):
+                row.seconds, row.failure = [], why
+        results.comparisons[comparison.name] = Measured(comparison, rows, [Floor(0, 1.0, 0.0, 0.0)] * len(rows))
+    return results
+
+
+def test_a_failure_in_any_row_of_bionets_counts_and_one_of_another_library_does_not() -> None:
+    assert not measured_all(Leaky="ImportError: no snntorch").ours_failed()
+    assert measured_all(online="RuntimeError: wrong shape").ours_failed()
+    assert Results({}, memory={"bionets scan": (1.0, None), "bionets scan, online": (None, "killed")}).ours_failed()
+
+
 def test_the_timed_lib_step_equals_the_published_equation() -> None:
     x, noise = torch.randn(6, 2, 3), torch.rand(6, 2, 3)
     beta, theta = torch.tensor([0.9, 0.5, 0.7]), torch.tensor([1.0, 0.3, 0.6])
