@@ -30,15 +30,16 @@ def reached(results: Results) -> Iterator[tuple[Goal, float]]:
 
 
 def _against(comparison: str, *peers: str) -> Measure:
-    """The ratio of the time of bionets to that of the fastest of the other libraries."""
+    """The ratio of the time of bionets to that of the fastest of the rows whose names begin with `peers`; None if one
+    of them was not measured, because it could be the fastest.
+    """
 
     def measure(results: Results) -> float | None:
         measured = results.comparisons.get(comparison)
         if measured is None:
             return None
-        rows = [measured.row(peer) for peer in peers]
-        times = [row.median for row in rows if row is not None and row.median is not None]
-        return ratio(measured.ours, min(times)) if times else None
+        times = [row.median for row in measured.rows if row.contestant.name.startswith(peers)]
+        return ratio(measured.ours, _if_all(min, times))
 
     return measure
 
@@ -65,17 +66,23 @@ def _peak(results: Results) -> float | None:
 
 def _conv_peak(results: Results) -> float | None:
     """The ratio of the peak memory of bionets to the lowest of the other libraries."""
-    peaks = {name: peak for name, (peak, _) in results.conv_memory.items() if peak is not None}
+    peaks = {name: peak for name, (peak, _) in results.conv_memory.items()}
     ours = peaks.pop("bionets", None)
-    return ratio(ours, min(peaks.values())) if peaks else None
+    return ratio(ours, _if_all(min, list(peaks.values())))
 
 
 def _first_call(position: int, machine: str = "") -> Measure:
     def measure(results: Results) -> float | None:
-        times = [call[position] for cell, call in results.first_calls.items() if cell.endswith(machine)]
-        return max((float(t) for t in times if t is not None), default=None)
+        times = [call[:2][position] for cell, call in results.first_calls.items() if cell.endswith(machine)]
+        return _if_all(max, times)
 
     return measure
+
+
+def _if_all(choose: Callable[[list[float]], float], values: list[float | None]) -> float | None:
+    """The smallest or largest value; None if there is no value, or if one is missing."""
+    known = [value for value in values if value is not None]
+    return choose(known) if known and len(known) == len(values) else None
 
 
 def _goals() -> Iterator[Goal]:

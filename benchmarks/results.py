@@ -15,10 +15,6 @@ class Measured:
     rows: list[Row]
     floors: list[Floor]
 
-    def row(self, start: str) -> Row | None:
-        """The row of the first library whose name begins with `start`."""
-        return next((row for row in self.rows if row.contestant.name.startswith(start)), None)
-
     @property
     def ours(self) -> float | None:
         return self.rows[0].median

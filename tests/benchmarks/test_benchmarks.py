@@ -114,6 +114,17 @@ def test_a_failure_in_any_row_of_bionets_counts_and_one_of_another_library_does_
     assert Results({}, memory={"bionets scan": (1.0, None), "bionets scan, online": (None, "killed")}).ours_failed()
 
 
+def test_a_goal_is_not_judged_if_a_measurement_that_it_needs_is_missing() -> None:
+    goals = {goal.what: goal for goal in GOALS}
+    fastest = goals["LIF: time over the fastest of snntorch, spikingjelly, norse"]
+    first = goals[f"first call of a new cell, {FRESH}"]
+    assert fastest.measure(measured_all()) == 1.0
+    assert fastest.measure(measured_all(LIFBoxCell="ImportError: no norse")) is None
+    assert fastest.measure(measured_all(ParametricLIFNode="RuntimeError")) is None
+    calls = {f"one, {FRESH}": (0.1, 0.1, None), f"another, {FRESH}": (None, None, "killed")}
+    assert first.measure(Results({}, first_calls=calls)) is None
+
+
 def test_the_timed_lib_step_equals_the_published_equation() -> None:
     x, noise = torch.randn(6, 2, 3), torch.rand(6, 2, 3)
     beta, theta = torch.tensor([0.9, 0.5, 0.7]), torch.tensor([1.0, 0.3, 0.6])
