@@ -69,6 +69,7 @@ class Share:
     process: subprocess.Popen[bytes] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     seen: float = 0.0
+    broken: bool = False  # it ended without beginning a case
 
     @property
     def log(self) -> Path:
@@ -100,7 +101,8 @@ class Share:
         self.stop()
         reason = f"no answer within {self.part.silence:.0f} s" if code is None else f"the process ended with {code}"
         if not self.fail(reason) and code not in (None, 3):
-            return False  # it began no case, so another process would not either
+            self.broken = True  # another process would not begin a case either
+            return False
         self.start()
         return True
 
@@ -141,7 +143,7 @@ def run_part(part: Part, seconds: float, tiny: bool, folder: Path) -> Iterator[d
     for share in running:
         share.stop()
         share.fail(f"cut off at the part's limit of {seconds:.0f} s")
-    result = _result(shares, begin, seconds, complete=not running)
+    result = _result(shares, begin, seconds, complete=not running and not any(share.broken for share in shares))
     if not result["rows"]:
         result["failure"] = shares[0].log.read_text(errors="replace")[-2000:]
     yield result
@@ -202,7 +204,15 @@ def main(arguments: list[str] | None = None) -> int:
                 results["parts"][part.name] = result
                 _write(options.output, results)
             print_part(part.name, results["parts"][part.name])
-    return int(any(failed(row) for part in results["parts"].values() for row in part["rows"]))
+    parts_rows = [(name, part["rows"]) for name, part in results["parts"].items()]
+    found = [row for name, rows in parts_rows for row in [*rows, *missing(name, rows, options.tiny)]]
+    return int(any(map(failed, found)))
+
+
+def missing(part: str, rows: list[dict[str, Any]], tiny: bool) -> list[dict[str, Any]]:
+    """A failed row for each case of this part that has none, because its time or its process ended."""
+    names = {row["name"] for row in rows}
+    return [{"name": case.name, "failure": "not measured"} for case in CASES[part](tiny) if case.name not in names]
 
 
 def failed(row: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ import torch
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import correctness
 from benchmarks.gpu.__main__ import Part, failed, run_part
+from benchmarks.gpu.case import Case
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,21 @@ def test_a_worker_that_cannot_start_reports_the_error(monkeypatch: pytest.Monkey
     *_, result = run_part(Part("correctness", 0, silence=600), 100, tiny=True, folder=tmp_path)
     assert result["rows"] == []
     assert "no_such_module" in result["failure"]
+    assert not result["complete"]
+
+
+def test_a_case_of_bionets_that_was_not_measured_gives_the_status_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = [Case("brc 13", dict), Case("lif / bionets scan", dict), Case("lif / norse", dict)]
+    monkeypatch.setattr(gpu, "DEVICE", "cuda")
+    monkeypatch.setattr(gpu, "describe", dict)
+    monkeypatch.setitem(gpu.CASES, "correctness", lambda tiny: iter(cases))
+    for measured, status in ((3, 0), (2, 0), (1, 1), (0, 1)):
+        rows = [{"name": case.name, "ok": True} for case in cases[:measured]]
+        result = {"rows": rows, "complete": measured == 3, "seconds": 1.0, "limit_s": 1.0}
+        monkeypatch.setattr(gpu, "run_part", lambda *_, result=result: iter([result]))
+        assert gpu.main(["--only", "correctness", "--output", str(tmp_path / "gpu.json")]) == status
 
 
 @pytest.mark.parametrize(
