@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import correctness
+from benchmarks.gpu import commands, correctness
 from benchmarks.gpu.__main__ import Part, failed, run_part
 from benchmarks.gpu.case import Case
 
@@ -70,6 +70,29 @@ def test_a_case_of_bionets_that_was_not_measured_gives_the_status_1(
         result = {"rows": rows, "complete": measured == 3, "seconds": 1.0, "limit_s": 1.0}
         monkeypatch.setattr(gpu, "run_part", lambda *_, result=result: iter([result]))
         assert gpu.main(["--only", "correctness", "--output", str(tmp_path / "gpu.json")]) == status
+
+
+RUN = """
+import pathlib, shutil, sys, time
+folder, checkpoint, says = sys.argv[1:]
+file = pathlib.Path(folder, "last.ckpt")
+resumed = file.exists()
+shutil.copy(checkpoint, file)
+print(says) if resumed else time.sleep(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "weight", "ok"),
+    [("going on after epoch 0", 1.0, True), ("training", 1.0, False), ("going on after epoch 0", float("nan"), False)],
+)
+def test_a_run_counts_as_resumed_only_if_it_says_so_and_its_weights_are_equal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, weight: float, ok: bool
+) -> None:
+    file = tmp_path / "whole.ckpt"
+    torch.save({"state_dict": {"bias": torch.ones(2), "weight": torch.tensor([weight])}}, file)
+    monkeypatch.setattr(commands, "_command", lambda folder, _: [sys.executable, "-c", RUN, folder, str(file), says])
+    assert commands._resumed()["ok"] is ok
 
 
 @pytest.mark.parametrize(
