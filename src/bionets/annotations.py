@@ -33,7 +33,11 @@ def require_types(path: str, function: Callable[..., Any], values: Mapping[str, 
     for name, value in values.items():
         expected = parameters.get(name)
         if expected and not is_default(value, expected) and not has_type(value, expected.annotation):
-            raise ValueError(f"{path}{name} must be {formatannotation(expected.annotation)}, got {value!r}")
+            raise ValueError(f"{path}{name} must be {_words(expected.annotation)}, got {value!r}")
+
+
+def _words(annotation: Any) -> str:
+    return formatannotation(annotation).replace("collections.abc.", "")
 
 
 def require_one_of(path: str, choices: Collection[str], **values: str) -> None:

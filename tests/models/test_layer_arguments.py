@@ -1,12 +1,13 @@
 """A layer gets the arguments that it takes; what it would ignore is refused by name."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.spiking import KINDS, SpikingLayer
+from bionets.layers.spiking import EIF, KINDS, SpikingLayer
 from bionets.layers.spiking.firing import firing_of
 from bionets.models import RecurrentModel, SpikingConvModel, SpikingRecurrentModel
 from bionets.models.checks import InterfaceError
@@ -77,6 +78,16 @@ class Resonator(SpikingLayer):
         return position, position
 
 
+class PassingOn(EIF):
+    def __init__(self, num_neurons: int, **others: Any) -> None:
+        super().__init__(num_neurons, **others)
+
+
+class Forgetting(EIF):
+    def __init__(self, num_neurons: int, **others: Any) -> None:
+        super().__init__(num_neurons)
+
+
 def path(layer: type) -> str:
     return f"{__name__}.{layer.__name__}"
 
@@ -130,6 +141,15 @@ def test_a_layer_of_the_library_takes_the_arguments_of_its_base() -> None:
     assert firing_of(neurons).spike_fn is surrogate.triangle
     torch.testing.assert_close(neurons.rho, torch.full((3,), 0.8))
     torch.testing.assert_close(neurons.threshold, torch.full((3,), 0.5))
+
+
+def test_a_parameter_that_a_layer_passes_on_by_its_name_is_not_refused() -> None:
+    build: Any = partial(SpikingRecurrentModel, EVENTS, hidden_size=3, recurrent=False)
+    for name, value in {"beta": 0.3, "threshold": 0.5}.items():
+        neurons = build(layer=path(PassingOn), layer_arguments={name: value}).network[1]
+        torch.testing.assert_close(getattr(neurons, name), torch.full((3,), value))
+        with pytest.raises(ValueError, match=f"{name}={value}: Forgetting takes it by"):
+            build(layer=path(Forgetting), layer_arguments={name: value})
 
 
 def test_a_user_layer_receives_only_the_arguments_that_it_accepts() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bionets.annotations import NAMED, require_types
@@ -78,11 +79,19 @@ def build_layer(
     if isinstance(built, nn.RNNBase | RecurrentLayer):  # these take all arguments by ** and refuse unknown names
         return built
     for name, value in unnamed.items():
-        if getattr(built, name, None) != value:
+        if not _has(built, name, value):
             raise ValueError(
                 f"{prefix}{name}={value}: {called} takes it by ** and may ignore it: name it in the constructor"
             )
     return built
+
+
+def _has(layer: nn.Module, name: str, value: Any) -> bool:
+    """Whether an attribute has this value; a parameter may differ by rounding, since its raw value is stored."""
+    found = getattr(layer, name, None)
+    if isinstance(found, Tensor):
+        return isinstance(value, int | float) and torch.allclose(found, found.new_tensor(value))
+    return bool(found == value)
 
 
 def named_arguments(layer: Callable[..., Any]) -> tuple[list[str], bool]:
