@@ -4,7 +4,6 @@ They are meant for tall matrices, `[T · B, features]`, for which they are faste
 other vendors. The bits do not depend on the number of threads.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +17,8 @@ from bionets.scan.cpu.threads import run_parts, split
 Pair = tuple[Tensor, Tensor]
 
 SMALL = 1 << 21  # number of multiplications below which a second thread is not faster
+SMALL_SUM = 1 << 16  # number of results of a sum of products of which there may be several copies
+TERMS = 2048  # number of products in each copy
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
@@ -41,20 +42,28 @@ def multiply_transposed(sums: Sequence[Sequence[Pair]], shapes: Sequence[Sequenc
     """For each list of pairs, the sum of left.T @ right, cropped to the rows and columns of its shape. The rows of each
     matrix must be contiguous.
     """
-    swapped = [_is_faster_swapped(shape, pairs[0][0].element_size()) for pairs, shape in zip(sums, shapes, strict=True)]
-    sums = [[pair[::-1] for pair in pairs] if swap else pairs for pairs, swap in zip(sums, swapped, strict=True)]
-    shapes = [shape[::-1] if swap else shape for shape, swap in zip(shapes, swapped, strict=True)]
-    outs = [pairs[0][0].new_zeros(shape) for pairs, shape in zip(sums, shapes, strict=True)]
-    for wave in itertools.zip_longest(*sums):  # the pairs of one sum are added one after the other
-        products = [(out, *pair) for out, pair in zip(outs, wave, strict=True) if pair is not None]
-        work = sum(out.numel() * len(left) for out, left, _ in products)
-        parts = [
-            _arguments(out, left, right, low, high)
-            for out, left, right in products
-            for low, high in _bounds(len(out), work)
-        ]
+    parts, outs, swapped, work = [], [], [], 0
+    for pairs, shape in zip(sums, shapes, strict=True):
+        swap = _is_faster_swapped(shape, pairs[0][0].element_size())
+        rows, columns = shape[::-1] if swap else shape
+        factors = [pair[::-1] for pair in pairs] if swap else pairs
+        count = sum(len(left) for left, _ in factors)
+        if rows * columns <= SMALL_SUM:  # a thread computes some terms of all numbers, in a copy of the result
+            terms, bounds = TERMS, [(0, rows)]
+        else:  # a thread computes all terms of some numbers
+            terms, bounds = max(1, count), _bounds(rows, rows * columns * count)
+        cuts = [(pair, first) for pair in factors for first in range(0, max(1, len(pair[0])), terms)]
+        out = factors[0][0].new_zeros(len(cuts), rows, columns)
+        for copy, (pair, first) in enumerate(cuts):
+            last = min(first + terms, len(pair[0]))
+            parts += [_arguments(out, copy, *pair, first, last, low, high) for low, high in bounds]
+        outs.append(out)
+        swapped.append(swap)
+        work += rows * columns * count
+    if parts:
         run_parts(product_addresses(outs[0].element_size())["weight_product"], parts, alone=work <= SMALL)
-    return [out.T.contiguous() if swap else out for out, swap in zip(outs, swapped, strict=True)]
+    found = [out[0] if len(out) == 1 else out.sum(0) for out in outs]
+    return [out.T.contiguous() if swap else out for out, swap in zip(found, swapped, strict=True)]
 
 
 def _is_faster_swapped(shape: Sequence[int], size: int) -> bool:
@@ -63,12 +72,20 @@ def _is_faster_swapped(shape: Sequence[int], size: int) -> bool:
     return columns * host().padded(rows, size) < rows * host().padded(columns, size)
 
 
-def _arguments(out: Tensor, left: Tensor, right: Tensor, low: int, high: int) -> tuple[int, ...]:
-    """The arguments of `weight_product` for rows `low` to `high` of the result."""
-    columns, size = out.shape[1], out.element_size()
-    target, source = out.data_ptr() + low * columns * size, left.data_ptr() + low * size
-    rows = (columns * size, source, left.stride(0) * size, right.data_ptr(), right.stride(0) * size)
-    return (target, *rows, columns, high - low, len(left))
+def _arguments(
+    out: Tensor, copy: int, left: Tensor, right: Tensor, first: int, last: int, low: int, high: int
+) -> tuple[int, ...]:
+    """The arguments of `weight_product`: rows `low` to `high` of a copy of the result, terms `first` to `last`."""
+    (_, rows, columns), size = out.shape, out.element_size()
+    left_row, right_row = left.stride(0) * size, right.stride(0) * size
+    target = out.data_ptr() + (copy * rows + low) * columns * size
+    factors = (
+        left.data_ptr() + first * left_row + low * size,
+        left_row,
+        right.data_ptr() + first * right_row,
+        right_row,
+    )
+    return (target, columns * size, *factors, columns, high - low, last - first)
 
 
 def pack(matrix: Tensor) -> Tensor:
