@@ -59,8 +59,10 @@ bench: $(READY) ## time the layers beside their peers
 	$(BIN)/python -m benchmarks
 
 lock: $(READY) ## write requirements.lock anew from what is installed
-	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --all --exclude-editable | sed 's/+cpu//; /^triton==/d; /^pip==/d'; sed -n '/^triton/p' requirements.lock; } > requirements.new
+	$(BIN)/pip freeze --all --exclude-editable > requirements.installed
+	{ sed -n '/^#/p' requirements.lock; sed 's/+cpu//; /^triton==/d; /^pip==/d' requirements.installed; sed -n '/^triton/p' requirements.lock; } > requirements.new
 	mv requirements.new requirements.lock
+	rm requirements.installed
 
 clean: ## remove what was installed and built, never outputs/
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

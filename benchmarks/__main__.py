@@ -156,14 +156,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, times nothing real")
     parser.add_argument(
-        "--output", type=Path, help=f"JSON file; without it, only a run of everything is written, to {OUTPUT}"
+        "--output", type=Path, help=f"JSON file; without it, only a run without options is written, to {OUTPUT}"
     )
     parser.add_argument("--plain-allocator", action="store_true", help="leave the memory allocator as it is")
     parser.add_argument("--keep-denormals", action="store_true", help="do not flush denormals: as without bionets")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads must be at least 1")
-    if not (options.output or options.only or options.quick or options.plain_allocator or options.keep_denormals):
+    if options == parser.parse_args([]):
         options.output = OUTPUT
     known = [comparison.name for comparison in comparisons(options.quick)] + [MEMORY, FIRST_CALL]
     if options.quick and not options.only:

@@ -1,4 +1,4 @@
-"""Writes the page ``reference/config.md`` while the site is built: every choice of every group, with its keys."""
+"""Writes the page ``reference/config.md`` while the site is built: the keys of the commands and of every choice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +12,13 @@ from bionets.experiment.config.schemas import register
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("model", "task", "optimizer", "schedule", "callbacks", "logger", "paths")
-COMMANDS = ("train", "evaluate", "compare", "analyse")
+COMMANDS = ("train", "evaluate", "compare", "analyse", "runs")
 PAGE = "reference/config.md"
 HEAD = """# Configuration
 
-Every key of the four commands and of every choice of a group, with its default. On a command line a key is written with
-its group: `model.hidden_size=50`. `python train.py model=brc --help` shows the same for one combination.
+Every key of the commands, and of every choice of a model, task, optimizer, schedule, logger and of the callbacks, with
+its default. On a command line a key is written with its group: `model.hidden_size=50`. `python train.py model=brc
+--help` shows the same for one combination.
 """
 
 
@@ -34,7 +35,7 @@ def page() -> str:
         for command in COMMANDS:
             node = compose(command)
             keys = [str(key) for key in node if key not in GROUPS]
-            parts.append(section(f"## `{command}.py`", documented(node, keys)))
+            parts.append(section(f"## `bionets {command}`", documented(node, keys)))
         for group in GROUPS:
             parts.append(f"## `{group}`\n")
             for choice in choices_of(group):

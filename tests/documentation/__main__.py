@@ -12,9 +12,11 @@ from tests.fuzz import runner
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.documentation", description=__doc__)
-    parser.add_argument("pages", nargs="*", help="names of pages, such as tutorial.md")
+    parser.add_argument("pages", nargs="*", metavar="page", help="names of pages, such as tutorial.md")
     parser.add_argument("--compose", action="store_true", help="compose the commands only")
     options = parser.parse_args()
+    if unknown := set(options.pages) - {page.name for page in PAGES}:
+        parser.error(f"there is no page {', '.join(sorted(unknown))}")
     runner.prepare()
     faults = []
     with tempfile.TemporaryDirectory() as folder:
