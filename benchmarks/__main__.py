@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from benchmarks.spiking import dsrlits, lif
 from benchmarks.spiking_conv import spiking_conv
 from benchmarks.stigmergic import stigmergic
 from benchmarks.timing import Comparison, compare
-from bionets.experiment.run.environment import describe, keep_large_buffers
+from bionets.experiment.run.environment import describe, keep_large_buffers, version_of
 
 PEERS = ("brc_pytorch", "tracetorch", "snntorch", "spikingjelly", "norse", "jax")
 MEMORY, FIRST_CALL = "memory", "first-call"
@@ -116,7 +115,7 @@ def _wanted(name: str, only: list[str]) -> bool:
 
 def _environment(options: argparse.Namespace) -> dict[str, Any]:
     environment = describe(torch.device("cpu"))
-    environment["versions"] |= {peer: _version(peer) for peer in PEERS}
+    environment["versions"] |= {peer: version_of(peer) for peer in PEERS}
     return environment | {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -126,13 +125,6 @@ def _environment(options: argparse.Namespace) -> dict[str, Any]:
         "allocator": "as it is" if options.plain_allocator else "told to keep large buffers, for all contestants alike",
         "denormals": "as they are" if options.keep_denormals else "flushed, for all contestants alike",
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import torch
 from benchmarks.gpu.case import DEVICE
 from benchmarks.gpu.report import print_part
 from benchmarks.gpu.worker import CASES, read_lines
+from bionets.experiment.run.environment import version_of
 
 ROOT = Path(__file__).parents[2]
 WORKER = "benchmarks.gpu.worker"
@@ -157,7 +157,7 @@ def _result(shares: list[Share], begin: float, seconds: float, complete: bool) -
 def describe() -> dict[str, Any]:
     environment: dict[str, Any] = {
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version_of(name) for name in PACKAGES},
         "device": "CPU, Triton's interpreter",
         "cores": os.cpu_count(),
     }
@@ -172,13 +172,6 @@ def describe() -> dict[str, Any]:
             "cudnn": torch.backends.cudnn.version(),
         }
     return environment
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def main(arguments: list[str] | None = None) -> int:

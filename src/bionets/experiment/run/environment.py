@@ -46,7 +46,7 @@ def describe(
         "git_dirty": bool(_git(repository, "status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},  # with that of CUDA
+        "versions": {name: version_of(name) for name in PACKAGES} | {"torch": torch.__version__},  # with that of CUDA
         "device": torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else platform.processor() or platform.machine(),
@@ -81,7 +81,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package, else None."""
     try:
         return version(package)
     except PackageNotFoundError:
