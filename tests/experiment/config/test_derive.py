@@ -85,7 +85,9 @@ def test_arguments_passed_on_to_a_base_class_are_options() -> None:
 
 def test_the_keys_of_a_config_pickled_by_value_are_known() -> None:
     cloudpickle = pytest.importorskip("cloudpickle")
-    copy = pickle.loads(cloudpickle.dumps(config()))
+    given = config()
+    given.size = 2
+    copy = pickle.loads(cloudpickle.dumps(given))
     refuse_other_keys(copy)
     with open_dict(copy):
         copy.planted = 1
