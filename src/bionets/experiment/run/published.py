@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-ENTRIES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())
+FILE = Path(__file__).with_name("published.yaml")
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,17 @@ def published(config: dict[str, Any]) -> dict[str, Published]:
     """The published numbers that apply to a run with this config, by metric."""
     return {
         metric: Published(value, entry["source"])
-        for entry in ENTRIES
+        for entry in _entries()
         for number in entry["numbers"]
         if _suits({**entry["settings"], **number["with"]}, config)
         for metric, value in number.items()
         if metric != "with"
     }
+
+
+@cache
+def _entries() -> list[dict[str, Any]]:
+    return yaml.safe_load(FILE.read_text())
 
 
 def _suits(settings: Mapping[str, Any], config: dict[str, Any]) -> bool:

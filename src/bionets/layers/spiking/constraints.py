@@ -169,7 +169,7 @@ class ConstrainedParameters(nn.Module):
         return tuple(getattr(self, name) for name in self.constraints)
 
     def freeze(self) -> None:
-        """Replace raw values by buffers with the constrained values; see `freeze`."""
+        """Replace raw values by buffers with the constrained values; see the function `freeze`."""
         if self.frozen is not None:
             return
         values = {
