@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import wave
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +10,10 @@ import yaml
 from PIL import Image
 
 from bionets.experiment.commands.new import write_project
-from bionets.tasks.speech_digits import FOLDER, RATE, SPEAKERS
+from bionets.tasks.speech_digits import SPEAKERS
 from tests.documentation.commands import HYDRA, ROOT, Command, alone, command_of, files_of, lines_of, small, words_of
 from tests.fuzz import runner
-from tests.tasks import event_recordings, heidelberg_archive, idx_files, time_series_files
+from tests.tasks import event_recordings, heidelberg_archive, idx_files, spoken_digits, time_series_files
 
 SECONDS = 300
 OWN = {"leaky": ["model=recurrent", "model.layer=my_cells.LeakyTanh", "model.name=leaky"]}
@@ -110,17 +108,7 @@ def write_data(folder: Path) -> None:
     heidelberg_archive.write(folder, "shd", 100)
     time_series_files.write(folder, "JapaneseVowels")
     time_series_files.write(folder, "PLAID", channels=1)
-    write_spoken_digits(folder)
-
-
-def write_spoken_digits(folder: Path) -> None:
-    """Short recordings of noise of all digits and speakers, one of them for the test."""
-    place, random = folder / FOLDER, np.random.default_rng(0)
-    place.mkdir(parents=True)
-    for digit, speaker, number in product(range(10), SPEAKERS, (0, 5, 6)):
-        with wave.open(str(place / f"{digit}_{speaker}_{number}.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes(random.integers(-999, 999, 800).astype("<i2").tobytes())
+    spoken_digits.write(folder, SPEAKERS, range(10), (0, 5, 6))  # index 0 is for the test
 
 
 def write_own_data(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 import math
 import wave
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,16 @@ import numpy as np
 from bionets.tasks.speech_digits import FOLDER, RATE, SPEAKERS
 
 
-def write(root: Path) -> None:
-    """Ten recordings each of two digits by three speakers: a tone for each digit."""
+def write(
+    root: Path,
+    speakers: Iterable[str] = SPEAKERS[:3],
+    digits: Iterable[int] = (0, 1),
+    indices: Iterable[int] = range(10),
+) -> None:
+    """Recordings of each digit by each speaker: a tone for each digit."""
     (root / FOLDER).mkdir(parents=True)
-    for speaker in SPEAKERS[:3]:
-        for digit in (0, 1):
-            for index in range(10):
-                write_tone(root / FOLDER / f"{digit}_{speaker}_{index}.wav", 300 + 1500 * digit, 0.2 + 0.01 * index)
+    for speaker, digit, index in product(speakers, digits, indices):
+        write_tone(root / FOLDER / f"{digit}_{speaker}_{index}.wav", 300 + 1500 * digit, 0.2 + 0.01 * index)
 
 
 def write_tone(file: Path, frequency: float, seconds: float, rate: int = RATE) -> None:
