@@ -80,7 +80,7 @@ def _at(scenario: Scenario, prepared: Path, place: Path, what: str, number: int,
         process = Point(words, place, what, number)
         out = process.wait(LONGEST)
         process.changes()
-        if process.returncode not in (0, *ENDS[what]) or "Traceback" in out:
+        if process.returncode not in (0, *ENDS[what]) or "Traceback" in out or out.startswith("hang\n"):
             return f"exit code {process.returncode}: {out[-1000:]}"
         finish(words, place)
         found = scenario.lasting(place)

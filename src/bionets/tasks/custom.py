@@ -69,7 +69,7 @@ class CustomData(FixedSets):
             input unless `inputs` names it. None: the rows have the order of the file.
         lengths: the key of the lengths of the sequences in the file, `[N]` integers of at least 1; only with one
             target.
-        read_as: `image`, or a sequence of `rows`, `columns`, `pixels` or `patches`.
+        read_as: `image`, or a sequence of `rows`, `columns`, `pixels` or `patches`; for images and vectors only.
         size: height and width to which images are scaled; None for no scaling.
         colour: `gray` (one channel) or `colour` (three channels); None for the channels of the files.
         patch: side length of a patch, in pixels.
@@ -145,6 +145,11 @@ class CustomData(FixedSets):
         x, own_lengths = checked_inputs(found[0], data), found[0].lengths
         if own_lengths is not None and len(names) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
+        if x.dim() == 3 and (read_as not in ("image", "rows") or size is not None or colour is not None):
+            raise ValueError(
+                "task.read_as, task.size and task.colour are for images: the inputs are sequences of "
+                f"{tuple(x.shape[1:])}; store images as [samples, channels, height, width]"
+            )
         if x.dim() == 4:
             x = fit(x)
             if read_as != "image":

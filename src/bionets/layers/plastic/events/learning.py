@@ -174,8 +174,6 @@ def _depress(rule: Any, synapses: Any, i: int, work: Any) -> None:
 
 @numba.njit
 def _power(base: float, exponent: float) -> Any:
-    if exponent == 0:
-        return 1.0
     return base if exponent == 1 else base**exponent
 
 
