@@ -225,6 +225,8 @@ def test_velocity_gives_delays_by_the_distance_of_neurons() -> None:
     assert recurrent.delays.positions.grad is not None and recurrent.delays.positions.grad.isfinite().all()
     with pytest.raises(ValueError, match=r"model\.velocity is for delays"):
         SpikingRecurrentModel(VALUE, velocity=0.5)
+    with pytest.raises(ValueError, match=r"model\.velocity must be above 0, got 0"):
+        SpikingRecurrentModel(VALUE, 4, max_delay=5, velocity=0.0)
 
 
 def test_delays_without_recurrent_connections_are_refused() -> None:

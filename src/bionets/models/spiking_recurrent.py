@@ -63,6 +63,8 @@ class SpikingRecurrentModel(SpikingModel):
                 raise ValueError(f"model.{name} is for recurrent connections: leave model.recurrent=true")
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", stacklevel=2)
+        if velocity is not None and not velocity > 0:
+            raise ValueError(f"model.velocity must be above 0, got {velocity}")
         if velocity is not None and max_delay == 1:
             raise ValueError("model.velocity is for delays: give model.max_delay above 1")
         options: dict[str, Any] = {"sigma": delay_sigma} if delay_sigma and velocity is None else {}

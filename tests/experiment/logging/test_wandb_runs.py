@@ -54,6 +54,7 @@ def test_curves_are_read_from_the_history_with_each_step_once() -> None:
         (ApiRun(config_of(), {}, state="crashed"), "crashed"),
         (ApiRun(config_of(), {"val/loss": 1.0}), "finished without a result"),
         (ApiRun({"lr": 0.1}, {}), "not a run of bionets"),
+        (ApiRun(config_of(), summary_of(math.nan)), "its test/accuracy_length_60 is nan"),
     ],
 )
 def test_incomplete_runs_are_left_out_with_a_reason(run: ApiRun, reason: str) -> None:

@@ -112,14 +112,11 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
         return LeftOut(str(folder.path), "not ended")
     elif result["status"] != "complete":
         return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
-    for name, value in _numbers(result):
-        if not abs(value) < LARGEST:
-            return LeftOut(str(folder.path), f"its {name} is {value}")
     config = folder.config()
     if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
         return LeftOut(str(folder.path), f"unreadable ({folder.config_file} says seed {config['seed']})")
     logger = config.get("logger", {})
-    return Run(
+    run = Run(
         str(folder.path),
         config,
         result["metrics"],
@@ -131,6 +128,15 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
         else None,
         folder.changed_files(contents=False),
     )
+    return comparable(run)
+
+
+def comparable(run: Run) -> Run | LeftOut:
+    """The run, or the reason why its numbers have no mean: one is infinite, NaN or too large."""
+    for name, value in _numbers(run):
+        if not abs(value) < LARGEST:
+            return LeftOut(run.place, f"its {name} is {value}")
+    return run
 
 
 def readable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
@@ -166,9 +172,9 @@ def abbreviated(places: Sequence[str]) -> str:
     return places[0] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
 
 
-def _numbers(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    yield from result["metrics"].items()
-    for test, metrics in result["tests"].items():
+def _numbers(run: Run) -> Iterator[tuple[str, float]]:
+    yield from run.metrics.items()
+    for test, metrics in run.tests.items():
         yield from ((f"{test}/{name}", value) for name, value in metrics.items())
 
 

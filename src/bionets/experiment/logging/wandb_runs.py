@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from bionets.experiment.command_line import program
-from bionets.experiment.comparison.runs import MORE, LeftOut, Run, WandbPlace
+from bionets.experiment.comparison.runs import MORE, LeftOut, Run, WandbPlace, comparable
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.logging.wandb_login import require_login
 from bionets.experiment.logging.wandb_mirror import STEP
@@ -38,7 +38,7 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
         return LeftOut(run.url, "not a run of bionets")
     if run.state != "finished" or "headline" not in summary:
         return LeftOut(run.url, f"{run.state}" if run.state != "finished" else "finished without a result")
-    return Run(
+    read = Run(
         run.url,
         config,
         {name: float(summary[name]) for name in summary["headline"]},
@@ -47,6 +47,7 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
         {name: float(summary[name]) for name in MORE if name in summary},
         WandbPlace(run.entity, run.project, run.id),
     )
+    return comparable(read)
 
 
 def _curves(run: Any) -> Series:
