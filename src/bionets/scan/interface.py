@@ -64,8 +64,8 @@ def scan(
 
     Returns:
         y, each tensor `[T, B, *N]` with the dtype of x, and the final state, each tensor `[B, *N]` with the dtype of
-        the initial state. Half precision is computed in float32; if any argument is float64, everything is computed
-        in float64.
+        the initial state. Half precision is computed in float32; if x, state, params or a weight is float64, everything
+        is computed in float64. `reset_to`, `lags` and `past` are converted to the dtype of the computation.
 
     Raises:
         ValueError: if shapes, lengths, reset or an option are invalid.
