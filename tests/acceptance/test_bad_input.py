@@ -154,6 +154,7 @@ SEARCH = ("sweep=random", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.0
         (["analyse", "run=x", "by=[seed]"], ["by=[seed] has no effect with run="]),
         (["analyse", "runs=x", "steps=[plot]"], ["steps=[plot] has no effect with runs="]),
         (["train", "-m", "--cfg", "job"], ["Only one of"]),
+        (["train", "task=custom", "task.inputs=a"], ["task.inputs needs a list, as in task.inputs=[a,b]"]),
     ],
 )
 def test_a_wrong_argument_of_any_command_gives_a_one_line_error(

@@ -152,7 +152,10 @@ def _message(error: BaseException) -> str:
             hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
         return f"there is no key {key}{hint}; --help shows all keys"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "is not a ListConfig" in reason:
+            return f"{error.full_key} needs a list, as in {error.full_key}=[a,b]"
+        return f"{error.full_key}: {reason}"
     if is_no_choice(error):
         return (
             "a group takes a word, not null or a number: to leave a group out, put a tilde before it, as in ~schedule"
