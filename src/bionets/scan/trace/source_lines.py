@@ -40,8 +40,7 @@ def errors_name_the_line() -> Iterator[None]:
     except UnsupportedStepError:
         raise
     except Exception as error:
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        lines = [line for line in map(_line, frames) if line]
+        lines = [line for frame in traceback.walk_tb(error.__traceback__) if (line := _line(*frame))]
         if lines:
             error.add_note(f"while scan traced the step: {lines[-1]}")
         raise
@@ -50,17 +49,17 @@ def errors_name_the_line() -> Iterator[None]:
 def source_line(frame: FrameType | None) -> str:
     """The innermost line outside torch and this package, between this frame and the frame that runs the step."""
     while frame is not None and frame.f_code.co_filename != _TRACER:
-        line = _line(frame)
+        line = _line(frame, frame.f_lineno)
         if line:
             return line
         frame = frame.f_back
     return "in the derivative of the step"
 
 
-def _line(frame: FrameType) -> str:
-    """The line of a frame outside torch and this package."""
+def _line(frame: FrameType, number: int) -> str:
+    """The line with this number in the file of a frame, if it is outside torch and this package."""
     path = frame.f_code.co_filename
     if path.startswith(_OWN):
         return ""
-    text = linecache.getline(path, frame.f_lineno).strip()
-    return f"{Path(path).name}, line {frame.f_lineno}" + (f": {text}" if text else "")
+    text = linecache.getline(path, number).strip()
+    return f"{Path(path).name}, line {number}" + (f": {text}" if text else "")

@@ -129,6 +129,7 @@ class _Run:
             with recorder, self.queries, errors_name_the_line():
                 recorder.expects = lambda: self.queries.running
                 found = stage(*arguments, unflatten(signature.params_tree, params))
+                self.queries.raise_caught_error()
         except (IndexError, RuntimeError) as error:  # the step uses a dimension that the traced tensors lack
             if isinstance(error, UnsupportedStepError):
                 raise
@@ -210,7 +211,7 @@ class _Run:
         try:
             with self.recorder, self.queries, errors_name_the_line():
                 # private: torch.autograd.grad is a torch function, and suspends the mode `queries` while it runs
-                return torch.autograd.graph._engine_run_backward(
+                found = torch.autograd.graph._engine_run_backward(
                     (total,),
                     (torch.ones_like(total),),
                     bool(self.functions.nodes),
@@ -219,6 +220,8 @@ class _Run:
                     allow_unreachable=True,
                     accumulate_grad=False,
                 )
+                self.queries.raise_caught_error()
+                return found
         except (IndexError, RuntimeError) as error:
             if isinstance(error, UnsupportedStepError):
                 raise

@@ -57,6 +57,7 @@ class TensorQueries(TorchFunctionMode):
 
     call: the shapes to report. knows: whether a tensor depends on the arguments. inputs: the addresses of the
     arguments. line: " (line of the step)", for errors. read_shapes: whether the step has read a shape or a device.
+    error: the first error of a torch function, even if the step catches it: it may not occur on the reference backend.
     """
 
     def __init__(
@@ -75,9 +76,15 @@ class TensorQueries(TorchFunctionMode):
         self.example = example
         self.read_shapes = False
         self.running = False  # a torch function that was called in the step
+        self.error: Exception | None = None
         self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
         self._alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
+
+    def raise_caught_error(self) -> None:
+        """Raise the first error of a torch function again, if the step has caught it."""
+        if self.error is not None:
+            raise self.error
 
     def set_shape(self, tensor: Tensor, shape: Iterable[int]) -> None:
         """Make a tensor report this shape."""
@@ -101,6 +108,9 @@ class TensorQueries(TorchFunctionMode):
         before, self.running = self.running, True
         try:
             return self._call(func, args, kwargs or {})
+        except (RuntimeError, IndexError, ValueError) as error:
+            self.error = self.error or error
+            raise
         finally:
             self.running = before
 
