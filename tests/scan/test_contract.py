@@ -751,6 +751,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a mean, caught": (lambda x, h, p: (_attempt(lambda: x - x.mean(), x), h), "aten.mean is not supported"),
     "an error of single elements, caught": (lambda x, h, p: (_attempt(lambda: h.mT.mT, x), h), "h.mT.mT"),
     "an error of a backward pass, caught": (lambda x, h, p: (Centred.apply(x), h), "aten.mean is not supported"),
+    "a matrix product": (lambda x, h, p: (h @ h.new_ones(3, 3), h), "shapes of matmul do not broadcast"),
+    "a ValueError of single elements": (lambda x, h, p: (nn.functional.interpolate(x, 3), h), "on single elements"),
     "an input changed in place": (lambda x, h, p: (x.add_(1), h), "in place"),
     "a parameter plus x, in place": (lambda x, h, p: (_in_place(p.clone(), x), h), r"add_ writes \[2, 3\] into \[3\]"),
     "a buffer times x, in place": (lambda x, h, p: (x.new_ones(3).mul_(x), h), r"mul_ writes \[2, 3\] into \[3\]"),

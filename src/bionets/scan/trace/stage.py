@@ -130,8 +130,9 @@ class _Run:
                 recorder.expects = lambda: self.queries.running
                 found = stage(*arguments, unflatten(signature.params_tree, params))
                 self.queries.raise_caught_error()
-        except (IndexError, RuntimeError) as error:  # the step uses a dimension that the traced tensors lack
-            if isinstance(error, UnsupportedStepError):
+        except (IndexError, RuntimeError, ValueError) as error:  # of a dimension that the traced tensors lack
+            of_the_step = isinstance(error, ValueError) and error is not self.queries.error
+            if of_the_step or isinstance(error, UnsupportedStepError):
                 raise
             raise _failure("the step fails on single elements", error) from error
         recorder.expects = lambda: True  # autograd calls operations by itself

@@ -153,7 +153,10 @@ class TensorQueries(TorchFunctionMode):
         shapes = [self._known_shape(tensor) for tensor in tensors if self.knows(tensor)]
         if None in shapes:
             return func(*args, **kwargs)
-        shape = broadcast([each for each in shapes if each is not None], "tensors in a step")
+        try:
+            shape = broadcast([each for each in shapes if each is not None], name)
+        except ValueError as error:
+            raise UnsupportedStepError(f"{error}; a step is elementwise{self.line()}") from None
         if in_place and args and isinstance(args[0], Tensor):
             self._check_target(name, args[0], shape)
         result = func(*args, **kwargs)
