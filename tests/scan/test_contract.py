@@ -715,6 +715,17 @@ class Remembering:
         return (x if last is None else x + last), h
 
 
+class Recording:
+    """Keeps a tensor that it does not use."""
+
+    last: Tensor | None = None
+
+    def __call__(self, x: Tensor, h: Tensor, params: Any) -> Any:
+        self.last = torch.tanh(h + x)
+        return self.last, self.last
+
+
+recorded: list[Tensor] = []
 captured = torch.randn(2, 3)
 GENERATOR = np.random.default_rng(0)
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -729,6 +740,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a counter": (Counting(), "when it runs again"),
     "a global counter": (counting, "not pure: it assigns 'counter'"),
     "a tensor kept": (Remembering(), "hand it in through params"),
+    "a tensor kept and not used": (Recording(), r"keeps a tensor.*self.last = torch.tanh\(h \+ x\)"),
+    "a list of detached tensors": (lambda x, h, p: (x, (h + x, recorded.append(x.detach()))[0]), "keeps a tensor"),
     "a tensor from outside": (lambda x, h, p: (x + captured, h), "hand it in through params"),
     "requires_grad": (lambda x, h, p: (x * 2 if x.requires_grad else x, h), "reads requires_grad"),
     "is_leaf": (lambda x, h, p: (x * 2 if x.is_leaf else x, h), "reads is_leaf"),
@@ -840,6 +853,16 @@ def test_a_default_dtype_that_cannot_be_compiled_falls_back() -> None:
         torch.testing.assert_close(found, scan(step, X, STATE, backend="reference")[0])
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_function_that_calls_itself_keeps_no_tensor() -> None:
+    def step(x: Tensor, h: Tensor, params: Any) -> Any:
+        def power(number: int) -> Tensor:
+            return x if number == 1 else power(number - 1) * h
+
+        return power(3), h + x
+
+    agree(step)
 
 
 def test_auto_falls_back_to_the_reference() -> None:

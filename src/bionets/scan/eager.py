@@ -1,12 +1,14 @@
 """Checks for modes, function transforms and compilers around a call, and for tensors whose values are not in memory."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _disable_current_modes  # private; torch's own tracers use it
 
 
 def is_eager(tensors: Iterable[Tensor]) -> bool:
@@ -67,3 +69,33 @@ def is_materialized(tensor: Tensor) -> bool:
 def materialize(tensor: Tensor) -> Tensor:
     """The tensor with its values in memory."""
     return tensor.clone() if tensor._is_zerotensor() else tensor.resolve_neg()
+
+
+@contextlib.contextmanager
+def plain_eager() -> Iterator[None]:
+    """Enable gradients, and disable autocast and all modes of the caller."""
+    with (
+        _without_saved_tensors_hooks(),
+        _disable_current_modes(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.set_detect_anomaly(False),  # the example values of the trace may give NaN
+        torch.autocast("cpu", enabled=False),
+        torch.device("cpu"),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _without_saved_tensors_hooks() -> Iterator[None]:
+    """Suspend the hooks for saved tensors of the caller, for example of a checkpoint around the scan, which are not for
+    the tensors of a trace."""
+    autograd, hooks = torch._C._autograd, []  # private: there is no public way to suspend hooks
+    while hook := autograd._top_saved_tensors_default_hooks(True):
+        hooks.append(hook)
+        autograd._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for hook in reversed(hooks):
+            autograd._push_saved_tensors_default_hooks(*hook)

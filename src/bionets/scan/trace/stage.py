@@ -1,17 +1,18 @@
 """Traces a stage of a step: runs it on tensors of two elements and records its operations and their derivative."""
 
-import contextlib
+import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from bionets.scan.arguments import broadcast
 from bionets.scan.builder import GraphBuilder, Value
+from bionets.scan.eager import plain_eager
 from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.trace.functions import Functions, leaves_behind
 from bionets.scan.trace.recorder import Recorder
@@ -71,7 +72,7 @@ def trace_stage(stage: Callable[..., Any], blocks: int, signature: Signature, sh
     elements, must give the same graph. It gives a different graph if the step counts its calls, draws random numbers or
     reads the clock.
     """
-    with _plain_eager():
+    with plain_eager():
         run = _Run(stage, blocks, signature, shapes, EXAMPLE)
         graph = run.differentiate()
         connected, sources = run.connected(), run.sources_of_gradients()
@@ -84,6 +85,9 @@ def trace_stage(stage: Callable[..., Any], blocks: int, signature: Signature, sh
             f"{name_of(stage)} computes something else when it runs again; random numbers, counters and settings "
             f"belong into x or params{line}"
         )
+    line = second.line_of_kept_tensor()
+    if line is not None:
+        raise UnsupportedStepError(f"{name_of(stage)} keeps a tensor; return it as a part of y{line}")
     count = len(run.state_shapes)
     outputs = len(run.outputs) - count
     traced = Stage(graph, blocks, run.state_in, count, outputs, connected, sources, run.linear)
@@ -150,6 +154,19 @@ class _Run:
             shape = self.queries.shape_of(leaf)
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
+
+    def line_of_kept_tensor(self) -> str | None:
+        """The line that computed a tensor to which the step still refers, or None. Without the scan, it would have the
+        values of the last time step. The tensors of this run are freed.
+        """
+        recorder, nodes = self.recorder, self.builder.nodes
+        made = [(weakref.ref(leaf), recorder.values.get(leaf.data_ptr())) for leaf in recorder.alive]
+        for tensors in (recorder.alive, self.queries.alive, self.sources, self.results, self.functions.nodes):
+            tensors.clear()
+        if any(leaf() is not None for leaf, _ in made):
+            gc.collect()  # of functions that call themselves
+        kept = [nodes[value].source for leaf, value in made if leaf() is not None and value is not None]
+        return next((f" ({source})" if source else "" for source in reversed(kept)), None)
 
     def connected(self, gradients: bool = False) -> dict[str, frozenset[str]]:
         """The names of the arguments that the autograd graph reaches from each result."""
@@ -265,33 +282,3 @@ def _difference(one: Graph, other: Graph) -> str | None:
         if str(Graph((a,), {})) != str(Graph((b,), {})):
             return f" ({source})" if (source := a.source or b.source) else ""
     return None if str(one) == str(other) else ""
-
-
-@contextlib.contextmanager
-def _plain_eager() -> Iterator[None]:
-    """Enable gradients, and disable autocast and all surrounding modes of the caller."""
-    with (
-        _without_saved_tensors_hooks(),
-        _disable_current_modes(),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autograd.set_detect_anomaly(False),  # the example values of the trace may give NaN
-        torch.autocast("cpu", enabled=False),
-        torch.device("cpu"),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def _without_saved_tensors_hooks() -> Iterator[None]:
-    """Suspend the hooks for saved tensors of the caller, for example of a checkpoint around the scan, which are not for
-    the tensors of a trace."""
-    autograd, hooks = torch._C._autograd, []  # private: there is no public way to suspend hooks
-    while hook := autograd._top_saved_tensors_default_hooks(True):
-        hooks.append(hook)
-        autograd._pop_saved_tensors_default_hooks()
-    try:
-        yield
-    finally:
-        for hook in reversed(hooks):
-            autograd._push_saved_tensors_default_hooks(*hook)

@@ -79,7 +79,7 @@ class TensorQueries(TorchFunctionMode):
         self.error: Exception | None = None
         self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
-        self._alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
+        self.alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
 
     def raise_caught_error(self) -> None:
         """Raise the first error of a torch function again, if the step has caught it."""
@@ -89,7 +89,7 @@ class TensorQueries(TorchFunctionMode):
     def set_shape(self, tensor: Tensor, shape: Iterable[int]) -> None:
         """Make a tensor report this shape."""
         self._by_tensor[id(tensor)] = self._by_address[tensor.data_ptr()] = tuple(shape)
-        self._alive.append(tensor)
+        self.alive.append(tensor)
 
     def shape_of(self, tensor: Tensor) -> Shape:
         """The shape that a tensor reports."""
