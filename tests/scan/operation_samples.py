@@ -67,6 +67,7 @@ SMOOTH: dict[str, Sample] = {
     "lerp, tensor": Sample(lambda a, b: torch.lerp(a, b, b), 2),
     "addcmul": Sample(lambda a, b: torch.addcmul(a, b, b, value=0.3), 2),
     "addcdiv": Sample(lambda a, b: torch.addcdiv(a, b, 1 + b * b, value=0.3), 2),
+    "smooth_l1_loss": Sample(lambda a, b: F.smooth_l1_loss(a, b, reduction="none", beta=0.7), 2),
     "masked_fill": Sample(lambda a, b: a.masked_fill(b > 0, 0.25), 2),
 }
 

@@ -38,7 +38,13 @@ def test_zeros_infinities_and_nan_agree_with_eager_torch(names: list[str], dtype
     check_zeros_infinities_and_nan(names, dtype, "cpu")
 
 
-@pytest.mark.parametrize("function", [F.elu, F.selu, F.hardswish, F.hardsigmoid, F.relu6, F.hardshrink, F.softshrink])
+def smooth_l1(x: Tensor) -> Tensor:
+    return F.smooth_l1_loss(x, torch.zeros_like(x), reduction="none")
+
+
+@pytest.mark.parametrize(
+    "function", [F.elu, F.selu, F.hardswish, F.hardsigmoid, F.relu6, F.hardshrink, F.softshrink, smooth_l1]
+)
 def test_the_gradient_at_nan_is_that_of_torch(function: Callable[[Tensor], Tensor]) -> None:
     x = torch.full((1, 1, 64), float("nan"), requires_grad=True)
     y, _ = scan(lambda x, h, p: (function(x), h), x, torch.zeros(1, 64), backend="cpu")

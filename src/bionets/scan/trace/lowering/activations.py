@@ -67,6 +67,13 @@ def _shrink_backward(b: GraphBuilder, gradient: Any, a: Any, limit: float) -> An
     return b("where", (a < -limit) | (a > limit), gradient, b.constant(0.0, b.result))
 
 
+@lowers("smooth_l1_loss_backward")
+def _smooth_l1_loss_backward(b: GraphBuilder, gradient: Any, a: Any, target: Any, _reduction: int, beta: float) -> Any:
+    distance = a - target  # torch's decomposition has the gradient 0 at NaN
+    inner = b("where", distance >= beta, gradient, distance * gradient / beta)
+    return b("where", distance <= -beta, -gradient, inner)
+
+
 @lowers("softshrink")
 def _softshrink(b: GraphBuilder, a: Any, limit: float = 0.5) -> Any:
     below = b("where", a < -limit, a + limit, a * 0.0)
