@@ -775,6 +775,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a mask of the shape of a parameter": (lambda x, h, p: (_set(2 * x, p > 0, 0.0), h), "index_put_ is not supported"),
     "a tensor stored by a mask": (lambda x, h, p: (_set(2 * x, x > 0, x), h), "index_put_ is not supported"),
     "TorchScript": (lambda x, h, p: (scripted(x, h), h), "TorchScript"),
+    "another tensor as out=": (
+        lambda x, h, p: (_without_gradient(torch.add, x, 1.0, out=torch.empty_like(h)), h),
+        r"add changes a tensor in place \(out=\)",
+    ),
     "an input as out=": (lambda x, h, p: (_without_gradient(torch.add, x, 1.0, out=h), h), "in place"),
     "a list of inputs changed in place": (
         lambda x, h, p: (_without_gradient(torch._foreach_add_, [h], 1), h),

@@ -119,6 +119,8 @@ class TensorQueries(TorchFunctionMode):
         if name == "__get__":
             name = func.__self__.__name__
         in_place = name in IN_PLACE or (name.endswith("_") and not name.startswith("__"))
+        if kwargs.get("out") is not None:
+            raise UnsupportedStepError(f"{name} changes a tensor in place (out=); use its result{self.line()}")
         if args and isinstance(args[0], Tensor) and self.knows(args[0]):
             if name in VALUES:
                 hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
