@@ -262,7 +262,8 @@ class TensorQueries(TorchFunctionMode):
         shape = tuple(size) if isinstance(size, Iterable) else (size,)
         if math.prod(shape) != 1:
             self._need_shapes(name)
-        result = func(*lead, shape if math.prod(shape) == 1 else (self.example,), *rest, **kwargs)
+        traced = (1,) * min(len(shape), 1) if math.prod(shape) == 1 else (self.example,)
+        result = func(*lead, traced, *rest, **kwargs)
         self.set_shape(result, shape)
         return result
 
