@@ -765,6 +765,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a mean, caught": (lambda x, h, p: (_attempt(lambda: x - x.mean(), x), h), "aten.mean is not supported"),
     "an error of single elements, caught": (lambda x, h, p: (_attempt(lambda: h.mT.mT, x), h), "h.mT.mT"),
     "an error of a backward pass, caught": (lambda x, h, p: (Centred.apply(x), h), "aten.mean is not supported"),
+    "a sum in a derivative": (lambda x, h, p: (x * torch.tensor([[2.0]]), h), r"sum.*in the derivative of the step"),
     "a matrix product": (lambda x, h, p: (h @ h.new_ones(3, 3), h), "shapes of matmul do not broadcast"),
     "a ValueError of single elements": (lambda x, h, p: (nn.functional.interpolate(x, 3), h), "on single elements"),
     "an input changed in place": (lambda x, h, p: (x.add_(1), h), "in place"),

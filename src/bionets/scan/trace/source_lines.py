@@ -16,6 +16,7 @@ from torch import nn
 from bionets.scan.graph import UnsupportedStepError
 
 _OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+IN_DERIVATIVE = "in the derivative of the step"  # in place of a line
 _TRACER = str(Path(__file__).with_name("stage.py"))
 
 
@@ -53,7 +54,7 @@ def source_line(frame: FrameType | None) -> str:
         if line:
             return line
         frame = frame.f_back
-    return "in the derivative of the step"
+    return IN_DERIVATIVE
 
 
 def _line(frame: FrameType, number: int) -> str:

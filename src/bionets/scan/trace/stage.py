@@ -16,7 +16,7 @@ from bionets.scan.eager import plain_eager
 from bionets.scan.graph import Graph, UnsupportedStepError
 from bionets.scan.trace.functions import Functions, leaves_behind
 from bionets.scan.trace.recorder import Recorder
-from bionets.scan.trace.source_lines import errors_name_the_line, name_of, source_line
+from bionets.scan.trace.source_lines import IN_DERIVATIVE, errors_name_the_line, name_of, source_line
 from bionets.scan.trace.tensor_queries import CallShapes, Shape, TensorQueries
 from bionets.scan.tree import Structure, count_leaves, flatten, unflatten
 
@@ -106,7 +106,7 @@ class _Run:
         shapes: CallShapes | None,
         example: int,
     ) -> None:
-        self.dtype, self.shapes = signature.dtype, shapes
+        self.step, self.dtype, self.shapes = stage, signature.dtype, shapes
         self.builder = GraphBuilder(self.dtype)
         self.recorder = recorder = Recorder(self.builder, self.dtype, example)
         self.queries = TensorQueries(
@@ -242,7 +242,8 @@ class _Run:
                 return found
         except (IndexError, RuntimeError) as error:
             if isinstance(error, UnsupportedStepError):
-                raise
+                named = str(error).replace(IN_DERIVATIVE, f"in the derivative of {name_of(self.step)}")
+                raise type(error)(named) from None
             why = (
                 "has no derivative" if "derivative" in str(error) else "has a derivative that fails on single elements"
             )
