@@ -770,6 +770,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a ValueError of single elements": (lambda x, h, p: (nn.functional.interpolate(x, 3), h), "on single elements"),
     "an input changed in place": (lambda x, h, p: (x.add_(1), h), "in place"),
     "a parameter plus x, in place": (lambda x, h, p: (_in_place(p.clone(), x), h), r"add_ writes \[2, 3\] into \[3\]"),
+    "a contiguous tensor, in place": (lambda x, h, p: (_changed(2 * x, Tensor.contiguous), h), "may return a copy"),
     "a buffer times x, in place": (lambda x, h, p: (x.new_ones(3).mul_(x), h), r"mul_ writes \[2, 3\] into \[3\]"),
     "x copied into a parameter": (lambda x, h, p: ((2 * p).copy_(x), h), r"copy_ writes \[2, 3\] into \[3\]"),
     "x stored in a parameter": (lambda x, h, p: (_set(2 * p, ..., x), h), r"__setitem__ writes \[2, 3\] into \[3\]"),
@@ -816,6 +817,12 @@ class Centred(torch.autograd.Function):
 def _in_place(target: Tensor, value: Tensor) -> Tensor:
     target += value
     return target
+
+
+def _changed(tensor: Tensor, same: Callable[[Tensor], Tensor]) -> Tensor:
+    """The tensor, after its other form was changed in place, which is the tensor itself or a copy."""
+    same(tensor).add_(1)
+    return tensor
 
 
 def _set(target: Tensor, index: Any, value: Any) -> Tensor:

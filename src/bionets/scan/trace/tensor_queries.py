@@ -77,6 +77,7 @@ class TensorQueries(TorchFunctionMode):
         self.read_shapes = False
         self.running = False  # a torch function that was called in the step
         self.error: Exception | None = None
+        self.perhaps_copied: set[int] = set()  # addresses; whether it is a copy depends on the memory layout
         self._by_tensor: dict[int, Shape] = {}
         self._by_address: dict[int, Shape] = {}
         self.alive: list[Tensor] = []  # keeps tensors alive, so that no id is used twice
@@ -129,6 +130,11 @@ class TensorQueries(TorchFunctionMode):
                 raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
             if in_place and args[0].data_ptr() in self.inputs:
                 raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
+            if in_place and args[0].data_ptr() in self.perhaps_copied:
+                why = "after contiguous() or ravel(), which may return a copy"
+                raise UnsupportedStepError(f"{name} changes a tensor in place {why}{self.line()}")
+            if name in ("contiguous", "ravel"):
+                self.perhaps_copied.add(args[0].data_ptr())
             of_size = name in SIZES or name in RESHAPED or name in EXPANDED
             if of_size and any(self._known_shape(each) is None for each in args if isinstance(each, Tensor)):
                 raise UnsupportedStepError(f"the step reads the shape of a gradient ({name}){self.line()}")
