@@ -646,6 +646,7 @@ SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "result of an operation": lambda x, h: x * (x + h).shape[0],
     "of a scalar": lambda x, h: x * (1 + torch.tensor(2.0).dim()),
     "of an index": lambda x, h: x * x[None].shape[1] + h[None, :].dim() + x[:].numel(),
+    "changed where it is": lambda x, h: _changed(2 * x, Tensor.cpu) + _changed(2 * h, lambda h: h.to(h.device)),
     "made with axes of one element": lambda x, h: x * x.new_ones(1, 1) * torch.zeros(1, 1, dtype=x.dtype).dim(),
     "of tensors that were broadcast": lambda x, h: x * torch.broadcast_tensors(x, torch.tensor(1.0))[1].shape[0],
 }

@@ -154,6 +154,8 @@ class TensorQueries(TorchFunctionMode):
         if name in MOVED:
             args = tuple(arg for arg in args if not self._is_here(arg))
             if name in ("cpu", "cuda"):
+                if self._is_here(name):
+                    return args[0]
                 args, func = args[:1], torch.clone
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
