@@ -114,6 +114,19 @@ def test_targets_of_unscored_steps_are_empty_in_prediction_columns(problem: str)
             assert column == ([each if each is None else str(each) for each in shown] if target.dim() == 1 else shown)
 
 
+def test_a_label_with_the_probability_one_half_is_predicted() -> None:
+    """As all labels are by a network that is silent and has no bias. The table says what the error counts."""
+    task = CogScale("cross_situation")
+    _, target = task.val_data()
+    prediction = torch.zeros(target.shape)
+    metric = task.metrics()
+    metric.update(prediction, target)
+    score = cogscale.compute_score(target.numpy(), prediction.numpy(), "multi_classification")
+    assert float(metric.compute()["error"]) == pytest.approx(score, rel=1e-5)
+    columns = task.prediction_columns(prediction[-1], target[-1])
+    assert all({*column} == {1} for name, column in columns.items() if name.startswith("prediction"))
+
+
 def test_a_seed_draws_its_own_data() -> None:
     one, same, other = (CogScale("adding_problem", seed=seed).train_data(0)[0] for seed in (1, 1, 2))
     assert torch.equal(one, same)

@@ -118,8 +118,10 @@ class CogScale(FixedSets):
         """The columns of classes, labels or numbers; the target is empty at steps that are not scored."""
         if self.category == CLASSES:
             found = class_columns(prediction, target.clamp(min=0))
+        elif self.category == LABELS:
+            found = bit_columns(prediction, target, predicted_labels(prediction))
         else:
-            found = (bit_columns if self.category == LABELS else number_columns)(prediction, target)
+            found = number_columns(prediction, target)
         unscored = (target == UNSCORED).reshape(len(target), -1).all(1).tolist()
         for name in found:
             if name.startswith("target"):
@@ -135,8 +137,13 @@ def scored_errors(prediction: Tensor, target: Tensor, category: str) -> Tensor:
     if category == CLASSES:
         return prediction.argmax(-1) != target
     if category == LABELS:
-        return (prediction >= 0) != (target > 0)
+        return predicted_labels(prediction) != (target > 0)
     return (prediction - target).square()
+
+
+def predicted_labels(logits: Tensor) -> Tensor:
+    """The mask of the predicted labels: as in the package, those with a probability of at least ½."""
+    return logits >= 0
 
 
 def scored(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,10 +43,11 @@ def number_columns(prediction: Tensor, target: Tensor) -> Columns:
     return columns
 
 
-def bit_columns(logits: Tensor, target: Tensor) -> Columns:
+def bit_columns(logits: Tensor, target: Tensor, predicted: Tensor | None = None) -> Columns:
     """The columns of `number_columns` for bits ``[M, O]`` and their logits, and ``probability``, that of a 1;
-    ``probability_1``, ... of several bits."""
-    columns = number_columns((logits > 0).long(), (target > 0.5).long())
+    ``probability_1``, ... of several bits. ``predicted`` ``[M, O]`` are the predicted bits; None: 1 if the logit is
+    positive."""
+    columns = number_columns((logits > 0 if predicted is None else predicted).long(), (target > 0.5).long())
     probabilities = logits.sigmoid().T.numpy()
     names = (
         ["probability"] if len(probabilities) == 1 else [f"probability_{n}" for n in range(1, len(probabilities) + 1)]
