@@ -38,6 +38,16 @@ def test_the_loss_is_the_weighted_sum_of_the_losses(tmp_path: Path, weight: floa
     torch.testing.assert_close(task.loss(prediction, target), weight * of_class + 2.0 * of_number)
 
 
+def test_a_target_of_several_numbers_may_come_before_a_class(tmp_path: Path) -> None:
+    write(tmp_path / "data.npz", kind=torch.arange(N) % 4, speed=torch.randn(N, 2))
+    task = CustomData(str(tmp_path / "data.npz"), targets=["speed", "kind"])
+    _, target = task.train_data(0)
+    prediction = torch.randn(len(target), 6)
+    of_number = functional.mse_loss(prediction[:, :2], target[:, :2])
+    of_class = functional.cross_entropy(prediction[:, 2:], target[:, 2].long())
+    torch.testing.assert_close(task.loss(prediction, target), of_number + of_class)
+
+
 def test_several_targets_have_the_split_of_a_single_target(tmp_path: Path) -> None:
     task, alone = mixed(tmp_path), CustomData(str(tmp_path / "data.npz"), targets="kind")
     x, target = task.val_data()
