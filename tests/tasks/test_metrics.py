@@ -7,7 +7,7 @@ from torch.nn import functional
 from torchmetrics import MeanSquaredError, MetricCollection
 
 from bionets.tasks import Classification, TaskSpec
-from bionets.tasks.metrics import ClassConfusion, cross_entropy
+from bionets.tasks.metrics import ClassConfusion, MeanOf, confusion_matrix, cross_entropy, right_bits
 
 
 def of_torch(prediction: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
@@ -56,6 +56,24 @@ def test_a_confusion_matrix_counts_each_pair_of_classes(shape: tuple[int, ...]) 
         for scores, true in zip(prediction.reshape(-1, 4), target.flatten(), strict=True):
             counts[true, scores.argmax()] += 1
     assert torch.equal(metric.compute(), counts)
+
+
+def test_a_confusion_matrix_of_more_than_a_hundred_classes_is_not_drawn() -> None:
+    assert list(confusion_matrix(100)) == ["confusion_matrix"] and confusion_matrix(101) == {}
+
+
+def test_a_mean_over_batches_is_nan_if_a_value_is() -> None:
+    metric = MeanOf(lambda prediction, target: prediction - target)
+    metric.update(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.0]))
+    assert metric.compute() == 1.5
+    metric.update(torch.tensor([torch.nan]), torch.tensor([0.0]))
+    assert metric.compute().isnan()
+
+
+def test_only_a_positive_logit_predicts_a_one() -> None:
+    logits = torch.tensor([-1.0, 0.0, 1e-9, 3.0])
+    assert right_bits(logits, torch.ones(4)).tolist() == [False, False, True, True]
+    assert right_bits(logits, torch.zeros(4)).tolist() == [True, True, False, False]
 
 
 def test_a_task_with_metrics_of_its_own_has_no_confusion_matrix() -> None:
