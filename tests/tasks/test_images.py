@@ -201,6 +201,16 @@ def test_a_rotation_keeps_distances_in_images_that_are_not_square() -> None:
     assert (turned[:, 0, 5].amax(1) > 0.9).any()  # upright
 
 
+def test_a_shift_is_in_pixels_in_images_that_are_not_square() -> None:
+    image = torch.zeros(300, 1, 24, 48)
+    image[:, :, 10:14, 20:28] = 1.0  # its centre is that of the image
+    moved = augment(image, torch.Generator().manual_seed(0), shift=4)[:, 0]
+    for axis, size in ((1, 24), (2, 48)):
+        places = torch.arange(size) - (size - 1) / 2
+        shift = (moved.sum(3 - axis) * places).sum(1) / moved.sum((1, 2))
+        assert 3.8 < shift.max() < 4.01 and -4.01 < shift.min() < -3.8
+
+
 def test_a_scale_of_one_or_more_is_refused(data_dir: Path) -> None:
     with pytest.raises(ValueError, match=r"task\.augmentation\.scale must be below 1, got 1\.5"):
         make(data_dir, augmentation={"scale": 1.5})
