@@ -78,7 +78,7 @@ def test_channels_are_standardised_by_the_training_set(tmp_path: Path) -> None:
             assert not after[length:, n].any()
 
 
-@pytest.mark.parametrize(("share", "counts"), [(0.5, [5, 2, 0]), (0.9, [9, 3, 0])])
+@pytest.mark.parametrize(("share", "counts"), [(0.45, [4, 2, 0]), (0.5, [5, 2, 0]), (0.9, [9, 3, 0])])
 def test_a_stratified_split_has_every_class_in_the_training_set(share: float, counts: list[int]) -> None:
     labels = torch.tensor([0] * 10 + [1] * 4 + [2])
     train, val = stratified_split(labels, share, generator("split"))
