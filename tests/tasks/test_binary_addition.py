@@ -134,6 +134,14 @@ def test_short_lengths_use_every_pair_in_every_split() -> None:
         assert len({tuple(pair.flatten().tolist()) for pair in pairs.unbind(1)}) == 4
 
 
+@pytest.mark.parametrize("length", [SMALLEST_DISJOINT_LENGTH - 1, SMALLEST_DISJOINT_LENGTH])
+def test_each_split_has_samples_of_its_own(length: int) -> None:
+    sizes = {"train_size": 100, "val_size": 100, "test_size": 100}
+    task = BinaryAddition(length=length, min_length=length, test_length=length, min_test_length=length, **sizes)
+    train, val, test = (data[0] for data in (task.train_data(0), task.val_data(), task.test_data(f"length_{length}")))
+    assert not torch.equal(train, val) and not torch.equal(val, test) and not torch.equal(test, train)
+
+
 def test_every_epoch_has_new_samples() -> None:
     task = BinaryAddition(length=30, min_length=30, train_size=1000)
     first, second = ({tuple(x.T.flatten().tolist()) for x in task.train_data(e)[0].unbind(1)} for e in (0, 1))
