@@ -61,6 +61,13 @@ def test_the_split_does_not_depend_on_the_seed(tmp_path: Path) -> None:
     assert torch.equal(CustomData(path, seed=0).test_data("test")[0], CustomData(path, seed=1).test_data("test")[0])
 
 
+def test_the_split_is_random_and_depends_on_its_own_seed(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.npz", *sequences())
+    first, second = (CustomData(path, split_seed=seed).test_samples("test") for seed in (0, 1))
+    assert first != second
+    assert all(sorted(rows) != list(range(N - 4, N)) for rows in (first, second))  # not the last ones of the file
+
+
 @pytest.mark.parametrize(
     ("y", "kind", "output_size", "target_shape"),
     [
@@ -238,6 +245,16 @@ def test_balanced_class_weights_weigh_each_class_equally(tmp_path: Path) -> None
     assert task.class_weights is not None
     weighed = task.class_weights * counts
     torch.testing.assert_close(weighed[0], weighed[1])
+
+
+def test_a_class_without_training_samples_weighs_as_with_one(tmp_path: Path) -> None:
+    x, _ = sequences()
+    y = torch.arange(N) % 2
+    y[CustomData(write(tmp_path / "data.pt", x, y)).test_samples("test")] = 2
+    task = CustomData(write(tmp_path / "data.pt", x, y), class_weights="balanced")
+    counts = torch.bincount(task.train_data(0)[1], minlength=3)
+    assert counts[2] == 0 and task.class_weights is not None
+    torch.testing.assert_close(task.class_weights[2], task.class_weights[0] * counts[0])
 
 
 @pytest.mark.parametrize(
