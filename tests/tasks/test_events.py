@@ -143,7 +143,11 @@ def test_many_events_at_one_place_are_all_counted(tmp_path: Path, count: int) ->
 def test_no_event_is_lost_at_any_resolution(rows: list[tuple[int, int, int, int]], steps: int, size: tuple) -> None:
     events = events_at(*sorted(rows, key=lambda row: row[2]))
     frames = count_events(events, steps, (8, 6), size)
-    assert frames.sum() == len(events) and frames.shape == (steps, 2, size[1], size[0])
+    first, last = events["t"].min(), events["t"].max()
+    expected = np.zeros((steps, 2, size[1], size[0]))
+    for x, y, t, p in rows:
+        expected[steps * (t - first) // (last - first + 1), p, y * size[1] // 6, x * size[0] // 8] += 1
+    assert np.array_equal(frames, expected)
     assert frames[0].any() and (frames[-1].any() or np.ptp(events["t"]) < steps)
     later = events.copy()
     later["t"] += 12_345
