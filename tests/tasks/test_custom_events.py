@@ -64,6 +64,14 @@ def test_windows_of_fixed_duration_count_their_events() -> None:
     assert empty.sum() == 200 and empty[12:].sum() == 0
 
 
+def test_a_window_is_rounded_to_whole_microseconds(tmp_path: Path) -> None:
+    assert 1.001 * 1000 < 1001
+    task = CustomEvents(write_own(tmp_path / "mine"), steps=3, bin_ms=1.001)
+    times = [0, 1000, 1001, 2001, 2002]
+    events = np.array([(0, 0, t, 0) for t in times], [(name, np.int64) for name in NAMES])
+    assert task.to_frames(events).sum((1, 2, 3)).tolist() == [2, 2, 1]
+
+
 def test_a_single_channel_counts_both_polarities(tmp_path: Path) -> None:
     data = write_own(tmp_path / "mine")
     two, one = (CustomEvents(data, steps=5, bin_ms=2.5, channels=channels) for channels in (2, 1))
