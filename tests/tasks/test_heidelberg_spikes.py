@@ -43,6 +43,12 @@ def test_every_spike_is_counted_in_its_window_and_channel(
     assert target.tolist() == [n % 10 for n in range(40)]
 
 
+def test_a_duration_of_whole_windows_has_no_window_more(data_dir: Path) -> None:
+    assert 4.2 / 0.7 > 6
+    assert HeidelbergSpikes("shd", data_dir, bin_ms=0.7, max_ms=4.2, val_share=0.3).spec.steps == 6
+    assert HeidelbergSpikes("shd", data_dir, bin_ms=0.7, max_ms=4.3, val_share=0.3).spec.steps == 7
+
+
 @settings(max_examples=20)
 @given(bin_ms=st.floats(1, 300), channels=st.integers(1, 700))
 def test_no_spike_within_the_windows_is_lost(data_dir: Path, bin_ms: float, channels: int) -> None:
