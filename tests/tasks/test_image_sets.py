@@ -1,5 +1,6 @@
 """Image sets of other sizes and colours than MNIST, and conversion to another size or colour."""
 
+import bz2
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_the_pixels_of_a_colour_image_are_in_the_order_of_the_format(data_dir: P
     task = Images("cifar10", data_dir, read_as="rows", **SIZES)  # type: ignore[arg-type]
     x, _ = task.prepare(images, torch.zeros(30), None)
     assert torch.equal(x[5, 2, 32 + 7] * 255, images[2, 1, 5, 7].float())  # row 5, green, column 7
+
+
+def test_the_pixels_of_usps_are_the_gray_levels_nearest_to_its_numbers(data_dir: Path) -> None:
+    images, _ = read(IMAGE_FILES["usps"], data_dir, "test")
+    lines = bz2.decompress((data_dir / "usps" / "usps.t.bz2").read_bytes()).decode().splitlines()
+    numbers = torch.tensor([[float(word.partition(":")[2]) for word in line.split()[1:]] for line in lines])
+    assert ((numbers + 1) * 127.5 - images.flatten(1)).abs().max() < 0.501  # -1 is black, 1 is white
 
 
 def test_images_are_converted_to_gray_colour_and_another_size(data_dir: Path) -> None:
