@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bionets.tasks import Images
 from bionets.tasks.augmentation import augment
+from bionets.tasks.image_files import IMAGE_FILES, read
 
 from . import idx_files
 
@@ -125,6 +126,9 @@ def test_splits_are_disjoint_and_the_same_for_every_seed(data_dir: Path) -> None
     rows = torch.cat([train, val, test]).flatten(1)
     assert len(rows.unique(dim=0)) == len(rows) == 85
     assert torch.equal(train, other.train_data(3)[0]) and torch.equal(val, other.val_data()[0])
+    stored, _ = read(IMAGE_FILES["mnist"], data_dir, "train")
+    places = [int((stored == image).all(2).all(1).nonzero()) for image in train]
+    assert places != sorted(places)  # a random part, not the first ones
 
 
 def test_fewer_training_images_leave_the_validation_set_as_it_is(data_dir: Path) -> None:
