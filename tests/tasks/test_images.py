@@ -152,6 +152,12 @@ def test_an_epoch_depends_only_on_seed_and_epoch_number(data_dir: Path, augmenta
     assert not torch.equal(first, epoch_of(make(data_dir, augmentation=augmentation, seed=1), 3))
 
 
+def test_an_image_is_augmented_anew_in_every_epoch(data_dir: Path) -> None:
+    task = make(data_dir, train_size=1, augmentation={"shift": 3})
+    first, second = epoch_of(task, 0), epoch_of(task, 1)
+    assert first.shape == second.shape == (1, 1, 28, 28) and not torch.equal(first, second)
+
+
 def test_only_training_images_are_augmented(data_dir: Path) -> None:
     plain, augmented = make(data_dir), make(data_dir, augmentation={"shift": 3})
     assert not torch.equal(epoch_of(plain, 0), epoch_of(augmented, 0))
