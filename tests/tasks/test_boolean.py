@@ -47,6 +47,13 @@ def test_spikes_are_a_function_of_seed_epoch_and_batch() -> None:
     assert not torch.equal(first[0], second[0])
 
 
+def test_each_batch_has_spikes_of_its_own() -> None:
+    task = make(noise=0.0, val_size=16, batch_size=8)
+    (first, label), (second, other) = task.val_dataloader()
+    assert torch.equal(label, other)  # the bits are the same
+    assert (first * second).sum() < 0.3 * first.sum()
+
+
 def test_no_set_shares_the_spikes_of_another() -> None:
     """The bits are the same; spikes that were, too, would make the test set a copy of the validation set."""
     task = make(noise=0.0, val_size=40)
