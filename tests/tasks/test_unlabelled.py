@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from bionets.tasks import CustomData, TaskSpec
 from bionets.tasks.checks import check_batch, check_loss
+from bionets.tasks.spec import has_label
 
 N, T, K = 30, 5, 3
 WORDS = ("rest", "step", "turn")
@@ -163,6 +164,11 @@ def test_loss_and_metrics_are_means_over_the_steps_with_a_label(
         else:
             absolute = sum(abs(each[0] - label) for each, label in scores) / len(scores)
             assert metrics == pytest.approx({"mse": loss, "mae": absolute}, rel=1e-5)
+
+
+def test_a_step_without_one_of_its_numbers_has_no_label() -> None:
+    target = torch.tensor([[[1.0, 2.0], [1.0, math.nan]], [[math.nan, math.nan], [0.0, 0.0]]])
+    assert has_label(target).tolist() == [[True, False], [False, True]]
 
 
 def test_balanced_class_weights_count_labelled_steps_only(tmp_path: Path) -> None:
