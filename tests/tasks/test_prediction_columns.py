@@ -45,8 +45,8 @@ def test_predictions_and_targets_of_different_numbers_are_refused() -> None:
 
 
 def test_bits_have_the_probability_of_a_one() -> None:
-    logits, target = torch.tensor([[2.0], [-1.0]]), torch.tensor([[1.0], [1.0]])
+    logits, target = torch.tensor([[2.0], [-1.0], [0.0]]), torch.tensor([[1.0], [1.0], [0.0]])
     columns = bit_columns(logits, target)
-    assert columns["target"] == [1, 1] and columns["prediction"] == [1, 0]
+    assert columns["target"] == [1, 1, 0] and columns["prediction"] == [1, 0, 0]
     assert torch.equal(torch.tensor(columns["probability"]), logits[:, 0].sigmoid())
     assert list(bit_columns(torch.randn(2, 2), torch.ones(2, 2)))[-2:] == ["probability_1", "probability_2"]
