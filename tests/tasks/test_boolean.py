@@ -28,7 +28,10 @@ def test_a_bit_is_encoded_by_the_rates_of_two_populations() -> None:
     assert x.shape == (4000, 20, 12) and set(x.unique().tolist()) == {0, 1}
     rates = 1000 * x.mean(0).view(20, 2, 2, 3)
     expected = torch.stack([bits, 1 - bits], 2) * 180 + 20
-    torch.testing.assert_close(rates, expected.unsqueeze(3).expand_as(rates), atol=40.0, rtol=0.0)
+    expected = expected.unsqueeze(3).expand_as(rates)
+    torch.testing.assert_close(rates, expected, atol=40.0, rtol=0.0)
+    for rate in (20.0, 200.0):
+        assert float(rates[expected == rate].mean()) == pytest.approx(rate, abs=4)
 
 
 def test_noise_changes_the_bits_within_zero_and_one() -> None:
