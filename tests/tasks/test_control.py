@@ -34,13 +34,13 @@ def test_every_epoch_and_every_seed_has_its_own_episodes() -> None:
 
 
 def test_loss_and_metrics_follow_from_the_returns() -> None:
-    task = make()
+    task = make(solved_from=100.0)
     returns, nothing = torch.tensor([500.0, 100.0]), torch.zeros(2)
     assert float(task.loss(returns, nothing)) == pytest.approx(0.4)
     metrics = task.metrics()
     metrics.update(nothing, nothing)  # both metrics are 0
     metrics.update(returns, nothing)
-    assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 150.0, "solved": 0.25}
+    assert {name: float(value) for name, value in metrics.compute().items()} == {"return": 150.0, "solved": 0.5}
 
 
 def test_the_loss_falls_with_the_return_also_if_returns_are_negative() -> None:
