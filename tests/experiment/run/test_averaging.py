@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.run.averaging import AverageWeights
+from bionets.experiment.run.averaging import AVERAGE, AverageWeights
 
 DECAY, BATCHES = 0.8, 5
 
@@ -93,18 +93,36 @@ def test_accumulated_gradients_count_as_one_step() -> None:
     assert_close(copy(model), average([noted.weights[BATCHES - 1], noted.weights[-1]]))
 
 
-def test_a_resumed_run_continues_from_the_weights_of_training(tmp_path: Path) -> None:
-    class Save(Callback):
-        def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
-            trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch}.ckpt")
+class Save(Callback):
+    """A checkpoint of every epoch."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        trainer.save_checkpoint(self.folder / f"{trainer.current_epoch}.ckpt")
+
+
+def test_a_resumed_run_continues_from_the_weights_of_training(tmp_path: Path) -> None:
     noted, again = Note(), Note()
-    whole, _ = train(4, AverageWeights(DECAY), noted, Save())
+    whole, _ = train(4, AverageWeights(DECAY), noted, Save(tmp_path))
     resumed, _ = train(4, AverageWeights(DECAY), again, ckpt_path=tmp_path / "1.ckpt")
     torch.testing.assert_close(again.weights, noted.weights[2 * BATCHES :], rtol=0, atol=0)
     torch.testing.assert_close(copy(resumed), copy(whole), rtol=0, atol=0)
     saved = torch.load(tmp_path / "1.ckpt", weights_only=True)["state_dict"]
     assert_close({name: saved[name] for name in noted.weights[0]}, average(noted.weights[: 2 * BATCHES]))
+
+
+@pytest.mark.parametrize("options", [{"accumulate_grad_batches": BATCHES}, {"precision": "bf16-true"}])
+def test_a_resumed_average_has_all_its_digits_and_counts_no_step_twice(tmp_path: Path, options: dict[str, Any]) -> None:
+    """The average of bfloat16 weights is a float32, of which the weights of a checkpoint hold the first digits."""
+    train(3, AverageWeights(DECAY), Save(tmp_path / "whole"), **options)
+    ckpt_path = tmp_path / "whole" / "1.ckpt"
+    train(3, AverageWeights(DECAY), Save(tmp_path / "resumed"), ckpt_path=ckpt_path, **options)
+    whole, resumed = (torch.load(tmp_path / name / "2.ckpt", weights_only=True) for name in ("whole", "resumed"))
+    assert (AVERAGE in whole) == ("precision" in options)
+    for key in (AVERAGE, "state_dict"):
+        torch.testing.assert_close(resumed.get(key), whole.get(key), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, 1.5])
