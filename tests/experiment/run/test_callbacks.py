@@ -45,10 +45,16 @@ class CountTensors(Callback):
             self.counts.append(sum(type(each) is Tensor for each in gc.get_objects()))
 
 
-def train(tmp_path: Path, *callbacks: Callback, log_every_n_steps: int = 1, accumulate_grad_batches: int = 1) -> Line:
+def train(
+    tmp_path: Path,
+    *callbacks: Callback,
+    log_every_n_steps: int = 1,
+    accumulate_grad_batches: int = 1,
+    kind: type[Line] = Line,
+) -> Line:
     torch.manual_seed(0)
     x = torch.randn(STEPS, 1)
-    model = Line()
+    model = kind()
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=2,
@@ -60,8 +66,21 @@ def train(tmp_path: Path, *callbacks: Callback, log_every_n_steps: int = 1, accu
         log_every_n_steps=log_every_n_steps,
         accumulate_grad_batches=accumulate_grad_batches,
     )
-    trainer.fit(model, DataLoader(TensorDataset(x, 2 * x), batch_size=1))
+    data = DataLoader(TensorDataset(x, 2 * x), batch_size=1)
+    trainer.fit(model, data, None if kind is Line else data)
     return model
+
+
+class Validated(Line):
+    def validation_step(self, batch: list[Tensor], batch_index: int) -> None:
+        self.log("val/weight", self.line.weight.sum())
+
+
+def test_a_validation_is_recorded_at_the_step_before_it(tmp_path: Path) -> None:
+    model = train(tmp_path, kind=Validated)
+    steps, values = read_metrics(tmp_path / "metrics.csv")["val/weight"]
+    assert steps == [STEPS - 1, 2 * STEPS - 1]
+    assert values[-1] == pytest.approx(model.line.weight.item())
 
 
 def test_no_tensor_is_kept_from_each_training_step(tmp_path: Path) -> None:
@@ -124,6 +143,29 @@ def test_training_ends_once_the_value_is_better_than_the_threshold(
     mode: str, values: list[float], epochs: int | None
 ) -> None:
     assert epochs_until_stop(StopBelow("val/score", mode, 0.25), values) == epochs
+
+
+@pytest.mark.parametrize(
+    ("callback", "values"),
+    [(StopBelow("val/score", "min", 0.25), [0.2, 0.5]), (StopAfter("val/score", "min", 1), [0.5, 0.6, 0.1])],
+)
+def test_a_stop_that_min_epochs_delays_is_not_forgotten(callback: Callback, values: list[float]) -> None:
+    trainer: Any = SimpleNamespace(callback_metrics={})
+    for value in values:
+        trainer.should_stop = False  # as Lightning sets it before the epochs of trainer.min_epochs are over
+        trainer.callback_metrics["val/score"] = torch.tensor(value)
+        callback.on_validation_end(trainer, None)  # type: ignore[arg-type]
+        callback.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+    assert trainer.should_stop
+
+
+def test_every_test_of_a_seed_draws_the_same_random_numbers() -> None:
+    trainer: Any = SimpleNamespace(global_rank=0)
+    drawn = []
+    for seed in (3, 3, 4):
+        SeedEachEpoch(seed).on_test_start(trainer, None)  # type: ignore[arg-type]
+        drawn.append(float(torch.rand(())))
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_epochs_seeds_and_processes_have_random_numbers_of_their_own() -> None:
