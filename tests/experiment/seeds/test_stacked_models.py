@@ -91,6 +91,7 @@ def test_gradients_of_each_model_are_clipped_by_their_own_norm_also_for_scalar_p
     assert any(parameter.ndim == 1 for parameter in stacked.parameters())
     for parameter in stacked.parameters():
         parameter.grad = torch.randn_like(parameter)
+        parameter.grad[1] *= 0.01  # whose norm is small enough
     alone = [[parameter.grad[number].clone() for parameter in stacked.parameters()] for number in range(2)]  # type: ignore[index]
     stacked.configure_gradient_clipping(torch.optim.SGD(stacked.parameters(), lr=1.0), 0.5)
     for number, gradients in enumerate(alone):
