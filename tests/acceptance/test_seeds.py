@@ -66,6 +66,7 @@ def assert_alike(one: Any, other: Any, where: str = "") -> None:
 
 def test_batched_seeds_equal_single_seeds(cli: Command, workplace: Path) -> None:
     words = (*TOGETHER, "schedule=cosine", "trainer.gradient_clip_val=0.05", "optimizer=adamw", "average_weights=0.9")
+    words = (*words, "trainer.accumulate_grad_batches=3", "task.batch_size=40")
     outcome = cli("train", *words, "seeds=3", "paths.output_dir=together")
     assert outcome.code == 0, outcome.error
     assert "3 seeds at once" in outcome.out
