@@ -66,6 +66,7 @@ def test_a_forecast_that_diverges_stays_finite() -> None:
     values = forecast(Doubling(), x, 300)[:, :, 0]
     assert values[:3].tolist() == [[2, -6], [4, -12], [8, -24]]
     assert values[-1].tolist() == [3 * LARGEST, -3 * LARGEST]
+    assert forecast(Doubling(), x / 10, 300)[-1, :, 0].tolist() == [LARGEST, -LARGEST]
 
 
 def test_models_run_in_a_closed_loop_only_outside_of_training() -> None:
