@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from bionets.models.weighting import share_of_step, weighted_loss
+from bionets.models.weighting import has_samples, share_of_step, weighted_loss
 
 
 def trainer_of(loader: Any, batches: int, together: int, processes: int = 1) -> Any:
@@ -39,6 +39,12 @@ def test_a_batch_has_the_share_of_its_samples_in_those_of_its_step(
 def test_batches_of_other_loaders_have_equal_shares() -> None:
     trainer = trainer_of([], 7, 3, 2)
     assert [share_of_step(trainer, number) for number in range(7)] == pytest.approx([1 / 6] * 6 + [1 / 2])
+
+
+def test_a_process_with_only_a_copy_of_a_row_has_no_samples_in_the_batch() -> None:
+    loader = SimpleNamespace(own_rows=[2, 0])
+    assert [has_samples(loader, number) for number in range(2)] == [True, False]
+    assert has_samples([], 0)  # another loader
 
 
 def test_a_loss_is_scaled_against_the_divisions_of_lightning() -> None:
