@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,6 +57,14 @@ def test_an_expected_reward_does_not_change_the_weights() -> None:
     assert not torch.equal(model.state_dict()[learnt], before[learnt])
 
 
+def test_the_expected_reward_is_a_moving_average_over_fifty_samples() -> None:
+    model = small()
+    for samples, reward, expected in ((10, 1, 0.2), (5, 0, 0.9 * 0.2 - 0.1), (100, 1, 1.0)):
+        model(which_half(samples)[0])
+        model.learn(torch.full((samples,), bool(reward)))
+        assert float(model.expected) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("bounds", [(-float("inf"), float("inf")), (-3.4e38, 3.4e38)])
 def test_bounds_that_are_not_finite_are_refused(bounds: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"task\.bounds must be finite"):
@@ -90,6 +99,40 @@ def test_the_eligibility_of_a_place_decays_by_discount_and_lambda() -> None:
     critic.learn(first, torch.zeros(1))
     critic.learn(second, torch.ones(1))
     torch.testing.assert_close(critic.weight, torch.tensor([0.5 * 0.8, 1.0]))
+
+
+def test_the_critic_learns_from_the_mean_over_the_batch() -> None:
+    critic = Critic(2, rate=1.0, discount=0.5, decay=0.8, initial_value=0.0)
+    critic.learn(torch.eye(2), torch.tensor([1.0, 3.0]))
+    assert critic.weight.tolist() == [0.5, 1.5]
+
+
+class Scripted:
+    """An environment with the reward 1 in every step. Seed 0: ends in the first step, seed 1: out of time in the first
+    step, seed 2: ends in the second step."""
+
+    def reset(self, seed: int) -> tuple[list[float], dict[str, object]]:
+        self.seed, self.steps = seed, 0
+        return [0.5], {}
+
+    def step(self, action: int) -> tuple[list[float], float, bool, bool, dict[str, object]]:
+        self.steps += 1
+        ended = (self.seed, self.steps) in ((0, 1), (2, 2))
+        return [0.5], 1.0, ended, self.seed == 1, {}
+
+    def close(self) -> None: ...
+
+
+def test_an_episode_out_of_time_has_a_future_value_and_one_that_is_over_learns_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = RewardModulatedModel(TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), discount=0.75, initial_value=1.0)
+    errors: list[Tensor] = []
+    monkeypatch.setattr(RewardModulatedModel, "task", SimpleNamespace(environment=Scripted))
+    monkeypatch.setattr(model.critic, "learn", lambda cells, error: errors.append(error))
+    assert model.train().play(torch.arange(3)).tolist() == [1.0, 1.0, 2.0]
+    # V is 1 everywhere: δ = 0.25 · 1 + 0.75 · V' − 1 is 0 with a future, and −0.75 without.
+    torch.testing.assert_close(torch.stack(errors), torch.tensor([[-0.75, 0.0, 0.0], [0.0, 0.0, -0.75]]))
 
 
 def test_the_initial_value_may_be_an_integer() -> None:
