@@ -76,6 +76,15 @@ def test_a_dim_image_is_shown_again_brighter(monkeypatch: pytest.MonkeyPatch) ->
     assert [spikes.shape[1] for spikes in shown] == [2, 1, 1, 1, 1]  # the black one, four times more
 
 
+def test_an_image_that_is_shown_again_has_the_given_brightness(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shares = small(steps=2000).eval(), []
+    monkeypatch.setattr(
+        model, "_answer", lambda spikes: shares.append(float(spikes.float().mean())) or torch.zeros(1, 6)
+    )
+    model.counts(torch.full((1, 1, 8, 8), 0.5))  # 100 spikes per second, or 0.1 in each step
+    assert shares == pytest.approx([0.1, 0.15, 0.2, 0.25, 0.3], rel=0.03)
+
+
 def test_an_image_is_shown_again_only_with_fewer_spikes_than_required(monkeypatch: pytest.MonkeyPatch) -> None:
     model, shown = small(min_spikes=5).eval(), []
     answers = iter([torch.tensor([[2, 3], [4, 0], [0, 6]]), torch.tensor([[0, 5]])])
@@ -164,11 +173,11 @@ def test_poisson_spikes_have_the_given_probabilities() -> None:
 def test_votes_equal_their_definitions() -> None:
     counts = torch.tensor([[4, 0, 1], [2, 0, 1], [0, 6, 1]])
     labels = torch.tensor([0, 0, 1])
-    sample = torch.tensor([[2, 1, 0]])
+    sample = torch.tensor([[2, 1, 3]])
     assigned = Votes(3, 2, "assigned")
     assigned.observe(counts, labels)
     assert assigned.assigned.tolist() == [0, 1, 0]
-    torch.testing.assert_close(assigned(sample), torch.tensor([[1.0, 1.0]]))  # (2 + 0) / 2, and 1
+    torch.testing.assert_close(assigned(sample), torch.tensor([[2.5, 1.0]]))  # (2 + 3) / 2, and 1
     proportion = Votes(3, 2)
     proportion.observe(counts, labels)
     p = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]) + 1e-3
