@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from bionets.models import RecurrentModel
+from bionets.models.meters import values_of
 from bionets.models.weighting import has_samples, share_of_step, weighted_loss
+from bionets.tasks import CopyFirstInput
 
 
 def trainer_of(loader: Any, batches: int, together: int, processes: int = 1) -> Any:
@@ -45,6 +48,21 @@ def test_a_process_with_only_a_copy_of_a_row_has_no_samples_in_the_batch() -> No
     loader = SimpleNamespace(own_rows=[2, 0])
     assert [has_samples(loader, number) for number in range(2)] == [True, False]
     assert has_samples([], 0)  # another loader
+
+
+def test_the_copy_of_a_row_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = CopyFirstInput(3, train_size=4, val_size=4, test_size=4, batch_size=2)
+    model = RecurrentModel(task.spec, "bionets.layers.BRC", hidden_size=4).eval()
+    monkeypatch.setattr(RecurrentModel, "task", task)
+    loader = SimpleNamespace(own_rows=[2, 0])
+    monkeypatch.setattr(RecurrentModel, "trainer", SimpleNamespace(val_dataloaders=loader))
+    model.on_validation_epoch_start()
+    batches = list(task.val_dataloader())
+    for number, batch in enumerate(batches):
+        model.validation_step(batch, number)
+    found = values_of(model.validation_meters["validation"])
+    torch.testing.assert_close(found["mse"], task.loss(model(batches[0][0]), batches[0][1]))
+    assert found["mse"] == found["loss"]
 
 
 def test_a_loss_is_scaled_against_the_divisions_of_lightning() -> None:
