@@ -214,6 +214,15 @@ def test_margin_excludes_fixed_points_far_outside_the_starts() -> None:
         assert abs(float(point.state)) <= 1
 
 
+@pytest.mark.parametrize("inputs", [[0.1, 5.0], [0.1, -5.0], [5.0, 0.1]])
+def test_margin_excludes_a_fixed_point_with_one_element_far_outside(inputs: list[float]) -> None:
+    step, x = state_map(LI(2, beta=0.5)), torch.tensor(inputs, dtype=torch.float64)
+    starts = torch.tensor([[-1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+    (point,) = find_fixed_points(step, x, starts)
+    torch.testing.assert_close(point.state, x / (1 - 0.5))
+    assert find_fixed_points(step, x, starts, margin=0.1) == []
+
+
 def test_margin_is_a_share_of_the_range_of_the_starts() -> None:
     step, near = state_map(one_unit(1.5)), torch.tensor([[0.45], [0.5]], dtype=torch.float64)
     (point,) = find_fixed_points(step, NO_INPUT, near)
@@ -239,7 +248,7 @@ def test_memory_half_life_of_a_leaky_integrator() -> None:
 def test_runs_begin_at_the_given_state() -> None:
     """Of a unit that keeps its sign, so that its ramps and its half-life depend on the state at the start."""
     layer, step = one_unit(1.5), state_map(one_unit(1.5))
-    x, start = torch.zeros(2, 1, dtype=torch.float64), torch.tensor([-0.8], dtype=torch.float64)
+    x, start = torch.tensor([[0.4], [0.1]], dtype=torch.float64), torch.tensor([-0.8], dtype=torch.float64)
     run = layer.double()(
         torch.tensor([-0.5, 0.0, 0.5, 0.5, 0.0, -0.5]).double().reshape(6, 1, 1), start.reshape(1, 1, 1)
     )
@@ -265,6 +274,14 @@ def test_lyapunov_exponents_of_leaky_integrators_and_a_chaotic_network() -> None
         chaotic.weight_hh_l0.normal_(0, 3 / 60**0.5)  # gain 3: chaotic (Sompolinsky, Crisanti and Sommers 1988)
     start = torch.randn(1, 60, dtype=torch.float64)
     assert largest_lyapunov_exponent(state_map(chaotic), torch.zeros(150, 1), start, discard=50) > 0.1
+
+
+def test_a_lyapunov_exponent_is_the_growth_of_a_small_difference() -> None:
+    step, x = state_map(one_unit(1.5)), torch.linspace(-1, 0.5, 12, dtype=torch.float64).unsqueeze(1)
+    starts = torch.tensor([[0.3], [0.3 + 1e-7]], dtype=torch.float64)
+    one, other = visited_states(step, x.unsqueeze(1).expand(-1, 2, -1), starts)[-1].flatten().tolist()
+    growth = math.log((other - one) / 1e-7) / len(x)
+    assert largest_lyapunov_exponent(step, x, starts[0]) == pytest.approx(growth, rel=1e-4)
 
 
 def test_a_lyapunov_exponent_after_discarded_steps_starts_at_the_state_reached() -> None:
