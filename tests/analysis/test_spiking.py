@@ -102,6 +102,16 @@ def test_spikes_count_as_accumulates_and_other_inputs_as_multiplies(x: Tensor) -
     torch.testing.assert_close(found["nanojoules"], nanojoules)
 
 
+def test_one_number_among_spikes_makes_all_uses_multiplies() -> None:
+    layer, found = nn.Linear(3, 5), {}
+    for name, x in (("spikes", [1.0, -1.0, 0.0]), ("numbers", [1.0, 0.5, 0.0])):
+        metric = SynapticOperations()
+        metric.update(layer, torch.tensor([x]))
+        found[name] = {key: int(value) for key, value in metric.compute().items() if key != "nanojoules"}
+    assert found["spikes"] == {"accumulates": 10, "multiplies": 0}
+    assert found["numbers"] == {"accumulates": 0, "multiplies": 10}
+
+
 def test_spikes_of_a_fully_recurrent_layer_reach_all_its_neurons() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 5), FullyRecurrent(LIB(5, threshold=0.2, quant_fn="round")))
