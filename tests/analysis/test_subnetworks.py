@@ -14,7 +14,7 @@ from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_plots import draw_splits
 from bionets.analysis.split_score import accuracies, cluster_score, score
-from bionets.analysis.subnetworks import METHODS, owners, split, subnetwork
+from bionets.analysis.subnetworks import METHODS, NO_SINGLE_TASK, owners, split, subnetwork
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
 
 TASKS, LABELS = 2, 3
@@ -95,6 +95,16 @@ def test_masks_follow_from_the_sum_of_outgoing_weights(method: str) -> None:
                 assert kept == pytest.approx(ratios)
             else:
                 assert set(kept) <= {0.0, 1.0} and kept[ratios.index(1.0)] == 1.0
+
+
+@pytest.mark.parametrize("method", ["probability", "rescale"])
+def test_a_neuron_without_outgoing_weights_belongs_to_no_task(method: str) -> None:
+    net = mixed()
+    with torch.no_grad():
+        spatial_layers(net)[1].weight[:, 2] = 0
+    masks = split(net, 3, method)
+    assert masks[0][:, 2].tolist() == [0.0] * 3 and owners(masks)[0][2] == NO_SINGLE_TASK
+    assert all(mask.isfinite().all() for mask in masks)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
