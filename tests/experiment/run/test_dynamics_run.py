@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bionets.analysis.dynamics import bistable_share, state_map
+from bionets.analysis.dynamics import FixedPoint, bistable_share, state_map
 from bionets.experiment.run.dynamics_run import HORIZON, DynamicsRun
 from bionets.experiment.run.trained import load_trained
 from tests.acceptance.conftest import Command, Outcome, cli, the_run, workplace
@@ -88,6 +88,38 @@ def test_stigmergic_and_bidirectional_models_are_refused_in_one_line(cli: Comman
     )
     assert cli("train", "model=brc", "model.bidirectional=true", "paths.output_dir=both", *TINY).code == 0
     refused(cli("analyse", f"run={the_run(workplace / 'both').path}", "method=dynamics"), "bidirectional")
+
+
+def measured(gates: dict[str, torch.Tensor], visited: torch.Tensor) -> DynamicsRun:
+    """An analysis with the results that the table and the choice of the unit read."""
+    run = object.__new__(DynamicsRun)
+    run.gates, run.visited, run.x, run.unit = gates, visited, torch.zeros(8, 20, 1), 1
+    run.step = state_map(torch.nn.GRU(1, visited.size(2)))
+    eigenvalues = torch.tensor([[0.5, 0.1], [-1.5, 0.2], [0.9j, 0.3]], dtype=torch.complex128)
+    run.points = [FixedPoint(torch.zeros(2), 0.0, each) for each in eigenvalues]
+    run.half_lives, run.exponents = torch.tensor([2.0, torch.inf, 4.0]), [0.1, -0.3]
+    return run
+
+
+def test_the_table_holds_the_results() -> None:
+    a = torch.tensor([[[0.5, 0.5]], [[0.5, 1.5]]])  # [T, B, H]
+    rows = measured({"layer 1": a}, torch.zeros(8, 20, 2)).rows()
+    assert rows == [
+        ("data", "20 sequences of 8 steps"),
+        ("bistable units at the end, layer 1", "50.0%"),
+        ("fixed points under zero input", "2 stable, 1 unstable"),
+        ("largest |eigenvalue| there", "1.5000"),
+        ("memory half-life", f"median 4 steps, 1 of 3 longer than {HORIZON}"),
+        ("largest Lyapunov exponent", "-0.1000 per step"),
+        ("unit in the diagrams", "unit 1"),
+    ]
+
+
+def test_the_diagrams_show_the_unit_with_the_largest_mean_gate_or_variance() -> None:
+    a = torch.tensor([[[1.9, 1.2]], [[0.1, 1.2]]])
+    states = torch.tensor([[[0.9, -0.5]], [[0.8, 0.5]]])
+    assert measured({"layer 1": a}, states)._most_bistable() == 1
+    assert measured({}, states)._most_bistable() == 1
 
 
 def test_unknown_methods_and_styles_are_refused(cli: Command) -> None:
