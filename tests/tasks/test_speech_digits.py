@@ -32,6 +32,16 @@ def test_the_splits_are_the_official_ones(data_dir: Path) -> None:
     assert other._files == task._files
 
 
+def test_the_validation_set_is_random_and_does_not_depend_on_the_file_system(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SpeechDigits(data_dir)._files
+    assert sorted(files["val"]) != sorted(files["val"] + files["train"])[:3]
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda *arguments: reversed(list(glob(*arguments))))
+    assert SpeechDigits(data_dir)._files == files
+
+
 def test_held_out_speakers_are_only_in_the_test_set(data_dir: Path) -> None:
     task = SpeechDigits(data_dir, held_out=["lucas"])
     assert {file.name.split("_")[1] for file in task._files["test"]} == {"lucas"}
