@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bionets.tasks import Images
 from bionets.tasks.image_files import IMAGE_FILES, read
-from bionets.tasks.image_layout import LUMA, as_sequence
+from bionets.tasks.image_layout import as_sequence
 
 from . import idx_files
 
@@ -66,7 +66,8 @@ def test_images_are_converted_to_gray_colour_and_another_size(data_dir: Path) ->
     gray = Images("cifar10", data_dir, colour="gray", size=[16, 16], **SIZES)  # type: ignore[arg-type]
     assert gray.spec.image_shape == (1, 16, 16)
     x, _ = gray.prepare(images, labels, None)
-    luma = sum(weight * images[:, channel].float() / 255 for channel, weight in enumerate(LUMA))
+    weights = (0.299, 0.587, 0.114)  # of red, green and blue in ITU-R BT.601
+    luma = sum(weight * images[:, channel].float() / 255 for channel, weight in enumerate(weights))
     expected = functional.interpolate(luma.unsqueeze(1), (16, 16), mode="bilinear", antialias=True)  # type: ignore[union-attr]
     torch.testing.assert_close(x, expected)
     coloured = Images("usps", data_dir, colour="colour", size=[20, 24], **SIZES)  # type: ignore[arg-type]
