@@ -463,6 +463,19 @@ def test_a_constant_feature_is_standardised_to_0_and_a_small_one_to_deviation_1(
     assert float(small.std()) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_feature_that_is_constant_in_training_keeps_its_differences_elsewhere(tmp_path: Path) -> None:
+    x, y = torch.full((N, 2), 5.0), torch.arange(N) % 2
+    x[CustomData(write(tmp_path / "data.pt", x, y)).test_samples("test")] = 7.0
+    task = CustomData(write(tmp_path / "data.pt", x, y), standardise=True)
+    assert not task.train_data(0)[0].any() and bool((task.test_data("test")[0] == 2.0).all())
+
+
+def test_shares_of_samples_are_rounded(tmp_path: Path) -> None:
+    x, y = sequences()
+    task = CustomData(write(tmp_path / "data.pt", x[:18], y[:18]))
+    assert (task.train_size, task.val_size, task.test_size) == (14, 2, 2)  # a tenth is 1.8
+
+
 def test_each_feature_of_vectors_is_standardised_separately(tmp_path: Path) -> None:
     x = torch.randn(N, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 1e4])
     task = CustomData(write(tmp_path / "data.pt", x, torch.arange(N) % 2), standardise=True)
