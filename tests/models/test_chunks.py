@@ -74,11 +74,22 @@ def test_online_learning_has_the_loss_and_the_gradients_of_the_whole_sequence(
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_truncated_backpropagation_cuts_the_graph_between_chunks() -> None:
-    model = recurrent(EVERY, layer="torch.nn.GRU")
+def test_chunks_of_a_spiking_network_have_the_predictions_of_the_whole_sequence_and_graphs_of_their_own() -> None:
+    model, x = spiking(EVERY, time_steps=2), X.clone().requires_grad_()
+    first, state = model.chunk(x[:3], None)
+    second, _ = model.chunk(x[3:], state)
+    torch.testing.assert_close(torch.cat([first, second]), model(X))
+    (gradient,) = torch.autograd.grad(second.sum(), x)
+    assert not gradient[:3].any() and gradient[3:].any()
+
+
+@pytest.mark.parametrize("layer", ["GRU", "LSTM"])
+def test_truncated_backpropagation_cuts_the_graph_between_chunks(layer: str) -> None:
+    model = recurrent(EVERY, layer=f"torch.nn.{layer}")
     loss, state = torch.zeros(()), None
     for start in (0, 3, 6):
-        output, state = model.recurrent(X[start : start + 3], None if state is None else state.detach())
+        output, state = model.recurrent(X[start : start + 3], state)
+        state = state.detach() if layer == "GRU" else tuple(each.detach() for each in state)
         loss = loss + (model.readout(output) - TARGET[start : start + 3]).pow(2).sum() / TARGET.numel()
     expected = gradients(model, loss)
     found = chunked(model, TARGET, 3)
