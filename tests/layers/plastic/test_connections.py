@@ -46,11 +46,11 @@ def each(kind: str, delay: str) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
     if kind == "linear":
         shape, source, target = (6, 3), (2, 3), (3,)
     else:
-        shape, source, target = (2, 2, 3, 2), (2, 5, 4), (2, 3, 3)
+        shape, source, target = (2, 2, 3, 2), (2, 5, 4), (2, 3, 2)
     delays: Any = {"none": 0, "all alike": 2, "each its own": torch.randint(0, 4, shape)}[delay]
     if kind == "linear":
         return Linear(*shape, delay=delays), source, target
-    options = {"stride": (2, 1), "padding": (1, 0), "delay": delays}
+    options = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "delay": delays}
     return Conv2d(2, 2, (3, 2), **options), source, target
 
 
