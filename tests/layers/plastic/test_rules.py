@@ -96,17 +96,22 @@ def test_pair_stdp_equals_the_sum_over_single_synapses(
     check(PairSTDP([connection], 0.05, 0.04, 0.3, exponent), connection, change, nearest=nearest)
 
 
-@pytest.mark.parametrize("nearest", [False, True])
-def test_triplet_stdp_equals_the_sum_over_single_synapses(connection: WeightedConnection, nearest: bool) -> None:
+@pytest.mark.parametrize(("nearest", "exponent"), [(False, 0.0), (True, 1.0), (False, 0.5)])
+def test_triplet_stdp_equals_the_sum_over_single_synapses(
+    connection: WeightedConnection, nearest: bool, exponent: float
+) -> None:
+    low, high = connection.bounds
+
     def before(spikes: list[bool], decay: float, t: int) -> float:
         """A slow trace just before step t."""
         return decay * naive.traces(spikes, decay, 1.0, nearest)[t - 1] if t else 0.0
 
     def change(s: naive.Seen, t: int, w: float) -> float:
         up = s.pre_trace[t] * (0.02 + 0.05 * before(s.post_spikes, 0.85, t)) * s.post_spikes[t]
-        return up - s.post_trace[t] * (0.03 + 0.02 * before(s.pre_spikes, 0.9, t)) * s.pre_spikes[t]
+        down = s.post_trace[t] * (0.03 + 0.02 * before(s.pre_spikes, 0.9, t)) * s.pre_spikes[t]
+        return (high - w) ** exponent * up - (w - low) ** exponent * down
 
-    rule = TripletSTDP([connection], 0.02, 0.03, 0.05, 0.02, 0.9, 0.85, nearest_spike=nearest)
+    rule = TripletSTDP([connection], 0.02, 0.03, 0.05, 0.02, 0.9, 0.85, nearest, exponent)
     check(rule, connection, change, nearest=nearest)
 
 
