@@ -30,6 +30,7 @@ from tests.layers.plastic.test_backends import everything
 BACKENDS = ("reference", "numba")
 RULES: dict[str, Callable[[list[Linear]], LearningRule]] = {
     "pairs": lambda learnt: PairSTDP(learnt, 0.1, 0.05),
+    "pairs that depend on the weight": lambda learnt: PairSTDP(learnt, 0.1, 0.05, weight_dependence=0.5),
     "triplets": lambda learnt: TripletSTDP(learnt, 0.1, 0.05, 0.08, 0.03),
     "eligibility": lambda learnt: MSTDPET(learnt, 0.1),
 }
