@@ -100,6 +100,13 @@ def test_homeostatic_adaptation_is_averaged_over_the_batch_and_saved() -> None:
     assert layer.adaptation.tolist() == pytest.approx([0.9 * 0.25 + 0.25, 0.0])
 
 
+def test_adaptation_without_homeostasis_is_a_state_also_in_evaluation() -> None:
+    layer = AdaptiveLIF(1, LinearDynamics(0.0), LinearDynamics(0.5, 2.0), record=["threshold"]).eval()
+    layer(torch.tensor([2.0, 0.0, 0.0]).reshape(3, 1, 1), whole_sequence=True)
+    assert layer.history["threshold"].flatten().tolist() == [3.0, 2.0, 1.5]
+    assert "adaptation" not in layer.state_dict()
+
+
 def test_a_sample_does_not_depend_on_its_batch() -> None:
     current = 0.8 * torch.rand(STEPS, BATCH, SIZE)
     layer = AdaptiveLIF(SIZE, LinearDynamics(0.8), LinearDynamics(0.9, 0.2), refractory=2)
