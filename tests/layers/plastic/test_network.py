@@ -149,6 +149,34 @@ def test_reset_clears_states_and_eligibility_and_keeps_the_weights() -> None:
     network(spikes(20, 5, 20), backend="reference")  # any batch is fine now
 
 
+def test_normalise_scales_all_connections_that_have_a_norm() -> None:
+    network = Network()
+    for name in ("a", "b"):
+        network.add(name, IF(6))
+    weights = [
+        network.connect(source, "b", Linear(6, 6, norm=norm), name=name).weight
+        for name, source, norm in (("one", "a", 0.5), ("free", "a", None), ("other", "b", 1.0))
+    ]
+    before = weights[1].clone()
+    network.normalise()
+    torch.testing.assert_close(weights[0].sum(0), torch.full((6,), 0.5))
+    assert torch.equal(weights[1], before)
+    torch.testing.assert_close(weights[2].sum(0), torch.full((6,), 1.0))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_spikes_in_flight_of_a_batch_of_another_size_are_refused(backend: str) -> None:
+    network = Network()
+    network.add("input", Input(2))
+    network.add("output", IF(2))
+    network.connect("input", "output", Linear(2, 2, delay=3))
+    network(spikes(4, 2, 2), backend=backend)
+    for neurons in network.neurons.values():
+        reset_states(neurons)
+    with pytest.raises(ValueError, match="spikes of a batch of 2 are in flight but the input has 3"):
+        network(spikes(4, 3, 2), backend=backend)
+
+
 def test_a_network_continues_from_states_that_were_set() -> None:
     network, x = diehl_and_cook().eval(), spikes(30, 2, 20)
     whole = network(x)["excitatory"]
@@ -350,6 +378,17 @@ def test_reinforce_accepts_one_reward_or_one_for_each_sample() -> None:
     assert torch.equal(learnt.weight, before)
     network.reinforce(torch.ones(1, 1))
     assert not torch.equal(learnt.weight, before)
+
+
+def test_reinforce_acts_on_all_reward_modulated_rules() -> None:
+    network = eligible()
+    learnt = network.connect("input", "triplet", Linear(4, 3), name="second")
+    network.add_rule(MSTDPET([learnt]))
+    network(spikes(20, 2, 4))
+    before = {name: each.weight.clone() for name, each in network.connections.items()}  # type: ignore[operator]
+    network.reinforce(1.0)
+    changed = {name for name, weight in before.items() if not torch.equal(network.connections[name].weight, weight)}
+    assert changed == {"input_rewarded", "second"}
 
 
 def test_old_names_are_deprecated() -> None:
