@@ -21,6 +21,7 @@ def test_half_is_left_after_a_half_life() -> None:
 
 def test_decays_are_converted_to_and_from_time_steps() -> None:
     assert decay_from_time_steps(10) == 0.9 and time_steps_from_decay(0.75) == 4.0
+    assert time_steps_from_decay(0.0) == 1.0
     torch.testing.assert_close(decay_from_time_steps(torch.tensor([1.0, 2.0])), torch.tensor([0.0, 0.5]))
 
 
