@@ -72,6 +72,11 @@ def test_delta_spikes_add_up_to_the_signal(changes: list[float]) -> None:
     assert ((x - 0.25 * spikes.cumsum(0)).abs() <= 0.25 + 1e-9).all()
 
 
+def test_delta_follows_a_change_of_exactly_the_threshold_up_and_down() -> None:
+    x = torch.tensor([0.5, 0.0, -0.5, -0.75]).view(-1, 1, 1)
+    assert delta(x, 0.5).flatten().tolist() == [1, -1, -1, 0]
+
+
 def test_delta_is_silent_once_it_has_reached_a_constant_signal() -> None:
     assert delta(torch.full((9, 2, 3), 0.4), 0.2).flatten(1).sum(1).tolist() == [6, 6, 0, 0, 0, 0, 0, 0, 0]
 
