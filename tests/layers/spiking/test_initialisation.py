@@ -9,6 +9,7 @@ from bionets.layers.spiking import (
     LI,
     LIB,
     LIEMA,
+    LIT,
     PLIF,
     SLI,
     SLIEMA,
@@ -74,6 +75,25 @@ def test_the_input_rate_scales_the_weights_of_the_first_layer_only() -> None:
     fluctuation_driven_(many, rate=0.1, input_rate=0.4)
     torch.testing.assert_close(few[0].weight, 2 * many[0].weight)
     torch.testing.assert_close(few[2].weight, many[2].weight)
+
+
+def test_the_linear_layer_has_its_share_of_the_variance_of_recurrent_neurons() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(400, 300), FullyRecurrent(LIB(300)))
+    fluctuation_driven_(network, rate=0.05, input_rate=0.2, share=0.7)
+    of_inputs, of_neurons = (0.2 * network[0].weight.var() * 400).item(), (0.05 * network[1].weight.var() * 300).item()
+    assert of_inputs / (of_inputs + of_neurons) == pytest.approx(0.7, abs=0.01)
+
+
+def test_the_weights_are_drawn_for_the_next_neurons_and_their_positive_threshold() -> None:
+    weights = []
+    for neurons in ([LIB(3, 0.9, 2.0)], [LIT(3, 0.9, 2.0, 0.5)], [LIB(3, 0.9, 2.0), LIB(3, 0.8, 1.0)]):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(4, 3), *neurons)
+        fluctuation_driven_(network)
+        weights.append(network[0].weight)
+    torch.testing.assert_close(weights[1], weights[0])
+    torch.testing.assert_close(weights[2], weights[0])
 
 
 def test_unsupported_neurons_and_rates_are_refused() -> None:
