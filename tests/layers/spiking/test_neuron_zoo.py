@@ -1,6 +1,8 @@
 """AdLIF, SE-adLIF, BRF, EIF, AdEx and Izhikevich neurons: naive loops, and what each kind of neuron is known for."""
 
+import inspect
 import math
+import re
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +10,9 @@ import torch
 from torch import Tensor
 
 from bionets.layers import reset_states, unroll
-from bionets.layers.spiking import BRF, EIF, LIB, AdEx, AdLIF, Izhikevich, SEAdLIF, SpikingLayer
+from bionets.layers.spiking import ALIF, BRF, EIF, LIB, PLIF, AdEx, AdLIF, Izhikevich, SEAdLIF, SpikingLayer
+from bionets.layers.spiking.firing import SpikeFn, firing_of
+from bionets.scan import surrogate
 
 T, B, N = 60, 2, 3
 
@@ -17,7 +21,10 @@ def hard(v: Tensor) -> Tensor:
     return (v > 0).to(v)
 
 
-def adlif(layer: AdLIF, x: Tensor) -> Tensor:
+Result = tuple[Tensor, tuple[Tensor, ...]]  # the spikes, and the last states
+
+
+def adlif(layer: AdLIF, x: Tensor) -> Result:
     a, b = layer.subthreshold, layer.spike_weight
     u, w, s, out = torch.zeros_like(x[0]), torch.zeros_like(x[0]), torch.zeros_like(x[0]), []
     for x_t in x:
@@ -28,10 +35,10 @@ def adlif(layer: AdLIF, x: Tensor) -> Tensor:
         seen_u, seen_s = (u, s) if isinstance(layer, SEAdLIF) else (old_u, old_s)
         w = layer.beta * w + (1 - layer.beta) * (a * seen_u + b * seen_s)
         out.append(s)
-    return torch.stack(out)
+    return torch.stack(out), (u, w) if isinstance(layer, SEAdLIF) else (u, w, s)
 
 
-def brf(layer: BRF, x: Tensor) -> Tensor:
+def brf(layer: BRF, x: Tensor) -> Result:
     z, q, out = torch.zeros_like(x[0]) * 1j, torch.zeros_like(x[0]), []
     p = (-1 + torch.sqrt(1 - (0.01 * layer.omega) ** 2)) / 0.01
     for x_t in x:
@@ -40,10 +47,10 @@ def brf(layer: BRF, x: Tensor) -> Tensor:
         s = hard(z.real - layer.threshold - q)
         q = layer.gamma * q + s
         out.append(s)
-    return torch.stack(out)
+    return torch.stack(out), (z.real, z.imag, q)
 
 
-def exponential(layer: EIF, x: Tensor) -> Tensor:
+def exponential(layer: EIF, x: Tensor) -> Result:
     v, w, out = torch.zeros_like(x[0]), torch.zeros_like(x[0]), []
     for x_t in x:
         growth = layer.sharpness * torch.exp(((v - layer.threshold) / layer.sharpness).clamp(max=10))
@@ -53,10 +60,10 @@ def exponential(layer: EIF, x: Tensor) -> Tensor:
             w = layer.rho * w + (1 - layer.rho) * layer.subthreshold * v + layer.spike_weight * s
         v = torch.where(s > 0, layer.reset, u)
         out.append(s)
-    return torch.stack(out)
+    return torch.stack(out), (v, w) if isinstance(layer, AdEx) else (v,)
 
 
-def izhikevich(layer: Izhikevich, x: Tensor) -> Tensor:
+def izhikevich(layer: Izhikevich, x: Tensor) -> Result:
     v = torch.full_like(x[0], -65.0)
     u, out = layer.b * v, []
     for x_t in x:
@@ -67,10 +74,10 @@ def izhikevich(layer: Izhikevich, x: Tensor) -> Tensor:
         u = u + s * layer.d
         v = torch.where(s > 0, layer.c, v)
         out.append(s)
-    return torch.stack(out)
+    return torch.stack(out), (v + 65, u + 65 * layer.b)
 
 
-CASES: dict[str, tuple[type[SpikingLayer], Callable[..., Tensor], float]] = {
+CASES: dict[str, tuple[type[SpikingLayer], Callable[..., Result], float]] = {
     "AdLIF": (AdLIF, adlif, 2.0),
     "SEAdLIF": (SEAdLIF, adlif, 2.0),
     "BRF": (BRF, brf, 40.0),
@@ -79,16 +86,31 @@ CASES: dict[str, tuple[type[SpikingLayer], Callable[..., Tensor], float]] = {
     "Izhikevich": (Izhikevich, izhikevich, 10.0),
 }
 cases = pytest.mark.parametrize(("kind", "naive", "drive"), CASES.values(), ids=CASES)
+ADLIF = {"alpha": 0.8, "beta": 0.95, "subthreshold": 0.5, "spike_weight": 3.0, "threshold": 0.7}
+EXPONENTIAL = {"beta": 0.8, "threshold": 0.8, "sharpness": 0.3, "peak": 1.5, "reset": -0.4}
+OTHER_VALUES: dict[type[SpikingLayer], dict[str, float]] = {
+    AdLIF: ADLIF,
+    SEAdLIF: ADLIF,
+    BRF: {"omega": 8.0, "damping": -0.5, "gamma": 0.8, "threshold": 0.6},
+    EIF: EXPONENTIAL,
+    AdEx: {**EXPONENTIAL, "rho": 0.95, "subthreshold": 0.4, "spike_weight": 0.3},
+    Izhikevich: {"a": 0.1, "b": 0.25, "c": -55.0, "d": 2.0},
+}
 
 
 @cases
-def test_spikes_are_those_of_the_equations(kind: type[SpikingLayer], naive: Callable, drive: float) -> None:
+@pytest.mark.parametrize("defaults", [True, False])
+def test_spikes_and_states_are_those_of_the_equations(
+    kind: type[SpikingLayer], naive: Callable, drive: float, defaults: bool
+) -> None:
     torch.manual_seed(0)
-    layer = kind(N).double()
+    layer = kind(N, **({} if defaults else OTHER_VALUES[kind])).double()
     x = drive * (1 + torch.rand(T, B, N, dtype=torch.float64))
-    expected = naive(layer, x)
+    expected, last = naive(layer, x)
     assert 0 < expected.mean() < 1
-    assert torch.equal(layer.over_time(x)[0], expected)
+    spikes, states = layer.over_time(x)
+    assert torch.equal(spikes, expected)
+    torch.testing.assert_close(states, last)
     stepwise = torch.stack([layer(x_t) for x_t in x])
     assert torch.equal(stepwise, expected)
     reset_states(layer)
@@ -186,3 +208,30 @@ def test_parameters_are_drawn_for_each_neuron() -> None:
     assert abs(layer.threshold.mean() - 1.0) < 0.01
     with pytest.raises(ValueError, match="beta must be a number, a tensor"):
         LIB(4, beta={"gamma": [1.0, 2.0]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "learned", "spike_fn"),
+    [
+        (PLIF, {"raw_beta"}, surrogate.arctan),
+        (ALIF, {"raw_beta", "raw_rho", "strength", "raw_threshold"}, surrogate.triangle),
+        (AdLIF, {"raw_alpha", "raw_beta", "subthreshold", "spike_weight"}, surrogate.fast_sigmoid),
+        (EIF, {"raw_beta", "raw_threshold"}, surrogate.arctan),
+        (AdEx, {"raw_beta", "raw_rho", "subthreshold", "spike_weight", "raw_threshold"}, surrogate.arctan),
+        (BRF, {"omega", "damping"}, surrogate.multi_gaussian),
+        (Izhikevich, set(), surrogate.arctan),
+    ],
+)
+def test_defaults_are_those_of_the_documentation(
+    kind: type[SpikingLayer], learned: set[str], spike_fn: SpikeFn
+) -> None:
+    text = (kind.__doc__ or "").replace("−", "-")
+    stated = {name: float(v) for name, v in re.findall(r"^ +(\w+): .*by default (-?\d+(?:\.\d+)?)", text, re.MULTILINE)}
+    if kind is Izhikevich:
+        stated = dict(zip("abcd", (0.02, 0.2, -65.0, 8.0), strict=True))
+    parameters = inspect.signature(kind).parameters
+    assert stated and {name: parameters[name].default for name in stated} == stated
+    layer = kind(1)
+    assert {name for name, _ in layer.named_parameters()} == learned
+    firing = firing_of(layer)
+    assert firing is not None and firing.spike_fn is spike_fn
