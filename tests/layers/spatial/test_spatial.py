@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bionets.layers import (
+    DistanceDelays,
     SpatialConv1d,
     SpatialConv2d,
     SpatialConv3d,
     SpatialLinear,
+    SpatialRecurrent,
     proximity_cost,
     spatial_cost,
     spatial_layers,
@@ -62,6 +64,20 @@ def test_a_spatial_layer_gives_the_output_of_the_plain_layer() -> None:
     expected = nn.functional.conv2d(image, conv.weight, conv.bias, stride=2, padding=1)
     assert torch.equal(conv(image), expected)
     assert "dim=3" in repr(linear) and {"weight", "bias", "positions"} == conv.state_dict().keys()
+
+
+def test_positions_start_at_a_standard_normal_distribution() -> None:
+    torch.manual_seed(0)
+    for layer in (
+        SpatialLinear(2, 2000),
+        SpatialConv2d(1, 2000, 1),
+        SpatialRecurrent(nn.RNN(1, 1000, num_layers=2), learn_positions=True),
+        DistanceDelays(1000, 2),
+    ):
+        positions = layer.positions.detach()  # type: ignore[union-attr]
+        assert positions.mean().item() == pytest.approx(0, abs=0.06)
+        assert positions.std().item() == pytest.approx(1, abs=0.04)
+        assert positions.abs().max() > 3
 
 
 @pytest.mark.parametrize("arguments", [(0, 3), (3, 0), (3, 3, True, 0)])
