@@ -126,6 +126,15 @@ def test_the_mean_connection_length_ignores_self_connections() -> None:
     assert spatial.mean_connection_length().item() == pytest.approx(1.5)
 
 
+def test_the_mean_connection_length_is_a_mean_over_layers() -> None:
+    rnn = nn.RNN(1, 3, num_layers=2)
+    spatial = SpatialRecurrent(rnn, dim=1)  # at 0, 1 and 2
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(torch.tensor([[0.0, 5.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+        rnn.weight_hh_l1.copy_(torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    assert spatial.mean_connection_length().item() == pytest.approx((1 + 2) / 2)
+
+
 def test_a_layer_whose_units_are_not_connected_is_refused() -> None:
     with pytest.raises(ValueError, match="BRC has no recurrent weight matrix"):
         SpatialRecurrent(BRC(3, 6))
