@@ -258,6 +258,7 @@ def test_delays_are_distances_over_velocity() -> None:
     cube = torch.cartesian_prod(*3 * [torch.arange(2.0)])
     expected = 1 + torch.cdist(cube, cube) / 0.5
     torch.testing.assert_close(delays.values(), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(delays.values().diagonal(), torch.ones(8), rtol=0, atol=1e-6)
     steps = torch.arange(1, 21).view(-1, 1, 1)
     torch.testing.assert_close((delays() * steps).sum(0), expected, rtol=0, atol=1e-3)
     layer = FullyRecurrent(PLIF(8), 20, delays=delays)
