@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from scipy.signal import cont2discrete
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -46,51 +48,63 @@ def lru(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
     return y, (s.real, s.imag)
 
 
-def cornn(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
+def cornn(
+    x: Tensor, states: States, p: Parameters, dt: float = 0.042, gamma: float = 2.7, epsilon: float = 4.7
+) -> tuple[Tensor, States]:
     y, z = states
     force = torch.tanh(p["weight_hh"] @ y + p["weight_zh"] @ z + p["weight_ih"] @ x + p["bias"])
-    z = z + 0.042 * (force - 2.7 * y - 4.7 * z)
-    y = y + 0.042 * z
+    z = z + dt * (force - gamma * y - epsilon * z)
+    y = y + dt * z
     return y, (y, z)
 
 
-def unicornn(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
+def unicornn(x: Tensor, states: States, p: Parameters, dt: float = 0.1, alpha: float = 10.0) -> tuple[Tensor, States]:
     y, z = states
-    step = 0.1 * sigmoid(p["time_scale"])
-    z = z - step * (torch.tanh(p["weight_hh"] * y + p["weight_ih"] @ x + p["bias"]) + 10 * y)
+    step = dt * sigmoid(p["time_scale"])
+    z = z - step * (torch.tanh(p["weight_hh"] * y + p["weight_ih"] @ x + p["bias"]) + alpha * y)
     y = y + step * z
     return y, (y, z)
 
 
-def lem(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
+def lem(x: Tensor, states: States, p: Parameters, dt: float = 1.0) -> tuple[Tensor, States]:
     y, z = states
     v_1, v_2, v_z, v_y = (p["weight_ih"] @ x + p["bias"]).chunk(4)
     w_1, w_2, w_z = p["weight_hh"].chunk(3)
-    step_z, step_y = sigmoid(v_1 + w_1 @ y), sigmoid(v_2 + w_2 @ y)
+    step_z, step_y = dt * sigmoid(v_1 + w_1 @ y), dt * sigmoid(v_2 + w_2 @ y)
     z = (1 - step_z) * z + step_z * torch.tanh(v_z + w_z @ y)
     y = (1 - step_y) * y + step_y * torch.tanh(v_y + p["weight_zh"] @ z)
     return y, (y, z)
 
 
-def src(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
+def src(
+    x: Tensor,
+    states: States,
+    p: Parameters,
+    alpha: float = 0.9,
+    rho: float = 3.0,
+    r: float = 2.0,
+    r_slow: float = -7.0,
+    z_hyperpolarised: float = 0.9,
+    z_depolarised: float = 0.0,
+) -> tuple[Tensor, States]:
     current, fast, slow = states
-    current = 0.9 * current + p["weight_ih"] @ x
-    new_fast = torch.tanh(3 * torch.tanh(current / 3) + 2 * fast - 7 * slow + p["excitability"])
-    z = 0.9 - 0.9 * sigmoid(10 * (fast - 0.5))
+    current = alpha * current + p["weight_ih"] @ x
+    new_fast = torch.tanh(rho * torch.tanh(current / rho) + r * fast + r_slow * slow + p["excitability"])
+    z = z_hyperpolarised + (z_depolarised - z_hyperpolarised) * sigmoid(10 * (fast - 0.5))
     slow = z * slow + (1 - z) * fast
     return new_fast.clamp(min=0), (current, new_fast, slow)
 
 
-def lmu(x: Tensor, states: States, p: Parameters) -> tuple[Tensor, States]:
+def lmu(x: Tensor, states: States, p: Parameters, theta: float = 100.0) -> tuple[Tensor, States]:
     h, m = states
-    a, b = legendre_matrices(HIDDEN, 100.0)
+    a, b = legendre_matrices(HIDDEN, theta)
     u = p["encoder_x"] @ x + p["encoder_h"] @ h + p["encoder_m"] @ m
     m = a @ m + b * u
     h = torch.tanh(p["weight_ih"] @ x + p["weight_hh"] @ h + p["weight_mh"] @ m + p["bias"])
     return h, (h, m)
 
 
-NAIVE: dict[type[nn.Module], Callable[[Tensor, States, Parameters], tuple[Tensor, States]]] = {
+NAIVE: dict[type[nn.Module], Callable[..., tuple[Tensor, States]]] = {
     MinGRU: min_gru,
     MinLSTM: min_lstm,
     LRU: lru,
@@ -101,6 +115,13 @@ NAIVE: dict[type[nn.Module], Callable[[Tensor, States, Parameters], tuple[Tensor
     LMU: lmu,
 }
 kinds = pytest.mark.parametrize("kind", NAIVE, ids=lambda kind: kind.__name__)
+OTHER_CONSTANTS: dict[type[nn.Module], dict[str, float]] = {
+    CoRNN: {"dt": 0.3, "gamma": 0.7, "epsilon": 1.2},
+    UnICORNN: {"dt": 0.4, "alpha": 2.0},
+    LEM: {"dt": 0.6},
+    SRC: {"alpha": 0.7, "rho": 2.0, "r": 1.5, "r_slow": -3.0, "z_hyperpolarised": 0.8, "z_depolarised": 0.1},
+    LMU: {"theta": 7.0},
+}
 
 
 def make(kind: type[nn.Module], **options: object) -> nn.Module:
@@ -124,28 +145,34 @@ def as_given(states: States) -> Tensor | States:
     return states if len(states) > 1 else states[0]
 
 
-def naive(layer: nn.Module, x: Tensor, states: States) -> tuple[Tensor, States]:
+def naive(layer: nn.Module, x: Tensor, states: States, **constants: float) -> tuple[Tensor, States]:
     """x `[T, B, I]` and states `[B, H]` through the equations, one sequence and one step after another."""
     parameters = {name.removesuffix("_l0"): parameter for name, parameter in layer.named_parameters()}
     outputs, last = [], []
     for b in range(x.size(1)):
         state, output = tuple(s[b] for s in states), []
         for x_t in x[:, b]:
-            y, state = NAIVE[type(layer)](x_t, state, parameters)
+            y, state = NAIVE[type(layer)](x_t, state, parameters, **constants)
             output.append(y)
         outputs.append(torch.stack(output))
         last.append(state)
     return torch.stack(outputs, 1), tuple(torch.stack(s) for s in zip(*last, strict=True))
 
 
-@kinds
+@pytest.mark.parametrize(
+    ("kind", "constants"),
+    [*((kind, {}) for kind in NAIVE), *OTHER_CONSTANTS.items()],
+    ids=lambda each: getattr(each, "__name__", "other constants" if each else "defaults"),
+)
 @pytest.mark.parametrize("backend", ["auto", "reference"])
-def test_values_and_gradients_are_those_of_the_equations(kind: type[nn.Module], backend: str) -> None:
-    layer = make(kind, backend=backend)
+def test_values_and_gradients_are_those_of_the_equations(
+    kind: type[nn.Module], constants: dict[str, float], backend: str
+) -> None:
+    layer = make(kind, backend=backend, **constants)
     x = torch.randn(STEPS, BATCH, INPUT, dtype=torch.float64, requires_grad=True)
     h0 = tuple(s.requires_grad_() for s in random_states(layer, 1, BATCH))
     output, last = layer(x, as_given(h0))
-    expected, expected_last = naive(layer, x, tuple(s[0] for s in h0))
+    expected, expected_last = naive(layer, x, tuple(s[0] for s in h0), **constants)
     torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-10)
     leaves = [x, *h0, *layer.parameters()]
     weights = torch.randn_like(output)
@@ -317,6 +344,19 @@ def test_the_memory_of_an_lmu_reconstructs_past_inputs() -> None:
             legendre.append(((2 * n + 1) * (2 * r - 1) * legendre[n] - n * legendre[n - 1]) / (n + 1))
         decoded = (m[0, 0] * torch.tensor(legendre, dtype=torch.float64)).sum()
         assert abs(decoded - u[-1 - delay]) < 0.1
+
+
+@pytest.mark.parametrize("theta", [100.0, 7.0])
+def test_the_matrices_of_an_lmu_are_a_zero_order_hold_of_its_differential_equation(theta: float) -> None:
+    """Voelker et al. 2019, equations 1 and 2: θ dm/dt = A m + B u."""
+    order = 4
+    a = [[(2 * i + 1) * (-1.0 if i < j else (-1.0) ** (i - j + 1)) / theta for j in range(order)] for i in range(order)]
+    b = [[(2 * i + 1) * (-1.0) ** i / theta] for i in range(order)]
+    system = (np.array(a), np.array(b), np.zeros((1, order)), np.zeros((1, 1)))
+    expected_a, expected_b, *_ = cont2discrete(system, 1.0, "zoh")
+    found_a, found_b = legendre_matrices(order, theta)
+    torch.testing.assert_close(found_a, torch.tensor(expected_a))
+    torch.testing.assert_close(found_b, torch.tensor(expected_b)[:, 0])
 
 
 def test_a_driven_src_fires_separate_spikes_and_a_resting_one_none() -> None:
