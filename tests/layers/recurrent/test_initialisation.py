@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, BRCCell, NBRCCell, PeepholeLSTM, PeepholeLSTMCell
+from bionets.layers import BRC, LRU, NBRC, BRCCell, NBRCCell, PeepholeLSTM, PeepholeLSTMCell
 
 INPUT, HIDDEN = 40, 60
 
@@ -58,9 +58,10 @@ def test_paper_initialisations_have_zero_bias_and_start_at_the_pitchfork_bifurca
     assert all(fits(block) for block in nbrc.weight_hh.detach().chunk(2))
 
 
-def test_the_default_initialisations_are_paper2020_and_uniform() -> None:
+def test_the_default_initialisations_are_the_documented_ones() -> None:
     assert BRC(1, 1).initialisation == NBRC(1, 1).initialisation == "paper2020"
     assert PeepholeLSTM(1, 1).initialisation == "uniform"
+    assert LRU(1, 1).initialisation == "ring"
 
 
 @pytest.mark.parametrize("cell", [BRCCell, NBRCCell])
@@ -90,6 +91,12 @@ def test_chrono_spreads_the_time_constants_up_to_the_given_steps(cell: type[nn.M
     steps = bias_c.exp()
     assert steps.min() >= 1 and steps.max() <= 299 * (1 + 1e-5)
     assert abs(steps.mean() - 150) < 15 and steps.max() > 285  # uniform between 1 and 299
+
+
+def test_chrono_has_the_recurrent_weights_of_paper2020() -> None:
+    brc, nbrc = (cell(INPUT, HIDDEN, initialisation="chrono", chrono_steps=10) for cell in (BRCCell, NBRCCell))
+    assert torch.equal(brc.weight_hh, torch.ones(2 * HIDDEN))
+    assert all(is_orthogonal(block) for block in nbrc.weight_hh.detach().chunk(2))
 
 
 def test_peephole_lstm_uniform_has_the_limit_of_lstm() -> None:
