@@ -32,6 +32,7 @@ def test_the_vaa_counts_different_states() -> None:
     three = torch.tensor([[0.0], [0.0], [1.0], [1.0], [1.0], [2.0], [3.0]], dtype=torch.float64)
     assert variability_amongst_attractors(three).item() == pytest.approx(4 / 7, abs=1e-15)
     assert variability_amongst_attractors(states, tolerance=1e-6) == 1
+    assert variability_amongst_attractors(torch.tensor([[0.0], [0.5]]), tolerance=0.5) == 1
     assert variability_amongst_attractors(states, tolerance=3.0) == pytest.approx((3 * 1 / 3 + 1) / 4)
 
 
@@ -117,6 +118,41 @@ def test_only_the_layer_that_is_scored_starts_from_different_states() -> None:
         assert torch.equal(start[own], reached[own])
         assert torch.equal(start[other], reached[other, :1].expand_as(start[other]))
         assert not torch.equal(start[own], start[own, :1].expand_as(start[own]))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_the_score_is_the_mean_over_layers_of_the_vaa_of_all_their_states(kind: type[nn.GRU] | type[nn.LSTM]) -> None:
+    torch.manual_seed(0)
+    layer, x, random = kind(2, 3, num_layers=2).double(), inputs()[0].double()[:, :5], generator()
+    torch.randint(1, 2, (), generator=random)  # in the first step, the states settle for one step
+    times, u = torch.randint(1, 13, (5,), generator=random), torch.randn(2, generator=random).double()
+    reached = [layer(x[:time, b : b + 1])[1] for b, time in enumerate(times.tolist())]
+    states = torch.stack([torch.cat(each) if kind is nn.LSTM else each for each in reached])  # [sequence, state, 1, 3]
+    values = []
+    for k in range(2):
+        own = [k, k + 2] if kind is nn.LSTM else [k]
+        settled = []
+        for each in states:
+            start = states[0].clone()
+            start[own] = each[own]
+            h = layer(u.view(1, 1, 2), tuple(start.chunk(2)) if kind is nn.LSTM else start)[1]
+            settled.append((torch.cat(h) if kind is nn.LSTM else h)[own].flatten())
+        values.append(variability_amongst_attractors(torch.stack(settled), 0.03, differentiable=True))
+    found = warm_up(layer, [inputs()[0]], steps=1, tolerance=0.03, sequences=5, generator=generator())
+    assert found == pytest.approx([torch.stack(values).mean().item()])
+    assert 0.3 < found[0] < 0.95
+
+
+def test_the_first_step_of_adam_has_the_learning_rate_and_is_towards_the_target() -> None:
+    changes = []
+    for target in (0.0, 1.0):
+        torch.manual_seed(0)
+        layer = nn.GRU(2, 5)
+        before = nn.utils.parameters_to_vector(layer.parameters()).detach().clone()
+        warm_up(layer, inputs(), steps=1, lr=3e-3, target=target, tolerance=0.1, generator=generator())
+        changes.append(nn.utils.parameters_to_vector(layer.parameters()).detach() - before)
+    assert changes[0].abs().max().item() == pytest.approx(3e-3, rel=1e-2)
+    torch.testing.assert_close(changes[1], -changes[0], rtol=0, atol=1e-4)
 
 
 def test_the_warm_up_keeps_mode_and_dropout_and_leaves_no_gradient() -> None:
