@@ -1,6 +1,7 @@
 """Delays of neurons and of synapses: against loops over time, in pieces, annealed and rounded."""
 
 import copy
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ def test_lag_weights_add_up_to_one_and_are_rounded_to_the_nearest_lag(
     round_delays(delays)
     nearest = torch.tensor(values).round().long()
     torch.testing.assert_close(delays(), nn.functional.one_hot(nearest, 7).T.float())
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "gaussian"])
+def test_lag_weights_follow_their_formula(interpolation: str) -> None:
+    p, sigma = [1.0, 2.3, 6.0], 1.7
+    weights = Delays((3,), 1, 6, delays=torch.tensor(p), sigma=sigma, interpolation=interpolation)()
+    for i, delay in enumerate(p):
+        if interpolation == "linear":
+            heights = [max(0.0, 1 - abs(d - delay) / (1 + sigma)) for d in range(1, 7)]
+        else:
+            heights = [math.exp(-((d - delay) ** 2) / (2 * sigma**2)) for d in range(1, 7)]
+        expected = torch.tensor([height / sum(heights) for height in heights])
+        torch.testing.assert_close(weights[:, i], expected)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "gaussian"])
