@@ -1,6 +1,9 @@
 """Recurrent layers as steps: states by name, whole models, files; what is not a step is refused."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +86,44 @@ def test_an_unbatched_step_equals_a_batched_one(x: Tensor) -> None:
         alone, batch = StatefulRecurrent(layer), StatefulRecurrent(layer)
         for step in x:
             torch.testing.assert_close(alone(step[0]), batch(step)[0])
+
+
+def images(make: Callable[[], Any]) -> tuple[StatefulRecurrent, Tensor, tuple[Tensor, ...]]:
+    """A layer along the channels of images, whose outputs of zeros are not zero; images ``[T, B, C, H, W]``, and states
+    to start from."""
+    torch.manual_seed(0)
+    layer = make().double()
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias"):
+            nn.init.normal_(parameter)
+    step, x = StatefulRecurrent(layer, dim=-3), torch.randn(6, 3, 3, 2, 2, dtype=torch.float64)
+    return step, x, tuple(torch.randn(shape, dtype=torch.float64) for shape in step.state_shapes(x.shape[1:]))
+
+
+@pytest.mark.parametrize("make", [lambda: BRC(3, 4, num_layers=2), lambda: LRU(3, 4), lambda: nn.LSTM(3, 4)])
+def test_images_of_different_lengths_equal_single_sequences(make: Callable[[], Any]) -> None:
+    step, x, start = images(make)
+    lengths = torch.tensor([6, 0, 4])
+    y, last = step.over_time(x, start, lengths=lengths)
+    for b, length in enumerate(lengths.tolist()):
+        alone, end = step.over_time(x[:length, b : b + 1], tuple(state[b : b + 1] for state in start))
+        torch.testing.assert_close(y[:length, b : b + 1], alone)
+        torch.testing.assert_close(tuple(state[b : b + 1] for state in last), end)
+        assert not y[length:, b].any()
+
+
+@pytest.mark.parametrize("make", [lambda: BRC(3, 4, num_layers=2), lambda: LRU(3, 4)])
+def test_pieces_of_images_between_resets_equal_separate_sequences(make: Callable[[], Any]) -> None:
+    step, x, start = images(make)
+    reset = torch.zeros(6, 3, dtype=torch.bool)
+    reset[[2, 5], 0] = reset[3, 2] = True
+    y, last = step.over_time(x, start, reset=reset)
+    for b, starts in enumerate(([0, 2, 5, 6], [0, 6], [0, 3, 6])):
+        states: Any = tuple(state[b : b + 1] for state in start)
+        for begin, end in pairwise(starts):
+            alone, states = step.over_time(x[begin:end, b : b + 1], states if begin == 0 else None)
+            torch.testing.assert_close(y[begin:end, b : b + 1], alone)
+        torch.testing.assert_close(tuple(state[b : b + 1] for state in last), states)
 
 
 def test_a_backend_is_chosen_by_name_and_an_unknown_one_is_refused(x: Tensor) -> None:
