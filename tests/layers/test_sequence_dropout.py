@@ -55,6 +55,14 @@ def test_steps_past_the_end_are_zero() -> None:
     assert not y[1:, 1].any()
 
 
+def test_a_reset_past_the_end_keeps_the_mask() -> None:
+    layer, reset = SequenceDropout(0.5), torch.zeros(5, 2, dtype=torch.bool)
+    reset[3] = True
+    y, (mask,) = layer.over_time(torch.ones(5, 2, 100), lengths=torch.tensor([5, 2]), reset=reset)
+    assert torch.equal(mask[1], y[0, 1])
+    assert torch.equal(mask[0], y[4, 0]) and not torch.equal(mask[0], y[0, 0])
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.1])
 def test_p_must_be_a_probability(p: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
