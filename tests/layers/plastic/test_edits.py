@@ -198,6 +198,18 @@ def test_a_reward_of_nan_gives_weights_of_nan(backend: str) -> None:
     assert network.connections["input_output"].weight.isnan().all()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_change_that_depends_on_the_distance_to_a_bound_is_zero_beyond_it(backend: str) -> None:
+    network, trace = Network(), LinearDynamics(0.5)
+    network.add("input", Input(2, trace=trace))
+    network.add("output", LIF(1, LinearDynamics(0.0), threshold=-1.0, trace=trace))
+    learnt = network.connect("input", "output", Linear(2, 1))
+    network.add_rule(PairSTDP([learnt], 2.0, -2.0, trace_target=1.0, weight_dependence=0.5))
+    learnt.weight.data = torch.tensor([[1.5], [-0.5]])  # the first is to decrease and the second to increase
+    assert network(torch.tensor([[[False, True]]]), backend=backend)["output"].all()
+    assert learnt.weight.flatten().tolist() == [1.0, 0.0]
+
+
 def test_the_kernel_refuses_weights_of_another_dtype() -> None:
     network = learning()
     network.connections["input_output"].weight.data = torch.ones(6, 5, dtype=torch.int64)
