@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bionets.layers.plastic import LIF, Input, Linear, LinearDynamics, Network, PairSTDP
+from bionets.layers.plastic import LIF, AdaptiveLIF, Input, Linear, LinearDynamics, Network, PairSTDP
 from tests.layers.plastic.plastic_naive import Neuron
 from tests.layers.plastic.test_backends import everything, networks
 
@@ -85,6 +85,16 @@ def test_synapses_learn_from_spikes_that_a_current_causes(backend: str) -> None:
     network(x, currents={"cells": current}, backend=backend)
     assert not learnt.weight[:, 0].any()
     assert bool((learnt.weight[:, 1] > 0).all())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_refractory_neurons_do_not_spike_even_above_their_threshold(backend: str) -> None:
+    network, options = Network(), {"threshold": 1.0, "reset": 2.0, "refractory": 2}
+    network.add("plain", LIF(1, LinearDynamics(1.0), **options))  # type: ignore[arg-type]
+    network.add("adaptive", AdaptiveLIF(1, LinearDynamics(1.0), LinearDynamics(0.5, 0.1), **options))
+    current = torch.tensor([1.5, 0.0, 0.0, 0.0, 0.0]).reshape(5, 1, 1)
+    for spikes in network(currents=dict.fromkeys(("plain", "adaptive"), current), backend=backend).values():
+        assert spikes.flatten().tolist() == [True, False, False, True, False]
 
 
 def test_currents_may_be_integers_and_given_in_pieces() -> None:
