@@ -238,6 +238,26 @@ def test_both_backends_agree_in_float32(x: Tensor) -> None:
     torch.testing.assert_close(network.connections["input_output"].weight, other.connections["input_output"].weight)
 
 
+@pytest.mark.parametrize("rule", [PairSTDP, TripletSTDP, MSTDPET])
+@pytest.mark.parametrize("rows", [64, 150])
+def test_backends_agree_on_connections_of_one_block_of_rows_and_of_several(rows: int, rule: type[LearningRule]) -> None:
+    """The kernel changes `memory.BLOCK` = 64 rows of weights together; for a reward, 64 weights."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(12, 2, rows, generator=generator) < 0.3
+    start, weights = torch.rand(rows, 5, generator=generator, dtype=torch.float64), []
+    for backend in ("reference", "numba"):
+        network, trace = Network(), LinearDynamics(0.8)
+        network.add("input", Input(rows, trace=trace))
+        network.add("output", LIF(5, LinearDynamics(0.5), threshold=0.2 * rows, trace=trace))
+        learnt = network.connect("input", "output", Linear(rows, 5, weight=start))
+        network.add_rule(rule([learnt]))
+        network.double()
+        assert network(x, 0.5, backend=backend)["output"].any()
+        weights.append(learnt.weight)
+    torch.testing.assert_close(weights[1], weights[0])
+    assert not weights[0][-1].equal(start[-1])
+
+
 def test_networks_that_the_kernel_cannot_compute_are_refused_or_warn(x: Tensor) -> None:
     delayed = small(delay=torch.arange(48).reshape(16, 3) % 3)
     with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has a delay for each synapse"):
