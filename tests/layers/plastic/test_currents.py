@@ -97,6 +97,19 @@ def test_refractory_neurons_do_not_spike_even_above_their_threshold(backend: str
         assert spikes.flatten().tolist() == [True, False, False, True, False]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_homeostatic_thresholds_change_by_the_mean_spike_of_the_batch(backend: str) -> None:
+    network = Network()
+    adaptation = LinearDynamics(0.9, 0.5)
+    cells = network.add("cells", AdaptiveLIF(2, LinearDynamics(0.0), adaptation, threshold=1.0, homeostasis=True))
+    first, second = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[2.0, 0.0], [1.2, 0.0]]]).unsqueeze(1)
+    assert network(currents={"cells": first}, backend=backend)["cells"].sum() == 1  # at the threshold
+    assert cells.adaptation is not None
+    assert cells.adaptation.tolist() == [0.25, 0.0]
+    assert network(currents={"cells": second}, backend=backend)["cells"].sum() == 1  # 1.2 is below 1.25
+    assert cells.adaptation.tolist() == pytest.approx([0.9 * 0.25 + 0.25, 0.0])
+
+
 def test_currents_may_be_integers_and_given_in_pieces() -> None:
     current = torch.randint(0, 3, (12, 1, 3), generator=torch.Generator().manual_seed(0))
     whole = alone()(currents={"cells": current})["cells"]
