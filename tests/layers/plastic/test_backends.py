@@ -258,6 +258,23 @@ def test_backends_agree_on_connections_of_one_block_of_rows_and_of_several(rows:
     assert not weights[0][-1].equal(start[-1])
 
 
+def test_backends_agree_on_a_group_whose_connection_to_itself_learns() -> None:
+    generator, weights = torch.Generator().manual_seed(0), []
+    x = torch.rand(20, 2, 6, generator=generator) < 0.4
+    given, own = torch.rand(6, 5, generator=generator), torch.rand(5, 5, generator=generator)
+    for backend in ("reference", "numba"):
+        network, trace = Network(), LinearDynamics(0.8)
+        network.add("input", Input(6))
+        network.add("cells", LIF(5, LinearDynamics(0.8), threshold=2.0, refractory=1, trace=trace))
+        network.connect("input", "cells", Linear(6, 5, weight=given))
+        learnt = network.connect("cells", "cells", Linear(5, 5, weight=own))
+        network.add_rule(PairSTDP([learnt], 0.1, 0.05))
+        assert network(x, backend=backend)["cells"].any()
+        weights.append(learnt.weight)
+    torch.testing.assert_close(weights[1], weights[0])
+    assert not torch.equal(weights[0], own)
+
+
 def test_networks_that_the_kernel_cannot_compute_are_refused_or_warn(x: Tensor) -> None:
     delayed = small(delay=torch.arange(48).reshape(16, 3) % 3)
     with pytest.raises(ValueError, match="cannot compute this network: 'input_output' has a delay for each synapse"):
