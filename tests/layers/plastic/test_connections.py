@@ -148,6 +148,13 @@ def test_normalise_scales_the_inputs_of_each_neuron() -> None:
         assert silent.weight.tolist() == [[0.0], [0.0]]
 
 
+def test_initial_weights_are_uniform_between_the_bounds() -> None:
+    for bounds, (low, high) in (((-3.0, -1.0), (-3, -1)), ((-math.inf, 0.5), (0, 0.5)), ((0.2, math.inf), (0.2, 1))):
+        weight = Linear(100, 100, bounds=bounds).weight
+        assert low <= weight.min() < low + 0.01 and high - 0.01 < weight.max() <= high
+        assert weight.mean().item() == pytest.approx((low + high) / 2, abs=0.03)
+
+
 def test_integer_and_bool_weights_are_converted_and_others_keep_their_dtype() -> None:
     assert Linear(2, 2, weight=torch.eye(2, dtype=torch.float32)).weight.dtype == torch.float32
     for weight in (torch.eye(2, dtype=torch.int64), torch.eye(2, dtype=torch.bool)):
@@ -177,6 +184,8 @@ def test_invalid_shapes_and_options_are_refused() -> None:
         Linear(3, 2, weight=torch.ones(2, 3))
     with pytest.raises(ValueError, match=r"initial weights must lie within the bounds 0\.0 to 1\.0"):
         Linear(3, 2, weight=torch.full((3, 2), 1.5))
+    with pytest.raises(ValueError, match=r"initial weights must lie within the bounds 0\.0 to 1\.0"):
+        Linear(3, 2, weight=torch.full((3, 2), -0.5))
     with pytest.raises(ValueError, match="initial weights must lie within the bounds"):
         Linear(3, 2, weight=torch.full((3, 2), math.nan))
     with pytest.raises(ValueError, match="norm must be above zero, got nan"):
