@@ -297,6 +297,11 @@ def test_invalid_networks_and_inputs_are_refused() -> None:
     network = diehl_and_cook()
     with pytest.raises(ValueError, match="already has neurons called 'pixels'"):
         network.add("pixels", Input(3))
+    for name in ("layer.1", "", "values"):
+        with pytest.raises(ValueError, match=f"{name!r} cannot be a name in the network"):
+            network.add(name, Input(3))
+    with pytest.raises(ValueError, match=r"'a\.b' cannot be a name in the network"):
+        network.connect("pixels", "excitatory", Linear(20, 6), name="a.b")
     with pytest.raises(ValueError, match="the neurons to be called 'again' are in the network already"):
         network.add("again", network.neurons["pixels"])
     with pytest.raises(ValueError, match="the connection to be called 'again' is in the network already"):

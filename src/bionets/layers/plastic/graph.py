@@ -27,6 +27,13 @@ def tensors_of(module: Any) -> Iterator[Tensor]:
                 yield tensor
 
 
+def _put(modules: Mapping[str, Any], name: str, module: nn.Module) -> None:
+    try:
+        modules[name] = module  # type: ignore[index]
+    except KeyError as error:  # a dot, no letter, or the name of a method of torch.nn.ModuleDict
+        raise ValueError(f"{name!r} cannot be a name in the network ({error.args[0]}): choose another one") from None
+
+
 class Graph(nn.Module):
     """Groups of neurons, the connections between them, and their learning rules; `Network` runs the graph over time."""
 
@@ -44,7 +51,7 @@ class Graph(nn.Module):
             raise ValueError(f"the network already has neurons called {name!r}")
         if any(neurons is own for own in self.neurons.values()):
             raise ValueError(f"the neurons to be called {name!r} are in the network already: make others")
-        self.neurons[name] = neurons  # type: ignore[index]
+        _put(self.neurons, name, neurons)
         return neurons
 
     def connect(
@@ -64,7 +71,7 @@ class Graph(nn.Module):
         if self.neurons[target].subtracts_trace and not self.neurons[source].has_trace:
             raise ValueError(f"{target!r} subtracts presynaptic traces, but {source!r} has none: give it trace=...")
         connection.check(self.neurons[source].shape, self.neurons[target].shape)
-        self.connections[name] = connection  # type: ignore[index]
+        _put(self.connections, name, connection)
         self.paths[name] = (source, target)
         return connection
 
