@@ -101,6 +101,10 @@ def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command)
         (["schedule.name=StepLR", "schedule.step_size=1", "schedule.interval=week"], ["schedule.interval", "epoch"]),
         (["schedule.name=OneCycleLR", "schedule.max_lr=0.1", "optimizer.name=Adagrad"], ["momentum"]),
         (["schedule=ReduceLROnPlateau", "schedule.mode=low"], ["mode", "low"]),
+        (
+            ["optimizer.fused=true", "trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed"],
+            ["optimizer.fused=true cannot clip the gradients of mixed precision"],
+        ),
     ],
 )
 def test_invalid_optimizer_and_schedule_options_give_a_one_line_error(

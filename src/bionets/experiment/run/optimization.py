@@ -21,6 +21,13 @@ def build_optimizer(config: dict[str, Any]) -> "partial[Optimizer]":
     """The optimizer of a config as a function of its parameters. Raises UserError for invalid settings."""
     factory: partial[Optimizer] = instantiate_node(config["optimizer"])
     try_out(factory)
+    trainer = config["trainer"]
+    mixed = str(trainer.get("precision")).endswith("-mixed")
+    if config["optimizer"].get("fused") and trainer.get("gradient_clip_val") and mixed:
+        raise UserError(
+            "optimizer.fused=true cannot clip the gradients of mixed precision: leave out optimizer.fused, "
+            "trainer.gradient_clip_val or trainer.precision"
+        )
     return factory
 
 
