@@ -88,6 +88,15 @@ MODELS = {
         lambda: nn.Sequential(nn.Conv2d(4, 6, 3, groups=2, stride=(2, 1), padding=(1, 0)), LIB(6, dim=-3, **HARD)),
         (4, 6, 6),
     ),
+    "conv2d of a kernel that is not square": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, (1, 3), stride=(1, 2), padding=(0, 1)),
+            LIB(4, dim=-3, **HARD),
+            nn.Conv2d(4, 3, (3, 1), dilation=(1, 2), padding="valid"),
+            LIB(3, dim=-3, **HARD),
+        ),
+        (2, 6, 7),
+    ),
     "depthwise conv1d": (
         lambda: nn.Sequential(nn.Conv1d(4, 4, 3, groups=4, padding="same", dilation=2), LIB(4, dim=-2, **HARD)),
         (4, 9),
@@ -168,6 +177,11 @@ def test_an_imported_foreign_graph_follows_the_equations_of_nir() -> None:
 def test_layers_that_nir_cannot_express_are_refused_by_name(layer: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_nir(nn.Sequential(nn.Linear(3, 4), layer), torch.zeros(1, 3))
+
+
+def test_a_kernel_that_zeros_cannot_make_square_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"NIR cannot express 0, a Conv2d.*its reader takes kernels for square"):
+        to_nir(nn.Sequential(nn.Conv2d(1, 2, (2, 3))), torch.zeros(1, 1, 4, 4))
 
 
 def test_batch_normalisation_is_folded_into_the_preceding_layer() -> None:

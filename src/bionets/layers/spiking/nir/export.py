@@ -186,11 +186,13 @@ def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
         case nn.Conv1d() | nn.Conv2d() if module.padding_mode == "zeros":
             bias = np.zeros(module.out_channels, np.float32) if module.bias is None else _array(module.bias)
             options: Any = (module.stride, module.padding, module.dilation)
-            one = isinstance(module, nn.Conv1d)
+            one, weight = isinstance(module, nn.Conv1d), _dense_weight(module)
+            if isinstance(module, nn.Conv2d) and weight.shape[2] != weight.shape[3] and module.padding != "same":
+                weight, options = _square(module, name, weight)
             if one:
                 options = tuple(value[0] if isinstance(value, tuple) else value for value in options)
             kind = nir.Conv1d if one else nir.Conv2d
-            return kind(shape[1] if one else shape[1:], _dense_weight(module), *options, 1, bias)
+            return kind(shape[1] if one else shape[1:], weight, *options, 1, bias)
         case nn.Flatten() if module.start_dim > 0:
             end = module.end_dim if module.end_dim < 0 else module.end_dim - 1
             return nir.Flatten({"input": np.array(shape)}, module.start_dim - 1, end)
@@ -217,6 +219,22 @@ def _dense_weight(convolution: nn.Conv1d | nn.Conv2d) -> np.ndarray:
         rows, columns = slice(group * outputs, (group + 1) * outputs), slice(group * inputs, (group + 1) * inputs)
         dense[rows, columns] = weight[rows]
     return _array(dense)
+
+
+def _square(convolution: nn.Conv2d, name: str, weight: np.ndarray) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """The kernel with zeros on both sides of its shorter axis, because NIR's reader takes every kernel for square, and
+    its stride, padding and dilation."""
+    missing = max(weight.shape[2:]) - np.array(weight.shape[2:])
+    if np.any(missing % 2):
+        raise ValueError(
+            f"NIR cannot express {name}, a {convolution}: its reader takes kernels for square, and zeros on both sides "
+            "do not make this one square"
+        )
+    added = missing // 2
+    given = (0, 0) if convolution.padding == "valid" else _pair(convolution.padding)
+    padding = tuple(int(each) for each in given + added * _pair(convolution.dilation))
+    square = np.pad(weight, ((0, 0), (0, 0), *((each, each) for each in added)))
+    return square, (convolution.stride, padding, convolution.dilation)
 
 
 def _normalised(norm: fx.Node, modules: dict[str, nn.Module], shapes: dict[str, tuple[Shape, Shape]]) -> str:
