@@ -70,6 +70,16 @@ def test_soft_cross_entropy_of_a_silent_neuron_is_finite_with_a_negative_gradien
     assert rates.grad[0, 0] < 0 and torch.isfinite(rates.grad).all()
 
 
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3])])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_spikes_may_be_integers_and_bools(dtype: torch.dtype, lengths: torch.Tensor | None) -> None:
+    for name in ("spike_count", "spike_rate", "first_spike", "mean_membrane"):
+        found, expected = (READOUTS[name](given, lengths).double() for given in (SPIKES.to(dtype), SPIKES))
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    loss = spike_rate_error(SPIKES.to(dtype), torch.tensor([2]), lengths=lengths)
+    assert loss.item() == pytest.approx(spike_rate_error(SPIKES, torch.tensor([2]), lengths=lengths).item())
+
+
 def test_soft_cross_entropy_refuses_classes() -> None:
     with pytest.raises(ValueError, match="must have one shape"):
         soft_cross_entropy(torch.rand(3, 4), torch.zeros(3))

@@ -53,7 +53,7 @@ def first_spike_time(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
     """
     if lengths is not None:
         spikes = zero_past_end(spikes, check_lengths(lengths, spikes.shape, spikes.device))
-    return valid_sum(torch.cumprod(1 - spikes, 0), lengths)
+    return valid_sum(torch.cumprod(1 - 1 * spikes, 0), lengths)  # 1 * also for bools, which torch does not subtract
 
 
 def soonest(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -69,7 +69,7 @@ def valid_sum(x: Tensor, lengths: Tensor | None) -> Tensor:
 def valid_mean(x: Tensor, lengths: Tensor | None) -> Tensor:
     """The mean of x ``[T, B, ...]`` over the steps of each sequence; 0 for a sequence without steps."""
     if lengths is None:
-        return x.mean(0)
+        return x.mean(0, dtype=torch.result_type(x, 1.0))  # spikes may be integers or bools
     total = valid_sum(x, lengths)
     return total / _like(lengths.to(x.device).clamp_min(1), total)
 
