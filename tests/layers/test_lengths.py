@@ -113,6 +113,18 @@ def test_lengths_of_zero_give_zero_outputs_and_states(x: Tensor) -> None:
     assert not any(state.any() for state in get_states(model).values())
 
 
+@pytest.mark.parametrize("name", ["samples cut into more", "max-pooling behind neurons"])
+def test_a_piece_after_the_end_of_all_sequences_changes_no_state(name: str, x: Tensor) -> None:
+    model = MODELS[name]().double()
+    unroll(model, x)
+    before = get_states(model)
+    y = unroll(model, x, lengths=torch.zeros(len(LENGTHS), dtype=torch.int64))
+    assert len(y) == STEPS and not y.any()
+    assert len(unroll(model, x[:0])) == 0
+    after = get_states(model)
+    assert all(torch.equal(after[key], state) for key, state in before.items())
+
+
 def test_the_compiled_scan_and_the_reference_agree(x: Tensor) -> None:
     results = []
     for backend in ("auto", "reference"):

@@ -52,8 +52,10 @@ class Folding:
             )
         self.called |= {id(module): (module, dict(module._buffers)) for module in stateful}
 
-    def unfold(self, x: Tensor, name: str) -> Tensor:
+    def unfold(self, x: Tensor, name: str, pieces: int = 1) -> Tensor:
         """Reshape x ``[T·B, ...]`` to ``[T, B, ...]`` for the layer ``name``, with zeros past the end of each sequence.
+
+        ``pieces`` is the number of parts into which the model divides each sample if x has no step that shows it.
 
         Raises:
             ValueError: the size of the first axis is not a multiple of T, or of the number of valid steps.
@@ -67,8 +69,8 @@ class Folding:
                 f"{tuple(x.shape)}: the model must leave the batch on the first axis"
             )
         if self.valid is None:
-            return x.unflatten(0, (self.time, x.size(0) // self.time if self.time else self.batch))
-        pieces = len(x) // rows if rows else 1  # into which the model has divided each sample
+            return x.unflatten(0, (self.time, x.size(0) // self.time if self.time else self.batch * pieces))
+        pieces = len(x) // rows if rows else pieces
         whole = x.new_zeros(self.time * self.batch, pieces, *x.shape[1:])
         whole = whole.index_copy(0, self.valid, x.unflatten(0, (rows, pieces)))
         return whole.view(self.time, self.batch * pieces, *x.shape[1:])

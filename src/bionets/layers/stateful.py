@@ -119,7 +119,9 @@ class StatefulModule(nn.Module):
         assert fold is not None
         fold.note_call(self)
         with folding(None):  # for the layers that this layer calls
-            x = fold.unfold(x, self._get_name())
+            kept = self._buffers[self.state_names[0]] if self.state_names else None
+            pieces = 1 if kept is None else len(kept) // max(fold.batch, 1)
+            x = fold.unfold(x, self._get_name(), pieces)
             return fold.fold(run(x, fold.lengths_of(x), fold.reset_of(x)))
 
     def keep(self, y: Tensor, states: States) -> Tensor:
