@@ -293,6 +293,21 @@ def test_parameters_outputs_and_states_require_no_gradient() -> None:
     assert not any(tensor.requires_grad for tensor in (*out.values(), *get_states(network).values()))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_single_neuron_needs_no_axis(backend: str) -> None:
+    x, found = spikes(30, 2), []
+    for shape in ((), (1,)):
+        network, trace = Network(), LinearDynamics(0.8, scale=0.2)
+        network.add("input", Input(shape, trace=trace))
+        network.add("output", TraceLIF(shape, LinearDynamics(0.9), threshold=0.2, trace=trace))
+        learnt = network.connect("input", "output", Linear(1, 1, weight=torch.ones(1, 1)))
+        network.connect("output", "output", OneToOne(1, 0.5, delay=1))
+        network.add_rule(PairSTDP([learnt], 0.1, 0.05))
+        found.append((network(x.view(30, 2, *shape), backend=backend)["output"].view(30, 2), learnt.weight))
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0][0].any()
+
+
 def test_invalid_networks_and_inputs_are_refused() -> None:
     network = diehl_and_cook()
     with pytest.raises(ValueError, match="already has neurons called 'pixels'"):

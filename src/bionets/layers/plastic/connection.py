@@ -1,5 +1,7 @@
 """The base class of connections, which transmit spikes and traces with delays and compute a current."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,11 @@ from bionets.layers.plastic.neuron import Neuron, whole_steps
 from bionets.layers.stateful import StatefulModule
 
 Size = tuple[int, ...]
+
+
+def flat(values: Tensor) -> Tensor:
+    """Values ``[B, *shape]`` as ``[B, N]``, also for a single neuron of shape ()."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 class Connection(StatefulModule):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.plastic.connection import Connection, Size
+from bionets.layers.plastic.connection import Connection, Size, flat
 
 
 class LateralConnection(Connection):
@@ -32,11 +32,11 @@ class LateralConnection(Connection):
 
     def current(self) -> Tensor:
         assert self.pre_spikes is not None
-        return self.weight * self.gather(self.pre_spikes.flatten(1).to(self.weight.dtype))
+        return self.weight * self.gather(flat(self.pre_spikes).to(self.weight.dtype))
 
     def summed_trace(self) -> Tensor:
         assert self.pre_trace is not None
-        return self.gather(self.pre_trace.flatten(1))
+        return self.gather(flat(self.pre_trace))
 
     def gather(self, values: Tensor) -> Tensor:
         """For each target neuron, the sum of the values ``[B, size]`` of its sources."""

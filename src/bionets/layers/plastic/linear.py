@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from bionets.layers.plastic.connection import Size
+from bionets.layers.plastic.connection import Size, flat
 from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
 
@@ -40,17 +40,17 @@ class Linear(WeightedConnection):
         return values
 
     def rows(self, values: Tensor) -> Tensor:
-        return values.flatten(1).unsqueeze(2).to(self.weight.dtype)
+        return flat(values).unsqueeze(2).to(self.weight.dtype)
 
     def current(self) -> Tensor:
         assert self.pre_spikes is not None
         spikes = self.pre_spikes.to(self.weight.dtype)
         if self.delays_each_synapse:
             return torch.einsum("brol,ro->bo", spikes, self.weight)
-        return spikes.flatten(1) @ self.weight
+        return flat(spikes) @ self.weight
 
     def summed_trace(self) -> Tensor:
         assert self.pre_trace is not None
         if self.delays_each_synapse:
             return self.pre_trace.sum((1, 3))
-        return self.pre_trace.flatten(1).sum(1, keepdim=True).expand(-1, self.weight.shape[1])
+        return flat(self.pre_trace).sum(1, keepdim=True).expand(-1, self.weight.shape[1])
