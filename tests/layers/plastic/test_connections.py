@@ -174,6 +174,20 @@ def test_invalid_shapes_and_options_are_refused() -> None:
         MaxPool2d(2).check((1, 4, 4), (1, 4, 4))
     with pytest.raises(ValueError, match=r"MaxPool2d pools \[C, H, W\], got \(4, 4\)"):
         MaxPool2d(2).check((4, 4), (2, 2))
+    for make, message in (
+        (lambda: Linear(0, 2), "in_features must be greater than zero, got 0"),
+        (lambda: OneToOne(0, 1.0), "size must be greater than zero, got 0"),
+        (lambda: Conv2d(1, -2, 3), "out_channels must be greater than zero, got -2"),
+        (lambda: Conv2d(1, 2, (3, 3, 3)), r"kernel_size must be an integer or a pair of integers, got \(3, 3, 3\)"),  # type: ignore[arg-type]
+        (lambda: Conv2d(1, 2, 3, stride=0), "stride must be at least 1, got 0"),
+        (lambda: Conv2d(1, 2, 3, padding=(0, -1)), r"padding must be at least 0, got \(0, -1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+    with pytest.raises(TypeError, match="Linear: weight must be a tensor, got a list"):
+        Linear(1, 2, weight=[[0.0, 1.0]])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Linear: weight must be real, got torch.complex64"):
+        Linear(1, 2, weight=torch.zeros(1, 2, dtype=torch.complex64))
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         Linear(3, 2, delay=-1)
     with pytest.raises(ValueError, match=r"a delay must be a whole number of steps, got 1\.5"):

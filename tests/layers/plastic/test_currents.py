@@ -126,6 +126,14 @@ def test_currents_of_wrong_shapes_and_names_are_refused() -> None:
         network(currents={"cell": torch.zeros(5, 1, 3)})
     with pytest.raises(ValueError, match="the network has no Input: give currents"):
         network()
+    with pytest.raises(ValueError, match=r"the network has no Input for x: give currents=\{name: values\}"):
+        network(torch.zeros(5, 1, 3))
+    for wrong, message in (
+        (torch.zeros(5, 1, 3), "currents must be a dict of tensors by the names of groups, got a Tensor"),
+        ({"cells": [0.0, 1.0]}, "'cells': a current must be a tensor, got a list"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            network(currents=wrong)
     network.add("input", Input(2))
     with pytest.raises(ValueError, match="a current is given for 'input'"):
         network(torch.zeros(5, 1, 2), currents={"input": torch.zeros(5, 1, 2)})

@@ -330,12 +330,29 @@ def test_invalid_networks_and_inputs_are_refused() -> None:
         network.connect("excitatory", "pixels", Linear(6, 20))
     with pytest.raises(ValueError, match="already has a connection called 'pixels_excitatory'"):
         network.connect("pixels", "excitatory", Linear(20, 6))
+    with pytest.raises(TypeError, match=r"expected a Connection of bionets.layers.plastic, got a torch.*\.Linear"):
+        network.connect("pixels", "excitatory", nn.Linear(20, 6), name="of torch")  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"expected a Neuron of bionets.layers.plastic, got a torch.*ReLU"):
+        network.add("of torch", nn.ReLU())  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="expected a LearningRule"):
+        network.add_rule(PairSTDP)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="this PairSTDP is in the network already: make another one"):
+        network.add_rule(network.rules[0])
     network.connect("pixels", "excitatory", Linear(20, 6), name="second")
     network.add("tracing", TraceLIF(6, LinearDynamics(0.9)))
     with pytest.raises(ValueError, match="subtracts presynaptic traces, but 'inhibitory' has none"):
         network.connect("inhibitory", "tracing", Linear(6, 6))
     with pytest.raises(ValueError, match=r"'pixels': expected spikes of shape \[T, B, 20\], got \(30, 20\)"):
         network(spikes(30, 20))
+    for given, message in (
+        (
+            spikes(3, 2, 20).numpy(),
+            "x must be a tensor of spikes or a dict of them by the names of inputs, got a ndarray",
+        ),
+        ({"pixels": [0, 1]}, "'pixels': spikes must be a tensor, got a list"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            network(given)
     with pytest.raises(ValueError, match="spikes must be 0 or 1"):
         network(torch.rand(30, 2, 20))
     with pytest.raises(ValueError, match="spikes are given for pixel; the inputs are pixels"):
@@ -419,7 +436,7 @@ def test_old_names_are_deprecated() -> None:
     with pytest.raises(AttributeError, match="NoSuchName"):
         _ = plastic.NoSuchName
     network = plastic.Network()
-    with pytest.warns(DeprecationWarning, match="add_rule"), contextlib.suppress(AttributeError):
+    with pytest.warns(DeprecationWarning, match="add_rule"), contextlib.suppress(TypeError):
         network.learn(())  # type: ignore[arg-type]
 
 

@@ -150,6 +150,12 @@ def test_invalid_arguments_and_inputs_are_refused() -> None:
         LIF(4, LinearDynamics(0.9), record=["trace"])
     with pytest.raises(ValueError, match="greater than zero"):
         LIF((4, 0), LinearDynamics(0.9))
+    with pytest.raises(TypeError, match="shape must be an integer, got float"):
+        LIF(4.0, LinearDynamics(0.9))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"LIF: the dynamics of the voltage must be LinearDynamics or Exp.*, got 0\.9"):
+        LIF(4, 0.9)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Input: the dynamics of the trace must be .*, got 0\.9"):
+        Input(4, trace=0.9)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"LIF: refractory must be a whole number of steps, got 2\.5"):
         LIF(4, LinearDynamics(0.9), refractory=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="LIF: refractory must not be negative, got -1"):

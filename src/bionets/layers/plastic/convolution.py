@@ -5,17 +5,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.utils import _pair
 
+from bionets.layers.checks import positive_int
 from bionets.layers.plastic.connection import Size
 from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
 Pair = int | tuple[int, int]
 
 
-def integer_pair(name: str, value: Pair) -> tuple[int, int]:
-    """The value for height and width. Raises ValueError if it is not an integer or a pair of integers."""
+def integer_pair(name: str, value: Pair, lowest: int = 1) -> tuple[int, int]:
+    """The value for height and width. Raises ValueError if it is not an integer or a pair of integers, or too low."""
     pair = tuple(_pair(value))
     if len(pair) != 2 or not all(isinstance(each, int) for each in pair):
         raise ValueError(f"{name} must be an integer or a pair of integers, got {value!r}")
+    if min(pair) < lowest:
+        raise ValueError(f"{name} must be at least {lowest}, got {value!r}")
     return pair
 
 
@@ -41,8 +44,9 @@ class Conv2d(WeightedConnection):
         norm: float | None = None,
         delay: int | Tensor = 0,
     ) -> None:
-        super().__init__((out_channels, in_channels, *_pair(kernel_size)), weight, bounds, norm, delay)
-        self.stride, self.padding = integer_pair("stride", stride), integer_pair("padding", padding)
+        channels = positive_int("out_channels", out_channels), positive_int("in_channels", in_channels)
+        super().__init__((*channels, *integer_pair("kernel_size", kernel_size)), weight, bounds, norm, delay)
+        self.stride, self.padding = integer_pair("stride", stride), integer_pair("padding", padding, 0)
         self.dilation = integer_pair("dilation", dilation)
 
     def check(self, source: Size, target: Size) -> None:

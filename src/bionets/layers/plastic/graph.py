@@ -34,6 +34,13 @@ def _put(modules: Mapping[str, Any], name: str, module: nn.Module) -> None:
         raise ValueError(f"{name!r} cannot be a name in the network ({error.args[0]}): choose another one") from None
 
 
+def _check_kind(given: Any, kind: type) -> None:
+    """Raise TypeError unless the given part of a network is of this kind; `torch.nn` has layers of the same names."""
+    if not isinstance(given, kind):
+        got = f"{type(given).__module__}.{type(given).__name__}"
+        raise TypeError(f"expected a {kind.__name__} of bionets.layers.plastic, got a {got}")
+
+
 class Graph(nn.Module):
     """Groups of neurons, the connections between them, and their learning rules; `Network` runs the graph over time."""
 
@@ -49,6 +56,7 @@ class Graph(nn.Module):
         """Add a group of neurons, and return it."""
         if name in self.neurons:
             raise ValueError(f"the network already has neurons called {name!r}")
+        _check_kind(neurons, Neuron)
         if any(neurons is own for own in self.neurons.values()):
             raise ValueError(f"the neurons to be called {name!r} are in the network already: make others")
         _put(self.neurons, name, neurons)
@@ -58,6 +66,7 @@ class Graph(nn.Module):
         self, source: str, target: str, connection: SomeConnection, *, name: str | None = None
     ) -> SomeConnection:
         """Connect two groups, or a group with itself, and return the connection. Its default name is source_target."""
+        _check_kind(connection, Connection)
         name = name or f"{source}_{target}"
         if name in self.connections:
             raise ValueError(f"the network already has a connection called {name!r}: give this one a name")
@@ -79,8 +88,11 @@ class Graph(nn.Module):
         """Add a rule by which connections of this network learn in training mode.
 
         Raises:
-            ValueError: a connection of the rule is not in this network.
+            ValueError: a connection of the rule is not in this network, or the rule is in the network already.
         """
+        _check_kind(rule, LearningRule)
+        if any(rule is own for own in self.rules):
+            raise ValueError(f"this {type(rule).__name__} is in the network already: make another one")
         for connection, _ in rule:
             if not any(connection is own for own in self.connections.values()):
                 raise ValueError(f"{type(rule).__name__}: a connection of its groups is not in the network")

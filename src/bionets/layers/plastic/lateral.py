@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bionets.layers.checks import positive_int
 from bionets.layers.plastic.connection import Connection, Size, flat
 
 
@@ -20,7 +21,7 @@ class LateralConnection(Connection):
             )
         if not weights.isfinite().all():
             raise ValueError(f"{self._get_name()}: weight must be finite")
-        self.weight = nn.Parameter(weights.expand(size).clone(), requires_grad=False)
+        self.weight = nn.Parameter(weights.expand(positive_int("size", size)).clone(), requires_grad=False)
 
     def check(self, source: Size, target: Size) -> None:
         if math.prod(source) != len(self.weight) or math.prod(target) != len(self.weight):

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from bionets.layers.checks import positive_int
 from bionets.layers.plastic.connection import Size, flat
 from bionets.layers.plastic.weighted import Bounds, WeightedConnection
 
@@ -26,7 +27,8 @@ class Linear(WeightedConnection):
         norm: float | None = None,
         delay: int | Tensor = 0,
     ) -> None:
-        super().__init__((in_features, out_features), weight, bounds, norm, delay)
+        shape = positive_int("in_features", in_features), positive_int("out_features", out_features)
+        super().__init__(shape, weight, bounds, norm, delay)
 
     def check(self, source: Size, target: Size) -> None:
         sizes = math.prod(source), math.prod(target)

@@ -42,7 +42,7 @@ class Neuron(StatefulModule):
     ) -> None:
         self.state_names = ("spikes", *state_names) + (("trace",) if trace else ())
         super().__init__()
-        self.shape = tuple(positive_int("shape", size) for size in ((shape,) if isinstance(shape, int) else shape))
+        self.shape = tuple(positive_int("shape", size) for size in (shape if isinstance(shape, Iterable) else (shape,)))
         self.nearest_spike = nearest_spike
         self.record = tuple(dict.fromkeys(record))
         self._history: dict[str, list[Tensor]] = {}
@@ -119,6 +119,11 @@ class Neuron(StatefulModule):
         return torch.zeros((), dtype=torch.bool) if name == "spikes" else torch.zeros_like(self.trace_decay)
 
     def _add_dynamics(self, name: str, dynamics: Dynamics) -> None:
+        if not hasattr(dynamics, "coefficients"):
+            raise TypeError(
+                f"{self._get_name()}: the dynamics of the {name} must be LinearDynamics or ExponentialDynamics, "
+                f"got {dynamics!r}"
+            )
         decay, gain = dynamics.coefficients()
         self._add_values(f"{name}_decay", decay)
         self._add_values(f"{name}_gain", gain)

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ def simulate(
     Returns:
         The name of the backend, and the spikes of every group that is not an input, bool ``[T, B, *shape]``.
     """
-    spikes, driven = input_spikes(graph, x), outside_currents(graph, currents or {})
+    spikes, driven = input_spikes(graph, x), outside_currents(graph, {} if currents is None else currents)
     steps, batch, device = extent_of([*spikes.values(), *driven.values()])
     for tensor in tensors_of(graph):
         if tensor.device != device:
@@ -78,10 +79,14 @@ def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[
     inputs = {name: neurons for name, neurons in graph.neurons.items() if isinstance(neurons, Input)}
     if x is None:
         x = {}
+    if not inputs and not isinstance(x, Mapping):
+        raise ValueError("the network has no Input for x: give currents={name: values}")
     if isinstance(x, Tensor):
         if len(inputs) != 1:
             raise ValueError(f"the network has {len(inputs)} inputs ({', '.join(inputs)}): give a dict by name")
         x = dict.fromkeys(inputs, x)
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x must be a tensor of spikes or a dict of them by the names of inputs, got {_kind(x)}")
     if x.keys() != inputs.keys():
         raise ValueError(f"spikes are given for {', '.join(x) or 'nothing'}; the inputs are {', '.join(inputs)}")
     return {name: _checked_spikes(name, inputs[name], values) for name, values in x.items()}
@@ -90,6 +95,8 @@ def input_spikes(graph: Graph, x: Tensor | Mapping[str, Tensor] | None) -> dict[
 def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The currents of each group by name, in the dtype of its neurons."""
     groups = [name for name, neurons in graph.neurons.items() if not isinstance(neurons, Input)]
+    if not isinstance(currents, Mapping):
+        raise TypeError(f"currents must be a dict of tensors by the names of groups, got {_kind(currents)}")
     for name, values in currents.items():
         if name not in groups:
             raise ValueError(f"a current is given for {name!r}; those that take one are {', '.join(groups)}")
@@ -119,7 +126,13 @@ def _rewards(reward: float | Tensor, steps: int, batch: int, device: torch.devic
         raise ValueError(f"expected a number as reward, [B] or [T, B] = [{steps}, {batch}], got {got}") from None
 
 
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
 def _check_shape(name: str, neurons: Neuron, values: Tensor, what: str) -> None:
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name!r}: {what} must be a tensor, got {_kind(values)}")
     if values.dim() < 2 or tuple(values.shape[2:]) != neurons.shape:
         expected = ", ".join(["T", "B", *map(str, neurons.shape)])
         raise ValueError(f"{name!r}: expected {what} of shape [{expected}], got {tuple(values.shape)}")

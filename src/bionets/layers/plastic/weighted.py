@@ -41,7 +41,11 @@ class WeightedConnection(Connection):
             if not start < end:
                 raise ValueError(f"{self._get_name()}: bounds {bounds} have no default weights: give weight=...")
             weight = torch.empty(shape).uniform_(start, end)
-        elif not (weight.is_floating_point() or weight.is_complex()):
+        elif not isinstance(weight, Tensor):
+            raise TypeError(f"{self._get_name()}: weight must be a tensor, got a {type(weight).__name__}")
+        elif weight.is_complex():
+            raise TypeError(f"{self._get_name()}: weight must be real, got {weight.dtype}")
+        elif not weight.is_floating_point():
             weight = weight.to(torch.get_default_dtype())
         for name, values in (("weight", weight), ("delay", self.delay)):
             if values is not None and tuple(values.shape) != shape and not (name == "delay" and values.dim() == 0):
