@@ -257,6 +257,14 @@ def test_invalid_delays_are_refused(make: Any, message: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.05, float("nan")])
+def test_a_share_of_annealing_beyond_its_range_is_refused(share: float) -> None:
+    layer = Delay(1, 4, delays=1.5, sigma=10.0)
+    with pytest.raises(ValueError, match="share must be between 0 and 1"):
+        anneal_delays(layer, share)
+    assert layer.delays().isfinite().all() and layer.delays.sigma == 10
+
+
 def test_the_export_to_nir_refuses_delays() -> None:
     nir = pytest.importorskip("nir")
     from bionets.layers.spiking.nir import to_nir

@@ -111,7 +111,13 @@ class Delays(nn.Module):
 
 def anneal_delays(model: Any, share: float) -> None:
     """Narrow all `Delays` of a model: σ is its initial value times 1 − ``share``; share goes from 0 to 1 in
-    training."""
+    training.
+
+    Raises:
+        ValueError: share is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
     for _, delays in find_modules(model, Delays):
         delays.sigma.fill_(delays.widest * (1 - share))
 
