@@ -323,3 +323,5 @@ def test_empty_sequences_and_batches_are_accepted(x: Tensor) -> None:
         assert unroll(model, empty).shape == empty.shape
     with pytest.raises(ValueError, match=r"unroll needs x \[T, B, ...\], got shape \(7,\)"):
         unroll(model, x[:, 0, 0])
+    with pytest.raises(TypeError, match=r"unroll needs a tensor x \[T, B, ...\], got a ndarray"):
+        unroll(model, x.numpy())  # type: ignore[arg-type]

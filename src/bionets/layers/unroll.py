@@ -53,6 +53,8 @@ def unroll(model: nn.Module, x: Tensor, *, lengths: Tensor | None = None, reset:
             samples.
     """
     refuse_within_unroll("unroll", "the model's forward unrolls a sequence itself, so call it as it is, model(x)")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"unroll needs a tensor x [T, B, ...], got a {type(x).__name__}")
     if x.dim() < 2:
         raise ValueError(f"unroll needs x [T, B, ...], got shape {tuple(x.shape)}")
     time, batch = x.shape[:2]
