@@ -307,6 +307,16 @@ def test_networks_that_the_kernel_cannot_compute_are_refused_or_warn(x: Tensor) 
     with pytest.raises(ValueError, match="an option of PairSTDP has a value for each synapse"):
         each_its_own(x, backend="numba")
 
+    shared, trace = small(bounds=(0.0, 1.0)), LinearDynamics(0.9)
+    shared.add("more", LIF(3, LinearDynamics(0.9), trace=trace))
+    second = shared.connect("input", "more", Linear(16, 3, bounds=(-1.0, 0.5)))
+    second.weight = shared.connections["input_output"].weight
+    shared.add_rule(PairSTDP([shared.connections["input_output"], second]))
+    with pytest.raises(ValueError, match="connections that share weights have different bounds"):
+        shared(x, backend="numba")
+    second.bounds = (0.0, 1.0)
+    shared(x, backend="numba")
+
     with pytest.raises(ValueError, match="unknown backend 'cuda'"):
         small()(x, backend="cuda")
 

@@ -9,6 +9,7 @@ from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.graph import Graph, tensors_of
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.neuron import Neuron
+from bionets.layers.plastic.weighted import Bounds
 
 DTYPES = {"spikes": torch.bool, "waiting": torch.int32, "refractory": torch.int32}  # others: the dtype of the network
 
@@ -36,6 +37,7 @@ def unsupported_part(
 
 def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> str | None:
     taught: set[Connection] = set()
+    bounds: dict[int, Bounds] = {}  # by the address of the weights
     for rule in network.rules:
         if type(rule) not in known:
             return f"it learns by {type(rule).__name__}"
@@ -45,6 +47,8 @@ def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> 
             if any(isinstance(value, Tensor) and value.dim() for value in vars(options).values()):
                 return f"an option of {type(rule).__name__} has a value for each synapse"
             taught.add(connection)
+            if bounds.setdefault(connection.weight.data_ptr(), connection.bounds) != connection.bounds:
+                return "connections that share weights have different bounds"  # kernels clamp only what they change
     return None
 
 
