@@ -268,3 +268,20 @@ def test_a_convolution_learns_the_same_weights_in_every_memory_format(rule: str)
         network(x, 1.0)
     torch.testing.assert_close(*learnt)
     assert not torch.equal(learnt[0], weight)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_weights_that_are_the_transpose_of_others_stay_so(both: bool) -> None:
+    network, trace = Network(), LinearDynamics(0.8)
+    network.add("input", Input(6, trace=trace))
+    network.add("output", LIF(5, LinearDynamics(0.9), threshold=0.7, trace=trace))
+    network.add("echo", LIF(6, LinearDynamics(0.9), threshold=0.7, trace=trace))
+    first = network.connect("input", "output", Linear(6, 5))
+    second = network.connect("output", "echo", Linear(5, 6))
+    second.weight.data = first.weight.data.T
+    network.add_rule(PairSTDP([first, second] if both else [first], 0.02, 0.05))
+    with pytest.raises(ValueError, match="weights of 'output_echo' are those of another connection in another layout"):
+        network(spikes(), backend="numba")
+    before = first.weight.clone()
+    network(spikes(), backend="reference")
+    assert torch.equal(second.weight, first.weight.T) and not torch.equal(first.weight, before)

@@ -29,10 +29,24 @@ def unsupported_part(
             return f"{name!r} is a connection of the kind {type(connection).__name__}"
         if connection.has_hooks:
             return f"{name!r} has a forward hook"
+    if (transposed := _transposed_weight(network)) is not None:
+        return f"weights of {transposed!r} are those of another connection in another layout"
     dtypes = dtypes_of(network)
     if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
         return f"it is of {' and '.join(sorted(map(str, dtypes))) or 'no dtype'}"
     return _unsupported_rule(network, rules) if network.training else None
+
+
+def _transposed_weight(network: Graph) -> str | None:
+    """The connection whose weights are a view of those of another one that `weight_of` would replace by a copy."""
+    weights = {name: connection._parameters["weight"] for name, connection in network.connections.items()}
+    for name, weight in weights.items():
+        if weight is not None and not weight.is_contiguous():
+            memory = weight.untyped_storage().data_ptr()
+            others = (own for own in weights.values() if own is not None and own is not weight)
+            if any(own.untyped_storage().data_ptr() == memory for own in others):
+                return name
+    return None
 
 
 def _unsupported_rule(network: Graph, known: Collection[type[LearningRule]]) -> str | None:

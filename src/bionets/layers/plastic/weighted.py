@@ -59,7 +59,8 @@ class WeightedConnection(Connection):
     @property
     def matrix(self) -> Tensor:
         """The weights as ``[R, O]``; a view."""
-        self.weight.data = self.weight.data.contiguous()  # for weights in another memory layout, it would be a copy
+        if self.weight.dim() > 2:  # for kernels in another memory layout, it would be a copy
+            self.weight.data = self.weight.data.contiguous()
         return self.as_matrix(self.weight.data)
 
     @property
