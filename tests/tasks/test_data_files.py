@@ -55,6 +55,7 @@ def test_lengths_may_be_integers_of_any_type(tmp_path: Path) -> None:
         ({"x": np.zeros((N, 0, I))}, {}, "x must be a non-empty array"),
         ({"x": np.zeros((N, T, I), complex)}, {}, "x must be a non-empty array of real numbers, got torch.complex128"),
         ({"x": np.full((N, T, I), "a")}, {}, "x must be an array of numbers, got <U1"),
+        ({"x": np.full((N, T, I), 2**63, np.uint64)}, {}, r"x holds whole numbers of 2\^63 or more"),
         ({"x": np.zeros((T, N, I))}, {}, "6 inputs but 40 targets: the first dimension counts samples"),
         (
             {"y": np.arange(N) % 3, "x.y": np.full(N, 0.5)},
@@ -104,6 +105,15 @@ def test_invalid_csv_files_are_refused(text: str, keys: dict[str, Any], message:
     (tmp_path / "data.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         CustomData(str(tmp_path / "data.csv"), **keys)
+
+
+@pytest.mark.parametrize("kind", [None, "number"])
+def test_whole_numbers_of_2_to_the_63_or_more_are_numbers(kind: Any, tmp_path: Path) -> None:
+    y = [1e25 * (row + 1) for row in range(20)]
+    (tmp_path / "data.csv").write_text("a,y\n" + "".join(f"{row},{each:.0f}\n" for row, each in enumerate(y)))
+    task = CustomData(str(tmp_path / "data.csv"), target_kind=kind)
+    assert task.spec.kind == "image_to_value"
+    assert sorted(task._y.flatten().tolist()) == pytest.approx(y)
 
 
 def test_spaces_around_the_names_of_columns_and_sequences_are_ignored(tmp_path: Path) -> None:

@@ -89,7 +89,12 @@ def _as_real(value: Any, name: str) -> Tensor:
         raise ValueError(f"{name} is sparse: save it as a dense array")
     if tensor.is_complex() or tensor.dim() == 0 or tensor.numel() == 0:
         raise ValueError(f"{name} must be a non-empty array of real numbers, got {tensor.dtype} {list(tensor.shape)}")
-    return tensor.detach() if tensor.is_floating_point() else tensor.long()
+    if tensor.is_floating_point():
+        return tensor.detach()
+    whole = tensor.long()
+    if tensor.dtype == torch.uint64 and bool((whole < 0).any()):
+        raise ValueError(f"{name} holds whole numbers of 2^63 or more: save it as floating-point numbers")
+    return whole
 
 
 Found = tuple[Collection[str], dict[str, Any]]
@@ -124,11 +129,11 @@ def exact(x: Tensor) -> Tensor:
 
 
 def as_targets(y: Tensor) -> Tensor:
-    """The targets as int64 if they are integers, or whole numbers of at least 0 in float64 ``[N]`` (a column of a CSV),
-    otherwise as float32."""
+    """The targets as int64 if they are integers, or whole numbers from 0 to below 2^63 in float64 ``[N]`` (a column of a
+    CSV), otherwise as float32."""
     if not y.is_floating_point():
         return y.long()
-    whole = y.dtype == torch.float64 and y.dim() == 1 and bool((y == y.round()).all()) and bool((y >= 0).all())
+    whole = y.dtype == torch.float64 and y.dim() == 1 and bool(((y == y.round()) & (y >= 0) & (y < 2.0**63)).all())
     return y.long() if whole else y.float()
 
 
