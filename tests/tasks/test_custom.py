@@ -280,6 +280,18 @@ def test_invalid_options_give_a_one_line_error(change: dict[str, object], messag
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("split", "name"), [("train", "training"), ("val", "validation"), ("test", "test")])
+def test_class_weights_without_a_loss_on_a_set_are_refused(split: str, name: str, tmp_path: Path) -> None:
+    x, y = sequences()
+    rows = CustomData(write(tmp_path / "data.npz", x, y))._parts[split]
+    y = torch.arange(N) % 3 + 1
+    y[rows] = 0
+    path, weights = write(tmp_path / "data.npz", x, y), [0.0, 1.0, 1.0, 1.0]
+    with pytest.raises(ValueError, match=f"all classes of the {name} set have the weight 0, so it has no loss"):
+        CustomData(path, class_weights=weights)
+    CustomData(path, class_weights=weights, class_names={"y": 4})  # as other data for a trained network
+
+
 def test_invalid_files_are_refused(tmp_path: Path) -> None:
     x, y = sequences()
     x[0, 0, 0] = torch.nan

@@ -32,6 +32,7 @@ from .spec import has_label
 from .task import Data
 
 ImageAs = Literal["image", "rows", "columns", "pixels", "patches"]
+SETS = {"train": "training", "val": "validation", "test": "test"}
 
 
 class CustomData(FixedSets):
@@ -201,12 +202,14 @@ class CustomData(FixedSets):
         if self.is_class:
             self.monitor, self.mode = "val/accuracy", "max"
         self.class_weights = self._weights(class_weights)
+        if self.class_weights is not None and not known:  # a trained network has an accuracy also without a loss
+            self._require_weight(self.class_weights)
 
     def _find_labels(self, y: Tensor, data: str) -> None:
         """Set ``spec.unlabelled`` for targets ``[N, T, ...]``. Raises ValueError if a set has no label."""
         found = has_label(y)
         self.spec = replace(self.spec, unlabelled=not bool(found.all()))
-        for split, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+        for split, name in SETS.items():
             if not bool(found[self._parts[split]].any()):
                 raise ValueError(
                     f"task.data={data}: no step of the {name} set has a label: choose another task.split_seed, or give "
@@ -219,9 +222,7 @@ class CustomData(FixedSets):
         if not self.is_class:
             raise ValueError("task.class_weights need whole-number targets, the classes")
         if given == "balanced":
-            _, target, *lengths = self.part("train")
-            _, target = self.spec.only_scored(target, target, *lengths)
-            counts = torch.bincount(target.flatten(), minlength=self.spec.output_size)
+            counts = torch.bincount(self._scored_targets("train"), minlength=self.spec.output_size)
             return counts.sum() / (counts.clamp(min=1) * self.spec.output_size)
         size = self.spec.output_size
         if isinstance(given, str):
@@ -231,6 +232,20 @@ class CustomData(FixedSets):
         if len(weights) != size or not valid:
             raise ValueError(f"task.class_weights must be {size} numbers of at least 0, not all 0, got {list(given)}")
         return weights
+
+    def _require_weight(self, weights: Tensor) -> None:
+        """Raise ValueError if a set has no loss, because all its classes have the weight 0."""
+        for split, name in SETS.items():
+            if not bool(weights[self._scored_targets(split)].any()):
+                raise ValueError(
+                    f"task.class_weights: all classes of the {name} set have the weight 0, so it has no loss: choose "
+                    "other weights or another task.split_seed"
+                )
+
+    def _scored_targets(self, split: str) -> Tensor:
+        """The targets ``[M]`` of a set that count in the loss."""
+        _, target, *lengths = self.part(split)
+        return self.spec.only_scored(target, target, *lengths)[1].flatten()
 
     def part(self, split: str) -> Data:
         rows, (x_dim, y_dim) = self._parts[split], self.spec.batch_dims
