@@ -150,6 +150,31 @@ class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return torch.full((4, 2), float(number)), number % 2
 
 
+class Arrays(Pairs):
+    """Arrays of numpy in reverse order, in a byte order that torch does not have, or without dimensions."""
+
+    def __init__(self, count: int = 20) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[Any, Any]:  # type: ignore[override]
+        x = np.array([[number], [-number]])[::-1]
+        return x.astype(">f4") if number % 2 else x, np.array(number % 2)
+
+
+def test_a_data_set_may_return_any_arrays() -> None:
+    path = f"{__name__}.Arrays"
+    task = CustomData(path)
+    assert task.spec.kind == "sequence_to_class"
+    assert torch.equal(task._x[:, :, 0], torch.arange(20.0) * torch.tensor([[-1.0], [1.0]]))
+    with pytest.raises(ValueError, match=r"is not a data set of pairs \(it has no samples\)"):
+        CustomData(path, arguments={"count": 0})
+    with pytest.raises(ValueError, match=r"is not a data set of pairs \(IndexError: "):
+        CustomData(path, targets=["a", "b"])
+
+
 class Ragged(Pairs):
     """Sequences of 1 to 4 steps, and one with other features than the others if it is asked for."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -43,6 +44,8 @@ def arrays_of_dataset(
     several, found = len(targets) > 1, []
     try:
         pairs = [dataset[number] for number in range(len(dataset))]
+        if not pairs:
+            raise ValueError("it has no samples")
         inputs = [as_tensor(x, f"x of sample {number}") for number, (x, _) in enumerate(pairs)]
         steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
         for name, target_kind in targets.items():
@@ -51,12 +54,18 @@ def arrays_of_dataset(
             y = y.float() if y.is_floating_point() else y.long()
             classes = () if several else names_of_classes(dataset, y, (known or {}).get(name), target_kind)
             found.append(Arrays(exact(x), y, classes, steps if bool((steps < steps.max()).any()) else None))
-    except (AttributeError, ValueError, TypeError, LookupError) as error:
+    except LookupError as error:
+        what = f"{type(error).__name__}: {beginning_of(error)}"
+        raise ValueError(f"task.data={path} is not a data set of pairs ({what})") from error
+    except (AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"task.data={path} is not a data set of pairs ({beginning_of(error)})") from error
     return found
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
+    """Numbers, a list or an array as a tensor. Raises ValueError for anything else."""
+    if isinstance(value, np.ndarray):  # torch has neither negative strides nor another byte order
+        value = value.astype(value.dtype.newbyteorder("="), order="C", copy=False)
     try:
         tensor = torch.as_tensor(value)
     except (RuntimeError, TypeError, ValueError) as error:
