@@ -142,6 +142,29 @@ def test_a_folder_of_images_is_read_with_its_classes(tmp_path: Path) -> None:
     assert CustomData(path, read_as="pixels").spec.steps == 20
 
 
+def test_an_image_has_the_orientation_of_its_camera(tmp_path: Path) -> None:
+    upright = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the first row of the file is the right side of the image
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for n in range(10):
+            Image.fromarray(np.rot90(upright).copy()).save(tmp_path / name / f"{n}.png", exif=turned)
+    task = CustomData(str(tmp_path))
+    assert task.spec.image_shape == (1, 4, 5)
+    assert torch.equal((task._x[0, 0] * 255).round().byte(), torch.from_numpy(upright))
+
+
+def test_images_of_every_common_format_are_read(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for n in range(10):
+            Image.new("L", (5, 4), n).convert("RGB").save(tmp_path / name / f"{n}{('.webp', '.ppm')[n % 2]}")
+    assert len(CustomData(str(tmp_path))._x) == 20
+    with pytest.raises(ValueError, match=r"a folder of images for each of at least two classes; .* end in \.bmp, "):
+        CustomData(str(tmp_path / "cat"))
+
+
 class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __len__(self) -> int:
         return 20

@@ -14,7 +14,7 @@ from .checks import beginning_of
 
 SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", ".csv")
 NAME_THEM = ": name them by task.inputs=[...] and task.targets=..."
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
 @dataclass(frozen=True)
@@ -138,16 +138,19 @@ def as_targets(y: Tensor) -> Tensor:
 
 
 def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
-    from PIL import Image  # installed with matplotlib
+    from PIL import Image, ImageOps  # installed with matplotlib
 
     classes, files = files_by_class(path, IMAGE_SUFFIXES)
     if len(classes) < 2:
-        raise ValueError(f"task.data={path} must hold a folder of images for each of at least two classes")
+        raise ValueError(
+            f"task.data={path} must hold a folder of images for each of at least two classes; the names of images end "
+            f"in {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     images = []
     for file, _ in files:
         try:
             with Image.open(file) as image:
-                pixels = _pixels(image)
+                pixels = _pixels(ImageOps.exif_transpose(image))  # cameras store the side that is up apart
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} cannot be read as an image ({beginning_of(error)})") from error
         pixels = pixels.reshape(*pixels.shape[:2], -1)
