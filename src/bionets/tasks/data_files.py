@@ -129,8 +129,8 @@ def exact(x: Tensor) -> Tensor:
 
 
 def as_targets(y: Tensor) -> Tensor:
-    """The targets as int64 if they are integers, or whole numbers from 0 to below 2^63 in float64 ``[N]`` (a column of a
-    CSV), otherwise as float32."""
+    """The targets as int64 if they are integers, or whole numbers of at least 0 and below 2^63 in float64 ``[N]`` (a
+    column of a CSV), otherwise as float32."""
     if not y.is_floating_point():
         return y.long()
     whole = y.dtype == torch.float64 and y.dim() == 1 and bool(((y == y.round()) & (y >= 0) & (y < 2.0**63)).all())
