@@ -120,7 +120,13 @@ def test_a_metric_that_some_runs_lack_shows_its_number_of_runs_beside_other_metr
 def test_special_characters_in_names_are_escaped() -> None:
     odd = [row("a|b_~^\\c", "1", (0.5,), True, None, None)]
     assert as_markdown(odd, BY).splitlines()[2].startswith("| a\\|b_~^\\c | 1 |")
-    assert r"a|b\_\textasciitilde{}\textasciicircum{}\textbackslash{}c & 1 &" in as_latex(odd, BY)
+    assert r"a\textbar{}b\_\textasciitilde{}\textasciicircum{}\textbackslash{}c & 1 &" in as_latex(odd, BY)
+
+
+@pytest.mark.parametrize(("name", "latex"), [("[8, <9]", r"{[}8, \textless{}9]"), ("*", "{*}")])
+def test_no_latex_line_begins_with_an_argument_of_the_line_before_it(name: str, latex: str) -> None:
+    rows = [row(each, "1", (0.5,), True, None, None) for each in ("brc", name)]
+    assert "\\\\\n" + latex + " & 1 &" in as_latex(rows, BY)
 
 
 def test_a_metric_that_not_all_runs_have_is_shown_with_its_number_of_runs() -> None:

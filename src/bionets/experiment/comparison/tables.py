@@ -14,6 +14,8 @@ from .statistics import SIGNIFICANT, Row
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"},
+    **{"[": "{[}", "*": "{*}"},  # at the beginning of a line, they would be arguments of the \\ before it
 }
 BAR = "\\|"  # in a cell of a Markdown table
 WIDEST = 10_000  # columns of a terminal
