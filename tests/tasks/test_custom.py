@@ -755,3 +755,22 @@ def test_a_note_names_whole_numbers_that_may_be_classes_and_empty_classes(
 def test_targets_of_a_chosen_kind_have_no_note(tmp_path: Path) -> None:
     torch.save({"x": torch.randn(20, 6, 2), "y": (torch.arange(20) % 3)[:, None]}, tmp_path / "data.pt")
     assert CustomData(str(tmp_path / "data.pt"), target_kind="class").notes == []
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_class_without_a_training_sample_is_noted(words: bool, tmp_path: Path) -> None:
+    x, y = sequences()
+    y = y % 2
+    y[CustomData(write(tmp_path / "data.npz", x, y))._parts["test"][0]] = 2
+    labels = np.array(["ant", "bee", "cat"])[y] if words else y.numpy()
+    np.savez(tmp_path / "data.npz", x=x.numpy(), y=labels)
+    notes = CustomData(str(tmp_path / "data.npz")).notes
+    assert notes == [f"y: the training set has no sample of {'cat' if words else 2}: try another task.split_seed"]
+
+
+def test_inputs_whose_differences_float32_rounds_are_noted(tmp_path: Path) -> None:
+    rows = [[n / 10, 1_700_000_000_000 + n, 0.1, n % 2] for n in range(30)]
+    path = write_csv(tmp_path / "data.csv", ["a", "time", "constant", "y"], rows)
+    (note,) = CustomData(path).notes
+    assert note == "float32 rounds the differences within the inputs 1 (from 0): choose task.standardise=true"
+    assert CustomData(path, standardise=True).notes == []

@@ -17,6 +17,8 @@ from .custom_arrays import (
     columns,
     infer_spec,
     joined_spec,
+    notes_on_rounding,
+    notes_on_training,
     notes_on_whole_numbers,
     of_kind,
     standardised,
@@ -190,7 +192,10 @@ class CustomData(FixedSets):
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if self.spec.kind == "sequence_to_sequence":
             self._find_labels(y, data)
-        if standardise:
+        self.notes += notes_on_training(found, names, self._parts["train"])
+        if not standardise:
+            self.notes += notes_on_rounding(x)
+        else:
             vectors = found[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
         if self.spec.kind.startswith("sequence"):  # models expect time as the first dimension

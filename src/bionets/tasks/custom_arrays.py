@@ -12,6 +12,7 @@ from .spec import UNLABELLED, TaskSpec, has_label
 from .standardise import mean_and_deviation
 
 MOST_CLASSES = 1000  # that are inferred from fewer samples; more are numbers rather than classes
+LARGEST_ROUNDING = 0.001  # share of the extent of a feature
 TargetKind = Literal["class", "number", "class_every_step", "number_every_step"]
 
 
@@ -144,6 +145,36 @@ def _note(y: Tensor, x: Tensor) -> str:
     if y.dim() == 2 + stepwise and y.size(-1) > 1:
         change = f"give one number for each sample{' and step' * stepwise}"
     return f"holds whole numbers {list(y.shape)}, which are predicted as numbers; if they are classes, {change}"
+
+
+def notes_on_training(found: Sequence[Arrays], names: Sequence[str], train: Tensor) -> list[str]:
+    """Notes on the classes of each target that none of the samples ``train`` has, although others have them."""
+    notes = []
+    for arrays, name in zip(found, names, strict=True):
+        if arrays.y.is_floating_point():
+            continue
+        known = set(arrays.y[train][labelled(arrays)[train]].tolist())
+        unseen = sorted(set(arrays.y[labelled(arrays)].tolist()) - known)
+        if unseen:
+            some = ", ".join(arrays.classes[number] if arrays.classes else str(number) for number in unseen[:5])
+            some += ", ..." * (len(unseen) > 5)
+            notes.append(f"{name}: the training set has no sample of {some}: try another task.split_seed")
+    return notes
+
+
+def notes_on_rounding(x: Tensor) -> list[str]:
+    """A note on features of inputs ``[..., I]`` whose differences are lost in float32, such as times in milliseconds
+    since 1970."""
+    if x.dtype != torch.float64:
+        return []
+    rows = x.flatten(0, -2)
+    extent = rows.amax(0) - rows.amin(0)
+    lost = ((rows - rows.float().double()).abs().amax(0) > extent * LARGEST_ROUNDING) & (extent > 0)
+    numbers = lost.nonzero().flatten().tolist()
+    if not numbers:
+        return []
+    some = ", ".join(map(str, numbers[:5])) + ", ..." * (len(numbers) > 5)
+    return [f"float32 rounds the differences within the inputs {some} (from 0): choose task.standardise=true"]
 
 
 def labelled(arrays: Arrays) -> Tensor:
