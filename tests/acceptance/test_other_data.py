@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from bionets.experiment.commands.evaluate import notes_on, notes_on_changes, short_hash
 from bionets.experiment.errors import UserError
@@ -142,3 +143,29 @@ def test_a_metric_that_is_nan_both_times_counts_as_unchanged() -> None:
     numbers = {"test/loss": float("nan")}
     assert list(notes_on_changes(numbers, numbers)) == []
     assert len(list(notes_on_changes(numbers, {"test/loss": 1.0}))) == 1
+
+
+def test_the_columns_of_other_data_may_have_another_order(cli: Command, workplace: Path) -> None:
+    names, generator = ["a", "b", "label"], torch.Generator().manual_seed(0)
+    x = torch.randn(200, 2, generator=generator)
+    table = [dict(zip(names, [*row.tolist(), int(row[0] > 0)], strict=True)) for row in x]
+
+    def write(file: str, order: list[str]) -> None:
+        lines = [",".join(order), *(",".join(str(row[name.lower()]) for name in order) for row in table)]
+        Path(file).write_text("\n".join(lines))
+
+    write("table.csv", names)
+    write("other.csv", ["b", "label", "a"])
+    write("renamed.csv", ["a", "B", "label"])
+    words = ("model=feed_forward", "task=custom", "task.data=table.csv", "task.targets=label", "task.epochs=1")
+    for seeds in ("seeds=1", "seeds=2"):
+        assert cli("train", *words, seeds, "callbacks=quiet", "logger=none", f"paths.output_dir={seeds[-1]}").code == 0
+        folder = sorted(Path(seeds[-1]).rglob("config.yaml"))[-1].parent
+        before = cli("evaluate", f"run={folder}", "predictions=true").code
+        other = cli("evaluate", f"run={folder}", "task={data: other.csv}", "predictions=true").code
+        assert (before, other) == (0, 0)
+        one, two = sorted(folder.glob("predictions-*.csv"))
+        assert one.read_text() == two.read_text()
+        outcome = cli("evaluate", f"run={folder}", "task={data: renamed.csv}")
+        assert outcome.code == 1 and "renamed.csv has no column 'b': it has a, B, label" in outcome.error
+        assert cli("evaluate", f"run={folder}", "task={data: renamed.csv, inputs: [a, B]}").code == 0

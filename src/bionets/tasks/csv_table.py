@@ -74,7 +74,7 @@ def read_csv(
     classes, labels = _labels(path, targets, numbered, "leave it empty" if every_step else "leave the row out")
     x = exact(torch.tensor(values, dtype=torch.float64))
     if sequences is None:
-        return Arrays(x, labels, classes)
+        return Arrays(x, labels, classes, columns=tuple(chosen))
     places: dict[str, list[int]] = {}
     for place, (_, row) in enumerate(numbered):
         places.setdefault(row[sequences].strip(), []).append(place)
@@ -93,7 +93,9 @@ def read_csv(
         )
     stepwise = bool(differ.any()) if every_step is None else every_step
     own_lengths = lengths if bool((lengths < longest).any()) else None
-    return Arrays(x[index], y if stepwise else y[:, 0], classes, own_lengths, names=tuple(places))
+    return Arrays(
+        x[index], y if stepwise else y[:, 0], classes, own_lengths, names=tuple(places), columns=tuple(chosen)
+    )
 
 
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:

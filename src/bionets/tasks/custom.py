@@ -162,7 +162,7 @@ class CustomData(FixedSets):
             with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
             for arrays, name, kind in zip(found, names, kinds, strict=True)
         ]
-        self.classes = found[0].classes
+        self.classes, self.columns = found[0].classes, found[0].columns
         specs = [infer_spec(x, each, data) for each in found]
         counts = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
         words = [each.classes for each in found]

@@ -22,7 +22,7 @@ class Arrays:
     """Samples along the first dimension: `x` `[N, ...]`, `y` `[N]` or `[N, ...]`. `classes` names the classes if `y`
     was text. `lengths` `[N]` are the numbers of steps of the sequences if they differ. `count` is the number of
     classes; 0: inferred from the targets. `every_step` says that `y` has a target for each step of a sequence. `names`
-    are those of the samples, if they have any."""
+    are those of the samples, and `columns` those of the inputs in a CSV, if they have any."""
 
     x: Tensor
     y: Tensor
@@ -31,6 +31,7 @@ class Arrays:
     count: int = 0
     every_step: bool = False
     names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def read_arrays(

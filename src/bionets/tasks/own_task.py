@@ -24,6 +24,11 @@ def classes_by_target(task: Task) -> Mapping[str, int | Sequence[str]]:
     return task.classes_by_target if isinstance(task, CustomData | CustomEvents) else {}
 
 
+def columns_of(task: Task) -> Sequence[str]:
+    """The columns of a user's CSV that are the inputs of a task, in their order; empty for other data."""
+    return task.columns if isinstance(task, CustomData) else ()
+
+
 def own_task(node: Mapping[str, Any]) -> dict[str, Any] | None:
     """The config node of the task that ``data`` in a node of `CustomData` stands for: a `Task` given by import path, or
     `CustomEvents` for a folder of recordings. None if ``data`` is for `CustomData` itself.

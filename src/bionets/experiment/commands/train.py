@@ -40,7 +40,7 @@ from bionets.experiment.run.tuning import find
 from bionets.experiment.sweep.trial import begin_trial
 from bionets.models import Model
 from bionets.tasks import Task
-from bionets.tasks.own_task import classes_by_target
+from bionets.tasks.own_task import classes_by_target, columns_of
 
 
 @isolated()
@@ -109,7 +109,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     if folder.last.exists():
         folder.require_class_names(class_names)
         note_changes(folder, config["name"], own)
-    with folder.open(config, run.overrides, environment.describe(device, own, class_names)):
+    with folder.open(config, run.overrides, environment.describe(device, own, class_names, columns_of(task))):
         restore_last(folder)
         print_line(f"{next_stage(folder, trainer.max_epochs)}: {folder.path}")
         if not folder.last.exists():

@@ -4,7 +4,7 @@ import ctypes
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
 
 def describe(
-    device: torch.device, own_files: Mapping[str, str] | None = None, class_names: Mapping[str, Any] | None = None
+    device: torch.device,
+    own_files: Mapping[str, str] | None = None,
+    class_names: Mapping[str, Any] | None = None,
+    columns: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Git commit and dirty flag, versions, device and threads, as needed to reproduce a run.
 
@@ -37,6 +40,7 @@ def describe(
         device: the device on which the run is trained.
         own_files: see `bionets.experiment.run.own_files.own_files`.
         class_names: the names of the classes of the user's own data, see `CustomData`.
+        columns: the columns of the user's own CSV that are inputs.
     """
     # A file outside a checkout, or in an environment that lies within another repository, is not tracked.
     tracked = _git(Path(__file__).parent, "ls-files", "--error-unmatch", Path(__file__).name) is not None
@@ -53,6 +57,7 @@ def describe(
         "threads": torch.get_num_threads(),
         "own_files": dict(own_files or {}),
         "class_names": dict(class_names or {}),
+        "columns": list(columns),
     }
 
 

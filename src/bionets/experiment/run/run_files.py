@@ -115,6 +115,7 @@ class EnvironmentFile(RunFile):
 
     own_files: dict[str, str] = {}
     class_names: dict[Text, Count | list[str]] = {}
+    columns: list[str] = []
 
 
 class ResultFile(RunFile):

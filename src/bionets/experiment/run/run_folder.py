@@ -77,6 +77,11 @@ class RunFolder:
         found: dict[str, Any] = self.environment().get("class_names", {})
         return found
 
+    def columns(self) -> list[str]:
+        """The columns of the user's own CSV that are inputs, in their order; empty if the run did not store them."""
+        found: list[str] = self.environment().get("columns", [])
+        return found
+
     def require_class_names(self, now: Mapping[str, Any] | None) -> None:
         """Raise UserError if a run to be resumed was started with other classes than those of the data now."""
         before = self.class_names()

@@ -60,6 +60,8 @@ def load_trained(
         config["task"]["data_dir"] = data_dir
     if config["task"]["_target_"] == CUSTOM and (names := folder.class_names()):
         config["task"]["class_names"] = names
+    if config["task"]["_target_"] == CUSTOM and Path(config["task"]["data"]).suffix == ".csv":
+        config["task"]["inputs"] = config["task"].get("inputs") or folder.columns()  # other data may have another order
     saved = read_checkpoint(file)
     folder.require_unchanged(file)
     set_precision(config.get("matmul_precision", "highest"), config.get("flush_denormals", False))

@@ -25,7 +25,7 @@ from bionets.experiment.seeds.per_seed import PerSeedCallback, Seed
 from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, StackedTasks
 from bionets.experiment.sweep.trial import in_trial
 from bionets.tasks import Task
-from bionets.tasks.own_task import classes_by_target
+from bionets.tasks.own_task import classes_by_target, columns_of
 
 
 def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
@@ -66,7 +66,8 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     trainer.precision_plugin.convert_module(models)
 
     own = own_files(config)
-    described = environment.describe(trainer.strategy.root_device, own, classes_by_target(tasks[0]))
+    device, first = trainer.strategy.root_device, tasks[0]
+    described = environment.describe(device, own, classes_by_target(first), columns_of(first))
     for seed in seeds:
         if seed.next_epoch:
             seed.folder.require_class_names(classes_by_target(seed.task))
