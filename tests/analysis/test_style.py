@@ -1,5 +1,6 @@
 """One appearance for all figures: colours, names, units, styles."""
 
+import warnings
 from itertools import combinations
 from pathlib import Path
 
@@ -138,3 +139,11 @@ def test_a_figure_that_cannot_be_written_keeps_the_previous_file(
     with pytest.raises(OSError, match="No space"):
         save(new_figure(height=3.0), tmp_path / "figure.png")
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_name_that_the_font_lacks_gives_no_warning(tmp_path: Path) -> None:
+    figure = new_figure()
+    figure.add_subplot().set_xlabel("\u732b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(figure, tmp_path / "figure.png", "\u732b")

@@ -6,6 +6,7 @@ has the same colour and dash pattern in every figure. The settings of matplotlib
 
 import hashlib
 import io
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -177,7 +178,9 @@ def save(figure: Figure, file: Path, title: str = "") -> Path:
     metadata: dict[str, Any]
     for suffix, metadata in ((".svg", {"Date": None}), (".png", {})):
         content = io.BytesIO()
-        figure.savefig(content, format=suffix[1:], metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in any script; shown as a box
+            figure.savefig(content, format=suffix[1:], metadata=metadata)
         write_atomically(file.with_suffix(suffix), content.getvalue())
     return file.with_suffix(".png")
 
