@@ -122,5 +122,10 @@ def test_a_leaderboard_notes_seeds_that_are_counted_twice(place: Path, capsys: p
 def test_a_comparison_without_complete_runs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "outputs", accuracy=None)
-    with pytest.raises(UserError, match="no complete run"):
+    with pytest.raises(UserError, match=r"no complete run .* not ended: .*; start them again with the same command"):
+        run()
+    shutil.rmtree(tmp_path / "outputs")
+    folder = make_run(tmp_path / "outputs")
+    folder.rename(folder.with_name("seed-7"))
+    with pytest.raises(UserError, match=r"no complete run .* name the folder seed-0\): outputs/.*/seed-7$"):
         run()

@@ -120,7 +120,7 @@ def test_a_run_under_the_name_of_another_seed_and_numbers_that_overflow_are_left
     found, damaged = readable(runs)
     assert [run.config["model"]["name"] for run in found] == ["brc", "lstm"] and found[0].place.endswith("seed-one")
     reasons = [each.reason for each in (*left_out, *damaged)]
-    assert len(reasons) == 3 and "says seed 0" in reasons[0]
+    assert len(reasons) == 3 and "says seed 0: name the folder seed-0" in reasons[0]
     assert reasons[1:] == ["its test/accuracy_length_60 is 1e+100", "its val/loss is too large to be drawn"]
 
 

@@ -114,7 +114,10 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
         return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
     config = folder.config()
     if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
-        return LeftOut(str(folder.path), f"unreadable ({folder.config_file} says seed {config['seed']})")
+        seed = config["seed"]
+        return LeftOut(
+            str(folder.path), f"unreadable ({folder.config_file} says seed {seed}: name the folder seed-{seed})"
+        )
     logger = config.get("logger", {})
     run = Run(
         str(folder.path),
