@@ -774,3 +774,19 @@ def test_inputs_whose_differences_float32_rounds_are_noted(tmp_path: Path) -> No
     (note,) = CustomData(path).notes
     assert note == "float32 rounds the differences within the inputs 1 (from 0): choose task.standardise=true"
     assert CustomData(path, standardise=True).notes == []
+
+
+def test_images_with_channels_last_give_a_note(tmp_path: Path) -> None:
+    y = torch.arange(N) % 2
+    task = CustomData(write(tmp_path / "last.npz", torch.rand(N, 8, 6, 3), y))
+    assert any("8 channels and 6 × 3 pixels; if the channels are last" in note for note in task.notes)
+    task = CustomData(write(tmp_path / "first.npz", torch.rand(N, 3, 8, 6), y))
+    assert not any("channels" in note for note in task.notes)
+
+
+def test_targets_with_decimal_commas_are_classes_only_if_asked_for(tmp_path: Path) -> None:
+    rows = [[number / 10, f"{number % 5},5"] for number in range(N)]
+    path = write_csv(tmp_path / "commas.csv", ["a", "y"], rows)
+    with pytest.raises(ValueError, match=r"the targets have decimal commas \(0,5\): write decimal points, or choose"):
+        CustomData(path)
+    assert CustomData(path, target_kind="class").spec.output_size == 5

@@ -17,6 +17,7 @@ from .custom_arrays import (
     columns,
     infer_spec,
     joined_spec,
+    notes_on_channels,
     notes_on_rounding,
     notes_on_training,
     notes_on_whole_numbers,
@@ -157,7 +158,7 @@ class CustomData(FixedSets):
             x = fit(x)
             if read_as != "image":
                 x = as_sequence(x, read_as, patch).transpose(0, 1)
-        self.notes = notes_on_whole_numbers(found, x, kind_of)
+        self.notes = notes_on_whole_numbers(found, x, kind_of) + notes_on_channels(found[0].x)
         found = [
             with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
             for arrays, name, kind in zip(found, names, kinds, strict=True)

@@ -1,5 +1,6 @@
 """A user's own arrays: checking them, and inferring the task's kind."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -12,6 +13,7 @@ from .spec import UNLABELLED, TaskSpec, has_label
 from .standardise import mean_and_deviation
 
 MOST_CLASSES = 1000  # that are inferred from fewer samples; more are numbers rather than classes
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 LARGEST_ROUNDING = 0.001  # share of the extent of a feature
 TargetKind = Literal["class", "number", "class_every_step", "number_every_step"]
 
@@ -84,6 +86,11 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
             raise ValueError(
                 f"task.data={data}: the targets are words {list(y.shape)}: give one for each sample, or if they are a "
                 "column, choose task.target_kind=class"
+            )
+        if classes and all(DECIMAL_COMMA.fullmatch(word) for word in classes):
+            raise ValueError(
+                f"task.data={data}: the targets have decimal commas ({classes[0]}): write decimal points, or choose "
+                "task.target_kind=class"
             )
         kind = "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
     every_step, said = kind.endswith("every_step"), f"task.data={data}: task.target_kind={kind}"
@@ -160,6 +167,16 @@ def notes_on_training(found: Sequence[Arrays], names: Sequence[str], train: Tens
             some += ", ..." * (len(unseen) > 5)
             notes.append(f"{name}: the training set has no sample of {some}: try another task.split_seed")
     return notes
+
+
+def notes_on_channels(x: Tensor) -> list[str]:
+    """A note on images ``[N, H, W, C]``, of which the first axis after the samples is taken for the channels."""
+    if x.dim() != 4 or x.shape[3] not in (1, 3, 4) or x.shape[1] <= 4:
+        return []
+    return [
+        f"x {list(x.shape)} is read as images of {x.shape[1]} channels and {x.shape[2]} × {x.shape[3]} pixels; if the "
+        "channels are last, store x.transpose(0, 3, 1, 2)"
+    ]
 
 
 def notes_on_rounding(x: Tensor) -> list[str]:
