@@ -386,6 +386,15 @@ def test_the_repr_of_a_cell_is_that_of_its_layer(cell: str) -> None:
     assert repr(getattr(layers, cell)(3, 4)) == repr(layer).replace("(", "Cell(", 1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [(LMU, "theta", math.inf), (LEM, "dt", math.inf), (CoRNN, "gamma", math.nan), (SRC, "r_slow", -math.inf)],
+)
+def test_constants_must_be_finite(kind: type[nn.Module], name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be finite, got {value}"):
+        kind(INPUT, HIDDEN, **{name: value})
+
+
 @pytest.mark.parametrize(("kind", "name"), [(LMU, "theta"), (LEM, "dt"), (CoRNN, "dt"), (UnICORNN, "dt"), (SRC, "rho")])
 def test_constants_that_divide_or_scale_time_must_be_positive(kind: type[nn.Module], name: str) -> None:
     for value in (0, -1.0, math.nan):

@@ -1,5 +1,6 @@
 """Common code of a recurrent layer and its cell: named parameters, initialisation, and a scan over time."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -94,6 +95,8 @@ class RecurrentModule(nn.Module):
                 raise ValueError(f"{self._get_name()}: {name} must be a number, got {value!r}")
             if name in self.recurrence.positive and not value > 0:
                 raise ValueError(f"{self._get_name()}: {name} must be above 0, got {value}")
+            if not math.isfinite(value):
+                raise ValueError(f"{self._get_name()}: {name} must be finite, got {value}")
         self.constants = {**self.recurrence.constants, **constants}
         schemes = self.recurrence.initialisations
         if initialisation is not None and initialisation not in schemes:
