@@ -7,6 +7,7 @@ not be orthogonal.
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +31,11 @@ def chrono_bias_(bias: Tensor, steps: int | None) -> None:
     """Fill `bias` with log u, u ~ U(1, steps − 1): the time constants of a gate σ(bias) are then 1 to `steps` time
     steps (Tallec & Ollivier 2018).
 
-    Raises ValueError unless `steps`, the longest dependency in time steps, is at least 2.
+    Raises ValueError unless `steps`, the longest dependency in time steps, is a finite number of at least 2.
     """
-    if steps is None or steps < 2:
+    if not isinstance(steps, Real) or not 2 <= steps < math.inf:
         raise ValueError(
-            f"initialisation='chrono' needs chrono_steps >= 2, the longest dependency in time steps; got {steps}"
+            f"initialisation='chrono' needs chrono_steps >= 2, the longest dependency in time steps; got {steps!r}"
         )
     with torch.no_grad():
         bias.uniform_(1, steps - 1).log_()
