@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -338,6 +339,11 @@ def test_reset_parameters_initialises_every_parameter(kind: type[nn.Module]) -> 
     assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
 
 
+def test_a_single_state_that_is_an_array_is_refused_by_its_type() -> None:
+    with pytest.raises(TypeError, match="BRC: h0 must be a tensor, got ndarray"):
+        BRC(3, 4)(torch.randn(5, 2, 3), np.zeros((1, 2, 4)))
+
+
 def test_repr_is_that_of_gru(kind: type[nn.Module]) -> None:
     options = {"num_layers": 2, "bias": False, "batch_first": True, "dropout": 0.5, "bidirectional": True}
     assert repr(kind(3, 4)) == repr(nn.GRU(3, 4)).replace("GRU", kind.__name__)
@@ -372,6 +378,18 @@ def test_repr_is_that_of_gru(kind: type[nn.Module]) -> None:
             "h0 is torch.int64 but the weights are torch.float32",
         ),
         (lambda kind: kind(3, 4)(pack_sequence([torch.randn(5, 7)])), ValueError, "input_size=3, got 7"),
+        (lambda kind: kind(3, 4)(np.ones((5, 2, 3))), TypeError, "the input must be a tensor, got ndarray"),
+        (lambda kind: kind(3, 4)([[[1.0] * 3]], lengths=torch.tensor([1])), TypeError, "must be a tensor, got list"),
+        (
+            lambda kind: kind(3, 4)(torch.randn(5, 2, 3), [np.zeros((1, 2, 4))] * len(kind.recurrence.states)),
+            TypeError,
+            "h0 must be a tensor, got ndarray",
+        ),
+        (
+            lambda kind: kind(3, 4)(torch.randn(5, 2, 3), (None,) * len(kind.recurrence.states)),
+            TypeError,
+            "h0 must be a tensor, got NoneType",
+        ),
     ],
 )
 def test_bad_arguments_give_a_one_line_error(

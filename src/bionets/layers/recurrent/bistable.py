@@ -100,7 +100,7 @@ class BistableLayer(RecurrentLayer):
         """
         if not return_gates:
             return super().forward(x, h0, lengths=lengths, reset=reset, backend=backend)
-        if isinstance(x, PackedSequence) or x.dim() != 3:
+        if isinstance(x, PackedSequence) or (isinstance(x, Tensor) and x.dim() != 3):
             raise ValueError(f"{self._get_name()}: return_gates needs a padded, batched sequence")
         recorder = copy.copy(self)  # another thread may call this layer
         recorder._recorded = []

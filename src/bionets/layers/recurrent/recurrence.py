@@ -125,6 +125,8 @@ class RecurrentModule(nn.Module):
 
     def _check_input(self, x: Tensor, dimensions: tuple[int, ...]) -> None:
         name, weight = self._get_name(), getattr(self, "weight_ih" + self._suffixes[0])
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: the input must be a tensor, got {type(x).__name__}")
         if x.dim() not in dimensions:
             expected = " or ".join(f"{n}-D" for n in dimensions)
             raise ValueError(f"{name}: expected input to be {expected}, got {x.dim()}-D of shape {tuple(x.shape)}")
@@ -140,12 +142,14 @@ class RecurrentModule(nn.Module):
         names, weight = self.recurrence.states, getattr(self, "weight_ih" + self._suffixes[0])
         if given is None:
             return tuple(weight.new_zeros(shape) for _ in names)
-        states = as_tuple(given)
+        states = as_tuple(given) if isinstance(given, Tensor | tuple | list) else (given,)
         if len(states) != len(names):
             raise ValueError(
                 f"{self._get_name()}: expected {len(names)} initial state(s) ({', '.join(names)}), got {len(states)}"
             )
         for name, state in zip(names, states, strict=True):
+            if not isinstance(state, Tensor):
+                raise TypeError(f"{self._get_name()}: {name} must be a tensor, got {type(state).__name__}")
             if tuple(state.shape) != shape:
                 raise ValueError(f"{self._get_name()}: expected {name} of shape {shape}, got {tuple(state.shape)}")
             # The states of weights in half precision are float32.

@@ -32,7 +32,8 @@ class RecurrentCell(RecurrentModule):
     def forward(self, x: Tensor, state: Tensor | States | None = None) -> Tensor | States:
         """One step from `state`; see the class for shapes.
 
-        Raises ValueError for an input or a state of the wrong shape, and for an input whose dtype is not the weights'.
+        Raises TypeError for an input or a state that is not a tensor, and ValueError for one of the wrong shape or with
+        a dtype other than that of the weights.
         """
         self._check_input(x, (1, 2))
         batch = x.shape[:-1]

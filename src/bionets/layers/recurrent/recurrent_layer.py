@@ -76,24 +76,24 @@ class RecurrentLayer(RecurrentModule):
             are zero.
         backend: overrides the backend of the layer.
 
+        Raises TypeError for an input or a state that is not a tensor.
         Raises ValueError for an input or a state of the wrong shape, for an input whose dtype is not the weights', for
         lengths that are not B integers from 0 to T, for resets that are not `[T, B]` bools, and for lengths or resets
         with a packed or an unbatched sequence.
         """
         output: Tensor | PackedSequence
+        packed = isinstance(x, PackedSequence)
+        self._check_input(x.data if packed else x, (2,) if packed else (2, 3))
         given = "lengths are" if lengths is not None else "reset is" if reset is not None else ""
-        if given and (isinstance(x, PackedSequence) or x.dim() != 3):
+        if given and (packed or x.dim() != 3):
             raise ValueError(f"{self._get_name()}: {given} for a batch of padded sequences, [T, B, ...]")
         backend = backend or self.backend
         if isinstance(x, PackedSequence):
-            self._check_input(x.data, (2,))
             output, states = self._forward_packed(x, h0, backend)
+        elif x.dim() == 3:
+            output, states = self._forward_batched(x, h0, lengths, reset, backend)
         else:
-            self._check_input(x, (2, 3))
-            if x.dim() == 3:
-                output, states = self._forward_batched(x, h0, lengths, reset, backend)
-            else:
-                output, states = self._forward_unbatched(x, h0, backend)
+            output, states = self._forward_unbatched(x, h0, backend)
         return output, self._as_given(states)
 
     def _forward_batched(
