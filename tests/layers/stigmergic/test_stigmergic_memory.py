@@ -246,6 +246,9 @@ def test_the_published_network_trains_equally_step_by_step_and_over_sequences() 
         ({"memory_size": -1}, "memory_size"),
         ({"hidden_layers": -1}, "hidden_layers"),
         ({"clamp_min": 3.0, "clamp_max": 3.0}, "clamp_min must be below clamp_max"),
+        ({"clamp_max": math.inf}, "clamp_max must be a finite number, or None for no limit, got inf"),
+        ({"clamp_min": math.nan, "clamp_max": None}, "clamp_min must be a finite number, or None for no limit"),
+        ({"clamp_min": "0"}, "clamp_min must be a finite number, or None for no limit, got '0'"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:

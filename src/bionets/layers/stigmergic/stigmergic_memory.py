@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 import torch
@@ -41,7 +42,10 @@ def smooth_clamp(s: Tensor, clamp_min: float | None, clamp_max: float | None) ->
 
 
 def check_clamp(clamp_min: float | None, clamp_max: float | None) -> None:
-    """Raise ValueError if both limits are given and the lower one is not below the upper one."""
+    """Raise ValueError if a limit is not a finite number, or the lower one is not below the upper one."""
+    for name, limit in (("clamp_min", clamp_min), ("clamp_max", clamp_max)):
+        if limit is not None and not (isinstance(limit, Real) and math.isfinite(limit)):
+            raise ValueError(f"{name} must be a finite number, or None for no limit, got {limit!r}")
     if clamp_min is not None and clamp_max is not None and not clamp_min < clamp_max:
         raise ValueError(f"clamp_min must be below clamp_max, got {clamp_min} and {clamp_max}")
 
@@ -85,7 +89,8 @@ class StigmergicMemory(StatefulModule):
     until `reset_states`. `over_time` and `step` take an explicit state instead; `unroll` runs whole sequences.
 
     Raises:
-        ValueError: a size is below 1, hidden_layers is negative, or clamp_min is not below clamp_max.
+        ValueError: a size is below 1, hidden_layers is negative, a limit is not finite, or clamp_min is not below
+            clamp_max.
     """
 
     state_names = ("memory",)
