@@ -138,3 +138,11 @@ def test_the_mean_connection_length_is_a_mean_over_layers() -> None:
 def test_a_layer_whose_units_are_not_connected_is_refused() -> None:
     with pytest.raises(ValueError, match="BRC has no recurrent weight matrix"):
         SpatialRecurrent(BRC(3, 6))
+
+
+def test_projections_and_dimensions_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="LSTM with proj_size has recurrent weights that are not between its units"):
+        SpatialRecurrent(nn.LSTM(3, 6, proj_size=2))
+    for learn_positions in (False, True):
+        with pytest.raises(ValueError, match="dim must be greater than zero, got 0"):
+            SpatialRecurrent(nn.RNN(3, 6), dim=0, learn_positions=learn_positions)

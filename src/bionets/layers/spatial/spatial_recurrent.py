@@ -42,7 +42,8 @@ class SpatialRecurrent(nn.Module):
         positions: `[num_layers · directions, H, dim]`, in the order of the layer's states.
 
     Raises:
-        ValueError: the layer has no recurrent matrices, such as `BRC`, whose units are connected only to themselves.
+        ValueError: the layer has no recurrent matrices, such as `BRC`, whose units are connected only to themselves, or
+            has ``proj_size``; or dim is below 1.
     """
 
     positions: Tensor
@@ -53,6 +54,9 @@ class SpatialRecurrent(nn.Module):
         self.layer = layer
         if not getattr(layer, "weight_hh_l0", torch.empty(0)).dim() == 2:
             raise ValueError(f"{type(layer).__name__} has no recurrent weight matrix, so its units need no positions")
+        if getattr(layer, "proj_size", 0):
+            raise ValueError(f"{type(layer).__name__} with proj_size has recurrent weights that are not between its units")
+        positive_int("dim", dim)
         hidden, weights = int(layer.hidden_size), self.recurrent_weights()  # type: ignore[arg-type]
         if learn_positions:
             self.positions = nn.Parameter(torch.randn(len(weights), hidden, dim).to(weights[0]))
