@@ -55,7 +55,9 @@ class SpatialRecurrent(nn.Module):
         if not getattr(layer, "weight_hh_l0", torch.empty(0)).dim() == 2:
             raise ValueError(f"{type(layer).__name__} has no recurrent weight matrix, so its units need no positions")
         if getattr(layer, "proj_size", 0):
-            raise ValueError(f"{type(layer).__name__} with proj_size has recurrent weights that are not between its units")
+            raise ValueError(
+                f"{type(layer).__name__} with proj_size has recurrent weights that are not between its units"
+            )
         positive_int("dim", dim)
         hidden, weights = int(layer.hidden_size), self.recurrent_weights()  # type: ignore[arg-type]
         if learn_positions:
