@@ -163,6 +163,16 @@ def test_state_map_concatenates_states_of_different_sizes(layer: nn.Module) -> N
     torch.testing.assert_close(output, layer.double()(x, whole_sequence=True))
 
 
+@pytest.mark.parametrize("layer", [BRC(2, 3), LIB(3)])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 2, 3)])
+def test_state_map_refuses_states_of_another_shape(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    step = state_map(layer)
+    x = torch.zeros(2 if isinstance(layer, BRC) else 3)
+    count = step.run(x.view(1, 1, -1))[1].size(1)
+    with pytest.raises(ValueError, match=rf"states of this layer must be \[K, {count}\], got"):
+        find_fixed_points(step, x, torch.zeros(*shape[:-1], shape[-1] + count))
+
+
 def test_state_map_refuses_random_spikes_and_projections() -> None:
     with pytest.raises(ValueError, match="random spikes"):
         state_map(FullyRecurrent(LIB(3)))

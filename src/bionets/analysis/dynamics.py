@@ -79,8 +79,8 @@ def find_fixed_points(
         The fixed points, in the order in which they were found.
     """
     s = starts.detach().double().clone()
-    identity = torch.eye(s.size(1), dtype=s.dtype)
     residual = step(s, x) - s
+    identity = torch.eye(s.size(1), dtype=s.dtype)
     for _ in range(iterations):
         open_ = residual.abs().amax(1) > tolerance
         if not open_.any():

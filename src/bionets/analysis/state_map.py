@@ -85,8 +85,11 @@ def _swapped(state: Tensor) -> Tensor:
 
 
 def _parts(s: Tensor, shapes: Sequence[Sequence[int]]) -> tuple[Tensor, ...]:
-    """The states `[K, ...]` of these shapes from the flattened state `[K, N]`."""
-    parts = s.double().split([math.prod(shape[1:]) for shape in shapes], -1)
+    """The states `[K, ...]` of these shapes from the flattened state `[K, N]`. Raises ValueError for another shape."""
+    sizes = [math.prod(shape[1:]) for shape in shapes]
+    if s.dim() != 2 or s.size(1) != sum(sizes):
+        raise ValueError(f"states of this layer must be [K, {sum(sizes)}], got {list(s.shape)}")
+    parts = s.double().split(sizes, -1)
     return tuple(part.reshape(tuple(shape)) for part, shape in zip(parts, shapes, strict=True))
 
 
