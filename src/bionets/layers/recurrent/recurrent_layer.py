@@ -82,10 +82,12 @@ class RecurrentLayer(RecurrentModule):
         with a packed or an unbatched sequence.
         """
         output: Tensor | PackedSequence
-        packed = isinstance(x, PackedSequence)
-        self._check_input(x.data if packed else x, (2,) if packed else (2, 3))
+        if isinstance(x, PackedSequence):
+            self._check_input(x.data, (2,))
+        else:
+            self._check_input(x, (2, 3))
         given = "lengths are" if lengths is not None else "reset is" if reset is not None else ""
-        if given and (packed or x.dim() != 3):
+        if given and (isinstance(x, PackedSequence) or x.dim() != 3):
             raise ValueError(f"{self._get_name()}: {given} for a batch of padded sequences, [T, B, ...]")
         backend = backend or self.backend
         if isinstance(x, PackedSequence):
