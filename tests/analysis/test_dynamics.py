@@ -163,7 +163,7 @@ def test_state_map_concatenates_states_of_different_sizes(layer: nn.Module) -> N
     torch.testing.assert_close(output, layer.double()(x, whole_sequence=True))
 
 
-@pytest.mark.parametrize("layer", [BRC(2, 3), LIB(3)])
+@pytest.mark.parametrize("layer", [BRC(2, 3), LI(3)])
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (1, 2, 3)])
 def test_state_map_refuses_states_of_another_shape(layer: nn.Module, shape: tuple[int, ...]) -> None:
     step = state_map(layer)
