@@ -194,11 +194,11 @@ class CustomData(FixedSets):
         if self.spec.kind == "sequence_to_sequence":
             self._find_labels(y, data)
         self.notes += notes_on_training(found, names, self._parts["train"])
-        if not standardise:
-            self.notes += notes_on_rounding(x)
-        else:
+        if standardise:
             vectors = found[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
+        else:
+            self.notes += notes_on_rounding(x)
         if self.spec.kind.startswith("sequence"):  # models expect time as the first dimension
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -145,8 +145,7 @@ def _note(y: Tensor, x: Tensor) -> str:
         if int(y.min()) < 0 or int(y.max()) > MOST_CLASSES:
             return ""
         empty = (y.bincount() == 0).nonzero().flatten().tolist()
-        some = ", ".join(map(str, empty[:5])) + ", ..." * (len(empty) > 5)
-        return f"has the classes 0 to {int(y.max())}, but no sample of {some}" if empty else ""
+        return f"has the classes 0 to {int(y.max())}, but no sample of {_first_of(empty)}" if empty else ""
     stepwise = x.dim() == 3 and y.size(1) == x.shape[1]
     change = f"choose task.target_kind=class{'_every_step' * stepwise}"
     if y.dim() == 2 + stepwise and y.size(-1) > 1:
@@ -160,11 +159,10 @@ def notes_on_training(found: Sequence[Arrays], names: Sequence[str], train: Tens
     for arrays, name in zip(found, names, strict=True):
         if arrays.y.is_floating_point():
             continue
-        known = set(arrays.y[train][labelled(arrays)[train]].tolist())
-        unseen = sorted(set(arrays.y[labelled(arrays)].tolist()) - known)
+        valid = labelled(arrays)
+        unseen = sorted(set(arrays.y[valid].tolist()) - set(arrays.y[train][valid[train]].tolist()))
         if unseen:
-            some = ", ".join(arrays.classes[number] if arrays.classes else str(number) for number in unseen[:5])
-            some += ", ..." * (len(unseen) > 5)
+            some = _first_of([arrays.classes[number] for number in unseen] if arrays.classes else unseen)
             notes.append(f"{name}: the training set has no sample of {some}: try another task.split_seed")
     return notes
 
@@ -190,8 +188,13 @@ def notes_on_rounding(x: Tensor) -> list[str]:
     numbers = lost.nonzero().flatten().tolist()
     if not numbers:
         return []
-    some = ", ".join(map(str, numbers[:5])) + ", ..." * (len(numbers) > 5)
+    some = _first_of(numbers)
     return [f"float32 rounds the differences within the inputs {some} (from 0): choose task.standardise=true"]
+
+
+def _first_of(values: Sequence[Any]) -> str:
+    """Up to five values, and three dots if there are more."""
+    return ", ".join(map(str, values[:5])) + ", ..." * (len(values) > 5)
 
 
 def labelled(arrays: Arrays) -> Tensor:

@@ -58,10 +58,11 @@ def load_trained(
     config["task"] |= known_options(task_options or {}, config["task"])
     if data_dir is not None and "data_dir" in config["task"]:
         config["task"]["data_dir"] = data_dir
-    if config["task"]["_target_"] == CUSTOM and (names := folder.class_names()):
-        config["task"]["class_names"] = names
-    if config["task"]["_target_"] == CUSTOM and Path(config["task"]["data"]).suffix == ".csv":
-        config["task"]["inputs"] = config["task"].get("inputs") or folder.columns()  # other data may have another order
+    if config["task"]["_target_"] == CUSTOM:  # other data may have classes and columns in another order
+        if names := folder.class_names():
+            config["task"]["class_names"] = names
+        if Path(config["task"]["data"]).suffix == ".csv":
+            config["task"]["inputs"] = config["task"].get("inputs") or folder.columns()
     saved = read_checkpoint(file)
     folder.require_unchanged(file)
     set_precision(config.get("matmul_precision", "highest"), config.get("flush_denormals", False))
