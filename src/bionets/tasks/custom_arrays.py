@@ -160,7 +160,8 @@ def notes_on_training(found: Sequence[Arrays], names: Sequence[str], train: Tens
         if arrays.y.is_floating_point():
             continue
         valid = labelled(arrays)
-        unseen = sorted(set(arrays.y[valid].tolist()) - set(arrays.y[train][valid[train]].tolist()))
+        known = arrays.y[train][valid[train]].unique()
+        unseen = sorted(set(arrays.y[valid].unique().tolist()) - set(known.tolist()))
         if unseen:
             some = _first_of([arrays.classes[number] for number in unseen] if arrays.classes else unseen)
             notes.append(f"{name}: the training set has no sample of {some}: try another task.split_seed")
