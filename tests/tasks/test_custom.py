@@ -198,6 +198,23 @@ def test_a_data_set_may_return_any_arrays() -> None:
         CustomData(path, targets=["a", "b"])
 
 
+class OneBuffer(Pairs):
+    """The same arrays for every sample, with other numbers."""
+
+    def __init__(self) -> None:
+        self.x, self.y = torch.zeros(4, 2), np.zeros(1)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Any]:  # type: ignore[override]
+        self.x[:] = self.y[:] = number
+        return self.x, self.y
+
+
+def test_a_data_set_may_return_the_same_arrays_each_time() -> None:
+    task = CustomData(f"{__name__}.OneBuffer")
+    assert torch.equal(task._x[0], torch.arange(20.0).unsqueeze(1).expand(20, 2))
+    assert torch.equal(task._y[:, 0], torch.arange(20.0))
+
+
 class Ragged(Pairs):
     """Sequences of 1 to 4 steps, and one with other features than the others if it is asked for."""
 

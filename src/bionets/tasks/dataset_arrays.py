@@ -42,15 +42,19 @@ def arrays_of_dataset(
     except (TypeError, ValueError) as error:
         raise ValueError(f"task.data={path} refuses task.arguments={dict(arguments)}: {beginning_of(error)}") from error
     several, found = len(targets) > 1, []
+    inputs: list[Tensor] = []
+    values: dict[str, list[Tensor]] = {name: [] for name in targets}
     try:
-        pairs = [dataset[number] for number in range(len(dataset))]
-        if not pairs:
+        for number in range(len(dataset)):
+            x, y = dataset[number]  # copied, because a data set may return the same array each time
+            inputs.append(as_tensor(x, f"x of sample {number}").clone())
+            for name, own in values.items():
+                own.append(as_tensor(y[name] if several else y, f"the target of sample {number}").clone())
+        if not inputs:
             raise ValueError("it has no samples")
-        inputs = [as_tensor(x, f"x of sample {number}") for number, (x, _) in enumerate(pairs)]
         steps = torch.tensor([each.shape[0] if each.dim() == 2 else 1 for each in inputs])
         for name, target_kind in targets.items():
-            own = [y[name] if several else y for _, y in pairs]
-            x, y = stacked_pairs(inputs, [as_tensor(y, f"the target of sample {n}") for n, y in enumerate(own)])
+            x, y = stacked_pairs(inputs, values[name])
             y = y.float() if y.is_floating_point() else y.long()
             classes = () if several else names_of_classes(dataset, y, (known or {}).get(name), target_kind)
             found.append(Arrays(exact(x), y, classes, steps if bool((steps < steps.max()).any()) else None))
