@@ -1,7 +1,8 @@
-"""torch.export: a saved program runs in a process without bionets."""
+"""torch.export and torch.jit.trace: the programs run without bionets. torch.compile of whole networks."""
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,9 +66,33 @@ def test_a_saved_program_loads_in_a_new_process(tmp_path: Path) -> None:
     assert found.stdout.strip() == "4 loaded", found.stderr[-2000:]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_traced_model_takes_other_batches(name: str) -> None:
+    """The former ONNX exporter and the graphs of TensorBoard are traced so, too."""
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    with warnings.catch_warnings(action="ignore"):
+        traced = torch.jit.trace(model, (torch.randn(5, 2, 3),), check_trace=False)
+    x = torch.randn(5, 4, 3)
+    torch.testing.assert_close(traced(x), model(x))
+
+
 def test_random_spikes_are_refused_by_name() -> None:
-    with pytest.raises(RuntimeError, match=r"LIB: random spikes cannot be exported.*arctan.*round"):
-        torch.export.export(OverTime(LIB(3)), (torch.rand(4, 2, 3),))
+    for exporter in (torch.export.export, torch.jit.trace):
+        refused = pytest.raises(RuntimeError, match=r"LIB: random spikes cannot be exported.*arctan.*round")
+        with warnings.catch_warnings(action="ignore"), refused:
+            exporter(OverTime(LIB(3)), (torch.rand(4, 2, 3),))
+
+
+def test_torch_compile_of_random_spikes_draws_the_same_spikes() -> None:
+    torch.compiler.reset()
+    model = OverTime(nn.Sequential(nn.Linear(3, 4), LIB(4)))
+    compiled, x = torch.compile(model, backend="aot_eager"), torch.randn(5, 2, 3)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        expected = model(x)
+        torch.manual_seed(seed)
+        assert torch.equal(compiled(x), expected)
 
 
 @pytest.mark.parametrize("stigmergic_weights", [False, True])

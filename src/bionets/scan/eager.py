@@ -22,6 +22,12 @@ def is_eager(tensors: Iterable[Tensor]) -> bool:
     )
 
 
+def is_exporting() -> bool:
+    """Whether a program is being recorded that must run without bionets: by torch.export, or by torch.jit.trace, which
+    also serves the former ONNX exporter and the graphs of TensorBoard."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+
+
 def needs_reference() -> str | None:
     """The function transform around a call that only the reference backend supports, if there is one."""
     if forward_ad._current_level >= 0:  # private, as in is_eager: the public functions work only within a level

@@ -15,7 +15,7 @@ from torch import Tensor
 from bionets.scan.arguments import Arguments, read_arguments
 from bionets.scan.compiled import Sensitivities, compiled_scan, require_linear
 from bionets.scan.delay import forward_in_time, with_delay
-from bionets.scan.eager import has_own_operations, needs_reference
+from bionets.scan.eager import has_own_operations, is_exporting, needs_reference
 from bionets.scan.graph import UnsupportedStepError
 from bionets.scan.online import active
 from bionets.scan.reference import reference_scan
@@ -241,8 +241,8 @@ def _run_on(
 
 def _choose(arguments: Arguments, backend: str) -> str:
     device = arguments.device.type
-    if backend == "auto" and torch.compiler.is_exporting():
-        return "reference"  # the exported program must run without the operators of bionets
+    if backend == "auto" and is_exporting():
+        return "reference"  # the program must run without the operators of bionets
     if backend == "auto":
         chosen = default_backend(device)
         if chosen != FAST_BACKEND.get(device, "reference"):

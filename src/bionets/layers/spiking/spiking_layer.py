@@ -16,7 +16,7 @@ from bionets.layers.spiking.layout import Layout
 from bionets.layers.spiking.over_time import neurons_over_time
 from bionets.layers.stateful import StatefulModule, States
 from bionets.scan.arguments import check_lengths, check_reset
-from bionets.scan.eager import is_batched
+from bionets.scan.eager import is_batched, is_exporting
 from bionets.scan.interface import check_backend
 from bionets.scan.uniform import uniform
 
@@ -172,12 +172,13 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         """The states without the stream of noise, the noise for the steps of x, and the stream after these steps."""
         if not self.noises:
             return states, (), ()
-        if torch.compiler.is_exporting():
+        if is_exporting():
             raise RuntimeError(
                 f"{self._get_name()}: random spikes cannot be exported; take a hard spike_fn, such as 'arctan', or "
                 "quant_fn='round'"
             )
-        numbers, stream = draw_noise(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
+        draw = torch.compiler.disable(draw_noise) if torch.compiler.is_compiling() else draw_noise
+        numbers, stream = draw(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
 
     def in_dtype_of(self, x: Tensor, y: Tensor) -> Tensor:
