@@ -364,6 +364,13 @@ def test_gaussian_delays_of_half_precision_are_finite() -> None:
     torch.testing.assert_close(mean, given, rtol=0, atol=0.51)
 
 
+@pytest.mark.parametrize("interpolation", ["linear", "gaussian"])
+def test_a_whole_delay_of_many_steps_is_one_step_in_bfloat16(interpolation: str) -> None:
+    """bfloat16 has no 257."""
+    lags = Delays((1,), 0, 300, delays=256.0, interpolation=interpolation).bfloat16()()
+    assert lags.dtype == torch.bfloat16 and lags.flatten().nonzero().flatten().tolist() == [256]
+
+
 def test_the_kept_steps_of_a_delay_do_not_keep_the_sequence_in_memory() -> None:
     delay = Delay(3, 2)
     unroll(delay, torch.randn(1000, 4, 3))

@@ -91,19 +91,20 @@ class Delays(nn.Module):
 
     def forward(self) -> Tensor:
         """The weights w, ``[longest − shortest + 1, *shape]``, from the shortest delay to the longest."""
-        values = self.values()
+        own = self.values()
+        values = at_least_float32(own)  # in bfloat16, steps from 256 on would coincide
         kept = values + (values.clamp(self.shortest, self.longest) - values).detach()
         steps = torch.arange(self.shortest, self.longest + 1, device=kept.device, dtype=kept.dtype)
         distance = steps.view(-1, *(1,) * kept.dim()) - kept
         if self.interpolation == "gaussian":
-            distance, sigma = at_least_float32(distance), at_least_float32(self.sigma)  # the square overflows float16
-            return torch.softmax(-0.5 * (distance / sigma.clamp(min=1e-3)).square(), 0).to(kept.dtype)
+            sigma = at_least_float32(self.sigma)
+            return torch.softmax(-0.5 * (distance / sigma.clamp(min=1e-3)).square(), 0).to(own.dtype)
         height = 1 - distance.abs() / (1 + self.sigma)
         # At the boundary of the support, half of the gradient passes: an integer delay has one such step on each side,
         # and the slope is the mean of both. At the ends of the range there is only one side.
         inside = (kept > self.shortest) & (kept < self.longest)
         weights = torch.where(inside, (height + height.abs()) / 2, height.clamp(min=0))
-        return weights / weights.sum(0)
+        return (weights / weights.sum(0)).to(own.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.shortest} to {self.longest} steps, sigma={self.sigma.item():g}, {self.interpolation}"
