@@ -244,6 +244,7 @@ def test_a_model_with_delays_is_saved_loaded_and_continued(x: Tensor, tmp_path: 
         (lambda: Delays((2,), 0, 3, interpolation="cubic"), "interpolation='cubic' is unknown"),
         (lambda: Delays((2,), 0, 3, sigma=-1.0), "sigma must be at least 0"),
         (lambda: Delays((2,), 0, 3, delays=torch.zeros(3)), r"tensor of shape \(2,\)"),
+        (lambda: Delays((2,), 0, 3, sigma=math.inf), "sigma must be at least 0 steps and finite"),
         (lambda: Delays((2,), 1, 3, delays=0.0), "between 1 and 3"),
         (lambda: Delay(2, 0), "max_delay"),
         (lambda: Delays((2,), 0, 3, delays=float("nan")), "between 0 and 3"),

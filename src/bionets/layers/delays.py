@@ -1,5 +1,6 @@
 """Learned delays: their weights for each number of steps, their annealing, and their rounding."""
 
+import math
 from typing import Any
 
 import torch
@@ -59,8 +60,8 @@ class Delays(nn.Module):
         super().__init__()
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation={interpolation!r} is unknown: choose {' or '.join(INTERPOLATIONS)}")
-        if not sigma >= 0:
-            raise ValueError(f"sigma must be at least 0 steps, got {sigma}")
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"sigma must be at least 0 steps and finite, got {sigma}")
         self.shortest, self.longest = shortest, positive_int("max_delay", longest)
         self.interpolation = interpolation
         self.widest = float(sigma)
