@@ -74,6 +74,9 @@ def test_a_grid_with_too_many_or_no_values_is_refused() -> None:
 def test_one_value_for_a_key_of_a_chosen_sweep_is_refused() -> None:
     with pytest.raises(UserError, match="the sweep says seed=0,1, and the command line seed=3: leave out one"):
         space("sweep=seeds", "seed=3", seed="0,1")
+    with pytest.raises(UserError, match="the sweep says seed=0,1, and the command line seed=3: leave out one"):
+        space("sweep=seeds", "seed=3", "model=brc,gru", seed="0,1")
+    assert space("experiment=mine", "sweep=grid", "seed=3", "model=brc,gru", seed="0,1").words() == ["model=brc,gru"]
     assert space("seed=3", seed="0,1").grid() == [["seed=3"]]
     assert space("sweep=seeds", "seed=3,4", seed="0,1").words() == ["seed=3,4"]
     assert space("sweep=seeds", "lr=3", seed="0,1").words() == ["seed=0,1"]

@@ -40,8 +40,10 @@ class Space:
         overrides = {one.get_key_element(): one for one in parser.parse_overrides(list(arguments))}
         overrides = {**given, **overrides}
         swept = {key: one for key, one in overrides.items() if one.is_sweep_override()}
-        fixed_by_user = [key for key, one in given.items() if one.is_sweep_override()]
-        if fixed_by_user and not swept and any(word.startswith("sweep=") for word in arguments):
+        fixed_by_user = [key for key, one in given.items() if one.is_sweep_override() and key not in swept]
+        groups = {word.partition("=")[0] for word in arguments}
+        # An experiment has values of its own, which the command line may replace beside a sweep.
+        if fixed_by_user and "sweep" in groups and not (swept and "experiment" in groups):
             words = " ".join(f"{key}={given[key].get_value_string()}" for key in fixed_by_user)
             typed = " ".join(_as_word(key, overrides[key]) for key in fixed_by_user)
             raise UserError(f"the sweep says {words}, and the command line {typed}: leave out one of the two")
