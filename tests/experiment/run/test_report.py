@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_a_temporary_run_folder_is_not_printed(
     result = {"metrics": {"test/loss": 0.5}, "epochs": 1, "steps": 1, "wall_time": 1.0, "best_epoch": 0}
     print_results(config, result, RunFolder(tmp_path / "run"), [])
     assert (str(tmp_path) in capsys.readouterr().out) is kept
+
+
+def test_the_command_that_evaluates_a_run_trusts_its_own_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    model = {"_target_": "bionets.models.RecurrentModel", "name": "m", "layer": "bionets.layers.NBRC"}
+    task = {"_target_": "bionets.tasks.CopyFirstInput", "name": "t"}
+    config: dict[str, Any] = {"seed": 0, "model": model, "task": task}
+    own_layer = {**config, "model": {**model, "layer": "my_cells.Leaky"}}
+    own_parts = {**own_layer, "task": {**task, "_target_": "my_tasks.a.Sums"}, "metrics": ["my_cells.error"]}
+    result = {"metrics": {}, "epochs": 1, "steps": 1, "wall_time": 1.0, "best_epoch": 0}
+    for each, trust in ((config, ""), (own_layer, " trust=my_cells"), (own_parts, " 'trust=[my_cells,my_tasks]'")):
+        print_results(each, result, RunFolder(tmp_path), [])
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == f" evaluate  python evaluate.py run={tmp_path}{trust}"
 
 
 def test_the_table_has_published_values_and_their_sources(

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 from bionets.analysis.names import name_of
 from bionets.experiment.command_line import config_dir, override_of, program
 from bionets.experiment.console import escape_controls, print_line
+from bionets.experiment.errors import UserError
 from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
 from bionets.experiment.run.run_folder import RunFolder
@@ -37,7 +39,7 @@ def print_results(
             ("folder", str(folder.path)),
             *(("figure", str(file)) for file in folder.figure_files()),
             ("run again", command_of(overrides)),
-            ("evaluate", f"{program('evaluate')} {shlex.quote(override_of('run', str(folder.path)))}"),
+            ("evaluate", evaluation_of(config, folder)),
         ]
     for label, text in lines:
         print_line(f"{label:>9}  {text}")
@@ -71,6 +73,17 @@ def command_of(overrides: list[str]) -> str:
     folder = config_dir(sys.argv[1:])
     words = [] if folder is None else ["--config-dir", folder]
     return " ".join([program("train"), *map(shlex.quote, [*words, *overrides])])
+
+
+def evaluation_of(config: dict[str, Any], folder: RunFolder) -> str:
+    """The command that tests this run again. It trusts the modules that the user has just run."""
+    from bionets.experiment.run.trust import modules_to_trust  # imports PyTorch, which searches do not need here
+
+    words = [override_of("run", str(folder.path))]
+    with suppress(UserError):  # a config that `evaluate.py` refuses with any trust
+        if modules := modules_to_trust(config):
+            words.append(f"trust={modules[0] if len(modules) == 1 else '[' + ','.join(modules) + ']'}")
+    return " ".join([program("evaluate"), *map(shlex.quote, words)])
 
 
 def title_of(config: dict[str, Any]) -> str:

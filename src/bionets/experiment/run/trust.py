@@ -46,6 +46,21 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
     Raises:
         UserError: a name is not trusted; the message contains the option that would trust it.
     """
+    for key, name in _untrusted(config, place, trust):
+        what = f"{printable_line(key, 100)}={printable_line(name, 100)}"
+        raise UserError(
+            f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
+            f"if you trust it, add trust={_module_of(name)}"
+        )
+
+
+def modules_to_trust(config: Mapping[str, Any]) -> list[str]:
+    """The modules that `require_trusted` refuses for a config, if none is trusted."""
+    return list(dict.fromkeys(_module_of(name) for _, name in _untrusted(config, "config", ())))
+
+
+def _untrusted(config: Mapping[str, Any], place: object, trust: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The dotted key and the value of every name that is not trusted."""
     for section in SECTIONS:
         node = config.get(section)
         if node is None and section not in ("model", "task"):
@@ -54,7 +69,7 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
             raise UserError(f"{place}: {section}._target_ is missing: restore the file, or train again")
         target = node["_target_"]
         if not (registered(section, target) or is_trusted(target, trust)):
-            raise _refusal(place, f"{section}._target_", target)
+            yield f"{section}._target_", target
         for key in nested_targets(node):
             raise UserError(
                 f"{place}: {section}.{printable_line(key, 100)} is refused: a value names no class or function to call"
@@ -64,10 +79,10 @@ def require_trusted(config: Mapping[str, Any], place: object, trust: Sequence[st
             if (key == "task.data" and is_file(text)) or (key.startswith("task.arguments.") and "/" in text):
                 continue  # a path, which is never imported
             if MODULE.search(text) and not (registered("layer", text) or is_trusted(text, trust)):
-                raise _refusal(place, key, text)
+                yield key, text
     for path in config.get("metrics") or ():
         if not is_trusted(str(path), trust):
-            raise _refusal(place, "metrics", str(path))
+            yield "metrics", str(path)
 
 
 def registered(section: str, path: str) -> bool:
@@ -112,13 +127,8 @@ def as_modules(trust: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _refusal(place: object, key: str, name: str) -> UserError:
-    module = printable_line(name.replace(":", ".").partition(".")[0], 60)
-    what = f"{printable_line(key, 100)}={printable_line(name, 100)}"
-    return UserError(
-        f"{place}: {what} is code that bionets does not know, and a folder may come from somebody else: "
-        f"if you trust it, add trust={module}"
-    )
+def _module_of(name: str) -> str:
+    return printable_line(name.replace(":", ".").partition(".")[0], 60)
 
 
 def _texts(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
