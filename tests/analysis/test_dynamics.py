@@ -310,6 +310,38 @@ def test_a_lyapunov_exponent_starts_at_the_initial_state_of_the_layer() -> None:
     assert largest_lyapunov_exponent(step, x) == largest_lyapunov_exponent(step, x, start)
 
 
+def test_runs_over_no_steps_are_refused() -> None:
+    step, x = state_map(one_unit(1.5)), torch.zeros(0, 1)
+    with pytest.raises(ValueError, match=r"x must have at least one step, got the shape \[0, 3, 1\]"):
+        visited_states(step, x.unsqueeze(1).expand(0, 3, 1))
+    with pytest.raises(ValueError, match=r"x must have at least one step, got the shape \[0, 1\]"):
+        memory_half_life(step, x)
+    for steps in (0, -1):
+        with pytest.raises(ValueError, match=f"steps must be at least 1, got {steps}"):
+            hysteresis_loop(step, ONE, -1, 1, steps)
+
+
+def test_fixed_points_need_an_initial_state() -> None:
+    step = state_map(one_unit(1.5))
+    for begin in (0, torch.zeros(0, 1)):
+        with pytest.raises(ValueError, match=r"starts must have at least one state, got the shape \[0, 1\]"):
+            bifurcation_diagram(step, ONE, [0.0], 0, begin)
+
+
+@pytest.mark.parametrize("begin", [5, torch.zeros(2, 6)])
+def test_a_bifurcation_diagram_of_a_unit_that_does_not_exist_is_refused(begin: int | Tensor) -> None:
+    step = state_map(NBRC(1, 3, 2))
+    for unit in (6, -7):
+        with pytest.raises(ValueError, match=f"unit must lie between 0 and 5, got {unit}"):
+            bifurcation_diagram(step, ONE, [0.0], unit, begin)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(2, 3), nn.Sequential(nn.GRU(2, 3))])
+def test_state_map_refuses_layers_without_states(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=f"{type(layer).__name__} takes no states: give a layer like nn.GRU"):
+        state_map(layer)
+
+
 def test_a_lyapunov_exponent_over_no_steps_is_refused() -> None:
     with pytest.raises(ValueError, match="discard must be at least 0 and below the 5 steps of x, got 5"):
         largest_lyapunov_exponent(state_map(one_unit(1.5)), torch.zeros(5, 1), discard=5)

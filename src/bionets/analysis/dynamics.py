@@ -19,9 +19,15 @@ def _one_state(state: Tensor | None) -> Tensor | None:
     return None if state is None else state.double().reshape(1, -1)
 
 
+def _require_steps(x: Tensor) -> None:
+    if not len(x):
+        raise ValueError(f"x must have at least one step, got the shape {list(x.shape)}")
+
+
 def visited_states(step: StateMap, x: Tensor, start: Tensor | None = None) -> Tensor:
     """The states `[T, B, N]` after each step of the sequences x `[T, B, I]`, from `start` `[B, N]`; None for
-    `StateMap.initial_state`."""
+    `StateMap.initial_state`. Raises ValueError for sequences of no steps."""
+    _require_steps(x)
     states, s = [], start
     for x_t in x.unbind(0):
         _, s = step.run(x_t.unsqueeze(0), s)
@@ -77,7 +83,12 @@ def find_fixed_points(
 
     Returns:
         The fixed points, in the order in which they were found.
+
+    Raises:
+        ValueError: there is no initial state.
     """
+    if not len(starts):
+        raise ValueError(f"starts must have at least one state, got the shape {list(starts.shape)}")
     s = starts.detach().double().clone()
     residual = step(s, x) - s
     identity = torch.eye(s.size(1), dtype=s.dtype)
@@ -132,7 +143,12 @@ def hysteresis_loop(
     Returns:
         The factors `[steps]` in ascending order, and the states of the upward and the downward ramp, each `[steps, N]`
         in the order of the factors.
+
+    Raises:
+        ValueError: ``steps`` is below 1.
     """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
     factors = torch.linspace(low, high, steps, dtype=torch.float64)
     ramp = torch.cat((factors, factors.flip(0)))[:, None, None] * direction.double()
     way = visited_states(step, ramp, _one_state(start))[:, 0]
@@ -147,11 +163,17 @@ def bifurcation_diagram(
     For each factor, the input is factor·direction. If `starts` are states `[K, N]`, Newton's method starts from these
     and from the states that the map reaches from them, and solutions outside their range are dropped. If `starts` is a
     number, the element starts at this number of values between −1 and 1, and the other elements at 0.
+
+    Raises:
+        ValueError: the state has no element ``unit``, or there is no initial state.
     """
+    states = step.run(direction.reshape(1, 1, -1))[1].size(1)
+    if not -states <= unit < states:
+        raise ValueError(f"unit must lie between 0 and {states - 1}, got {unit}")
     if isinstance(starts, Tensor):
         begin = starts.detach().double()
     else:
-        begin = torch.zeros(starts, step.run(direction.reshape(1, 1, -1))[1].size(1), dtype=torch.float64)
+        begin = torch.zeros(starts, states, dtype=torch.float64)
         begin[:, unit] = torch.linspace(-1, 1, starts, dtype=torch.float64)
     found = []
     for factor in factors:
@@ -177,7 +199,11 @@ def memory_half_life(
     The state is run over x `[T, I]` from `start` `[N]`; None for `StateMap.initial_state`. Then, under the last input,
     each element in turn is perturbed by `size`, and the difference of this element to the unperturbed run is measured.
     It is infinite if the difference is not halved within `horizon` steps.
+
+    Raises:
+        ValueError: x has no steps.
     """
+    _require_steps(x)
     _, s = step.run(x.unsqueeze(1), _one_state(start))
     N = s.size(1)
     disturbed = s + size * torch.eye(N, dtype=torch.float64)

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -23,10 +24,12 @@ class StateMap:
             layer (`LIB`, ...).
 
     Raises:
-        ValueError: the layer is bidirectional, has ``proj_size``, or has random spikes.
+        ValueError: the layer has no state, is bidirectional, has ``proj_size``, or has random spikes.
     """
 
     def __init__(self, layer: nn.Module) -> None:
+        if not isinstance(layer, StatefulModule) and not _takes_states(layer):
+            raise ValueError(f"{type(layer).__name__} takes no states: give a layer like nn.GRU, or a stateful layer")
         self.layer = copy.deepcopy(layer).double().eval().requires_grad_(False)
         if getattr(self.layer, "bidirectional", False):
             raise ValueError("a bidirectional layer has no time step: analyse one direction")
@@ -77,6 +80,15 @@ class StateMap:
         if not self._shapes:
             self.run(x[:1])
         return tuple(map(_swapped, _parts(s, [(len(s), *shape) for shape in self._shapes])))
+
+
+def _takes_states(layer: nn.Module) -> bool:
+    """Whether a layer can be called with an input and states."""
+    try:
+        signature(layer.forward).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def _swapped(state: Tensor) -> Tensor:
