@@ -114,6 +114,15 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
             read(IMAGE_FILES[name], tmp_path, "train")
 
 
+def test_images_with_other_bytes_than_their_checksum_are_refused(tmp_path: Path) -> None:
+    archive = bytearray(idx_files.tar_gz({f"data_batch_{n}.bin": bytes(3073) for n in range(1, 6)}))
+    archive[-8] ^= 1  # the last eight bytes are checksum and size
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(archive)
+    with pytest.raises(ValueError, match=r"cifar-10-binary\.tar\.gz is damaged \(CRC check failed"):
+        read(IMAGE_FILES["cifar10"], tmp_path, "train")
+
+
 def test_a_truncated_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar10").mkdir()
     archive = idx_files.tar_gz({f"cifar-10-batches-bin/data_batch_{n}.bin": bytes(3072) for n in range(1, 6)})

@@ -175,3 +175,13 @@ def test_a_damaged_or_too_large_tar_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="would unpack from"):
         unpack(too_much, tmp_path / "set" / "Train")
     assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_a_tar_with_other_bytes_than_its_checksum_is_refused(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "a.tar.gz", {"Train/a.bin": b"a"})
+    content = bytearray(archive.read_bytes())
+    content[-8] ^= 1  # the last eight bytes are checksum and size
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.tar\.gz is damaged \(CRC check failed"):
+        unpack(archive, tmp_path / "set" / "Train")
+    assert list((tmp_path / "set").iterdir()) == []

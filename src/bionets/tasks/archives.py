@@ -137,6 +137,14 @@ def _extract_tar(archive: Path, into: Path) -> None:
             if source is not None:
                 with target.open("xb") as file:
                     shutil.copyfileobj(source, file, BLOCK)
+        read_to_end(opened)
+
+
+def read_to_end(archive: tarfile.TarFile) -> None:
+    """Read what follows the last member, so that the checksum at the end of a compressed tar is verified."""
+    assert archive.fileobj is not None
+    while archive.fileobj.read(BLOCK):
+        pass
 
 
 def _refuse_too_much(archive: Path, members: int, unpacked: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .archives import read_to_end
 from .checks import beginning_of
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -85,6 +86,7 @@ def _read_cifar(path: Path, names: Sequence[str], labels: int) -> Pictures:
                 name = member.name.rpartition("/")[2]
                 if name in names and member.isfile() and member.size <= MOST_BYTES:
                     found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+            read_to_end(archive)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): {AGAIN}") from error
     record = labels + 3 * 32 * 32
