@@ -1,5 +1,6 @@
 """Spiking Heidelberg data sets from small files in their format: counts, splits, and what is refused."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -103,6 +104,21 @@ def test_spike_counts_are_cached(data_dir: Path, monkeypatch: pytest.MonkeyPatch
         patch.setattr(HeidelbergSpikes, "_read", None)  # nothing to make them with
         again, _ = next(iter(HeidelbergSpikes("shd", data_dir, bin_ms=20, val_speakers=[0]).val_dataloader()))
     assert torch.equal(first, again)
+
+
+def test_spikes_of_a_file_that_was_written_again_are_counted_again(tmp_path: Path) -> None:
+    heidelberg_archive.write(tmp_path, "shd")
+    file = tmp_path / "SHD" / "shd_test.h5"
+    (first, _), *_ = HeidelbergSpikes("shd", tmp_path, batch_size=40, val_share=0.25).test_dataloader()[0]
+    size, written = file.stat().st_size, file.stat().st_mtime_ns
+    with h5py.File(file, "a") as content:
+        content["spikes/units"][7] = 699 - content["spikes/units"][7]
+    os.utime(file, ns=(written + 10**9, written + 10**9))
+    assert file.stat().st_size == size
+    (again, _), *_ = HeidelbergSpikes("shd", tmp_path, batch_size=40, val_share=0.25).test_dataloader()[0]
+    assert torch.equal(again[:, 7], first[:, 7].flip(1))
+    first[:, 7] = again[:, 7]
+    assert torch.equal(again, first)
 
 
 def test_a_downloaded_archive_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

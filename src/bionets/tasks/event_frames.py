@@ -134,8 +134,9 @@ def cached_frames(
     folder: Path, settings: dict[str, Any], files: Sequence[Path], places: int, make: Callable[[], EventFrames]
 ) -> EventFrames:
     """The frames that ``make`` returns, sequences of ``places`` each, computed once for the same files and settings,
-    and stored in ``folder``."""
-    key = json.dumps([settings, [f"{file.parent.name}/{file.name} {file.stat().st_size}" for file in files]])
+    and stored in ``folder``. A file is the same if its folder, its name, its size and its time of modification are."""
+    known = [(f"{file.parent.name}/{file.name}", file.stat()) for file in files]
+    key = json.dumps([settings, [f"{name} {about.st_size} {about.st_mtime_ns}" for name, about in known]])
     kept = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     if kept.is_file() and (found := _read_frames(kept, places)) is not None:
         return found
