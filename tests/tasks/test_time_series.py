@@ -78,6 +78,17 @@ def test_channels_are_standardised_by_the_training_set(tmp_path: Path) -> None:
             assert not after[length:, n].any()
 
 
+def test_small_differences_of_large_numbers_are_standardised_without_rounding(tmp_path: Path) -> None:
+    for part, seed in (("TRAIN", 0), ("TEST", 1)):
+        small = random_series(30, seed)
+        for name, offset in (("Small", 0.0), ("Large", 1e9)):
+            file = tmp_path / "time_series" / name / f"{name}_{part}.ts"
+            write_ts(file, [offset + each for each in small], ["a", "b"] * 15)
+    expected, found = (TimeSeries(name, tmp_path).test_data("test") for name in ("Small", "Large"))
+    assert found[0].dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(("share", "counts"), [(0.45, [4, 2, 0]), (0.5, [5, 2, 0]), (0.9, [9, 3, 0])])
 def test_a_stratified_split_has_every_class_in_the_training_set(share: float, counts: list[int]) -> None:
     labels = torch.tensor([0] * 10 + [1] * 4 + [2])

@@ -74,7 +74,7 @@ class TimeSeries(Classification, FixedSets):
         if standardise:
             mean, deviation = mean_and_deviation(torch.cat([every[row] for row in train.tolist()]), (0,))
             every = [(each - mean) / deviation for each in every]
-        x, own_lengths = pad_sequence(every), torch.tensor([len(each) for each in every])
+        x, own_lengths = pad_sequence(every).float(), torch.tensor([len(each) for each in every])
         differ = lengths and bool((own_lengths < len(x)).any())
         self._data: dict[str, Data] = {
             split: (x[:, rows], labels[rows], *([own_lengths[rows]] if differ else []))
@@ -147,12 +147,13 @@ def read_header(lines: Iterator[str]) -> dict[str, str]:
 
 
 def read_row(row: str) -> tuple[Tensor, str]:
-    """One series `[T, channels]`, and its class name."""
+    """One series `[T, channels]` in float64, and its class name. Float32 would round small differences of large numbers
+    before they are standardised."""
     *channels, name = row.split(":")
-    values = [np.array(channel.replace("?", "nan").split(","), np.float32) for channel in channels]
+    values = [np.array(channel.replace("?", "nan").split(","), np.float64) for channel in channels]
     if len({len(each) for each in values}) != 1:
         raise ValueError("a series has no channels, or channels of different lengths")
     series = torch.from_numpy(np.stack(values, 1))
-    if not bool(series.isfinite().all()):
+    if not bool(series.float().isfinite().all()):
         raise ValueError("it has missing values: fill them first, or choose another data set")
     return series, name.strip()
