@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
+from bionets.analysis import split_plots
 from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_plots import draw_splits
 from bionets.analysis.split_score import accuracies, cluster_score, score
+from bionets.analysis.style import save
 from bionets.analysis.subnetworks import METHODS, NO_SINGLE_TASK, owners, split, subnetwork
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
 
@@ -255,3 +258,19 @@ def test_figures_of_subnetworks_are_drawn(tmp_path: Path) -> None:
     ]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
     assert (tmp_path / "splits.svg").exists()
+
+
+def test_the_figure_of_splits_shows_the_whole_bar_of_a_subnetwork_better_than_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(split_plots, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
+    quantities = ("retention", "other, through its outputs", "silhouette", "purity")
+    panels = {
+        name: {"without costs": {each: {"greedy": (value, 0.1)} for each in quantities}}
+        for name, value in (("mix", 1.6), ("sequential", 0.5))
+    }
+    draw_splits(tmp_path / "splits", panels, ["greedy"])
+    for axes in drawn[0].axes[:4]:  # both presentations of the two rows with goals
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] > 1.7

@@ -45,7 +45,6 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
                 axes.bar(places, means, width, yerr=errors, color=colours[label], error_kw={"linewidth": 1})
             if quantity in GOALS:
                 axes.axhline(GOALS[quantity], color=text_colour(), linestyle="--", linewidth=0.8)
-                axes.set_ylim(0, 1.05)
             else:
                 axes.axhline(0, color=text_colour(), linewidth=0.8)
             axes.set_xticks(range(len(methods)), methods if row == len(ROWS) - 1 else [], rotation=30, ha="right")
@@ -53,6 +52,9 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
                 axes.set_title(name_of(presentation))
             if column == 0:
                 axes.set_ylabel(name)
+    for axes, quantity in zip(grid[:, 0], ROWS, strict=True):
+        if quantity in GOALS:  # a subnetwork may be more accurate than the whole network
+            axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
     handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
     goal = Line2D([], [], color=text_colour(), linestyle="--", linewidth=0.8, label="goal")
     legend_below(figure, [*handles, goal], columns=2)
