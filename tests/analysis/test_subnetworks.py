@@ -240,6 +240,17 @@ def test_invalid_arguments_are_refused(call: object, message: str) -> None:
         call()
 
 
+def test_a_silent_neuron_belongs_to_no_single_task_by_its_activations() -> None:
+    net = network()
+    silent = spatial_layers(net)[0]
+    with torch.no_grad():
+        silent.weight[0], silent.bias[0] = 0, -1  # type: ignore[index]
+    batches = [[images(0)], [images(1)]]
+    for reduction in ("mean", "variance"):
+        masks = split(net, TASKS, "activations", activations=record(net, batches, reduction))
+        assert owners(masks)[0].tolist() == [NO_SINGLE_TASK, *OWNERS[0][1:].tolist()]
+
+
 def test_figures_of_subnetworks_are_drawn(tmp_path: Path) -> None:
     net = network()
     masks, names = split(net, TASKS), ["a", "b"]

@@ -31,7 +31,8 @@ def split(
     - ``greedy``: a neuron belongs to the task for which its strength is highest.
     - ``probability``: a task keeps a neuron with probability strength / highest strength of that neuron for any task.
     - ``rescale``: every task keeps every neuron, scaled by the same ratio.
-    - ``activations``: a neuron belongs to the task whose images activate it most.
+    - ``activations``: a neuron belongs to the task whose images activate it most, or to several tasks that activate it
+      equally, as a neuron that is silent for all images.
     - ``clusters``: the positions of all neurons, including outputs, are divided by k-means into as many clusters as
       there are tasks, without using weights or data. Each task then gets one cluster, so that as many outputs as
       possible are in the cluster of their task.
@@ -66,7 +67,7 @@ def split(
     if method == "activations":
         if [each.shape[1] for each in activations] != [len(layer.positions) for layer in layers]:
             raise ValueError("the split by activations needs the recorded activations of this network")
-        return [*(_one_hot(each.argmax(0), tasks) for each in activations[:-1]), output_masks]
+        return [*((each == each.amax(0)).float() for each in activations[:-1]), output_masks]
     if method == "clusters":
         return [*_clusters(layers, output_masks, seed), output_masks]
     raise ValueError(f"methods={method} is unknown: choose {', '.join(METHODS)}")
