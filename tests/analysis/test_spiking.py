@@ -1,16 +1,21 @@
 """Recorded activity of spiking networks, operation counts against a naive count, and figures."""
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
+from bionets.analysis import spiking_figures
 from bionets.analysis.spiking_activity import SpikeRate, SynapticOperations, fires, synaptic_operations, trace_activity
 from bionets.analysis.spiking_figures import draw_membranes, draw_parameters, draw_raster
+from bionets.analysis.style import save
 from bionets.layers import DelayedLinear, get_states, reset_states, unroll
-from bionets.layers.spiking import DSLIT, LI, LIB, FullyRecurrent, SpikingLayer
+from bionets.layers.spiking import DSLIT, LI, LIB, LIT, FullyRecurrent, SpikingLayer
 
 
 def network() -> nn.Sequential:
@@ -157,6 +162,21 @@ def test_raster_membranes_and_parameters_are_drawn(x: Tensor, tmp_path: Path) ->
         draw_parameters(tmp_path / "figures" / "parameters.png", net, "title"),
     ]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_labels_of_equal_thresholds_are_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps: list[float] = []
+
+    def measure_and_save(figure: Figure, *others: Any) -> Path:
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            labels = [label.get_window_extent() for label in axes.get_xticklabels()]
+            gaps.extend(right.x0 - left.x1 for left, right in pairwise(labels))
+        return save(figure, *others)
+
+    monkeypatch.setattr(spiking_figures, "save", measure_and_save)
+    draw_parameters(tmp_path / "parameters.png", nn.Sequential(LIT(3), LI(3)), "title")
+    assert min(gaps) > 5  # pixels, the width of a digit
 
 
 def test_operations_of_pruned_and_parametrised_weights_are_counted(x: Tensor) -> None:

@@ -112,6 +112,7 @@ def histogram(axes: Axes, values: Mapping[str, Tensor], limits: tuple[float, flo
     else:
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", va="center", color=grid_colour())
     axes.set_xlim(limits)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))  # thresholds around 1 may have labels of five characters
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
 
 
