@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +56,17 @@ def test_evaluate_notes_another_split_and_another_standardisation(cli: Command, 
     other = cli("evaluate", run, "task={data: other.csv}").out
     assert (
         "note: task.standardise has the mean and deviation of the other data" in other and "another split" not in other
+    )
+
+
+def test_other_data_with_another_number_of_inputs_are_refused_by_name(cli: Command, workplace: Path) -> None:
+    for name, inputs in (("data", 3), ("wider", 4)):
+        np.savez(workplace / f"{name}.npz", x=np.ones((60, inputs), np.float32), y=np.arange(60) % 2)
+    words = ("task=custom", "task.data=data.npz", "trainer.max_epochs=1", *TINY[-2:])
+    assert cli("train", "model=feed_forward", *words).code == 0
+    refused = cli("evaluate", f"run={the_run(workplace).path}", "task={data: wider.npz, val_share: 0.2}")
+    assert refused.code == 1 and refused.error.endswith(
+        "does not fit the model for task.data and task.val_share: choose data with the inputs and outputs of training\n"
     )
 
 

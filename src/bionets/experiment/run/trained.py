@@ -74,10 +74,11 @@ def load_trained(
     try:
         model.load_state_dict(saved["state_dict"])
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"checkpoint {checkpoint} of {folder.path} does not fit the model in its config.yaml: "
-            "restore one of the two"
-        ) from error
+        said = f"checkpoint {checkpoint} of {folder.path} does not fit the model"
+        if task_options:
+            changed = " and ".join(f"task.{key}" for key in task_options)
+            raise UserError(f"{said} for {changed}: choose data with the inputs and outputs of training") from error
+        raise UserError(f"{said} in its config.yaml: restore one of the two") from error
     return model.eval(), task
 
 
