@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from bionets.layers.spiking import leaky_integrators
+from bionets.layers.spiking import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,7 +55,7 @@ def test_every_public_name_is_in_the_reference(tmp_path: Path, monkeypatch: pyte
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path)))
     inventory = zlib.decompress((tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
     listed = {line.split(" ")[0] for line in inventory.splitlines()}
-    generated = set(leaky_integrators.__all__)
+    generated = {kind.name for kind in KINDS}
     page = (tmp_path / "reference" / "leaky_integrators" / "index.html").read_text()
     assert all(f'id="{name.lower()}"' in page for name in generated)
     for package in ("layers", "layers.spiking", "layers.plastic", "scan", "tasks", "models"):
