@@ -341,6 +341,14 @@ def test_the_error_of_a_power_in_float64_is_bounded_by_its_logarithm() -> None:
     assert ((y / torch.pow(a, b) - 1).abs() <= bound).all()
 
 
+def test_hypot_neither_overflows_nor_underflows() -> None:
+    numbers = [0.0, 3e-250, 1e-200, 1e-3, 2.0, 1e154, 3e200, 1e307, math.inf, math.nan]
+    a, b = torch.cartesian_prod(*2 * [torch.tensor(numbers, dtype=torch.float64, device=DEVICE)]).T
+    x = (a.view(1, 1, -1), -b.view(1, 1, -1))
+    y, _ = scan(lambda x, s, _: (torch.hypot(*x), s), x, torch.zeros_like(x[0][0]), backend="triton")
+    torch.testing.assert_close(y.flatten(), torch.hypot(a, b), rtol=1e-15, atol=0, equal_nan=True)
+
+
 def test_clamp_propagates_nan() -> None:
     x = torch.tensor([math.nan, 2.0, -2.0], device=DEVICE).view(1, 1, 3)
     y, _ = scan(lambda x, s, _: (x.clamp(-1, 1), s), x, torch.zeros(1, 3, device=DEVICE), backend="triton")

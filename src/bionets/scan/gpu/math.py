@@ -198,9 +198,12 @@ def atanh(x):
 
 @triton.jit
 def hypot(a, b):
-    wide = tl.sqrt(a.to(tl.float64) * a.to(tl.float64) + b.to(tl.float64) * b.to(tl.float64)).to(a.dtype)
-    infinite = (tl.abs(a) == float("inf")) | (tl.abs(b) == float("inf"))
-    return tl.where(infinite, float("inf"), wide).to(a.dtype)
+    # in float64, and from the ratio of the two, because the squares may overflow or underflow
+    x, y = tl.abs(a).to(tl.float64), tl.abs(b).to(tl.float64)
+    smaller, larger = tl.where(x > y, y, x), tl.where(x > y, x, y)
+    ratio = smaller / tl.where(larger == 0, 1.0, larger)
+    infinite = (x == float("inf")) | (y == float("inf"))
+    return tl.where(infinite, float("inf"), larger * tl.sqrt(1.0 + ratio * ratio)).to(a.dtype)
 
 
 @triton.jit
