@@ -341,6 +341,22 @@ def test_the_error_of_a_power_in_float64_is_bounded_by_its_logarithm() -> None:
     assert ((y / torch.pow(a, b) - 1).abs() <= bound).all()
 
 
+ODD = ["neg", "round", "floor", "trunc", "sin", "tan", "asin", "atan", "sinh", "asinh", "atanh", "log1p", "erf"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ODD)
+def test_results_of_zero_have_the_sign_of_torch(name: str, dtype: torch.dtype) -> None:
+    x = torch.tensor([0.0, -0.0, 0.4, -0.4], dtype=dtype, device=DEVICE).view(1, 1, 4)
+    function = getattr(torch, name)
+
+    def step(x: Tensor, s: Tensor, _: Any) -> tuple[Tensor, Tensor]:
+        return torch.atan2(function(x), torch.full_like(x, -0.0)), s
+
+    y, _ = scan(step, x, torch.zeros_like(x[0]), backend="triton")
+    torch.testing.assert_close(y, torch.atan2(function(x), torch.full_like(x, -0.0)), rtol=1e-6, atol=0)
+
+
 def test_hypot_neither_overflows_nor_underflows() -> None:
     numbers = [0.0, 3e-250, 1e-200, 1e-3, 2.0, 1e154, 3e200, 1e307, math.inf, math.nan]
     a, b = torch.cartesian_prod(*2 * [torch.tensor(numbers, dtype=torch.float64, device=DEVICE)]).T

@@ -27,7 +27,7 @@ def _function(name: str, domain: str = "any") -> Operation:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "neg": Operation(1, "fneg", "-{0}", "neg"),
+    "neg": Operation(1, "fneg", "negate({0})", "neg"),
     "abs": Operation(1, "llvm.fabs", "tl.abs({0})", "abs"),
     "sign": Operation(1, "sign", "sign({0})", "sign"),
     "sqrt": Operation(1, "llvm.sqrt", "square_root({0})", domain="positive"),

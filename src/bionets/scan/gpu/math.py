@@ -27,6 +27,21 @@ def divide(a, b):
 
 
 @triton.jit
+def negate(x):
+    """-x. (Triton 3.6 computes 0 - x, whose zero has the other sign.)"""
+    if x.dtype.is_floating():
+        return x * -1.0
+    else:  # noqa: RET505
+        return -x
+
+
+@triton.jit
+def signed(magnitude, x):
+    """The magnitude with the sign of x; at zero and NaN, x itself."""
+    return tl.where(x > 0, magnitude, tl.where(x < 0, -magnitude, x))
+
+
+@triton.jit
 def square_root(x):
     if x.dtype == tl.float64:
         return tl.sqrt(x)
@@ -120,7 +135,7 @@ def atan(x):
     angle = z * series
     angle = tl.where(shifted, 0.7853981633974483 + angle, angle)
     angle = tl.where(inverse, 1.5707963267948966 - angle, angle)
-    return tl.where(x < 0, -angle, angle)
+    return signed(angle, x)
 
 
 @triton.jit
@@ -142,7 +157,7 @@ def atan2(y, x):
     angle = atan(ratio.to(x.dtype))
     angle = tl.where(a > b, 1.5707963267948966 - angle, angle)
     angle = tl.where(negative(x), 3.141592653589793 - angle, angle)
-    return tl.where((x != x) | (y != y), x + y, tl.where(negative(y), -angle, angle)).to(x.dtype)
+    return tl.where((x != x) | (y != y), x + y, tl.where(negative(y), negate(angle), angle)).to(x.dtype)
 
 
 @triton.jit
@@ -153,15 +168,14 @@ def negative(x):
 
 @triton.jit
 def copy_sign(x, of):
-    return tl.where(negative(of), -tl.abs(x), tl.abs(x))
+    return tl.where(negative(of), negate(tl.abs(x)), tl.abs(x))
 
 
 @triton.jit
 def sinh(x):
     half = exp(tl.abs(x) * 0.5)
     e = expm1(tl.where(tl.abs(x) < 80.0, tl.abs(x), 0.0))
-    magnitude = tl.where(tl.abs(x) < 80.0, (e + e / (e + 1.0)) * 0.5, half * 0.5 * half)
-    return tl.where(x < 0, -magnitude, magnitude)
+    return signed(tl.where(tl.abs(x) < 80.0, (e + e / (e + 1.0)) * 0.5, half * 0.5 * half), x)
 
 
 @triton.jit
@@ -178,7 +192,7 @@ def asinh(x):
     magnitude = tl.where(
         large, tl.log(a) + 0.6931471805599453, log1p(inner + inner * inner / (1.0 + square_root(inner * inner + 1.0)))
     )
-    return tl.where(x < 0, -magnitude, magnitude).to(x.dtype)
+    return signed(magnitude, x).to(x.dtype)
 
 
 @triton.jit
@@ -193,7 +207,7 @@ def acosh(x):
 def atanh(x):
     a = tl.abs(x)
     magnitude = 0.5 * log1p((a + a) / (1.0 - a))
-    return tl.where(x < 0, -magnitude, magnitude).to(x.dtype)
+    return signed(magnitude, x).to(x.dtype)
 
 
 @triton.jit
@@ -234,7 +248,8 @@ def round_even(x):
     part = x - down
     odd = down - 2.0 * tl.floor(down * 0.5) == 1.0
     up = (part > 0.5) | ((part == 0.5) & odd)
-    return tl.where(up, down + 1.0, down)
+    near = tl.where(up, down + 1.0, down)
+    return tl.where(near == 0, x * 0.0, near)  # a zero with the sign of x
 
 
 @triton.jit
@@ -263,7 +278,7 @@ def power(a, b):
     odd = whole & (exponent - 2.0 * tl.floor(exponent * 0.5) == 1.0)
     infinite = tl.abs(base) == float("inf")
     minus = (base < 0) | ((base == 0) & (1.0 / base < 0))
-    negative = tl.where(odd, -magnitude, tl.where(whole | infinite | (base == 0), magnitude, float("nan")))
+    negative = tl.where(odd, negate(magnitude), tl.where(whole | infinite | (base == 0), magnitude, float("nan")))
     result = tl.where(minus, negative, magnitude)
     one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
     return tl.where(one, 1.0, result).to(a.dtype)
