@@ -81,6 +81,36 @@ def test_sigterm_ends_a_sweep_and_its_workers(workplace: Path, no_process_left: 
     assert process.returncode == 143, out
 
 
+def is_worker(process: int) -> bool:
+    command = Path(f"/proc/{process}/cmdline").read_bytes()
+    return b"LokyProcess" in command or b"submitit.local" in command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "seeds", "number", "code", "message"),
+    [
+        ("joblib", 2, signal.SIGTERM, 143, "stopped: the same command continues"),
+        ("joblib", 2, signal.SIGKILL, 1, "error: a process of the launcher died: the same command continues"),
+        ("submitit_local", 1, signal.SIGKILL, 1, "error: a process of the launcher died: the same command continues"),
+    ],
+)
+def test_a_worker_that_is_ended_ends_the_sweep_with_an_exit_code_and_a_message(
+    workplace: Path, no_process_left: None, launcher: str, seeds: int, number: int, code: int, message: str
+) -> None:
+    seed = ",".join(map(str, range(seeds)))
+    process = start("train", "-m", *LONG, f"launcher={launcher}", f"seed={seed}", cwd=workplace)
+    wait_for(lambda: len(list(workplace.rglob("last.ckpt"))) == seeds)
+    os.kill(next(filter(is_worker, processes_in(workplace))), number)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == code, out
+    assert message in out
+    assert "Traceback" not in out
+    recorded = [file.read_text() for file in workplace.rglob("result.json")]
+    assert len(recorded) == (number == signal.SIGTERM)
+    assert all('"status": "interrupted"' in text for text in recorded)
+
+
 def test_a_requeue_checkpoint_of_another_run_is_not_loaded(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

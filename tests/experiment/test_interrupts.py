@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from bionets.experiment.interrupts import Terminated, keyboard_interrupts, sigterm_interrupts
 
@@ -49,3 +50,10 @@ def test_an_interrupt_turned_into_an_exit_is_raised_as_an_interrupt(kind: type[K
         except KeyboardInterrupt:
             sys.exit(1)
     assert caught.type is kind
+
+
+def test_the_exit_of_lightning_at_sigterm_is_raised_as_an_interrupt() -> None:
+    with pytest.raises(Terminated), keyboard_interrupts():
+        raise SIGTERMException
+    with pytest.raises(SystemExit, match="3"), keyboard_interrupts():
+        sys.exit(3)

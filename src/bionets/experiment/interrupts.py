@@ -74,10 +74,15 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Raise an interrupt again that Lightning has replaced by SystemExit."""
+    """Raise an interrupt again that Lightning has replaced by SystemExit, and `Terminated` for its SIGTERMException,
+    with which a worker of a launcher would end the whole sweep with exit code 0."""
     try:
         yield
     except SystemExit as stopped:
+        from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+        if isinstance(stopped, SIGTERMException):
+            raise Terminated from stopped
         if isinstance(stopped.__context__, KeyboardInterrupt):
             raise type(stopped.__context__) from stopped
         raise

@@ -128,10 +128,16 @@ class Jobs:
                         raise result
                     results.append(result)
             return results
-        except BrokenExecutor as error:
+        except died() as error:
             raise UserError("a process of the launcher died: the same command continues with the rest") from error
         except (ValueError, TypeError) as error:  # errors of a job are in its result
             raise UserError(f"the launcher refuses its settings: {error}") from error
+
+
+def died() -> tuple[type[Exception], ...]:
+    """The errors with which joblib and Submitit say that the process of a job ended without a result."""
+    submitit = sys.modules.get("submitit.core.utils")
+    return (BrokenExecutor, *([submitit.UncompletedJobError] if submitit else []))
 
 
 def jobs_at_once(launcher: DictConfig) -> int:
