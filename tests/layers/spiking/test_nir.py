@@ -8,8 +8,21 @@ from torch import Tensor, nn
 
 nir = pytest.importorskip("nir")
 
-from bionets.layers import reset_states, unroll  # noqa: E402
-from bionets.layers.spiking import ALIF, DLIB, LI, LIB, LIT, PLIF, RLIB, SLI, SLIB, FullyRecurrent, SpikingLayer  # noqa: E402
+from bionets.layers import SequenceDropout, StatefulRecurrent, reset_states, unroll  # noqa: E402
+from bionets.layers.spiking import (  # noqa: E402
+    ALIF,
+    DLIB,
+    LI,
+    LIB,
+    LIT,
+    PLIF,
+    RLIB,
+    SLI,
+    SLIB,
+    FullyRecurrent,
+    SpikingLayer,
+    ThresholdBatchNorm2d,
+)
 from bionets.layers.spiking.nir import from_nir, to_nir  # noqa: E402
 
 HARD = {"spike_fn": "arctan", "backend": "reference"}
@@ -57,6 +70,7 @@ def conv_net() -> nn.Module:
         PLIF(2, threshold=0.2, dim=1, **HARD),
         nn.AvgPool2d(2, divisor_override=1),
         nn.Dropout(),
+        SequenceDropout(),
         nn.Flatten(),
         nn.Linear(8, 5),
         SLIB(5, threshold=0.3, **HARD),
@@ -171,6 +185,7 @@ def test_an_imported_foreign_graph_follows_the_equations_of_nir() -> None:
         (nn.MaxPool1d(2), "1, a MaxPool1d.*no maximum, only average pooling"),
         (nn.Sequential(nn.ReLU(), nn.BatchNorm1d(4)), r"1\.0, a ReLU"),
         (nn.GRU(4, 4), "1 must return one tensor, not a tuple"),
+        (StatefulRecurrent(nn.GRU(4, 4)), r"NIR cannot express 1, a StatefulRecurrent\( dim=-1"),
         (nn.Sequential(LIB(4, **HARD), nn.BatchNorm1d(4)), r"1\.1, a BatchNorm1d.*a convolution or a linear layer"),
     ],
 )
@@ -186,7 +201,7 @@ def test_a_kernel_that_zeros_cannot_make_square_is_refused() -> None:
 
 def test_batch_normalisation_is_folded_into_the_preceding_layer() -> None:
     torch.manual_seed(0)
-    norms = nn.BatchNorm2d(8), nn.BatchNorm1d(5, affine=False)
+    norms = ThresholdBatchNorm2d(8), nn.BatchNorm1d(5, affine=False)
     model = nn.Sequential(
         *(nn.Conv2d(2, 8, 3, bias=False), nn.AvgPool2d(2), norms[0], LIB(8, dim=-3, **HARD)),
         *(nn.Flatten(), nn.Linear(32, 5, bias=False), norms[1], LI(5, backend="reference")),

@@ -13,6 +13,7 @@ from torch.nn.modules.utils import _pair
 
 from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.precision import at_least_float32
+from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
@@ -22,6 +23,7 @@ from bionets.layers.spiking.spiking_layer import SpikingLayer
 from bionets.layers.stateful import StatefulModule, temporary_states
 
 Shape = tuple[int, ...]
+IDENTITIES = (nn.Identity, nn.modules.dropout._DropoutNd, SequenceDropout)  # in evaluation mode
 
 
 def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
@@ -58,7 +60,7 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
             sources[step] = ("input",)
         elif step.op == "call_module":
             module, name = modules[step.target], step.target or type(model).__name__
-            if isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
+            if isinstance(module, IDENTITIES):
                 sources[step] = sources[step.args[0]]
                 continue
             if isinstance(module, nn.modules.batchnorm._BatchNorm):  # private: the base class of batch normalisation
@@ -89,7 +91,8 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (StatefulModule, Scale)) or super().is_leaf_module(m, module_qualified_name)
+        leaves = (StatefulModule, Scale, nn.modules.batchnorm._BatchNorm)  # ThresholdBatchNorm1d is not of torch.nn
+        return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
@@ -105,7 +108,9 @@ def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
 
         return hook
 
-    hooks = (module.register_forward_hook(note(name)) for name, module in model.named_modules())
+    parts = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, StatefulModule))
+    named = ((name, module) for name, module in model.named_modules() if not name.startswith(parts))
+    hooks = (module.register_forward_hook(note(name)) for name, module in named)
     with temporary_evaluation(model), temporary_states(model), temporary_hooks(hooks), torch.no_grad():
         model(sample)
     return shapes
@@ -178,7 +183,7 @@ def _neuron(layer: SpikingLayer, name: str, shape: Shape, dt: float) -> nir.NIRN
 
 
 def _plain(module: nn.Module, name: str, shape: Shape) -> nir.NIRNode:
-    refused = ValueError(f"NIR cannot express {name}, a {module}")
+    refused = ValueError(f"NIR cannot express {name}, a {' '.join(str(module).split())}")
     match module:
         case nn.Linear():
             weight = _array(module.weight)
@@ -248,7 +253,7 @@ def _normalised(norm: fx.Node, modules: dict[str, nn.Module], shapes: dict[str, 
             return str(source.target)
         options = (module.divisor_override, module.ceil_mode) if isinstance(module, nn.AvgPool2d) else ()
         averages = isinstance(module, nn.AvgPool2d) and not any(options) and not np.any(module.padding)
-        if not averages and not isinstance(module, (nn.Identity, nn.modules.dropout._DropoutNd)):
+        if not averages and not isinstance(module, IDENTITIES):
             break
         source = source.args[0]
     raise ValueError(
