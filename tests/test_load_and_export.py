@@ -175,6 +175,7 @@ STEPWISE: dict[str, Callable[[], Model]] = {
     "spiking": lambda: SpikingRecurrentModel(SEQUENCE, hidden_size=6, layer_arguments=HARD),
     "spiking image": lambda: SpikingConvModel(IMAGE, (2,), hidden_size=6, layer_arguments=HARD),
     "stack": lambda: StackModel(SEQUENCE, [{"layer": each, "size": 4} for each in ("BRC", "StigmergicMemory", "LIB")]),
+    "dropout": lambda: StackModel(SEQUENCE, [{"layer": "BRC", "size": 4, "dropout": 0.2}]),
 }
 
 

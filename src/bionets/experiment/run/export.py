@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bionets.atomic import write_atomically
 from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.run.trained import load_trained
+from bionets.layers import SequenceDropout
 from bionets.layers.single_step import SingleStep
 from bionets.models import Model
 from bionets.models.nir_export import nir_content
@@ -179,6 +180,10 @@ def _traced_step(model: Model) -> _Traced:
 
 
 def _single_step(model: Model) -> SingleStep:
+    for module in [*model.modules()]:
+        for name, child in module.named_children():
+            if isinstance(child, SequenceDropout):  # the identity in evaluation, whose mask would be a state
+                setattr(module, name, nn.Identity())
     return model.single_step(_example_step(model, EXAMPLE_BATCH)).eval()
 
 
