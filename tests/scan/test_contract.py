@@ -757,6 +757,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "float of a value": (lambda x, h, p: (x * float(h), h), "value of a tensor"),
     "another shape": (lambda x, h, p: (x.view(3, 2).view(2, 3), h), "changes a shape"),
     "an axis more": (lambda x, h, p: (x.unsqueeze(-1) + h, h), "changes a shape"),
+    "a column": (lambda x, h, p: (torch.outer(p.detach(), p.new_ones(1)), h), "outer adds an axis"),
+    "a column of bools": (lambda x, h, p: (torch.unsqueeze_copy(p > 0, 1), h), "unsqueeze_copy adds an axis"),
+    "a column of a grid": (
+        lambda x, h, p: (torch.meshgrid(p.detach(), p.new_ones(1), indexing="ij")[0], h),
+        "meshgrid adds an axis",
+    ),
+    "an outer product of parameters": (lambda x, h, p: (x + torch.outer(p, p), h), "outer adds an axis"),
     "a transposition": (lambda x, h, p: (x.T.T, h), "not supported"),
     "a transposition of one axis in a trace": (lambda x, h, p: (x + h.transpose(0, -1), h), "aten.transpose"),
     "a matrix transposed": (lambda x, h, p: (x + h.t(), h), "aten.t is not supported"),

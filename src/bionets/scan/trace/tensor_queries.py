@@ -172,6 +172,8 @@ class TensorQueries(TorchFunctionMode):
         result = func(*args, **kwargs)
         for each in result if isinstance(result, tuple | list) else (result,):
             if isinstance(each, Tensor):
+                if each.dim() > 1 and each.shape[-1] != each.numel():  # an outer product, a column
+                    raise UnsupportedStepError(f"{name} adds an axis; a step is elementwise{self.line()}")
                 self.set_shape(each, shape if tensors else each.shape)
         return result
 
