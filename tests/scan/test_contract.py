@@ -764,6 +764,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "meshgrid adds an axis",
     ),
     "an outer product of parameters": (lambda x, h, p: (x + torch.outer(p, p), h), "outer adds an axis"),
+    "a first axis more": (lambda x, h, p: (x[None], h), r"y0 of the step .* has shape \[1, 2, 3\], not \[2, 3\]"),
+    "no derivative": (lambda x, h, p: (x // 0.5, h), "the step .* has no derivative: .*floor_divide"),
     "a transposition": (lambda x, h, p: (x.T.T, h), "not supported"),
     "a transposition of one axis in a trace": (lambda x, h, p: (x + h.transpose(0, -1), h), "aten.transpose"),
     "a matrix transposed": (lambda x, h, p: (x + h.t(), h), "aten.t is not supported"),

@@ -153,7 +153,8 @@ class _Run:
         for name, leaf in self.results.items():
             shape = self.queries.shape_of(leaf)
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
-                raise UnsupportedStepError(f"{name} of the step has shape {list(shape)}, not {list(shapes.full)}")
+                of = f"{name} of {name_of(stage)}"
+                raise UnsupportedStepError(f"{of} has shape {list(shape)}, not {list(shapes.full)}")
 
     def line_of_kept_tensor(self) -> str | None:
         """The line that computed a tensor to which the step still refers, or None. Without the scan, it would have the
@@ -247,7 +248,7 @@ class _Run:
             why = (
                 "has no derivative" if "derivative" in str(error) else "has a derivative that fails on single elements"
             )
-            raise _failure(f"the step {why}", error) from None
+            raise _failure(f"{name_of(self.step)} {why}", error) from None
 
     def _values(self, gradients: Sequence[Tensor | None]) -> list[Value | None]:
         return [None if gradient is None else self.recorder.float_of(gradient) for gradient in gradients]
