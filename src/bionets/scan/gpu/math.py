@@ -157,7 +157,7 @@ def atan2(y, x):
     angle = atan(ratio.to(x.dtype))
     angle = tl.where(a > b, 1.5707963267948966 - angle, angle)
     angle = tl.where(negative(x), 3.141592653589793 - angle, angle)
-    return tl.where((x != x) | (y != y), x + y, tl.where(negative(y), negate(angle), angle)).to(x.dtype)
+    return tl.where((x != x) | (y != y), x + y, copy_sign(angle, y)).to(x.dtype)
 
 
 @triton.jit
@@ -277,9 +277,8 @@ def power(a, b):
     whole = tl.floor(exponent) == exponent
     odd = whole & (exponent - 2.0 * tl.floor(exponent * 0.5) == 1.0)
     infinite = tl.abs(base) == float("inf")
-    minus = (base < 0) | ((base == 0) & (1.0 / base < 0))
-    negative = tl.where(odd, negate(magnitude), tl.where(whole | infinite | (base == 0), magnitude, float("nan")))
-    result = tl.where(minus, negative, magnitude)
+    of_negative = tl.where(odd, negate(magnitude), tl.where(whole | infinite | (base == 0), magnitude, float("nan")))
+    result = tl.where(negative(base), of_negative, magnitude)
     one = (exponent == 0) | (base == 1) | ((base == -1) & (tl.abs(exponent) == float("inf")))
     return tl.where(one, 1.0, result).to(a.dtype)
 

@@ -181,7 +181,7 @@ class KernelPrinter:
                 value = repr(node.value) if math.isfinite(node.value) else f'float("{node.value}")'
                 expression = f"tl.full(SHAPE, {value}, {_kind(node.kind)})"
                 if value == "-0.0":  # Triton 3.6 fills with 0.0
-                    expression = f"negate({expression.replace(value, '0.0')})"
+                    expression = f"negate(tl.full(SHAPE, 0.0, {_kind(node.kind)}))"
             elif node.op in OPERATIONS:
                 operands = [variables[i] for i in node.inputs]
                 expression = OPERATIONS[node.op].triton.format(*operands, kind=_kind(node.kind))
