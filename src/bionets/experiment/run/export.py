@@ -180,10 +180,9 @@ def _traced_step(model: Model) -> _Traced:
 
 
 def _single_step(model: Model) -> SingleStep:
-    for module in [*model.modules()]:
-        for name, child in module.named_children():
-            if isinstance(child, SequenceDropout):  # the identity in evaluation, whose mask would be a state
-                setattr(module, name, nn.Identity())
+    for name, module in [*model.named_modules(remove_duplicate=False)]:
+        if isinstance(module, SequenceDropout):  # the identity in evaluation, whose mask would be a state
+            model.set_submodule(name, nn.Identity())
     return model.single_step(_example_step(model, EXAMPLE_BATCH)).eval()
 
 
