@@ -46,7 +46,8 @@ def arrays_of_dataset(
     values: dict[str, list[Tensor]] = {name: [] for name in targets}
     try:
         for number in range(len(dataset)):
-            x, y = dataset[number]  # copied, because a data set may return the same array each time
+            x, y = dataset[number]
+            # copies, because a data set may return the same array each time
             inputs.append(as_tensor(x, f"x of sample {number}").clone())
             for name, own in values.items():
                 own.append(as_tensor(y[name] if several else y, f"the target of sample {number}").clone())

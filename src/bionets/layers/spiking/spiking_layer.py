@@ -177,6 +177,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
                 f"{self._get_name()}: random spikes cannot be exported; take a hard spike_fn, such as 'arctan', or "
                 "quant_fn='round'"
             )
+        # no decorator of draw_noise: it would import the compiler of torch at start-up
         draw = torch.compiler.disable(draw_noise) if torch.compiler.is_compiling() else draw_noise
         numbers, stream = draw(states[-1], len(x), (self.noises, *x.shape[1:]), x.device)
         return states[:-1], numbers.unbind(1), (stream,)
