@@ -36,6 +36,8 @@ def load_trained(
         for x, target in task.batches_of("length_40"):
             prediction = model(x)
 
+    The model has torch's default dtype, to which the weights of a run in another ``trainer.precision`` are converted.
+
     Like the run, it sets the precision of float32 matrix products and whether denormal numbers are flushed, for the
     whole process.
 
