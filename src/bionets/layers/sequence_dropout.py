@@ -32,7 +32,7 @@ class SequenceDropout(StatefulModule):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
+        if isinstance(p, bool) or not 0 <= p <= 1:
             raise ValueError(f"p must lie between 0 and 1, got {p}")
         self.p = p
 

@@ -1,6 +1,6 @@
 """Stacks of recurrent, spiking and feed-forward layers, each with optional normalisation, dropout and residual."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -95,6 +95,9 @@ def make_block(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[nn.Mod
     """The layers of an entry, with its normalisation, dropout and residual, and the size of their output."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"{key} must be an entry, such as {{layer: BRC, size: 100}}, got {entry!r}")
+    for name in ("residual", "recurrent"):  # on the command line, no and off are words
+        if not isinstance(entry.get(name), bool | None):
+            raise ValueError(f"{key}.{name} must be true or false, got {entry[name]!r}")
     modules, size = (make_group if "layers" in entry else make_modules)(entry, size_in, key)
     if entry.get("dropout"):
         try:
@@ -151,16 +154,19 @@ def make_modules(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list
     if entry.get("recurrent"):
         raise ValueError(f"{key}.recurrent is for spiking neurons, and {name} is another kind of layer")
     sizes = (size_in, size) if "size" in entry else ()
-    if sizes and not takes_size(kind):
+    if sizes and not takes_size(kind, arguments):
         raise ValueError(f"{key}: {name} takes no size: leave it out, and give the arguments of {name} by their names")
     return [*make_norm(entry, size_in, key), make_layer(kind, sizes, arguments, size_in, size, key)], size
 
 
-def takes_size(kind: type[nn.Module]) -> bool:
+def takes_size(kind: type[nn.Module], named: Collection[str] = ()) -> bool:
     """Whether the second argument of a constructor may be a size. It is not if it is a float or a bool, such as ``eps``
-    of LayerNorm, which would silently be the size."""
+    of LayerNorm, which would silently be the size, or if it is among the named arguments, such as ``max_delay`` of
+    Delay."""
     second = [*parameters_of(kind).values()][1:2]
-    return not any({float, bool} & {each.annotation, *get_args(each.annotation)} for each in second)
+    return not any(
+        each.name in named or {float, bool} & {each.annotation, *get_args(each.annotation)} for each in second
+    )
 
 
 def find_layer(name: str, key: str) -> type[nn.Module]:
