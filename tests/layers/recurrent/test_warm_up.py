@@ -167,3 +167,8 @@ def test_bidirectional_layers_and_missing_batches_are_refused() -> None:
         warm_up(BRC(2, 5, bidirectional=True), inputs())
     with pytest.raises(ValueError, match="no batch"):
         warm_up(BRC(2, 5), [])
+
+
+def test_a_single_batch_that_is_not_in_a_list_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a list of tensors \[T, B, I\], got one of shape \[3, 2\]"):
+        warm_up(BRC(2, 5), torch.randn(10, 3, 2))
