@@ -84,6 +84,16 @@ def test_outputs_and_gradients_equal_those_of_a_loop_over_time(name: str, x: Ten
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_made_on_the_meta_device_takes_the_values_of_another(name: str, x: Tensor) -> None:
+    layer = layer_of(name)
+    with torch.device("meta"):
+        other = layer_of(name)
+    assert type(layer).__name__ in repr(other)
+    other.to_empty(device="cpu").load_state_dict(layer.state_dict())
+    torch.testing.assert_close(unroll(other, x), unroll(layer, x))
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_pieces_and_single_steps_equal_one_pass(name: str, x: Tensor) -> None:
     layer = layer_of(name)
     whole = unroll(layer, x)

@@ -212,17 +212,22 @@ class TestStateful:
         file = io.BytesIO()
         torch.save(layer, file)
         file.seek(0)
-        copies = {
+        with torch.device("meta"):
+            without_values = STATEFUL[name]()
+        loaded = {
+            "state_dict": STATEFUL[name](),
+            "state_dict in another order": STATEFUL[name](),
+            "state_dict after to_empty": without_values.to_empty(device="cpu"),
+        }
+        copies = loaded | {
             "deepcopy": copy.deepcopy(layer),
             "pickle": pickle.loads(pickle.dumps(layer)),
             "torch.save": torch.load(file, weights_only=False),
-            "state_dict": STATEFUL[name](),
-            "state_dict in another order": STATEFUL[name](),
         }
-        for how in ("state_dict", "state_dict in another order"):
+        for how, other in loaded.items():
             items = list(layer.state_dict().items())
-            copies[how].load_state_dict(dict(reversed(items) if "another" in how else items))
-            set_states(copies[how], dict(reversed(get_states(layer).items())))
+            other.load_state_dict(dict(reversed(items) if "another" in how else items))
+            set_states(other, dict(reversed(get_states(layer).items())))
         with torch.no_grad():
             continued = unroll(layer, x)
             for how, other in copies.items():

@@ -71,7 +71,7 @@ class Delays(nn.Module):
             values = torch.as_tensor(delays, dtype=torch.get_default_dtype()).detach()
         if values.dim() and tuple(values.shape) != shape:
             raise ValueError(f"delays must be a number or a tensor of shape {shape}, got shape {tuple(values.shape)}")
-        if not bool(((values >= shortest) & (values <= longest)).all()):
+        if not values.is_meta and not bool(((values >= shortest) & (values <= longest)).all()):
             raise ValueError(f"delays must lie between {shortest} and {longest} steps")
         values = values.expand(shape).clone()
         if learn:
@@ -108,7 +108,8 @@ class Delays(nn.Module):
         return (weights / weights.sum(0)).to(own.dtype)
 
     def extra_repr(self) -> str:
-        return f"{self.shortest} to {self.longest} steps, sigma={self.sigma.item():g}, {self.interpolation}"
+        sigma = "" if self.sigma.is_meta else f" sigma={self.sigma.item():g},"
+        return f"{self.shortest} to {self.longest} steps,{sigma} {self.interpolation}"
 
 
 def anneal_delays(model: Any, share: float) -> None:

@@ -137,11 +137,12 @@ class ConstrainedParameters(nn.Module):
         if constraint is None:
             return values
         rule = CONSTRAINTS[constraint]
-        invalid = values[~(rule.learnable if learn else rule.fixed)(values)]
-        if len(invalid):
-            raise ValueError(
-                f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {invalid[0].item():g}"
-            )
+        if not values.is_meta:  # has no values
+            invalid = values[~(rule.learnable if learn else rule.fixed)(values)]
+            if len(invalid):
+                raise ValueError(
+                    f"{self._get_name()}: {name} must be {rule.words.format(name=name)}, got {invalid[0].item():g}"
+                )
         return rule.raw(values)
 
     def _given(self, name: str, value: Value, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -63,6 +63,6 @@ class BRF(NeuronLayer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        dt, largest = self.neuron.keywords["dt"], float(self.omega.detach().abs().max())  # type: ignore[attr-defined]
-        if not dt * largest < 1:
+        dt, largest = self.neuron.keywords["dt"], self.omega.detach().abs().max()  # type: ignore[attr-defined]
+        if not largest.is_meta and not dt * largest < 1:
             raise ValueError(f"BRF: dt·|omega| must be below 1, got dt={dt} and an omega of {largest:g}")
