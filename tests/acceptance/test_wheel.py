@@ -45,23 +45,23 @@ def bionets(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("an environment")
     venv.create(place, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python")]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    install = [*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, env=without_source(), check=True)
     (packages,) = place.glob("lib/python*/site-packages")
     # Behind the wheel on the path, so that bionets is the wheel's; an editable install here is no part of it.
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return place / "bin" / "bionets"
 
 
-def run(bionets: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BIONETS_COMMAND")}
-    return subprocess.run([str(bionets), *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+def without_source() -> dict[str, str]:
+    """The environment variables, without a path to the source tree."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BIONETS_COMMAND")}
 
 
-def trust(folder: Path) -> list[str]:
-    """What lets `evaluate` build the classes of the project that a run's config names, where that is asked for."""
-    from bionets.experiment.config.schemas.run import Evaluate
-
-    return ["trust=my_cells"] if "trust" in Evaluate.__dataclass_fields__ else []
+def run(program: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(program), *words], cwd=cwd, env=without_source(), capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
@@ -82,20 +82,11 @@ def test_a_new_project_trains_and_its_tests_pass(bionets: Path, empty: Path) -> 
         assert "leaky on" in trained.stdout
     assert "bionets train experiment=first" in run(bionets, "train", "experiment=first", *SMALL, cwd=project).stdout
     folder = next(file.parent for file in project.rglob("sum_of_inputs/*/*/*/result.json"))
-    evaluated = run(bionets, "evaluate", f"run={folder}", *trust(folder), cwd=project)
+    evaluated = run(bionets, "evaluate", f"run={folder}", "trust=my_cells", cwd=project)
     assert evaluated.returncode == 0, evaluated.stderr
     compared = run(bionets, "compare", "runs=outputs", cwd=project)
     assert compared.returncode == 0, compared.stderr
-    python = str(bionets.parent / "python")
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    tested = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    tested = run(bionets.parent / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
