@@ -17,14 +17,14 @@ from .custom_arrays import (
     columns,
     infer_spec,
     joined_spec,
-    notes_on_channels,
-    notes_on_rounding,
-    notes_on_training,
-    notes_on_whole_numbers,
+    kinds_by_target,
+    known_classes,
     of_kind,
     standardised,
     with_classes,
 )
+from .custom_notes import notes_on_channels, notes_on_rounding, notes_on_training, notes_on_whole_numbers
+from .data_files import Arrays
 from .heads import Target, join_heads
 from .image_layout import as_sequence, check_layout, in_colour, resized
 from .metrics import ConfusionMatrix
@@ -125,61 +125,33 @@ class CustomData(FixedSets):
     ) -> None:
         require_one_of(get_args(ImageAs), read_as=read_as)
         require_at_least(0, split_seed=split_seed)
-        names = [targets] if isinstance(targets, str) else list(targets)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"task.targets must be the names of one or more targets, got {names}")
-        kinds = [target_kind] * len(names) if isinstance(target_kind, str | None) else list(target_kind)
-        if len(kinds) != len(names):
-            raise ValueError(f"task.target_kind must be one kind, or one for each of {', '.join(names)}, got {kinds}")
-        for kind in kinds:
-            if kind is not None:
-                require_one_of(get_args(TargetKind), target_kind=kind)
-        known = dict(class_names or {})
-        if len(names) == len(known) == 1:  # the target column may have another name in other data
-            known = dict(zip(names, known.values(), strict=True))
-        if known and list(known) != names:
-            raise ValueError(f"task.targets={names} are not those of training: {list(known)}")
+        kinds = kinds_by_target(targets, target_kind)
+        known = known_classes(list(kinds), class_names)
 
         def fit(images: Tensor) -> Tensor:
             check_layout(as_shape(images), read_as, patch, size, colour)
             return resized(in_colour(images, colour), size)
 
-        kind_of = dict(zip(names, kinds, strict=True))
-        found = read_own(data, kind_of, inputs, sequences, sort_by, lengths, fit, arguments or {}, known)
-        x, own_lengths = checked_inputs(found[0], data), found[0].lengths
-        if own_lengths is not None and len(names) > 1:
+        read = read_own(data, kinds, inputs, sequences, sort_by, lengths, fit, arguments or {}, known)
+        x, own_lengths = checked_inputs(read[0], data), read[0].lengths
+        if own_lengths is not None and len(kinds) > 1:
             raise ValueError(f"task.data={data}: sequences of different lengths go with one target")
-        if x.dim() == 3 and (read_as not in ("image", "rows") or size is not None or colour is not None):
-            raise ValueError(
-                "task.read_as, task.size and task.colour are for images: the inputs are sequences of "
-                f"{tuple(x.shape[1:])}; store images as [samples, channels, height, width]"
-            )
         if x.dim() == 4:
             x = fit(x)
             if read_as != "image":
                 x = as_sequence(x, read_as, patch).transpose(0, 1)
-        self.notes = notes_on_whole_numbers(found, x, kind_of) + notes_on_channels(found[0].x)
-        found = [
-            with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
-            for arrays, name, kind in zip(found, names, kinds, strict=True)
-        ]
-        self.classes, self.columns = found[0].classes, found[0].columns
-        specs = [infer_spec(x, each, data) for each in found]
-        counts = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
-        words = [each.classes for each in found]
-        self.classes_by_target = {name: own or count for name, own, count in zip(names, words, counts, strict=True)}
-        parts = [columns(each.y, each.every_step) for each in found]
-        self.heads: Sequence[Target]
-        if len(names) == 1:
-            if target_weights is not None:
-                raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
-            self.heads, y = [Target(counts[0], words[0])], parts[0]
-            self.spec = replace(specs[0], lengths=own_lengths is not None)
-        else:
-            heads, y = join_heads(names, parts, counts, words, target_weights)
-            self.heads, self.spec = heads, joined_spec(x, y, heads[-1].outputs.stop)
-        count = len(x)
-        sizes = split_sizes(count, val_share, test_share, data)
+        elif read_as not in ("image", "rows") or size is not None or colour is not None:
+            raise ValueError(
+                "task.read_as, task.size and task.colour are for images: the inputs are sequences of "
+                f"{tuple(x.shape[1:])}; store images as [samples, channels, height, width]"
+            )
+        self.notes = notes_on_whole_numbers(read, x, kinds) + notes_on_channels(read[0].x)
+        found = {
+            name: with_classes(of_kind(arrays, x, kind, data), known.get(name), data)
+            for arrays, (name, kind) in zip(read, kinds.items(), strict=True)
+        }
+        y = self._set_targets(found, x, target_weights, data)
+        sizes = split_sizes(len(x), val_share, test_share, data)
         super().__init__(
             train_size=sizes[0],
             val_size=sizes[1],
@@ -189,13 +161,13 @@ class CustomData(FixedSets):
             stop_below=stop_below,
             seed=seed,
         )
-        order = torch.randperm(count, generator=split_generator("split", split_seed))
+        order = torch.randperm(len(x), generator=split_generator("split", split_seed))
         self._parts = dict(zip(("train", "val", "test"), order.split(sizes), strict=True))
         if self.spec.kind == "sequence_to_sequence":
             self._find_labels(y, data)
-        self.notes += notes_on_training(found, names, self._parts["train"])
+        self.notes += notes_on_training(found, self._parts["train"])
         if standardise:
-            vectors = found[0].x.dim() == 2 and read_as == "image"
+            vectors = read[0].x.dim() == 2 and read_as == "image"
             x = standardised(x, self._parts["train"], own_lengths, vectors)
         else:
             self.notes += notes_on_rounding(x)
@@ -203,13 +175,36 @@ class CustomData(FixedSets):
             x = x.transpose(0, 1)
         if self.spec.kind == "sequence_to_sequence":
             y = y.transpose(0, 1)
-        self._x, self._y, self._lengths, self._names = x.float(), y, own_lengths, found[0].names
-        self.is_class = self.spec.predicts_classes
-        if self.is_class:
-            self.monitor, self.mode = "val/accuracy", "max"
+        self._x, self._y, self._lengths, self._names = x.float(), y, own_lengths, read[0].names
         self.class_weights = self._weights(class_weights)
         if self.class_weights is not None and not known:  # a trained network has an accuracy also without a loss
             self._require_weight(self.class_weights)
+
+    def _set_targets(
+        self, found: Mapping[str, Arrays], x: Tensor, weights: Sequence[float] | None, data: str
+    ) -> Tensor:
+        """Set the spec, the heads and the class names. Returns the targets ``[N, ...]``, those of several heads
+        concatenated."""
+        first = next(iter(found.values()))
+        self.classes, self.columns = first.classes, first.columns
+        specs = [infer_spec(x, each, data) for each in found.values()]
+        counts = [spec.output_size if spec.predicts_classes else 0 for spec in specs]
+        words = [each.classes for each in found.values()]
+        self.classes_by_target = {name: own or count for name, own, count in zip(found, words, counts, strict=True)}
+        parts = [columns(each.y, each.every_step) for each in found.values()]
+        self.heads: Sequence[Target]
+        if len(found) == 1:
+            if weights is not None:
+                raise ValueError("task.target_weights are for several targets: give them as task.targets=[a,b]")
+            self.heads, y = [Target(counts[0], words[0])], parts[0]
+            self.spec = replace(specs[0], lengths=first.lengths is not None)
+        else:
+            heads, y = join_heads(list(found), parts, counts, words, weights)
+            self.heads, self.spec = heads, joined_spec(x, y, heads[-1].outputs.stop)
+        self.is_class = self.spec.predicts_classes
+        if self.is_class:
+            self.monitor, self.mode = "val/accuracy", "max"
+        return y
 
     def _find_labels(self, y: Tensor, data: str) -> None:
         """Set ``spec.unlabelled`` for targets ``[N, T, ...]``. Raises ValueError if a set has no label."""
