@@ -74,6 +74,14 @@ def test_missing_seeds_are_noted(tmp_path: Path) -> None:
     assert note.startswith("gru has no complete run of seed 0, 2")
 
 
+@pytest.mark.parametrize("key", ["seed", "task.seed"])
+def test_seeds_that_define_groups_are_not_missing_in_the_others(tmp_path: Path, key: str) -> None:
+    for seed in range(3):
+        make_run(tmp_path, "brc", seed)
+    assert notes(groups_in(tmp_path, key), [key]) == []
+    assert notes(groups_in(tmp_path, "model", key), ["model", key]) == []
+
+
 def test_differences_between_groups_beyond_their_keys_are_noted(tmp_path: Path) -> None:
     make_run(tmp_path, "brc", lr=0.01)
     make_run(tmp_path, "gru", lr=0.001)

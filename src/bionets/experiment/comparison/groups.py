@@ -73,7 +73,7 @@ def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
     """Notes on differences that limit the comparison: seeds that are missing or counted twice, and settings that differ
     within a group or, apart from the keys of ``by``, between groups.
     """
-    said = [*_unequal_seeds(groups)]
+    said = [] if {"seed", *SEEDS}.intersection(by) else [*_unequal_seeds(groups)]
     for group in groups:
         different = differing([settings_of(run) for run in group.runs])
         if different:
