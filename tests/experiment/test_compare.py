@@ -74,6 +74,27 @@ def test_where_by_metrics_and_curves_select_what_is_compared(place: Path, capsys
     assert "metrics=test/acuracy is in no run" in capsys.readouterr().out
 
 
+def test_figures_of_an_earlier_comparison_in_the_same_folder_are_removed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    for name in ("val_accuracy.png", "mine.png", "mine.csv"):
+        (place / "comparison" / name).touch()
+    run(curves=["train/loss"])
+    kept = FILES - {"val_loss.png", "val_loss.svg"}
+    assert {file.name for file in (place / "comparison").iterdir()} == {*kept, "mine.png", "mine.csv"}
+    assert [line for line in capsys.readouterr().out.splitlines() if "earlier" in line] == [
+        f"removed comparison/{name}.png, of an earlier comparison" for name in ("val_loss", "val_accuracy")
+    ]
+
+
+def test_files_in_a_folder_without_a_comparison_are_kept(place: Path) -> None:
+    (place / "comparison").mkdir()
+    (place / "comparison" / "val_accuracy.png").touch()
+    run()
+    assert {file.name for file in (place / "comparison").iterdir()} == {*FILES, "val_accuracy.png"}
+
+
 def test_the_table_counts_complete_runs_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(place / "outputs", "brc", 4, None)
     make_run(place / "outputs", "gru", 4, 0.6)

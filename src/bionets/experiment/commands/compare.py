@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from bionets.analysis.style import STYLES, use_style
 from bionets.atomic import write_atomically
 from bionets.experiment.command_line import refuse_without_effect
-from bionets.experiment.comparison.figures import chosen_curves, draw
+from bionets.experiment.comparison.figures import chosen_curves, draw, remove_earlier
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.leaderboard import leaderboard, leaderboard_notes
 from bionets.experiment.comparison.runs import (
@@ -44,8 +44,8 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     """Group the complete runs under ``runs`` by config keys, print mean ± standard error, and draw the curves.
 
     Writes ``table.csv``, ``table.md``, ``table.tex`` and the figures to ``output_dir``. Notes name the runs that are
-    left out because they failed or have not ended, and differences that limit the comparison. With ``leaderboard``,
-    only that file is written.
+    left out because they failed or have not ended, and differences that limit the comparison. Other figures of an
+    earlier comparison in ``output_dir`` are removed. With ``leaderboard``, only that file is written.
     """
     config: Any = OmegaConf.to_container(hydra_config, resolve=True)
     refuse_unknown_choices(config)
@@ -81,6 +81,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
 
     directory = Path(config["output_dir"])
     directory.mkdir(parents=True, exist_ok=True)
+    again = (directory / "table.csv").exists()
     print_table(rows, by)
     write_atomically(directory / "table.csv", as_csv(rows, by))
     write_atomically(directory / "table.md", as_markdown(rows, by, config["columns"]))
@@ -90,8 +91,11 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         said.append(f"not ended, and only part of the curves: {abbreviated(unfinished)}")
     print_notes([*said, *map(str, left_out)])
     with use_style(config["style"]):
-        for file in draw(directory, groups, rows, by, curves):
-            print_line(f"figure {file}")
+        files = draw(directory, groups, rows, by, curves)
+    for file in files:
+        print_line(f"figure {file}")
+    for file in remove_earlier(directory, files, runs) if again else []:
+        print_line(f"removed {file}, of an earlier comparison")
     print_line(f"tables {directory / 'table'}.csv, .md and .tex")
     if config["report"] == "wandb":
         write_report(groups, rows, by)

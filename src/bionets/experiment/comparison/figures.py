@@ -26,7 +26,7 @@ def draw(
     files = [_bars(directory, rows, by)] if 0 < len({row.group.panel for row in rows}) <= MOST_PANELS else []
     for name in curves:
         found = _collect(groups, by, partial(_curve, name))
-        file, label = directory / name.replace("/", "_").replace("train_", ""), label_of(name)
+        file, label = directory / _stem(name), label_of(name)
         if name == "train/loss":
             window = window_for(min(len(ys) for of in found.values() for runs in of.values() for _, ys in runs))
             covered = {covered_steps(xs, window) for of in found.values() for runs in of.values() for xs, _ in runs}
@@ -40,6 +40,24 @@ def draw(
         file = directory / "accuracy_by_length"
         files.append(draw_curves(file, accuracies, marks, x_label=LENGTHS, y_label=EVERY_BIT_RIGHT, unit=True))
     return files
+
+
+def remove_earlier(directory: Path, files: Sequence[Path], runs: Sequence[Run]) -> list[Path]:
+    """Remove the figures of an earlier comparison, under any name that `draw` gives to figures of these runs, that are
+    not among the new files. Return the removed png files.
+    """
+    curves = dict.fromkeys((*CURVES, *(name for run in runs for name in run.curves())))
+    every = [directory / f"{stem}.png" for stem in ("bars", *map(_stem, curves), "accuracy_by_length")]
+    earlier = [file for file in every if file not in files and file.is_file()]
+    for file in earlier:
+        file.unlink()
+        file.with_suffix(".svg").unlink(missing_ok=True)
+    return earlier
+
+
+def _stem(curve: str) -> str:
+    """The name of the file of a curve, without its suffix."""
+    return curve.replace("/", "_").replace("train_", "")
 
 
 def _bars(directory: Path, rows: Sequence[Row], by: Sequence[str]) -> Path:
