@@ -1,5 +1,6 @@
 """The whole comparison, from run folders or from W&B, to its files."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -149,4 +150,8 @@ def test_a_comparison_without_complete_runs_is_refused(tmp_path: Path, monkeypat
     folder = make_run(tmp_path / "outputs")
     folder.rename(folder.with_name("seed-7"))
     with pytest.raises(UserError, match=r"no complete run .* name the folder seed-0\): outputs/.*/seed-7$"):
+        run()
+    shutil.rmtree(tmp_path / "outputs")
+    make_run(tmp_path / "outputs", accuracy=math.nan)  # training it again would change nothing
+    with pytest.raises(UserError, match=r"no complete run .* its test/accuracy_length_60 is nan: outputs/.*/seed-0$"):
         run()

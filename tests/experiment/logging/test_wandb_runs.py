@@ -49,16 +49,16 @@ def test_curves_are_read_from_the_history_with_each_step_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "reason"),
+    ("run", "reason", "incomplete"),
     [
-        (ApiRun(config_of(), {}, state="crashed"), "crashed"),
-        (ApiRun(config_of(), {"val/loss": 1.0}), "finished without a result"),
-        (ApiRun({"lr": 0.1}, {}), "not a run of bionets"),
-        (ApiRun(config_of(), summary_of(math.nan)), "its test/accuracy_length_60 is nan"),
+        (ApiRun(config_of(), {}, state="crashed"), "crashed", True),
+        (ApiRun(config_of(), {"val/loss": 1.0}), "finished without a result", False),
+        (ApiRun({"lr": 0.1}, {}), "not a run of bionets", False),
+        (ApiRun(config_of(), summary_of(math.nan)), "its test/accuracy_length_60 is nan", False),
     ],
 )
-def test_incomplete_runs_are_left_out_with_a_reason(run: ApiRun, reason: str) -> None:
-    assert read_wandb_run(run) == LeftOut(run.url, reason)
+def test_incomplete_runs_are_left_out_with_a_reason(run: ApiRun, reason: str, incomplete: bool) -> None:
+    assert read_wandb_run(run) == LeftOut(run.url, reason, incomplete)
 
 
 def test_unknown_projects_and_projects_without_runs_are_refused(account: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,11 +132,8 @@ def chosen(runs: Sequence[Run], left_out: Sequence[LeftOut], config: dict[str, A
     """The complete runs that match ``where``. Raises UserError if there is none."""
     if not runs:
         first = f", the first {left_out[0].reason}: {left_out[0].place}" if left_out else ""
-        damaged = all(each.reason.startswith("unreadable") for each in left_out)  # training again would not help
-        raise UserError(
-            f"no complete run in runs={config['runs']}: {len(left_out)} left out{first}"
-            + ("" if damaged else "; start them again with the same command")
-        )
+        again = "; start them again with the same command" if any(each.incomplete for each in left_out) else ""
+        raise UserError(f"no complete run in runs={config['runs']}: {len(left_out)} left out{first}{again}")
     found = matching(runs, config["where"] or {})
     if not found:
         raise UserError(f"none of the {len(runs)} complete runs in runs={config['runs']} has where={config['where']}")

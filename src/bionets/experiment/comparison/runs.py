@@ -78,10 +78,13 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that is not compared, and the reason."""
+    """A run that is not compared, and the reason. ``incomplete``: its training has not ended or failed, so that the
+    same command trains it further.
+    """
 
     place: str
     reason: str
+    incomplete: bool = False
 
     def __str__(self) -> str:
         return f"left out, {self.reason}: {self.place}"
@@ -109,9 +112,10 @@ def read_run(folder: RunFolder, unfinished: bool = False) -> Run | LeftOut:
     if unfinished and (result is None or result["status"] == "interrupted") and folder.metrics_file.exists():
         result = {"metrics": {}, "tests": {}}
     elif result is None:
-        return LeftOut(str(folder.path), "not ended")
+        return LeftOut(str(folder.path), "not ended", incomplete=True)
     elif result["status"] != "complete":
-        return LeftOut(str(folder.path), f"{result['status']} ({printable_line(result.get('error', ''))})")
+        reason = f"{result['status']} ({printable_line(result.get('error', ''))})"
+        return LeftOut(str(folder.path), reason, incomplete=True)
     config = folder.config()
     if re.fullmatch(r"seed-\d+", folder.path.name) and folder.path.name != f"seed-{config['seed']}":
         seed = config["seed"]

@@ -36,8 +36,10 @@ def read_wandb_run(run: Any) -> Run | LeftOut:
     config, summary = dict(run.config), dict(run.summary_metrics)
     if not {"name", "seed", "model", "task", "trainer"} <= config.keys():
         return LeftOut(run.url, "not a run of bionets")
-    if run.state != "finished" or "headline" not in summary:
-        return LeftOut(run.url, f"{run.state}" if run.state != "finished" else "finished without a result")
+    if run.state != "finished":
+        return LeftOut(run.url, str(run.state), incomplete=True)
+    if "headline" not in summary:
+        return LeftOut(run.url, "finished without a result")
     read = Run(
         run.url,
         config,
