@@ -2,6 +2,12 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDEST = 10_000  # columns of a terminal
 
 
 def escape_controls(text: str) -> str:
@@ -27,3 +33,15 @@ def print_text(text: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it again on exit
         raise SystemExit(1) from None
+
+
+def print_wide(table: "Table") -> None:
+    """Print a table at its full width: rich shortens words and cuts off columns beyond the width of the terminal, or
+    beyond 80 columns in a file. Names are printed as they are.
+    """
+    from rich.console import Console  # the completion of command lines does not need it
+
+    console = Console(markup=False, emoji=False)
+    needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)

@@ -85,3 +85,12 @@ def test_one_line_has_the_numbers_of_one_run_of_many(capsys: pytest.CaptureFixtu
     result = {"metrics": {"test/loss": 0.123456, "val/loss": 2.0}}
     print_results(config, result, RunFolder(tmp_path), [], brief=True)
     assert capsys.readouterr().out == "m on t, seed 3: test/loss 0.1235, val/loss 2\n"
+
+
+def test_names_of_metrics_are_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = f"test/accuracy_{'velocity' * 8}:key:"
+    print_metrics({"task": {"name": "t"}, "model": {"name": "m"}, "seed": 0}, {name: 0.5})
+    assert f"│ {name} │ 0.5000 │" in capsys.readouterr().out

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bionets.csv_text import csv_text
+from bionets.experiment.console import print_wide
 
 from .statistics import SIGNIFICANT, Row
 
@@ -18,7 +18,6 @@ LATEX = {
     **{"[": "{[}", "*": "{*}"},  # at the beginning of a line, they would be arguments of the \\ before it
 }
 BAR = "\\|"  # in a cell of a Markdown table
-WIDEST = 10_000  # columns of a terminal
 Cell = Callable[[Row], str]
 
 
@@ -44,11 +43,7 @@ def print_table(rows: Sequence[Row], by: Sequence[str]) -> None:
                 "best" if row.best else _probability(row.p),
                 "" if row.published is None else short(row.published),
             )
-        console = Console(markup=False)
-        # Rich cuts off a table that is wider than the terminal, or than 80 columns in a file: whole columns are lost.
-        needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
-        console.width = max(console.width, needed)
-        console.print(table)
+        print_wide(table)
 
 
 def as_csv(rows: Sequence[Row], by: Sequence[str]) -> str:

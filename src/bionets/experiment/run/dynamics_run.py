@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -32,7 +31,7 @@ from bionets.analysis.dynamics_figures import (
     draw_hysteresis,
 )
 from bionets.analysis.style import new_figure, save, styled
-from bionets.experiment.console import print_line
+from bionets.experiment.console import print_line, print_wide
 from bionets.experiment.errors import UserError, user_errors
 from bionets.experiment.run.recorded_arrays import write_npz
 from bionets.experiment.run.report import figure_title
@@ -228,5 +227,5 @@ def analyse(config: DictConfig, options: dict[str, Any]) -> list[Path]:
         table = Table("quantity", "value")
         for name, value in run.rows():
             table.add_row(name, value)
-        Console(markup=False).print(table)
+        print_wide(table)
         return files

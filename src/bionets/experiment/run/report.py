@@ -5,12 +5,11 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.names import name_of
 from bionets.experiment.command_line import config_dir, override_of, program
-from bionets.experiment.console import escape_controls, print_line
+from bionets.experiment.console import escape_controls, print_line, print_wide
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.fast_dev_run import keeps_nothing
 from bionets.experiment.run.published import published
@@ -58,7 +57,7 @@ def print_metrics(config: dict[str, Any], metrics: dict[str, float]) -> None:
         if known:
             row.append(f"{known[name].value:g}" if name in known else "")
         table.add_row(*row)
-    Console(markup=False).print(table)
+    print_wide(table)
     for source in {figure.source for name, figure in known.items() if name in metrics}:
         print_line(f"published: {source}")
 

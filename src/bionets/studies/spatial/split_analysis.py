@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.activations import REDUCTIONS
 from bionets.analysis.split_score import Score
 from bionets.analysis.subnetworks import METHODS
-from bionets.experiment.console import print_line
+from bionets.experiment.console import print_line, print_wide
 from bionets.experiment.errors import refuse_unknown
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
@@ -67,7 +66,7 @@ def print_scores(run: SpatialRun, scores: dict[str, list[Score]]) -> None:
             row = [score for score in each if score.subnetwork == name]
             cells = [cell_of(score) for score in row]
             table.add_row(method if i == 0 else "", name, *cells, *(places if i == 0 else ["", ""]))
-    Console(markup=False).print(table)
+    print_wide(table)
 
 
 def cell_of(score: Score) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from bionets.analysis.split_plots import GOALS, Bars, draw_splits
@@ -13,7 +12,7 @@ from bionets.csv_text import csv_text
 from bionets.experiment.comparison.groups import grouped, notes
 from bionets.experiment.comparison.runs import read_folders
 from bionets.experiment.comparison.tables import markdown_table
-from bionets.experiment.console import print_line
+from bionets.experiment.console import print_line, print_wide
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
@@ -110,7 +109,7 @@ def print_table(rows: Sequence[Row], names: Sequence[str], settings: Sequence[st
         table = Table("split", *quantities)
         for method in dict.fromkeys(row.method for row in rows if row.method):
             table.add_row(method, *(cells[group, method, quantity] for quantity in quantities))
-        Console(markup=False).print(table)
+        print_wide(table)
 
 
 def print_choices(choices: Sequence[Choice], settings: Sequence[str], method: str) -> None:
@@ -122,7 +121,7 @@ def print_choices(choices: Sequence[Choice], settings: Sequence[str], method: st
     for each in choices:
         read = f"{each.read:.3f}" if each.parts else f"{each.read:.3f} (no setting reaches it: keeps most)"
         table.add_row(each.presentation, *map(short, each.setting), f"{each.accuracy:.4f}", f"{each.kept:.3f}", read)
-    Console(markup=False).print(table)
+    print_wide(table)
 
 
 def setting_label(setting: Sequence[str], names: Sequence[str]) -> str:
