@@ -91,10 +91,12 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
 
 def test_analyse_refuses_a_run_of_another_family_or_of_a_single_task(cli: Command, workplace: Path) -> None:
     assert cli("train", *SMALL, "model=feed_forward", "model.hidden_size=4", "task=multi_image").code == 0
-    refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "model=feed_forward", "spatial_linear")
+    for where in (f"run={the_run(workplace / 'outputs').path}", "runs=outputs"):
+        refused(cli("analyse", where), "model=feed_forward", "spatial_linear")
     shutil.rmtree(workplace / "outputs")
     assert cli("train", *SMALL, *SPATIAL, "task=mnist").code == 0
-    refused(cli("analyse", f"run={the_run(workplace / 'outputs').path}"), "task=mnist", "multi_image")
+    for where in (f"run={the_run(workplace / 'outputs').path}", "runs=outputs"):
+        refused(cli("analyse", where), "task=mnist", "multi_image")
 
 
 def test_a_resumed_run_records_the_same_positions(cli: Command, workplace: Path) -> None:

@@ -68,17 +68,7 @@ class SpatialRun:
     ) -> None:
         run_folder = RunFolder.existing(folder)
         config = run_folder.config()
-        require_trusted(config, run_folder.config_file, trust)
-        if not issubclass(model_class(config["model"]["_target_"]), SpatialModel):
-            raise UserError(
-                f"{folder} is a run of model={config['model']['name']}: "
-                "name a run of model=spatial_linear or model=spatial_conv; for a recurrent model add method=dynamics"
-            )
-        if len(config["task"].get("datasets", [])) < 2:
-            raise UserError(
-                f"{folder} is a run of task={config['task']['name']}, with one task alone: "
-                "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
-            )
+        require_tasks_to_split(run_folder, config, trust)
         model, task = load_trained(folder, checkpoint, data_dir, trust, task_options=task_options)
         assert isinstance(task, MultiImage) and isinstance(model, SpatialModel)
         self.folder, self.config, self.task = run_folder, config, task
@@ -198,3 +188,18 @@ class SpatialRun:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, content)
         return file
+
+
+def require_tasks_to_split(folder: RunFolder, config: Mapping[str, Any], trust: Sequence[str]) -> None:
+    """Raise UserError unless the config of a run has a spatial model and a task of several data sets."""
+    require_trusted(config, folder.config_file, trust)
+    if not issubclass(model_class(config["model"]["_target_"]), SpatialModel):
+        raise UserError(
+            f"{folder.path} is a run of model={config['model']['name']}: "
+            "name a run of model=spatial_linear or model=spatial_conv; for a recurrent model add method=dynamics"
+        )
+    if len(config["task"].get("datasets", [])) < 2:
+        raise UserError(
+            f"{folder.path} is a run of task={config['task']['name']}, with one task alone: "
+            "there is nothing to tell apart; name a run of task=multi_image with two data sets or more"
+        )

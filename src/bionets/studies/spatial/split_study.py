@@ -16,7 +16,7 @@ from bionets.experiment.console import print_line, print_wide
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
-from bionets.studies.spatial.spatial_run import SpatialRun
+from bionets.studies.spatial.spatial_run import SpatialRun, require_tasks_to_split
 from bionets.studies.spatial.split_choice import Choice, choose_settings
 from bionets.studies.spatial.split_numbers import ACCURACY, READ, RETENTION, Group, Numbers, Row, measure_run, summarise
 
@@ -36,6 +36,9 @@ def study(
     runs, left_out = read_folders(pattern)
     if not runs:
         raise UserError(f"no complete run in runs={pattern}: {len(left_out)} left out, {left_out[0].reason}")
+    for each in runs:
+        with using(folder := RunFolder(each.place)):
+            require_tasks_to_split(folder, each.config, options["trust"])
     keys = [*(key for key in by if key != PRESENTATION), PRESENTATION]
     groups = sorted(grouped(runs, keys), key=lambda group: group.values[-1])
     for note in [*notes(groups, keys), *map(str, left_out)]:
