@@ -1,22 +1,25 @@
 """Splits separate two independent networks within one, and subnetworks follow their masks."""
 
 import copy
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
-from bionets.analysis import split_plots
+from bionets.analysis import spatial_plots, split_plots
 from bionets.analysis.activations import record
 from bionets.analysis.spatial_plots import draw_activations, draw_animation, draw_positions
 from bionets.analysis.split_plots import draw_splits
 from bionets.analysis.split_score import accuracies, cluster_score, score
-from bionets.analysis.style import save
+from bionets.analysis.style import BLUE, ORANGE, STYLES, save
 from bionets.analysis.subnetworks import METHODS, NO_SINGLE_TASK, owners, split, subnetwork
 from bionets.layers import SpatialConv2d, SpatialLinear, spatial_layers
 
@@ -269,6 +272,21 @@ def test_figures_of_subnetworks_are_drawn(tmp_path: Path) -> None:
     ]
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
     assert (tmp_path / "splits.svg").exists()
+
+
+def test_a_connection_of_a_neuron_without_a_single_task_is_not_one_between_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hidden neuron is connected with each output; of the hidden neurons, one belongs to both tasks."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(spatial_plots, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
+    net = nn.Sequential(SpatialLinear(5, 3), nn.ReLU(), SpatialLinear(3, TASKS))
+    masks = [torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), torch.eye(TASKS)]
+    draw_positions(tmp_path / "positions.png", net, masks, ["a", "b"], "")
+    (lines,) = (each for each in drawn[0].axes[1].collections if isinstance(each, LineCollection))
+    colours = [to_hex(colour) for colour in lines.get_colors()]
+    between, shared = to_hex("black"), to_hex(STYLES["paper"]["grid.color"])
+    assert Counter(colours) == {BLUE.lower(): 1, ORANGE.lower(): 1, between: 2, shared: 2}
 
 
 def test_the_figure_of_splits_shows_the_whole_bar_of_a_subnetwork_better_than_the_network(

@@ -33,7 +33,8 @@ FRAMES_PER_SECOND = 8
 def draw_positions(file: Path, network: nn.Module, masks: Split, names: Sequence[str], title: str) -> Path:
     """Draw a panel for each layer: its neurons, coloured by their tasks, and the strongest connections from the
     previous layer, whose neurons are hollow. A connection between neurons of the same task has the colour of the task;
-    other connections have the colour of the text. Neurons without a single task are grey.
+    one between neurons of two tasks has the colour of the text. Neurons without a single task and their connections are
+    grey.
     """
     layers, task_of = spatial_layers(network), [each.numpy() for each in owners(masks)]
     figure, panels = _panels(len(layers))
@@ -142,7 +143,7 @@ def _draw_connections(
     start, end = _plane(before), _plane(layer)
     lines = [(start[j], end[i]) for i, j in zip(rows, columns, strict=True)]
     colours = [
-        to_rgba(_colour_of(task_of[i]) if task_of[i] == task_before[j] else text_colour(), alpha=alpha)
+        to_rgba(_colour_between(task_before[j], task_of[i]), alpha=alpha)
         for i, j, alpha in zip(rows, columns, (0.8 * (strongest.values / most).sqrt()).tolist(), strict=True)
     ]
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.5, zorder=1))
@@ -175,6 +176,10 @@ def _square(panels: Sequence[Axes], places: Sequence[NDArray[Any]]) -> None:
 
 def _colour_of(task: int) -> str:
     return grid_colour() if task == NO_SINGLE_TASK else COLOURS[task % len(COLOURS)]
+
+
+def _colour_between(task: int, other: int) -> str:
+    return _colour_of(min(task, other)) if task == other or NO_SINGLE_TASK in (task, other) else text_colour()
 
 
 def _legend(
