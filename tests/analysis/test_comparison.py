@@ -101,6 +101,23 @@ def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, draw
     draw_curves(tmp_path / "loss", {"": {"brc": runs}}, {}, x_label="step", y_label="loss", log=True)
     lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
     assert [line.get_xydata().tolist() for line in lines] == [[[1, 0.5], [2, 0.4]], [[3, 0.4]]]
+    assert drawn[0].get_suptitle() == ""
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["BRC (n = 2), each run"]
+
+
+def test_the_standard_error_at_a_single_step_is_a_vertical_line(tmp_path: Path, drawn: list[Figure]) -> None:
+    curves = {"": {"brc": [([9], [0.5]), ([9], [0.7])], "gru": [([9], [0.4])]}}
+    draw_curves(tmp_path / "loss", curves, {}, x_label="step", y_label="loss")
+    (lines,) = drawn[0].axes[0].collections
+    assert lines.get_paths()[0].vertices == pytest.approx(np.array([[9, 0.5], [9, 0.7]]))
+    assert drawn[0].get_suptitle() == "mean ± standard error"
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_only_figures_with_standard_errors_say_so(tmp_path: Path, drawn: list[Figure], runs: int) -> None:
+    draw_curves(tmp_path / "a", {"": {"brc": [([0, 1], [0.5, 0.4])] * runs}}, {}, x_label="step", y_label="loss")
+    draw_bars(tmp_path / "b", {"test/loss": ({"": {"brc": [0.5] * runs, "gru": [0.4]}}, {})})
+    assert [figure.get_suptitle() for figure in drawn] == ["mean ± standard error" if runs > 1 else ""] * 2
 
 
 def test_the_axis_is_logarithmic_only_for_positive_losses_over_a_wide_range(

@@ -303,3 +303,16 @@ def test_the_figure_of_splits_shows_the_whole_bar_of_a_subnetwork_better_than_th
     for axes in drawn[0].axes[:4]:  # both presentations of the two rows with goals
         assert axes.get_ylim()[0] == 0
         assert axes.get_ylim()[1] > 1.7
+
+
+@pytest.mark.parametrize(("error", "title"), [(0.1, "mean ± standard error"), (0.0, "")])
+def test_the_figure_of_splits_says_what_its_errors_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float, title: str
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(split_plots, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
+    quantities = ("retention", "other, through its outputs", "silhouette", "purity")
+    draw_splits(
+        tmp_path / "splits", {"mix": {"all runs": {each: {"greedy": (0.5, error)} for each in quantities}}}, ["greedy"]
+    )
+    assert drawn[0].get_suptitle() == title

@@ -42,6 +42,7 @@ PUBLISHED: dict[str, Any] = {
     "zorder": 3,
     "clip_on": False,
 }
+MEAN_WITH_ERROR = "mean ± standard error"  # the title, unless each label has a single run
 HATCHES = {"solid": "", "dashed": "///", "dotted": "...", "dashdot": "xxx"}  # bars of one colour
 
 
@@ -74,7 +75,8 @@ def draw_curves(
             handle.set_label(name_of(label))
     published = [Line2D([], [], color=text_colour(), label="published", **PUBLISHED)] if any(marks.values()) else []
     legend_below(figure, [*handles.values(), *published])
-    return save(figure, _png(stem), title_of(curves.values()))
+    has_errors = any(axes.collections for axes in panels)
+    return save(figure, _png(stem), MEAN_WITH_ERROR if has_errors else "")
 
 
 @styled
@@ -111,13 +113,8 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
     legend_below(figure, handles)
-    return save(figure, _png(stem), title_of(panel for ours, _ in metrics.values() for panel in ours.values()))
-
-
-def title_of(panels: Iterable[Mapping[str, Sequence[Any]]]) -> str:
-    """What curves and bars show: means with standard errors, unless each label has a single run."""
-    several = any(len(runs) > 1 for labels in panels for runs in labels.values())
-    return "mean ± standard error" if several else ""
+    every = (values for ours, _ in metrics.values() for labels in ours.values() for values in labels.values())
+    return save(figure, _png(stem), MEAN_WITH_ERROR if any(len(values) > 1 for values in every) else "")
 
 
 def _bars(
@@ -160,8 +157,8 @@ def short_names(labels: Iterable[str]) -> list[str]:
 
 
 def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle | None = None) -> Line2D:
-    """Draw the mean of several curves over their common x, with a band of one standard error; if they have fewer than
-    two common x, draw each curve. Returns a line for the legend.
+    """Draw the mean of several curves over their common x, with a band of one standard error, or at a single x a
+    vertical line; if they have fewer than two common x and others, draw each curve. Returns a line for the legend.
     """
     style = style or line_styles([label])[label]
     how: dict[str, Any] = {"color": style.colour, "linestyle": style.dash}
@@ -170,7 +167,7 @@ def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle 
     shared = sorted(set.intersection(*map(set, by_x)))
     if len(shared) < 2 and len(set.union(*map(set, by_x))) > len(shared):
         lines = [axes.plot(xs, ys, linewidth=0.6, marker=_marker(xs), **how)[0] for xs, ys in curves]
-        lines[0].set_label(name)
+        lines[0].set_label(f"{name}, each run")
         return lines[0]
     shared = shared[:: max(1, len(shared) // MOST_POINTS)]
     values = np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64)
@@ -178,7 +175,10 @@ def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle 
     (line,) = axes.plot(shared, mean, label=name, marker=_marker(shared), **how)
     if len(curves) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(curves))
-        axes.fill_between(shared, mean - error, mean + error, color=style.colour, alpha=0.25, linewidth=0)
+        if len(shared) == 1:  # where a band is not visible
+            axes.vlines(shared, mean - error, mean + error, color=style.colour)
+        else:
+            axes.fill_between(shared, mean - error, mean + error, color=style.colour, alpha=0.25, linewidth=0)
     return line
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bionets.analysis.comparison import MEAN_WITH_ERROR
 from bionets.analysis.names import name_of
 from bionets.analysis.style import PAGE, legend_below, line_styles, new_figure, save, styled, text_colour
 
@@ -23,8 +24,8 @@ GOALS = {"retention": 0.95, "other, through its outputs": 0.2}
 
 @styled
 def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: Sequence[str]) -> Path:
-    """Draw a column for each presentation, with bars for each method and a colour for each group of runs. Dashed lines
-    are the goals.
+    """Draw a column for each presentation, with bars for each method and a colour for each group of runs: means with
+    standard errors (0 for single runs). Dashed lines are the goals.
 
     Args:
         stem: path of the files, png and svg, without suffix.
@@ -58,4 +59,6 @@ def draw_splits(stem: Path, panels: Mapping[str, Mapping[str, Bars]], methods: S
     handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
     goal = Line2D([], [], color=text_colour(), linestyle="--", linewidth=0.8, label="goal")
     legend_below(figure, [*handles, goal], columns=2)
-    return save(figure, stem.with_name(f"{stem.name}.png"))
+    quantities = [each for groups in panels.values() for bars in groups.values() for each in bars.values()]
+    errors = [error for of_methods in quantities for _, error in of_methods.values()]
+    return save(figure, stem.with_name(f"{stem.name}.png"), MEAN_WITH_ERROR if any(errors) else "")
