@@ -96,6 +96,24 @@ def test_a_legend_covers_no_curve(tmp_path: Path, drawn: list[Figure]) -> None:
     assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
 
 
+@pytest.mark.parametrize("panel", ["", "data = recordings of the first and the second session.npz"])
+def test_long_names_are_whole_and_leave_space_for_the_curves(tmp_path: Path, drawn: list[Figure], panel: str) -> None:
+    names = [f"{'a folder with recordings/' * 4}session {number}.npz" for number in range(10)]
+    curves = {panel: {name: [([0, 1], [1.0, 0.5])] for name in names}}
+    draw_curves(tmp_path / "loss", curves, {}, x_label="step", y_label="loss")
+    draw_bars(tmp_path / "bars", {"test/loss": ({panel: {name: [1.0, 0.5] for name in names[:3]}}, {})})
+    for figure in drawn:
+        figure.draw_without_rendering()  # the positions in its own resolution, not in that of the file
+        (axes,), (legend,) = figure.axes, figure.legends
+        assert axes.get_window_extent().height > 0.9 * figure.dpi
+        for box in (axes.get_tightbbox(), legend.get_window_extent()):
+            assert box is not None and box.x0 >= 0 and box.y0 >= 0
+            assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
+        assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
+    shown = [text.get_text().replace("\n", " ") for text in drawn[0].legends[0].get_texts()]
+    assert shown == [f"{name} (n = 1)" for name in names]
+
+
 def test_runs_without_a_step_in_common_are_drawn_one_by_one(tmp_path: Path, drawn: list[Figure]) -> None:
     runs = [([1, 2], [0.5, 0.4]), ([3], [0.4])]
     draw_curves(tmp_path / "loss", {"": {"brc": runs}}, {}, x_label="step", y_label="loss", log=True)

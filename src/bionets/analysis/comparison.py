@@ -34,6 +34,7 @@ PANEL_WIDTH = 2.5  # inches, if there are several
 BAR_WIDTH = 0.55  # inches of a bar and its margin, if there is enough space
 MOST_POINTS = 600  # of a curve; more points are not visible, and make the svg large
 LINE = 24  # characters of a label beside the y axis of a panel
+TITLE = 36  # characters of a line of the title of a panel
 LONG_NAME = 10  # characters of a line below a bar; longer words are rotated
 PUBLISHED: dict[str, Any] = {
     "marker": "D",
@@ -90,9 +91,11 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     crowded = BAR_WIDTH * most > width
     columns = max(1, min(widest, int(MOST_COLUMNS * PANEL_WIDTH / width)))
     number = sum(math.ceil(len(ours) / columns) for ours, _ in metrics.values())
-    figure = new_figure(width * columns, (2.6 if crowded else 1.9) * number + 0.4)
+    every = [labels for ours, _ in metrics.values() for labels in ours.values()]
+    lines = max(len(name) for labels in every for name in _names_below(labels, crowded))
+    figure = new_figure(width * columns, (2.6 if crowded else 1.9 + 0.12 * max(0, lines - 2)) * number + 0.4)
     rows = iter(figure.subplots(number, columns, squeeze=False))
-    chosen = line_styles(label for ours, _ in metrics.values() for labels in ours.values() for label in labels)
+    chosen = line_styles(label for labels in every for label in labels)
     for metric, (ours, published) in metrics.items():
         panels = [axes for _ in range(math.ceil(len(ours) / columns)) for axes in next(rows)]
         for axes in panels[len(ours) :]:
@@ -102,7 +105,7 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
         for at, (axes, (panel, labels)) in enumerate(zip(panels, ours.items(), strict=False)):
             _bars(axes, labels, published.get(panel, {}), chosen, crowded)
             axes.set_xlim(-0.6, most - 0.4)  # the same width of bars in all panels
-            axes.set_title(panel)
+            axes.set_title("\n".join(wrap(panel, TITLE)))
             if at % columns:
                 axes.tick_params(labelleft=False)
             else:
@@ -113,8 +116,8 @@ def draw_bars(stem: Path, metrics: Mapping[str, tuple[Values, Mapping[str, Mappi
     if any(any(known.values()) for _, known in metrics.values()):
         handles.append(Line2D([], [], color=text_colour(), label="published", **PUBLISHED))
     legend_below(figure, handles)
-    every = (values for ours, _ in metrics.values() for labels in ours.values() for values in labels.values())
-    return save(figure, _png(stem), MEAN_WITH_ERROR if any(len(values) > 1 for values in every) else "")
+    several = any(len(values) > 1 for labels in every for values in labels.values())
+    return save(figure, _png(stem), MEAN_WITH_ERROR if several else "")
 
 
 def _bars(
@@ -135,13 +138,18 @@ def _bars(
         axes.plot(at + np.asarray(spread), values, ".", color=text_colour(), markersize=small, clip_on=False)
         if label in published:
             axes.plot([at + 0.25], [published[label]], color=text_colour(), **PUBLISHED)
-    names = [[name] if crowded else wrap(name, LONG_NAME) for name in short_names(labels)]
+    names = _names_below(labels, crowded)
     too_long = max(len(line) for lines in names for line in lines) > LONG_NAME
     turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if too_long else {}
     turned |= {"rotation": 90, "ha": "center"} if crowded else {}
     between = ", " if crowded else "\n"
     below = [between.join([*name, f"n = {len(values)}"]) for name, values in zip(names, labels.values(), strict=True)]
     axes.set_xticks(range(len(labels)), below, **turned)
+
+
+def _names_below(labels: Iterable[str], crowded: bool) -> list[list[str]]:
+    """The lines of the name below each bar."""
+    return [[name] if crowded else wrap(name, LONG_NAME) for name in short_names(labels)]
 
 
 def short_names(labels: Iterable[str]) -> list[str]:
@@ -208,7 +216,7 @@ def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for axes in panels[number:]:
         axes.set_axis_off()
     for axes, title in zip(panels, titles, strict=False):
-        axes.set_title(title)
+        axes.set_title("\n".join(wrap(title, TITLE)))
     return figure, panels[:number]
 
 

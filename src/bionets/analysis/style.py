@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from cycler import cycler
@@ -186,10 +187,22 @@ def save(figure: Figure, file: Path, title: str = "") -> Path:
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], columns: int | None = None) -> None:
-    """Add a legend below all panels, where it does not cover curves."""
-    if handles:
-        room = max(1, int(figure.get_figwidth() / (0.16 * rcParams["legend.fontsize"])))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(columns or room, len(handles)))
+    """Add a legend below all panels, where it does not cover curves, with as many columns as fit. Long labels have
+    several lines, and the figure is higher by those after the third line.
+    """
+    if not handles:
+        return
+    size, width = rcParams["legend.fontsize"] / 72, figure.get_figwidth()  # inches
+    for handle in handles:
+        handle.set_label("\n".join(wrap(str(handle.get_label()), int(1.6 * width / size))))
+    room = max(1, int(width / (11.5 * size)))
+    for number in range(min(columns or room, len(handles)), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=number)
+        extent = legend.get_window_extent()
+        if number == 1 or extent.width <= figure.bbox.width:
+            figure.set_figheight(figure.get_figheight() + max(0.0, extent.height / figure.dpi - 5 * size))
+            break
+        legend.remove()
 
 
 def legend_of(axes: Axes) -> None:
